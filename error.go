@@ -1,0 +1,265 @@
+package bearergate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// The seven answers of a resource server. Exactly one of them is true, by
+// errors.Is, of every error that this module's verifiers, middleware, key
+// sources and constructors return; each says whose fault it is and what the
+// client should do.
+var (
+	// ErrMissingToken: the request carries no bearer token.
+	// 401 with a bare challenge, no error code (RFC 6750 §3.1).
+	ErrMissingToken = errors.New("no bearer token")
+	// ErrInvalidRequest: the credentials are malformed, or there are two. 400 invalid_request.
+	ErrInvalidRequest = errors.New("invalid request")
+	// ErrInvalidToken: the token is expired, forged, revoked, meant for somebody else. 401 invalid_token.
+	ErrInvalidToken = errors.New("invalid token")
+	// ErrInsufficientScope: the token is valid but does not reach this far. 403 insufficient_scope.
+	ErrInsufficientScope = errors.New("insufficient scope")
+	// ErrInsufficientAuthentication: the token is valid but its user's
+	// authentication is too weak or too old. 401 insufficient_user_authentication (RFC 9470).
+	ErrInsufficientAuthentication = errors.New("insufficient user authentication")
+	// ErrUnavailable: whether the token is valid could not be found out, because
+	// keys, an authorization server or a store could not be reached or answered
+	// nonsense, or because the caller went away. 503: never the client's fault.
+	ErrUnavailable = errors.New("temporarily unavailable")
+	// ErrMisconfigured: this resource server is set up wrongly or its verifier is broken. 500.
+	ErrMisconfigured = errors.New("misconfigured")
+)
+
+// sentinels, with the Reason of an error that gives none.
+var sentinels = []struct {
+	kind   error
+	reason Reason
+}{
+	{ErrMissingToken, ReasonNoToken},
+	{ErrInvalidRequest, ReasonBadRequest},
+	{ErrInvalidToken, ReasonPolicy},
+	{ErrInsufficientScope, ReasonScope},
+	{ErrInsufficientAuthentication, ReasonAuthentication},
+	{ErrUnavailable, ReasonInternal},
+	{ErrMisconfigured, ReasonInternal},
+}
+
+// Reason says which check refused, for operators: a closed set of short words,
+// fit for a metric label. It is never sent to clients.
+type Reason string
+
+// The reasons, all of them.
+const (
+	ReasonExpired                  Reason = "expired"                   // exp has passed, or the token is older than policy allows
+	ReasonNotYetValid              Reason = "not_yet_valid"             // nbf or iat is in the future
+	ReasonIssuer                   Reason = "issuer"                    // iss is not the expected one
+	ReasonAudience                 Reason = "audience"                  // aud names nobody we are
+	ReasonType                     Reason = "type"                      // not an access token: an ID token, logout token, DPoP proof…
+	ReasonAlgorithm                Reason = "algorithm"                 // alg is not in the allowlist
+	ReasonSignature                Reason = "signature"                 // the signature does not verify
+	ReasonUnknownKey               Reason = "unknown_key"               // the issuer publishes no such key
+	ReasonMalformed                Reason = "malformed"                 // not the strict form of a token, or a claim of the wrong type
+	ReasonTooLarge                 Reason = "too_large"                 // longer than the configured limit
+	ReasonMissingClaim             Reason = "missing_claim"             // a required claim is absent or empty
+	ReasonInactive                 Reason = "inactive"                  // introspection answered active: false
+	ReasonRevoked                  Reason = "revoked"                   // known to be revoked
+	ReasonBinding                  Reason = "binding"                   // sender-constrained, and the constraint is not met or not checked
+	ReasonPolicy                   Reason = "policy"                    // the user's own Check refused
+	ReasonScope                    Reason = "scope"                     // the scopes do not satisfy the route
+	ReasonAuthentication           Reason = "authentication"            // acr or auth_time does not satisfy the route
+	ReasonNoToken                  Reason = "no_token"                  // no credential
+	ReasonBadRequest               Reason = "bad_request"               // malformed credentials
+	ReasonKeysUnavailable          Reason = "keys_unavailable"          // no usable keys could be fetched
+	ReasonIntrospectionUnavailable Reason = "introspection_unavailable" // no usable introspection answer
+	ReasonOverloaded               Reason = "overloaded"                // too much to do; refused to protect the rest
+	ReasonCanceled                 Reason = "canceled"                  // a context ended before the answer was known
+	ReasonInternal                 Reason = "internal"                  // a broken verifier or hook
+	ReasonConfig                   Reason = "config"                    // a wrong configuration
+)
+
+var reasons = []Reason{
+	ReasonExpired, ReasonNotYetValid, ReasonIssuer, ReasonAudience, ReasonType, ReasonAlgorithm, ReasonSignature,
+	ReasonUnknownKey, ReasonMalformed, ReasonTooLarge, ReasonMissingClaim, ReasonInactive, ReasonRevoked,
+	ReasonBinding, ReasonPolicy, ReasonScope, ReasonAuthentication, ReasonNoToken, ReasonBadRequest,
+	ReasonKeysUnavailable, ReasonIntrospectionUnavailable, ReasonOverloaded, ReasonCanceled, ReasonInternal,
+	ReasonConfig,
+}
+
+// Error is the one error type of this module, reached by errors.As. Its text
+// is for operators, may change in any release and must not be sent to clients.
+// It never holds a token, a secret or a response body.
+//
+// A custom [Verifier] may return one: Kind and Reason are what matters, the
+// rest is optional.
+type Error struct {
+	// Kind is one of the seven sentinels of this package. Anything else reads as [ErrMisconfigured].
+	Kind error
+	// Reason is one of the Reason constants.
+	Reason Reason
+	// RetryAfter is how long to wait before trying again; for [ErrUnavailable]. 0 means unknown.
+	RetryAfter time.Duration
+	// Scopes are what the route requires; for [ErrInsufficientScope], and for
+	// [ErrInsufficientAuthentication] if the scopes do not suffice either.
+	Scopes []string
+	// ACRValues are what the route accepts, in order of preference; for [ErrInsufficientAuthentication].
+	ACRValues []string
+	// MaxAge is how old an authentication the route accepts; for [ErrInsufficientAuthentication].
+	// 0 means any age.
+	MaxAge time.Duration
+	// Cause is what went wrong underneath. errors.Is and errors.As reach it
+	// only if it matches none of the seven sentinels.
+	Cause error
+}
+
+// Error returns a text for operators.
+func (e *Error) Error() string {
+	if e == nil {
+		e = &Error{}
+	}
+	var b strings.Builder
+	b.WriteString("bearergate: ")
+	b.WriteString(e.kind().Error())
+	if e.Reason != "" {
+		b.WriteString(": ")
+		b.WriteString(string(e.Reason))
+	}
+	if e.Cause != nil {
+		b.WriteString(": ")
+		// fmt survives an Error method that panics, as that of a typed nil does.
+		b.WriteString(strings.TrimPrefix(fmt.Sprint(e.Cause), "bearergate: "))
+	}
+	return b.String()
+}
+
+// Unwrap gives errors.Is and errors.As the Kind, and the Cause unless that
+// would make a second sentinel true. A nil *Error, which a careless verifier
+// returns as an error that is not nil, reads as [ErrMisconfigured].
+func (e *Error) Unwrap() []error {
+	if e == nil || e.Cause == nil || hidden(e.Cause) {
+		return []error{e.kind()}
+	}
+	return []error{e.kind(), e.Cause}
+}
+
+// hidden reports whether errors.Is must not reach cause: it matches a sentinel,
+// or panics when asked.
+func hidden(cause error) (hide bool) {
+	defer func() {
+		if recover() != nil {
+			hide = true
+		}
+	}()
+	// An Error below has a kind for certain, and is not asked for it: asking
+	// every level of a chain seven times would take 7^depth steps.
+	var below *Error
+	return errors.As(cause, &below) || countKinds(cause) > 0
+}
+
+func (e *Error) kind() error {
+	if e == nil {
+		return ErrMisconfigured
+	}
+	for _, s := range sentinels {
+		if e.Kind == s.kind {
+			return s.kind
+		}
+	}
+	return ErrMisconfigured
+}
+
+// countKinds returns of how many sentinels err is: of all of them if it panics
+// when asked, as the Unwrap of many a typed nil does.
+func countKinds(err error) (n int) {
+	defer func() {
+		if recover() != nil {
+			n = len(sentinels)
+		}
+	}()
+	for _, s := range sentinels {
+		if errors.Is(err, s.kind) {
+			n++
+		}
+	}
+	return n
+}
+
+// ReasonOf returns the Reason of err: the one its [Error] gives, or the usual
+// one of its sentinel. It is "" for nil and for an error that is not exactly
+// one of the seven.
+func ReasonOf(err error) Reason {
+	e, ok := fromError(err)
+	if !ok {
+		return ""
+	}
+	return e.Reason
+}
+
+// AsError returns what err says in the terms of this package, never nil unless
+// err is: its [Error] with Kind and Reason within their closed sets, one made
+// from a bare sentinel, or, for an error that is not exactly one of the seven,
+// [ErrMisconfigured] with [ReasonInternal], since a verifier that answers so is
+// broken. The result may be shared: do not change it.
+func AsError(err error) *Error {
+	if err == nil {
+		return nil
+	}
+	if e, ok := fromError(err); ok {
+		return e
+	}
+	return &Error{Kind: ErrMisconfigured, Reason: ReasonInternal, Cause: err}
+}
+
+// fromError reports false for nil and for an error of which not exactly one
+// sentinel is true.
+func fromError(err error) (*Error, bool) {
+	if err == nil || countKinds(err) != 1 {
+		return nil, false
+	}
+	var e *Error
+	if errors.As(err, &e) && e != nil {
+		kind := e.kind()
+		if errors.Is(err, kind) { // not so if the one true sentinel stands beside e
+			if e.Kind == kind && slices.Contains(reasons, e.Reason) {
+				return e, true
+			}
+			c := *e
+			c.Kind = kind
+			if !slices.Contains(reasons, c.Reason) {
+				c.Reason = defaultReason(kind)
+			}
+			return &c, true
+		}
+	}
+	for _, s := range sentinels {
+		if errors.Is(err, s.kind) {
+			return &Error{Kind: s.kind, Reason: s.reason, Cause: errors.New(fmt.Sprint(err))}, true
+		}
+	}
+	return nil, false
+}
+
+func defaultReason(kind error) Reason {
+	for _, s := range sentinels {
+		if kind == s.kind {
+			return s.reason
+		}
+	}
+	return ReasonInternal
+}
+
+// normalize turns an error of a foreign Verifier into one that keeps the
+// contract of [Verifier].
+func normalize(ctx context.Context, err error) error {
+	if _, ok := fromError(err); ok {
+		return err
+	}
+	if ended := ctx.Err(); ended != nil && (errors.Is(err, ended) || errors.Is(err, context.Cause(ctx))) {
+		return &Error{Kind: ErrUnavailable, Reason: ReasonCanceled, Cause: ended}
+	}
+	return &Error{Kind: ErrMisconfigured, Reason: ReasonInternal,
+		Cause: fmt.Errorf("bearergate: the verifier returned an error that is not exactly one of the seven: %w", err)}
+}

@@ -1,0 +1,362 @@
+package bearergate_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bearergate/bearergate"
+	"github.com/stretchr/testify/require"
+)
+
+// yesMan claims to be every error there is.
+type yesMan struct{}
+
+func (yesMan) Error() string   { return "yes" }
+func (yesMan) Is(error) bool   { return true }
+func (yesMan) Unwrap() []error { return []error{io.EOF, nil, bearergate.ErrInvalidToken} }
+
+// yesAs claims to be any error type, without giving one.
+type yesAs struct{}
+
+func (yesAs) Error() string { return "as" }
+func (yesAs) As(any) bool   { return true }
+
+// liar is one error to errors.Is and another to errors.As.
+type liar struct{}
+
+func (liar) Error() string        { return "liar" }
+func (liar) Is(target error) bool { return target == bearergate.ErrUnavailable }
+func (liar) As(target any) bool {
+	e, ok := target.(**bearergate.Error)
+	if ok {
+		*e = &bearergate.Error{Kind: bearergate.ErrMissingToken, Reason: bearergate.ReasonNoToken}
+	}
+	return ok
+}
+
+type panicError struct{}
+
+func (panicError) Error() string { panic("Error") }
+func (panicError) Is(error) bool { panic("Is") }
+
+// unhashable cannot be compared with ==: two of them panic.
+type unhashable []string
+
+func (unhashable) Error() string { return "unhashable" }
+
+func TestExactlyOneSentinel(t *testing.T) {
+	var nilError *bearergate.Error
+	kinds := append([]error{
+		nil,
+		io.EOF,
+		nilError,
+		&bearergate.Error{},
+		&bearergate.Error{Kind: bearergate.ErrInvalidToken},
+		fmt.Errorf("wrapped: %w", bearergate.ErrInvalidToken),
+		errors.Join(sentinels...),
+		yesMan{},
+		yesAs{},
+		liar{},
+		unhashable{"x"},
+		(*net.OpError)(nil),
+	}, sentinels...)
+	causes := append(append([]error{
+		context.Canceled,
+		panicErrorText{},
+		&bearergate.Error{Kind: bearergate.ErrUnavailable, Cause: context.Canceled},
+		fmt.Errorf("a: %w", fmt.Errorf("b: %w", &bearergate.Error{Kind: bearergate.ErrUnavailable})),
+		errors.Join(io.EOF, errors.Join(io.EOF, bearergate.ErrInsufficientScope)),
+		fmt.Errorf("%w and %w", io.EOF, bearergate.ErrMissingToken),
+	}, kinds...), sentinels...)
+
+	for _, kind := range kinds {
+		want := bearergate.ErrMisconfigured
+		for _, s := range sentinels {
+			if _, ok := kind.(unhashable); !ok && kind == s {
+				want = s
+			}
+		}
+		for _, cause := range causes {
+			for _, reason := range []bearergate.Reason{"", bearergate.ReasonExpired, "made up"} {
+				e := &bearergate.Error{Kind: kind, Reason: reason, Cause: cause}
+				for _, err := range []error{e, fmt.Errorf("outer: %w", e), errors.Join(io.EOF, e), &wrapper{e}} {
+					require.Equal(t, []error{want}, kindsOf(err), "kind %T, cause %T", kind, cause)
+					require.NotPanics(t, func() { _ = err.Error() })
+					as := bearergate.AsError(err)
+					require.NotNil(t, as)
+					require.Equal(t, want, as.Kind)
+					require.Contains(t, allReasons, as.Reason)
+					require.Equal(t, as.Reason, bearergate.ReasonOf(err))
+					if reason == bearergate.ReasonExpired {
+						require.Equal(t, reason, as.Reason)
+					}
+				}
+			}
+		}
+	}
+}
+
+// panicErrorText matches nothing, but has no text.
+type panicErrorText struct{}
+
+func (panicErrorText) Error() string { panic("no text") }
+
+type wrapper struct{ err error }
+
+func (w *wrapper) Error() string { return "wrapper" }
+func (w *wrapper) Unwrap() error { return w.err }
+
+// The same with errors put together at random.
+func TestExactlyOneSentinelRandom(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	var build func(depth int) error
+	build = func(depth int) error {
+		leaves := append([]error{io.EOF, context.Canceled, yesMan{}, liar{}, yesAs{}, (*bearergate.Error)(nil), unhashable{}}, sentinels...)
+		if depth == 0 {
+			return leaves[r.IntN(len(leaves))]
+		}
+		switch r.IntN(5) {
+		case 0:
+			return fmt.Errorf("w: %w", build(depth-1))
+		case 1:
+			return errors.Join(build(depth-1), build(depth-1))
+		case 2:
+			return &bearergate.Error{Kind: build(depth - 1), Cause: build(depth - 1)}
+		case 3:
+			return &bearergate.Error{Kind: sentinels[r.IntN(len(sentinels))], Cause: build(depth - 1)}
+		default:
+			return build(0)
+		}
+	}
+	for range 20_000 {
+		err := build(r.IntN(6))
+		as := bearergate.AsError(err)
+		require.Len(t, kindsOf(as), 1, "%#v", err)
+		require.True(t, errors.Is(as, as.Kind))
+		if kinds := kindsOf(err); len(kinds) == 1 {
+			require.Equal(t, kinds[0], as.Kind)
+			require.NotEmpty(t, bearergate.ReasonOf(err))
+		} else {
+			require.Equal(t, bearergate.ErrMisconfigured, as.Kind)
+			require.Empty(t, bearergate.ReasonOf(err))
+		}
+		var e *bearergate.Error
+		if errors.As(err, &e) {
+			require.Len(t, kindsOf(e), 1)
+		}
+		// Whatever a verifier returns, one answer comes back.
+		_, verr := bearergate.Verify(t.Context(), bearergate.VerifierFunc(func(context.Context, string) (*bearergate.Token, error) {
+			return nil, err
+		}), "token")
+		require.Len(t, kindsOf(verr), 1, "%#v", err)
+	}
+}
+
+func TestErrorCause(t *testing.T) {
+	for _, tc := range []struct {
+		name      string
+		cause     error
+		target    error
+		reachable bool
+	}{
+		{"a plain error", io.EOF, io.EOF, true},
+		{"wrapped", fmt.Errorf("read: %w", io.EOF), io.EOF, true},
+		{"the end of a context", context.Canceled, context.Canceled, true},
+		{"joined", errors.Join(io.EOF, context.Canceled), io.EOF, true},
+		{"beside a sentinel", errors.Join(io.EOF, bearergate.ErrInvalidToken), io.EOF, false},
+		{"below an Error", &bearergate.Error{Kind: bearergate.ErrUnavailable, Cause: io.EOF}, io.EOF, false},
+		{"below a yes-man", yesMan{}, io.EOF, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			e := &bearergate.Error{Kind: bearergate.ErrUnavailable, Cause: tc.cause}
+			require.Equal(t, tc.reachable, errors.Is(e, tc.target))
+			require.Equal(t, []error{bearergate.ErrUnavailable}, kindsOf(e))
+			require.Contains(t, e.Error(), strings.TrimPrefix(tc.cause.Error(), "bearergate: ")) // told in any case
+		})
+	}
+	t.Run("errors.As", func(t *testing.T) {
+		op := &net.OpError{Op: "dial", Err: io.EOF}
+		var got *net.OpError
+		require.ErrorAs(t, &bearergate.Error{Kind: bearergate.ErrUnavailable, Cause: op}, &got)
+		require.Same(t, op, got)
+	})
+	t.Run("of two Errors, the outer one", func(t *testing.T) {
+		inner := &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonOverloaded}
+		outer := &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonConfig, Cause: inner}
+		requireKind(t, outer, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+	})
+}
+
+// counting counts how often it is asked.
+type counting struct{ asked *int }
+
+func (counting) Error() string   { return "counting" }
+func (c counting) Is(error) bool { *c.asked++; return false }
+
+// A chain of errors is asked about in steps linear to its length.
+func TestErrorChainCost(t *testing.T) {
+	for _, depth := range []int{1, 2, 40} {
+		asked := 0
+		var err error = counting{&asked}
+		for range depth {
+			err = &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonOverloaded, Cause: fmt.Errorf("w: %w", err)}
+		}
+		requireKind(t, err, bearergate.ErrUnavailable, bearergate.ReasonOverloaded)
+		require.Less(t, asked, 1000)
+	}
+}
+
+func TestNilError(t *testing.T) {
+	var e *bearergate.Error
+	require.NotPanics(t, func() {
+		require.NotEmpty(t, e.Error())
+		require.Equal(t, []error{bearergate.ErrMisconfigured}, kindsOf(e))
+		require.Equal(t, bearergate.ReasonInternal, bearergate.ReasonOf(e))
+		require.Equal(t, bearergate.ErrMisconfigured, bearergate.AsError(e).Kind)
+		outer := &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonOverloaded, Cause: e}
+		require.NotEmpty(t, outer.Error())
+		requireKind(t, outer, bearergate.ErrUnavailable, bearergate.ReasonOverloaded)
+	})
+}
+
+// An error that panics when it is asked what it is stays a foreign one.
+func TestErrorThatPanics(t *testing.T) {
+	for _, err := range []error{panicError{}, (*net.OpError)(nil), fmt.Errorf("wrapped: %w", panicError{}), errors.Join(bearergate.ErrInvalidToken, panicError{})} {
+		require.NotPanics(t, func() {
+			require.Empty(t, bearergate.ReasonOf(err))
+			as := bearergate.AsError(err)
+			require.NotEmpty(t, as.Error())
+			require.Equal(t, []error{bearergate.ErrMisconfigured}, kindsOf(as))
+		})
+	}
+}
+
+func TestErrorText(t *testing.T) {
+	for _, s := range sentinels {
+		e := &bearergate.Error{Kind: s, Reason: bearergate.ReasonPolicy, Cause: io.ErrClosedPipe}
+		require.Contains(t, e.Error(), s.Error())
+		require.Contains(t, e.Error(), string(bearergate.ReasonPolicy))
+		require.Contains(t, e.Error(), io.ErrClosedPipe.Error())
+	}
+	require.NotEmpty(t, (&bearergate.Error{}).Error())
+	require.NotPanics(t, func() { _ = (&bearergate.Error{Cause: (*net.OpError)(nil)}).Error() })
+	for i, s := range sentinels {
+		for _, other := range sentinels[:i] {
+			require.NotEqual(t, s.Error(), other.Error())
+		}
+	}
+}
+
+func TestReasonOf(t *testing.T) {
+	usual := map[error]bearergate.Reason{
+		bearergate.ErrMissingToken:               bearergate.ReasonNoToken,
+		bearergate.ErrInvalidRequest:             bearergate.ReasonBadRequest,
+		bearergate.ErrInvalidToken:               bearergate.ReasonPolicy,
+		bearergate.ErrInsufficientScope:          bearergate.ReasonScope,
+		bearergate.ErrInsufficientAuthentication: bearergate.ReasonAuthentication,
+		bearergate.ErrUnavailable:                bearergate.ReasonInternal,
+		bearergate.ErrMisconfigured:              bearergate.ReasonInternal,
+	}
+	require.Len(t, usual, len(sentinels))
+	for s, reason := range usual {
+		for _, err := range []error{
+			s,
+			fmt.Errorf("wrapped: %w", s),
+			errors.Join(io.EOF, s),
+			&bearergate.Error{Kind: s},
+			&bearergate.Error{Kind: s, Reason: "made up"},
+			&bearergate.Error{Kind: s, Reason: "Expired"},
+		} {
+			require.Equal(t, reason, bearergate.ReasonOf(err), "%v", err)
+			as := bearergate.AsError(err)
+			require.Equal(t, s, as.Kind)
+			require.Equal(t, reason, as.Reason)
+		}
+	}
+	for name, err := range map[string]error{
+		"nil":           nil,
+		"foreign":       io.EOF,
+		"two sentinels": errors.Join(bearergate.ErrInvalidToken, bearergate.ErrUnavailable),
+		"two Errors":    errors.Join(&bearergate.Error{Kind: bearergate.ErrInvalidToken}, &bearergate.Error{Kind: bearergate.ErrUnavailable}),
+		"a yes-man":     yesMan{},
+	} {
+		require.Empty(t, bearergate.ReasonOf(err), name)
+	}
+}
+
+func TestAsError(t *testing.T) {
+	require.Nil(t, bearergate.AsError(nil))
+
+	e := &bearergate.Error{Kind: bearergate.ErrInsufficientScope, Reason: bearergate.ReasonScope, Scopes: []string{"a"}, RetryAfter: time.Second, MaxAge: time.Minute, ACRValues: []string{"x"}}
+	require.Same(t, e, bearergate.AsError(e))
+	require.Same(t, e, bearergate.AsError(fmt.Errorf("wrapped: %w", e)))
+
+	t.Run("mended without touching the original", func(t *testing.T) {
+		e := &bearergate.Error{Kind: io.EOF, Reason: "made up", RetryAfter: time.Second, Scopes: []string{"a"}}
+		as := bearergate.AsError(e)
+		require.Equal(t, bearergate.ErrMisconfigured, as.Kind)
+		require.Equal(t, bearergate.ReasonInternal, as.Reason)
+		require.Equal(t, time.Second, as.RetryAfter)
+		require.Equal(t, []string{"a"}, as.Scopes)
+		require.Equal(t, io.EOF, e.Kind)
+		require.Equal(t, bearergate.Reason("made up"), e.Reason)
+	})
+	t.Run("foreign", func(t *testing.T) {
+		for _, err := range []error{io.EOF, yesMan{}, errors.Join(bearergate.ErrInvalidToken, bearergate.ErrUnavailable)} {
+			as := bearergate.AsError(err)
+			require.Equal(t, []error{bearergate.ErrMisconfigured}, kindsOf(as))
+			require.Equal(t, bearergate.ReasonInternal, as.Reason)
+		}
+		require.ErrorIs(t, bearergate.AsError(io.EOF), io.EOF)
+	})
+	t.Run("As and Is disagree", func(t *testing.T) {
+		requireKind(t, bearergate.AsError(liar{}), bearergate.ErrUnavailable, bearergate.ReasonInternal)
+	})
+	t.Run("a sentinel beside an Error of another kind", func(t *testing.T) {
+		err := errors.Join(&bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonOverloaded}, bearergate.ErrUnavailable)
+		requireKind(t, err, bearergate.ErrUnavailable, bearergate.ReasonOverloaded)
+	})
+}
+
+// allReasons is the closed set, written out: these words are labels of
+// metrics in other people's dashboards.
+var allReasons = []bearergate.Reason{
+	"expired", "not_yet_valid", "issuer", "audience", "type", "algorithm", "signature", "unknown_key", "malformed",
+	"too_large", "missing_claim", "inactive", "revoked", "binding", "policy", "scope", "authentication", "no_token",
+	"bad_request", "keys_unavailable", "introspection_unavailable", "overloaded", "canceled", "internal", "config",
+}
+
+func TestReasons(t *testing.T) {
+	require.Equal(t, allReasons, []bearergate.Reason{
+		bearergate.ReasonExpired, bearergate.ReasonNotYetValid, bearergate.ReasonIssuer, bearergate.ReasonAudience,
+		bearergate.ReasonType, bearergate.ReasonAlgorithm, bearergate.ReasonSignature, bearergate.ReasonUnknownKey,
+		bearergate.ReasonMalformed, bearergate.ReasonTooLarge, bearergate.ReasonMissingClaim, bearergate.ReasonInactive,
+		bearergate.ReasonRevoked, bearergate.ReasonBinding, bearergate.ReasonPolicy, bearergate.ReasonScope,
+		bearergate.ReasonAuthentication, bearergate.ReasonNoToken, bearergate.ReasonBadRequest,
+		bearergate.ReasonKeysUnavailable, bearergate.ReasonIntrospectionUnavailable, bearergate.ReasonOverloaded,
+		bearergate.ReasonCanceled, bearergate.ReasonInternal, bearergate.ReasonConfig,
+	})
+	for _, reason := range allReasons {
+		require.Equal(t, reason, bearergate.ReasonOf(&bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: reason}))
+		require.Regexp(t, `^[a-z_]+$`, string(reason))
+	}
+}
+
+// The constants in the source are these and no others: no reason is missing
+// from the closed set.
+func TestReasonConstantsAreAllListed(t *testing.T) {
+	var found []bearergate.Reason
+	for _, constant := range constantsOfType(t, "error.go", "Reason") {
+		found = append(found, bearergate.Reason(constant))
+	}
+	require.ElementsMatch(t, allReasons, found)
+}

@@ -1,0 +1,262 @@
+package bearergate
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/bearergate/bearergate/internal/strictjson"
+	"github.com/bearergate/bearergate/scope"
+)
+
+// Claims is what a token says, as plain data: the input of [NewToken]. An
+// empty string, a zero time and a nil slice mean that the claim is absent.
+type Claims struct {
+	Issuer   string    // iss (RFC 7519 §4.1.1)
+	Subject  string    // sub (RFC 7519 §4.1.2): unique only together with Issuer
+	ClientID string    // client_id (RFC 8693 §4.3): the client the token was issued to
+	ID       string    // jti (RFC 7519 §4.1.7)
+	Audience []string  // aud (RFC 7519 §4.1.3)
+	Scopes   scope.Set // scope (RFC 8693 §4.2)
+
+	ExpiresAt time.Time // exp (RFC 7519 §4.1.4)
+	IssuedAt  time.Time // iat (RFC 7519 §4.1.6)
+	NotBefore time.Time // nbf (RFC 7519 §4.1.5)
+	AuthTime  time.Time // auth_time (RFC 9470 §6): when the user last authenticated
+	ACR       string    // acr (RFC 9470 §6): how the user authenticated
+
+	// Actors is the act chain (RFC 8693 §4.1), the current actor first.
+	Actors []Actor
+	// Confirmation holds the members of cnf (RFC 7800 §3.1), each as JSON
+	// text; not nil means that the token is bound to a key of its sender.
+	Confirmation map[string][]byte
+	// Stale says that the authorization server could not be asked again and an
+	// older answer of it stands in (see [Token.Stale]).
+	Stale bool
+
+	// Raw is the claims object as JSON, for [Token.Claims].
+	Raw []byte
+}
+
+// Actor is one party of the act chain (RFC 8693 §4.1): who acts for the subject.
+type Actor struct {
+	Subject  string // sub
+	Issuer   string // iss
+	ClientID string // client_id
+}
+
+// Token is a token that was verified. It cannot be changed: the same Token may
+// serve many requests at once. A nil or zero Token says nothing and is
+// authorized for nothing.
+//
+// Printing a Token in any way gives its issuer and expiry only: no personal
+// data, and never the token itself, which it does not hold.
+type Token struct {
+	// Never written to after NewToken. Not a *Claims: for a Token by value, or
+	// in somebody's unexported field, fmt does not call Format, and where a verb
+	// does not fit a pointer it prints what the pointer points to.
+	c **Claims
+}
+
+// NewToken returns a token with these claims, which it copies deeply. It
+// verifies nothing: it is for custom verifiers, which call it after all their
+// checks, and for tests.
+func NewToken(c Claims) *Token {
+	c.Audience = slices.Clone(c.Audience)
+	c.Actors = slices.Clone(c.Actors)
+	c.Raw = bytes.Clone(c.Raw)
+	c.Confirmation = maps.Clone(c.Confirmation)
+	for name, value := range c.Confirmation {
+		c.Confirmation[name] = bytes.Clone(value)
+	}
+	claims := &c
+	return &Token{&claims}
+}
+
+// With returns a token with the claims of t after change has had its way with
+// a deep copy of them; t stays as it is. Like [NewToken] it verifies nothing: it
+// is for verifiers that narrow what another one found. A nil or zero Token
+// stays what it is, and change is not called.
+func (t *Token) With(change func(*Claims)) *Token {
+	if t == nil || t.c == nil {
+		return t
+	}
+	c := *NewToken(*t.claims()).claims()
+	change(&c)
+	return NewToken(c)
+}
+
+var noClaims Claims
+
+func (t *Token) claims() *Claims {
+	if t == nil || t.c == nil {
+		return &noClaims
+	}
+	return *t.c
+}
+
+// Issuer returns iss, or "" when absent.
+func (t *Token) Issuer() string { return t.claims().Issuer }
+
+// Subject returns sub, or "" when absent. It identifies somebody only together
+// with [Token.Issuer] (RFC 8725 §3.8), and not always a user: see [Token.IsClient].
+func (t *Token) Subject() string { return t.claims().Subject }
+
+// ClientID returns client_id, or "" when absent.
+func (t *Token) ClientID() string { return t.claims().ClientID }
+
+// ID returns jti, or "" when absent. It is unique only for its issuer.
+func (t *Token) ID() string { return t.claims().ID }
+
+// Audience returns a copy of aud.
+func (t *Token) Audience() []string { return slices.Clone(t.claims().Audience) }
+
+// HasAudience reports whether aud names the audience, compared byte for byte.
+func (t *Token) HasAudience(audience string) bool {
+	return slices.Contains(t.claims().Audience, audience)
+}
+
+// Scopes returns the granted scopes.
+func (t *Token) Scopes() scope.Set { return t.claims().Scopes }
+
+// ExpiresAt returns exp, or the zero time when absent.
+func (t *Token) ExpiresAt() time.Time { return t.claims().ExpiresAt }
+
+// IssuedAt returns iat, or the zero time when absent.
+func (t *Token) IssuedAt() time.Time { return t.claims().IssuedAt }
+
+// NotBefore returns nbf, or the zero time when absent.
+func (t *Token) NotBefore() time.Time { return t.claims().NotBefore }
+
+// AuthTime returns auth_time, when the user last authenticated; false when absent.
+func (t *Token) AuthTime() (time.Time, bool) {
+	at := t.claims().AuthTime
+	return at, !at.IsZero()
+}
+
+// ACR returns acr, or "" when absent.
+func (t *Token) ACR() string { return t.claims().ACR }
+
+// IsClient reports whether the token was issued to a client acting for itself,
+// not for a user: it names a client, and its subject is that client or absent
+// (RFC 9068 §2.2 and §5; RFC 9700 §4.15). Some servers give such tokens a sub of
+// their own making; for those it reports false.
+func (t *Token) IsClient() bool {
+	c := t.claims()
+	return c.ClientID != "" && (c.Subject == "" || c.Subject == c.ClientID)
+}
+
+// Stale reports whether the token rests on an older answer of the
+// authorization server because a new one could not be had. It is only ever
+// true where that was explicitly allowed.
+func (t *Token) Stale() bool { return t.claims().Stale }
+
+// Actor returns a copy of the act chain (RFC 8693 §4.1): the current actor
+// first, then earlier ones; nil when nobody acts for the subject. Only the
+// first may be used for access decisions.
+func (t *Token) Actor() []Actor { return slices.Clone(t.claims().Actors) }
+
+// Confirmation returns how the token is bound to its sender.
+func (t *Token) Confirmation() Confirmation { return Confirmation{t.claims().Confirmation} }
+
+// Confirmation is the cnf claim (RFC 7800): proof of possession that the
+// sender of the token owes. The zero value is an unbound token. It is immutable.
+type Confirmation struct {
+	members map[string][]byte
+}
+
+// Bound reports whether the token has a cnf claim. A bound token that is
+// accepted without checking the binding is as good as an unbound one.
+func (c Confirmation) Bound() bool { return c.members != nil }
+
+// Members returns the names of the members, sorted.
+func (c Confirmation) Members() []string { return slices.Sorted(maps.Keys(c.members)) }
+
+// Value returns the member of that name if it is a JSON string, as
+// "x5t#S256" (RFC 8705 §3.1) and "jkt" (RFC 9449 §6.1) are.
+func (c Confirmation) Value(name string) (string, bool) {
+	value, ok := c.members[name]
+	if !ok {
+		return "", false
+	}
+	s, err := strictjson.String(value)
+	return s, err == nil
+}
+
+// Claims decodes all claims into the value that v points to, as encoding/json
+// would with these differences: member names match exactly, and on error *v is
+// zero. A number decoded into an any becomes a float64, which holds integers
+// exactly only to 2^53: decode into int64 or json.Number instead. As with
+// encoding/json, what *v already holds stays where no claim replaces it: use a
+// new value for each token.
+//
+// Every claim is as the issuer wrote it, and a claim that this module does not
+// know has been checked by nobody.
+func (t *Token) Claims(v any) error {
+	// A copy: an UnmarshalJSON of the caller may keep or change what it is given.
+	raw := bytes.Clone(t.claims().Raw)
+	if raw == nil {
+		raw = []byte("!") // not JSON: Unmarshal still has to clear *v
+	}
+	if err := strictjson.Unmarshal(raw, v); err != nil {
+		if t.claims().Raw == nil {
+			err = errors.New("the token carries no claims object")
+		}
+		return fmt.Errorf("bearergate: claims: %w", err)
+	}
+	return nil
+}
+
+// Authorize returns nil if the token's scopes satisfy r, else an [Error] of
+// [ErrInsufficientScope] with the scopes that r names. A requirement with an
+// error of its own (see [scope.Requirement.Err]) is satisfied by no token. A
+// nil or zero Token is [ErrMissingToken].
+func (t *Token) Authorize(r scope.Requirement) error {
+	if t == nil || t.c == nil {
+		return &Error{Kind: ErrMissingToken, Reason: ReasonNoToken}
+	}
+	if r.SatisfiedBy(t.claims().Scopes) {
+		return nil
+	}
+	return &Error{Kind: ErrInsufficientScope, Reason: ReasonScope, Scopes: r.Scopes(), Cause: r.Err()}
+}
+
+// String names the issuer and the expiry, and nothing else.
+func (t *Token) String() string {
+	if t == nil || t.c == nil {
+		return "bearergate.Token{}"
+	}
+	c := t.claims()
+	return "bearergate.Token{issuer: " + strconv.Quote(c.Issuer) + ", expires: " + expiry(c) + "}"
+}
+
+// GoString is String: %#v shows no more.
+func (t *Token) GoString() string { return t.String() }
+
+// Format writes String for every verb, so that none of them reaches the fields.
+func (t *Token) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, t.String()) }
+
+// LogValue gives log/slog the issuer and the expiry, and nothing else.
+func (t *Token) LogValue() slog.Value {
+	c := t.claims()
+	return slog.GroupValue(slog.String("issuer", c.Issuer), slog.String("expires", expiry(c)))
+}
+
+// MarshalJSON writes what LogValue tells.
+func (t *Token) MarshalJSON() ([]byte, error) {
+	c := t.claims()
+	return strictjson.Marshal(map[string]string{"issuer": c.Issuer, "expires": expiry(c)})
+}
+
+func expiry(c *Claims) string {
+	if c.ExpiresAt.IsZero() {
+		return "never"
+	}
+	return c.ExpiresAt.UTC().Format(time.RFC3339)
+}
