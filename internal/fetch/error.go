@@ -1,0 +1,174 @@
+package fetch
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Outcome is how a fetch ended: a closed set, fit for a metric label.
+type Outcome string
+
+// The outcomes of [Client.Get], and of those who read what it brought.
+const (
+	OK          Outcome = "ok"
+	NotModified Outcome = "not_modified" // 304: what is held is still right
+
+	Connect     Outcome = "connect"      // name resolution, connection, or broken off before an answer
+	TLS         Outcome = "tls"          // handshake or certificate
+	Timeout     Outcome = "timeout"      // no complete answer in time
+	Status      Outcome = "status"       // neither 200 nor the 304 that was asked for
+	Redirect    Outcome = "redirect"     // a redirect that is not followed
+	ContentType Outcome = "content_type" // media type or content encoding
+	TooLarge    Outcome = "too_large"    // more bytes than allowed
+	Truncated   Outcome = "truncated"    // the body ended early or does not decompress
+	File        Outcome = "file"         // a local file could not be read
+
+	Malformed   Outcome = "malformed"     // not the JSON that it should be
+	TooManyKeys Outcome = "too_many_keys" // a key set with more keys than allowed
+	NoUsableKey Outcome = "no_usable_key" // a key set without any key that is admitted
+	Issuer      Outcome = "issuer"        // a metadata document of another issuer
+	JWKSURI     Outcome = "jwks_uri"      // a metadata document whose jwks_uri is missing or not allowed
+	Panic       Outcome = "panic"         // the HTTP client panicked or ended its goroutine
+)
+
+// Error is a failed fetch. Its text is bounded and holds nothing of the body.
+type Error struct {
+	Outcome    Outcome
+	URL        string        // what was asked
+	Status     int           // HTTP status, for Status and Redirect; else 0
+	RetryAfter time.Duration // what the server asked for, at most MaxRetryAfter; 0 if nothing
+	detail     string
+	cause      error
+}
+
+// Fail returns an error of the given outcome. detail must not come from the
+// other side.
+func Fail(o Outcome, url, detail string) *Error { return &Error{Outcome: o, URL: url, detail: detail} }
+
+// Error returns a text for operators.
+func (e *Error) Error() string {
+	where, _, _ := strings.Cut(e.URL, "?") // a query may hold an API key
+	text := fmt.Sprintf("fetch: %s: %s", bounded(where, 256), e.Outcome)
+	if e.detail != "" {
+		text += ": " + e.detail
+	}
+	if e.cause != nil {
+		text += ": " + bounded(e.cause.Error(), 256)
+	}
+	return text
+}
+
+// Unwrap returns the network, TLS or file error underneath, if there is one.
+func (e *Error) Unwrap() error { return e.cause }
+
+// failed classifies an error of http.Client or of a body.
+//
+// Only errors of known types are kept: others may quote the peer at length (a
+// malformed status line, or the token endpoint's answer in an OAuth transport).
+// Our own deadline is not kept either, so that it cannot be taken for the
+// caller's.
+func failed(ctx context.Context, url string, err error) *Error {
+	e := &Error{Outcome: Connect, URL: url}
+	var (
+		netErr    *net.OpError
+		dnsErr    *net.DNSError
+		certErr   *tls.CertificateVerificationError
+		recordErr tls.RecordHeaderError
+		alert     tls.AlertError
+		host      x509.HostnameError
+		unknown   x509.UnknownAuthorityError
+		invalid   x509.CertificateInvalidError
+		timeout   interface{ Timeout() bool }
+	)
+	switch {
+	case errors.Is(err, errRedirect):
+		e.Outcome, e.cause = Redirect, errRedirect
+	case ctx.Err() != nil, errors.As(err, &timeout) && timeout.Timeout():
+		e.Outcome = Timeout
+	case errors.As(err, &certErr):
+		e.Outcome, e.cause = TLS, certErr
+	case errors.As(err, &host):
+		e.Outcome, e.cause = TLS, host
+	case errors.As(err, &unknown):
+		e.Outcome, e.cause = TLS, unknown
+	case errors.As(err, &invalid):
+		e.Outcome, e.cause = TLS, invalid
+	case errors.As(err, &alert):
+		e.Outcome, e.cause = TLS, alert
+	case errors.As(err, &recordErr):
+		e.Outcome, e.detail = TLS, "the answer is not TLS"
+	case errors.Is(err, http.ErrSchemeMismatch):
+		e.Outcome, e.cause = TLS, http.ErrSchemeMismatch
+	case errors.As(err, &dnsErr):
+		e.cause = dnsErr
+	case errors.As(err, &netErr):
+		e.cause = netErr
+		if netErr.Op == "remote error" || netErr.Op == "local error" { // how crypto/tls reports an alert
+			e.Outcome = TLS
+		}
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		e.cause = io.ErrUnexpectedEOF
+	case errors.Is(err, io.EOF):
+		e.cause = io.EOF
+	default:
+		e.detail = fmt.Sprintf("%T", innermost(err))
+	}
+	return e
+}
+
+func innermost(err error) error {
+	for {
+		next := errors.Unwrap(err)
+		if next == nil {
+			return err
+		}
+		err = next
+	}
+}
+
+// ReadFile is the counterpart of [Client.Get] for a local file.
+func ReadFile(name string, limit int64) ([]byte, error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, &Error{Outcome: File, URL: name, cause: err}
+	}
+	if !info.Mode().IsRegular() { // opening a pipe may take for ever
+		return nil, Fail(File, name, "not a regular file")
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, &Error{Outcome: File, URL: name, cause: err}
+	}
+	defer f.Close()
+	body, err := io.ReadAll(io.LimitReader(f, limit+1))
+	switch {
+	case int64(len(body)) > limit:
+		return nil, tooLarge(name, limit)
+	case err != nil:
+		return nil, &Error{Outcome: File, URL: name, cause: err}
+	}
+	return body, nil
+}
+
+// bounded cuts what is long and quotes what is not plain ASCII, so that a
+// remote name cannot write into a log line.
+func bounded(s string, limit int) string {
+	cut := ""
+	if len(s) > limit {
+		s, cut = s[:limit], "..."
+	}
+	if strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c > '~' }) {
+		s = strings.Trim(strconv.QuoteToASCII(s), `"`)
+	}
+	return s + cut
+}

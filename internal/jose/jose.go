@@ -1,0 +1,208 @@
+// Package jose is the strict part of JOSE that a resource server needs:
+// compact JWS (RFC 7515), admission of public keys (RFC 7517), and signatures
+// (RFC 7518, RFC 8037) with the standard library's crypto packages.
+//
+// It is the only importer of jwx/v2, and of it only of package jwk, whose
+// parser is asked after our own checks have passed. jwx's own parsing and
+// verifying of tokens is not used: it accepts the JSON serialization, ignores
+// crit and the header's alg, and tolerates sloppy base64.
+package jose
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"strings"
+
+	"github.com/bearergate/bearergate/internal/strictjson"
+)
+
+const (
+	// MaxKeyIDBytes bounds kid, in a token's header and in a key.
+	MaxKeyIDBytes = 256
+
+	// The header is read before any signature is checked, so it is bounded
+	// closer than the token: a certificate chain (x5c) fits, thousands of nested
+	// objects, which cost twenty times a signature check, do not.
+	maxHeaderBytes  = 8 << 10
+	maxHeaderNested = 32 // objects and arrays
+)
+
+// What can be wrong with a compact JWS. The texts name the rule, and carry
+// nothing of the token.
+var (
+	ErrTooLarge  = errors.New("jose: the token is longer than the limit")
+	ErrMalformed = errors.New("jose: not a strict compact JWS")
+)
+
+type malformed string
+
+func (m malformed) Error() string        { return "jose: " + string(m) }
+func (m malformed) Is(target error) bool { return target == ErrMalformed }
+
+// JWS is a compact JWS in its strict form. Nothing in it has been verified:
+// the header is what an attacker wrote.
+type JWS struct {
+	Header    Header
+	Signed    []byte // the JWS Signing Input (RFC 7515 §2), the bytes as received
+	Payload   []byte // decoded from the second part of Signed
+	Signature []byte // decoded; may be empty
+}
+
+// Header holds the header parameters that a resource server reads. jku, jwk,
+// x5u, x5c and unknown ones are ignored: a token never brings its own key
+// (RFC 8725 §3.10).
+type Header struct {
+	Algorithm string // alg, not empty
+	KeyID     string // kid, 1 to MaxKeyIDBytes bytes; "" when absent
+	Type      string // typ
+	HasType   bool   // false: typ is absent
+}
+
+// Parse reads a compact JWS of at most maxBytes bytes. The length is looked at
+// before anything else, then the characters and the two dots, so that the cost
+// of hostile input is bounded by one pass over it (CVE-2025-30204 is what
+// happens otherwise). Errors match [ErrTooLarge] or [ErrMalformed].
+func Parse(token string, maxBytes int) (JWS, error) {
+	if len(token) > maxBytes {
+		return JWS{}, ErrTooLarge
+	}
+	first, second, err := dots(token)
+	if err != nil {
+		return JWS{}, err
+	}
+	// One buffer: the signed bytes as received, then the three decoded parts.
+	buf := make([]byte, second, second+base64.RawURLEncoding.DecodedLen(len(token)))
+	copy(buf, token)
+	signed := buf[:second:second]
+	buf, header, err := appendDecoded(buf, signed[:first])
+	if err != nil {
+		return JWS{}, malformed("the header is not canonical base64url")
+	}
+	buf, payload, err := appendDecoded(buf, signed[first+1:])
+	if err != nil {
+		return JWS{}, malformed("the payload is not canonical base64url")
+	}
+	if len(payload) == 0 {
+		return JWS{}, malformed("the payload is empty")
+	}
+	_, signature, err := appendDecoded(buf, []byte(token[second+1:]))
+	if err != nil {
+		return JWS{}, malformed("the signature is not canonical base64url")
+	}
+	h, err := parseHeader(header)
+	if err != nil {
+		return JWS{}, err
+	}
+	return JWS{Header: h, Signed: signed, Payload: payload, Signature: signature}, nil
+}
+
+// inToken holds the bytes of the base64url alphabet. Every byte of a token is
+// looked up, which takes about half the time of comparing it with each range.
+var inToken = func() (t [256]bool) {
+	for _, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") {
+		t[c] = true
+	}
+	return t
+}()
+
+// dots returns where the two dots stand. Every other byte must be of the
+// base64url alphabet: Go's decoder, strict or not, skips CR and LF.
+func dots(token string) (first, second int, err error) {
+	n := 0
+	for i := range len(token) {
+		if inToken[token[i]] {
+			continue
+		}
+		if token[i] != '.' {
+			return 0, 0, malformed("a character outside the base64url alphabet")
+		}
+		switch n++; n {
+		case 1:
+			first = i
+		case 2:
+			second = i
+		default:
+			return 0, 0, malformed("not exactly three parts")
+		}
+	}
+	if n != 2 {
+		return 0, 0, malformed("not exactly three parts")
+	}
+	return first, second, nil
+}
+
+// canonical refuses non-zero trailing bits, which would give one token many
+// spellings. It is to be used only on text of the base64url alphabet.
+var canonical = base64.RawURLEncoding.Strict()
+
+func appendDecoded(buf, text []byte) (whole, decoded []byte, err error) {
+	start := len(buf)
+	buf, err = canonical.AppendDecode(buf, text)
+	if err != nil {
+		return nil, nil, err
+	}
+	return buf, buf[start:len(buf):len(buf)], nil
+}
+
+// decode is the canonical base64url of a JWK member (RFC 7515 §2).
+func decode(text string) ([]byte, bool) {
+	if strings.ContainsAny(text, "\r\n") {
+		return nil, false
+	}
+	b, err := canonical.DecodeString(text)
+	return b, err == nil
+}
+
+func parseHeader(data []byte) (Header, error) {
+	if len(data) > maxHeaderBytes || bytes.Count(data, []byte{'{'})+bytes.Count(data, []byte{'['}) > maxHeaderNested {
+		return Header{}, malformed("the header is too long or holds too many objects and arrays")
+	}
+	var h Header
+	hasKeyID := false
+	err := strictjson.Object(data, func(name, value []byte) (err error) {
+		switch string(name) {
+		case "alg":
+			if h.Algorithm, err = strictjson.String(value); err != nil || h.Algorithm == "" {
+				return malformed("alg is not a non-empty string")
+			}
+		case "kid":
+			hasKeyID = true
+			if h.KeyID, err = strictjson.String(value); err != nil {
+				return malformed("kid is not a string")
+			}
+		case "typ":
+			h.HasType = true
+			if h.Type, err = strictjson.String(value); err != nil {
+				return malformed("typ is not a string")
+			}
+		case "cty":
+			cty, err := strictjson.String(value)
+			if err != nil {
+				return malformed("cty is not a string")
+			}
+			if strings.TrimPrefix(strings.ToLower(cty), "application/") == "jwt" {
+				return malformed("a nested JWT (cty) is not accepted")
+			}
+		case "crit":
+			// No extension is understood, and an empty crit is invalid (RFC 7515 §4.1.11).
+			return malformed("crit is not accepted")
+		case "b64":
+			return malformed("b64 (RFC 7797) is not accepted")
+		case "zip", "enc":
+			return malformed("an encrypted or compressed token is not accepted")
+		}
+		return nil
+	})
+	switch {
+	case err != nil && !errors.Is(err, ErrMalformed):
+		return Header{}, malformed("the header is not one strict JSON object")
+	case err != nil:
+		return Header{}, err
+	case h.Algorithm == "":
+		return Header{}, malformed("the header has no alg")
+	case hasKeyID && (h.KeyID == "" || len(h.KeyID) > MaxKeyIDBytes):
+		return Header{}, malformed("kid is not 1 to 256 bytes long")
+	}
+	return h, nil
+}

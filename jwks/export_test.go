@@ -1,0 +1,33 @@
+package jwks
+
+import (
+	"context"
+	"time"
+)
+
+// LateStart is a caller who has decided to fetch, and only now comes to it.
+func LateStart(c *Cache, t Trigger, seen uint64) { <-c.start(context.Background(), t, seen) }
+
+// Scheduled is the trigger of fetches that the state asks for.
+const Scheduled = triggerScheduled
+
+// StepWall sets the wall clock of c by d from the real one: synctest moves both
+// clocks together, and only one of them can be stepped on a real machine.
+func StepWall(c *Cache, d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.clock = func() instant {
+		now := readClock()
+		now.wall = now.wall.Add(d)
+		return now
+	}
+}
+
+// Unconfigurable are the numbers of the design that Config does not expose.
+var Unconfigurable = map[string]any{
+	"ahead percent": aheadPercent, "jitter percent": jitterPercent,
+	"first backoff": backoffFirst, "longest backoff": backoffMax, "backoff jitter": backoffJitter,
+	"Retry-After without keys": retryAfterEmpty, "discovery TTL": discoveryTTL, "failures": usableFailures,
+	"longest duration": limitDuration, "longest miss interval": limitMissInterval, "longest fetch": limitFetchTimeout,
+	"most bytes": limitBytes, "most keys": limitKeys, "least duration": leastDuration, "skew": maxSkew,
+}

@@ -1,0 +1,283 @@
+package jwks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/bearergate/bearergate/internal/fetch"
+	"github.com/bearergate/bearergate/internal/flight"
+	"github.com/bearergate/bearergate/internal/jose"
+	"github.com/bearergate/bearergate/internal/metadata"
+	"golang.org/x/sync/singleflight"
+)
+
+// result is what one attempt brought.
+type result struct {
+	set       *keySet
+	same      bool // 304: the set that is held
+	body      []byte
+	url, etag string
+	maxAge    time.Duration
+	hasMaxAge bool
+	found     discovery
+	skipped   []jose.Skipped
+	err       error
+}
+
+// start is the one way to a fetch, for every trigger: one at a time, shared by
+// all who ask meanwhile. seen is the number of the last attempt that had begun
+// when the caller arrived; scheduled fetches do not need it.
+func (c *Cache) start(ctx context.Context, t Trigger, seen uint64) <-chan singleflight.Result {
+	// The hooks see the values of the context that started the fetch, a trace for
+	// example. The fetch itself does not: one request must not shape an answer
+	// that is shared, and must not take it along when it goes away.
+	ctx = context.WithoutCancel(ctx)
+	return c.flight.DoChan("", func() (any, error) {
+		c.busy.Store(true)
+		defer c.busy.Store(false)
+		c.attempt(ctx, t, seen)
+		return nil, nil
+	})
+}
+
+func (c *Cache) attempt(ctx context.Context, t Trigger, seen uint64) {
+	v, t := c.begin(t, seen)
+	if v == nil {
+		return
+	}
+	began := v.started
+	fetchCtx, cancel := context.WithTimeout(context.Background(), c.timeout)
+	defer cancel()
+	var loaded result
+	err := flight.Isolate(fetchCtx, grace, func() { loaded = c.load(fetchCtx, v) })
+	if err != nil { // loaded may still be written to: leave it alone
+		outcome := fetch.Panic
+		if errors.Is(err, flight.ErrLate) {
+			outcome = fetch.Timeout
+		}
+		loaded := result{url: v.url, found: v.found, err: fetch.Fail(outcome, v.url, err.Error())}
+		loaded.found.suspect = true
+		c.finish(ctx, t, began, loaded)
+		return
+	}
+	c.finish(ctx, t, began, loaded)
+}
+
+// begin takes the decision to fetch again, on the latest view: between the
+// caller's decision and now, another fetch may have been all that was needed.
+// It returns nil if there is nothing to do.
+func (c *Cache) begin(t Trigger, seen uint64) (*view, Trigger) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	v, now := c.view.Load(), c.clock()
+	switch t {
+	case TriggerUnknownKey:
+		if v.begun > seen || v.missPause(now) > 0 {
+			return nil, ""
+		}
+	case TriggerRefresh:
+		if v.begun > seen || v.pause(now) > 0 {
+			return nil, ""
+		}
+	default:
+		state := v.state(now)
+		if state == StateFresh || v.pause(now) > 0 {
+			return nil, ""
+		}
+		switch {
+		case v.failures > 0:
+			t = TriggerRetry
+		case state == StateEmpty:
+			t = TriggerFirst
+		case state == StateAhead:
+			t = TriggerAhead
+		default:
+			t = TriggerDue
+		}
+	}
+	v = v.next(now, t)
+	c.view.Store(v)
+	return v, t
+}
+
+// finish makes what came of an attempt visible, then tells the hooks.
+func (c *Cache) finish(ctx context.Context, t Trigger, began instant, r result) {
+	c.mu.Lock()
+	old, now := c.view.Load(), c.clock()
+	var v *view
+	event := FetchEvent{Issuer: c.issuer, URL: r.url, Trigger: t, Start: began.wall, Duration: now.mono.Sub(began.mono), Err: r.err}
+	if r.err != nil {
+		var failure *fetch.Error
+		if !errors.As(r.err, &failure) {
+			failure = fetch.Fail(fetch.Connect, r.url, "")
+		}
+		event.Outcome, event.Status = Outcome(failure.Outcome), failure.Status
+		if failure.URL != "" {
+			event.URL = failure.URL
+		}
+		v = old.withFailure(now, r.err, failure.RetryAfter)
+	} else {
+		v = old.withSuccess(now, began, old.begun)
+		event.Outcome = OutcomeNotModified
+		if !r.same {
+			event.Outcome = OutcomeOK
+		}
+		v.set, v.body = r.set, r.body
+		event.Added, event.Removed = r.set.diff(old.set)
+		v.url, v.etag, v.ttl = r.url, r.etag, c.policy.lifetime(r.maxAge, r.hasMaxAge)
+	}
+	v.found = r.found
+	event.KeyCount = v.set.len()
+	c.view.Store(v)
+	c.mu.Unlock()
+
+	if c.hooks.none() {
+		return
+	}
+	// A hook that ends its goroutine or never returns must not take the waiters along.
+	hookCtx, cancel := context.WithTimeout(context.Background(), c.timeout)
+	defer cancel()
+	_ = flight.Isolate(hookCtx, 0, func() {
+		for _, s := range r.skipped {
+			call(ctx, c.hooks, "KeySkipped", c.hooks.KeySkipped, KeyEvent{Issuer: c.issuer, URL: r.url, Index: s.Index, KeyID: s.ID, Err: s.Err})
+		}
+		call(ctx, c.hooks, "Fetched", c.hooks.Fetched, event)
+		c.tell(ctx, v.state(now))
+	})
+}
+
+// tell reports the state if it is another one than was told last. States pass
+// with time, without anything happening: a change is told when it is noticed.
+func (c *Cache) tell(ctx context.Context, state State) {
+	if c.hooks.StateChanged == nil || c.told.Load() == state {
+		return
+	}
+	c.mu.Lock()
+	v := c.view.Load()
+	from, to := c.told.Load().(State), v.state(c.clock())
+	c.told.Store(to)
+	c.mu.Unlock()
+	if from != to {
+		call(ctx, c.hooks, "StateChanged", c.hooks.StateChanged, StateEvent{Issuer: c.issuer, URL: v.url, From: from, To: to, Err: v.err})
+	}
+}
+
+// discovery is what is known of the issuer's metadata.
+type discovery struct {
+	doc     metadata.Document
+	which   int     // of metadata.URLs
+	read    instant // zero: never
+	suspect bool    // its jwks_uri has failed since
+}
+
+// remote loads a set over HTTP.
+type remote struct {
+	client      *fetch.Client
+	issuer, url string
+	insecure    bool
+	maxBytes    int64
+	tolerance   time.Duration
+	maxKeys     int
+	clock       func() instant
+}
+
+// load makes one attempt: the metadata if it is needed, then the set. v, which
+// it does not change, is what is held.
+func (r *remote) load(ctx context.Context, v *view) result {
+	if r.url != "" {
+		return r.get(ctx, v, r.url)
+	}
+	found, asked := v.found, false
+	age := r.clock().since(found.read)
+	if found.suspect || age >= discoveryTTL {
+		asked = true
+		fresh, err := r.discover(ctx, found)
+		switch {
+		case err == nil:
+			found = fresh
+		case age >= discoveryTTL+r.tolerance:
+			return result{found: found, err: err}
+		}
+		// A document that is not too old stays in use like keys that are not too
+		// old: the metadata may be out of order while the set is not.
+	}
+	out := r.get(ctx, v, found.doc.JWKSURI)
+	if out.err != nil {
+		found.suspect = true
+		if !asked && ctx.Err() == nil { // the set may have moved
+			if fresh, err := r.discover(ctx, found); err == nil {
+				if fresh.doc.JWKSURI != found.doc.JWKSURI {
+					out = r.get(ctx, v, fresh.doc.JWKSURI)
+				}
+				fresh.suspect = out.err != nil
+				found = fresh
+			}
+		}
+	} else {
+		found.suspect = false
+	}
+	out.found = found
+	return out
+}
+
+func (r *remote) discover(ctx context.Context, last discovery) (discovery, error) {
+	read := r.clock()
+	doc, which, err := metadata.Fetch(ctx, r.client, metadata.Request{
+		Issuer: r.issuer, First: last.which, MaxBytes: r.maxBytes,
+		Check: func(doc metadata.Document) error {
+			if err := metadata.CheckEndpoint(doc.JWKSURI, r.issuer, r.insecure); err != nil {
+				return fmt.Errorf("jwks_uri %w", err)
+			}
+			return nil
+		},
+	})
+	if err != nil {
+		return last, err
+	}
+	return discovery{doc: doc, which: which, read: read}, nil
+}
+
+func (r *remote) get(ctx context.Context, v *view, url string) result {
+	out := result{url: url}
+	req := fetch.Request{URL: url, Accept: "application/jwk-set+json, application/json", MaxBytes: r.maxBytes, Type: isSetType}
+	if v.set != nil && v.url == url {
+		req.ETag = v.etag
+	}
+	resp, err := r.client.Get(ctx, req)
+	if err != nil {
+		out.err = err
+		return out
+	}
+	out.etag, out.maxAge, out.hasMaxAge, out.same = resp.ETag, resp.MaxAge, resp.HasMaxAge, resp.NotModified
+	if out.same {
+		out.set, out.body = v.set, v.body // what the 304 is about: an Import may have replaced what is held
+		return out
+	}
+	out.read(resp.Body, r.maxKeys)
+	return out
+}
+
+// read is the gate: a document that does not parse, or has no key to verify
+// with, is a failed fetch and never replaces a good set.
+func (r *result) read(body []byte, maxKeys int) {
+	set, skipped, err := parseSet(body, maxKeys)
+	r.skipped = skipped
+	if err != nil {
+		r.err = fetch.Fail(whatIsWrong(body, maxKeys), r.url, err.Error())
+		return
+	}
+	r.set, r.body = set, body
+}
+
+// isSetType accepts, beside JSON, what file servers and buckets say about a
+// file they do not know. HTML, a login page's type, is a failed fetch.
+func isSetType(t string) bool {
+	switch t {
+	case "application/json", "text/plain", "application/octet-stream", "":
+		return true
+	}
+	return strings.HasSuffix(t, "+json") // application/jwk-set+json (RFC 7517 §8.5.2) among them
+}

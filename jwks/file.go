@@ -1,0 +1,52 @@
+package jwks
+
+import (
+	"cmp"
+	"context"
+
+	"github.com/bearergate/bearergate/internal/fetch"
+)
+
+// File returns a [Cache] whose set is in a file, for keys that a platform
+// mounts or a sidecar writes. It is read when it is needed, and again in all
+// cases in which a Cache would fetch: when it is older than TTL (default
+// DefaultMinTTL here) and when a token names a key that is not in it. While the
+// file is missing or broken, the last good keys are used for MaxStale.
+//
+// Replace the file atomically, by renaming. Who can write to it makes valid
+// tokens. The fields URL, HTTPClient and InsecureAllowHTTP of the Config must
+// be zero; Issuer says to whom the keys belong and is optional.
+func File(path string, c Config) (*Cache, error) {
+	var wrong mistakes
+	if c.TTL == 0 {
+		c.TTL = cmp.Or(c.MinTTL, DefaultMinTTL)
+	}
+	wrong.limits(&c)
+	if path == "" {
+		wrong.add("set the path of the file")
+	}
+	if c.URL != "" || c.HTTPClient != nil || c.InsecureAllowHTTP {
+		wrong.add("leave URL, HTTPClient and InsecureAllowHTTP unset: a file needs none of them")
+	}
+	if c.Issuer != "" {
+		if err := fetch.CheckIssuer(c.Issuer, fetch.Loopback(c.Issuer)); err != nil {
+			wrong.add("Issuer %w", err)
+		}
+	}
+	if err := wrong.err(); err != nil {
+		return nil, err
+	}
+	cache := newCache(c)
+	cache.url = path
+	cache.load = func(context.Context, *view) result {
+		out := result{url: path}
+		body, err := fetch.ReadFile(path, c.MaxBytes)
+		if err != nil {
+			out.err = err
+		} else {
+			out.read(body, c.MaxKeys)
+		}
+		return out
+	}
+	return cache, nil
+}

@@ -1,0 +1,175 @@
+package jwks
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/bearergate/bearergate/internal/fetch"
+)
+
+// Hooks observe a [Cache], for metrics, traces and alarms. All are optional.
+// They get a context that has not ended and carries the values of the request
+// that caused the event. They are called where the event happens, possibly by
+// several goroutines at once, and so must be quick, and must not call the Cache;
+// a fetch does not wait longer for them than FetchTimeout. A panic in one is
+// recovered and reported to Panicked.
+type Hooks struct {
+	// Fetched is called after each attempt to fetch the set.
+	Fetched func(context.Context, FetchEvent)
+	// StateChanged is called when another [State] is noticed: after a fetch, or
+	// by the first call after enough time has passed.
+	StateChanged func(context.Context, StateEvent)
+	// MissSuppressed is called for each unknown key that did not cause a fetch
+	// because another one did a short time ago.
+	MissSuppressed func(context.Context, MissEvent)
+	// StaleServed is called for each call of Keys in [StateStale].
+	StaleServed func(context.Context, StaleEvent)
+	// KeySkipped is called for each key of a fetched set that is not admitted.
+	// The others are used.
+	KeySkipped func(context.Context, KeyEvent)
+	// Panicked is called when one of the others has panicked. A panic of its own
+	// is ignored.
+	Panicked func(context.Context, PanicEvent)
+}
+
+// Trigger is why a fetch was made: a closed set, fit for a metric label.
+type Trigger string
+
+// The triggers.
+const (
+	TriggerFirst      Trigger = "first"       // EMPTY, never tried
+	TriggerAhead      Trigger = "ahead"       // AHEAD: in the background
+	TriggerDue        Trigger = "due"         // DUE or EXPIRED, with callers waiting
+	TriggerRetry      Trigger = "retry"       // the last attempt has failed
+	TriggerUnknownKey Trigger = "unknown_key" // a key that the set does not have
+	TriggerRefresh    Trigger = "refresh"     // Cache.Refresh
+
+	triggerScheduled Trigger = "" // one of the first four: the state tells which
+)
+
+// Outcome is how a fetch ended: a closed set, fit for a metric label.
+type Outcome string
+
+// The outcomes. The first two are successes.
+const (
+	OutcomeOK          = Outcome(fetch.OK)
+	OutcomeNotModified = Outcome(fetch.NotModified) // 304: the set that is held is still right
+	OutcomeConnect     = Outcome(fetch.Connect)     // name resolution, connection, or broken off before an answer
+	OutcomeTLS         = Outcome(fetch.TLS)         // handshake or certificate
+	OutcomeTimeout     = Outcome(fetch.Timeout)     // no complete answer within FetchTimeout
+	OutcomeStatus      = Outcome(fetch.Status)      // a status other than 200
+	OutcomeRedirect    = Outcome(fetch.Redirect)    // to another origin, or more than one
+	OutcomeContentType = Outcome(fetch.ContentType) // HTML, for example
+	OutcomeTooLarge    = Outcome(fetch.TooLarge)    // more than MaxBytes
+	OutcomeTruncated   = Outcome(fetch.Truncated)   // the body ended early or does not decompress
+	OutcomeMalformed   = Outcome(fetch.Malformed)   // not a metadata document, or not a JWK Set
+	OutcomeTooManyKeys = Outcome(fetch.TooManyKeys) // more than MaxKeys
+	OutcomeNoUsableKey = Outcome(fetch.NoUsableKey) // a set without any admitted key
+	OutcomeIssuer      = Outcome(fetch.Issuer)      // metadata of another issuer
+	OutcomeJWKSURI     = Outcome(fetch.JWKSURI)     // jwks_uri is missing or not allowed
+	OutcomeFile        = Outcome(fetch.File)        // the file cannot be read
+	OutcomePanic       = Outcome(fetch.Panic)       // the HTTP client panicked
+)
+
+// FetchEvent is one attempt to fetch the set, discovery included.
+type FetchEvent struct {
+	Issuer   string // as configured
+	URL      string // of the set, or of what failed
+	Trigger  Trigger
+	Outcome  Outcome
+	Status   int // the HTTP status, if that is what failed
+	Start    time.Time
+	Duration time.Duration
+	KeyCount int // admitted keys that are now held, also after a failure
+	// Added and Removed are the IDs of keys that the set has now and had before;
+	// a key without ID stands as its thumbprint, and one that was replaced under
+	// its ID in both. The issuer chose them: bounded, but no metric labels.
+	Added, Removed []string
+	Err            error // nil on success; it holds no body
+}
+
+// StateEvent is a change of state.
+type StateEvent struct {
+	Issuer, URL string
+	From, To    State
+	Err         error // why the last fetch failed; nil if it did not
+}
+
+// MissEvent is an unknown key that caused no fetch.
+type MissEvent struct {
+	Issuer, URL string
+	// KeyID and Algorithm are from an unverified token: an attacker chose them.
+	KeyID, Algorithm string
+	NextFetch        time.Duration // until an unknown key may cause a fetch again
+}
+
+// StaleEvent is a call that was answered with keys older than their TTL.
+type StaleEvent struct {
+	Issuer, URL string
+	Age         time.Duration // since the server last confirmed the keys
+	Err         error         // why they could not be fetched
+}
+
+// KeyEvent is a key of the set that is not used.
+type KeyEvent struct {
+	Issuer, URL string
+	Index       int    // its place in the set, from 0
+	KeyID       string // "" if it has none that can be read
+	Err         error  // why
+}
+
+// PanicEvent is a hook that panicked.
+type PanicEvent struct {
+	Hook string // the name of the field in Hooks
+	Type string // the type of the value, which itself may hold anything and is not kept
+}
+
+func (h Hooks) none() bool {
+	return h.Fetched == nil && h.StateChanged == nil && h.KeySkipped == nil
+}
+
+// JoinHooks returns Hooks that call each of the given ones in order. One that
+// panics does not keep the others from being called.
+func JoinHooks(hooks ...Hooks) Hooks {
+	var out Hooks
+	for _, h := range hooks {
+		out.Panicked = join("", Hooks{}, out.Panicked, h.Panicked)
+	}
+	for _, h := range hooks {
+		out.Fetched = join("Fetched", out, out.Fetched, h.Fetched)
+		out.StateChanged = join("StateChanged", out, out.StateChanged, h.StateChanged)
+		out.MissSuppressed = join("MissSuppressed", out, out.MissSuppressed, h.MissSuppressed)
+		out.StaleServed = join("StaleServed", out, out.StaleServed, h.StaleServed)
+		out.KeySkipped = join("KeySkipped", out, out.KeySkipped, h.KeySkipped)
+	}
+	return out
+}
+
+func join[E any](name string, h Hooks, first, second func(context.Context, E)) func(context.Context, E) {
+	switch {
+	case first == nil:
+		return second
+	case second == nil:
+		return first
+	}
+	return func(ctx context.Context, event E) {
+		call(ctx, h, name, first, event)
+		call(ctx, h, name, second, event)
+	}
+}
+
+// call calls a hook that may be nil or panic, with a context that has not ended.
+func call[E any](ctx context.Context, h Hooks, name string, hook func(context.Context, E), event E) {
+	if hook == nil {
+		return
+	}
+	ctx = context.WithoutCancel(ctx)
+	defer func() {
+		if p := recover(); p != nil && h.Panicked != nil {
+			defer func() { _ = recover() }()
+			h.Panicked(ctx, PanicEvent{Hook: name, Type: fmt.Sprintf("%T", p)})
+		}
+	}()
+	hook(ctx, event)
+}

@@ -1,0 +1,473 @@
+// Package jwks says which keys may verify an issuer's tokens: a JWK Set (RFC
+// 7517 §5) that is fetched, cached and kept fresh, or one that is given.
+//
+//	keys, err := jwks.New(jwks.Config{Issuer: "https://as.example.com"})
+//	verifier, err := jwtverify.New(jwtverify.Config{Issuer: "https://as.example.com", Keys: keys, …})
+//
+// [Cache] finds the set through the issuer's metadata (RFC 8414, OpenID Connect
+// Discovery) or under a URL. It is built to outlive its authorization server: a
+// rotation is followed at the first token that needs it, an outage serves the
+// last good keys for a bounded time, and a flood of invented key IDs does not
+// reach the server. See [State] for how. [Static] and [File] are the same for
+// keys that are at hand.
+//
+// A Cache starts no goroutine that outlives a fetch, makes no request unless it
+// is asked for keys, and needs no Close. It verifies no token and looks at no
+// claim. It does not log: see [Hooks].
+//
+// The caller must see to it that the URL or the issuer is the right one: who
+// controls that, or the HTTP client's trust in certificates, makes valid tokens.
+//
+// Everything here is safe for concurrent use.
+package jwks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/internal/fetch"
+	"golang.org/x/sync/singleflight"
+)
+
+// Source is where a verifier gets its keys from. Implementations are safe for
+// concurrent use; a [Cache] and a [Set] are Sources.
+type Source interface {
+	// Keys returns the keys with that ID that fit the algorithm; with kid "",
+	// every key that fits the algorithm. The slice is shared: read it only.
+	//
+	// No key and no error means that the issuer has no such key: the token is
+	// refused. An error means that this could not be found out; one that none of
+	// bearergate's sentinels is true of counts as [bearergate.ErrUnavailable].
+	// Keys honours ctx wherever it waits.
+	Keys(ctx context.Context, kid, alg string) ([]Key, error)
+}
+
+// The defaults and bounds of [Config].
+const (
+	DefaultTTL          = 10 * time.Minute
+	DefaultMinTTL       = time.Minute
+	DefaultMaxTTL       = time.Hour
+	DefaultMaxStale     = time.Hour
+	DefaultMissInterval = 10 * time.Second
+	DefaultFetchTimeout = 5 * time.Second
+	DefaultMaxBytes     = fetch.DefaultMaxBytes
+	DefaultMaxKeys      = 100
+
+	limitDuration     = 24 * time.Hour // of TTLs and MaxStale: a withdrawn key lives at most twice this
+	limitMissInterval = 10 * time.Minute
+	limitFetchTimeout = time.Minute
+	limitBytes        = 16 << 20
+	limitKeys         = 1000
+	leastDuration     = 100 * time.Millisecond // below this, an interval protects nobody
+)
+
+// What is not configurable.
+const (
+	aheadPercent    = 80               // of the TTL: from then on, refresh before anybody has to wait
+	jitterPercent   = 10               // of the TTL, either way: a fleet started together must not ask together
+	backoffFirst    = time.Second      // after the first failure; doubled by each further one
+	backoffMax      = time.Minute      // the longest
+	backoffJitter   = 20               // percent by which a backoff may be shorter
+	retryAfterEmpty = time.Minute      // the longest Retry-After that is honoured without usable keys
+	discoveryTTL    = time.Hour        // a metadata document older than this is read again
+	usableFailures  = 3                // at most so many failed attempts per MissInterval while keys are usable
+	grace           = time.Second / 10 // for an HTTP client to notice that its context has ended
+)
+
+// Config says where keys come from. Issuer or URL is required; every other
+// field has a safe default.
+type Config struct {
+	// Issuer is the authorization server's issuer identifier: an https URL
+	// without query and fragment, exactly as it stands in tokens and metadata.
+	// With URL empty, the set is found through the issuer's metadata, which must
+	// name this very issuer, code point by code point (RFC 8414 §3.3).
+	Issuer string
+	// URL is where the JWK Set is, an https URL. There is then no discovery, and
+	// Issuer, if given, only says to whom the keys belong.
+	URL string
+
+	// HTTPClient makes the requests: for an own CA, a client certificate, a proxy,
+	// or a transport that adds a bearer token. It is copied; its Jar and
+	// CheckRedirect are not used: cookies are not kept, and at most one redirect
+	// is followed, within the origin. The default has timeouts, keeps no
+	// connection, and uses no proxy.
+	HTTPClient *http.Client
+	// Hooks observe what happens.
+	Hooks Hooks
+	// InsecureAllowHTTP lets anybody on the path replace the keys, and so make
+	// valid tokens: it allows http for every host. Without it, http is allowed
+	// only if the host configured here is localhost or a loopback address.
+	InsecureAllowHTTP bool
+
+	// TTL is how long a set counts as fresh if the server does not say. Default
+	// DefaultTTL; between MinTTL and MaxTTL. It is spread by a tenth either way. A
+	// key withdrawn by the server is refused within one TTL, this one or what the
+	// server said, and within TTL + MaxStale if the server is down.
+	TTL time.Duration
+	// MinTTL and MaxTTL bound what the server says in Cache-Control. Defaults
+	// DefaultMinTTL and DefaultMaxTTL; between 100 ms and 24 h.
+	MinTTL, MaxTTL time.Duration
+	// MaxStale is how long after its TTL a set is still used when the server
+	// cannot be reached. Default DefaultMaxStale; at most 24 h.
+	MaxStale time.Duration
+	// MissInterval is the least time between two fetches that unknown key IDs
+	// cause, however many of them there are. Default DefaultMissInterval;
+	// between 100 ms and 10 min.
+	MissInterval time.Duration
+	// FetchTimeout bounds one fetch, discovery included; [Cache.Keys] waits for
+	// two at most. Default DefaultFetchTimeout; between 100 ms and 1 min.
+	FetchTimeout time.Duration
+	// MaxBytes bounds one response body after decompression. Default
+	// DefaultMaxBytes; at most 16 MiB.
+	MaxBytes int64
+	// MaxKeys is how many keys a set may have: one with more is not used at all.
+	// Default DefaultMaxKeys; at most 1,000.
+	MaxKeys int
+}
+
+// Cache is a [Source] that fetches its set and keeps it as [State] describes.
+// It is safe for concurrent use; readers take no lock.
+type Cache struct {
+	issuer  string
+	hooks   Hooks
+	policy  policy
+	timeout time.Duration
+	load    func(context.Context, *view) result // reads v, changes nothing
+	maxKeys int
+	url     string // as configured; "" when discovered
+	clock   func() instant
+
+	flight singleflight.Group
+	busy   atomic.Bool // a fetch is under way
+
+	mu   sync.Mutex // guards the replacing of the following; never held during I/O or a hook
+	view atomic.Pointer[view]
+	told atomic.Value // the State that the hooks know
+}
+
+// New returns a Cache. It checks the configuration and touches no network: use
+// [Cache.Refresh] to fetch before the first token arrives. The error names
+// everything that is wrong with the configuration.
+func New(c Config) (*Cache, error) {
+	var wrong mistakes
+	wrong.limits(&c)
+	if c.Issuer == "" && c.URL == "" {
+		wrong.add("set Issuer to discover the keys, or URL to name the set")
+	}
+	if c.Issuer != "" {
+		if err := fetch.CheckIssuer(c.Issuer, c.InsecureAllowHTTP || fetch.Loopback(c.Issuer)); err != nil {
+			wrong.add("Issuer %w", err)
+		}
+	}
+	if c.URL != "" {
+		if err := fetch.CheckURL(c.URL, c.InsecureAllowHTTP || fetch.Loopback(c.URL)); err != nil {
+			wrong.add("URL %w", err)
+		}
+	}
+	if err := wrong.err(); err != nil {
+		return nil, err
+	}
+	cache := newCache(c)
+	remote := remote{
+		client: fetch.NewClient(c.HTTPClient), issuer: c.Issuer, url: c.URL, insecure: c.InsecureAllowHTTP,
+		maxBytes: c.MaxBytes, maxKeys: c.MaxKeys, tolerance: c.MaxStale, clock: func() instant { return cache.clock() },
+	}
+	cache.load = remote.load
+	return cache, nil
+}
+
+// newCache takes a checked configuration.
+func newCache(c Config) *Cache {
+	cache := &Cache{
+		issuer: c.Issuer, url: c.URL, hooks: c.Hooks, timeout: c.FetchTimeout, maxKeys: c.MaxKeys, clock: readClock,
+		policy: policy{ttl: c.TTL, minTTL: c.MinTTL, maxTTL: c.MaxTTL, maxStale: c.MaxStale, missInterval: c.MissInterval},
+	}
+	cache.view.Store(&view{policy: &cache.policy})
+	cache.told.Store(StateEmpty)
+	return cache
+}
+
+// Issuer returns the configured Issuer, "" if there is none.
+func (c *Cache) Issuer() string {
+	if c == nil {
+		return ""
+	}
+	return c.issuer
+}
+
+// Keys implements [Source].
+//
+// An ID that the set does not have, or with kid "" an algorithm that no key
+// fits, may mean that keys have been rotated: it causes a fetch, at most one
+// per MissInterval, and is answered with no key only if a fetch has succeeded
+// since the call or within the last MissInterval. A key that is there but does
+// not fit the algorithm causes no fetch.
+//
+// Keys waits for a fetch only then, and in the states in which there is nothing
+// to answer with: for the fetch under way and, where that cannot have seen the
+// key, one more. Each ends within FetchTimeout, and hooks that are slow may take
+// as much again. If ctx ends first, the fetch goes on for the others and the error is [bearergate.ErrUnavailable] with
+// [bearergate.ReasonCanceled]; any other failure has
+// [bearergate.ReasonKeysUnavailable] and RetryAfter.
+func (c *Cache) Keys(ctx context.Context, kid, alg string) ([]Key, error) {
+	v, err := c.current()
+	if err != nil {
+		return nil, err
+	}
+	if v.state(c.clock()) == StateFresh {
+		if keys, known := v.set.find(kid, alg); known {
+			return keys, nil
+		}
+	}
+	return c.keys(ctx, v, kid, alg, false)
+}
+
+// KeysAfterMiss is for a verifier whose token had no key ID and failed its
+// signature under the only key that fits: that key may have been replaced. The
+// call counts as an unknown key ID, so that its fetches are limited likewise,
+// and returns what Keys(ctx, "", alg) returns thereafter.
+func (c *Cache) KeysAfterMiss(ctx context.Context, alg string) ([]Key, error) {
+	v, err := c.current()
+	if err != nil {
+		return nil, err
+	}
+	return c.keys(ctx, v, "", alg, true)
+}
+
+// Refresh fetches the set now and waits for it, whatever its age: to fail fast
+// at start, or after an alarm. A fetch that is under way is shared; after
+// failures, the backoff applies to Refresh too.
+func (c *Cache) Refresh(ctx context.Context) error {
+	v, err := c.current()
+	if err != nil {
+		return err
+	}
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	seen := v.begun
+	// Twice, for the first may be the end of a fetch that began before the call.
+	for range 2 {
+		if err := c.await(ctx, TriggerRefresh, seen); err != nil {
+			return err
+		}
+		if v = c.view.Load(); v.succeeded > seen {
+			return nil
+		}
+	}
+	return v.unavailable(v.pause(c.clock()))
+}
+
+// Status is what a [Cache] knows about itself, for readiness probes.
+type Status struct {
+	State    State
+	Issuer   string // as configured
+	URL      string // of the set; "" until it has been discovered
+	KeyCount int
+	// Algorithms are those that at least one of the keys serves.
+	Algorithms []string
+
+	LastSuccess time.Time // when the server last confirmed the set; zero: never
+	LastAttempt time.Time // zero: never
+	LastError   error     // why the last attempt failed; nil if it did not
+	Failures    int       // failed attempts in a row
+	NextAttempt time.Time // before this, no fetch starts; zero: at any time
+}
+
+// Ready reports whether tokens can be verified.
+func (s Status) Ready() bool { return s.State.Usable() }
+
+// Status returns a snapshot. It makes no request. The status of a nil Cache is
+// the zero Status, whose State is not usable.
+func (c *Cache) Status() Status {
+	v, err := c.current()
+	if err != nil {
+		return Status{LastError: err}
+	}
+	now := c.clock()
+	s := Status{State: v.state(now), Issuer: c.issuer, URL: v.url, KeyCount: v.set.len(), Algorithms: v.set.algorithms(),
+		LastSuccess: v.confirmed.wall, LastAttempt: v.started.wall, LastError: v.err, Failures: v.failures}
+	if s.URL == "" {
+		s.URL = c.url
+	}
+	if pause := v.pause(now); pause > 0 {
+		s.NextAttempt = now.wall.Add(pause)
+	}
+	return s
+}
+
+// current returns the view, and an error for a Cache that New did not make.
+func (c *Cache) current() (*view, error) {
+	if c != nil {
+		if v := c.view.Load(); v != nil {
+			return v, nil
+		}
+	}
+	return nil, misconfigured(errors.New("jwks: a Cache that is nil or was not made by New"))
+}
+
+// keys is all of Keys but the warm hit. v was current when the call arrived;
+// missed says that what v has is not enough.
+func (c *Cache) keys(ctx context.Context, v *view, kid, alg string, missed bool) ([]Key, error) {
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	seen := v.begun // a fetch with a higher number began after the call
+	v, err := c.ready(ctx, v)
+	if err != nil {
+		return nil, err
+	}
+	if !missed {
+		if keys, known := v.set.find(kid, alg); known {
+			return keys, nil
+		}
+	}
+	return c.miss(ctx, seen, kid, alg, missed)
+}
+
+// ready does what the state asks for, and returns a view with usable keys.
+func (c *Cache) ready(ctx context.Context, v *view) (*view, error) {
+	now := c.clock()
+	state := v.state(now)
+	switch state {
+	case StateFresh:
+	case StateAhead, StateStale: // answers at once
+		if v.pause(now) == 0 && !c.busy.Load() {
+			c.start(ctx, triggerScheduled, 0)
+		}
+	default: // EMPTY, DUE, EXPIRED: waits, unless it is too early to ask again
+		if c.busy.Load() || v.pause(now) == 0 {
+			if err := c.await(ctx, triggerScheduled, 0); err != nil {
+				return nil, err
+			}
+			v, now = c.view.Load(), c.clock()
+			state = v.state(now)
+		}
+	}
+	c.tell(ctx, state)
+	if !state.Usable() {
+		return nil, v.unavailable(v.pause(now))
+	}
+	if state == StateStale && c.hooks.StaleServed != nil {
+		call(ctx, c.hooks, "StaleServed", c.hooks.StaleServed,
+			StaleEvent{Issuer: c.issuer, URL: v.url, Age: now.since(v.confirmed), Err: v.err})
+	}
+	return v, nil
+}
+
+// miss answers for a key that the set does not have, or not any more. The one
+// limiter for all of them is the bound: no ID is remembered, since an attacker
+// can invent more than could be.
+func (c *Cache) miss(ctx context.Context, seen uint64, kid, alg string, missed bool) ([]Key, error) {
+	waited, suppressed := false, false
+	// Twice, for the first may be the end of a fetch that began before the call
+	// and so may not have seen the key.
+	for range 2 {
+		v := c.view.Load()
+		if v.succeeded > seen {
+			break
+		}
+		if !c.busy.Load() && v.missPause(c.clock()) > 0 {
+			suppressed = !waited
+			break
+		}
+		if err := c.await(ctx, TriggerUnknownKey, seen); err != nil {
+			return nil, err
+		}
+		waited = true
+		if _, known := c.view.Load().set.find(kid, alg); known && !missed {
+			break
+		}
+	}
+	v, now := c.view.Load(), c.clock()
+	if !v.usable(now) { // they may have expired meanwhile
+		return nil, v.unavailable(v.pause(now))
+	}
+	if suppressed && c.hooks.MissSuppressed != nil {
+		call(ctx, c.hooks, "MissSuppressed", c.hooks.MissSuppressed,
+			MissEvent{Issuer: c.issuer, URL: v.url, KeyID: kid, Algorithm: alg, NextFetch: v.missPause(now)})
+	}
+	keys, known := v.set.find(kid, alg)
+	// "No such key" refuses a token. It is said only on the word of a server
+	// that was asked recently enough: a failed attempt proves nothing.
+	recent := v.failures == 0 && now.since(v.answered) < c.policy.missInterval
+	if known && !missed || v.succeeded > seen || recent {
+		return keys, nil
+	}
+	return nil, v.unavailable(v.missPause(now))
+}
+
+// await starts a fetch or joins the one under way, and waits for its end or
+// the end of ctx. What came of it is in the view.
+func (c *Cache) await(ctx context.Context, t Trigger, seen uint64) error {
+	if ctx.Err() == nil {
+		select {
+		case <-c.start(ctx, t, seen):
+			return nil
+		case <-ctx.Done():
+		}
+	}
+	return &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonCanceled, Cause: ctx.Err()}
+}
+
+func (v *view) unavailable(retryAfter time.Duration) error {
+	cause := v.err
+	if cause == nil {
+		cause = errors.New("jwks: the authorization server has not been asked recently enough")
+	}
+	return &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonKeysUnavailable, RetryAfter: retryAfter, Cause: cause}
+}
+
+func misconfigured(cause error) error {
+	return &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonConfig, Cause: cause}
+}
+
+// mistakes gathers what is wrong with a configuration.
+type mistakes []error
+
+func (m *mistakes) add(format string, args ...any) {
+	*m = append(*m, fmt.Errorf("jwks: "+format, args...))
+}
+
+func (m mistakes) err() error {
+	if len(m) == 0 {
+		return nil
+	}
+	return misconfigured(errors.Join(m...))
+}
+
+// limits puts in the defaults and checks all numbers.
+func (m *mistakes) limits(c *Config) {
+	between := func(name string, field *time.Duration, byDefault, least, most time.Duration) {
+		if *field == 0 {
+			*field = byDefault
+		} else if *field < least || *field > most {
+			m.add("%s is %v: choose between %v and %v", name, *field, least, most)
+		}
+	}
+	between("MinTTL", &c.MinTTL, DefaultMinTTL, leastDuration, limitDuration)
+	between("MaxTTL", &c.MaxTTL, DefaultMaxTTL, leastDuration, limitDuration)
+	between("TTL", &c.TTL, DefaultTTL, leastDuration, limitDuration)
+	between("MaxStale", &c.MaxStale, DefaultMaxStale, 1, limitDuration)
+	between("MissInterval", &c.MissInterval, DefaultMissInterval, leastDuration, limitMissInterval)
+	between("FetchTimeout", &c.FetchTimeout, DefaultFetchTimeout, leastDuration, limitFetchTimeout)
+	if c.TTL < c.MinTTL || c.TTL > c.MaxTTL {
+		m.add("TTL is %v: choose between MinTTL (%v) and MaxTTL (%v), or change those", c.TTL, c.MinTTL, c.MaxTTL)
+	}
+	if c.MaxBytes == 0 {
+		c.MaxBytes = DefaultMaxBytes
+	} else if c.MaxBytes < 0 || c.MaxBytes > limitBytes {
+		m.add("MaxBytes is %d: choose between 1 and %d", c.MaxBytes, limitBytes)
+	}
+	if c.MaxKeys == 0 {
+		c.MaxKeys = DefaultMaxKeys
+	} else if c.MaxKeys < 0 || c.MaxKeys > limitKeys {
+		m.add("MaxKeys is %d: choose between 1 and %d", c.MaxKeys, limitKeys)
+	}
+}

@@ -1,0 +1,175 @@
+package jwks
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"slices"
+
+	"github.com/bearergate/bearergate/internal/fetch"
+	"github.com/bearergate/bearergate/internal/jose"
+	"github.com/bearergate/bearergate/internal/strictjson"
+)
+
+// Set is a [Source] of keys that never change. It is safe for concurrent use.
+type Set struct{ set *keySet }
+
+// Static returns the keys of a JWK Set (RFC 7517 §5). Keys that are not
+// admitted are left out; it is an error if none is left.
+func Static(jwks []byte) (*Set, error) {
+	set, _, err := parseSet(jwks, DefaultMaxKeys)
+	if err != nil {
+		return nil, misconfigured(err)
+	}
+	return &Set{set}, nil
+}
+
+// NewSet returns a Set of keys made by [ParseKey] and [NewKey].
+func NewSet(keys ...Key) (*Set, error) {
+	var wrong mistakes
+	if len(keys) == 0 {
+		wrong.add("a Set needs at least one key")
+	}
+	for i, k := range keys {
+		if len(k.Algorithms()) == 0 {
+			wrong.add("key %d is the zero Key: make it with ParseKey or NewKey", i+1)
+		}
+	}
+	if err := wrong.err(); err != nil {
+		return nil, err
+	}
+	return &Set{newKeySet(slices.Clone(keys))}, nil
+}
+
+// Keys implements [Source]. It never waits.
+func (s *Set) Keys(_ context.Context, kid, alg string) ([]Key, error) {
+	if s == nil || s.set == nil {
+		return nil, misconfigured(errors.New("jwks: a Set that is nil or was not made by Static or NewSet"))
+	}
+	keys, _ := s.set.find(kid, alg)
+	return keys, nil
+}
+
+// keySet is an immutable set, indexed by what tokens ask for.
+type keySet struct {
+	keys  []Key
+	ids   map[string]struct{}
+	index map[use][]Key
+}
+
+// use is what a token asks for. No kid: every key that fits the algorithm.
+type use struct{ kid, alg string }
+
+func newKeySet(keys []Key) *keySet {
+	s := &keySet{keys: keys, ids: map[string]struct{}{}, index: map[use][]Key{}}
+	for _, k := range keys {
+		id := k.ID()
+		for _, alg := range jose.Algorithms() {
+			if !k.k.Serves(alg) {
+				continue
+			}
+			s.index[use{"", alg}] = append(s.index[use{"", alg}], k)
+			if id != "" {
+				s.index[use{id, alg}] = append(s.index[use{id, alg}], k)
+			}
+		}
+		if id != "" {
+			s.ids[id] = struct{}{}
+		}
+	}
+	for u, keys := range s.index {
+		s.index[u] = slices.Clip(keys) // a reader's append must not reach the others
+	}
+	return s
+}
+
+// find returns the keys, and whether the answer is final: false for an unknown
+// kid, and for no kid if no key fits.
+func (s *keySet) find(kid, alg string) ([]Key, bool) {
+	keys, found := s.index[use{kid, alg}]
+	if !found && kid != "" {
+		_, found = s.ids[kid]
+	}
+	return keys, found
+}
+
+func (s *keySet) algorithms() []string {
+	var algs []string
+	for _, alg := range jose.Algorithms() {
+		if s != nil && len(s.index[use{"", alg}]) > 0 {
+			algs = append(algs, alg)
+		}
+	}
+	return algs
+}
+
+func (s *keySet) len() int {
+	if s == nil {
+		return 0
+	}
+	return len(s.keys)
+}
+
+// diff returns the IDs of the keys that s has and old, which may be nil, has
+// not, and the other way round.
+func (s *keySet) diff(old *keySet) (added, removed []string) {
+	type identity struct {
+		id         string
+		thumbprint [32]byte
+	}
+	minus := func(a, b *keySet) (out []string) {
+		if a == nil {
+			return nil
+		}
+		have := map[identity]bool{}
+		if b != nil {
+			for _, k := range b.keys {
+				have[identity{k.ID(), k.Thumbprint()}] = true
+			}
+		}
+		for _, k := range a.keys {
+			id := identity{k.ID(), k.Thumbprint()}
+			if have[id] {
+				continue
+			}
+			if id.id == "" {
+				id.id = base64.RawURLEncoding.EncodeToString(id.thumbprint[:])
+			}
+			out = append(out, id.id)
+		}
+		return out
+	}
+	return minus(s, old), minus(old, s)
+}
+
+// parseSet admits a JWK Set. The text of the error holds nothing of body.
+func parseSet(body []byte, maxKeys int) (*keySet, []jose.Skipped, error) {
+	admitted, skipped, err := jose.ParseSet(body, maxKeys)
+	if err != nil {
+		return nil, skipped, err
+	}
+	keys := make([]Key, len(admitted))
+	for i, k := range admitted {
+		keys[i] = Key{k}
+	}
+	return newKeySet(keys), skipped, nil
+}
+
+// whatIsWrong classifies a refused document, for the event.
+func whatIsWrong(body []byte, maxKeys int) fetch.Outcome {
+	count := -1
+	err := strictjson.Object(body, func(name, value []byte) error {
+		if string(name) != "keys" {
+			return nil
+		}
+		count = 0
+		return strictjson.Array(value, func([]byte) error { count++; return nil })
+	})
+	switch {
+	case err != nil || count < 0:
+		return fetch.Malformed
+	case count > maxKeys:
+		return fetch.TooManyKeys
+	}
+	return fetch.NoUsableKey
+}

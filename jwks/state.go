@@ -1,0 +1,195 @@
+package jwks
+
+import (
+	"math/rand/v2"
+	"time"
+)
+
+// State says what a [Cache] has, what a call of Keys gets, and what makes it
+// fetch. Age is the time since the server last confirmed the set: the larger of
+// what the monotonic and the wall clock say, so that neither a suspended machine
+// nor a clock set back lets a withdrawn key live longer.
+//
+//	state    what it has              Keys                         fetches                    health
+//	EMPTY    nothing yet              waits, or fails at once      if the backoff allows      not ready
+//	                                  during the backoff
+//	FRESH    age < 80 % of the TTL    answers                      for an unknown key only    ready
+//	AHEAD    age < the TTL            answers                      in the background          ready
+//	DUE      age past the TTL, and    waits for the fetch; if      yes                        ready
+//	         no attempt has failed    that fails: as STALE
+//	         since or just before
+//	STALE    age < TTL + MaxStale,    answers, StaleServed         in the background, as      ready, LastError
+//	         the last attempt failed  is called                    the backoff allows
+//	EXPIRED  older than that          as EMPTY                     as EMPTY                   not ready
+//
+// After a failed fetch of whatever cause, no other starts for 1 s, then 2 s, 4 s
+// … 60 s, or as long as the server's Retry-After says (at most 5 min, and 1 min
+// if there are no usable keys).
+type State string
+
+// The states.
+const (
+	StateEmpty   State = "empty"
+	StateFresh   State = "fresh"
+	StateAhead   State = "ahead"
+	StateDue     State = "due"
+	StateStale   State = "stale"
+	StateExpired State = "expired"
+)
+
+// Usable reports whether the state has keys that verify tokens.
+func (s State) Usable() bool {
+	switch s {
+	case StateFresh, StateAhead, StateDue, StateStale:
+		return true
+	}
+	return false
+}
+
+// instant is one moment on both clocks. The zero instant is in the distant past.
+type instant struct {
+	mono time.Time // with Go's monotonic reading, which decides in Sub
+	wall time.Time // without
+}
+
+func readClock() instant {
+	now := time.Now()
+	return instant{mono: now, wall: now.Round(0)}
+}
+
+// since returns the larger of the two differences: a suspended machine stops
+// the monotonic clock, and an operator or NTP may set back the wall clock; an
+// age must be short by neither.
+func (i instant) since(earlier instant) time.Duration {
+	return max(i.mono.Sub(earlier.mono), i.wall.Sub(earlier.wall))
+}
+
+func (i instant) add(d time.Duration) instant {
+	return instant{mono: i.mono.Add(d), wall: i.wall.Add(d)}
+}
+
+// policy is the part of Config that decides about times.
+type policy struct {
+	ttl, minTTL, maxTTL, maxStale, missInterval time.Duration
+}
+
+// view is everything that is known at a time, immutable: it is replaced as a
+// whole, and who holds one sees a consistent state without a lock.
+type view struct {
+	policy *policy
+
+	// The keys: what was fetched.
+	set       *keySet // nil: EMPTY
+	body      []byte  // what set was read from
+	url       string  // where it came from
+	etag      string
+	confirmed instant       // the start of the fetch that brought or confirmed set: it may be as old as that
+	ttl       time.Duration // with jitter
+	found     discovery
+
+	// The schedule: what was tried. Attempts are numbered from 1.
+	begun     uint64  // number of the last attempt
+	succeeded uint64  // number of the last one that succeeded
+	started   instant // when the last one began
+	missed    instant // when the last one that an unknown key caused began
+	answered  instant // when the last success was complete
+
+	failures   int                     // in a row, of every trigger
+	failed     [usableFailures]instant // when they were complete, the latest first
+	wait       time.Duration           // the backoff after it
+	retryAfter time.Duration           // what the server asked for
+	err        error                   // the last failure; nil after a success
+}
+
+func (v *view) state(now instant) State {
+	if v.set == nil {
+		return StateEmpty
+	}
+	switch age := now.since(v.confirmed); {
+	case age < v.ttl/100*aheadPercent:
+		return StateFresh
+	case age < v.ttl:
+		return StateAhead
+	case age >= v.ttl+v.policy.maxStale:
+		return StateExpired
+	}
+	// Past the TTL, the server has to be asked before the keys are used again,
+	// unless that has failed since. A failure shortly before counts too, as long
+	// as the next attempt may be under way: under traffic, an outage is known by
+	// now, and callers must not all wait to learn it again. An older one, of a
+	// service that was idle since, does not: the server may be back, and a
+	// withdrawn key is to be refused.
+	lately := max(v.wait, v.retryAfter) + backoffMax
+	if v.failures > 0 && (v.failed[0].since(v.confirmed) >= v.ttl || now.since(v.failed[0]) < lately || v.pause(now) > 0) {
+		return StateStale
+	}
+	return StateDue
+}
+
+func (v *view) usable(now instant) bool {
+	return v.set != nil && now.since(v.confirmed) < v.ttl+v.policy.maxStale
+}
+
+// pause returns for how long no fetch may start, 0 if one may. It counts
+// failures of every trigger, so that no trigger gets around another's backoff.
+func (v *view) pause(now instant) time.Duration {
+	if v.failures == 0 {
+		return 0
+	}
+	usable, retryAfter := v.usable(now), v.retryAfter
+	if !usable {
+		retryAfter = min(retryAfter, retryAfterEmpty)
+	}
+	pause := max(v.wait, retryAfter) - now.since(v.failed[0])
+	if usable { // nobody waits for it: no hurry
+		pause = max(pause, v.policy.missInterval-now.since(v.failed[usableFailures-1]))
+	}
+	return max(0, pause)
+}
+
+// missPause is pause for a fetch that an unknown key asks for: in addition, one
+// per interval. Scheduled fetches do not count and are not held up by it: that
+// slot is theirs, so that a flood cannot delay a rotation.
+func (v *view) missPause(now instant) time.Duration {
+	return max(0, v.pause(now), v.policy.missInterval-now.since(v.missed))
+}
+
+// next returns a copy with one more attempt begun.
+func (v *view) next(now instant, t Trigger) *view {
+	n := *v
+	n.begun++
+	n.started = now
+	if t == TriggerUnknownKey {
+		n.missed = now
+	}
+	return &n
+}
+
+// withFailure returns a copy after a failed attempt: the keys stay.
+func (v *view) withFailure(now instant, err error, retryAfter time.Duration) *view {
+	n := *v
+	n.failures++
+	copy(n.failed[1:], v.failed[:])
+	n.failed[0], n.err, n.retryAfter = now, err, retryAfter
+	n.wait = min(backoffFirst<<min(n.failures-1, 16), backoffMax)
+	n.wait -= time.Duration(rand.Int64N(int64(n.wait/100*backoffJitter) + 1))
+	return &n
+}
+
+// withSuccess returns a copy after the attempt that started at the given time.
+func (v *view) withSuccess(now, started instant, number uint64) *view {
+	n := *v
+	n.succeeded, n.answered, n.confirmed = number, now, started
+	n.failures, n.failed, n.err, n.wait, n.retryAfter = 0, [usableFailures]instant{}, nil, 0, 0
+	return &n
+}
+
+// lifetime is the TTL for what the server said, with jitter.
+func (p *policy) lifetime(maxAge time.Duration, said bool) time.Duration {
+	ttl := p.ttl
+	if said {
+		ttl = min(max(maxAge, p.minTTL), p.maxTTL)
+	}
+	jitter := int64(ttl / 100 * jitterPercent)
+	return ttl + time.Duration(rand.Int64N(2*jitter+1)-jitter)
+}
