@@ -1,0 +1,182 @@
+package authtest
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/bearergate/bearergate/internal/strictjson"
+	"github.com/bearergate/bearergate/scope"
+)
+
+// The paths of the server. Those of the metadata also depend on the path of the issuer.
+const (
+	oauthMetadataPath = "/.well-known/oauth-authorization-server" // before the issuer's path (RFC 8414 §3.1)
+	oidcMetadataPath  = "/.well-known/openid-configuration"       // after it (OpenID Connect Discovery §4)
+	jwksPath          = "/jwks"
+	tokenPath         = "/token"
+)
+
+const maxRequestBytes = 1 << 20
+
+// answer is what an endpoint says, before a fault is applied to it.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+func text(status int) answer {
+	return answer{status, http.Header{"Content-Type": {"text/plain; charset=utf-8"}}, []byte(http.StatusText(status) + "\n")}
+}
+
+func document(status int, members any) answer {
+	body, err := strictjson.Marshal(members)
+	if err != nil {
+		return text(http.StatusInternalServerError)
+	}
+	return answer{status, http.Header{"Content-Type": {"application/json"}}, body}
+}
+
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	// A hijacked connection counts as gone before its handler has returned.
+	s.conns.Add(1)
+	defer s.conns.Done()
+	fault := s.arrive(r.URL.Path)
+	// Read to the end: only then does net/http notice that a client goes away.
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequestBytes))
+	switch {
+	case fault.Delay > 0 && !s.wait(r, fault.Delay), fault.Hang && !s.hang(r), fault.Drop:
+		drop(w)
+		return
+	}
+	a := text(http.StatusRequestEntityTooLarge)
+	if err == nil {
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		a = s.answer(r, fault)
+	}
+	s.write(w, r, fault.change(a), fault)
+}
+
+func (s *Server) answer(r *http.Request, fault Fault) answer {
+	switch r.URL.EscapedPath() {
+	case oauthMetadataPath + s.issuerPath, s.issuerPath + oidcMetadataPath:
+		return only(r, s.metadata, http.MethodGet, http.MethodHead)
+	case jwksPath:
+		if fault.shapesBody() {
+			r.Header.Del("If-None-Match") // a 304 has no body to shape
+		}
+		return only(r, s.keySet, http.MethodGet, http.MethodHead)
+	case tokenPath:
+		return only(r, s.token, http.MethodPost)
+	}
+	return text(http.StatusNotFound)
+}
+
+func only(r *http.Request, endpoint func(*http.Request) answer, methods ...string) answer {
+	if slices.Contains(methods, r.Method) {
+		return endpoint(r)
+	}
+	a := text(http.StatusMethodNotAllowed)
+	a.header.Set("Allow", strings.Join(methods, ", "))
+	return a
+}
+
+func (s *Server) metadata(*http.Request) answer {
+	_, algs := s.keys.set()
+	members := map[string]any{
+		"issuer":                                s.issuer,
+		"jwks_uri":                              s.URL(jwksPath),
+		"token_endpoint":                        s.URL(tokenPath),
+		"token_endpoint_auth_methods_supported": []string{"client_secret_basic", "client_secret_post"},
+		"grant_types_supported":                 []string{"client_credentials"},
+		"response_types_supported":              []string{"none"},
+		"subject_types_supported":               []string{"public"},
+		"id_token_signing_alg_values_supported": algs,
+	}
+	maps.Copy(members, s.config.metadata)
+	maps.DeleteFunc(members, func(_ string, value any) bool { return value == nil })
+	return document(http.StatusOK, members)
+}
+
+func (s *Server) keySet(r *http.Request) answer {
+	jwks, _ := s.keys.set()
+	sum := sha256.Sum256(jwks)
+	etag := `"` + hex.EncodeToString(sum[:16]) + `"`
+	a := answer{http.StatusOK, http.Header{"Content-Type": {"application/jwk-set+json"}, "Etag": {etag}}, jwks}
+	if s.config.cacheControl != "" {
+		a.header.Set("Cache-Control", s.config.cacheControl)
+	}
+	if matches(r.Header.Values("If-None-Match"), etag) {
+		a.status, a.body = http.StatusNotModified, nil
+		a.header.Del("Content-Type")
+	}
+	return a
+}
+
+// matches is the weak comparison of If-None-Match (RFC 9110 §13.1.2).
+func matches(values []string, etag string) bool {
+	for tag := range strings.SplitSeq(strings.Join(values, ","), ",") {
+		if tag = strings.TrimSpace(tag); tag == "*" || strings.TrimPrefix(tag, "W/") == etag {
+			return true
+		}
+	}
+	return false
+}
+
+// token is the token endpoint: the client credentials grant (RFC 6749 §4.4) for
+// any client and any secret.
+func (s *Server) token(r *http.Request) answer {
+	if err := r.ParseForm(); err != nil {
+		return oauthError(http.StatusBadRequest, "invalid_request")
+	}
+	form := r.PostForm
+	client := form.Get("client_id")
+	if id, _, ok := r.BasicAuth(); ok {
+		// Encoded as a form first, then for Basic (RFC 6749 §2.3.1).
+		if decoded, err := url.QueryUnescape(id); err == nil {
+			id = decoded
+		}
+		client = id
+	}
+	granted := scope.Set{}
+	if wanted := form.Get("scope"); wanted != "" {
+		var err error
+		if granted, err = scope.Parse(wanted); err != nil {
+			return oauthError(http.StatusBadRequest, "invalid_scope")
+		}
+	}
+	switch {
+	case client == "":
+		a := oauthError(http.StatusUnauthorized, "invalid_client")
+		a.header.Set("WWW-Authenticate", `Basic realm="authtest"`)
+		return a
+	case form.Get("grant_type") != "client_credentials":
+		return oauthError(http.StatusBadRequest, "unsupported_grant_type")
+	}
+	// RFC 8707 says resource; many servers say audience.
+	audience := slices.DeleteFunc(slices.Concat(form["audience"], form["resource"]), func(name string) bool { return name == "" })
+	token, err := s.mint(Claims{Subject: client, ClientID: client, Audience: audience, Scopes: granted})
+	if err != nil {
+		return oauthError(http.StatusBadRequest, "invalid_request")
+	}
+	members := map[string]any{"access_token": token, "token_type": "Bearer", "expires_in": int(DefaultLifetime.Seconds())}
+	if granted.Len() > 0 {
+		members["scope"] = granted.String()
+	}
+	a := document(http.StatusOK, members)
+	a.header.Set("Cache-Control", "no-store")
+	return a
+}
+
+func oauthError(status int, code string) answer {
+	a := document(status, map[string]string{"error": code})
+	a.header.Set("Cache-Control", "no-store")
+	return a
+}

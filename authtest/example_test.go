@@ -1,0 +1,139 @@
+package authtest_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/authtest"
+	"github.com/bearergate/bearergate/jwtverify"
+	"github.com/bearergate/bearergate/scope"
+)
+
+// A test would call authtest.New(t), which needs no Close.
+func Example() {
+	as, err := authtest.Start()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer as.Close()
+
+	verifier, err := jwtverify.New(jwtverify.Config{
+		Issuer:     as.Issuer(),
+		Audiences:  []string{authtest.DefaultAudience},
+		HTTPClient: as.Client(),
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	verify := func(token string) {
+		verified, err := verifier.Verify(context.Background(), token)
+		if err != nil {
+			fmt.Println("refused:", bearergate.ReasonOf(err))
+			return
+		}
+		fmt.Println("accepted:", verified.Subject(), verified.Scopes())
+	}
+
+	verify(as.Token(authtest.Claims{Subject: "alice", Scopes: scope.Of("orders:read")}))
+	verify(as.Token(authtest.Claims{ExpiresAt: time.Now().Add(-time.Minute)}))
+	verify(as.Token(authtest.Claims{Audience: []string{"https://other.example.test"}}))
+
+	// A negative test is a valid token and one change.
+	claims := as.Claims(authtest.Claims{})
+	delete(claims, "exp")
+	verify(as.Sign(nil, claims))
+	verify(as.Sign(map[string]any{"typ": "logout+jwt"}, as.Claims(authtest.Claims{})))
+
+	as.Rotate()
+	verify(as.Token(authtest.Claims{Subject: "bob"}))
+	// Output:
+	// accepted: alice orders:read
+	// refused: expired
+	// refused: audience
+	// refused: missing_claim
+	// refused: type
+	// accepted: bob
+}
+
+func newVerifier(t *testing.T, as *authtest.Server) *jwtverify.Verifier {
+	t.Helper()
+	v, err := jwtverify.New(jwtverify.Config{Issuer: as.Issuer(), Audiences: []string{authtest.DefaultAudience},
+		HTTPClient: as.Client(), Profile: jwtverify.RFC9068})
+	require.NoError(t, err)
+	return v
+}
+
+func TestDefaultTokenSatisfiesRFC9068(t *testing.T) {
+	for _, issuer := range []string{authtest.DefaultIssuer, "https://as.example.test/tenant/", "https://as.example.test:8443/a/b"} {
+		as := authtest.New(t, authtest.WithIssuer(issuer))
+		token, err := newVerifier(t, as).Verify(t.Context(), as.Token(authtest.Claims{}))
+		require.NoError(t, err, issuer)
+		require.Equal(t, issuer, token.Issuer())
+		require.Equal(t, 1, as.Requests("/jwks"))
+	}
+}
+
+func TestVerifiedTokenSaysWhatWasAsked(t *testing.T) {
+	as := authtest.New(t)
+	want := authtest.Claims{
+		Issuer: as.Issuer(), Subject: "alice", ClientID: "app", ID: "id-1", Audience: []string{authtest.DefaultAudience, "b"},
+		Scopes: scope.Of("a", "b"), ExpiresAt: time.Now().Add(time.Minute).Truncate(time.Second).UTC(),
+		IssuedAt: time.Now().Truncate(time.Second).UTC(), NotBefore: time.Now().Truncate(time.Second).UTC(),
+		AuthTime: time.Now().Add(-time.Hour).Truncate(time.Second).UTC(), ACR: "mfa",
+		Actors: []bearergate.Actor{{Subject: "s", Issuer: "i"}, {ClientID: "c"}},
+	}
+	got, err := newVerifier(t, as).Verify(t.Context(), as.Token(want))
+	require.NoError(t, err)
+	at, _ := got.AuthTime()
+	require.Equal(t, want, authtest.Claims{
+		Issuer: got.Issuer(), Subject: got.Subject(), ClientID: got.ClientID(), ID: got.ID(), Audience: got.Audience(),
+		Scopes: got.Scopes(), ExpiresAt: got.ExpiresAt(), IssuedAt: got.IssuedAt(), NotBefore: got.NotBefore(),
+		AuthTime: at, ACR: got.ACR(), Actors: got.Actor(),
+	})
+}
+
+// A server and a verifier in one bubble: hours of their life take no time.
+func TestTimeTravel(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		as := authtest.New(t)
+		verifier := newVerifier(t, as)
+		reason := func(token string) bearergate.Reason {
+			_, err := verifier.Verify(t.Context(), token)
+			return bearergate.ReasonOf(err)
+		}
+
+		token := as.Token(authtest.Claims{})
+		require.Empty(t, reason(token))
+		later(authtest.DefaultLifetime + jwtverify.DefaultLeeway - time.Second)
+		require.Empty(t, reason(token))
+		later(time.Second)
+		require.Equal(t, bearergate.ReasonExpired, reason(token))
+
+		// A rotation is followed at the first token of the new key, and a
+		// withdrawn key is refused once the keys are fetched again.
+		old := as.Token(authtest.Claims{ExpiresAt: time.Now().Add(24 * time.Hour)})
+		require.Empty(t, reason(old))
+		later(time.Minute)
+		as.Rotate()
+		require.Empty(t, reason(as.Token(authtest.Claims{})))
+		as.Withdraw()
+		later(time.Hour)
+		require.Equal(t, bearergate.ReasonUnknownKey, reason(old))
+
+		// A delay costs fake time only, also where somebody's patience ends.
+		as.Fail(authtest.Fault{Path: "/jwks", Delay: time.Hour})
+		start := time.Now()
+		_, err := newVerifier(t, as).Verify(t.Context(), as.Token(authtest.Claims{}))
+		require.ErrorIs(t, err, bearergate.ErrUnavailable)
+		require.Greater(t, time.Since(start), time.Second)
+		require.Less(t, time.Since(start), time.Minute)
+	})
+}

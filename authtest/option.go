@@ -1,0 +1,66 @@
+package authtest
+
+import (
+	"maps"
+	"slices"
+)
+
+// Option changes what [New] and [Start] make. Of two that say the same thing,
+// the later counts.
+type Option func(*config)
+
+type config struct {
+	issuer       string
+	addr         string // "": in memory
+	audience     []string
+	algorithms   []string
+	hosts        []string
+	cacheControl string
+	metadata     map[string]any
+}
+
+// WithIssuer sets the issuer identifier: an http or https URL, which may have
+// a path ("https://as.example.test/tenant1", whose metadata stand where RFC 8414
+// §3.1 and OpenID Connect Discovery §4 put them; the other paths do not move).
+// Only [Server.Client] reaches it, on TCP too.
+func WithIssuer(issuer string) Option { return func(c *config) { c.issuer = issuer } }
+
+// WithAudience sets the aud of tokens that name none; the default is
+// [DefaultAudience].
+func WithAudience(audience ...string) Option {
+	audience = slices.Clone(audience)
+	return func(c *config) { c.audience = audience }
+}
+
+// WithAlgorithms publishes a key for each of these JWS algorithms from the
+// start. Tokens are signed with the first; the default is [DefaultAlgorithm].
+// Keys for RS256 to PS512 take a fraction of a second each.
+func WithAlgorithms(algorithms ...string) Option {
+	algorithms = slices.Clone(algorithms)
+	return func(c *config) { c.algorithms = algorithms }
+}
+
+// WithHosts lets [Server.Client] reach the server under further hosts, with or
+// without a port: as a jwks_uri elsewhere (see [WithMetadata]) needs it, or to
+// see that a redirect to another origin is not followed.
+func WithHosts(hosts ...string) Option {
+	hosts = slices.Clone(hosts)
+	return func(c *config) { c.hosts = hosts }
+}
+
+// WithCacheControl sets the Cache-Control of the key set, "max-age=60" for
+// example. By default there is none.
+func WithCacheControl(value string) Option { return func(c *config) { c.cacheControl = value } }
+
+// WithMetadata adds members to the metadata document, or replaces them; a nil
+// value removes one.
+func WithMetadata(members map[string]any) Option {
+	members = maps.Clone(members)
+	return func(c *config) { c.metadata = members }
+}
+
+// WithAddr serves on a TCP address, "127.0.0.1:0" for example.
+func WithAddr(addr string) Option { return func(c *config) { c.addr = addr } }
+
+// WithInMemory serves without a port, for [Server.Client] only.
+func WithInMemory() Option { return func(c *config) { c.addr = "" } }

@@ -1,0 +1,115 @@
+// Package ttlcache is a sharded LRU cache, bounded in entries and in bytes,
+// whose entries carry their own expiry: nothing runs in the background. It is
+// the only importer of golang-lru, and only of its simplelru package, since
+// the goroutine of its expirable package never ends.
+package ttlcache
+
+import (
+	"encoding/binary"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+)
+
+// Key is a keyed hash: what it was made of cannot be read from it.
+type Key = [32]byte
+
+// shards bounds how many lookups can wait for one another.
+const shards = 16
+
+// Cache maps keys to values for a while. It is safe for concurrent use; the
+// zero Cache holds nothing and may not be used.
+type Cache[V any] struct {
+	shards []shard[V]
+}
+
+type shard[V any] struct {
+	mu    sync.Mutex // guards the rest
+	lru   *simplelru.LRU[Key, entry[V]]
+	bytes int64 // the sizes of all entries
+	limit int64 // of bytes
+	_     [64]byte
+}
+
+type entry[V any] struct {
+	value V
+	size  int64
+	added time.Time
+	ttl   time.Duration
+}
+
+// New returns a cache of at most maxEntries entries (at least 1) whose sizes
+// add up to at most maxBytes.
+func New[V any](maxEntries int, maxBytes int64) *Cache[V] {
+	n := min(shards, max(maxEntries, 1))
+	for n&(n-1) != 0 { // a power of two picks a shard by a mask
+		n &= n - 1
+	}
+	c := &Cache[V]{shards: make([]shard[V], n)}
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.limit = maxBytes / int64(n)
+		// The error is for a size of zero, which cannot be.
+		s.lru, _ = simplelru.NewLRU(max(maxEntries/n, 1), func(_ Key, e entry[V]) { s.bytes -= e.size })
+	}
+	return c
+}
+
+func (c *Cache[V]) shard(k Key) *shard[V] {
+	return &c.shards[binary.LittleEndian.Uint32(k[:4])&uint32(len(c.shards)-1)]
+}
+
+// Get returns the value of k unless it has expired at now, which should be a
+// time.Now with its monotonic reading.
+func (c *Cache[V]) Get(k Key, now time.Time) (V, bool) {
+	s := c.shard(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e, ok := s.lru.Get(k)
+	if ok && age(e.added, now) < e.ttl {
+		return e.value, true
+	}
+	if ok {
+		s.lru.Remove(k)
+	}
+	var none V
+	return none, false
+}
+
+// Add stores v for ttl from now on; size is what it is counted with against
+// the limit of bytes. A value larger than a shard's part of that limit, or
+// with a ttl that is not positive, is not stored.
+func (c *Cache[V]) Add(k Key, v V, size int64, now time.Time, ttl time.Duration) {
+	s := c.shard(k)
+	if size > s.limit || ttl <= 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lru.Remove(k) // so that the size of an older entry is given back
+	s.bytes += size
+	s.lru.Add(k, entry[V]{v, size, now, ttl})
+	for s.bytes > s.limit {
+		s.lru.RemoveOldest()
+	}
+}
+
+// Len returns the number of entries, expired ones that nobody asked for included.
+func (c *Cache[V]) Len() int {
+	n := 0
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.Lock()
+		n += s.lru.Len()
+		s.mu.Unlock()
+	}
+	return n
+}
+
+// age is the larger of the monotonic and the wall clock's difference: a wall
+// clock that is set back never makes an entry younger, and time that a
+// suspended machine slept counts.
+func age(from, to time.Time) time.Duration {
+	return max(to.Sub(from), to.Round(0).Sub(from.Round(0)))
+}

@@ -1,0 +1,86 @@
+package jwtverify
+
+import (
+	"context"
+	"runtime/debug"
+	"time"
+
+	"github.com/bearergate/bearergate"
+)
+
+// Hooks are called as things happen; feed any telemetry with them. A nil hook
+// costs nothing. Hooks run in the goroutine of the caller of Verify, and
+// concurrently, so they should be quick. One that panics is recovered and
+// reported to Panicked.
+type Hooks struct {
+	// Verified is called at the end of every Verify.
+	Verified func(context.Context, VerifyEvent)
+	// Panicked is called when a hook, Config.Check, Config.Now or the key source panicked.
+	Panicked func(context.Context, PanicEvent)
+}
+
+// VerifyEvent is one call of Verify. Issuer and [bearergate.ReasonOf] of Err
+// are fit for metric labels; what Token says is for audit records only.
+type VerifyEvent struct {
+	Issuer   string            // the configured issuer
+	Duration time.Duration     // waiting for keys and Check included
+	Err      error             // nil: accepted
+	Cached   bool              // the verified-token cache spared the signature
+	Token    *bearergate.Token // nil unless accepted
+}
+
+// PanicEvent is a panic in the user's code that was recovered.
+type PanicEvent struct {
+	Value any // what was passed to panic; it may hold anything
+	Stack []byte
+}
+
+// JoinHooks returns hooks that call those of all of hs, in order. A hook that
+// panics does not keep the others from being called.
+func JoinHooks(hs ...Hooks) Hooks {
+	var joined Hooks
+	var verified []func(context.Context, VerifyEvent)
+	var panicked []func(context.Context, PanicEvent)
+	for _, h := range hs {
+		if h.Verified != nil {
+			verified = append(verified, func(ctx context.Context, e VerifyEvent) { joined.verified(ctx, h.Verified, e) })
+		}
+		if h.Panicked != nil {
+			panicked = append(panicked, h.Panicked)
+		}
+	}
+	if len(panicked) > 0 {
+		joined.Panicked = func(ctx context.Context, e PanicEvent) {
+			for _, f := range panicked {
+				report(ctx, f, e)
+			}
+		}
+	}
+	if len(verified) > 0 {
+		joined.Verified = func(ctx context.Context, e VerifyEvent) {
+			for _, f := range verified {
+				f(ctx, e)
+			}
+		}
+	}
+	return joined
+}
+
+func (h *Hooks) verified(ctx context.Context, f func(context.Context, VerifyEvent), e VerifyEvent) {
+	defer func() {
+		if p := recover(); p != nil {
+			report(ctx, h.Panicked, PanicEvent{Value: p, Stack: debug.Stack()})
+		}
+	}()
+	f(ctx, e)
+}
+
+// report calls f, if there is one, and drops a panic of its own: there is
+// nobody left to tell.
+func report(ctx context.Context, f func(context.Context, PanicEvent), e PanicEvent) {
+	if f == nil {
+		return
+	}
+	defer func() { _ = recover() }()
+	f(ctx, e)
+}

@@ -1,0 +1,693 @@
+// Package jwtverify decides whether a JWT access token is valid: signature,
+// issuer, audience, times and type (RFC 7515, 7519, 8725, 9068).
+//
+//	v, err := jwtverify.New(jwtverify.Config{
+//		Issuer:    "https://as.example.com",
+//		Audiences: []string{"https://api.example.com"},
+//	})
+//	token, err := v.Verify(ctx, raw) // a *bearergate.Token
+//
+// That is all it takes: the issuer's keys are discovered, cached and refreshed
+// (package jwks).
+//
+// It deliberately accepts nothing but the compact JWS with an asymmetric
+// signature: no HMAC, no "none", no encryption, no JSON serialization, no
+// detached or unencoded payload, no critical extensions, and no key that a
+// token brings along. It does not ask the issuer whether a token was revoked.
+//
+// The caller must give the API an audience that is no client's ID, or use
+// [RFC9068]: see [AccessToken].
+//
+// [Verifier] is safe for concurrent use.
+package jwtverify
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"reflect"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/internal/jose"
+	"github.com/bearergate/bearergate/internal/ttlcache"
+	"github.com/bearergate/bearergate/jwks"
+)
+
+// The defaults and bounds of [Config].
+const (
+	DefaultLeeway        = 5 * time.Second
+	MaxLeeway            = 5 * time.Minute
+	DefaultMaxTokenBytes = 16 << 10
+	MaxTokenBytesLimit   = 1 << 20
+	DefaultCacheEntries  = 8192
+	DefaultCacheBytes    = 32 << 20
+	CacheTTL             = 5 * time.Minute // the longest that a verified token is remembered
+)
+
+// maxKeysTried bounds the signatures checked for one token.
+const maxKeysTried = 4
+
+// DefaultAlgorithms returns the algorithms that are accepted unless
+// Config.Algorithms says otherwise: RS256, PS256, ES256, ES384 and EdDSA.
+func DefaultAlgorithms() []string { return []string{"RS256", "PS256", "ES256", "ES384", "EdDSA"} }
+
+// Profile says what a JWT must look like to be an access token.
+type Profile int
+
+const (
+	// AccessToken is for the tokens that authorization servers really issue:
+	// typ (compared without case) is absent, JWT, at+jwt or application/at+jwt;
+	// iss, aud and exp are required.
+	//
+	// Where typ is absent or JWT, tokens that carry the marks of another kind
+	// are refused: at_hash, c_hash, s_hash, events or token_introspection; a
+	// token_use other than access; a claim typ of ID, Refresh, Offline or
+	// Logout; a nonce, unless the claim typ is Bearer.
+	//
+	// Danger: an ID token with none of these marks PASSES if its aud is one of
+	// yours. So give the API an audience that is no client_id, or use RFC9068.
+	AccessToken Profile = iota
+	// RFC9068 is for servers that issue access tokens by RFC 9068: typ must be
+	// at+jwt or application/at+jwt; iss, exp, aud, sub, client_id, iat and jti
+	// are required. No other kind of token can be mistaken for one.
+	RFC9068
+)
+
+// Config says which tokens are valid. Issuer and Audiences are required; every
+// other field's zero value is its safe default.
+type Config struct {
+	// Issuer is what iss must be, compared exactly, code point by code point
+	// (RFC 9068 §4). Without Keys it is also where the keys are discovered
+	// (RFC 8414, OpenID Connect Discovery), and so an https URL; http is
+	// accepted where its host is localhost or a loopback IP. Required.
+	Issuer string
+
+	// Audiences are the names of this API; aud must contain at least one of
+	// them, compared exactly. Required.
+	//
+	// Danger: they are alternatives. A token for any of them opens every route
+	// behind this Verifier; an API that only some routes belong to needs a
+	// Verifier of its own (see middleware.Via). An audience that is also a
+	// client_id lets ID tokens in: see [AccessToken].
+	Audiences []string
+
+	// Algorithms are the values of alg that are accepted: RS*, PS*, ES*, EdDSA
+	// and its other name Ed25519. Default: [DefaultAlgorithms].
+	Algorithms []string
+
+	// Keys is where the issuer's keys come from. Default: a [jwks.Cache]
+	// discovered from Issuer. A Source with a method Issuer() string that
+	// returns another issuer's name is refused: keys belong to one issuer
+	// (RFC 8725 §3.8).
+	Keys jwks.Source
+	// KeyHooks are the hooks of the default cache; not used when Keys is set.
+	KeyHooks jwks.Hooks
+	// HTTPClient is what the default cache fetches with: for a CA or a proxy
+	// of your own. Default: one with bounded times. Not used when Keys is set.
+	HTTPClient *http.Client
+	// InsecureAllowHTTP lets anybody between here and the authorization server
+	// replace its keys and so forge tokens: it accepts an http Issuer, and http
+	// for the default cache.
+	InsecureAllowHTTP bool
+
+	// Profile is [AccessToken] (default) or [RFC9068].
+	Profile Profile
+
+	// Leeway is the clock skew that exp, nbf and iat are given.
+	// Default: [DefaultLeeway]; at most [MaxLeeway].
+	Leeway time.Duration
+	// NoLeeway asks for a Leeway of zero.
+	NoLeeway bool
+
+	// MaxTokenBytes is the longest token that is looked at.
+	// Default: [DefaultMaxTokenBytes]; at most [MaxTokenBytesLimit].
+	MaxTokenBytes int
+
+	// MaxTokenAge is the longest life, exp − iat, that a token may have been
+	// given; it makes iat required. Default: any.
+	MaxTokenAge time.Duration
+
+	// RequiredClaims must be present and not null or empty, besides those of
+	// the Profile. Their values are yours to check: see Check.
+	RequiredClaims []string
+
+	// ScopeClaims are the claims that may hold the scopes, the first present
+	// wins; each a string separated by spaces or an array of strings. At most
+	// 8. Default: scope, scp.
+	ScopeClaims []string
+
+	// Confirmations are the members of cnf (RFC 7800) whose proof of
+	// possession the caller promises to check on every request, for example
+	// "x5t#S256" (RFC 8705). A token with any other is refused, since an
+	// unchecked binding protects nobody. Default: none.
+	Confirmations []string
+
+	// Check is asked last, on every call, for tokens from the cache too. What
+	// it returns is judged so: nil accepts; an error that wraps one of the
+	// sentinels of package bearergate keeps it; a context's error is
+	// [bearergate.ErrUnavailable]; any other is [bearergate.ErrInvalidToken]
+	// with [bearergate.ReasonPolicy]. So wrap ErrUnavailable around an outage of
+	// a store that Check asks, or a denylist that is down reads as a bad token and
+	// logs everybody out. It should honour its context.
+	Check func(context.Context, *bearergate.Token) error
+
+	// Now is the clock that exp, nbf and iat are compared with. Default: time.Now.
+	Now func() time.Time
+
+	// Hooks feed telemetry.
+	Hooks Hooks
+
+	// DisableCache makes every Verify check the signature. By default a
+	// verified token is remembered for at most [CacheTTL], under a keyed hash of
+	// the whole token; its key, exp, nbf, iat and Check are looked at again every
+	// time.
+	DisableCache bool
+	// CacheEntries bounds the cache. Default: [DefaultCacheEntries].
+	CacheEntries int
+	// CacheBytes bounds the memory of the cache, roughly. Default: [DefaultCacheBytes].
+	CacheBytes int64
+}
+
+// Verifier verifies the JWT access tokens of one issuer. It is immutable and
+// safe for concurrent use. A nil or zero Verifier answers
+// [bearergate.ErrMisconfigured].
+type Verifier struct {
+	issuer        string
+	audiences     []string
+	algorithms    []string
+	keys          jwks.Source
+	profile       Profile
+	leeway        time.Duration
+	maxTokenBytes int
+	maxTokenAge   time.Duration
+	required      []string
+	scopeClaims   []string
+	confirmations []string
+	check         func(context.Context, *bearergate.Token) error
+	now           func() time.Time
+	hooks         Hooks
+	cache         *ttlcache.Cache[*verified] // nil: disabled
+	seed          [32]byte
+}
+
+// verified is a token whose signature and claims passed every check but those
+// that are made again on each hit.
+type verified struct {
+	token      *bearergate.Token
+	keyID, alg string
+	thumbprint [sha256.Size]byte
+}
+
+// New checks the configuration and touches no network. All mistakes come at
+// once, each saying what to change, as one [bearergate.ErrMisconfigured].
+func New(c Config) (*Verifier, error) {
+	v := &Verifier{
+		issuer:        c.Issuer,
+		audiences:     slices.Clone(c.Audiences),
+		algorithms:    slices.Clone(c.Algorithms),
+		keys:          c.Keys,
+		profile:       c.Profile,
+		leeway:        c.Leeway,
+		maxTokenBytes: c.MaxTokenBytes,
+		maxTokenAge:   c.MaxTokenAge,
+		scopeClaims:   slices.Clone(c.ScopeClaims),
+		confirmations: slices.Clone(c.Confirmations),
+		check:         c.Check,
+		now:           c.Now,
+		hooks:         JoinHooks(c.Hooks), // each hook guarded
+	}
+	var errs []error
+	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf("jwtverify: "+format, args...)) }
+
+	switch {
+	case c.Issuer == "":
+		wrong("Issuer is empty: set it to the issuer identifier of your authorization server, exactly as in its tokens' iss")
+	case !c.InsecureAllowHTTP && plainHTTP(c.Issuer):
+		wrong("Issuer %q is http: use https, or a loopback host for development, or set InsecureAllowHTTP and accept that tokens can be forged", c.Issuer)
+	}
+	if len(c.Audiences) == 0 {
+		wrong("Audiences is empty: name the audience that your authorization server puts into aud for this API")
+	}
+	if slices.Contains(c.Audiences, "") {
+		wrong("Audiences contains an empty string: remove it")
+	}
+
+	if len(v.algorithms) == 0 {
+		v.algorithms = DefaultAlgorithms()
+	}
+	for _, alg := range v.algorithms {
+		if !slices.Contains(jose.Algorithms(), alg) {
+			wrong("Algorithms: %q is not accepted: use asymmetric signatures, of %s", alg, strings.Join(jose.Algorithms(), ", "))
+		}
+	}
+	// RFC 9864: two names of one algorithm.
+	if slices.Contains(v.algorithms, "EdDSA") || slices.Contains(v.algorithms, "Ed25519") {
+		v.algorithms = append(v.algorithms, "EdDSA", "Ed25519")
+	}
+
+	switch {
+	case c.Keys == nil:
+		if len(errs) > 0 && (c.Issuer == "" || !c.InsecureAllowHTTP && plainHTTP(c.Issuer)) {
+			break // said above
+		}
+		cache, err := jwks.New(jwks.Config{Issuer: c.Issuer, HTTPClient: c.HTTPClient, Hooks: c.KeyHooks, InsecureAllowHTTP: c.InsecureAllowHTTP})
+		if err != nil {
+			wrong("Issuer cannot be used to discover keys: %v", bearergate.AsError(err).Cause)
+		}
+		v.keys = cache
+	case isNil(c.Keys):
+		wrong("Keys is a nil %T: leave the field out to discover the keys from Issuer", c.Keys)
+	default:
+		owner, err := ownerOf(c.Keys)
+		if err != nil {
+			wrong("Keys cannot be used: %v", err)
+		} else if owner != "" && owner != c.Issuer {
+			wrong("Keys belong to the issuer %q, not to Issuer %q: keys must be the issuer's own", owner, c.Issuer)
+		}
+	}
+
+	switch c.Profile {
+	case AccessToken:
+		v.required = []string{"iss", "aud", "exp"}
+	case RFC9068:
+		v.required = []string{"iss", "exp", "aud", "sub", "client_id", "iat", "jti"}
+	default:
+		wrong("Profile %d is unknown: use AccessToken or RFC9068", c.Profile)
+	}
+
+	switch {
+	case c.Leeway < 0:
+		wrong("Leeway %v is negative: use NoLeeway for none", c.Leeway)
+	case c.Leeway > MaxLeeway:
+		wrong("Leeway %v is above %v: set the clocks instead", c.Leeway, MaxLeeway)
+	case c.NoLeeway && c.Leeway != 0:
+		wrong("Leeway and NoLeeway are both set: choose one")
+	case c.Leeway == 0 && !c.NoLeeway:
+		v.leeway = DefaultLeeway
+	}
+
+	switch {
+	case c.MaxTokenBytes < 0 || c.MaxTokenBytes > MaxTokenBytesLimit:
+		wrong("MaxTokenBytes %d is not between 1 and %d", c.MaxTokenBytes, MaxTokenBytesLimit)
+	case c.MaxTokenBytes == 0:
+		v.maxTokenBytes = DefaultMaxTokenBytes
+	}
+
+	switch {
+	case c.MaxTokenAge < 0:
+		wrong("MaxTokenAge %v is negative: leave it out to accept any age", c.MaxTokenAge)
+	case c.MaxTokenAge > 0 && !slices.Contains(v.required, "iat"):
+		v.required = append(v.required, "iat")
+	}
+
+	for _, name := range c.RequiredClaims {
+		if name == "" {
+			wrong("RequiredClaims contains an empty string: remove it")
+		} else if !slices.Contains(v.required, name) {
+			v.required = append(v.required, name)
+		}
+	}
+	if len(v.required) > maxRequiredClaims {
+		wrong("RequiredClaims names more than %d claims", maxRequiredClaims)
+	}
+
+	if len(v.scopeClaims) == 0 {
+		v.scopeClaims = []string{"scope", "scp"}
+	}
+	if slices.Contains(v.scopeClaims, "") || len(v.scopeClaims) > maxScopeClaims {
+		wrong("ScopeClaims must be at most %d names, none of them empty", maxScopeClaims)
+	}
+	if slices.Contains(c.Confirmations, "") {
+		wrong("Confirmations contains an empty string: remove it")
+	}
+	if v.now == nil {
+		v.now = time.Now
+	}
+
+	if c.CacheEntries < 0 || c.CacheBytes < 0 {
+		wrong("CacheEntries and CacheBytes must not be negative: use DisableCache for no cache")
+	}
+	if c.DisableCache && (c.CacheEntries != 0 || c.CacheBytes != 0) {
+		wrong("DisableCache is set together with CacheEntries or CacheBytes: choose one")
+	}
+
+	if len(errs) > 0 {
+		return nil, &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonConfig, Cause: errors.Join(errs...)}
+	}
+	if !c.DisableCache {
+		entries, bytes := c.CacheEntries, c.CacheBytes
+		if entries == 0 {
+			entries = DefaultCacheEntries
+		}
+		if bytes == 0 {
+			bytes = DefaultCacheBytes
+		}
+		v.cache = ttlcache.New[*verified](entries, bytes)
+		_, _ = rand.Read(v.seed[:]) // never fails: the program ends instead
+	}
+	return v, nil
+}
+
+// plainHTTP reports an http URL whose host is not this machine.
+func plainHTTP(issuer string) bool {
+	u, err := url.Parse(issuer)
+	if err != nil || u.Scheme != "http" {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return u.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback())
+}
+
+// ownerOf returns the issuer that the keys belong to, "" if they do not say.
+func ownerOf(s jwks.Source) (issuer string, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the method Issuer of %T panics with a %T", s, p)
+		}
+	}()
+	if s, ok := s.(interface{ Issuer() string }); ok {
+		issuer = s.Issuer()
+	}
+	return issuer, nil
+}
+
+func isNil(s jwks.Source) bool {
+	switch r := reflect.ValueOf(s); r.Kind() {
+	case reflect.Pointer, reflect.Func, reflect.Map, reflect.Slice, reflect.Chan:
+		return r.IsNil()
+	}
+	return false
+}
+
+// Keys returns where the keys come from: Config.Keys, or the cache that New
+// made, a *[jwks.Cache].
+func (v *Verifier) Keys() jwks.Source {
+	if v == nil {
+		return nil
+	}
+	return v.keys
+}
+
+// Warm fetches the keys now, for a service that would rather not start than
+// start without them. It returns [bearergate.ErrUnavailable] when they cannot
+// be fetched, or when none of them serves an accepted algorithm.
+func (v *Verifier) Warm(ctx context.Context) error {
+	if v == nil || v.keys == nil {
+		return errZero()
+	}
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	return v.guard(ctx, func() error { return v.warm(ctx) })
+}
+
+func (v *Verifier) warm(ctx context.Context) error {
+	if s, ok := v.keys.(interface{ Refresh(context.Context) error }); ok {
+		if err := s.Refresh(ctx); err != nil {
+			return unavailable(ctx, err)
+		}
+	}
+	// A cache is asked what it holds: for an algorithm that no key serves, Keys
+	// would fetch again, and use up what is kept for the first rotation.
+	if s, ok := v.keys.(interface{ Status() jwks.Status }); ok {
+		for _, alg := range s.Status().Algorithms {
+			if slices.Contains(v.algorithms, alg) {
+				return nil
+			}
+		}
+		return unavailable(ctx, errNoKey)
+	}
+	for _, alg := range v.algorithms {
+		keys, err := v.keys.Keys(ctx, "", alg)
+		if err != nil {
+			return unavailable(ctx, err)
+		}
+		if len(keys) > 0 {
+			return nil
+		}
+	}
+	return unavailable(ctx, errNoKey)
+}
+
+var errNoKey = errors.New("jwtverify: the issuer has no key that serves one of the accepted algorithms")
+
+func errZero() error {
+	return &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonConfig,
+		Cause: errors.New("jwtverify: the Verifier was not made by New")}
+}
+
+// Verify returns the token's claims if it is valid: see [Config] for what that
+// means. Errors are of type [bearergate.Error]; which of its seven sentinels
+// is true says whose fault it is. When ctx ends first, the answer is
+// [bearergate.ErrUnavailable] with [bearergate.ReasonCanceled].
+func (v *Verifier) Verify(ctx context.Context, token string) (*bearergate.Token, error) {
+	if v == nil || v.keys == nil {
+		return nil, errZero()
+	}
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	if v.hooks.Verified == nil {
+		t, _, err := v.verify(ctx, token)
+		return t, err
+	}
+	start := time.Now()
+	t, cached, err := v.verify(ctx, token)
+	v.hooks.Verified(ctx, VerifyEvent{Issuer: v.issuer, Duration: time.Since(start), Err: err, Cached: cached, Token: t})
+	return t, err
+}
+
+func (v *Verifier) verify(ctx context.Context, raw string) (t *bearergate.Token, cached bool, err error) {
+	err = v.guard(ctx, func() (err error) {
+		t, cached, err = v.verdict(ctx, raw)
+		return err
+	})
+	if err != nil {
+		return nil, cached, err
+	}
+	return t, cached, nil
+}
+
+// guard makes a panic of the user's Check, Now or Keys an error.
+func (v *Verifier) guard(ctx context.Context, f func() error) (err error) {
+	returned := false
+	defer func() {
+		// Not p != nil alone: with GODEBUG=panicnil=1, panic(nil) recovers as nil.
+		if p := recover(); !returned {
+			report(ctx, v.hooks.Panicked, PanicEvent{Value: p, Stack: debug.Stack()})
+			err = &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonInternal,
+				Cause: fmt.Errorf("jwtverify: panic with a %T", p)}
+		}
+	}()
+	err = f()
+	returned = true
+	return err
+}
+
+func (v *Verifier) verdict(ctx context.Context, raw string) (*bearergate.Token, bool, error) {
+	switch {
+	case raw == "":
+		return nil, false, &bearergate.Error{Kind: bearergate.ErrMissingToken, Reason: bearergate.ReasonNoToken}
+	case ctx.Err() != nil:
+		return nil, false, unavailable(ctx, ctx.Err())
+	case len(raw) > v.maxTokenBytes: // before the whole of it is hashed
+		return nil, false, invalid(bearergate.ReasonTooLarge, "the token is longer than MaxTokenBytes")
+	}
+	t, cached, err := v.remembered(ctx, raw)
+	if t == nil && err == nil {
+		t, err = v.decide(ctx, raw)
+	}
+	if err == nil && v.check != nil {
+		err = v.runCheck(ctx, t)
+	}
+	if err != nil {
+		return nil, cached, err
+	}
+	return t, cached, nil
+}
+
+// remembered returns the token if the cache holds it, its key is still
+// published and its times are good: what [Verifier.decide] would find again.
+// No token and no error means that decide must be asked.
+func (v *Verifier) remembered(ctx context.Context, raw string) (*bearergate.Token, bool, error) {
+	if v.cache == nil {
+		return nil, false, nil
+	}
+	e, ok := v.cache.Get(v.hash(raw), time.Now())
+	if !ok {
+		return nil, false, nil
+	}
+	keys, err := v.candidates(ctx, e.keyID, e.alg)
+	if err != nil {
+		return nil, false, err
+	}
+	if !slices.ContainsFunc(keys, func(k jwks.Key) bool { return k.Thumbprint() == e.thumbprint && k.Serves(e.alg) }) {
+		return nil, false, nil
+	}
+	if err := v.checkTimes(v.now(), e.token.ExpiresAt(), e.token.NotBefore(), e.token.IssuedAt()); err != nil {
+		return nil, true, err
+	}
+	return e.token, true, nil
+}
+
+// decide makes every check, from the first byte.
+func (v *Verifier) decide(ctx context.Context, raw string) (*bearergate.Token, error) {
+	jws, err := jose.Parse(raw, v.maxTokenBytes)
+	if err != nil {
+		return nil, invalid(bearergate.ReasonMalformed, err.Error())
+	}
+	if !slices.Contains(v.algorithms, jws.Header.Algorithm) {
+		return nil, invalid(bearergate.ReasonAlgorithm, "alg is not among Algorithms")
+	}
+	explicit, err := v.headerType(jws.Header)
+	if err != nil {
+		return nil, err
+	}
+	key, err := v.checkSignature(ctx, jws)
+	if err != nil {
+		return nil, err
+	}
+	r, err := v.read(jws.Payload)
+	if err != nil {
+		return nil, err
+	}
+	if err := v.judge(&r, explicit); err != nil {
+		return nil, err
+	}
+	now := v.now()
+	if err := v.checkTimes(now, r.claims.ExpiresAt, r.claims.NotBefore, r.claims.IssuedAt); err != nil {
+		return nil, err
+	}
+	t := bearergate.NewToken(r.claims)
+	if v.cache != nil {
+		e := &verified{t, jws.Header.KeyID, jws.Header.Algorithm, key.Thumbprint()}
+		// exp is checked again on every hit; the entry has no use after it.
+		ttl := min(CacheTTL, r.claims.ExpiresAt.Add(v.leeway).Sub(now))
+		v.cache.Add(v.hash(raw), e, entrySize(len(raw), len(r.claims.Audience)+r.claims.Scopes.Len()), time.Now(), ttl)
+	}
+	return t, nil
+}
+
+// entrySize is about what a remembered token takes: the claims as JSON and
+// decoded, what holds them, and a string's header and more for each name.
+func entrySize(tokenBytes, names int) int64 { return 1024 + 2*int64(tokenBytes) + 64*int64(names) }
+
+// hash is the name of a token in the cache. The seed is this Verifier's own
+// and secret: entries cannot be aimed at from outside nor shared between
+// Verifiers, and the token cannot be guessed from its name.
+//
+// SHA-256, because whoever may submit tokens of their choice must not find two
+// with one name, not even with the seed from a heap dump, out of which no name
+// may lead back to a token either. That rules out hash/maphash (64 bits, no
+// one-way function). BLAKE2b-256 would do, and takes half the time on
+// processors without SHA extensions, but 1.6 times as long on those that have
+// them (most servers; measured by BenchmarkHash of internal/bench), at the
+// price of a dependency.
+func (v *Verifier) hash(raw string) ttlcache.Key {
+	var stack [2048]byte // most tokens fit, and nothing is allocated
+	return sha256.Sum256(append(append(stack[:0], v.seed[:]...), raw...))
+}
+
+// candidates returns the keys under which the signature may be checked. A
+// token without kid names no key, so there must be just one that it can mean.
+func (v *Verifier) candidates(ctx context.Context, keyID, alg string) ([]jwks.Key, error) {
+	keys, err := v.keys.Keys(ctx, keyID, alg)
+	if err != nil {
+		return nil, unavailable(ctx, err)
+	}
+	if keyID == "" {
+		if len(keys) != 1 {
+			return nil, nil
+		}
+		return keys, nil
+	}
+	if i := slices.IndexFunc(keys, func(k jwks.Key) bool { return k.ID() != keyID }); i >= 0 {
+		return nil, &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonInternal,
+			Cause: fmt.Errorf("jwtverify: the key source %T returned a key with another kid than asked for", v.keys)}
+	}
+	return keys[:min(len(keys), maxKeysTried)], nil
+}
+
+// checkSignature returns the key that signed the token.
+func (v *Verifier) checkSignature(ctx context.Context, jws jose.JWS) (jwks.Key, error) {
+	keyID, alg := jws.Header.KeyID, jws.Header.Algorithm
+	keys, err := v.candidates(ctx, keyID, alg)
+	if err != nil {
+		return jwks.Key{}, err
+	}
+	if len(keys) == 0 {
+		return jwks.Key{}, invalid(bearergate.ReasonUnknownKey, "the issuer publishes no key, or several, that the token can mean")
+	}
+	for _, key := range keys {
+		if key.Verify(alg, jws.Signed, jws.Signature) == nil {
+			return key, nil
+		}
+	}
+	// Without kid, a bad signature may be the first sign of a new key.
+	if s, ok := v.keys.(afterMiss); ok && keyID == "" {
+		newer, err := s.KeysAfterMiss(ctx, alg)
+		if err != nil {
+			return jwks.Key{}, unavailable(ctx, err)
+		}
+		if len(newer) == 1 && newer[0].Thumbprint() != keys[0].Thumbprint() && newer[0].Verify(alg, jws.Signed, jws.Signature) == nil {
+			return newer[0], nil
+		}
+	}
+	return jwks.Key{}, invalid(bearergate.ReasonSignature, "the signature does not verify")
+}
+
+// afterMiss is the part of [jwks.Cache] that looks for a newer key.
+type afterMiss interface {
+	KeysAfterMiss(ctx context.Context, alg string) ([]jwks.Key, error)
+}
+
+// unavailable keeps an error of the key source that says whose fault it is,
+// and makes any other one ours or the caller's, never the token's.
+func unavailable(ctx context.Context, err error) error {
+	if ended := canceled(ctx, err); ended != nil {
+		return ended
+	}
+	if bearergate.ReasonOf(err) != "" {
+		return bearergate.AsError(err)
+	}
+	return &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonKeysUnavailable, Cause: err}
+}
+
+// canceled returns what to answer if err is the end of ctx, else nil. An error
+// that blames somebody else stays what it is, even if ctx has ended meanwhile.
+func canceled(ctx context.Context, err error) error {
+	ended := ctx.Err()
+	if ended == nil || bearergate.ReasonOf(err) != "" && !errors.Is(err, bearergate.ErrUnavailable) {
+		return nil
+	}
+	if errors.Is(err, ended) || errors.Is(err, context.Cause(ctx)) || errors.Is(err, bearergate.ErrUnavailable) {
+		return &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonCanceled, Cause: ended}
+	}
+	return nil
+}
+
+func (v *Verifier) runCheck(ctx context.Context, t *bearergate.Token) error {
+	err := v.check(ctx, t)
+	if err == nil {
+		return nil
+	}
+	if ended := canceled(ctx, err); ended != nil {
+		return ended
+	}
+	switch {
+	case bearergate.ReasonOf(err) != "":
+		return bearergate.AsError(err)
+	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
+		return &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonCanceled, Cause: err}
+	}
+	return &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonPolicy, Cause: err}
+}
