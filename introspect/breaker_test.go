@@ -1,0 +1,287 @@
+package introspect_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/introspect"
+	"github.com/stretchr/testify/require"
+)
+
+// The whole story of an outage.
+func TestOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer()
+		var changes []introspect.BreakerEvent
+		client := newClient(t, with(config(s), func(c *introspect.Config) {
+			c.Hooks.BreakerChanged = func(_ context.Context, e introspect.BreakerEvent) { changes = append(changes, e) }
+		}))
+		requireAccepted(t, client, opaque)
+		s.fail(down)
+		var opened error
+		for i := 0; len(changes) == 0; i++ {
+			opened = requireRefused(t, client, fmt.Sprint("t", i), unavailable, bearergate.ReasonIntrospectionUnavailable)
+			require.Positive(t, bearergate.AsError(opened).RetryAfter)
+		}
+		require.Equal(t, 1+2*introspect.BreakerFailures-1, s.requests()) // the fifth is not tried again
+		require.Equal(t, introspect.BreakerOpen, changes[0].To)
+
+		// Fast, with Retry-After, and nobody asks the server.
+		start := time.Now()
+		for i := range 100 {
+			err := requireRefused(t, client, fmt.Sprint("t", i), unavailable, bearergate.ReasonIntrospectionUnavailable)
+			require.Positive(t, bearergate.AsError(err).RetryAfter)
+		}
+		require.Zero(t, time.Since(start))
+		require.Equal(t, 10, s.requests())
+		requireAccepted(t, client, opaque) // what is remembered, is
+
+		// One probe at a time, at growing intervals of at most 30 s.
+		for range 12 {
+			before := s.requests()
+			last := changes[len(changes)-1]
+			require.Equal(t, introspect.BreakerOpen, last.To)
+			require.LessOrEqual(t, last.Wait, introspect.BreakerMaxOpen)
+			time.Sleep(last.Wait)
+			s.set(func(s *server) { s.delay = time.Second })
+			var wg sync.WaitGroup
+			for i := range 50 {
+				wg.Go(func() {
+					requireRefused(t, client, fmt.Sprint("t", i), unavailable, bearergate.ReasonIntrospectionUnavailable)
+				})
+			}
+			wg.Wait()
+			require.Equal(t, before+1, s.requests())
+		}
+		require.Greater(t, changes[len(changes)-1].Wait, 26*time.Second)
+
+		// Recovery with the first probe.
+		s.fail(nil)
+		time.Sleep(changes[len(changes)-1].Wait)
+		requireAccepted(t, client, opaque)
+		require.Equal(t, introspect.BreakerClosed, changes[len(changes)-1].To)
+		many(t, client, 100, func(int) string { return opaque })
+
+		// And the next outage begins with a second again.
+		s.fail(down)
+		for i := range introspect.BreakerFailures {
+			requireRefused(t, client, fmt.Sprint("u", i), unavailable, bearergate.ReasonIntrospectionUnavailable)
+		}
+		require.InDelta(t, 950*time.Millisecond, changes[len(changes)-1].Wait, float64(51*time.Millisecond))
+	})
+}
+
+// What feeds the breaker, how often it is tried, and what does not.
+func TestWhatOpensTheBreaker(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		fault  func() (*http.Response, error)
+		opens  bool
+		per    int // calls for one token
+		status string
+	}{
+		{"connect", down, true, 2, ""},
+		{"timeout", func() (*http.Response, error) {
+			time.Sleep(introspect.DefaultTimeout)
+			return nil, context.DeadlineExceeded
+		}, true, 1, ""},
+		{"429", status(429), true, 1, "4xx"}, {"502", status(502), true, 2, "5xx"}, {"503", status(503), true, 2, "5xx"}, {"504", status(504), true, 2, "5xx"},
+		{"503 with Retry-After", status(503, "Retry-After", "1"), true, 1, "5xx"},
+		{"400", status(400), false, 1, "4xx"}, {"401", status(401), false, 1, "4xx"}, {"404", status(404), false, 1, "4xx"},
+		{"500", status(500), false, 1, "5xx"}, {"302", status(302, "Location", "/x"), false, 1, "3xx"},
+		{"nonsense", func() (*http.Response, error) { return reply(200, "application/json", "{}"), nil }, false, 1, "2xx"},
+		{"HTML", func() (*http.Response, error) { return reply(200, "text/html", "{}"), nil }, false, 1, "2xx"},
+		{"huge", func() (*http.Response, error) {
+			return reply(200, "application/json", string(make([]byte, 1<<17))), nil
+		}, false, 1, "2xx"},
+		{"panic", func() (*http.Response, error) { panic(1) }, false, 1, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer()
+				s.fail(tt.fault)
+				var mu sync.Mutex
+				var calls []introspect.CallEvent
+				client := newClient(t, with(config(s), func(c *introspect.Config) {
+					c.Hooks.Called = func(_ context.Context, e introspect.CallEvent) {
+						mu.Lock()
+						defer mu.Unlock()
+						calls = append(calls, e)
+					}
+				}))
+				_, err := client.Verify(t.Context(), "first")
+				require.Error(t, err)
+				require.Len(t, calls, tt.per)
+				require.Equal(t, tt.per, s.requests())
+				require.Equal(t, tt.status, calls[0].StatusClass())
+				require.Error(t, calls[0].Err)
+				for i := range 20 {
+					_, _ = client.Verify(t.Context(), fmt.Sprint("t", i))
+				}
+				if tt.opens {
+					require.Equal(t, (introspect.BreakerFailures-1)*tt.per+1, s.requests()) // the last is not tried again
+				} else {
+					require.Equal(t, 21*tt.per, s.requests())
+				}
+				s.fail(nil)
+				if !tt.opens {
+					requireAccepted(t, client, opaque)
+				}
+				time.Sleep(time.Minute)
+			})
+		})
+	}
+}
+
+// In a row: one answer in between, and it is another row.
+func TestFailuresInARow(t *testing.T) {
+	s := newServer()
+	client := newClient(t, with(config(s), func(c *introspect.Config) { c.DisableCache = true }))
+	for range 5 {
+		s.fail(status(429))
+		for range 4 {
+			requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
+		}
+		s.fail(nil)
+		requireAccepted(t, client, opaque)
+	}
+	require.Equal(t, 25, s.requests())
+}
+
+func TestRetryAfterOfTheServer(t *testing.T) {
+	for seconds, opened := range map[string]time.Duration{"10": 10 * time.Second, "600": introspect.BreakerMaxOpen} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newServer()
+			client := newClient(t, config(s))
+			s.fail(status(503, "Retry-After", seconds))
+			for i := range 5 {
+				requireRefused(t, client, fmt.Sprint("t", i), unavailable, bearergate.ReasonIntrospectionUnavailable)
+			}
+			s.fail(nil)
+			time.Sleep(opened - time.Millisecond)
+			requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
+			time.Sleep(time.Millisecond)
+			requireAccepted(t, client, opaque)
+		})
+	}
+}
+
+// One retry heals what a retry can.
+func TestRetry(t *testing.T) {
+	for _, fault := range []func() (*http.Response, error){down, status(503)} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newServer()
+			s.fail(func() (*http.Response, error) { s.fail(nil); return fault() })
+			start := time.Now()
+			requireAccepted(t, newClient(t, config(s)), opaque)
+			require.Equal(t, 2, s.requests())
+			require.LessOrEqual(t, time.Since(start), 100*time.Millisecond)
+		})
+	}
+}
+
+// A call that took its time is not made again, though there may be some left.
+func TestTimeoutIsNotRetried(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer()
+		s.delay = time.Minute
+		client := newClient(t, with(config(s), func(c *introspect.Config) { c.HTTPClient.Timeout = time.Second }))
+		start := time.Now()
+		requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
+		require.Equal(t, time.Second, time.Since(start))
+		require.Equal(t, 1, s.requests())
+	})
+}
+
+// A probe that never ends does not keep the breaker from the next one.
+func TestProbeThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer()
+		client := newClient(t, config(s))
+		s.fail(status(429))
+		for i := range 5 {
+			requireRefused(t, client, fmt.Sprint("t", i), unavailable, bearergate.ReasonIntrospectionUnavailable)
+		}
+		s.fail(func() (*http.Response, error) { time.Sleep(time.Hour); return nil, errDown })
+		time.Sleep(time.Second)
+		requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
+		s.fail(nil)
+		time.Sleep(introspect.BreakerMaxOpen)
+		requireAccepted(t, client, opaque)
+		time.Sleep(2 * time.Hour)
+	})
+}
+
+// req: INT-046
+func TestFloodOfTokens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer()
+		client := newClient(t, config(s))
+		flood := func() (inactive, overloaded int) {
+			var mu sync.Mutex
+			var wg sync.WaitGroup
+			for i := range 10_000 {
+				wg.Go(func() {
+					_, err := client.Verify(t.Context(), fmt.Sprint("garbage-", i))
+					mu.Lock()
+					defer mu.Unlock()
+					switch bearergate.ReasonOf(err) {
+					case bearergate.ReasonInactive:
+						inactive++
+					case bearergate.ReasonOverloaded:
+						require.ErrorIs(t, err, unavailable)
+						require.Positive(t, bearergate.AsError(err).RetryAfter)
+						overloaded++
+					default:
+						t.Error(err)
+					}
+				})
+			}
+			wg.Wait()
+			return inactive, overloaded
+		}
+		inactive, overloaded := flood()
+		require.Equal(t, 10_000, inactive, overloaded) // a fast server takes them all
+		require.LessOrEqual(t, s.max, introspect.DefaultMaxCalls)
+
+		client.PurgeAll()
+		s.set(func(s *server) { s.delay = 100 * time.Millisecond })
+		start := time.Now()
+		inactive, overloaded = flood()
+		require.Less(t, time.Since(start), 2*time.Second) // a slow one does not make anybody wait for long
+		require.Equal(t, introspect.DefaultMaxCalls, s.max)
+		require.Greater(t, inactive, 500)
+		require.Greater(t, overloaded, 5000)
+		requireAccepted(t, client, opaque) // not the server's failure: the breaker is closed
+	})
+}
+
+// A call and its retry are one call: five odd tokens open the breaker, not three.
+func TestRetryIsNoSecondFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer()
+		client := newClient(t, config(s))
+		for range 3 {
+			s.fail(down)
+			for i := range introspect.BreakerFailures - 1 {
+				requireRefused(t, client, fmt.Sprint("odd", i), unavailable, bearergate.ReasonIntrospectionUnavailable)
+			}
+			s.fail(nil)
+			requireRefused(t, client, "t", invalid, bearergate.ReasonInactive)
+			time.Sleep(time.Minute)
+		}
+		require.Equal(t, 3*(2*(introspect.BreakerFailures-1)+1), s.requests())
+		s.fail(down)
+		for i := range introspect.BreakerFailures {
+			requireRefused(t, client, fmt.Sprint("odd", i), unavailable, bearergate.ReasonIntrospectionUnavailable)
+		}
+		s.fail(nil)
+		requireRefused(t, client, "t", unavailable, bearergate.ReasonIntrospectionUnavailable) // open
+	})
+}

@@ -1,0 +1,219 @@
+package introspect
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/internal/ttlcache"
+)
+
+// Refresh-ahead: what makes an entry hot, and when its end is near.
+const (
+	aheadPercent = 80 // of its life
+	aheadHits    = 3
+)
+
+// key is the name of a token: a keyed hash, from which it cannot be guessed.
+type key = ttlcache.Key
+
+// namePrefix is the part of every key that keeps apart what must not meet: the
+// entries of two endpoints, of two clients (an answer may differ by who asks,
+// RFC 7662 §2.2), and plain answers from signed ones. Each part is preceded by
+// its length, so that no two lists of parts look alike.
+func namePrefix(seed []byte, parts ...string) [32]byte {
+	mac := hmac.New(sha256.New, seed)
+	for _, part := range parts {
+		var length [8]byte
+		binary.BigEndian.PutUint64(length[:], uint64(len(part)))
+		mac.Write(length[:])
+		mac.Write([]byte(part))
+	}
+	return [32]byte(mac.Sum(nil))
+}
+
+// name returns the key of a token, in the caches, the shared calls and the
+// Store. The prefix is secret and of one length, and the token stands last.
+func (c *Client) name(raw string) key {
+	var stack [1024]byte // most tokens fit, and nothing is allocated
+	prefix := c.prefix()
+	return sha256.Sum256(append(append(stack[:0], prefix[:]...), raw...))
+}
+
+// memory is what a Client remembers. It is replaced as a whole by a purge, so
+// that a call that began before it can tell.
+type memory struct {
+	epoch              uint64
+	positive, negative *ttlcache.Cache[*entry] // apart: invented tokens must not push out real ones
+	storeSince         time.Time               // what the Store got before is not believed
+}
+
+// entry is one remembered answer, as this Client judged it. It is immutable but
+// for the two counters.
+type entry struct {
+	token   *bearergate.Token // nil: refused
+	stale   *bearergate.Token // the same, flagged; nil if stale answers are off
+	refusal error
+	active  bool // what the server said, which may be active and still refused
+	size    int64
+
+	added time.Time
+	fresh time.Duration // answers for so long
+	keep  time.Duration // and may stand in, flagged, for so long
+	hits  atomic.Uint32
+	ahead atomic.Bool // refreshing it has been tried, or is no use
+}
+
+// newEntry judges how long an answer may be remembered, and by whoever shares
+// the Store. age is how long ago the server gave it.
+func (c *Client) newEntry(v verdict, now time.Time, age time.Duration) (e *entry, life time.Duration) {
+	e = &entry{refusal: v.refusal, active: v.active, added: now, size: 256}
+	if v.refusal != nil {
+		e.fresh = c.negativeTTL - age
+		e.keep = e.fresh
+		return e, e.fresh
+	}
+	e.size = 1024 + 2*int64(len(v.claims.Raw)) // the answer as JSON and decoded
+	e.token = bearergate.NewToken(v.claims)
+	life = c.positiveTTL
+	left := life + c.maxStale
+	if exp := v.claims.ExpiresAt; !exp.IsZero() {
+		left = exp.Sub(c.now()) // never past exp (RFC 7662 §4), leeway or not
+		usable := left
+		if c.halfLife {
+			usable /= 2
+		}
+		if usable <= life {
+			life = usable
+			e.ahead.Store(!c.halfLife) // a new answer would end at the same time
+		}
+	} else if life = min(life, NoExpiryTTL); c.halfLife {
+		life = 0 // half of what is not known
+	}
+	life -= age
+	e.fresh = life
+	if life > 0 {
+		e.fresh -= time.Duration(rand.Int64N(int64(life/100*jitterPercent) + 1)) // what was asked for together must not end together
+	}
+	e.keep = e.fresh
+	if c.maxStale > 0 && life > 0 {
+		e.keep = min(e.fresh+c.maxStale, left)
+		v.claims.Stale = true
+		e.stale = bearergate.NewToken(v.claims)
+		e.size *= 2
+	}
+	return e, life
+}
+
+// age is the larger of what the monotonic and the wall clock say, so that
+// neither a suspended machine nor a clock set back makes an entry younger.
+func (e *entry) age(now time.Time) time.Duration {
+	return max(now.Sub(e.added), now.Round(0).Sub(e.added.Round(0)))
+}
+
+// look returns what is remembered of a token, and whether that is an answer. An
+// active token that is not may still stand in for one during an outage.
+func (m *memory) look(name key, now time.Time) (e *entry, fresh bool) {
+	if m.positive == nil {
+		return nil, false
+	}
+	if e, ok := m.positive.Get(name, now); ok && e != nil {
+		return e, e.age(now) < e.fresh
+	}
+	if e, ok := m.negative.Get(name, now); ok && e != nil {
+		return e, true
+	}
+	return nil, false
+}
+
+// remember reports whether e was stored: not if there is no cache, if its life
+// is over, or if there has been a purge since m was current.
+func (c *Client) remember(m *memory, name key, e *entry) bool {
+	if m.positive == nil {
+		return false
+	}
+	c.purging.RLock()
+	defer c.purging.RUnlock()
+	if c.memory.Load() != m {
+		return false
+	}
+	into, other := m.positive, m.negative
+	if e.token == nil {
+		into, other = other, into
+	}
+	// The last answer is the only one, also if it is not to be remembered.
+	forget(into, name, e.added)
+	forget(other, name, e.added)
+	into.Add(name, e, e.size, e.added, e.keep)
+	return true
+}
+
+// forget puts nothing, for a nanosecond, in the place of an entry, if there is one.
+func forget(from *ttlcache.Cache[*entry], name key, now time.Time) {
+	if _, ok := from.Get(name, now); ok { // else it would take the place of another
+		from.Add(name, nil, 0, now, 1)
+	}
+}
+
+// Purge forgets what is remembered of a token, in the Store too, for an
+// incident response that cannot wait: the next Verify asks. A call under way is
+// not remembered. Other processes that share the Store keep what they have in
+// memory to its end, and one that was asking the server may still put the older
+// answer into the Store, for its PositiveTTL. Purge returns when the Store has
+// answered, or StoreTimeout has passed; an answer that this process was writing
+// there is purged again as soon as it is written.
+func (c *Client) Purge(token string) {
+	if c == nil || c.memory.Load() == nil {
+		return
+	}
+	name, now := c.name(token), time.Now()
+	c.purging.Lock()
+	m := *c.memory.Load()
+	m.epoch++
+	// An answer may be on its way to the Store, and writing over it may fail.
+	m.storeSince = now
+	if m.positive != nil {
+		forget(m.positive, name, now)
+		forget(m.negative, name, now)
+	}
+	c.memory.Store(&m)
+	c.purging.Unlock()
+	c.overwrite(name)
+	c.purged(PurgeEvent{Issuer: c.issuer})
+}
+
+// PurgeAll forgets everything that is remembered, and has this process believe
+// nothing that the Store got before now.
+func (c *Client) PurgeAll() {
+	if c == nil || c.memory.Load() == nil {
+		return
+	}
+	c.purging.Lock()
+	m := c.memory.Load()
+	fresh := c.newMemory()
+	fresh.epoch, fresh.storeSince = m.epoch+1, time.Now()
+	c.memory.Store(fresh)
+	c.purging.Unlock()
+	c.purged(PurgeEvent{Issuer: c.issuer, All: true})
+}
+
+func (c *Client) purged(e PurgeEvent) {
+	if c.hooks.Purged != nil {
+		c.hooks.Purged(context.Background(), e)
+	}
+}
+
+func (c *Client) newMemory() *memory {
+	if c.live {
+		return &memory{}
+	}
+	return &memory{
+		positive: ttlcache.New[*entry](c.cacheEntries, c.cacheBytes),
+		negative: ttlcache.New[*entry](c.cacheEntries, c.cacheBytes),
+	}
+}

@@ -1,0 +1,712 @@
+package introspect_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"runtime"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/introspect"
+	"github.com/stretchr/testify/require"
+)
+
+// many has n callers verify at once, and returns when all have answers.
+func many(t *testing.T, v bearergate.Verifier, n int, token func(i int) string) {
+	t.Helper()
+	errs := make([]error, n)
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { _, errs[i] = v.Verify(context.Background(), token(i)) })
+	}
+	wg.Wait()
+	require.NoError(t, errors.Join(errs...))
+}
+
+// req: INT-045
+func TestOneCallForAll(t *testing.T) {
+	for _, tokens := range []int{1, 100} {
+		t.Run(fmt.Sprint(tokens), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer()
+				s.delay = 100 * time.Millisecond
+				for i := range tokens {
+					s.answers[fmt.Sprint("token-", i)] = answer(nil)
+				}
+				client := newClient(t, config(s))
+				many(t, client, 10_000, func(i int) string { return fmt.Sprint("token-", i%tokens) })
+				require.Equal(t, tokens, s.requests())
+				require.LessOrEqual(t, s.max, introspect.DefaultMaxCalls)
+				many(t, client, 1000, func(i int) string { return fmt.Sprint("token-", i%tokens) })
+				require.Equal(t, tokens, s.requests())
+			})
+		})
+	}
+}
+
+func TestFirstCallerCancels(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer()
+		s.delay = time.Second
+		client := newClient(t, config(s))
+		ctx, cancel := context.WithCancel(t.Context())
+		var first error
+		var wg sync.WaitGroup
+		wg.Go(func() { _, first = client.Verify(ctx, opaque) })
+		synctest.Wait()
+		errs := make([]error, 100)
+		for i := range errs {
+			wg.Go(func() { _, errs[i] = client.Verify(t.Context(), opaque) })
+		}
+		synctest.Wait()
+		cancel()
+		synctest.Wait()
+		require.ErrorIs(t, first, context.Canceled)
+		wg.Wait()
+		require.NoError(t, errors.Join(errs...))
+		require.Equal(t, 1, s.requests())
+	})
+}
+
+// A transport that panics or ends its goroutine fails the call, and hangs nobody.
+func TestCallIsIsolated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer()
+		client := newClient(t, config(s))
+		for _, fault := range []func() (*http.Response, error){
+			func() (*http.Response, error) { panic(opaque) },
+			func() (*http.Response, error) { runtime.Goexit(); return nil, nil },
+		} {
+			s.fail(fault)
+			err := requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
+			require.NotContains(t, err.Error(), opaque)
+		}
+		// One that is deaf to its context does not make anybody wait longer.
+		s.fail(func() (*http.Response, error) { time.Sleep(time.Minute); return nil, errDown })
+		start := time.Now()
+		requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
+		require.Equal(t, introspect.DefaultTimeout+100*time.Millisecond, time.Since(start))
+		time.Sleep(time.Minute)
+		s.fail(nil)
+		requireAccepted(t, client, opaque)
+	})
+}
+
+// A hook that ends its goroutine or never returns takes nobody along.
+func TestHooksAreIsolated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, hook := range []func(){runtime.Goexit, func() { time.Sleep(time.Hour) }, func() { panic(opaque) }} {
+			client := newClient(t, with(config(newServer()), func(c *introspect.Config) {
+				c.Hooks.Called = func(context.Context, introspect.CallEvent) { hook() }
+			}))
+			requireAccepted(t, client, opaque)
+		}
+		time.Sleep(2 * time.Hour)
+	})
+}
+
+// req: INT-037, R7662-15
+func TestRevokedWithinTTL(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer()
+		client := newClient(t, config(s))
+		requireAccepted(t, client, opaque)
+		s.set(func(s *server) { delete(s.answers, opaque) })
+		requireAccepted(t, client, opaque) // for so long
+		time.Sleep(introspect.DefaultPositiveTTL * 9 / 10)
+		time.Sleep(introspect.DefaultPositiveTTL / 10)
+		requireRefused(t, client, opaque, invalid, bearergate.ReasonInactive)
+		require.Equal(t, 2, s.requests())
+	})
+}
+
+func TestLifetimes(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		exp      time.Duration // 0: none
+		change   func(*introspect.Config)
+		min, max time.Duration // between these, the server is asked again
+	}{
+		{"default", time.Hour, func(*introspect.Config) {}, 27 * time.Second, 30 * time.Second},
+		{"exp is near", 20 * time.Second, func(*introspect.Config) {}, 18 * time.Second, 20 * time.Second}, // req: R7662-14
+		{"no exp", 0, func(*introspect.Config) {}, 9 * time.Second, 10 * time.Second},
+		{"configured", time.Hour, func(c *introspect.Config) { c.PositiveTTL = time.Minute }, 54 * time.Second, 60 * time.Second},
+		{"configured, no exp", 0, func(c *introspect.Config) { c.PositiveTTL = 5 * time.Second }, 4500 * time.Millisecond, 5 * time.Second},
+		{"half of the life", 40 * time.Second, func(c *introspect.Config) { c.HalfLife = true }, 18 * time.Second, 20 * time.Second}, // req: R7662-18
+		{"half of a long life", time.Hour, func(c *introspect.Config) { c.HalfLife = true }, 27 * time.Second, 30 * time.Second},
+		{"half of nothing", 0, func(c *introspect.Config) { c.HalfLife = true }, 0, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				// asked reports whether the server is asked again after d.
+				asked := func(d time.Duration) bool {
+					time.Sleep(time.Until(time.Now().Truncate(time.Second).Add(time.Second))) // exp has no fraction
+					s := newServer()
+					s.answers[opaque] = answer(map[string]any{"exp": absent})
+					if tt.exp != 0 {
+						s.answers[opaque] = answer(map[string]any{"exp": time.Now().Add(tt.exp).Unix()})
+					}
+					client := newClient(t, with(config(s), tt.change))
+					requireAccepted(t, client, opaque)
+					time.Sleep(d)
+					_, _ = client.Verify(t.Context(), opaque)
+					return s.requests() == 2
+				}
+				require.True(t, asked(tt.max))
+				if tt.max == 0 {
+					return
+				}
+				seen := map[bool]bool{}
+				for range 50 {
+					require.False(t, asked(tt.min-time.Millisecond))
+					seen[asked((tt.min+tt.max)/2)] = true
+				}
+				require.Len(t, seen, 2, "no jitter")
+			})
+		})
+	}
+}
+
+func TestNegativeCache(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer()
+		s.answers["for-others"] = answer(map[string]any{"aud": "https://other.example.com/"})
+		client := newClient(t, config(s))
+		for range 3 {
+			requireRefused(t, client, "unknown", invalid, bearergate.ReasonInactive)
+			requireRefused(t, client, "for-others", invalid, bearergate.ReasonAudience)
+		}
+		require.Equal(t, 2, s.requests())
+		s.set(func(s *server) { s.answers["unknown"] = answer(nil) })
+		time.Sleep(introspect.DefaultNegativeTTL)
+		requireAccepted(t, client, "unknown")
+		requireAccepted(t, client, "unknown")
+		require.Equal(t, 3, s.requests())
+
+		// Invented tokens do not push out real ones.
+		small := newClient(t, with(config(s), func(c *introspect.Config) { c.CacheEntries = 16 }))
+		requireAccepted(t, small, opaque)
+		for i := range 1000 {
+			requireRefused(t, small, fmt.Sprint("invented-", i), invalid, bearergate.ReasonInactive)
+		}
+		requireAccepted(t, small, opaque)
+		require.Equal(t, 2, s.byToken[opaque]+s.byToken["unknown"]-1)
+	})
+}
+
+// Times are judged at every hit, by Config.Now.
+func TestTimesOnEveryHit(t *testing.T) {
+	s := newServer()
+	now := time.Unix(1000, 0)
+	s.answers[opaque] = answer(map[string]any{"iat": 990, "nbf": 1003, "exp": 1100})
+	client := newClient(t, with(config(s), func(c *introspect.Config) { c.Now = func() time.Time { return now } }))
+	for _, step := range []struct {
+		at     int64
+		reason bearergate.Reason
+	}{{1000, ""}, {997, bearergate.ReasonNotYetValid}, {998, ""}, {1104, ""}, {1105, bearergate.ReasonExpired}, {980, bearergate.ReasonNotYetValid}, {1000, ""}} {
+		now = time.Unix(step.at, 0)
+		if step.reason == "" {
+			requireAccepted(t, client, opaque)
+		} else {
+			requireRefused(t, client, opaque, invalid, step.reason)
+		}
+	}
+	require.Equal(t, 1, s.requests())
+
+	// Refused now, for its nbf, and not then: not remembered as a refusal.
+	s.answers["early"] = answer(map[string]any{"iat": 990, "nbf": 1010, "exp": 1100})
+	requireRefused(t, client, "early", invalid, bearergate.ReasonNotYetValid)
+	now = time.Unix(1005, 0)
+	requireAccepted(t, client, "early")
+	require.Equal(t, 2, s.requests())
+}
+
+func TestRefreshAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer()
+		client := newClient(t, config(s))
+		// In use, five times a second for ten minutes: nobody ever waits.
+		requireAccepted(t, client, opaque)
+		s.set(func(s *server) { s.delay = time.Second })
+		for range 5 * 600 {
+			time.Sleep(200 * time.Millisecond)
+			start := time.Now()
+			requireAccepted(t, client, opaque)
+			require.Zero(t, time.Since(start))
+		}
+		require.InDelta(t, 24, s.requests(), 4)
+
+		// An answer ahead of time counts like any other.
+		s.set(func(s *server) { delete(s.answers, opaque) })
+		deadline := time.Now().Add(introspect.DefaultPositiveTTL)
+		for {
+			if _, err := client.Verify(t.Context(), opaque); err != nil {
+				require.Equal(t, bearergate.ReasonInactive, bearergate.ReasonOf(err))
+				break
+			}
+			time.Sleep(200 * time.Millisecond)
+		}
+		require.Less(t, time.Now(), deadline)
+		requireRefused(t, client, opaque, invalid, bearergate.ReasonInactive) // no old entry behind it
+	})
+	synctest.Test(t, func(t *testing.T) { // seldom used, or ending with exp: not asked ahead
+		s := newServer()
+		s.answers["short"] = answer(map[string]any{"exp": time.Now().Add(20 * time.Second).Unix()})
+		client := newClient(t, config(s))
+		requireAccepted(t, client, opaque)
+		time.Sleep(26 * time.Second)
+		requireAccepted(t, client, opaque)
+		synctest.Wait()
+		require.Equal(t, 1, s.requests())
+
+		s.set(func(s *server) {
+			s.answers["short"] = answer(map[string]any{"exp": time.Now().Add(20 * time.Second).Unix()})
+		})
+		for range 89 {
+			requireAccepted(t, client, "short")
+			time.Sleep(200 * time.Millisecond)
+		}
+		require.Equal(t, 1, s.byToken["short"])
+	})
+}
+
+// req: R7662-10, and the idea of CCH-002: what is remembered belongs to one
+// client, one endpoint, one form of answer and one whole token.
+func TestTwoClientsShareNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared := newStore()
+		base := func(s *server) introspect.Config {
+			return with(config(s), func(c *introspect.Config) {
+				c.Store, c.StoreKey = shared, introspect.NewSecret(make([]byte, 32))
+			})
+		}
+		first := newServer()
+		requireAccepted(t, newClient(t, base(first)), opaque)
+		synctest.Wait()
+		for name, change := range map[string]func(*introspect.Config){
+			"another endpoint": func(c *introspect.Config) { c.Endpoint += "/2" },
+			"another issuer":   func(c *introspect.Config) { c.Issuer += "2" },
+			"another client":   func(c *introspect.Config) { c.Auth = introspect.BasicAuth("other", secret) },
+			"another secret":   func(c *introspect.Config) { c.Auth = introspect.BasicAuth(clientID, "x") },
+			"another method":   func(c *introspect.Config) { c.Auth = introspect.PostAuth(clientID, secret) },
+			"parts moved": func(c *introspect.Config) {
+				c.ClientID, c.Auth = clientID, introspect.BasicAuth(clientID+secret[:1], secret[1:])
+			},
+			"another key":  func(c *introspect.Config) { c.StoreKey = introspect.NewSecret(append(make([]byte, 31), 1)) },
+			"another form": func(c *introspect.Config) { c.Signing = introspect.SignedIfOffered },
+		} {
+			s := newServer()
+			delete(s.answers, opaque)
+			requireRefused(t, newClient(t, with(base(s), change)), opaque, invalid, bearergate.ReasonInactive)
+			require.Equal(t, 1, s.requests(), name)
+		}
+		same := newServer()
+		requireAccepted(t, newClient(t, base(same)), opaque) // the control
+		require.Zero(t, same.requests())
+		synctest.Wait()
+	})
+}
+
+func TestPurge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer()
+		s.answers["other"] = answer(nil)
+		var events []introspect.PurgeEvent
+		client := newClient(t, with(config(s), func(c *introspect.Config) {
+			c.Hooks.Purged = func(_ context.Context, e introspect.PurgeEvent) { events = append(events, e) }
+		}))
+		requireAccepted(t, client, opaque)
+		requireAccepted(t, client, "other")
+		client.Purge(opaque)
+		requireAccepted(t, client, "other")
+		require.Equal(t, 2, s.requests())
+		s.set(func(s *server) { s.answers = map[string]map[string]any{} })
+		requireRefused(t, client, opaque, invalid, bearergate.ReasonInactive)
+		client.PurgeAll()
+		requireRefused(t, client, "other", invalid, bearergate.ReasonInactive)
+		require.Equal(t, []introspect.PurgeEvent{{Issuer: issuer}, {Issuer: issuer, All: true}}, events)
+	})
+	for name, purge := range map[string]func(*introspect.Client){
+		"one": func(c *introspect.Client) { c.Purge(opaque) }, "all": func(c *introspect.Client) { c.PurgeAll() },
+	} {
+		t.Run(name+", during a call", func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer()
+				s.delay = time.Second
+				s.respond = func(*http.Request, url.Values) (*http.Response, error) {
+					return reply(200, "application/json", encode(answer(nil))), nil
+				}
+				client := newClient(t, config(s))
+				var wg sync.WaitGroup
+				wg.Go(func() { _, _ = client.Verify(t.Context(), opaque) })
+				time.Sleep(time.Second / 2)
+				purge(client)
+				s.fail(nil)
+				s.set(func(s *server) { delete(s.answers, opaque); s.delay = 0 })
+				// Neither joined nor remembered: the answer is from before the purge.
+				requireRefused(t, client, opaque, invalid, bearergate.ReasonInactive)
+				require.Equal(t, 2, s.requests())
+				wg.Wait()
+				requireRefused(t, client, opaque, invalid, bearergate.ReasonInactive)
+			})
+		})
+	}
+}
+
+// Live: what is accepted was active when Verify was called, or later.
+func TestLive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer()
+		s.delay = time.Second
+		revoked := false
+		s.respond = func(_ *http.Request, form url.Values) (*http.Response, error) {
+			return reply(200, "application/json", encode(answer(nil))), nil
+		}
+		client := newClient(t, with(config(s), func(c *introspect.Config) { c.DisableCache = true }))
+		require.True(t, client.Live())
+		require.False(t, newClient(t, config(s)).Live())
+		require.True(t, interface{ Live() bool }(client).Live())
+
+		var wg sync.WaitGroup
+		wg.Go(func() { requireAccepted(t, client, opaque) })
+		time.Sleep(time.Second / 2) // the answer of that call is of the time before
+		require.False(t, revoked)
+		s.set(func(s *server) {
+			s.respond = func(*http.Request, url.Values) (*http.Response, error) {
+				return reply(200, "application/json", `{"active":false}`), nil
+			}
+		})
+		for range 100 {
+			wg.Go(func() { requireRefused(t, client, opaque, invalid, bearergate.ReasonInactive) })
+		}
+		wg.Wait()
+		require.Equal(t, 2, s.requests()) // and still shared
+		for range 3 {
+			requireRefused(t, client, opaque, invalid, bearergate.ReasonInactive)
+		}
+		require.Equal(t, 5, s.requests())
+	})
+}
+
+func TestStale(t *testing.T) {
+	stale := func(s *server, d time.Duration) introspect.Config {
+		return with(config(s), func(c *introspect.Config) { c.MaxStale = d })
+	}
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer()
+		var results []introspect.Result
+		client := newClient(t, with(stale(s, 5*time.Minute), func(c *introspect.Config) {
+			c.Hooks.Looked = func(_ context.Context, e introspect.LookEvent) { results = append(results, e.Result) }
+		}))
+		off := newClient(t, config(s))
+		require.False(t, requireAccepted(t, client, opaque).Stale())
+		requireAccepted(t, off, opaque)
+		s.fail(down)
+		time.Sleep(30 * time.Second)
+		tok := requireAccepted(t, client, opaque)
+		require.True(t, tok.Stale())
+		require.Equal(t, "user-1", tok.Subject())
+		require.Equal(t, []introspect.Result{introspect.ResultMiss, introspect.ResultStale}, results)
+		requireRefused(t, off, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
+		requireRefused(t, client, "unknown", unavailable, bearergate.ReasonIntrospectionUnavailable)
+
+		// Only for failures of the infrastructure.
+		time.Sleep(40 * time.Second)
+		for _, code := range []int{400, 500, 404} {
+			s.fail(status(code))
+			requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
+		}
+		s.fail(status(401))
+		requireRefused(t, client, opaque, misconfigured, bearergate.ReasonConfig)
+		s.fail(func() (*http.Response, error) { return reply(200, "application/json", "{}"), nil })
+		requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
+		for _, fault := range []func() (*http.Response, error){status(503), status(429), down} {
+			s.fail(fault)
+			require.True(t, requireAccepted(t, client, opaque).Stale())
+		}
+		// Bounded.
+		s.fail(down)
+		time.Sleep(4*time.Minute - 10*time.Second)
+		require.True(t, requireAccepted(t, client, opaque).Stale())
+		time.Sleep(time.Minute)
+		requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
+	})
+	synctest.Test(t, func(t *testing.T) { // never past exp, leeway or not
+		s := newServer()
+		s.answers[opaque] = answer(map[string]any{"exp": time.Now().Add(time.Minute).Unix()})
+		client := newClient(t, stale(s, time.Hour))
+		requireAccepted(t, client, opaque)
+		s.fail(down)
+		time.Sleep(time.Minute - time.Second)
+		require.True(t, requireAccepted(t, client, opaque).Stale())
+		time.Sleep(time.Second)
+		requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
+	})
+	synctest.Test(t, func(t *testing.T) { // by the clock of the Config too, and no leeway
+		s := newServer()
+		skew := time.Duration(0)
+		client := newClient(t, with(stale(s, time.Hour), func(c *introspect.Config) { c.Now = func() time.Time { return time.Now().Add(skew) } }))
+		requireAccepted(t, client, opaque)
+		s.fail(down)
+		time.Sleep(time.Minute)
+		skew = 59 * time.Minute
+		requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
+		skew -= time.Second
+		require.True(t, requireAccepted(t, client, opaque).Stale())
+	})
+	synctest.Test(t, func(t *testing.T) { // a purge while the server is being asked
+		s := newServer()
+		client := newClient(t, stale(s, time.Hour))
+		requireAccepted(t, client, opaque)
+		time.Sleep(time.Minute)
+		s.fail(status(429))
+		s.set(func(s *server) { s.delay = time.Second })
+		time.AfterFunc(time.Second/2, func() { client.Purge("another") })
+		requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
+	})
+	synctest.Test(t, func(t *testing.T) { // an inactive answer, a shorter exp and a purge end it
+		for _, end := range []func(*server, *introspect.Client){
+			func(s *server, c *introspect.Client) {
+				s.set(func(s *server) { delete(s.answers, opaque) })
+				requireRefused(t, c, opaque, invalid, bearergate.ReasonInactive)
+			},
+			func(s *server, c *introspect.Client) {
+				s.set(func(s *server) { s.answers[opaque] = answer(map[string]any{"exp": time.Now().Unix() - 1}) })
+				requireAccepted(t, c, opaque) // within the leeway
+			},
+			func(s *server, c *introspect.Client) { c.Purge(opaque) },
+			func(s *server, c *introspect.Client) { c.PurgeAll() },
+		} {
+			s := newServer()
+			client := newClient(t, stale(s, time.Hour))
+			requireAccepted(t, client, opaque)
+			time.Sleep(31 * time.Second)
+			end(s, client)
+			time.Sleep(6 * time.Second)
+			s.fail(down)
+			requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
+		}
+	})
+}
+
+// A decision from the cache is the decision without one, whatever the
+// configuration, the answers and the clock.
+func TestCachedEqualsUncached(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rng := rand.New(rand.NewPCG(1, 2))
+		pick := func(values ...any) any { return values[rng.IntN(len(values))] }
+		accepted, refusals := 0, map[bearergate.Reason]int{}
+		for range 400 {
+			s := newServer()
+			now := time.Now()
+			offset := func() any {
+				if rng.IntN(3) == 0 {
+					return absent
+				}
+				return now.Unix() + rng.Int64N(80) - 10
+			}
+			base := with(config(s), func(c *introspect.Config) {
+				c.Leeway = time.Duration(rng.IntN(3)) * 5 * time.Second
+				c.NoLeeway = c.Leeway == 0 && rng.IntN(2) == 0
+				c.AllowMissingAudience, c.InsecureAnyAudience, c.AllowScopeArray = rng.IntN(2) == 0, rng.IntN(4) == 0, rng.IntN(2) == 0
+				if rng.IntN(2) == 0 {
+					c.Confirmations = []string{"x5t#S256"}
+				}
+				skew := time.Duration(rng.IntN(5)) * time.Second
+				c.Now = func() time.Time { return time.Now().Add(-skew) }
+			})
+			cached := newClient(t, with(base, func(c *introspect.Config) {
+				c.PositiveTTL, c.NegativeTTL = time.Duration(rng.IntN(200))*time.Second, time.Duration(rng.IntN(100))*time.Second
+				c.HalfLife = rng.IntN(3) == 0
+				if rng.IntN(2) == 0 {
+					c.MaxStale = time.Minute
+				}
+				if rng.IntN(4) == 0 {
+					c.Store, c.StoreKey = newStore(), introspect.NewSecret(make([]byte, 32))
+				}
+			}))
+			live := newClient(t, with(base, func(c *introspect.Config) { c.DisableCache = true }))
+			for i := range 4 {
+				s.answers[fmt.Sprint("t", i)] = answer(map[string]any{
+					"active": pick(true, true, true, true, true, true, false), "iss": pick(issuer, issuer, issuer, absent, "x"),
+					"aud": pick(audience, audience, []string{"x", audience}, absent, "x", []string{}), "scope": pick("a b", "", absent, []string{"a"}),
+					"cnf": pick(absent, absent, absent, map[string]any{"x5t#S256": "y"}, map[string]any{"jkt": "y"}), "token_type": pick("Bearer", "bearer", absent, "DPoP", "Bearer"),
+					"exp": offset(), "nbf": pick(absent, offset()), "iat": pick(absent, offset()), "sub": pick("u", nil, absent),
+				})
+			}
+			for range 30 {
+				token := fmt.Sprint("t", rng.IntN(5))
+				got, gotErr := cached.Verify(t.Context(), token)
+				want, wantErr := live.Verify(t.Context(), token)
+				require.Equal(t, bearergate.ReasonOf(wantErr), bearergate.ReasonOf(gotErr), "%v %v", wantErr, gotErr)
+				for _, sentinel := range sentinels {
+					require.Equal(t, errors.Is(wantErr, sentinel), errors.Is(gotErr, sentinel))
+				}
+				require.Equal(t, want == nil, got == nil)
+				if want != nil {
+					accepted++
+					require.Equal(t, want, got)
+				} else {
+					refusals[bearergate.ReasonOf(wantErr)]++
+				}
+				time.Sleep(time.Duration(rng.IntN(5000)) * time.Millisecond)
+			}
+		}
+		require.Greater(t, accepted, 500)
+		for _, reason := range []bearergate.Reason{bearergate.ReasonInactive, bearergate.ReasonAudience, bearergate.ReasonIssuer, bearergate.ReasonBinding,
+			bearergate.ReasonExpired, bearergate.ReasonNotYetValid, bearergate.ReasonMissingClaim, bearergate.ReasonIntrospectionUnavailable} {
+			require.Greater(t, refusals[reason], 20, reason)
+		}
+	})
+}
+
+// A token is kept nowhere, so neither is an answer that quotes it.
+func TestAnswerThatQuotesTheToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for name, value := range map[string]any{"jti": "a/b+c", "ext": map[string]any{"token": "a/b+c"}} {
+			s, st := newServer(), newStore()
+			s.answers["a/b+c"] = answer(map[string]any{name: value})
+			client := newClient(t, with(sharing(s, st), func(c *introspect.Config) { c.MaxStale = time.Minute }))
+			for range 3 {
+				requireAccepted(t, client, "a/b+c")
+			}
+			synctest.Wait()
+			require.Equal(t, 3, s.requests())
+			require.Empty(t, st.values)
+			s.fail(func() (*http.Response, error) {
+				return reply(200, "application/json", `{"active":true,"jti":"a\/b+c","aud":"`+audience+`"}`), nil
+			})
+			for range 3 {
+				requireAccepted(t, client, "a/b+c")
+			}
+			require.Equal(t, 6, s.requests())
+			s.fail(down)
+			requireRefused(t, client, "a/b+c", unavailable, bearergate.ReasonIntrospectionUnavailable)
+		}
+	})
+}
+
+// What was said last counts: a retry that the server answers, in whatever way,
+// is no outage.
+func TestNoStaleAfterAnAnswer(t *testing.T) {
+	for name, tt := range map[string]struct {
+		second func() (*http.Response, error)
+		kind   error
+		reason bearergate.Reason
+	}{
+		"401": {status(401), misconfigured, bearergate.ReasonConfig},
+		"400": {status(400), unavailable, bearergate.ReasonIntrospectionUnavailable},
+		"500": {status(500), unavailable, bearergate.ReasonIntrospectionUnavailable},
+		"nonsense": {func() (*http.Response, error) {
+			return reply(200, "application/json", `{"active":"no"}`), nil
+		}, unavailable, bearergate.ReasonIntrospectionUnavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer()
+				client := newClient(t, with(config(s), func(c *introspect.Config) { c.MaxStale = time.Hour }))
+				requireAccepted(t, client, opaque)
+				time.Sleep(31 * time.Second)
+				s.fail(func() (*http.Response, error) { s.fail(tt.second); return down() })
+				requireRefused(t, client, opaque, tt.kind, tt.reason)
+				require.Equal(t, 3, s.requests())
+				s.fail(func() (*http.Response, error) { s.fail(status(503)); return down() }) // the control
+				require.True(t, requireAccepted(t, client, opaque).Stale())
+			})
+		})
+	}
+}
+
+// slowToLook is a context whose owner gets to look at the outcome late.
+type slowToLook struct {
+	context.Context
+	until <-chan struct{}
+}
+
+func (c slowToLook) Done() <-chan struct{} { <-c.until; return nil }
+
+// An answer that came while somebody waited for another call ends what was
+// remembered before.
+func TestNoStaleAfterSomebodyElsesAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer()
+		client := newClient(t, with(config(s), func(c *introspect.Config) { c.MaxStale = time.Hour }))
+		requireAccepted(t, client, opaque)
+		time.Sleep(31 * time.Second)
+		s.fail(status(429))
+		until := make(chan struct{})
+		var tok *bearergate.Token
+		var err error
+		var wg sync.WaitGroup
+		wg.Go(func() { tok, err = client.Verify(slowToLook{t.Context(), until}, opaque) })
+		synctest.Wait()
+		s.fail(nil)
+		s.set(func(s *server) { delete(s.answers, opaque) })
+		requireRefused(t, client, opaque, invalid, bearergate.ReasonInactive)
+		close(until)
+		wg.Wait()
+		requireError(t, tok, err, unavailable, bearergate.ReasonIntrospectionUnavailable)
+	})
+}
+
+// The Store still has the answer that is to be replaced.
+func TestRefreshAheadWithStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer()
+		client := newClient(t, sharing(s, newStore()))
+		requireAccepted(t, client, opaque)
+		s.set(func(s *server) { s.delay = time.Second })
+		for range 5 * 120 {
+			time.Sleep(200 * time.Millisecond)
+			start := time.Now()
+			requireAccepted(t, client, opaque)
+			require.Zero(t, time.Since(start))
+		}
+		require.InDelta(t, 5, s.requests(), 1)
+		time.Sleep(time.Minute)
+	})
+}
+
+// However the answer writes the token, and wherever.
+func TestAnswerThatHidesTheToken(t *testing.T) {
+	const raw = "ab/cdEFGH+1234567890"
+	for name, tt := range map[string]struct {
+		member string
+		calls  int
+	}{
+		"control":         {`"token":"ab/cdEFGH"`, 1},
+		"escapes":         {`"link":"https:\/\/as\/\u0061%2F\u00e4\n\\"`, 1},
+		"plain":           {`"token":"ab/cdEFGH+1234567890"`, 2},
+		"name":            {`"ab/cdEFGH+1234567890":1`, 2},
+		"slash":           {`"token":"ab\/cdEFGH+1234567890"`, 2},
+		"unicode":         {`"token":"ab\u002fcdEFGH\u002B1234567890"`, 2},
+		"letter":          {`"token":"\u0061b/cdEFGH+1234567890"`, 2},
+		"after backslash": {`"token":"\\ab\/cdEFGH+1234567890"`, 2},
+		"bearer":          {`"header":"Bearer ab/cdEFGH+1234567890"`, 2},
+		"link":            {`"self":"https://as/t?token=ab/cdEFGH+1234567890"`, 2},
+		"escaped link":    {`"self":"https:\/\/as\/t?token=ab%2FcdEFGH%2b1234567890"`, 2},
+		"JSON in JSON":    {`"raw":"{\"token\":\"ab\\/cdEFGH+1234567890\"}"`, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, st := newServer(), newStore()
+				s.fail(func() (*http.Response, error) {
+					return reply(200, "application/json", `{"active":true,"aud":"`+audience+`",`+tt.member+`}`), nil
+				})
+				client := newClient(t, sharing(s, st))
+				requireAccepted(t, client, raw)
+				synctest.Wait()
+				require.Equal(t, tt.calls == 1, len(st.values) == 1)
+				requireAccepted(t, client, raw)
+				require.Equal(t, tt.calls, s.requests())
+			})
+		})
+	}
+}

@@ -1,0 +1,414 @@
+package introspect
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/internal/fetch"
+	"github.com/bearergate/bearergate/internal/flight"
+	"golang.org/x/sync/singleflight"
+)
+
+const (
+	grace      = time.Second / 10      // for an HTTP client to notice that its context has ended
+	retryPause = 50 * time.Millisecond // before the one retry, and up to as much again
+	retryAfter = time.Second           // what a refused caller is told at least
+	maxTelling = 1024                  // hooks at once, so that one that hangs cannot gather goroutines
+)
+
+// outcome is what one shared call brought.
+type outcome struct {
+	entry  *entry // nil if err is not
+	err    error
+	down   bool   // the infrastructure failed: a stale answer may stand in
+	stored bool   // the Store had it
+	order  uint64 // the place of its beginning among all calls and callers
+}
+
+// failure is why there is no answer.
+type failure struct {
+	outcome    Outcome
+	status     int
+	retryAfter time.Duration
+	ours       bool  // our own configuration is at fault
+	cause      error // holds no token, secret or body
+}
+
+// down reports a failure of the infrastructure, which feeds the breaker. An
+// answer that is nonsense, or a 400 or 500, may be about this one token: five
+// odd tokens must not shut everybody out.
+func (f *failure) down() bool {
+	switch f.outcome {
+	case OutcomeConnect, OutcomeTLS, OutcomeTimeout, OutcomeDiscovery, outcomeOpen:
+		return true
+	case OutcomeStatus:
+		return f.status == http.StatusTooManyRequests || f.gateway()
+	}
+	return false
+}
+
+// alive reports that the server has answered something, whatever it is.
+func (f *failure) alive() bool { return f.status != 0 && !f.down() }
+
+func (f *failure) gateway() bool {
+	return f.status == http.StatusBadGateway || f.status == http.StatusServiceUnavailable || f.status == http.StatusGatewayTimeout
+}
+
+// again reports that a second try may help. It does no harm: introspection
+// changes nothing at the server.
+func (f *failure) again() bool {
+	return f.outcome == OutcomeConnect || f.outcome == OutcomeStatus && f.gateway() && f.retryAfter == 0
+}
+
+// err puts the blame: on our configuration or on the outage, never on the token.
+func (f *failure) err() error {
+	e := &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonIntrospectionUnavailable,
+		RetryAfter: max(f.retryAfter, retryAfter), Cause: fmt.Errorf("introspect: %s: %w", f.outcome, f.cause)}
+	switch {
+	case f.outcome == outcomeOverloaded:
+		e.Reason = bearergate.ReasonOverloaded
+	case f.ours, f.outcome == OutcomeUnauthorized: // the server refuses us, not the token (RFC 7662 §2.3)
+		e.Kind, e.Reason, e.RetryAfter = bearergate.ErrMisconfigured, bearergate.ReasonConfig, 0
+	case f.outcome == OutcomeKeys:
+		e.Reason = bearergate.ReasonKeysUnavailable
+	}
+	return e
+}
+
+// await returns the outcome of the shared call for this token: one that is
+// under way, or a new one. The call does not depend on ctx, which ends only
+// this caller's wait (a caller that went away must not fail the others).
+func (c *Client) await(ctx context.Context, m *memory, name key, raw string) (o outcome, joined bool) {
+	arrived := c.order.Add(1)
+	for {
+		led := false
+		done := c.start(ctx, m, name, raw, false, &led)
+		select {
+		case r := <-done:
+			o = r.Val.(outcome)
+			if c.live && o.order < arrived {
+				continue // asked before we came: wait for the next, which was not
+			}
+			return o, !led
+		case <-ctx.Done():
+			return outcome{err: canceled(ctx)}, false
+		}
+	}
+}
+
+// start begins the shared call, and sets led, or joins the one under way. After
+// a purge, nobody joins a call from before it. ahead asks for a newer answer
+// than the one that is remembered.
+func (c *Client) start(ctx context.Context, m *memory, name key, raw string, ahead bool, led *bool) <-chan singleflight.Result {
+	// The hooks see the values of the context that started the call, a trace for
+	// example. The call itself does not: one request must not shape an answer
+	// that is shared, and must not take it along when it goes away.
+	ctx = context.WithoutCancel(ctx)
+	return c.flight.DoChan(string(binary.BigEndian.AppendUint64(name[:], m.epoch)), func() (any, error) {
+		*led = true
+		return c.resolve(ctx, m, name, raw, ahead), nil
+	})
+}
+
+// resolve is the shared call: the Store, then the authorization server, twice
+// if that may help. All code that is not ours runs isolated in it.
+func (c *Client) resolve(hookCtx context.Context, m *memory, name key, raw string, ahead bool) (o outcome) {
+	o.order = c.order.Add(1)
+	var events news // collected: a slow hook takes none of the call's time
+	defer func() { c.tell(hookCtx, events...) }()
+	if c.vault != nil && !ahead { // else the Store has what is to be replaced
+		if e := c.recallIsolated(&events, m, name); e != nil {
+			c.remember(m, name, e)
+			o.entry, o.stored = e, true
+			return o
+		}
+	}
+	// Detached: the answer is for all who wait. And from now on: a Store that
+	// hangs must not look like a server that does.
+	ctx, cancel := context.WithTimeout(context.Background(), c.timeout)
+	defer cancel()
+	for attempt := 1; ; attempt++ {
+		r, f := c.attempt(ctx, &events, raw, attempt)
+		if f == nil {
+			if c.remember(m, name, r.entry) {
+				c.share(hookCtx, m, name, r)
+			}
+			return outcome{entry: r.entry, order: o.order}
+		}
+		// The last word counts: a server that answers the second try is up, and
+		// only where there was no room for one, it is the first try's.
+		o.err, o.down = f.err(), f.down() || o.down && f.outcome == outcomeOverloaded
+		if attempt == 2 || !f.again() || !pause(ctx, retryPause+rand.N(retryPause)) {
+			return o
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// reply is what a call to the server brought: an answer, or the reason for none.
+type reply struct {
+	entry  *entry
+	body   []byte        // the answer as the server gave it, for the Store
+	life   time.Duration // how long it may be remembered there
+	status int
+}
+
+// attempt makes one call, if the breaker and the number of calls allow it.
+func (c *Client) attempt(ctx context.Context, events *news, raw string, attempt int) (reply, *failure) {
+	if wait := c.breaker.blocked(time.Now()); wait > 0 { // before waiting for a slot
+		return reply{}, open(wait)
+	}
+	if f := c.acquire(ctx); f != nil {
+		return reply{}, f
+	}
+	period, wait, probing := c.breaker.admit(time.Now(), c.timeout+grace)
+	if wait > 0 {
+		c.release()
+		return reply{}, open(wait)
+	}
+
+	start := time.Now()
+	r, f := c.isolated(ctx, raw)
+	event := CallEvent{Issuer: c.issuer, Attempt: attempt, Duration: time.Since(start), Status: r.status}
+	var changed change
+	switch {
+	case f != nil:
+		// The retry of a failure that is counted already counts only as a probe:
+		// one odd token must not weigh twice.
+		down := f.down() && (attempt == 1 || probing.to == BreakerHalfOpen)
+		changed = c.breaker.report(time.Now(), period, f.alive(), down, f.retryAfter)
+		event.Outcome, event.Status, event.Err = f.outcome, f.status, f.err()
+	case r.entry.active:
+		changed = c.breaker.report(time.Now(), period, true, false, 0)
+		event.Outcome = OutcomeActive
+	default:
+		changed = c.breaker.report(time.Now(), period, true, false, 0)
+		event.Outcome = OutcomeInactive
+	}
+	c.breakerChanged(events, probing)
+	if c.hooks.Called != nil {
+		events.add(func(ctx context.Context) { c.hooks.Called(ctx, event) })
+	}
+	c.breakerChanged(events, changed)
+	return r, f
+}
+
+// isolated makes one call, whatever the code does that others put into Config.
+func (c *Client) isolated(ctx context.Context, raw string) (reply, *failure) {
+	type result struct {
+		r reply
+		f *failure
+	}
+	done := make(chan result, 1)
+	err := flight.Isolate(ctx, grace, func() {
+		// Here, not after Isolate: a client that is deaf to its context keeps its
+		// slot, so that no more than MaxCalls of it can ever hang.
+		defer c.release()
+		r, f := c.call(ctx, raw)
+		done <- result{r, f}
+	})
+	switch {
+	case err == nil:
+		result := <-done
+		return result.r, result.f
+	case errors.Is(err, flight.ErrLate):
+		return reply{}, &failure{outcome: OutcomeTimeout, cause: err}
+	}
+	return reply{}, &failure{outcome: OutcomePanic, cause: err}
+}
+
+func open(wait time.Duration) *failure {
+	return &failure{outcome: outcomeOpen, retryAfter: wait, cause: errors.New("the authorization server did not answer the last calls")}
+}
+
+// acquire waits for one of the slots for calls, but not for long.
+func (c *Client) acquire(ctx context.Context) *failure {
+	select {
+	case c.slots <- struct{}{}:
+		return nil
+	default:
+	}
+	timer := time.NewTimer(c.maxWait)
+	defer timer.Stop()
+	select {
+	case c.slots <- struct{}{}:
+		return nil
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return &failure{outcome: outcomeOverloaded, cause: errors.New("MaxCalls calls are under way")}
+}
+
+func (c *Client) release() { <-c.slots }
+
+// call asks the authorization server (RFC 7662 §2.1).
+func (c *Client) call(ctx context.Context, raw string) (reply, *failure) {
+	where, err := c.endpoint.get(ctx)
+	if err != nil {
+		return reply{}, &failure{outcome: OutcomeDiscovery, cause: err}
+	}
+	to := &credentials{issuer: c.issuer, header: http.Header{}, form: url.Values{"token": {raw}}}
+	if c.hint != "" {
+		to.form.Set("token_type_hint", c.hint)
+	}
+	if err := c.auth.apply(ctx, to); err != nil {
+		return reply{}, &failure{outcome: OutcomeCredentials, ours: errors.Is(err, bearergate.ErrMisconfigured), cause: errors.New(err.Error())}
+	}
+	resp, err := c.http.Post(ctx, fetch.PostRequest{URL: where, Accept: c.signing.accept(), Header: to.header, Form: to.form,
+		MaxBytes: c.maxResponseBytes, Type: c.signing.allows})
+	if err != nil {
+		f := failed(err)
+		if f.down() || f.status == http.StatusNotFound || f.outcome == OutcomeRedirect {
+			c.endpoint.doubt()
+		}
+		return reply{}, f
+	}
+	body := resp.Body
+	if resp.MediaType == typeSigned {
+		var f *failure
+		if body, f = c.unwrap(ctx, body); f != nil {
+			f.status = http.StatusOK
+			return reply{}, f
+		}
+	}
+	v, err := c.read(body)
+	if err != nil {
+		return reply{}, &failure{outcome: OutcomeMalformed, status: http.StatusOK, cause: err}
+	}
+	e, life := c.newEntry(v, time.Now(), 0)
+	if quotes(body, raw) {
+		// Some servers make the token its own jti. A token is kept nowhere, so
+		// neither is such an answer.
+		e.fresh, e.keep, life = 0, 0, 0
+	}
+	return reply{e, body, life, http.StatusOK}, nil
+}
+
+// quotes reports whether an answer holds the token: alone or in a longer text,
+// in a link, or in JSON within JSON.
+func quotes(body []byte, raw string) bool {
+	token := []byte(raw)
+	for levels := 3; ; levels-- { // of escapes: more are not made by accident
+		switch {
+		case bytes.Contains(body, token):
+			return true
+		case levels == 0 || !bytes.ContainsAny(body, `\%`):
+			return false
+		}
+		body = unescape(body)
+	}
+}
+
+// unescape takes away one level of the escapes of JSON and of URLs, as far as
+// they stand for ASCII, which a token is.
+func unescape(text []byte) []byte {
+	out := make([]byte, 0, len(text))
+	for len(text) > 0 {
+		c, n := text[0], 1
+		switch {
+		case bytes.HasPrefix(text, []byte(`\u00`)):
+			c, n = hexByte(text, len(`\u00`))
+		case c == '%':
+			c, n = hexByte(text, len("%"))
+		case c == '\\' && len(text) > 1:
+			c, n = text[1], 2
+		}
+		out, text = append(out, c), text[n:]
+	}
+	return out
+}
+
+// hexByte returns what the two hexadecimal digits after a prefix of text stand
+// for, and the length of both; without digits, the first byte of text.
+func hexByte(text []byte, prefix int) (byte, int) {
+	if end := prefix + 2; len(text) >= end {
+		if c, err := strconv.ParseUint(string(text[prefix:end]), 16, 8); err == nil {
+			return byte(c), end
+		}
+	}
+	return text[0], 1
+}
+
+// failed translates an error of package fetch.
+func failed(err error) *failure {
+	f := &failure{outcome: OutcomeConnect, cause: err}
+	var e *fetch.Error
+	if !errors.As(err, &e) {
+		return f
+	}
+	f.status, f.retryAfter = e.Status, e.RetryAfter
+	switch e.Outcome {
+	case fetch.Status:
+		f.outcome = OutcomeStatus
+		if e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden {
+			f.outcome = OutcomeUnauthorized
+		}
+	case fetch.TLS:
+		f.outcome = OutcomeTLS
+	case fetch.Timeout:
+		f.outcome = OutcomeTimeout
+	case fetch.Redirect:
+		f.outcome = OutcomeRedirect
+		f.status = max(f.status, http.StatusMultipleChoices) // not told which, if the HTTP client would have followed
+	case fetch.ContentType:
+		f.outcome, f.status = OutcomeContentType, http.StatusOK
+	case fetch.TooLarge:
+		f.outcome, f.status = OutcomeTooLarge, http.StatusOK
+	case fetch.Truncated:
+		f.outcome, f.status = OutcomeTruncated, http.StatusOK
+	}
+	return f
+}
+
+// news is what the hooks are told at the end of a shared call.
+type news []func(context.Context)
+
+func (n *news) add(hook func(context.Context)) { *n = append(*n, hook) }
+
+// tell calls hooks from a shared call, whose waiters they must not take along
+// when they end their goroutine or never return: a moment for all of them, and
+// none for one too many.
+func (c *Client) tell(hookCtx context.Context, hooks ...func(context.Context)) {
+	if len(hooks) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	for _, hook := range hooks {
+		select {
+		case c.telling <- struct{}{}:
+			_ = flight.Isolate(ctx, 0, func() {
+				defer func() { <-c.telling }()
+				hook(hookCtx)
+			})
+		default: // so many hang
+		}
+	}
+}
+
+func (c *Client) breakerChanged(events *news, ch change) {
+	if ch.from != ch.to && c.hooks.BreakerChanged != nil {
+		events.add(func(ctx context.Context) {
+			c.hooks.BreakerChanged(ctx, BreakerEvent{Issuer: c.issuer, From: ch.from, To: ch.to, Wait: ch.wait})
+		})
+	}
+}

@@ -1,0 +1,191 @@
+package introspect
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/bearergate/bearergate"
+)
+
+// Hooks are called as things happen; feed any telemetry with them. A nil hook
+// costs nothing. They may be called by several goroutines at once, must be
+// quick, and must not call the Client. They get a context that has not ended
+// and carries the values of the request that caused the event. One that panics
+// is recovered and reported to Panicked. What is told of a call is told after
+// it and waited for at most a tenth of a second; while a thousand such hooks
+// hang, no more are called.
+//
+// No event holds a token, a secret or a body of the authorization server.
+type Hooks struct {
+	// Looked is called at the end of every Verify.
+	Looked func(context.Context, LookEvent)
+	// Called is called after each request to the introspection endpoint.
+	Called func(context.Context, CallEvent)
+	// BreakerChanged is called when the circuit breaker changes its state.
+	BreakerChanged func(context.Context, BreakerEvent)
+	// Purged is called after Purge and PurgeAll.
+	Purged func(context.Context, PurgeEvent)
+	// StoreFailed is called when the Store fails or is too slow. The request goes on without it.
+	StoreFailed func(context.Context, StoreEvent)
+	// Panicked is called when another hook or a function of the Config panicked.
+	// A panic of its own is ignored.
+	Panicked func(context.Context, PanicEvent)
+}
+
+// Result is where a decision came from: a closed set, fit for a metric label.
+type Result string
+
+// The results.
+const (
+	ResultRefused  Result = "refused"      // empty, too long, malformed, or not accepted: nothing was looked up
+	ResultHit      Result = "hit"          // the cache: the token was active
+	ResultNegative Result = "negative_hit" // the cache: the token was refused
+	ResultMiss     Result = "miss"         // the authorization server
+	ResultStored   Result = "store_hit"    // the Store
+	ResultStale    Result = "stale"        // an older answer, since there was no new one
+)
+
+// LookEvent is one call of Verify. Issuer, Result, Shared and
+// [bearergate.ReasonOf] of Err are fit for metric labels; what Token says is
+// for audit records only.
+type LookEvent struct {
+	Issuer   string // the configured issuer
+	Result   Result
+	Shared   bool              // it waited for a call that another Verify had begun
+	Duration time.Duration     // waiting and Check included
+	Err      error             // nil: accepted
+	Token    *bearergate.Token // nil unless accepted
+}
+
+// Outcome is how a call ended: a closed set, fit for a metric label.
+type Outcome string
+
+// The outcomes. The first two are answers.
+const (
+	OutcomeActive       Outcome = "active"
+	OutcomeInactive     Outcome = "inactive"
+	OutcomeUnauthorized Outcome = "unauthorized" // 401 or 403: our own credentials are refused
+	OutcomeCredentials  Outcome = "credentials"  // our own credentials could not be made
+	OutcomeDiscovery    Outcome = "discovery"    // the endpoint could not be found out
+	OutcomeConnect      Outcome = "connect"      // name resolution, connection, or broken off before an answer
+	OutcomeTLS          Outcome = "tls"          // handshake or certificate
+	OutcomeTimeout      Outcome = "timeout"      // no complete answer in time
+	OutcomeStatus       Outcome = "status"       // any other status than 200
+	OutcomeRedirect     Outcome = "redirect"     // never followed: it would carry the token elsewhere
+	OutcomeContentType  Outcome = "content_type" // not what was asked for: plain JSON where it must be signed, for example
+	OutcomeTooLarge     Outcome = "too_large"    // more than MaxResponseBytes
+	OutcomeTruncated    Outcome = "truncated"    // the body ended early
+	OutcomeMalformed    Outcome = "malformed"    // not an introspection answer
+	OutcomeSignature    Outcome = "signature"    // a signed answer that does not verify, or is not for us
+	OutcomeKeys         Outcome = "keys"         // the keys of a signed answer could not be had
+	OutcomePanic        Outcome = "panic"        // the HTTP client, or another part of the Config, panicked
+	outcomeOpen         Outcome = "breaker_open" // not a call
+	outcomeOverloaded   Outcome = "overloaded"   // not a call
+)
+
+// CallEvent is one request to the introspection endpoint, a retry counted as one more.
+type CallEvent struct {
+	Issuer   string // the configured issuer
+	Outcome  Outcome
+	Status   int // the HTTP status; 0 if there was none
+	Attempt  int // 1, or 2 for the retry
+	Duration time.Duration
+	Err      error // nil if there was an answer
+}
+
+// StatusClass is Status as a metric label: "2xx" to "5xx", "" if there was none.
+func (e CallEvent) StatusClass() string {
+	if e.Status < 100 || e.Status > 599 {
+		return ""
+	}
+	return string(rune('0'+e.Status/100)) + "xx"
+}
+
+// BreakerState is a state of the circuit breaker: a closed set, fit for a metric label.
+type BreakerState string
+
+// The states.
+const (
+	BreakerClosed   BreakerState = "closed"    // calls go out
+	BreakerOpen     BreakerState = "open"      // no call goes out
+	BreakerHalfOpen BreakerState = "half_open" // one call goes out, to see
+)
+
+// BreakerEvent is a change of the circuit breaker.
+type BreakerEvent struct {
+	Issuer   string // the configured issuer
+	From, To BreakerState
+	Wait     time.Duration // how long it stays open, for BreakerOpen
+}
+
+// PurgeEvent is a Purge, or a PurgeAll.
+type PurgeEvent struct {
+	Issuer string
+	All    bool
+}
+
+// StoreEvent is a failure of the Store.
+type StoreEvent struct {
+	Issuer    string
+	Operation string // "get" or "set"
+	Err       error
+}
+
+// PanicEvent is a panic in the user's code that was recovered.
+type PanicEvent struct {
+	Where string // the name of the hook, or "Verify"
+	Type  string // the type of the value, which itself may hold anything and is not kept
+}
+
+// JoinHooks returns hooks that call those of all of hs, in order. A hook that
+// panics does not keep the others from being called.
+func JoinHooks(hs ...Hooks) Hooks {
+	var panicked []func(context.Context, PanicEvent)
+	for _, h := range hs {
+		if h.Panicked != nil {
+			panicked = append(panicked, h.Panicked)
+		}
+	}
+	var joined Hooks
+	if len(panicked) > 0 {
+		joined.Panicked = func(ctx context.Context, e PanicEvent) {
+			for _, f := range panicked {
+				func() {
+					defer func() { _ = recover() }() // there is nobody left to tell
+					f(ctx, e)
+				}()
+			}
+		}
+	}
+	for _, h := range hs {
+		joined.Looked = join("Looked", joined.Panicked, joined.Looked, h.Looked)
+		joined.Called = join("Called", joined.Panicked, joined.Called, h.Called)
+		joined.BreakerChanged = join("BreakerChanged", joined.Panicked, joined.BreakerChanged, h.BreakerChanged)
+		joined.Purged = join("Purged", joined.Panicked, joined.Purged, h.Purged)
+		joined.StoreFailed = join("StoreFailed", joined.Panicked, joined.StoreFailed, h.StoreFailed)
+	}
+	return joined
+}
+
+// join returns a hook that calls first, which is guarded already, then next, guarded.
+func join[E any](name string, panicked func(context.Context, PanicEvent), first, next func(context.Context, E)) func(context.Context, E) {
+	if next == nil {
+		return first
+	}
+	return func(ctx context.Context, event E) {
+		ctx = context.WithoutCancel(ctx)
+		if first != nil {
+			first(ctx, event)
+		}
+		defer recovered(ctx, panicked, name)
+		next(ctx, event)
+	}
+}
+
+// recovered is to be deferred.
+func recovered(ctx context.Context, panicked func(context.Context, PanicEvent), where string) {
+	if p := recover(); p != nil && panicked != nil {
+		panicked(ctx, PanicEvent{Where: where, Type: fmt.Sprintf("%T", p)})
+	}
+}

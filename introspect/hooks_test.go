@@ -1,0 +1,200 @@
+package introspect_test
+
+import (
+	"context"
+	"net/http"
+	"runtime"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/introspect"
+	"github.com/stretchr/testify/require"
+)
+
+type ctxKey struct{}
+
+func TestHooks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer()
+		s.delay = 10 * time.Millisecond
+		var looked []introspect.LookEvent
+		var called []introspect.CallEvent
+		client := newClient(t, with(config(s), func(c *introspect.Config) {
+			c.Hooks.Looked = func(ctx context.Context, e introspect.LookEvent) {
+				require.Equal(t, 7, ctx.Value(ctxKey{}))
+				require.NoError(t, ctx.Err())
+				looked = append(looked, e)
+			}
+			c.Hooks.Called = func(ctx context.Context, e introspect.CallEvent) {
+				require.Equal(t, 7, ctx.Value(ctxKey{}))
+				require.NoError(t, ctx.Err())
+				called = append(called, e)
+			}
+		}))
+		ctx, cancel := context.WithCancel(context.WithValue(t.Context(), ctxKey{}, 7))
+		verify := func(token string) { _, _ = client.Verify(ctx, token) }
+		verify(opaque)
+		verify(opaque)
+		verify("unknown")
+		verify("unknown")
+		verify("no token")
+		time.Sleep(time.Minute)
+		s.fail(status(401))
+		verify(opaque)
+		cancel()
+		verify(opaque)
+		var results []introspect.Result
+		for _, e := range looked {
+			results = append(results, e.Result)
+			require.Equal(t, issuer, e.Issuer)
+			require.Equal(t, e.Err == nil, e.Token != nil)
+		}
+		require.Equal(t, []introspect.Result{introspect.ResultMiss, introspect.ResultHit, introspect.ResultMiss, introspect.ResultNegative,
+			introspect.ResultRefused, introspect.ResultMiss, introspect.ResultRefused}, results)
+		require.Equal(t, 10*time.Millisecond, looked[0].Duration)
+		require.Nil(t, s.last.Context().Value(ctxKey{}), "one request shapes what is shared")
+		require.Len(t, called, 3)
+		require.Equal(t, introspect.CallEvent{Issuer: issuer, Outcome: introspect.OutcomeActive, Status: 200, Attempt: 1, Duration: 10 * time.Millisecond}, called[0])
+		require.Equal(t, introspect.OutcomeInactive, called[1].Outcome)
+		require.Equal(t, introspect.OutcomeUnauthorized, called[2].Outcome)
+		require.Equal(t, "4xx", called[2].StatusClass())
+		require.ErrorIs(t, called[2].Err, bearergate.ErrMisconfigured)
+	})
+}
+
+func TestSharedInTheEvent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer()
+		s.delay = time.Second
+		shared := make(chan bool, 10)
+		client := newClient(t, with(config(s), func(c *introspect.Config) {
+			c.Hooks.Looked = func(_ context.Context, e introspect.LookEvent) { shared <- e.Shared }
+		}))
+		many(t, client, 10, func(int) string { return opaque })
+		n := 0
+		for range 10 {
+			if <-shared {
+				n++
+			}
+		}
+		require.Equal(t, 9, n)
+	})
+}
+
+func TestJoinHooks(t *testing.T) {
+	var order []string
+	note := func(name string) introspect.Hooks {
+		return introspect.Hooks{
+			Looked: func(context.Context, introspect.LookEvent) { order = append(order, name); panic(name) },
+			Purged: func(context.Context, introspect.PurgeEvent) { order = append(order, "purged "+name) },
+			Panicked: func(_ context.Context, e introspect.PanicEvent) {
+				order = append(order, "panicked "+e.Where+" "+e.Type)
+				panic(1)
+			},
+		}
+	}
+	client := newClient(t, with(config(newServer()), func(c *introspect.Config) {
+		c.Hooks = introspect.JoinHooks(note("a"), introspect.Hooks{}, note("b"))
+	}))
+	requireAccepted(t, client, opaque)
+	client.Purge(opaque)
+	require.Equal(t, []string{"a", "panicked Looked string", "panicked Looked string", "b", "panicked Looked string", "panicked Looked string", "purged a", "purged b"}, order)
+	none := introspect.JoinHooks()
+	require.Nil(t, none.Looked)
+	require.Nil(t, none.Called)
+	require.Nil(t, none.BreakerChanged)
+	require.Nil(t, none.Panicked)
+}
+
+// Nothing runs when nothing is asked.
+func TestNoGoroutineIsLeft(t *testing.T) {
+	before := runtime.NumGoroutine()
+	s := newServer()
+	client := newClient(t, with(sharing(s, newStore()), func(c *introspect.Config) { c.PositiveTTL = 20 * time.Millisecond }))
+	for i := range 200 {
+		_, _ = client.Verify(t.Context(), opaque)
+		if i%50 == 0 {
+			s.fail(map[bool]func() (*http.Response, error){true: down}[i%100 == 0])
+			time.Sleep(time.Millisecond) //nolint:forbidigo // real goroutines are counted
+		}
+	}
+	for deadline := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > before && time.Now().Before(deadline); {
+		runtime.Gosched()
+	}
+	require.LessOrEqual(t, runtime.NumGoroutine(), before)
+}
+
+// A hook that never returns costs a moment, not the server.
+func TestHookThatHangs(t *testing.T) {
+	const moment = time.Second / 10
+	run := func(t *testing.T, c introspect.Config, verify func(*introspect.Client) error) {
+		start, n := time.Now(), runtime.NumGoroutine()
+		client := newClient(t, c)
+		for range hookRounds {
+			begun := time.Now()
+			require.NoError(t, verify(client))
+			require.LessOrEqual(t, time.Since(begun), moment+introspect.DefaultStoreTimeout+10*time.Millisecond)
+			time.Sleep(10 * time.Millisecond)
+		}
+		require.Less(t, time.Since(start), 10*time.Minute)
+		require.Less(t, runtime.NumGoroutine()-n, 1200)
+	}
+	for name, hooks := range map[string]func(stop chan struct{}) introspect.Hooks{
+		"Called": func(stop chan struct{}) introspect.Hooks {
+			return introspect.Hooks{Called: func(context.Context, introspect.CallEvent) { <-stop }}
+		},
+		"StoreFailed": func(stop chan struct{}) introspect.Hooks {
+			return introspect.Hooks{StoreFailed: func(context.Context, introspect.StoreEvent) { <-stop }}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				stop := make(chan struct{})
+				defer close(stop)
+				s, st := newServer(), newStore()
+				st.err, s.delay = errDown, time.Millisecond
+				run(t, with(sharing(s, st), func(c *introspect.Config) { c.Hooks, c.PositiveTTL = hooks(stop), time.Millisecond }), func(client *introspect.Client) error {
+					_, err := client.Verify(t.Context(), opaque)
+					return err
+				})
+			})
+		})
+	}
+	t.Run("BreakerChanged", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := newServer()
+			stop := make(chan struct{})
+			defer close(stop)
+			client := newClient(t, with(config(s), func(c *introspect.Config) {
+				c.Timeout = moment // what a hook takes of it would be all of it
+				c.Hooks.BreakerChanged = func(context.Context, introspect.BreakerEvent) { <-stop }
+			}))
+			s.fail(status(429))
+			for range introspect.BreakerFailures {
+				requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
+			}
+			s.fail(nil)
+			s.set(func(s *server) { s.delay = moment / 2 })
+			time.Sleep(introspect.BreakerMinOpen)
+			requireAccepted(t, client, opaque) // the probe
+		})
+	})
+	t.Run("before the retry", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := newServer()
+			stop := make(chan struct{})
+			defer close(stop)
+			client := newClient(t, with(config(s), func(c *introspect.Config) {
+				c.Timeout = 3 * moment
+				c.Hooks.Called = func(context.Context, introspect.CallEvent) { <-stop }
+			}))
+			s.fail(func() (*http.Response, error) { s.fail(nil); return down() })
+			s.delay = moment / 2
+			start := time.Now()
+			requireAccepted(t, client, opaque)
+			require.LessOrEqual(t, time.Since(start), 3*moment) // the call, and one moment for all events
+		})
+	})
+}

@@ -1,0 +1,492 @@
+// Package introspect decides whether an access token is valid by asking the
+// authorization server that issued it: OAuth 2.0 Token Introspection (RFC
+// 7662), with plain or signed answers (RFC 9701). It is for opaque tokens, and
+// for tokens whose revocation must count at once.
+//
+//	client, err := introspect.New(introspect.Config{
+//		Issuer:    "https://as.example.com",
+//		Auth:      introspect.BasicAuth("orders-api", secret),
+//		Audiences: []string{"https://api.example.com"},
+//	})
+//	token, err := client.Verify(ctx, raw) // a *bearergate.Token
+//
+// Answers are remembered for a short time, half a minute by default: for so
+// long, a revoked token may still be accepted. A token that many requests bring
+// at once is asked for once. When the server does not answer, the error is
+// [bearergate.ErrUnavailable], never a refusal of the token, and the server is
+// left alone for a while: see [BreakerState].
+//
+// It deliberately follows no redirect, accepts no answer that is not exactly
+// what RFC 7662 says, and does not look into a token: to keep the JWTs of
+// strangers from being sent to the server, put jwtverify.Router in front. It
+// does not log: see [Hooks].
+//
+// The caller must give the API an audience of its own and have the server put
+// it into aud: that a token is active says only that it was issued to somebody
+// for something.
+//
+// Everything here is safe for concurrent use.
+package introspect
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/internal/fetch"
+	"github.com/bearergate/bearergate/jwks"
+	"golang.org/x/sync/singleflight"
+)
+
+// The defaults and bounds of [Config].
+const (
+	DefaultLeeway           = 5 * time.Second
+	MaxLeeway               = 5 * time.Minute
+	DefaultMaxTokenBytes    = 16 << 10
+	MaxTokenBytesLimit      = 1 << 20
+	DefaultPositiveTTL      = 30 * time.Second
+	NoExpiryTTL             = 10 * time.Second // the longest PositiveTTL of an answer without exp
+	DefaultNegativeTTL      = 5 * time.Second
+	MaxTTL                  = 5 * time.Minute // of PositiveTTL and NegativeTTL
+	MaxStaleLimit           = time.Hour
+	DefaultCacheEntries     = 8192
+	DefaultCacheBytes       = 32 << 20
+	DefaultTimeout          = 3 * time.Second
+	MaxTimeout              = time.Minute
+	DefaultMaxCalls         = 64
+	DefaultMaxResponseBytes = 64 << 10
+	DefaultStoreTimeout     = 100 * time.Millisecond
+
+	BreakerFailures = 5                // calls in a row without an answer that open the breaker
+	BreakerMinOpen  = time.Second      // how long the first time; doubled by each failed probe
+	BreakerMaxOpen  = 30 * time.Second // the longest, and the longest Retry-After that is obeyed
+
+	jitterPercent = 10 // of the TTL, downwards
+)
+
+// Config says whom to ask and which tokens are valid. Issuer, Auth and
+// Audiences are required; every other field's zero value is its safe default.
+//
+// Printing a Config shows no secret.
+type Config struct {
+	// Issuer is the authorization server's issuer identifier: an answer with
+	// another iss is refused, compared code point by code point; an answer
+	// without iss is its. Without Endpoint it is also where the endpoint is
+	// discovered (RFC 8414, OpenID Connect Discovery), and so an https URL. Required.
+	Issuer string
+	// Endpoint is the URL of the introspection endpoint: https, or http where
+	// its host is localhost or a loopback IP. Default: discovered, and read
+	// again in the background every hour and when calls to it fail.
+	Endpoint string
+	// Auth is how we authenticate to the endpoint. Required.
+	Auth Auth
+	// ClientID names us where Auth has no name, [BearerAuth]: needed for a
+	// Store, and the default of AnswerAudiences.
+	ClientID string
+
+	// Audiences are the names of this API; aud must contain at least one of
+	// them, compared exactly. Required, unless InsecureAnyAudience is set.
+	//
+	// Danger: they are alternatives, as in jwtverify.Config.
+	Audiences []string
+	// AllowMissingAudience accepts a token that the server issued for another
+	// API, if it does not say for which: it is for servers that put no aud into
+	// answers. An aud that is there must still name one of Audiences. Without
+	// aud, some servers' answers tell a refresh token from an access token by
+	// nothing: use Accept if yours differ in form.
+	AllowMissingAudience bool
+	// InsecureAnyAudience accepts every active token, also those issued for
+	// other APIs, whose operators can then use them here; Audiences counts for
+	// nothing then.
+	InsecureAnyAudience bool
+	// Confirmations are the members of cnf (RFC 7800) whose proof of possession
+	// the caller promises to check on every request, for example "x5t#S256"
+	// (RFC 8705). A token with any other is refused, and so is one whose
+	// token_type is not Bearer. Default: none.
+	Confirmations []string
+	// Check is asked last, on every call, for answers from the cache too. What
+	// it returns is judged as in jwtverify.Config: nil accepts; an error that
+	// wraps one of the sentinels of package bearergate keeps it; a context's
+	// error is [bearergate.ErrUnavailable]; any other is
+	// [bearergate.ErrInvalidToken] with [bearergate.ReasonPolicy].
+	Check func(context.Context, *bearergate.Token) error
+	// Accept spares the server what cannot be a token of its: by its prefix,
+	// its length, its checksum. false refuses the token without a call. It must
+	// be quick and not keep the token. Default: all.
+	Accept func(token string) bool
+	// MaxTokenBytes is the longest token that is sent.
+	// Default: [DefaultMaxTokenBytes]; at most [MaxTokenBytesLimit].
+	MaxTokenBytes int
+	// TokenTypeHint is sent as token_type_hint (RFC 7662 §2.1), for example
+	// "access_token". It is a hint: the server answers for other tokens too.
+	TokenTypeHint string
+	// AllowScopeArray also accepts a scope that is an array of strings, which
+	// RFC 7662 does not allow and some servers send.
+	AllowScopeArray bool
+
+	// Leeway is the clock skew that exp, nbf and iat are given.
+	// Default: [DefaultLeeway]; at most [MaxLeeway].
+	Leeway time.Duration
+	// NoLeeway asks for a Leeway of zero.
+	NoLeeway bool
+	// Now is the clock that exp, nbf and iat are compared with. Default: time.Now.
+	Now func() time.Time
+
+	// Signing asks for signed answers (RFC 9701). Default: [Unsigned].
+	Signing Signing
+	// Keys is where the keys come from that verify signed answers. Default: a
+	// [jwks.Cache] discovered from Issuer.
+	Keys jwks.Source
+	// KeyHooks are the hooks of the default cache; not used when Keys is set.
+	KeyHooks jwks.Hooks
+	// Algorithms are the values of alg that are accepted in signed answers.
+	// Default: RS256, PS256, ES256, ES384 and EdDSA.
+	Algorithms []string
+	// AnswerAudiences are what aud of a signed answer may name: us. Default:
+	// the client ID. For servers that put the token's audience there, set Audiences.
+	AnswerAudiences []string
+
+	// HTTPClient makes the requests: for an own CA, a client certificate
+	// ([CertificateAuth]), a proxy. It is copied; its Jar and CheckRedirect are
+	// not used. The default keeps a connection for 5 s and uses no proxy.
+	HTTPClient *http.Client
+	// InsecureAllowHTTP lets anybody on the path read every token and have any
+	// accepted: it allows http for every host.
+	InsecureAllowHTTP bool
+	// Timeout bounds a call with its retry, and so, with StoreTimeout before it,
+	// the longest wait of Verify, which is up to twice that with DisableCache.
+	// Default: [DefaultTimeout]; at most [MaxTimeout].
+	Timeout time.Duration
+	// MaxCalls is how many calls may be under way at once. More wait, a third of
+	// Timeout at most. Default: [DefaultMaxCalls].
+	MaxCalls int
+	// MaxResponseBytes bounds an answer. Default: [DefaultMaxResponseBytes].
+	MaxResponseBytes int64
+
+	// PositiveTTL is how long an active token is remembered, and so for how long
+	// a revoked one may still be accepted. Never past exp, and at most
+	// [NoExpiryTTL] without exp; what the answer says in Cache-Control does not
+	// count. An answer that quotes the token, as its jti for example, is not
+	// remembered: see that your server sends none. Default: [DefaultPositiveTTL]; at most [MaxTTL].
+	PositiveTTL time.Duration
+	// NegativeTTL is how long a refused token is remembered.
+	// Default: [DefaultNegativeTTL]; at most [MaxTTL].
+	NegativeTTL time.Duration
+	// HalfLife remembers an active token for at most half of the time to its
+	// exp, and not at all without exp (iGov profile).
+	HalfLife bool
+	// MaxStale is for how long after its TTL an answer may stand in for a new
+	// one that the server cannot give, never past exp: the token says
+	// [bearergate.Token.Stale]. Default: not at all; at most [MaxStaleLimit].
+	//
+	// Danger: during an outage, a revoked token is accepted for so much longer.
+	MaxStale time.Duration
+	// CacheEntries bounds the cache of active tokens, and apart from it the one
+	// of refused tokens. Default: [DefaultCacheEntries].
+	CacheEntries int
+	// CacheBytes bounds the memory of each, roughly. Default: [DefaultCacheBytes].
+	CacheBytes int64
+	// DisableCache asks the server for every token every time, at the earliest
+	// when Verify is called: see [Client.Live].
+	DisableCache bool
+
+	// Store is a second-level cache, to share answers between processes.
+	Store Store
+	// StoreKey encrypts what goes into Store: 32 random bytes or more, the same
+	// for all who share it. Required with Store.
+	StoreKey Secret
+	// StoreTimeout bounds an operation of Store. Default: [DefaultStoreTimeout],
+	// or a third of Timeout if that is less; at most a third of Timeout.
+	StoreTimeout time.Duration
+
+	// Hooks feed telemetry.
+	Hooks Hooks
+}
+
+// Client asks one authorization server about its tokens. It is a
+// [bearergate.Verifier], safe for concurrent use, and needs no Close: no
+// goroutine outlives its work, but for the connections that the HTTP client
+// keeps. A nil or zero Client answers [bearergate.ErrMisconfigured].
+type Client struct {
+	issuer                       string
+	auth                         Auth
+	audiences, confirmations     []string
+	missingAudience, anyAudience bool
+	check                        func(context.Context, *bearergate.Token) error
+	accept                       func(string) bool
+	maxTokenBytes                int
+	hint                         string
+	scopeArrays                  bool
+	leeway                       time.Duration
+	now                          func() time.Time
+
+	signing         Signing
+	keys            jwks.Source
+	algorithms      []string
+	answerAudiences []string
+
+	http             *fetch.Client
+	endpoint         *endpoint
+	timeout, maxWait time.Duration
+	maxResponseBytes int64
+	slots            chan struct{}
+	telling          chan struct{} // hooks under way
+	breaker          breaker
+	flight           singleflight.Group
+	order            atomic.Uint64 // counts calls and those who wait for them
+
+	positiveTTL, negativeTTL, maxStale time.Duration
+	halfLife, live                     bool
+	cacheEntries                       int
+	cacheBytes                         int64
+	prefix                             func() [32]byte // not a field that fmt could print as part of another struct
+	memory                             atomic.Pointer[memory]
+	purging                            sync.RWMutex // held for reading to remember, for writing to purge
+	vault                              *vault       // nil: no Store
+
+	hooks Hooks
+}
+
+// New checks the configuration and touches no network. All mistakes come at
+// once, each saying what to change, as one [bearergate.ErrMisconfigured].
+func New(c Config) (*Client, error) {
+	var wrong mistakes
+	wrong.check(&c)
+	client := &Client{
+		issuer: c.Issuer, auth: c.Auth, audiences: slices.Clone(c.Audiences), confirmations: slices.Clone(c.Confirmations),
+		missingAudience: c.AllowMissingAudience, anyAudience: c.InsecureAnyAudience, check: c.Check, accept: c.Accept,
+		maxTokenBytes: c.MaxTokenBytes, hint: c.TokenTypeHint, scopeArrays: c.AllowScopeArray, leeway: c.Leeway, now: c.Now,
+		signing: c.Signing, keys: c.Keys, algorithms: slices.Clone(c.Algorithms), answerAudiences: slices.Clone(c.AnswerAudiences),
+		timeout: c.Timeout, maxWait: c.Timeout / 3, maxResponseBytes: c.MaxResponseBytes,
+		positiveTTL: c.PositiveTTL, negativeTTL: c.NegativeTTL, maxStale: c.MaxStale, halfLife: c.HalfLife, live: c.DisableCache,
+		cacheEntries: c.CacheEntries, cacheBytes: c.CacheBytes, hooks: JoinHooks(c.Hooks), // each hook guarded
+	}
+	if c.Signing != Unsigned && c.Keys == nil && c.Issuer != "" {
+		cache, err := jwks.New(jwks.Config{Issuer: c.Issuer, HTTPClient: c.HTTPClient, Hooks: c.KeyHooks, InsecureAllowHTTP: c.InsecureAllowHTTP})
+		if err != nil {
+			wrong.add("Issuer cannot be used to discover keys: %v", err)
+		}
+		client.keys = cache
+	}
+	if err := wrong.err(); err != nil {
+		return nil, err
+	}
+	client.http = fetch.NewClient(httpClient(c.HTTPClient))
+	client.endpoint = newEndpoint(c, client.http, c.Timeout)
+	client.slots, client.telling = make(chan struct{}, c.MaxCalls), make(chan struct{}, maxTelling)
+	seed := make([]byte, 32)
+	_, _ = rand.Read(seed) // never fails: the program ends instead
+	if c.Store != nil {
+		var err error
+		if seed, err = derive(c.StoreKey, "name"); err != nil {
+			return nil, misconfigured(fmt.Errorf("introspect: StoreKey cannot be used: %w", err))
+		}
+		client.vault = &vault{store: c.Store, secret: c.StoreKey, slots: make(chan struct{}, storeCalls), timeout: c.StoreTimeout}
+	}
+	prefix := namePrefix(seed, append([]string{c.Endpoint, c.Issuer, c.Signing.form(), c.ClientID}, c.Auth.identity()...)...)
+	client.prefix = func() [32]byte { return prefix }
+	client.memory.Store(client.newMemory())
+	return client, nil
+}
+
+// httpClient returns the client to use: by default one whose connections end
+// soon after the last call, and that reads no proxy from the environment.
+func httpClient(configured *http.Client) *http.Client {
+	if configured != nil {
+		return configured
+	}
+	return &http.Client{Transport: &http.Transport{
+		DialContext:            (&net.Dialer{Timeout: 2 * time.Second}).DialContext,
+		TLSHandshakeTimeout:    2 * time.Second,
+		MaxResponseHeaderBytes: 64 << 10,
+		MaxIdleConnsPerHost:    DefaultMaxCalls,
+		IdleConnTimeout:        5 * time.Second,
+		ForceAttemptHTTP2:      true,
+	}}
+}
+
+// Format writes the issuer for every verb: not what tokens are known by.
+func (c *Client) Format(f fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(f, "introspect.Client{issuer: %q}", c.Issuer())
+}
+
+// Issuer returns Config.Issuer: with it, a jwtverify.Router notices that a
+// Client stands under the name of another issuer. It is "" for a nil Client.
+func (c *Client) Issuer() string {
+	if c == nil {
+		return ""
+	}
+	return c.issuer
+}
+
+// Live reports that every token this Client accepts was active when, or after,
+// Verify was called for it: it remembers nothing (DisableCache).
+func (c *Client) Live() bool { return c != nil && c.live }
+
+// Verify returns what the authorization server says about the token if it is
+// active and meant for us: see [Config]. Errors are of type [bearergate.Error];
+// which of its seven sentinels is true says whose fault it is. When ctx ends
+// first, the answer is [bearergate.ErrUnavailable] with
+// [bearergate.ReasonCanceled]; a call that others wait for too goes on.
+func (c *Client) Verify(ctx context.Context, token string) (*bearergate.Token, error) {
+	if c == nil || c.slots == nil {
+		return nil, misconfigured(errors.New("introspect: the Client was not made by New"))
+	}
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	if c.hooks.Looked == nil {
+		t, _, _, err := c.verify(ctx, token)
+		return t, err
+	}
+	start := time.Now()
+	t, result, shared, err := c.verify(ctx, token)
+	c.hooks.Looked(ctx, LookEvent{Issuer: c.issuer, Result: result, Shared: shared, Duration: time.Since(start), Err: err, Token: t})
+	return t, err
+}
+
+func (c *Client) verify(ctx context.Context, raw string) (t *bearergate.Token, result Result, shared bool, err error) {
+	result = ResultRefused
+	returned := false
+	defer func() {
+		// Not p != nil alone: with GODEBUG=panicnil=1, panic(nil) recovers as nil.
+		if p := recover(); !returned { // the user's Accept, Now or Check
+			t, err = nil, &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonInternal,
+				Cause: fmt.Errorf("introspect: panic with a %T", p)}
+			if c.hooks.Panicked != nil {
+				c.hooks.Panicked(ctx, PanicEvent{Where: "Verify", Type: fmt.Sprintf("%T", p)})
+			}
+		}
+	}()
+	if err = c.admit(ctx, raw); err == nil {
+		t, result, shared, err = c.decide(ctx, raw)
+	}
+	if err == nil && c.check != nil {
+		err = c.runCheck(ctx, t)
+	}
+	returned = true
+	if err != nil {
+		return nil, result, shared, err
+	}
+	return t, result, shared, nil
+}
+
+// admit refuses what is not worth a call.
+func (c *Client) admit(ctx context.Context, raw string) error {
+	switch {
+	case raw == "":
+		return &bearergate.Error{Kind: bearergate.ErrMissingToken, Reason: bearergate.ReasonNoToken}
+	case ctx.Err() != nil:
+		return canceled(ctx)
+	case len(raw) > c.maxTokenBytes:
+		return invalid(bearergate.ReasonTooLarge, "the token is longer than MaxTokenBytes")
+	case !isB64Token(raw):
+		return invalid(bearergate.ReasonMalformed, "a character that RFC 6750 does not allow in a token")
+	case c.accept != nil && !c.accept(raw):
+		return invalid(bearergate.ReasonMalformed, "Accept refuses the token")
+	}
+	return nil
+}
+
+// decide returns the decision on a token: of the cache, or of the server. It is
+// the same from both, since what was remembered is the judged answer, and what
+// depends on the time of day is looked at every time.
+func (c *Client) decide(ctx context.Context, raw string) (*bearergate.Token, Result, bool, error) {
+	name, now, m := c.name(raw), time.Now(), c.memory.Load()
+	e, fresh := m.look(name, now)
+	if fresh {
+		if e.token == nil {
+			return nil, ResultNegative, false, e.refusal
+		}
+		c.refreshAhead(ctx, m, name, raw, e, now)
+		t, err := c.timely(e.token)
+		return t, ResultHit, false, err
+	}
+	o, shared := c.await(ctx, m, name, raw)
+	switch {
+	case o.err != nil && o.down && c.standsIn(m, name, e):
+		t, err := c.timely(e.stale)
+		return t, ResultStale, shared, err
+	case o.err != nil:
+		return nil, ResultMiss, shared, o.err
+	}
+	result := ResultMiss
+	if o.stored {
+		result = ResultStored
+	}
+	if o.entry.token == nil {
+		return nil, result, shared, o.entry.refusal
+	}
+	t, err := c.timely(o.entry.token)
+	return t, result, shared, err
+}
+
+// timely returns the token if its times are good now.
+func (c *Client) timely(t *bearergate.Token) (*bearergate.Token, error) {
+	if err := c.checkTimes(c.now(), t.ExpiresAt(), t.NotBefore(), t.IssuedAt()); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// standsIn reports whether an older answer may be given during an outage. It
+// still is the last one of the server, and has not been purged since.
+func (c *Client) standsIn(m *memory, name key, e *entry) bool {
+	now := time.Now()
+	if e == nil || e.stale == nil || e.age(now) >= e.keep || c.memory.Load() != m {
+		return false
+	}
+	if last, _ := m.positive.Get(name, now); last != e { // somebody else has got another answer meanwhile
+		return false
+	}
+	exp := e.token.ExpiresAt()
+	return exp.IsZero() || c.now().Before(exp) // no leeway here
+}
+
+// refreshAhead asks again for a token that is in use and whose entry is about
+// to end, so that nobody has to wait when it has. It does not wait, and gives
+// way to callers who do.
+func (c *Client) refreshAhead(ctx context.Context, m *memory, name key, raw string, e *entry, now time.Time) {
+	if e.hits.Load() < aheadHits {
+		e.hits.Add(1)
+		return
+	}
+	if e.ahead.Load() || e.age(now) < e.fresh/100*aheadPercent || len(c.slots) == cap(c.slots) || c.breaker.blocked(now) > 0 {
+		return
+	}
+	if e.ahead.CompareAndSwap(false, true) { // once
+		c.start(ctx, m, name, raw, true, new(bool))
+	}
+}
+
+func (c *Client) runCheck(ctx context.Context, t *bearergate.Token) error {
+	err := c.check(ctx, t)
+	switch {
+	case err == nil:
+		return nil
+	case bearergate.ReasonOf(err) != "":
+		return bearergate.AsError(err)
+	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
+		if ended := ctx.Err(); ended != nil {
+			err = ended
+		}
+		return &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonCanceled, Cause: err}
+	}
+	return &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonPolicy, Cause: err}
+}
+
+func canceled(ctx context.Context) error {
+	return &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonCanceled, Cause: ctx.Err()}
+}
+
+func misconfigured(cause error) error {
+	return &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonConfig, Cause: cause}
+}

@@ -1,0 +1,5 @@
+//go:build !race
+
+package introspect_test
+
+const hookRounds = 2000

@@ -1,0 +1,234 @@
+package introspect
+
+import (
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/bearergate/bearergate/internal/flight"
+)
+
+// Store is a second-level cache, shared by a fleet: of opaque values under
+// opaque keys, both safe in any alphabet of a cache server. Implementations are
+// safe for concurrent use, honour ctx, and need not be durable.
+//
+// Nobody who can read the Store learns a token or an answer, and nobody who can
+// write it can have a token accepted: values are encrypted and bound to their
+// key (AES-256-GCM under a key of their own), and carry the time of the answer.
+// An old value put back is refused after its time, and one from the future at
+// once. Keep the clocks of the processes together: one that is ahead has its
+// answers live that much longer in the others.
+type Store interface {
+	// Get returns the value under key, nil if there is none.
+	Get(ctx context.Context, key string) ([]byte, error)
+	// Set stores the value for ttl, or longer.
+	Set(ctx context.Context, key string, value []byte, ttl time.Duration) error
+}
+
+const (
+	minStoreKeyBytes = 32
+	maxClockSkew     = 5 * time.Second // between processes that share a Store
+	storeCalls       = 64              // at once, so that a Store that hangs cannot gather goroutines
+
+	recordVersion = 1
+	recordAnswer  = 0
+	recordPurged  = 1
+	headerBytes   = 1 + 1 + 1 + 8 // version, kind, signing, stored-at in ms
+)
+
+// vault is a Store with its encryption.
+type vault struct {
+	store   Store
+	secret  Secret
+	slots   chan struct{}
+	timeout time.Duration
+}
+
+// derive makes a key for one purpose from the configured one (RFC 5869).
+func derive(secret Secret, purpose string) ([]byte, error) {
+	return hkdf.Key(sha256.New, secret.bytes(), nil, "bearergate/introspect/1 "+purpose, 32)
+}
+
+func (v *vault) cipher(name key) (cipher.AEAD, error) {
+	own, err := derive(v.secret, "value "+string(name[:]))
+	if err != nil {
+		return nil, err
+	}
+	block, err := aes.NewCipher(own)
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCMWithRandomNonce(block)
+}
+
+// seal encrypts an answer. What decides how long it may be believed, and for
+// whom it may stand in, is inside: exp in the answer, stored-at and the form in
+// front of it.
+func (v *vault) seal(name key, kind byte, signing Signing, at time.Time, body []byte) ([]byte, error) {
+	aead, err := v.cipher(name)
+	if err != nil {
+		return nil, err
+	}
+	record := make([]byte, 0, headerBytes+len(body))
+	record = append(record, recordVersion, kind, byte(signing))
+	record = binary.BigEndian.AppendUint64(record, uint64(at.UnixMilli()))
+	return aead.Seal(nil, nil, append(record, body...), nil), nil
+}
+
+var errRecord = errors.New("introspect: a value of the Store that this key did not encrypt, or not for this entry")
+
+func (v *vault) open(name key, signing Signing, value []byte) (kind byte, at time.Time, body []byte, err error) {
+	aead, err := v.cipher(name)
+	if err != nil {
+		return 0, time.Time{}, nil, err
+	}
+	record, err := aead.Open(nil, nil, value, nil)
+	if err != nil || len(record) < headerBytes || record[0] != recordVersion || record[2] != byte(signing) {
+		return 0, time.Time{}, nil, errRecord
+	}
+	return record[1], time.UnixMilli(int64(binary.BigEndian.Uint64(record[3:headerBytes]))), record[headerBytes:], nil
+}
+
+// do runs one operation of the Store, isolated and bounded in time.
+func (v *vault) do(f func(context.Context) error) error {
+	select {
+	case v.slots <- struct{}{}:
+	default:
+		return errors.New("introspect: too many operations of the Store are under way")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), v.timeout)
+	defer cancel()
+	failed := make(chan error, 1)
+	err := flight.Isolate(ctx, 0, func() {
+		defer func() { <-v.slots }()
+		failed <- f(ctx)
+	})
+	if err != nil {
+		return fmt.Errorf("introspect: the Store: %w", err)
+	}
+	if err := <-failed; err != nil {
+		return fmt.Errorf("introspect: the Store failed with a %T", err) // its text may quote anything
+	}
+	return nil
+}
+
+func storeKey(name key) string { return base64.RawURLEncoding.EncodeToString(name[:]) }
+
+// recallIsolated is recall for a shared call: what it judges by is partly
+// foreign code, the clock of the Config. A failure is the same as nothing.
+func (c *Client) recallIsolated(events *news, m *memory, name key) *entry {
+	type result struct {
+		e   *entry
+		err error
+	}
+	found := make(chan result, 1)
+	ctx, cancel := context.WithTimeout(context.Background(), c.vault.timeout)
+	defer cancel()
+	if err := flight.Isolate(ctx, grace, func() {
+		e, err := c.recall(m, name)
+		found <- result{e, err}
+	}); err != nil {
+		return nil
+	}
+	r := <-found
+	if r.err != nil && c.hooks.StoreFailed != nil {
+		events.add(func(ctx context.Context) {
+			c.hooks.StoreFailed(ctx, StoreEvent{Issuer: c.issuer, Operation: "get", Err: r.err})
+		})
+	}
+	return r.e
+}
+
+// recall returns what the Store has of a token, judged by this Client as if
+// the server had just said it: nil if that is nothing to go by.
+func (c *Client) recall(m *memory, name key) (*entry, error) {
+	values := make(chan []byte, 1)
+	err := c.vault.do(func(ctx context.Context) error {
+		value, err := c.vault.store.Get(ctx, storeKey(name))
+		values <- value
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	value := <-values
+	if len(value) == 0 || int64(len(value)) > c.maxResponseBytes+headerBytes+64 {
+		return nil, nil
+	}
+	kind, at, body, err := c.vault.open(name, c.signing, value)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	age := now.Round(0).Sub(at)
+	// Nobody knows how old an answer from the future is: it could live too long.
+	if kind != recordAnswer || age < 0 || at.Before(m.storeSince.Add(maxClockSkew)) {
+		return nil, nil
+	}
+	v, err := c.read(body)
+	if err != nil {
+		return nil, nil //nolint:nilerr // not an answer to us, perhaps to another version
+	}
+	e, _ := c.newEntry(v, now, age)
+	if e.fresh <= 0 { // an old value put back, or one that the Store kept for too long
+		return nil, nil
+	}
+	return e, nil
+}
+
+// share offers an answer to the Store. Nobody waits for it. m is the memory that
+// it was remembered in.
+func (c *Client) share(hookCtx context.Context, m *memory, name key, r reply) {
+	if c.vault == nil || r.life <= 0 {
+		return
+	}
+	value, err := c.vault.seal(name, recordAnswer, c.signing, r.entry.added, r.body)
+	if err != nil {
+		c.setFailed(hookCtx, err)
+		return
+	}
+	go func() {
+		err := c.vault.do(func(ctx context.Context) error {
+			err := c.vault.store.Set(ctx, storeKey(name), value, r.life)
+			if c.memory.Load().epoch != m.epoch { // a purge, whose mark this Set may have written over, now or much too late
+				c.overwrite(name)
+			}
+			return err
+		})
+		if err != nil {
+			c.setFailed(hookCtx, err)
+		}
+	}()
+}
+
+// overwrite has the Store forget an answer.
+func (c *Client) overwrite(name key) {
+	if c.vault == nil {
+		return
+	}
+	value, err := c.vault.seal(name, recordPurged, c.signing, time.Now(), nil)
+	if err == nil {
+		err = c.vault.do(func(ctx context.Context) error {
+			return c.vault.store.Set(ctx, storeKey(name), value, c.positiveTTL+maxClockSkew)
+		})
+	}
+	if err != nil {
+		c.setFailed(context.Background(), err)
+	}
+}
+
+// setFailed tells the hook from where no call waits.
+func (c *Client) setFailed(ctx context.Context, err error) {
+	if c.hooks.StoreFailed != nil {
+		c.tell(ctx, func(ctx context.Context) {
+			c.hooks.StoreFailed(ctx, StoreEvent{Issuer: c.issuer, Operation: "set", Err: err})
+		})
+	}
+}
