@@ -1,0 +1,182 @@
+package middleware
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/scope"
+)
+
+// answer is one of the fixed answers: its words are all that a client is told.
+type answer struct {
+	status    int
+	code      string // RFC 6750 §3.1 or RFC 9470 §3; "" for the bare challenge
+	words     string // error_description and the detail of the body
+	challenge bool
+	body      []byte
+}
+
+func newAnswer(status int, challenge bool, code, words string) *answer {
+	// The words and the status text need no escaping, which a test asserts.
+	return &answer{status, code, words, challenge, []byte(
+		`{"type":"about:blank","title":"` + http.StatusText(status) + `","status":` + strconv.Itoa(status) + `,"detail":"` + words + `"}` + "\n")}
+}
+
+// The answers, all of them.
+var (
+	answerMissingToken               = newAnswer(401, true, "", "A bearer token is required.")
+	answerInvalidRequest             = newAnswer(400, true, "invalid_request", "The request must carry exactly one well-formed bearer token.")
+	answerInvalidToken               = newAnswer(401, true, "invalid_token", "The access token is not valid here.")
+	answerExpired                    = newAnswer(401, true, "invalid_token", "The access token has expired.")
+	answerInactive                   = newAnswer(401, true, "invalid_token", "The access token is no longer active.")
+	answerInsufficientScope          = newAnswer(403, true, "insufficient_scope", "The access token does not have the required scope.")
+	answerInsufficientAuthentication = newAnswer(401, true, "insufficient_user_authentication", "A stronger or more recent authentication of the user is required.")
+	answerUnavailable                = newAnswer(503, false, "", "The access token cannot be checked at the moment. Try again later.")
+	answerMisconfigured              = newAnswer(500, false, "", "The access token cannot be checked because of an error in this server.")
+)
+
+func answerFor(e *bearergate.Error) *answer {
+	switch e.Kind {
+	case bearergate.ErrMissingToken:
+		return answerMissingToken
+	case bearergate.ErrInvalidRequest:
+		return answerInvalidRequest
+	case bearergate.ErrInvalidToken:
+		switch e.Reason {
+		case bearergate.ReasonExpired:
+			return answerExpired
+		case bearergate.ReasonInactive, bearergate.ReasonRevoked:
+			return answerInactive
+		}
+		return answerInvalidToken // why is for operators: telling it would help to forge the next one
+	case bearergate.ErrInsufficientScope:
+		return answerInsufficientScope
+	case bearergate.ErrInsufficientAuthentication:
+		return answerInsufficientAuthentication
+	case bearergate.ErrUnavailable:
+		return answerUnavailable
+	}
+	return answerMisconfigured
+}
+
+// Refusal is what [Config.Render] renders.
+type Refusal struct {
+	// Status is the HTTP status.
+	Status int
+	// Code is the error code of the challenge: "invalid_token" and the like, "" if
+	// there is none.
+	Code string
+	// Detail says in fixed words what the client may know.
+	Detail string
+	// Err is what was decided, a copy. Kind and Reason are always set. Its text,
+	// its Cause and its Reason are for operators: do not send them.
+	Err bearergate.Error
+}
+
+// refuse writes the answer to an error, unless the caller went away.
+func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, d *decision) {
+	e := bearergate.AsError(d.err)
+	if e.Reason == bearergate.ReasonCanceled && r.Context().Err() != nil {
+		// On return net/http writes 200 by itself. Nobody should be there to read it, but if the
+		// context was ended by a timeout or a shutdown, somebody is, and would take the request
+		// for done: with this deadline passed, the connection breaks instead.
+		if http.NewResponseController(w).SetWriteDeadline(time.Unix(1, 0)) == nil {
+			return
+		}
+		// A writer that cannot break the connection gets the 503 wherever a 200 could reach
+		// somebody: a client that went away cancels, it does not time out.
+		served := r.Context().Value(http.ServerContextKey) != nil
+		if !served && !errors.Is(r.Context().Err(), context.DeadlineExceeded) {
+			return
+		}
+	}
+	a := answerFor(e)
+	contentType, body := g.render(r, a, e)
+	h := w.Header()
+	// Of whatever an outer handler had in mind.
+	for _, name := range []string{"Content-Length", "Content-Encoding", "WWW-Authenticate", "ETag", "Last-Modified", "Expires",
+		"CDN-Cache-Control", "Surrogate-Control"} {
+		h.Del(name)
+	}
+	if a.challenge {
+		h.Set("WWW-Authenticate", g.challenge(a, e, d.need))
+	}
+	if a == answerUnavailable {
+		h.Set("Retry-After", strconv.Itoa(retryAfter(e.RetryAfter)))
+	}
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Type", contentType)
+	w.WriteHeader(a.status)
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(body) // a caller that does not take its refusal is not our trouble
+	}
+}
+
+// render asks Config.Render, which has no writer to do harm with.
+func (g *Gate) render(r *http.Request, a *answer, e *bearergate.Error) (contentType string, body []byte) {
+	if g != nil && g.config.Render != nil {
+		refusal := Refusal{Status: a.status, Code: a.code, Detail: a.words, Err: *e}
+		refusal.Err.Scopes, refusal.Err.ACRValues = slices.Clone(e.Scopes), slices.Clone(e.ACRValues)
+		func() {
+			returned := false
+			defer func() {
+				if p := recover(); !returned {
+					contentType, body = "", nil
+					g.config.Hooks.panicked(r.Context(), PanicEvent{Hook: "Render", Value: p})
+				}
+			}()
+			contentType, body = g.config.Render(r, refusal)
+			returned = true
+		}()
+		if contentType != "" && isPrintable(contentType) && body != nil {
+			return contentType, body
+		}
+	}
+	return "application/problem+json", a.body
+}
+
+func (g *Gate) challenge(a *answer, e *bearergate.Error, need scope.Requirement) string {
+	var c challenge
+	c.add("realm", g.config.Realm)
+	if a.code != "" { // else bare: RFC 6750 §3.1 has no more to say to who sent no token
+		c.add("error", a.code)
+		c.add("error_description", a.words)
+	}
+	switch a {
+	case answerInsufficientScope:
+		// A verifier that refuses for scope itself may name more than the route does.
+		c.add("scope", list(slices.Concat(need.Scopes(), e.Scopes)))
+	case answerInsufficientAuthentication:
+		c.add("acr_values", list(e.ACRValues))
+		if e.MaxAge > 0 {
+			c.add("max_age", strconv.FormatInt(int64(e.MaxAge/time.Second), 10))
+		}
+		c.add("scope", list(e.Scopes))
+	}
+	c.add("resource_metadata", g.metadataURL)
+	return c.String()
+}
+
+const (
+	defaultRetryAfter = 5  // seconds
+	maxRetryAfter     = 60 // seconds
+)
+
+// retryAfter returns whole seconds from 1 to 60, spread over about a quarter of
+// the time so that clients do not come back all at once: later than asked for,
+// except where that would go past 60.
+func retryAfter(asked time.Duration) int {
+	seconds := defaultRetryAfter
+	if asked > 0 {
+		seconds = int(min((asked-1)/time.Second+1, maxRetryAfter)) // rounded up
+	}
+	spread := 1 + seconds/4
+	latest := min(seconds+spread, maxRetryAfter)
+	return latest - rand.IntN(spread+1)
+}

@@ -1,0 +1,67 @@
+package middleware
+
+import (
+	"slices"
+	"strings"
+)
+
+// challenge builds the value of a WWW-Authenticate header (RFC 9110 §11.6.1)
+// for the Bearer scheme. Each name may be added once.
+type challenge struct {
+	b strings.Builder
+}
+
+// add appends name="value". A parameter that is empty, or whose value would
+// need escaping in a quoted-string or does not belong into a header at all, is
+// left out: what goes in here was checked where it came from, and if that
+// should fail, a missing parameter is harmless and a forged header is not.
+func (c *challenge) add(name, value string) {
+	if value == "" || indexUnquotable(value) >= 0 {
+		return
+	}
+	if c.b.Len() == 0 {
+		c.b.WriteString("Bearer ")
+	} else {
+		c.b.WriteString(", ")
+	}
+	c.b.WriteString(name)
+	c.b.WriteString(`="`)
+	c.b.WriteString(value)
+	c.b.WriteByte('"')
+}
+
+func (c *challenge) String() string { return c.b.String() }
+
+// indexUnquotable returns where s first leaves %x20-21 / %x23-5B / %x5D-7E, the
+// charset of RFC 6750 §3 that stands in a quoted-string as it is, or -1.
+func indexUnquotable(s string) int {
+	for i := range len(s) {
+		if c := s[i]; c < 0x20 || c > 0x7e || c == '"' || c == '\\' {
+			return i
+		}
+	}
+	return -1
+}
+
+// isPrintable reports whether s is printable ASCII, as the value of a header may be.
+func isPrintable(s string) bool {
+	return !strings.ContainsFunc(s, func(c rune) bool { return c < 0x20 || c > 0x7e })
+}
+
+// isListed reports whether s can be one value of a space-separated parameter:
+// 1*( %x21 / %x23-5B / %x5D-7E ), as RFC 6750 §3 has it for scope.
+func isListed(s string) bool {
+	return s != "" && !strings.Contains(s, " ") && indexUnquotable(s) < 0
+}
+
+// list joins values into a space-separated parameter, the order kept, each once,
+// without those that cannot be listed.
+func list(values []string) string {
+	listed := make([]string, 0, len(values))
+	for _, value := range values {
+		if isListed(value) && !slices.Contains(listed, value) {
+			listed = append(listed, value)
+		}
+	}
+	return strings.Join(listed, " ")
+}

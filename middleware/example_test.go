@@ -1,0 +1,176 @@
+package middleware_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"time"
+
+	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/middleware"
+	"github.com/bearergate/bearergate/scope"
+)
+
+// exampleVerifier knows two tokens. A service uses jwtverify.New or
+// introspect.New here.
+func exampleVerifier() bearergate.Verifier {
+	issued := map[[sha256.Size]byte]*bearergate.Token{ // by hash: what is stored opens nothing, and comparing tells nothing
+		sha256.Sum256([]byte("token-of-alice")): bearergate.NewToken(bearergate.Claims{Subject: "alice", Scopes: scope.Of("orders:read")}),
+		sha256.Sum256([]byte("token-of-bob")):   bearergate.NewToken(bearergate.Claims{Subject: "bob", Scopes: scope.Of("profile", "document:read:7")}),
+	}
+	return bearergate.VerifierFunc(func(_ context.Context, token string) (*bearergate.Token, error) {
+		if verified, ok := issued[sha256.Sum256([]byte(token))]; ok {
+			return verified, nil
+		}
+		return nil, &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonInactive}
+	})
+}
+
+func get(h http.Handler, authorization string) {
+	r := httptest.NewRequest("GET", "/orders", nil)
+	if authorization != "" {
+		r.Header.Set("Authorization", authorization)
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	fmt.Println(strings.TrimSpace(fmt.Sprint(w.Code, " ", w.Header().Get("WWW-Authenticate"))))
+	fmt.Print(w.Body)
+}
+
+func ExampleGate_Require() {
+	gate, err := middleware.New(exampleVerifier(), middleware.Config{Realm: "orders"})
+	if err != nil {
+		fmt.Println(err) // every mistake in Config at once
+		return
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /orders", gate.Require(scope.All("orders:read"))(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		token, _ := bearergate.FromContext(r.Context())
+		fmt.Fprintf(w, "the orders of %s\n", token.Subject())
+	})))
+
+	get(mux, "Bearer token-of-alice")
+	get(mux, "Bearer token-of-bob")
+	get(mux, "Bearer something else")
+	get(mux, "")
+	// Output:
+	// 200
+	// the orders of alice
+	// 403 Bearer realm="orders", error="insufficient_scope", error_description="The access token does not have the required scope.", scope="orders:read"
+	// {"type":"about:blank","title":"Forbidden","status":403,"detail":"The access token does not have the required scope."}
+	// 400 Bearer realm="orders", error="invalid_request", error_description="The request must carry exactly one well-formed bearer token."
+	// {"type":"about:blank","title":"Bad Request","status":400,"detail":"The request must carry exactly one well-formed bearer token."}
+	// 401 Bearer realm="orders"
+	// {"type":"about:blank","title":"Unauthorized","status":401,"detail":"A bearer token is required."}
+}
+
+// In a framework with handlers of its own, Check decides and the framework answers.
+func ExampleGate_Check() {
+	gate, err := middleware.New(exampleVerifier(), middleware.Config{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	r := httptest.NewRequest("GET", "/orders", nil)
+	r.Header.Set("Authorization", "Bearer token-of-bob")
+	token, err := gate.Check(r, scope.All("orders:read"))
+	switch {
+	case err == nil:
+		fmt.Println("welcome,", token.Subject())
+	case errors.Is(err, bearergate.ErrInsufficientScope):
+		fmt.Println("forbidden; needed:", bearergate.AsError(err).Scopes)
+	default:
+		fmt.Println("refused:", bearergate.ReasonOf(err))
+	}
+	// Output: forbidden; needed: [orders:read]
+}
+
+// A transfer asks for a strong authentication of the last five minutes.
+func ExampleStepUp() {
+	gate, err := middleware.New(exampleVerifier(), middleware.Config{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	transfer := gate.Require(scope.All("orders:read"), middleware.StepUp([]string{"urn:example:mfa"}, 5*time.Minute))
+	get(transfer(http.NotFoundHandler()), "Bearer token-of-alice")
+	// Output:
+	// 401 Bearer realm="api", error="insufficient_user_authentication", error_description="A stronger or more recent authentication of the user is required.", acr_values="urn:example:mfa", max_age="300"
+	// {"type":"about:blank","title":"Unauthorized","status":401,"detail":"A stronger or more recent authentication of the user is required."}
+}
+
+// CORS goes outside the gate: a preflight carries no token, and the script of
+// another origin may read the challenge only if it is exposed.
+func ExampleGate_Require_cors() {
+	gate, err := middleware.New(exampleVerifier(), middleware.Config{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	cors := func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Access-Control-Allow-Origin", "https://app.example.com")
+			w.Header().Set("Access-Control-Expose-Headers", "WWW-Authenticate")
+			if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
+				w.Header().Set("Access-Control-Allow-Headers", "Authorization")
+				w.WriteHeader(http.StatusNoContent)
+				return
+			}
+			next.ServeHTTP(w, r)
+		})
+	}
+	h := cors(gate.Require(scope.All("orders:read"))(http.NotFoundHandler()))
+
+	preflight := httptest.NewRequest("OPTIONS", "/orders", nil)
+	preflight.Header.Set("Access-Control-Request-Method", "GET")
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, preflight)
+	fmt.Println(w.Code, w.Header().Get("Access-Control-Allow-Headers"))
+
+	w = httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest("GET", "/orders", nil))
+	fmt.Println(w.Code, w.Header().Get("Access-Control-Expose-Headers"))
+	// Output:
+	// 204 Authorization
+	// 401 WWW-Authenticate
+}
+
+// The token of a session that a cookie names. CrossOriginProtection stands
+// outside, because browsers attach the cookie to requests of other sites too.
+func ExampleConfig_extract() {
+	sessions := map[string]string{"s1": "token-of-alice"}
+	gate, err := middleware.New(exampleVerifier(), middleware.Config{
+		Extract: func(r *http.Request) (string, error) {
+			cookies := r.CookiesNamed("__Host-session")
+			if len(cookies) > 1 {
+				return "", bearergate.ErrInvalidRequest
+			}
+			if len(cookies) == 0 {
+				return "", bearergate.ErrMissingToken
+			}
+			return sessions[cookies[0].Value], nil // "" is no token
+		},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	h := http.NewCrossOriginProtection().Handler(gate.Require(scope.All("orders:read"))(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusNoContent)
+	})))
+	for _, site := range []string{"same-origin", "cross-site"} {
+		r := httptest.NewRequest("POST", "/orders", nil)
+		r.Header.Set("Sec-Fetch-Site", site)
+		r.AddCookie(&http.Cookie{Name: "__Host-session", Value: "s1"})
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		fmt.Println(site, w.Code)
+	}
+	// Output:
+	// same-origin 204
+	// cross-site 403
+}

@@ -1,0 +1,136 @@
+package middleware
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/scope"
+)
+
+// Hooks tell metrics, traces and audit what happens. Each is optional, costs
+// nothing when nil, is called from the goroutine of the request, which waits for
+// it, and must be safe for concurrent use. Join several with [JoinHooks].
+type Hooks struct {
+	// Decided is called once for every decision, before the handler runs or the
+	// refusal is written. The context is that of the request.
+	Decided func(context.Context, DecisionEvent)
+
+	// Panicked is called when another hook or [Config.Render] panicked. The panic goes no further
+	// and changes no decision; runtime/debug.Stack shows where it came from. A
+	// panic of Panicked itself is dropped.
+	Panicked func(context.Context, PanicEvent)
+}
+
+// DecisionEvent is one decision of a [Gate]. It never holds the token as sent or
+// the path. Reason, Source, Method and Pattern are from closed sets and fit for
+// metric labels; what Token says (client, subject, ID, granted scopes) is for
+// audit only.
+type DecisionEvent struct {
+	// Err is nil if the request may pass. Otherwise exactly one of the seven
+	// sentinels is true of it. Its text is for operators.
+	Err error
+	// ReportOnly says that the request passed in spite of Err, because of
+	// [Config.InsecureReportOnly].
+	ReportOnly bool
+	// Reason is bearergate.ReasonOf(Err): "" if the request may pass. With
+	// [bearergate.ReasonCanceled] there was no failure to count.
+	Reason bearergate.Reason
+	// Token is the verified token, also when the request was refused for its
+	// binding, authentication or scope; nil when none was verified, as for a
+	// stranger that [Gate.Optional] let pass.
+	Token *bearergate.Token
+	// Source says what carried the token; "" when none was found.
+	Source Source
+	// Required is what the route requires; see [scope.Requirement.Scopes]. Where it
+	// is a [scope.Template], it is filled from the path: no metric label then.
+	Required scope.Requirement
+	// Method is the method of the request, or "_OTHER" if it is none of RFC 9110
+	// and RFC 5789.
+	Method string
+	// Pattern is the pattern of the http.ServeMux that chose the handler; "" if
+	// none did, or if the gate stands in front of it.
+	Pattern string
+	// Duration is how long the decision took, without handler and answer.
+	Duration time.Duration
+
+	unproven bool // as in decision
+}
+
+// Source is what carried a token.
+type Source string
+
+// The sources, all of them.
+const (
+	SourceHeader  Source = "header"  // Authorization
+	SourceExtract Source = "extract" // [Config.Extract]
+)
+
+func (g *Gate) source() Source {
+	if g.config.Extract != nil {
+		return SourceExtract
+	}
+	return SourceHeader
+}
+
+// PanicEvent is a panic of a hook.
+type PanicEvent struct {
+	// Hook is the name of the field in [Hooks], or "Render" for [Config.Render].
+	Hook string
+	// Value is what the hook panicked with.
+	Value any
+}
+
+// JoinHooks returns hooks that call those of every argument, in order. One that
+// panics does not keep the others from being called.
+func JoinHooks(hooks ...Hooks) Hooks {
+	hooks = slices.Clone(hooks)
+	var joined Hooks
+	if slices.ContainsFunc(hooks, func(h Hooks) bool { return h.Panicked != nil }) {
+		joined.Panicked = func(ctx context.Context, e PanicEvent) {
+			for _, h := range hooks {
+				h.panicked(ctx, e)
+			}
+		}
+	}
+	if slices.ContainsFunc(hooks, func(h Hooks) bool { return h.Decided != nil }) {
+		joined.Decided = func(ctx context.Context, e DecisionEvent) {
+			for _, h := range hooks {
+				Hooks{Decided: h.Decided, Panicked: joined.Panicked}.decided(ctx, e)
+			}
+		}
+	}
+	return joined
+}
+
+func (h Hooks) decided(ctx context.Context, e DecisionEvent) {
+	if h.Decided == nil {
+		return
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			h.panicked(ctx, PanicEvent{Hook: "Decided", Value: p})
+		}
+	}()
+	h.Decided(ctx, e)
+}
+
+func (h Hooks) panicked(ctx context.Context, e PanicEvent) {
+	if h.Panicked == nil {
+		return
+	}
+	defer func() { _ = recover() }()
+	h.Panicked(ctx, e)
+}
+
+// methodLabel keeps a method that a client made up out of metric labels.
+func methodLabel(method string) string {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
+		http.MethodDelete, http.MethodConnect, http.MethodOptions, http.MethodTrace:
+		return method
+	}
+	return "_OTHER"
+}

@@ -1,0 +1,135 @@
+package middleware_test
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"runtime/debug"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/middleware"
+	"github.com/bearergate/bearergate/scope"
+)
+
+func TestDecided(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := bearergate.VerifierFunc(func(ctx context.Context, raw string) (*bearergate.Token, error) {
+			time.Sleep(3 * time.Second)
+			return accepts(reader).Verify(ctx, raw)
+		})
+		type key struct{}
+		var events []middleware.DecisionEvent
+		gate := newGate(t, slow, middleware.Config{Hooks: middleware.Hooks{Decided: func(ctx context.Context, e middleware.DecisionEvent) {
+			require.Equal(t, "caller", ctx.Value(key{}), "the context of the request")
+			events = append(events, e)
+		}}})
+		need := scope.All("read", "write")
+		mux := http.NewServeMux()
+		mux.Handle("/orders/{id}", gate.Require(scope.All("read"))(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			require.Len(t, events, 1, "told before the handler runs")
+			time.Sleep(time.Hour)
+		})))
+		mux.Handle("/write", gate.Require(need)(forbidden(t)))
+		ctx := context.WithValue(context.Background(), key{}, "caller")
+		serve := func(method, path, token string) middleware.DecisionEvent {
+			events = nil
+			r := httptest.NewRequest(method, path, nil).WithContext(ctx)
+			r.Header.Set("Authorization", "Bearer "+token)
+			mux.ServeHTTP(httptest.NewRecorder(), r)
+			require.Len(t, events, 1)
+			return events[0]
+		}
+
+		e := serve("DELETE", "/orders/7?secret=s3cret", good)
+		require.NoError(t, e.Err)
+		require.Equal(t, bearergate.Reason(""), e.Reason)
+		require.Equal(t, "u1", e.Token.Subject())
+		require.Equal(t, []string{"read"}, e.Required.Scopes())
+		require.Equal(t, "DELETE", e.Method)
+		require.Equal(t, "/orders/{id}", e.Pattern, "not the path")
+		require.Equal(t, 3*time.Second, e.Duration, "without the handler")
+
+		e = serve("PROPFIND", "/write", good)
+		requireError(t, e.Err, bearergate.ErrInsufficientScope, bearergate.ReasonScope)
+		require.Equal(t, bearergate.ReasonScope, e.Reason)
+		require.Equal(t, "u1", e.Token.Subject(), "whom it refused is for audit")
+		require.Equal(t, need, e.Required)
+		require.Equal(t, "_OTHER", e.Method)
+		require.Equal(t, "/write", e.Pattern)
+
+		e = serve("get", "/write", "bad")
+		requireError(t, e.Err, bearergate.ErrInvalidToken, bearergate.ReasonMalformed)
+		require.Nil(t, e.Token)
+		require.Equal(t, "_OTHER", e.Method, "a method is compared with case")
+
+		events = nil
+		_, err := gate.Check(bearer("GET", good).WithContext(ctx), need)
+		require.ErrorIs(t, err, bearergate.ErrInsufficientScope)
+		require.Len(t, events, 1)
+		require.Equal(t, "GET", events[0].Method)
+		require.Empty(t, events[0].Pattern)
+	})
+}
+
+func TestAPanickingHookChangesNothing(t *testing.T) {
+	var panics []middleware.PanicEvent
+	var stack string
+	boom := func(context.Context, middleware.DecisionEvent) { panic("boom") }
+	report := func(_ context.Context, e middleware.PanicEvent) {
+		panics = append(panics, e)
+		stack = string(debug.Stack())
+	}
+	for name, hooks := range map[string]middleware.Hooks{
+		"reported":     {Decided: boom, Panicked: report},
+		"not reported": {Decided: boom},
+		"in vain":      {Decided: boom, Panicked: func(context.Context, middleware.PanicEvent) { panic("again") }},
+		"aborting":     {Decided: func(context.Context, middleware.DecisionEvent) { panic(http.ErrAbortHandler) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			gate := newGate(t, accepts(reader), middleware.Config{Hooks: hooks})
+			var ran bool
+			h := gate.Require(scope.All("read"))(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { ran = true }))
+			h.ServeHTTP(httptest.NewRecorder(), bearer("GET", good))
+			require.True(t, ran)
+			w := httptest.NewRecorder()
+			gate.Require(scope.All("read"))(forbidden(t)).ServeHTTP(w, bearer("GET", "bad"))
+			require.Equal(t, 401, w.Code)
+		})
+	}
+	event := middleware.PanicEvent{Hook: "Decided", Value: "boom"}
+	require.Equal(t, []middleware.PanicEvent{event, event}, panics)
+	require.Contains(t, stack, "TestAPanickingHookChangesNothing", "the stack shows where it came from")
+}
+
+func TestJoinHooks(t *testing.T) {
+	var calls []string
+	decided := func(name string) func(context.Context, middleware.DecisionEvent) {
+		return func(_ context.Context, e middleware.DecisionEvent) { calls = append(calls, name+string(e.Reason)) }
+	}
+	panicked := func(name string) func(context.Context, middleware.PanicEvent) {
+		return func(_ context.Context, e middleware.PanicEvent) { calls = append(calls, name+e.Hook) }
+	}
+	hooks := []middleware.Hooks{
+		{Decided: decided("a ")},
+		{},
+		{Decided: func(context.Context, middleware.DecisionEvent) { panic("boom") }, Panicked: func(context.Context, middleware.PanicEvent) { panic("again") }},
+		{Panicked: panicked("c ")},
+		{Decided: decided("d "), Panicked: panicked("d ")},
+	}
+	joined := middleware.JoinHooks(hooks...)
+	hooks[0] = middleware.Hooks{} // a copy was taken
+	gate := newGate(t, accepts(reader), middleware.Config{Hooks: middleware.JoinHooks(joined, middleware.Hooks{Decided: decided("e ")})})
+	_, err := gate.Check(bearer("GET", "bad"), scope.All("read"))
+	require.ErrorIs(t, err, bearergate.ErrInvalidToken)
+	require.Equal(t, []string{"a malformed", "c Decided", "d Decided", "d malformed", "e malformed"}, calls)
+
+	// What nobody listens to stays nil and costs nothing.
+	require.Nil(t, middleware.JoinHooks().Decided)
+	require.Nil(t, middleware.JoinHooks(middleware.Hooks{}, middleware.Hooks{}).Panicked)
+	require.Nil(t, middleware.JoinHooks(middleware.Hooks{Panicked: panicked("")}).Decided)
+}

@@ -1,0 +1,211 @@
+package middleware
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// DefaultMetadataMaxAge is how long a metadata document may be cached when
+// [Metadata.MaxAge] is 0.
+const DefaultMetadataMaxAge = time.Hour
+
+// Metadata is what a protected resource says about itself (RFC 9728 §2), beside
+// its identifier, which is [Config.Resource]. A zero field is left out of the
+// document (RFC 9728 §3.2). Everybody may read the document.
+type Metadata struct {
+	// AuthorizationServers are the issuer identifiers of the servers that issue
+	// tokens for the resource: https URLs (http for loopback) without query and
+	// fragment.
+	AuthorizationServers []string
+	// Scopes are the scopes that a client may want to ask for. nil, on a [Router],
+	// means those of its routes, without scopes that are filled from a path and
+	// with HideScopes none at all.
+	Scopes     []string
+	HideScopes bool
+	// JWKSURI is where the resource publishes keys of its own; https.
+	JWKSURI string
+	// SigningAlgorithms are the JWS algorithms with which the resource signs its
+	// responses; never "none".
+	SigningAlgorithms []string
+	// Name is for people; Documentation, Policy and TermsOfService are URLs of pages for them.
+	Name, Documentation, Policy, TermsOfService string
+	// CertificateBound says that the resource takes certificate-bound tokens (RFC 8705 §3).
+	CertificateBound bool
+	// Extra holds further members, such as "resource_name#de" (RFC 9728 §2.1).
+	// What they hold is not checked; the members of the other fields cannot be in it.
+	Extra map[string]any
+	// MaxAge is for how long the document may be cached, in whole seconds; 0 is
+	// [DefaultMetadataMaxAge], and a day is the most.
+	MaxAge time.Duration
+}
+
+// Metadata returns the handler of the metadata document of [Config.Resource]
+// (RFC 9728 §3), and where clients look for it, as a pattern for http.ServeMux.
+// The handler asks for no token, and answers GET and HEAD only.
+// Every mistake in m is in the error, which is [bearergate.ErrMisconfigured].
+// [Router.Metadata] does all of it in one call.
+//
+// A resource identifier with a query is asked for with that query, and any other
+// query is not found: it would be the document of another resource. The same
+// holds for every other identifier: each needs its gate and its document.
+// Scripts of other origins can read the document if a CORS handler lets them.
+func (g *Gate) Metadata(m Metadata) (pattern string, h http.Handler, err error) {
+	if g == nil || g.metadataURL == "" {
+		return "", nil, misconfigured(errors.New("set Config.Resource of the gate: its metadata has to say what it describes"))
+	}
+	document, err := g.document(m)
+	if err != nil {
+		return "", nil, misconfigured(err)
+	}
+	if m.MaxAge == 0 {
+		m.MaxAge = DefaultMetadataMaxAge
+	}
+	maxAge := "max-age=" + strconv.FormatInt(int64(m.MaxAge/time.Second), 10)
+	at, _ := url.Parse(g.metadataURL) // New parsed it already
+	pattern = "GET " + at.EscapedPath()
+	if strings.HasSuffix(pattern, "/") {
+		pattern += "{$}" // this path, not all below it
+	}
+	return pattern, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.Method != http.MethodGet && r.Method != http.MethodHead:
+			w.Header().Set("Allow", "GET, HEAD")
+			http.Error(w, http.StatusText(http.StatusMethodNotAllowed), http.StatusMethodNotAllowed)
+		case r.URL.RawQuery != at.RawQuery:
+			http.NotFound(w, r)
+		default:
+			w.Header().Set("Content-Type", "application/json")
+			w.Header().Set("Cache-Control", maxAge)
+			w.Header().Set("Content-Length", strconv.Itoa(len(document)))
+			if r.Method == http.MethodGet {
+				_, _ = w.Write(document)
+			}
+		}
+	}), nil
+}
+
+func (g *Gate) document(m Metadata) ([]byte, error) {
+	var errs []error
+	members := map[string]any{}
+	add := func(name string, value any, zero bool) {
+		if _, ok := m.Extra[name]; ok {
+			errs = append(errs, fmt.Errorf("Metadata.Extra: %q has a field of its own", name))
+		}
+		if !zero {
+			members[name] = value
+		}
+	}
+	add("resource", g.config.Resource, false)
+	add("authorization_servers", m.AuthorizationServers, len(m.AuthorizationServers) == 0)
+	add("scopes_supported", m.Scopes, len(m.Scopes) == 0 || m.HideScopes)
+	add("bearer_methods_supported", []string{"header"}, g.config.Extract != nil) // what else carries it has no name here
+	add("jwks_uri", m.JWKSURI, m.JWKSURI == "")
+	add("resource_signing_alg_values_supported", m.SigningAlgorithms, len(m.SigningAlgorithms) == 0)
+	add("resource_name", m.Name, m.Name == "")
+	add("resource_documentation", m.Documentation, m.Documentation == "")
+	add("resource_policy_uri", m.Policy, m.Policy == "")
+	add("resource_tos_uri", m.TermsOfService, m.TermsOfService == "")
+	add("tls_client_certificate_bound_access_tokens", true, !m.CertificateBound)
+	for name, value := range m.Extra {
+		members[name] = value
+	}
+
+	for _, issuer := range m.AuthorizationServers {
+		if u, err := secureURL(issuer); err != nil {
+			errs = append(errs, fmt.Errorf("Metadata.AuthorizationServers: %q: %w", issuer, err))
+		} else if u.RawQuery != "" || u.ForceQuery {
+			errs = append(errs, fmt.Errorf("Metadata.AuthorizationServers: %q: an issuer has no query", issuer))
+		}
+	}
+	if m.JWKSURI != "" {
+		if _, err := secureURL(m.JWKSURI); err != nil {
+			errs = append(errs, fmt.Errorf("Metadata.JWKSURI: %w", err))
+		}
+	}
+	for _, page := range []struct{ field, url string }{
+		{"Metadata.Documentation", m.Documentation}, {"Metadata.Policy", m.Policy}, {"Metadata.TermsOfService", m.TermsOfService},
+	} {
+		if u, err := url.Parse(page.url); page.url != "" && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http") {
+			errs = append(errs, fmt.Errorf("%s: use the URL of a page, https://…", page.field))
+		}
+	}
+	if slices.ContainsFunc(m.SigningAlgorithms, func(alg string) bool { return alg == "" || strings.EqualFold(alg, "none") }) {
+		errs = append(errs, errors.New("Metadata.SigningAlgorithms: neither the empty name nor none signs anything"))
+	}
+	if slices.ContainsFunc(m.Scopes, func(s string) bool { return !isListed(s) }) {
+		errs = append(errs, errors.New("Metadata.Scopes: use scope tokens of RFC 6749 §3.3"))
+	}
+	if m.MaxAge != 0 && (m.MaxAge < time.Second || m.MaxAge > 24*time.Hour) {
+		errs = append(errs, fmt.Errorf("Metadata.MaxAge is %v: use at least a second and at most a day", m.MaxAge))
+	}
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false) // it is no HTML, and people read it
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(members); err != nil {
+		errs = append(errs, fmt.Errorf("Metadata.Extra: %w", err))
+	}
+	return b.Bytes(), errors.Join(errs...)
+}
+
+const wellKnownPath = "/.well-known/oauth-protected-resource"
+
+// wellKnown returns where the metadata of a resource is: the well-known path
+// goes between host and path, and a slash that only ends the host goes (RFC 9728
+// §3.1). The text around it stays as it is, since identifiers are not normalized.
+func wellKnown(resource string) (string, error) {
+	if resource == "" {
+		return "", nil
+	}
+	u, err := secureURL(resource)
+	if err != nil {
+		return "", err
+	}
+	clean := path.Clean("/" + u.Path)
+	if strings.HasSuffix(u.Path, "/") && clean != "/" {
+		clean += "/"
+	}
+	if u.Path != "" && clean != u.Path || strings.ContainsAny(u.Path, "{}") {
+		return "", errors.New("use a path without empty segments, dot segments and braces")
+	}
+	start := strings.Index(resource, "://") + len("://")
+	end := strings.IndexAny(resource[start:], "/?")
+	if end < 0 {
+		return resource + wellKnownPath, nil
+	}
+	host, rest := resource[:start+end], resource[start+end:]
+	if rest == "/" || strings.HasPrefix(rest, "/?") {
+		rest = rest[1:]
+	}
+	return host + wellKnownPath + rest, nil
+}
+
+// secureURL parses an https URL without user and fragment; http will do for loopback hosts.
+func secureURL(s string) (*url.URL, error) {
+	if i := indexUnquotable(s); i >= 0 || strings.Contains(s, " ") {
+		return nil, errors.New("use printable ASCII without space, double quote and backslash")
+	}
+	u, err := url.Parse(s)
+	if err != nil {
+		return nil, errors.New("it is not a URL")
+	}
+	ip := net.ParseIP(u.Hostname())
+	loopback := u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
+	switch {
+	case u.Scheme != "https" && (u.Scheme != "http" || !loopback) || u.Hostname() == "":
+		return nil, errors.New("use https://host…; http is for localhost and loopback addresses")
+	case u.User != nil || strings.Contains(s, "#"):
+		return nil, errors.New("use a URL without user and fragment")
+	}
+	return u, nil
+}

@@ -1,0 +1,211 @@
+package middleware
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/scope"
+)
+
+// RouteOption changes what one route asks for, beyond its scopes. The options
+// are [StepUp] and [Via], each at most once per route, and [CancelOnExpiry]; a
+// nil option closes the route.
+type RouteOption interface{ routeOption() }
+
+// StepUp demands how and when the user authenticated (RFC 9470). With acr
+// values, the token's acr must be one of them, compared byte for byte. With a
+// maxAge, its auth_time must be present and at most that long ago, without
+// leeway; one more than a minute ahead of this server's clock counts as absent.
+// Otherwise the answer is [bearergate.ErrInsufficientAuthentication], whose
+// challenge carries acr and maxAge as given here, the order kept, since the next
+// authentication has to satisfy both, and the route's scopes if those are
+// lacking too.
+//
+// acr is in order of preference; nil accepts any. maxAge 0 accepts any age; the
+// challenge says it in whole seconds, rounded down. A token that was issued
+// without a user has neither claim and never passes.
+//
+// A StepUp that demands nothing, an acr value that is empty or not made of
+// printable ASCII without space, double quote and backslash, and a maxAge that
+// is negative or shorter than a second are mistakes, and close the route.
+func StepUp(acr []string, maxAge time.Duration) RouteOption {
+	return stepUp{acr: slices.Clone(acr), maxAge: maxAge}
+}
+
+// Via has the tokens of one route verified by v instead of the gate's verifier:
+// for a route with an audience of its own, or one where tokens must be checked
+// for revocation on every request. A nil or typed-nil v is a mistake, and closes
+// the route.
+func Via(v bearergate.Verifier) RouteOption { return via{v} }
+
+// CancelOnExpiry ends the context of the request when the token expires, so
+// that a stream (server-sent events, WebSocket, a long poll) does not outlive
+// what opened it. The handler has to watch its context; context.Cause of it is
+// then [bearergate.ErrInvalidToken] with [bearergate.ReasonExpired]. The context
+// also ends when the handler returns, as it does for every request that is not
+// hijacked. Check the token that comes with a later message by yourself.
+//
+// The time is exp to the letter: the leeway of the verifier is not added, so a
+// token that was let in during it finds its context ended. It is waited for on
+// the monotonic clock of this server: setting the wall clock does not move a
+// wait that has begun. A token without exp never ends a context.
+func CancelOnExpiry() RouteOption { return cancelOnExpiry{} }
+
+var errExpired = &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonExpired,
+	Cause: errors.New("middleware: the token expired while its request was served")}
+
+type stepUp struct {
+	acr    []string
+	maxAge time.Duration
+}
+
+type via struct{ verifier bearergate.Verifier }
+
+type cancelOnExpiry struct{}
+
+func (stepUp) routeOption()         {}
+func (via) routeOption()            {}
+func (cancelOnExpiry) routeOption() {}
+
+// Access says who may enter a route at all.
+type Access string
+
+// The kinds of access, all of them.
+const (
+	AccessToken    Access = "token"    // who has a valid token that satisfies the requirement
+	AccessOptional Access = "optional" // those, and whoever sends no token: see [Gate.Optional]
+	AccessPublic   Access = "public"   // everybody: see [Router.Public]
+)
+
+// route is what one route demands, worked out once. It is not changed afterwards.
+type route struct {
+	verifier  bearergate.Verifier
+	need      scope.Requirement
+	templated bool // need has placeholders
+	access    Access
+	stepUp    stepUp
+	via       bool  // verifier is not the gate's
+	cancel    bool  // with the token
+	forwards  bool  // to a handler
+	err       error // not nil: every request is refused with it
+}
+
+func (g *Gate) route(need scope.Requirement, opts []RouteOption) route {
+	rt, err := g.plan(need, opts)
+	if err != nil {
+		rt.err = misconfigured(err)
+	}
+	return rt
+}
+
+// plan returns the route, and all that is wrong with it.
+func (g *Gate) plan(need scope.Requirement, opts []RouteOption) (route, error) {
+	rt := route{need: need, templated: len(need.Placeholders()) > 0, access: AccessToken}
+	var errs []error
+	if g == nil || g.verifier == nil {
+		errs = append(errs, errors.New("the gate is nil or zero: make it with New"))
+	} else {
+		rt.verifier = g.verifier
+	}
+	if err := need.Err(); err != nil {
+		errs = append(errs, fmt.Errorf("the requirement of the route: %w", err))
+	}
+	var steps, vias int
+	for i, opt := range opts {
+		// By type and not by calling a method: a struct that embeds a nil RouteOption is one too.
+		switch opt := opt.(type) {
+		case stepUp:
+			steps++
+			rt.stepUp = opt
+			errs = append(errs, opt.mistakes())
+		case via:
+			vias++
+			rt.verifier, rt.via = opt.verifier, true
+			if isNil(opt.verifier) {
+				errs = append(errs, errors.New("Via: the verifier is nil"))
+			}
+		case cancelOnExpiry:
+			rt.cancel = true // twice is the same as once
+		default:
+			errs = append(errs, fmt.Errorf("option %d is a %T: use StepUp, Via or CancelOnExpiry", i+1, opt))
+		}
+	}
+	if steps > 1 {
+		errs = append(errs, errors.New("StepUp is given more than once: say all of it in one"))
+	}
+	if vias > 1 {
+		errs = append(errs, errors.New("Via is given more than once: a route has one verifier"))
+	}
+	return rt, errors.Join(errs...)
+}
+
+// bind fills the placeholders of need from the path of r. What cannot be filled
+// is satisfied by nothing.
+func bind(need scope.Requirement, r *http.Request) scope.Requirement {
+	return need.Bind(func(name string) (value string, ok bool) {
+		// PathValue panics where the mux of an outer handler matched less than its pattern has.
+		defer func() { ok = recover() == nil && value != "" }()
+		return r.PathValue(name), true
+	})
+}
+
+// same reports whether two routes have one policy. When in doubt they have not:
+// two verifiers are one only if == says so, which functions cannot be asked.
+func (rt *route) same(o *route) bool {
+	verifiers := rt.via == o.via
+	if rt.via && o.via {
+		a, b := reflect.ValueOf(rt.verifier), reflect.ValueOf(o.verifier)
+		verifiers = a.IsValid() && b.IsValid() && a.Comparable() && b.Comparable() && rt.verifier == o.verifier
+	}
+	return verifiers && rt.access == o.access && rt.cancel == o.cancel && rt.stepUp.maxAge == o.stepUp.maxAge &&
+		slices.Equal(rt.stepUp.acr, o.stepUp.acr) && reflect.DeepEqual(rt.need, o.need)
+}
+
+func (s stepUp) mistakes() error {
+	var errs []error
+	if len(s.acr) == 0 && s.maxAge == 0 {
+		errs = append(errs, errors.New("StepUp demands nothing: give acr values, a maxAge or both"))
+	}
+	for i, value := range s.acr {
+		if !isListed(value) {
+			errs = append(errs, fmt.Errorf("StepUp: acr value %d: use printable ASCII without space, double quote and backslash", i+1))
+		}
+	}
+	if s.maxAge != 0 && s.maxAge < time.Second {
+		errs = append(errs, fmt.Errorf("StepUp: maxAge is %v: use at least a second, or 0 for any age", s.maxAge))
+	}
+	return errors.Join(errs...)
+}
+
+// maxAhead is how far auth_time may lie ahead of this server's clock. Clocks
+// differ, and a user who has just authenticated must not be sent back for that;
+// but an auth_time in the far future would satisfy every maxAge for ever.
+const maxAhead = time.Minute
+
+// check returns nil for the zero stepUp.
+func (s stepUp) check(token *bearergate.Token, need scope.Requirement) error {
+	enough := len(s.acr) == 0 || slices.Contains(s.acr, token.ACR())
+	if enough && s.maxAge > 0 {
+		at, ok := token.AuthTime()
+		age := time.Since(at)
+		enough = ok && age <= s.maxAge && age >= -maxAhead
+	}
+	if enough {
+		return nil
+	}
+	e := &bearergate.Error{
+		Kind:      bearergate.ErrInsufficientAuthentication,
+		Reason:    bearergate.ReasonAuthentication,
+		ACRValues: slices.Clone(s.acr),
+		MaxAge:    s.maxAge,
+	}
+	if !need.SatisfiedBy(token.Scopes()) {
+		e.Scopes = need.Scopes()
+	}
+	return e
+}

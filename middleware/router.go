@@ -1,0 +1,446 @@
+package middleware
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/bearergate/bearergate/scope"
+)
+
+// Router is a list of routes, each with its pattern and what it takes to enter.
+// Make one with [Gate.NewRouter], register every route, and serve what
+// [Router.Handler] returns; the Router itself serves nothing.
+//
+// Patterns are those of http.ServeMux, and so is everything about methods and
+// paths: precedence, 404 and 405, cleaned paths and redirects to them, which are
+// answered without a token and never reach a handler. A pattern with GET serves
+// HEAD too. CONNECT is answered with 405, for ServeMux does not clean its path.
+//
+// A path is matched as it was sent, encoded: "/files/%2e%2e/admin" and
+// "/files/..%2fadmin" enter "GET /files/", and r.URL.Path has the dots. A handler
+// that passes the path on, to a file system or through a proxy, must refuse or
+// clean it. A host in a pattern is compared as it was sent, too, "API.example"
+// and "api.example." being others than "api.example": what a host pattern
+// protects, a pattern without a host must not open.
+//
+// What is registered elsewhere is not protected: a handler on an http.ServeMux
+// in front of the Router answers whatever its pattern takes away from the
+// Router's, and no token is asked for.
+type Router struct {
+	gate *Gate
+
+	mu      sync.Mutex // guards what follows
+	routes  []registered
+	late    []error // registered after Handler
+	built   bool
+	handler http.Handler
+	err     error
+}
+
+type registered struct {
+	pattern  string
+	route    route
+	handler  http.Handler
+	metadata *Metadata // its handler is made when all routes are known
+	at       string    // file:line where the user registered it
+	errs     []error
+}
+
+// NewRouter returns a router whose routes are guarded by g.
+func (g *Gate) NewRouter() *Router { return &Router{gate: g} }
+
+// Handle registers a handler for requests that satisfy need and the options, as
+// [Gate.Require] has it. Placeholders of a [scope.Template] are the wildcards of
+// the pattern: scope.Template("document:read:{id}") goes with "GET
+// /documents/{id}". A zero need is a mistake here: say [Router.Authenticated].
+//
+// A mistake, here as in the other methods, is reported by [Router.Handler].
+func (rt *Router) Handle(pattern string, need scope.Requirement, h http.Handler, opts ...RouteOption) {
+	rt.add(pattern, need, h, opts, AccessToken, zeroIsAMistake(need)...)
+}
+
+// Authenticated registers a handler for requests with any valid token.
+func (rt *Router) Authenticated(pattern string, h http.Handler, opts ...RouteOption) {
+	rt.add(pattern, scope.Requirement{}, h, opts, AccessToken)
+}
+
+// Optional registers a handler that serves requests without a token too: see
+// [Gate.Optional]. A zero need asks of a token only that it is valid.
+func (rt *Router) Optional(pattern string, need scope.Requirement, h http.Handler, opts ...RouteOption) {
+	rt.add(pattern, need, h, opts, AccessOptional)
+}
+
+// Public registers a handler for everybody: no token is looked for, no decision
+// made, no event sent. What [Config.Identity] and [Config.DropAuthorization] keep
+// from handlers, they keep from this one.
+func (rt *Router) Public(pattern string, h http.Handler) {
+	rt.add(pattern, scope.Requirement{}, h, nil, AccessPublic)
+}
+
+// Metadata registers the metadata document of [Config.Resource] as a public
+// route, with the scopes of all routes that take a token: see [Gate.Metadata].
+func (rt *Router) Metadata(m Metadata) {
+	if rt == nil {
+		return
+	}
+	reg := registered{pattern: "GET " + wellKnownPath, route: route{access: AccessPublic}, metadata: &m}
+	pattern, h, err := rt.gate.Metadata(m)
+	if err != nil {
+		reg.errs = append(reg.errs, err)
+	} else {
+		reg.pattern, reg.handler = pattern, h
+	}
+	rt.register(reg)
+}
+
+// Group returns a part of the router whose routes have a prefix, such as
+// "/admin" or "api.example.com/v1", and whatever else they require, need and the
+// options as well. A zero need adds nothing.
+func (rt *Router) Group(prefix string, need scope.Requirement, opts ...RouteOption) *Group {
+	return &Group{rt, prefix, need, opts}
+}
+
+// Group registers routes under a prefix, with a requirement that all of them
+// share: see [Router.Group]. What a group requires, a route in it cannot take
+// back: there is no Public, and an option is given by the group or by the route,
+// not by both. It is safe for concurrent use.
+type Group struct {
+	router *Router
+	prefix string
+	need   scope.Requirement
+	opts   []RouteOption
+}
+
+// Handle registers a handler for requests that satisfy need and what the group
+// requires; one of the two may be zero. The path of the pattern begins behind
+// the prefix: "GET /users" in the group "/admin" is "GET /admin/users".
+func (g *Group) Handle(pattern string, need scope.Requirement, h http.Handler, opts ...RouteOption) {
+	need = both(g.need, need)
+	g.add(pattern, need, h, opts, zeroIsAMistake(need)...)
+}
+
+// Authenticated registers a handler for requests with a valid token that
+// satisfies what the group requires.
+func (g *Group) Authenticated(pattern string, h http.Handler, opts ...RouteOption) {
+	g.add(pattern, g.need, h, opts)
+}
+
+// Group returns a group in the group.
+func (g *Group) Group(prefix string, need scope.Requirement, opts ...RouteOption) *Group {
+	return &Group{g.router, g.prefix + prefix, both(g.need, need), slices.Concat(g.opts, opts)}
+}
+
+func (g *Group) add(pattern string, need scope.Requirement, h http.Handler, opts []RouteOption, errs ...error) {
+	method, path := cut(pattern)
+	if !strings.HasPrefix(path, "/") {
+		errs = append(errs, errors.New("begin the path of a route in a group with a slash; a host belongs to the prefix"))
+	}
+	if prefixMethod, _ := cut(g.prefix); prefixMethod != "" || !strings.Contains(g.prefix, "/") || strings.HasSuffix(g.prefix, "/") {
+		errs = append(errs, fmt.Errorf("the prefix %q of the group: use a path without a slash at its end, such as /admin, without a method", g.prefix))
+	}
+	if method != "" {
+		method += " "
+	}
+	g.router.add(method+g.prefix+path, need, h, slices.Concat(g.opts, opts), AccessToken, errs...)
+}
+
+// both requires a and b, either of which may be zero.
+func both(a, b scope.Requirement) scope.Requirement {
+	switch {
+	case isZero(a):
+		return b
+	case isZero(b):
+		return a
+	}
+	return scope.AllOf(a, b)
+}
+
+// isZero reports whether need is satisfied by no scope at all, as only the zero
+// Requirement is.
+func isZero(need scope.Requirement) bool { return need.SatisfiedBy(scope.Set{}) }
+
+func zeroIsAMistake(need scope.Requirement) []error {
+	if isZero(need) {
+		return []error{errors.New("the requirement is zero: use Authenticated for any valid token, or Public for everybody")}
+	}
+	return nil
+}
+
+// misread reports what ServeMux takes for something that never matches.
+func misread(pattern string) error {
+	method, _ := cut(pattern)
+	host, _ := splitHost(pattern)
+	switch {
+	case method == http.MethodConnect:
+		return errors.New("CONNECT cannot be a route")
+	case method != strings.ToUpper(method):
+		return fmt.Errorf("no request has the method %q: write it in upper case", method)
+	case host != strings.ToLower(host) || strings.Contains(host, ":"):
+		return fmt.Errorf("no request has the host %q: write it in lower case and without a port, and a space between a method and its path", host)
+	}
+	return nil
+}
+
+func (rt *Router) add(pattern string, need scope.Requirement, h http.Handler, opts []RouteOption, access Access, errs ...error) {
+	if rt == nil {
+		return // Handler says so
+	}
+	planned, err := rt.gate.plan(need, opts)
+	planned.access = access
+	reg := registered{pattern: pattern, route: planned, handler: h, errs: append(errs, err)}
+	for _, name := range need.Placeholders() {
+		if !slices.Contains(wildcards(pattern), name) {
+			reg.errs = append(reg.errs, fmt.Errorf("the requirement has the placeholder {%s} and the pattern no wildcard of that name", name))
+		}
+	}
+	rt.register(reg)
+}
+
+func (rt *Router) register(reg registered) {
+	reg.at = caller()
+	reg.errs = append(reg.errs, misread(reg.pattern))
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	if rt.built {
+		rt.late = append(rt.late, fmt.Errorf("%s: %q: registered after Handler, so it is not served", reg.at, reg.pattern))
+		return
+	}
+	rt.routes = append(rt.routes, reg)
+}
+
+// caller returns where this package was called.
+func caller() string {
+	const here = "github.com/bearergate/bearergate/middleware."
+	pcs := make([]uintptr, 8) // Group.Handle is the deepest
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs)])
+	for {
+		frame, more := frames.Next()
+		if !strings.HasPrefix(frame.Function, here) {
+			return fmt.Sprintf("%s:%d", frame.File, frame.Line)
+		}
+		if !more {
+			return "unknown location"
+		}
+	}
+}
+
+// Handler returns what serves the routes, or an error that names every mistake
+// of registration at once and is [bearergate.ErrMisconfigured]: a pattern that
+// http.ServeMux does not take, or takes only once; a handler that is nil; a
+// requirement or an option that cannot be; a zero requirement in
+// [Router.Handle]; a placeholder that the pattern does not have; and a HEAD
+// pattern with a policy of its own where GET has another one, which would let
+// HEAD, that runs the same handlers as a rule, in by a side door.
+//
+// After Handler, nothing can be registered: what is registered all the same is
+// not served, and the next call of Handler reports it.
+func (rt *Router) Handler() (http.Handler, error) {
+	if rt == nil {
+		return nil, misconfigured(errors.New("the router is nil: make it with Gate.NewRouter"))
+	}
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	if !rt.built {
+		rt.built, rt.err = true, errors.New("an earlier call of Handler did not come to its end")
+		rt.handler, rt.err = rt.build()
+	}
+	if err := errors.Join(rt.err, errors.Join(rt.late...)); err != nil {
+		return nil, misconfigured(err)
+	}
+	return rt.handler, nil
+}
+
+func (rt *Router) build() (http.Handler, error) {
+	mux := http.NewServeMux()
+	var errs []error
+	mistake := func(reg *registered, err error) {
+		errs = append(errs, fmt.Errorf("%s: %q: %w", reg.at, reg.pattern, err))
+	}
+	if rt.gate == nil || rt.gate.verifier == nil {
+		errs = append(errs, errors.New("the gate of the router is nil or zero: make it with New"))
+	}
+	errs = append(errs, understandsPatterns())
+	served := map[string]*registered{} // by pattern
+	for i := range rt.routes {
+		reg := &rt.routes[i]
+		if m := reg.metadata; m != nil && m.Scopes == nil && reg.handler != nil {
+			complete := *m
+			complete.Scopes = rt.scopes()
+			_, reg.handler, _ = rt.gate.Metadata(complete) // it had no mistake when it was registered
+		}
+		if err := errors.Join(reg.errs...); err != nil {
+			mistake(reg, err)
+			if reg.metadata != nil {
+				continue // a pattern of its own is what it lacks
+			}
+		}
+		// A route with mistakes of its own is registered too: its pattern may be another one.
+		guarded := rt.guarded(reg)
+		if guarded == nil {
+			mistake(reg, errors.New("the handler is nil"))
+			guarded = http.NotFoundHandler()
+		}
+		if err := handle(mux, reg.pattern, guarded); err != nil {
+			mistake(reg, err)
+			continue
+		}
+		served[reg.pattern] = reg
+	}
+	for i := range rt.routes {
+		if reg := &rt.routes[i]; served[reg.pattern] == reg {
+			if get := rt.sideDoor(mux, served, reg); get != nil {
+				mistake(reg, fmt.Errorf("HEAD has another policy than %q, registered at %s: leave it out, or make them equal", get.pattern, get.at))
+			}
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	// Not the mux itself, on which somebody could register more. ServeMux neither
+	// cleans the path of CONNECT nor takes the port from its host, so that it could
+	// enter one route in the place of another; a tunnel is no route.
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodConnect {
+			w.Header().Set("Cache-Control", "no-store")
+			w.WriteHeader(http.StatusMethodNotAllowed)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	}), nil
+}
+
+func (rt *Router) guarded(reg *registered) http.Handler {
+	if isNilHandler(reg.handler) {
+		return nil // build says so
+	}
+	if reg.route.access == AccessPublic {
+		return rt.gate.cleaned(reg.handler)
+	}
+	return rt.gate.wrap(reg.route, reg.handler)
+}
+
+// sources are where ServeMux believes that routes were registered: here, all of them.
+var sources = regexp.MustCompile(` \(registered at [^)]*\)`)
+
+// handle makes the panic with which ServeMux reports a mistake an error.
+func handle(mux *http.ServeMux, pattern string, h http.Handler) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = errors.New(sources.ReplaceAllString(fmt.Sprint(p), ""))
+		}
+	}()
+	mux.Handle(pattern, h)
+	return nil
+}
+
+// sideDoor returns the route that answers GET where head, whose method is HEAD,
+// answers HEAD under another policy; nil if there is none. ServeMux itself says
+// who answers what, for a path of every route.
+func (rt *Router) sideDoor(mux *http.ServeMux, served map[string]*registered, head *registered) *registered {
+	method, _ := cut(head.pattern)
+	if method != http.MethodHead {
+		return nil
+	}
+	host, own := splitHost(head.pattern)
+	for i := range rt.routes {
+		_, path := splitHost(rt.routes[i].pattern)
+		for _, at := range []string{path, own, meet(own, path)} {
+			// Without a host of its own, head answers for no host that another pattern names.
+			r := &http.Request{Method: http.MethodHead, Host: host, URL: sample(at)}
+			if _, pattern := mux.Handler(r); served[pattern] != head {
+				continue
+			}
+			r.Method = http.MethodGet
+			if _, pattern := mux.Handler(r); served[pattern] != nil && !served[pattern].route.same(&head.route) {
+				return served[pattern]
+			}
+		}
+	}
+	return nil
+}
+
+// meet returns a path pattern that matches only what both match, if there is
+// such a path: of each segment the one that says more.
+func meet(a, b string) string {
+	as, bs := strings.Split(a, "/"), strings.Split(b, "/")
+	if len(as) < len(bs) {
+		as, bs = bs, as
+	}
+	out := slices.Clone(as)
+	for i, s := range bs {
+		if i == len(bs)-1 && len(bs) < len(as) && (s == "" || strings.HasSuffix(s, "...}")) {
+			break // the rest of a, whatever it is
+		}
+		if s != "" && !strings.HasPrefix(s, "{") || s == "{$}" {
+			out[i] = s
+		}
+	}
+	return strings.Join(out, "/")
+}
+
+// sample returns a URL whose path a pattern with this path matches.
+func sample(pattern string) *url.URL {
+	segments := strings.Split(pattern, "/")
+	for i, s := range segments {
+		switch {
+		case s == "{$}":
+			segments[i] = ""
+		case strings.HasPrefix(s, "{"):
+			segments[i] = "a-sample-that-no-pattern-has"
+		}
+	}
+	raw := strings.Join(segments, "/")
+	path, err := url.PathUnescape(raw)
+	if err != nil {
+		path = raw
+	}
+	return &url.URL{Path: path, RawPath: raw}
+}
+
+// understandsPatterns reports GODEBUG=httpmuxgo121=1, with which ServeMux takes
+// "GET /x" for a host and "{id}" for a literal: requests then go wherever they
+// are not expected.
+func understandsPatterns() error {
+	mux := http.NewServeMux()
+	mux.Handle("GET /{x}", http.NotFoundHandler())
+	if _, pattern := mux.Handler(&http.Request{Method: "GET", URL: &url.URL{Path: "/a"}}); pattern == "" {
+		return errors.New("http.ServeMux does not understand methods and wildcards: remove httpmuxgo121=1 from GODEBUG")
+	}
+	return nil
+}
+
+// cut returns the method and the rest of a pattern, as ServeMux reads it.
+func cut(pattern string) (method, rest string) {
+	if i := strings.IndexAny(pattern, " \t"); i >= 0 {
+		return pattern[:i], strings.TrimLeft(pattern[i+1:], " \t")
+	}
+	return "", pattern
+}
+
+// splitHost returns the host and the path of a pattern.
+func splitHost(pattern string) (host, path string) {
+	_, rest := cut(pattern)
+	if i := strings.IndexByte(rest, '/'); i >= 0 {
+		return rest[:i], rest[i:]
+	}
+	return rest, ""
+}
+
+// wildcards returns the names of the wildcards of a pattern.
+func wildcards(pattern string) []string {
+	var names []string
+	_, path := splitHost(pattern)
+	for s := range strings.SplitSeq(path, "/") {
+		if name, ok := strings.CutPrefix(s, "{"); ok {
+			names = append(names, strings.TrimSuffix(strings.TrimSuffix(name, "}"), "..."))
+		}
+	}
+	return names
+}

@@ -1,0 +1,237 @@
+package middleware_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/middleware"
+	"github.com/bearergate/bearergate/scope"
+)
+
+func newUsage(t testing.TB, c middleware.UsageConfig) *middleware.Usage {
+	t.Helper()
+	u, err := middleware.NewUsage(c)
+	require.NoError(t, err)
+	return u
+}
+
+// decide tells u of a decision.
+func decide(u *middleware.Usage, client string, granted scope.Set, need scope.Requirement) {
+	token := bearergate.NewToken(bearergate.Claims{Issuer: "https://as", ClientID: client, Scopes: granted})
+	u.Hooks().Decided(context.Background(), middleware.DecisionEvent{Token: token, Required: need, Err: token.Authorize(need)})
+}
+
+func TestUsage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		u := newUsage(t, middleware.UsageConfig{})
+		gate := newGate(t, granting(), middleware.Config{Hooks: middleware.JoinHooks(u.Hooks(), middleware.Hooks{})})
+		rt := gate.NewRouter()
+		rt.Handle("GET /orders", scope.Any("orders:read", "orders:admin"), says(""))
+		rt.Handle("POST /orders", scope.All("orders:write"), says(""))
+		rt.Handle("GET /docs/{id}", scope.Template("doc:{id}"), says(""))
+		rt.Authenticated("GET /me", says(""))
+		rt.Optional("GET /news", scope.Requirement{}, says(""))
+		h := built(t, rt)
+		clients, missed := u.Report()
+		require.Empty(t, clients)
+		require.Zero(t, missed)
+
+		const scopes = "orders:read+orders:write+doc:7+doc:8+billing"
+		ask(h, "GET", "/me", scopes)
+		require.Equal(t, 200, ask(h, "GET", "/orders", scopes).Code)
+		require.Equal(t, 200, ask(h, "GET", "/docs/7", scopes).Code)
+		require.Equal(t, 403, ask(h, "GET", "/docs/9", scopes).Code, "a refusal exercises nothing")
+		ask(h, "GET", "/orders", "")
+		ask(h, "GET", "/news", "")
+		time.Sleep(time.Minute)
+		require.Equal(t, 403, ask(h, "POST", "/orders", "orders:read").Code)
+		clients, missed = u.Report()
+		require.Equal(t, []middleware.ClientUsage{{
+			ClientID: "c1", Exercised: []string{"doc:7", "orders:read"}, Unexercised: []string{"billing", "doc:8", "orders:write"},
+			FirstSeen: start, LastSeen: start.Add(time.Minute),
+		}}, clients)
+		require.Zero(t, missed)
+	})
+}
+
+// A scope that stands for others by a policy is exercised when it is what opened the route.
+func TestUsageUnderAPolicy(t *testing.T) {
+	compile := func(need scope.Requirement) scope.Requirement {
+		compiled, err := scope.Policy{Implies: map[string][]string{"admin": {"read", "write"}, "root": {"admin"}}, Separator: ":"}.Compile(need)
+		require.NoError(t, err)
+		return compiled
+	}
+	for name, tc := range map[string]struct {
+		granted   []string
+		need      scope.Requirement
+		exercised []string
+	}{
+		"the name itself":         {[]string{"read", "x"}, scope.All("read"), []string{"read"}},
+		"both of any":             {[]string{"a", "b", "c"}, scope.Any("a", "b"), []string{"a", "b"}},
+		"an implied one":          {[]string{"admin", "x"}, scope.All("read"), []string{"admin"}},
+		"the name makes it spare": {[]string{"admin", "read"}, scope.All("read"), []string{"read"}},
+		"one and the other":       {[]string{"admin", "read", "x"}, scope.All("read", "write"), []string{"admin", "read"}},
+		"one of two that imply":   {[]string{"admin", "root"}, scope.All("read"), []string{"root"}},
+		"a wildcard":              {[]string{"orders:*", "x"}, scope.All("orders:read"), []string{"orders:*"}},
+		"nothing asked":           {[]string{"admin"}, scope.Requirement{}, nil},
+	} {
+		u := newUsage(t, middleware.UsageConfig{})
+		need := tc.need
+		if need.Scopes() != nil {
+			need = compile(need)
+		}
+		decide(u, "c", scope.Of(tc.granted...), need)
+		clients, _ := u.Report()
+		require.Len(t, clients, 1)
+		require.Equal(t, tc.exercised, clients[0].Exercised, name)
+		require.Len(t, clients[0].Unexercised, len(tc.granted)-len(tc.exercised), name)
+	}
+}
+
+func TestUsageWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := newUsage(t, middleware.UsageConfig{Window: time.Hour})
+		report := func() string {
+			clients, _ := u.Report()
+			s := ""
+			for _, c := range clients {
+				s += fmt.Sprintf("%s%v %v ", c.ClientID, c.Exercised, c.Unexercised)
+			}
+			return s
+		}
+		both := scope.Of("a", "b")
+		decide(u, "c", both, scope.All("a"))
+		time.Sleep(30 * time.Minute)
+		decide(u, "c", both, scope.All("b"))
+		require.Equal(t, "c[a b] [] ", report())
+		time.Sleep(30*time.Minute + 1)
+		decide(u, "c", scope.Of("b"), scope.Requirement{})
+		require.Equal(t, "c[b] [a] ", report(), "a was exercised too long ago")
+		time.Sleep(30 * time.Minute)
+		require.Equal(t, "c[] [b] ", report(), "and granted too long ago")
+		time.Sleep(30 * time.Minute)
+		time.Sleep(time.Nanosecond)
+		require.Empty(t, report())
+
+		// Whoever comes back after a window is new.
+		decide(u, "c", both, scope.All("a"))
+		time.Sleep(2 * time.Hour)
+		back := time.Now()
+		decide(u, "c", scope.Of("z"), scope.Requirement{})
+		clients, _ := u.Report()
+		require.Equal(t, []middleware.ClientUsage{{Issuer: "https://as", ClientID: "c", Unexercised: []string{"z"}, FirstSeen: back, LastSeen: back}}, clients)
+	})
+}
+
+func TestUsageIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		u := newUsage(t, middleware.UsageConfig{Window: time.Hour, MaxClients: 3, MaxScopes: 2})
+		for i := range 10 {
+			decide(u, fmt.Sprint("c", i), scope.Of("a"), scope.All("a"))
+		}
+		clients, missed := u.Report()
+		require.Len(t, clients, 3)
+		require.Equal(t, 7, missed)
+		time.Sleep(time.Hour + 1)
+		decide(u, "new", scope.Of("a", "b", "c"), scope.All("a"))
+		decide(u, "new", scope.Of("d"), scope.All("d"))
+		clients, missed = u.Report()
+		require.Len(t, clients, 1, "those that were not seen for a window make room")
+		require.Equal(t, 7, missed)
+		require.Equal(t, "new", clients[0].ClientID)
+		require.True(t, clients[0].Partial)
+		require.Equal(t, []string{"a", "b"}, clients[0].Exercised, "of a token with too many scopes, all count")
+
+		// A full house is not searched for every stranger.
+		u = newUsage(t, middleware.UsageConfig{Window: time.Hour, MaxClients: 1})
+		for i, pause := range []time.Duration{59 * time.Minute, 2 * time.Minute, 5 * time.Minute, 0} {
+			decide(u, fmt.Sprint("c", i), scope.Of("a"), scope.All("a"))
+			time.Sleep(pause)
+		}
+		clients, missed = u.Report()
+		require.Len(t, clients, 1)
+		require.Equal(t, "c3", clients[0].ClientID, "c1 came too early, and c2 too soon after c1")
+		require.Equal(t, 2, missed)
+	})
+
+	u := newUsage(t, middleware.UsageConfig{})
+	many := make([]string, 2000)
+	for i := range many {
+		many[i] = fmt.Sprint("s", i)
+	}
+	implied, err := scope.Policy{Separator: ":"}.Compile(scope.All("x:y"))
+	require.NoError(t, err)
+	start := time.Now()
+	for range 50 {
+		decide(u, "c", scope.Of(append(many, "x:*")...), implied)
+	}
+	require.Less(t, time.Since(start), 10*time.Second)
+}
+
+func TestUsageIgnoresWhatIsNobodys(t *testing.T) {
+	u := newUsage(t, middleware.UsageConfig{})
+	token := bearergate.NewToken(bearergate.Claims{ClientID: "c", Scopes: scope.Of("a")})
+	for _, err := range []error{bearergate.ErrInvalidToken, bearergate.ErrUnavailable, bearergate.ErrMisconfigured, errors.New("x")} {
+		u.Hooks().Decided(context.Background(), middleware.DecisionEvent{Token: token, Err: err})
+	}
+	u.Hooks().Decided(context.Background(), middleware.DecisionEvent{})
+	clients, missed := u.Report()
+	require.Empty(t, clients)
+	require.Zero(t, missed)
+	// The same ID at another issuer is another client.
+	for _, issuer := range []string{"https://b", "https://a"} {
+		for _, id := range []string{"d", ""} {
+			u.Hooks().Decided(context.Background(), middleware.DecisionEvent{Token: bearergate.NewToken(bearergate.Claims{Issuer: issuer, ClientID: id})})
+		}
+	}
+	clients, _ = u.Report()
+	require.Len(t, clients, 4)
+	require.Equal(t, []string{"https://a", "", "https://a", "d", "https://b", "", "https://b", "d"}, []string{
+		clients[0].Issuer, clients[0].ClientID, clients[1].Issuer, clients[1].ClientID, clients[2].Issuer, clients[2].ClientID, clients[3].Issuer, clients[3].ClientID})
+}
+
+func TestUsageConfig(t *testing.T) {
+	for _, c := range []middleware.UsageConfig{{Window: -1}, {Window: 5}, {MaxClients: -1}, {MaxScopes: -1}} {
+		u, err := middleware.NewUsage(c)
+		require.Nil(t, u)
+		requireError(t, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+	}
+	require.Equal(t, 7*24*time.Hour, middleware.DefaultUsageWindow)
+	require.Equal(t, 1000, middleware.DefaultUsageMaxClients)
+	require.Equal(t, 100, middleware.DefaultUsageMaxScopes)
+	u := newUsage(t, middleware.UsageConfig{})
+	for i := range 1001 {
+		decide(u, fmt.Sprint(i), scope.Of("a"), scope.All("a"))
+	}
+	clients, missed := u.Report()
+	require.Len(t, clients, middleware.DefaultUsageMaxClients)
+	require.Equal(t, 1, missed)
+}
+
+func TestUsageConcurrently(t *testing.T) {
+	u := newUsage(t, middleware.UsageConfig{MaxClients: 5})
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for i := range 200 {
+				decide(u, fmt.Sprint(rand.IntN(8)), scope.Of("a", "b"), scope.All("a"))
+				if i%50 == 0 {
+					u.Report()
+				}
+			}
+		})
+	}
+	wg.Wait()
+	clients, _ := u.Report()
+	require.Len(t, clients, 5)
+}
