@@ -1,0 +1,15 @@
+// Package bench measures what a verification costs, here and in other
+// libraries, in one run: the same token, the same key, the same checks, taken in
+// turn, so that a machine that changes its speed changes it for all of them.
+//
+//	go test -bench . -benchtime 0.2s            # prints the tables of the README and of docs/cost.md
+//	go test -bench . -svg ../../docs/cost.svg   # draws the plot too
+//
+// What is printed before the tables is in the form of benchstat:
+//
+//	benchstat -ignore /round -row /alg,/by out.txt
+//
+// The plain tests hold every library to the same valid token and the same wrong
+// ones, list what each accepts beyond that, and play the faults of an
+// authorization server to the key caches of three of them.
+package bench

@@ -1,0 +1,195 @@
+// The authorization server of the interoperability tests: node-oidc-provider, a
+// certified implementation, on free ports of the loopback interface.
+//
+// The tests start it and write one line of JSON to its standard input:
+//
+//	{"clients": [client metadata (RFC 7591), …], "tls": {"key": PEM, "cert": PEM, "ca": PEM}}
+//
+// It answers with one line on standard output, READY {"http": issuer, "https": issuer}.
+// Both issuers share clients, keys and tokens. It ends when its standard input
+// does, and so never outlives who started it.
+//
+// A token is asked for with resource=https://api.example/KIND[?ttl=seconds],
+// where KIND is opaque or the signature algorithm of a JWT in lower case; its
+// audience is the resource without the query.
+
+import http from 'node:http';
+import https from 'node:https';
+import readline from 'node:readline';
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Provider, errors } from 'oidc-provider';
+
+const host = '127.0.0.1';
+const scope = 'read write admin';
+const algorithms = ['RS256', 'RS512', 'PS256', 'ES256', 'ES384', 'EdDSA', 'Ed25519'];
+const dayInSeconds = 24 * 60 * 60;
+
+const input = readline.createInterface({ input: process.stdin });
+const config = await new Promise((resolve) => input.once('line', (line) => resolve(JSON.parse(line))));
+input.once('close', () => process.exit(0));
+
+// ---- keys: a generation has one key of each type --------------------------------------------
+
+let published = []; // of all generations in the key set
+let newest = 0; // the newest published generation
+let signing = 0; // the generation that signs
+
+function publish() {
+  newest++;
+  const key = (name, type, options, alg) => ({
+    ...generateKeyPairSync(type, options).privateKey.export({ format: 'jwk' }),
+    kid: `${name}-${newest}`, use: 'sig', ...(alg && { alg }),
+  });
+  published.push(
+    key('rsa', 'rsa', { modulusLength: 2048 }), // without alg: for RS256, RS512 and PS256
+    key('p256', 'ec', { namedCurve: 'P-256' }, 'ES256'),
+    key('p384', 'ec', { namedCurve: 'P-384' }, 'ES384'),
+    key('ed25519', 'ed25519', {}), // without alg: for EdDSA and its other name, Ed25519 (RFC 9864)
+  );
+}
+
+const steps = {
+  publish,
+  activate: () => { signing = newest; },
+  drop: () => { published = published.filter((k) => k.kid.endsWith(`-${signing}`)); },
+};
+
+function keyName(alg) {
+  if (alg === 'ES256') return 'p256';
+  if (alg === 'ES384') return 'p384';
+  return alg.startsWith('Ed') ? 'ed25519' : 'rsa';
+}
+
+// ---- tokens, shared by the providers of all generations and of both issuers -------------------
+
+const stored = new Map();
+
+class Adapter {
+  constructor(model) { this.model = model; }
+
+  name(id) { return `${this.model}:${id}`; }
+
+  async upsert(id, payload, expiresIn) {
+    stored.set(this.name(id), { payload, expires: Date.now() + 1000 * (expiresIn ?? dayInSeconds) });
+  }
+
+  async find(id) {
+    const found = stored.get(this.name(id));
+    return found && found.expires > Date.now() ? found.payload : undefined;
+  }
+
+  async destroy(id) { stored.delete(this.name(id)); }
+}
+
+// ---- the provider ---------------------------------------------------------------------------
+
+// A resource server has no grant types: it gets no tokens, and may ask about all.
+const isResourceServer = (client) => client.grantTypes.length === 0;
+
+function newProvider(issuer) {
+  const generation = signing; // of this provider: a request under way does not see a rotation
+  const provider = new Provider(issuer, {
+    adapter: Adapter,
+    clients: structuredClone(config.clients),
+    jwks: { keys: structuredClone(published) },
+    scopes: scope.split(' '),
+    cookies: { keys: [randomBytes(32).toString('hex')] },
+    ttl: { ClientCredentials: (ctx, token) => token.resourceServer.accessTokenTTL },
+    clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'tls_client_auth', 'self_signed_tls_client_auth'],
+    enabledJWA: { introspectionSigningAlgValues: algorithms },
+    features: {
+      devInteractions: { enabled: false },
+      clientCredentials: { enabled: true },
+      introspection: { enabled: true, allowedPolicy: (ctx, client) => isResourceServer(client) },
+      jwtIntrospection: { enabled: true },
+      revocation: { enabled: true, allowedPolicy: (ctx, client, token) => client.clientId === token.clientId },
+      resourceIndicators: {
+        enabled: true,
+        getResourceServerInfo(ctx, resource) {
+          const { origin, pathname, searchParams } = new URL(resource);
+          const info = { scope, audience: origin + pathname, accessTokenTTL: Number(searchParams.get('ttl') ?? 600) };
+          if (pathname === '/opaque') return { ...info, accessTokenFormat: 'opaque' };
+          const alg = algorithms.find((a) => pathname === `/${a.toLowerCase()}`);
+          if (!alg) throw new errors.InvalidTarget();
+          return { ...info, accessTokenFormat: 'jwt', jwt: { sign: { alg, kid: `${keyName(alg)}-${generation}` } } };
+        },
+      },
+      dPoP: { enabled: true },
+      mTLS: {
+        enabled: true,
+        certificateBoundAccessTokens: true,
+        tlsClientAuth: true,
+        selfSignedTlsClientAuth: true,
+        getCertificate: (ctx) => ctx.socket.getPeerX509Certificate?.(),
+        certificateAuthorized: (ctx) => ctx.socket.authorized === true,
+        certificateSubjectMatches: (ctx, property, expected) => property === 'tls_client_auth_san_dns'
+          && ctx.socket.getPeerX509Certificate().checkHost(expected, { subject: 'never' }) === expected,
+      },
+    },
+  });
+  provider.on('server_error', (ctx, err) => console.error(ctx.method, ctx.path, err));
+  return provider.callback();
+}
+
+const issuers = {};
+let providers = {};
+const renew = () => { providers = { http: newProvider(issuers.http), https: newProvider(issuers.https) }; };
+
+// ---- what the tests ask for, under /control ---------------------------------------------------
+
+const requests = {}; // by path
+const faults = {}; // by path: {status, delay (ms), drip, times (default: until cleared)}
+
+const controls = {
+  '/control/rotate': (query) => { // do=publish,activate,drop: these steps, as one
+    for (const step of query.get('do').split(',')) steps[step]();
+    renew();
+  },
+  '/control/fault': (query) => { // fault is JSON; without it, all is well again
+    const { path, fault } = Object.fromEntries(query);
+    if (fault) faults[path] = { times: Infinity, ...JSON.parse(fault) };
+    else delete faults[path];
+  },
+  '/control/requests': () => {},
+};
+
+async function misbehave(fault, res) {
+  if (fault.delay) await sleep(fault.delay);
+  if (fault.drip) { // blanks may stand before JSON, for ever
+    res.writeHead(200, { 'content-type': 'application/json' });
+    while (!res.destroyed) {
+      res.write(' ');
+      await sleep(50);
+    }
+    return true;
+  }
+  if (fault.status) res.writeHead(fault.status, { 'content-type': 'text/plain' }).end('out of order');
+  return Boolean(fault.status);
+}
+
+const listener = (scheme) => async (req, res) => {
+  const url = new URL(req.url, issuers[scheme]);
+  const control = controls[url.pathname];
+  if (control) {
+    control(url.searchParams);
+    res.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(requests));
+    return;
+  }
+  requests[url.pathname] = (requests[url.pathname] ?? 0) + 1;
+  const fault = faults[url.pathname];
+  if (fault && fault.times-- > 0 && await misbehave(fault, res)) return;
+  providers[scheme](req, res);
+};
+
+async function listen(scheme, server, name) {
+  await new Promise((resolve, reject) => server.once('error', reject).listen(0, host, resolve));
+  issuers[scheme] = `${scheme}://${name}:${server.address().port}`;
+}
+
+await listen('http', http.createServer(listener('http')), host);
+await listen('https', https.createServer({ ...config.tls, requestCert: true, rejectUnauthorized: false }, listener('https')), 'localhost');
+steps.publish();
+steps.activate();
+renew();
+console.log(`READY ${JSON.stringify(issuers)}`);

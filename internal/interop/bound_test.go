@@ -1,0 +1,91 @@
+package interop_test
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"errors"
+	"net/http"
+	"testing"
+
+	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/introspect"
+	"github.com/bearergate/bearergate/jwtverify"
+	"github.com/bearergate/bearergate/middleware"
+)
+
+const certificateMember = "x5t#S256"
+
+// sameCertificate is the check of RFC 8705 §3 as an API makes it.
+func sameCertificate(r *http.Request, token *bearergate.Token) error {
+	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
+		return errors.New("there is no client certificate")
+	}
+	sum := sha256.Sum256(r.TLS.PeerCertificates[0].Raw)
+	want, ok := token.Confirmation().Value(certificateMember)
+	if !ok || want != b64(sum[:]) {
+		return errors.New("the client certificate is another one")
+	}
+	return nil
+}
+
+// serveTLS starts an API that sees client certificates. What it returns is the
+// API as used by a client with certain ones.
+func serveTLS(t *testing.T, v bearergate.Verifier, confirm func(*http.Request, *bearergate.Token) error) func(...tls.Certificate) *api {
+	t.Helper()
+	a := serveWith(t, v, middleware.Config{Confirm: confirm}, &tls.Config{ClientAuth: tls.RequestClientCert})
+	return func(certificates ...tls.Certificate) *api {
+		transport := a.http.Transport.(*http.Transport).Clone()
+		transport.TLSClientConfig.Certificates = certificates
+		t.Cleanup(transport.CloseIdleConnections)
+		return &api{url: a.url, http: &http.Client{Transport: transport}, reasons: a.reasons}
+	}
+}
+
+// A token bound to a client certificate (RFC 8705) works for its holder only.
+func TestCertificateBoundToken(t *testing.T) {
+	for _, kind := range []string{"es256", "opaque"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			token := shared.token(t, grant{app: appBound, kind: kind, over: authority.client(authority.trusted)})
+			verifierWith := func(confirmations ...string) bearergate.Verifier {
+				if kind == "opaque" {
+					return introspector(t, introspect.Config{Issuer: shared.HTTPS, Auth: basic(), HTTPClient: authority.client(), Confirmations: confirmations})
+				}
+				return verifier(t, jwtverify.Config{Issuer: shared.HTTPS, Audiences: []string{audience(kind)}, HTTPClient: authority.client(),
+					Profile: jwtverify.RFC9068, Confirmations: confirmations})
+			}
+			// Nobody has promised to check, or nobody does.
+			as := serveTLS(t, verifierWith(), sameCertificate)
+			as(authority.trusted).requireVerdict(t, refused(bearergate.ReasonBinding), token)
+			as = serveTLS(t, verifierWith("jkt"), sameCertificate)
+			as(authority.trusted).requireVerdict(t, refused(bearergate.ReasonBinding), token)
+			as = serveTLS(t, verifierWith(certificateMember), nil)
+			as(authority.trusted).requireVerdict(t, refused(bearergate.ReasonBinding), token)
+
+			as = serveTLS(t, verifierWith(certificateMember), sameCertificate)
+			for range 2 { // the second from the cache
+				as(authority.trusted).requireVerdict(t, accepted, token)
+				as(authority.other).requireVerdict(t, refused(bearergate.ReasonBinding), token)
+				as().requireVerdict(t, refused(bearergate.ReasonBinding), token)
+			}
+			// One that is not bound needs no certificate.
+			as().requireVerdict(t, accepted, shared.token(t, grant{kind: kind, over: authority.client()}))
+		})
+	}
+}
+
+// A token bound to a DPoP key (RFC 9449) is not to be presented as Bearer.
+func TestDPoPBoundToken(t *testing.T) {
+	t.Parallel()
+	jwt := shared.token(t, grant{app: appDPoP, kind: "es256", proof: newProver()})
+	opaque := shared.token(t, grant{app: appDPoP, kind: "opaque", proof: newProver()})
+	for _, confirmations := range [][]string{nil, {certificateMember}, {"jkt"}} {
+		v := verifier(t, jwtverify.Config{Issuer: shared.HTTP, Audiences: []string{audience("es256")}, Confirmations: confirmations})
+		serve(t, v).requireVerdict(t, refused(bearergate.ReasonBinding), jwt)
+		c := introspector(t, introspect.Config{Issuer: shared.HTTP, Auth: basic(), Confirmations: confirmations})
+		serve(t, c).requireVerdict(t, refused(bearergate.ReasonBinding), opaque)
+		// The answer's token_type says DPoP, whatever is thought of its cnf.
+		credulous := middleware.Config{Confirm: func(*http.Request, *bearergate.Token) error { return nil }}
+		serveWith(t, c, credulous, nil).requireVerdict(t, refused(bearergate.ReasonBinding), opaque)
+	}
+}

@@ -1,0 +1,13 @@
+// Package interop tests the library against a real authorization server:
+// node-oidc-provider, a certified implementation, which as/server.mjs starts on
+// free ports of the loopback interface. It needs Node 20.19 or later, and once
+//
+//	npm ci --prefix as --ignore-scripts
+//
+// Where either is missing the tests are not run and say so; with
+// BEARERGATE_INTEROP=required in the environment, as in CI, that is a failure.
+//
+// The tests go through package middleware and over HTTP, as requests to an API
+// would. They use nothing of the server but what it offers to everybody, except
+// to rotate its keys and to make it fail.
+package interop
