@@ -75,8 +75,13 @@ func NewToken(c Claims) *Token {
 	for name, value := range c.Confirmation {
 		c.Confirmation[name] = bytes.Clone(value)
 	}
-	claims := &c
-	return &Token{&claims}
+	t := &struct { // one allocation for all three
+		Token
+		to     *Claims
+		claims Claims
+	}{claims: c}
+	t.to, t.c = &t.claims, &t.to
+	return &t.Token
 }
 
 // With returns a token with the claims of t after change has had its way with

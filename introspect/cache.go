@@ -37,14 +37,6 @@ func namePrefix(seed []byte, parts ...string) [32]byte {
 	return [32]byte(mac.Sum(nil))
 }
 
-// name returns the key of a token, in the caches, the shared calls and the
-// Store. The prefix is secret and of one length, and the token stands last.
-func (c *Client) name(raw string) key {
-	var stack [1024]byte // most tokens fit, and nothing is allocated
-	prefix := c.prefix()
-	return sha256.Sum256(append(append(stack[:0], prefix[:]...), raw...))
-}
-
 // memory is what a Client remembers. It is replaced as a whole by a purge, so
 // that a call that began before it can tell.
 type memory struct {
@@ -171,7 +163,7 @@ func (c *Client) Purge(token string) {
 	if c == nil || c.memory.Load() == nil {
 		return
 	}
-	name, now := c.name(token), time.Now()
+	name, now := c.names.Name(token), time.Now()
 	c.purging.Lock()
 	m := *c.memory.Load()
 	m.epoch++

@@ -42,6 +42,7 @@ import (
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/internal/fetch"
+	"github.com/bearergate/bearergate/internal/ttlcache"
 	"github.com/bearergate/bearergate/jwks"
 	"golang.org/x/sync/singleflight"
 )
@@ -119,8 +120,9 @@ type Config struct {
 	// [bearergate.ErrInvalidToken] with [bearergate.ReasonPolicy].
 	Check func(context.Context, *bearergate.Token) error
 	// Accept spares the server what cannot be a token of its: by its prefix,
-	// its length, its checksum. false refuses the token without a call. It must
-	// be quick and not keep the token. Default: all.
+	// its length, its checksum. false refuses the token without a call. It is
+	// asked before a call, not where the answer is remembered; it must be quick,
+	// and not keep the token. Default: all.
 	Accept func(token string) bool
 	// MaxTokenBytes is the longest token that is sent.
 	// Default: [DefaultMaxTokenBytes]; at most [MaxTokenBytesLimit].
@@ -247,7 +249,7 @@ type Client struct {
 	halfLife, live                     bool
 	cacheEntries                       int
 	cacheBytes                         int64
-	prefix                             func() [32]byte // not a field that fmt could print as part of another struct
+	names                              *ttlcache.Namer // of tokens, in the caches, the shared calls and the Store
 	memory                             atomic.Pointer[memory]
 	purging                            sync.RWMutex // held for reading to remember, for writing to purge
 	vault                              *vault       // nil: no Store
@@ -292,7 +294,10 @@ func New(c Config) (*Client, error) {
 		client.vault = &vault{store: c.Store, secret: c.StoreKey, slots: make(chan struct{}, storeCalls), timeout: c.StoreTimeout}
 	}
 	prefix := namePrefix(seed, append([]string{c.Endpoint, c.Issuer, c.Signing.form(), c.ClientID}, c.Auth.identity()...)...)
-	client.prefix = func() [32]byte { return prefix }
+	client.names = ttlcache.NewNamer(prefix)
+	if c.Store != nil {
+		client.names = ttlcache.NewSharedNamer(prefix)
+	}
 	client.memory.Store(client.newMemory())
 	return client, nil
 }
@@ -379,7 +384,7 @@ func (c *Client) verify(ctx context.Context, raw string) (t *bearergate.Token, r
 	return t, result, shared, nil
 }
 
-// admit refuses what is not worth a call.
+// admit refuses what is not worth looking up.
 func (c *Client) admit(ctx context.Context, raw string) error {
 	switch {
 	case raw == "":
@@ -388,6 +393,14 @@ func (c *Client) admit(ctx context.Context, raw string) error {
 		return canceled(ctx)
 	case len(raw) > c.maxTokenBytes:
 		return invalid(bearergate.ReasonTooLarge, "the token is longer than MaxTokenBytes")
+	}
+	return nil
+}
+
+// plausible refuses what cannot be a token of the server. What is remembered
+// has passed it.
+func (c *Client) plausible(raw string) error {
+	switch {
 	case !isB64Token(raw):
 		return invalid(bearergate.ReasonMalformed, "a character that RFC 6750 does not allow in a token")
 	case c.accept != nil && !c.accept(raw):
@@ -400,7 +413,7 @@ func (c *Client) admit(ctx context.Context, raw string) error {
 // the same from both, since what was remembered is the judged answer, and what
 // depends on the time of day is looked at every time.
 func (c *Client) decide(ctx context.Context, raw string) (*bearergate.Token, Result, bool, error) {
-	name, now, m := c.name(raw), time.Now(), c.memory.Load()
+	name, now, m := c.names.Name(raw), time.Now(), c.memory.Load()
 	e, fresh := m.look(name, now)
 	if fresh {
 		if e.token == nil {
@@ -409,6 +422,9 @@ func (c *Client) decide(ctx context.Context, raw string) (*bearergate.Token, Res
 		c.refreshAhead(ctx, m, name, raw, e, now)
 		t, err := c.timely(e.token)
 		return t, ResultHit, false, err
+	}
+	if err := c.plausible(raw); err != nil {
+		return nil, ResultRefused, false, err
 	}
 	o, shared := c.await(ctx, m, name, raw)
 	switch {

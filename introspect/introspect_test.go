@@ -426,7 +426,10 @@ func TestRelaxations(t *testing.T) {
 func TestRefusedWithoutACall(t *testing.T) {
 	s := newServer()
 	client := newClient(t, with(config(s), func(c *introspect.Config) {
-		c.Accept = func(token string) bool { return !strings.HasPrefix(token, "foreign") }
+		c.Accept = func(token string) bool {
+			require.NotContains(t, token, " ", "what is no token is not shown to Accept")
+			return !strings.HasPrefix(token, "foreign")
+		}
 		c.MaxTokenBytes = 100
 	}))
 	requireRefused(t, client, "", bearergate.ErrMissingToken, bearergate.ReasonNoToken)

@@ -24,7 +24,6 @@ package jwtverify
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net"
@@ -34,6 +33,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/bearergate/bearergate"
@@ -193,18 +193,19 @@ type Verifier struct {
 	scopeClaims   []string
 	confirmations []string
 	check         func(context.Context, *bearergate.Token) error
-	now           func() time.Time
+	now           func() time.Time // nil: time.Now
 	hooks         Hooks
 	cache         *ttlcache.Cache[*verified] // nil: disabled
-	seed          [32]byte
+	names         *ttlcache.Namer            // of tokens in the cache
 }
 
 // verified is a token whose signature and claims passed every check but those
 // that are made again on each hit.
 type verified struct {
-	token      *bearergate.Token
-	keyID, alg string
-	thumbprint [sha256.Size]byte
+	token       *bearergate.Token
+	keyID, alg  string
+	thumbprint  [32]byte
+	from, until time.Time // when checkTimes accepts it
 }
 
 // New checks the configuration and touches no network. All mistakes come at
@@ -329,10 +330,6 @@ func New(c Config) (*Verifier, error) {
 	if slices.Contains(c.Confirmations, "") {
 		wrong("Confirmations contains an empty string: remove it")
 	}
-	if v.now == nil {
-		v.now = time.Now
-	}
-
 	if c.CacheEntries < 0 || c.CacheBytes < 0 {
 		wrong("CacheEntries and CacheBytes must not be negative: use DisableCache for no cache")
 	}
@@ -352,7 +349,11 @@ func New(c Config) (*Verifier, error) {
 			bytes = DefaultCacheBytes
 		}
 		v.cache = ttlcache.New[*verified](entries, bytes)
-		_, _ = rand.Read(v.seed[:]) // never fails: the program ends instead
+		// This Verifier's own secret: entries cannot be aimed at from outside, nor
+		// shared between Verifiers.
+		var secret [32]byte
+		_, _ = rand.Read(secret[:]) // never fails: the program ends instead
+		v.names = ttlcache.NewNamer(secret)
 	}
 	return v, nil
 }
@@ -522,26 +523,44 @@ func (v *Verifier) remembered(ctx context.Context, raw string) (*bearergate.Toke
 	if v.cache == nil {
 		return nil, false, nil
 	}
-	e, ok := v.cache.Get(v.hash(raw), time.Now())
+	entry, ok := v.cache.Lookup(v.names.Name(raw))
 	if !ok {
 		return nil, false, nil
 	}
+	e := entry.Value
 	keys, err := v.candidates(ctx, e.keyID, e.alg)
 	if err != nil {
 		return nil, false, err
 	}
-	if !slices.ContainsFunc(keys, func(k jwks.Key) bool { return k.Thumbprint() == e.thumbprint && k.Serves(e.alg) }) {
+	// The key source may have waited: the clock is read thereafter, and once.
+	now := time.Now()
+	if !entry.Fresh(now) {
+		v.cache.Remove(entry)
 		return nil, false, nil
 	}
-	if err := v.checkTimes(v.now(), e.token.ExpiresAt(), e.token.NotBefore(), e.token.IssuedAt()); err != nil {
-		return nil, true, err
+	if v.now != nil {
+		now = v.now()
 	}
-	return e.token, true, nil
+	for i := range keys {
+		if keys[i].Thumbprint() != e.thumbprint || !keys[i].Serves(e.alg) {
+			continue
+		}
+		if now.Before(e.from) || !now.Before(e.until) {
+			return nil, true, v.checkTimes(now, e.token.ExpiresAt(), e.token.NotBefore(), e.token.IssuedAt())
+		}
+		return e.token, true, nil
+	}
+	return nil, false, nil
 }
 
 // decide makes every check, from the first byte.
 func (v *Verifier) decide(ctx context.Context, raw string) (*bearergate.Token, error) {
-	jws, err := jose.Parse(raw, v.maxTokenBytes)
+	buf := buffers.Get().(*[]byte)
+	defer func() {
+		clear((*buf)[:cap(*buf)]) // no token stays in memory because of the pool
+		buffers.Put(buf)
+	}()
+	jws, err := jose.ParseInto(buf, raw, v.maxTokenBytes)
 	if err != nil {
 		return nil, invalid(bearergate.ReasonMalformed, err.Error())
 	}
@@ -563,39 +582,35 @@ func (v *Verifier) decide(ctx context.Context, raw string) (*bearergate.Token, e
 	if err := v.judge(&r, explicit); err != nil {
 		return nil, err
 	}
-	now := v.now()
+	real := time.Now()
+	now := real
+	if v.now != nil {
+		now = v.now()
+	}
 	if err := v.checkTimes(now, r.claims.ExpiresAt, r.claims.NotBefore, r.claims.IssuedAt); err != nil {
 		return nil, err
 	}
 	t := bearergate.NewToken(r.claims)
 	if v.cache != nil {
-		e := &verified{t, jws.Header.KeyID, jws.Header.Algorithm, key.Thumbprint()}
+		e := &verified{t, jws.Header.KeyID, jws.Header.Algorithm, key.Thumbprint(),
+			r.claims.NotBefore.Add(-v.leeway), r.claims.ExpiresAt.Add(v.leeway)}
+		if iat := r.claims.IssuedAt.Add(-v.leeway); iat.After(e.from) {
+			e.from = iat
+		}
 		// exp is checked again on every hit; the entry has no use after it.
-		ttl := min(CacheTTL, r.claims.ExpiresAt.Add(v.leeway).Sub(now))
-		v.cache.Add(v.hash(raw), e, entrySize(len(raw), len(r.claims.Audience)+r.claims.Scopes.Len()), time.Now(), ttl)
+		ttl := min(CacheTTL, e.until.Sub(now))
+		v.cache.Add(v.names.Name(raw), e, entrySize(len(raw), len(r.claims.Audience)+r.claims.Scopes.Len()), real, ttl)
 	}
 	return t, nil
 }
 
+// buffers hold the parts of a token while [Verifier.decide] looks at them.
+// Nothing that it returns may point into one: NewToken copies.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
 // entrySize is about what a remembered token takes: the claims as JSON and
 // decoded, what holds them, and a string's header and more for each name.
 func entrySize(tokenBytes, names int) int64 { return 1024 + 2*int64(tokenBytes) + 64*int64(names) }
-
-// hash is the name of a token in the cache. The seed is this Verifier's own
-// and secret: entries cannot be aimed at from outside nor shared between
-// Verifiers, and the token cannot be guessed from its name.
-//
-// SHA-256, because whoever may submit tokens of their choice must not find two
-// with one name, not even with the seed from a heap dump, out of which no name
-// may lead back to a token either. That rules out hash/maphash (64 bits, no
-// one-way function). BLAKE2b-256 would do, and takes half the time on
-// processors without SHA extensions, but 1.6 times as long on those that have
-// them (most servers; measured by BenchmarkHash of internal/bench), at the
-// price of a dependency.
-func (v *Verifier) hash(raw string) ttlcache.Key {
-	var stack [2048]byte // most tokens fit, and nothing is allocated
-	return sha256.Sum256(append(append(stack[:0], v.seed[:]...), raw...))
-}
 
 // candidates returns the keys under which the signature may be checked. A
 // token without kid names no key, so there must be just one that it can mean.
@@ -610,7 +625,10 @@ func (v *Verifier) candidates(ctx context.Context, keyID, alg string) ([]jwks.Ke
 		}
 		return keys, nil
 	}
-	if i := slices.IndexFunc(keys, func(k jwks.Key) bool { return k.ID() != keyID }); i >= 0 {
+	for i := range keys {
+		if keys[i].ID() == keyID {
+			continue
+		}
 		return nil, &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonInternal,
 			Cause: fmt.Errorf("jwtverify: the key source %T returned a key with another kid than asked for", v.keys)}
 	}

@@ -426,7 +426,7 @@ func (g *Gate) decide(r *http.Request, rt *route) (d decision) {
 
 func (g *Gate) extract(r *http.Request) (token string, err error) {
 	if g.config.Extract == nil {
-		return bearergate.BearerToken(r.Header.Values("Authorization"))
+		return bearergate.BearerToken(r.Header["Authorization"])
 	}
 	err = guard("Extract", func() (err error) {
 		if token, err = g.config.Extract(r); err == nil {

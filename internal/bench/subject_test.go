@@ -166,6 +166,7 @@ func (w *world) raw(tb testing.TB) func() bool {
 // The names of our own subjects.
 const (
 	byRaw        = "raw-signature"
+	bySHA        = "sha256-of-the-token"
 	byCold       = "bearergate-new-token"
 	byWarm       = "bearergate-seen-before"
 	byBare       = "handler-bare"
@@ -175,7 +176,7 @@ const (
 
 // ours are the ways of this library, and what to compare them with.
 func (w *world) ours(tb testing.TB) []subject {
-	raw := w.raw(tb)
+	raw, text := w.raw(tb), []byte(w.token)
 	warm := w.verifier(tb, false)
 	gate, err := middleware.New(warm, middleware.Config{})
 	require.NoError(tb, err)
@@ -184,6 +185,12 @@ func (w *world) ours(tb testing.TB) []subject {
 		{byRaw, func(context.Context, string) error {
 			if !raw() {
 				return errors.New("refused")
+			}
+			return nil
+		}},
+		{bySHA, func(context.Context, string) error {
+			if sha256.Sum256(text) == [32]byte{} {
+				return errors.New("no hash")
 			}
 			return nil
 		}},

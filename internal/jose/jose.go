@@ -63,7 +63,12 @@ type Header struct {
 // before anything else, then the characters and the two dots, so that the cost
 // of hostile input is bounded by one pass over it (CVE-2025-30204 is what
 // happens otherwise). Errors match [ErrTooLarge] or [ErrMalformed].
-func Parse(token string, maxBytes int) (JWS, error) {
+func Parse(token string, maxBytes int) (JWS, error) { return ParseInto(new([]byte), token, maxBytes) }
+
+// ParseInto is [Parse] with a buffer to use again, which it may replace by a
+// larger one: what it returns points into *buf, and is good until that is
+// written to.
+func ParseInto(buf *[]byte, token string, maxBytes int) (JWS, error) {
 	if len(token) > maxBytes {
 		return JWS{}, ErrTooLarge
 	}
@@ -71,22 +76,26 @@ func Parse(token string, maxBytes int) (JWS, error) {
 	if err != nil {
 		return JWS{}, err
 	}
-	// One buffer: the signed bytes as received, then the three decoded parts.
-	buf := make([]byte, second, second+base64.RawURLEncoding.DecodedLen(len(token)))
-	copy(buf, token)
-	signed := buf[:second:second]
-	buf, header, err := appendDecoded(buf, signed[:first])
+	// One buffer: the token as received, then the three decoded parts.
+	b := (*buf)[:0]
+	if need := len(token) + base64.RawURLEncoding.DecodedLen(len(token)); cap(b) < need {
+		b = make([]byte, 0, need)
+	}
+	b = append(b, token...)
+	*buf = b
+	signed := b[:second:second]
+	b, header, err := appendDecoded(b, signed[:first])
 	if err != nil {
 		return JWS{}, malformed("the header is not canonical base64url")
 	}
-	buf, payload, err := appendDecoded(buf, signed[first+1:])
+	b, payload, err := appendDecoded(b, signed[first+1:])
 	if err != nil {
 		return JWS{}, malformed("the payload is not canonical base64url")
 	}
 	if len(payload) == 0 {
 		return JWS{}, malformed("the payload is empty")
 	}
-	_, signature, err := appendDecoded(buf, []byte(token[second+1:]))
+	_, signature, err := appendDecoded(b, b[second+1:len(token):len(token)])
 	if err != nil {
 		return JWS{}, malformed("the signature is not canonical base64url")
 	}

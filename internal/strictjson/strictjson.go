@@ -39,6 +39,33 @@ type decoder struct {
 
 var decoders = sync.Pool{New: func() any { return new(decoder) }}
 
+func decode(data []byte) *decoder {
+	d := decoders.Get().(*decoder)
+	// A decoder over a *bytes.Buffer reads its bytes in place.
+	d.in = *bytes.NewBuffer(data)
+	d.dec.Reset(&d.in)
+	return d
+}
+
+// end reads what closes the object or array, and expects nothing after it.
+func (d *decoder) end() error {
+	if _, err := d.dec.ReadToken(); err != nil {
+		return errNotJSON
+	}
+	if _, err := d.dec.ReadToken(); err != io.EOF {
+		return errNotJSON
+	}
+	return nil
+}
+
+// release lets go of the caller's bytes: a pooled decoder must not keep a token
+// alive.
+func (d *decoder) release() {
+	d.in = bytes.Buffer{}
+	d.dec.Reset(&d.in)
+	decoders.Put(d)
+}
+
 // Object reads data as exactly one JSON object and calls visit with each of
 // its members: the unescaped name, and the value as the JSON text that stands
 // in data (sub-slices of data: not copied, read only). Both are valid after
@@ -53,16 +80,8 @@ func Object(data []byte, visit func(name, value []byte) error) error {
 	if !startsWith(data, '{') {
 		return errNotObject
 	}
-	d := decoders.Get().(*decoder)
-	defer func() {
-		// Let go of the caller's bytes: a pooled decoder must not keep a token alive.
-		d.in = bytes.Buffer{}
-		d.dec.Reset(&d.in)
-		decoders.Put(d)
-	}()
-	// A decoder over a *bytes.Buffer reads its bytes in place.
-	d.in = *bytes.NewBuffer(data)
-	d.dec.Reset(&d.in)
+	d := decode(data)
+	defer d.release()
 
 	if _, err := d.dec.ReadToken(); err != nil { // the '{'
 		return errNotJSON
@@ -92,13 +111,7 @@ func Object(data []byte, visit func(name, value []byte) error) error {
 			return err
 		}
 	}
-	if _, err := d.dec.ReadToken(); err != nil { // the '}'
-		return errNotJSON
-	}
-	if _, err := d.dec.ReadToken(); err != io.EOF {
-		return errNotJSON
-	}
-	return nil
+	return d.end()
 }
 
 // Array calls visit with each element of the JSON array in value, which must
@@ -107,21 +120,22 @@ func Array(value []byte, visit func(element []byte) error) error {
 	if !startsWith(value, '[') {
 		return errors.New("strictjson: not an array")
 	}
-	dec := jsontext.NewDecoder(bytes.NewBuffer(value))
-	if _, err := dec.ReadToken(); err != nil {
+	d := decode(value)
+	defer d.release()
+	if _, err := d.dec.ReadToken(); err != nil {
 		return errNotJSON
 	}
-	for dec.PeekKind() != ']' {
-		element, err := dec.ReadValue()
+	for d.dec.PeekKind() != ']' {
+		element, err := d.dec.ReadValue()
 		if err != nil {
 			return errNotJSON
 		}
-		end := int(dec.InputOffset())
+		end := int(d.dec.InputOffset())
 		if err := visit(value[end-len(element) : end : end]); err != nil {
 			return err
 		}
 	}
-	return nil
+	return d.end()
 }
 
 // String returns the text of the JSON string in value. Unlike the other
@@ -154,6 +168,9 @@ func isPlain(value []byte) bool {
 // Strings returns the elements of the array of strings in value, which must
 // come from [Object]. An empty array gives an empty, non-nil slice.
 func Strings(value []byte) ([]string, error) {
+	if out, ok := plainStrings(value); ok {
+		return out, nil
+	}
 	out := []string{}
 	err := Array(value, func(element []byte) error {
 		s, err := String(element)
@@ -164,6 +181,25 @@ func Strings(value []byte) ([]string, error) {
 		return nil, errNotStrings
 	}
 	return out, nil
+}
+
+// plainStrings is Strings for the usual array, strings of printable ASCII without
+// escapes. It knows nothing else: false says only that it is another one.
+func plainStrings(value []byte) (out []string, ok bool) {
+	rest := bytes.TrimLeft(value, " \t\r\n")
+	for separator := byte('['); len(rest) > 0 && rest[0] == separator; separator = ',' {
+		rest = bytes.TrimLeft(rest[1:], " \t\r\n")
+		if len(rest) == 0 || rest[0] != '"' {
+			return nil, false
+		}
+		length := bytes.IndexByte(rest[1:], '"') + 2
+		if !isPlain(rest[:length]) {
+			return nil, false
+		}
+		out = append(out, string(rest[1:length-1]))
+		rest = bytes.TrimLeft(rest[length:], " \t\r\n")
+	}
+	return out, len(out) > 0 && len(rest) == 1 && rest[0] == ']'
 }
 
 // IsNull reports whether value, which must come from [Object], is null.

@@ -488,13 +488,15 @@ func TestString(t *testing.T) {
 func TestStrings(t *testing.T) {
 	for in, want := range map[string][]string{
 		`[]`: {}, `["a"]`: {"a"}, `["a","b","a"]`: {"a", "b", "a"}, `[""]`: {""}, `[ "\u0061" ]`: {"a"},
+		" [ \"a\" ,\n\t\"b\"\r]": {"a", "b"}, `["a","\u0062"]`: {"a", "b"}, `["]","["]`: {"]", "["}, `["é"]`: {"é"},
 	} {
 		got, err := strictjson.Strings([]byte(in))
 		require.NoError(t, err, in)
 		require.Equal(t, want, got, in)
 		require.NotNil(t, got)
 	}
-	for _, in := range []string{``, `null`, `"a"`, `1`, `{}`, `[1]`, `["a",5]`, `["a",null]`, `[["a"]]`, `[{"a":"b"}]`, `[true]`, `["a",`, `["a"`} { // attacks: SCP-015
+	for _, in := range []string{``, `null`, `"a"`, `1`, `{}`, `[1]`, `["a",5]`, `["a",null]`, `[["a"]]`, `[{"a":"b"}]`, `[true]`, `["a",`, `["a"`,
+		`["a",]`, `[,"a"]`, `["a""b"]`, `["a" "b"]`, `["a";"b"]`, `["a"]]`, `["a"],`, `,"a"]`, `["a`, `["`, `["a","`, "[\"\n\"]", "[\"\x00\"]", "[\"\xff\"]"} { // attacks: SCP-015
 		got, err := strictjson.Strings([]byte(in))
 		require.Error(t, err, in)
 		require.Nil(t, got)

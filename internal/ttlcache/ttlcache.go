@@ -7,6 +7,7 @@ package ttlcache
 import (
 	"encoding/binary"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
@@ -25,15 +26,22 @@ type Cache[V any] struct {
 }
 
 type shard[V any] struct {
-	mu    sync.Mutex // guards the rest
-	lru   *simplelru.LRU[Key, entry[V]]
+	// front is the entry that was used last, or nil. Being the last to be
+	// evicted already, it is read without the lock: all cores may ask for one
+	// hot token at once.
+	front atomic.Pointer[Entry[V]]
+
+	mu    sync.Mutex // guards the rest, and writing front
+	lru   *simplelru.LRU[Key, *Entry[V]]
 	bytes int64 // the sizes of all entries
 	limit int64 // of bytes
 	_     [64]byte
 }
 
-type entry[V any] struct {
-	value V
+// Entry is a value as it was stored. It is immutable.
+type Entry[V any] struct {
+	Value V
+	key   Key
 	size  int64
 	added time.Time
 	ttl   time.Duration
@@ -51,7 +59,7 @@ func New[V any](maxEntries int, maxBytes int64) *Cache[V] {
 		s := &c.shards[i]
 		s.limit = maxBytes / int64(n)
 		// The error is for a size of zero, which cannot be.
-		s.lru, _ = simplelru.NewLRU(max(maxEntries/n, 1), func(_ Key, e entry[V]) { s.bytes -= e.size })
+		s.lru, _ = simplelru.NewLRU(max(maxEntries/n, 1), s.evicted)
 	}
 	return c
 }
@@ -60,18 +68,48 @@ func (c *Cache[V]) shard(k Key) *shard[V] {
 	return &c.shards[binary.LittleEndian.Uint32(k[:4])&uint32(len(c.shards)-1)]
 }
 
-// Get returns the value of k unless it has expired at now, which should be a
-// time.Now with its monotonic reading.
-func (c *Cache[V]) Get(k Key, now time.Time) (V, bool) {
+// evicted is told by the LRU of every entry that leaves it.
+func (s *shard[V]) evicted(_ Key, e *Entry[V]) {
+	s.bytes -= e.size
+	if s.front.Load() == e {
+		s.front.Store(nil)
+	}
+}
+
+// Lookup returns the entry of k, which may have expired: see [Entry.Fresh].
+func (c *Cache[V]) Lookup(k Key) (*Entry[V], bool) {
 	s := c.shard(k)
+	if e := s.front.Load(); e != nil && e.key == k {
+		return e, true
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e, ok := s.lru.Get(k)
-	if ok && age(e.added, now) < e.ttl {
-		return e.value, true
+	if ok {
+		s.front.Store(e)
+	}
+	return e, ok
+}
+
+// Remove takes e out, unless another entry has taken its place.
+func (c *Cache[V]) Remove(e *Entry[V]) {
+	s := c.shard(e.key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if last, _ := s.lru.Peek(e.key); last == e {
+		s.lru.Remove(e.key)
+	}
+}
+
+// Get returns the value of k unless it has expired at now, which should be a
+// time.Now with its monotonic reading.
+func (c *Cache[V]) Get(k Key, now time.Time) (V, bool) {
+	e, ok := c.Lookup(k)
+	if ok && e.Fresh(now) {
+		return e.Value, true
 	}
 	if ok {
-		s.lru.Remove(k)
+		c.Remove(e)
 	}
 	var none V
 	return none, false
@@ -88,8 +126,10 @@ func (c *Cache[V]) Add(k Key, v V, size int64, now time.Time, ttl time.Duration)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lru.Remove(k) // so that the size of an older entry is given back
+	e := &Entry[V]{v, k, size, now, ttl}
 	s.bytes += size
-	s.lru.Add(k, entry[V]{v, size, now, ttl})
+	s.lru.Add(k, e)
+	s.front.Store(e)
 	for s.bytes > s.limit {
 		s.lru.RemoveOldest()
 	}
@@ -107,9 +147,10 @@ func (c *Cache[V]) Len() int {
 	return n
 }
 
-// age is the larger of the monotonic and the wall clock's difference: a wall
-// clock that is set back never makes an entry younger, and time that a
-// suspended machine slept counts.
-func age(from, to time.Time) time.Duration {
-	return max(to.Sub(from), to.Round(0).Sub(from.Round(0)))
+// Fresh reports whether the entry has not expired at now. Its age is the larger
+// of the monotonic and the wall clock's difference: a wall clock that is set
+// back never makes an entry younger, and time that a suspended machine slept
+// counts.
+func (e *Entry[V]) Fresh(now time.Time) bool {
+	return now.Sub(e.added) < e.ttl && now.Round(0).Sub(e.added.Round(0)) < e.ttl
 }

@@ -115,3 +115,39 @@ func TestConcurrentUse(t *testing.T) {
 	wg.Wait()
 	require.LessOrEqual(t, c.Len(), 64)
 }
+
+// One shard, so that the order of use is that of the whole cache.
+func TestTheEntryUsedLast(t *testing.T) {
+	c := ttlcache.New[int](1, 100)
+	now := time.Now()
+	get := func(k int, at time.Time) any {
+		if v, ok := c.Get(key(k), at); ok {
+			return v
+		}
+		return nil
+	}
+	c.Add(key(1), 1, 1, now, time.Minute)
+	require.Equal(t, 1, get(1, now))
+	require.Nil(t, get(2, now), "another key")
+	c.Add(key(1), 10, 1, now, time.Minute)
+	require.Equal(t, 10, get(1, now), "the newer value")
+	c.Add(key(2), 2, 1, now, time.Minute)
+	require.Nil(t, get(1, now), "pushed out")
+	require.Equal(t, 2, get(2, now))
+	require.Nil(t, get(2, now.Add(time.Minute)), "expired")
+	require.Nil(t, get(2, now), "and gone, whatever the time")
+	require.Zero(t, c.Len())
+}
+
+func TestReadingTheLastEntryCountsAsUse(t *testing.T) {
+	c := ttlcache.New[int](1024, 1<<20) // 64 in each of 16 shards
+	now := time.Now()
+	c.Add(key(0), 0, 1, now, time.Minute)
+	for i := 1; i < 5000; i++ {
+		c.Add(key(i), i, 1, now, time.Minute)
+		for range 3 {
+			_, ok := c.Get(key(0), now)
+			require.True(t, ok, i)
+		}
+	}
+}

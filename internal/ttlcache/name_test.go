@@ -1,0 +1,33 @@
+package ttlcache
+
+import (
+	"crypto/sha256"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/crypto/blake2b"
+)
+
+func TestNames(t *testing.T) {
+	secret, other := [32]byte{1}, [32]byte{2}
+	namers := map[string]struct {
+		n    *Namer
+		hash func([]byte) [32]byte
+	}{
+		"shared":  {NewSharedNamer(secret), sha256.Sum256},
+		"sha256":  {&Namer{secret, false}, sha256.Sum256},
+		"blake2b": {&Namer{secret, true}, blake2b.Sum256},
+	}
+	for name, nn := range namers {
+		for _, length := range []int{0, 1, 500, 2015, 2016, 2017, 16 << 10} {
+			token := strings.Repeat("t", length)
+			require.Equal(t, nn.hash(append(secret[:], token...)), nn.n.Name(token), "%s %d", name, length)
+		}
+	}
+	one, two := NewNamer(secret), NewNamer(other)
+	require.Equal(t, one.Name("token"), NewNamer(secret).Name("token"), "the choice does not change while the process lives")
+	require.NotEqual(t, one.Name("token"), two.Name("token"))
+	require.NotEqual(t, one.Name("token"), one.Name("tokem"))
+	require.NotEqual(t, namers["sha256"].n.Name("token"), namers["blake2b"].n.Name("token"))
+}
