@@ -5,7 +5,7 @@ go 1.26
 replace github.com/bearergate/bearergate => ../..
 
 require (
-	github.com/bearergate/bearergate v0.0.0-00010101000000-000000000000
+	github.com/bearergate/bearergate v0.1.0-00010101000000-000000000000
 	github.com/go-chi/chi/v5 v5.5.0
 	github.com/gorilla/mux v1.8.1
 	github.com/labstack/echo/v4 v4.16.0

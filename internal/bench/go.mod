@@ -6,7 +6,7 @@ replace github.com/bearergate/bearergate => ../..
 
 require (
 	github.com/auth0/go-jwt-middleware/v2 v2.3.1
-	github.com/bearergate/bearergate v0.0.0
+	github.com/bearergate/bearergate v0.1.0
 	github.com/coreos/go-oidc/v3 v3.21.0
 	github.com/golang-jwt/jwt/v5 v5.3.1
 	github.com/hashicorp/cap v0.15.0

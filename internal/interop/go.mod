@@ -5,7 +5,7 @@ go 1.26
 replace github.com/bearergate/bearergate => ../..
 
 require (
-	github.com/bearergate/bearergate v0.0.0
+	github.com/bearergate/bearergate v0.1.0
 	github.com/stretchr/testify v1.12.1
 )
 
