@@ -32,6 +32,7 @@ type outcome struct {
 	down   bool   // the infrastructure failed: a stale answer may stand in
 	stored bool   // the Store had it
 	order  uint64 // the place of its beginning among all calls and callers
+	id     uint64 // of its CallEvents; 0: only the Store was asked
 }
 
 // failure is why there is no answer.
@@ -98,6 +99,9 @@ func (c *Client) await(ctx context.Context, m *memory, name key, raw string) (o 
 			if c.live && o.order < arrived {
 				continue // asked before we came: wait for the next, which was not
 			}
+			if c.hooks.Waited != nil && o.id != 0 {
+				c.hooks.Waited(ctx, WaitEvent{CallID: o.id, Issuer: c.issuer})
+			}
 			return o, !led
 		case <-ctx.Done():
 			return outcome{err: canceled(ctx)}, false
@@ -132,17 +136,18 @@ func (c *Client) resolve(hookCtx context.Context, m *memory, name key, raw strin
 			return o
 		}
 	}
+	o.id = rand.Uint64() | 1 // random, since hooks may serve several Clients
 	// Detached: the answer is for all who wait. And from now on: a Store that
 	// hangs must not look like a server that does.
 	ctx, cancel := context.WithTimeout(context.Background(), c.timeout)
 	defer cancel()
 	for attempt := 1; ; attempt++ {
-		r, f := c.attempt(ctx, &events, raw, attempt)
+		r, f := c.attempt(ctx, &events, o.id, raw, attempt)
 		if f == nil {
 			if c.remember(m, name, r.entry) {
 				c.share(hookCtx, m, name, r)
 			}
-			return outcome{entry: r.entry, order: o.order}
+			return outcome{entry: r.entry, order: o.order, id: o.id}
 		}
 		// The last word counts: a server that answers the second try is up, and
 		// only where there was no room for one, it is the first try's.
@@ -173,7 +178,7 @@ type reply struct {
 }
 
 // attempt makes one call, if the breaker and the number of calls allow it.
-func (c *Client) attempt(ctx context.Context, events *news, raw string, attempt int) (reply, *failure) {
+func (c *Client) attempt(ctx context.Context, events *news, id uint64, raw string, attempt int) (reply, *failure) {
 	if wait := c.breaker.blocked(time.Now()); wait > 0 { // before waiting for a slot
 		return reply{}, open(wait)
 	}
@@ -188,7 +193,7 @@ func (c *Client) attempt(ctx context.Context, events *news, raw string, attempt 
 
 	start := time.Now()
 	r, f := c.isolated(ctx, raw)
-	event := CallEvent{Issuer: c.issuer, Attempt: attempt, Duration: time.Since(start), Status: r.status}
+	event := CallEvent{ID: id, Issuer: c.issuer, Attempt: attempt, Start: start.Round(0), Duration: time.Since(start), Status: r.status}
 	var changed change
 	switch {
 	case f != nil:

@@ -22,6 +22,9 @@ type Hooks struct {
 	Looked func(context.Context, LookEvent)
 	// Called is called after each request to the introspection endpoint.
 	Called func(context.Context, CallEvent)
+	// Waited is called for each Verify that waited for calls to their end, after
+	// Called: it ties the many that wait to the calls that they share.
+	Waited func(context.Context, WaitEvent)
 	// BreakerChanged is called when the circuit breaker changes its state.
 	BreakerChanged func(context.Context, BreakerEvent)
 	// Purged is called after Purge and PurgeAll.
@@ -86,12 +89,21 @@ const (
 
 // CallEvent is one request to the introspection endpoint, a retry counted as one more.
 type CallEvent struct {
+	ID       uint64 // random, not 0, the same for the retry: for [WaitEvent], and no metric label
 	Issuer   string // the configured issuer
 	Outcome  Outcome
 	Status   int // the HTTP status; 0 if there was none
 	Attempt  int // 1, or 2 for the retry
+	Start    time.Time
 	Duration time.Duration
 	Err      error // nil if there was an answer
+}
+
+// WaitEvent is a Verify that waited for a call, its own or one under way, and
+// its retry.
+type WaitEvent struct {
+	CallID uint64 // the ID of the CallEvents; there are none if no call could be made
+	Issuer string // the configured issuer
 }
 
 // StatusClass is Status as a metric label: "2xx" to "5xx", "" if there was none.
@@ -161,6 +173,7 @@ func JoinHooks(hs ...Hooks) Hooks {
 	for _, h := range hs {
 		joined.Looked = join("Looked", joined.Panicked, joined.Looked, h.Looked)
 		joined.Called = join("Called", joined.Panicked, joined.Called, h.Called)
+		joined.Waited = join("Waited", joined.Panicked, joined.Waited, h.Waited)
 		joined.BreakerChanged = join("BreakerChanged", joined.Panicked, joined.BreakerChanged, h.BreakerChanged)
 		joined.Purged = join("Purged", joined.Panicked, joined.Purged, h.Purged)
 		joined.StoreFailed = join("StoreFailed", joined.Panicked, joined.StoreFailed, h.StoreFailed)

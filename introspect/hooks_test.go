@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"runtime"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -33,6 +34,7 @@ func TestHooks(t *testing.T) {
 				called = append(called, e)
 			}
 		}))
+		start := time.Now().Round(0)
 		ctx, cancel := context.WithCancel(context.WithValue(t.Context(), ctxKey{}, 7))
 		verify := func(token string) { _, _ = client.Verify(ctx, token) }
 		verify(opaque)
@@ -56,7 +58,10 @@ func TestHooks(t *testing.T) {
 		require.Equal(t, 10*time.Millisecond, looked[0].Duration)
 		require.Nil(t, s.last.Context().Value(ctxKey{}), "one request shapes what is shared")
 		require.Len(t, called, 3)
-		require.Equal(t, introspect.CallEvent{Issuer: issuer, Outcome: introspect.OutcomeActive, Status: 200, Attempt: 1, Duration: 10 * time.Millisecond}, called[0])
+		require.NotZero(t, called[0].ID)
+		require.NotEqual(t, called[0].ID, called[1].ID)
+		require.Equal(t, introspect.CallEvent{ID: called[0].ID, Issuer: issuer, Outcome: introspect.OutcomeActive, Status: 200, Attempt: 1,
+			Start: start, Duration: 10 * time.Millisecond}, called[0])
 		require.Equal(t, introspect.OutcomeInactive, called[1].Outcome)
 		require.Equal(t, introspect.OutcomeUnauthorized, called[2].Outcome)
 		require.Equal(t, "4xx", called[2].StatusClass())
@@ -83,6 +88,76 @@ func TestSharedInTheEvent(t *testing.T) {
 	})
 }
 
+// All who wait are told which calls they waited for, after those were told.
+func TestWaited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer()
+		s.delay = time.Second
+		s.fail(status(503)) // so that there is a retry
+		type told struct {
+			caller any
+			id     uint64
+		}
+		var mu sync.Mutex
+		var calls, waits []told
+		note := func(to *[]told) func(context.Context, uint64) {
+			return func(ctx context.Context, id uint64) {
+				require.NoError(t, ctx.Err())
+				mu.Lock()
+				defer mu.Unlock()
+				*to = append(*to, told{ctx.Value(ctxKey{}), id})
+			}
+		}
+		called, waited := note(&calls), note(&waits)
+		client := newClient(t, with(config(s), func(c *introspect.Config) {
+			c.Hooks = introspect.JoinHooks(introspect.Hooks{
+				Called: func(ctx context.Context, e introspect.CallEvent) { called(ctx, e.ID) },
+				Waited: func(ctx context.Context, e introspect.WaitEvent) {
+					require.Len(t, calls, 2, "told after the calls")
+					require.Equal(t, issuer, e.Issuer)
+					waited(ctx, e.CallID)
+					panic("the others are told all the same")
+				},
+			}, introspect.Hooks{})
+		}))
+		verify := func(i int) {
+			ctx := context.WithValue(t.Context(), ctxKey{}, i)
+			if i == 9 { // this one goes away
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, time.Second/2)
+				defer cancel()
+			}
+			_, _ = client.Verify(ctx, opaque)
+		}
+		var all sync.WaitGroup
+		for i := range 10 {
+			all.Go(func() { verify(i) })
+		}
+		all.Wait()
+		require.Len(t, calls, 2)
+		require.NotZero(t, calls[0].id)
+		require.Equal(t, calls[0], calls[1])
+		callers := map[any]bool{}
+		for _, w := range waits {
+			callers[w.caller] = true
+			require.Equal(t, calls[0].id, w.id)
+		}
+		require.Len(t, waits, 9)
+		require.Len(t, callers, 9)
+		require.NotContains(t, callers, 9)
+
+		s.fail(nil)
+		calls, waits = nil, nil
+		time.Sleep(time.Minute)
+		client = newClient(t, with(config(s), func(c *introspect.Config) {
+			c.Hooks.Waited = func(ctx context.Context, e introspect.WaitEvent) { waited(ctx, e.CallID) }
+		}))
+		requireAccepted(t, client, opaque)
+		requireAccepted(t, client, opaque)
+		require.Len(t, waits, 1, "a hit waits for nothing")
+	})
+}
+
 func TestJoinHooks(t *testing.T) {
 	var order []string
 	note := func(name string) introspect.Hooks {
@@ -104,6 +179,7 @@ func TestJoinHooks(t *testing.T) {
 	none := introspect.JoinHooks()
 	require.Nil(t, none.Looked)
 	require.Nil(t, none.Called)
+	require.Nil(t, none.Waited)
 	require.Nil(t, none.BreakerChanged)
 	require.Nil(t, none.Panicked)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"time"
 
@@ -38,16 +39,17 @@ func (c *Cache) start(ctx context.Context, t Trigger, seen uint64) <-chan single
 	return c.flight.DoChan("", func() (any, error) {
 		c.busy.Store(true)
 		defer c.busy.Store(false)
-		c.attempt(ctx, t, seen)
-		return nil, nil
+		return c.attempt(ctx, t, seen), nil
 	})
 }
 
-func (c *Cache) attempt(ctx context.Context, t Trigger, seen uint64) {
+// attempt returns the ID of its [FetchEvent], 0 if there was nothing to do.
+func (c *Cache) attempt(ctx context.Context, t Trigger, seen uint64) (id uint64) {
 	v, t := c.begin(t, seen)
 	if v == nil {
-		return
+		return 0
 	}
+	id = rand.Uint64() | 1 // random, since hooks may serve several Caches
 	began := v.started
 	fetchCtx, cancel := context.WithTimeout(context.Background(), c.timeout)
 	defer cancel()
@@ -60,10 +62,11 @@ func (c *Cache) attempt(ctx context.Context, t Trigger, seen uint64) {
 		}
 		loaded := result{url: v.url, found: v.found, err: fetch.Fail(outcome, v.url, err.Error())}
 		loaded.found.suspect = true
-		c.finish(ctx, t, began, loaded)
-		return
+		c.finish(ctx, id, t, began, loaded)
+		return id
 	}
-	c.finish(ctx, t, began, loaded)
+	c.finish(ctx, id, t, began, loaded)
+	return id
 }
 
 // begin takes the decision to fetch again, on the latest view: between the
@@ -104,11 +107,11 @@ func (c *Cache) begin(t Trigger, seen uint64) (*view, Trigger) {
 }
 
 // finish makes what came of an attempt visible, then tells the hooks.
-func (c *Cache) finish(ctx context.Context, t Trigger, began instant, r result) {
+func (c *Cache) finish(ctx context.Context, id uint64, t Trigger, began instant, r result) {
 	c.mu.Lock()
 	old, now := c.view.Load(), c.clock()
 	var v *view
-	event := FetchEvent{Issuer: c.issuer, URL: r.url, Trigger: t, Start: began.wall, Duration: now.mono.Sub(began.mono), Err: r.err}
+	event := FetchEvent{ID: id, Issuer: c.issuer, URL: r.url, Trigger: t, Start: began.wall, Duration: now.mono.Sub(began.mono), Err: r.err}
 	if r.err != nil {
 		var failure *fetch.Error
 		if !errors.As(r.err, &failure) {

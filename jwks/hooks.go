@@ -17,6 +17,9 @@ import (
 type Hooks struct {
 	// Fetched is called after each attempt to fetch the set.
 	Fetched func(context.Context, FetchEvent)
+	// Waited is called for each call of Keys or Refresh that waited for a fetch to
+	// its end, after Fetched: it ties the many that wait to the one that they share.
+	Waited func(context.Context, WaitEvent)
 	// StateChanged is called when another [State] is noticed: after a fetch, or
 	// by the first call after enough time has passed.
 	StateChanged func(context.Context, StateEvent)
@@ -74,6 +77,7 @@ const (
 
 // FetchEvent is one attempt to fetch the set, discovery included.
 type FetchEvent struct {
+	ID       uint64 // random, not 0: for [WaitEvent], and no metric label
 	Issuer   string // as configured
 	URL      string // of the set, or of what failed
 	Trigger  Trigger
@@ -87,6 +91,12 @@ type FetchEvent struct {
 	// its ID in both. The issuer chose them: bounded, but no metric labels.
 	Added, Removed []string
 	Err            error // nil on success; it holds no body
+}
+
+// WaitEvent is a call that waited for a fetch, its own or one under way.
+type WaitEvent struct {
+	FetchID     uint64 // the ID of the [FetchEvent]
+	Issuer, URL string
 }
 
 // StateEvent is a change of state.
@@ -138,6 +148,7 @@ func JoinHooks(hooks ...Hooks) Hooks {
 	}
 	for _, h := range hooks {
 		out.Fetched = join("Fetched", out, out.Fetched, h.Fetched)
+		out.Waited = join("Waited", out, out.Waited, h.Waited)
 		out.StateChanged = join("StateChanged", out, out.StateChanged, h.StateChanged)
 		out.MissSuppressed = join("MissSuppressed", out, out.MissSuppressed, h.MissSuppressed)
 		out.StaleServed = join("StaleServed", out, out.StaleServed, h.StaleServed)

@@ -408,7 +408,10 @@ func (c *Cache) miss(ctx context.Context, seen uint64, kid, alg string, missed b
 func (c *Cache) await(ctx context.Context, t Trigger, seen uint64) error {
 	if ctx.Err() == nil {
 		select {
-		case <-c.start(ctx, t, seen):
+		case r := <-c.start(ctx, t, seen):
+			if id, _ := r.Val.(uint64); id != 0 {
+				call(ctx, c.hooks, "Waited", c.hooks.Waited, WaitEvent{FetchID: id, Issuer: c.issuer, URL: c.view.Load().url})
+			}
 			return nil
 		case <-ctx.Done():
 		}

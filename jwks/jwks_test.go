@@ -1161,6 +1161,7 @@ func TestPanickingHooksOnTheWay(t *testing.T) {
 func TestJoinHooks(t *testing.T) {
 	within(t, func(t *testing.T) {
 		require.Nil(t, jwks.JoinHooks().Fetched)
+		require.Nil(t, jwks.JoinHooks().Waited)
 		s := newServer(t, "k1")
 		a, b := &recorder{}, &recorder{}
 		broken := jwks.Hooks{Fetched: func(context.Context, jwks.FetchEvent) { panic("x") }}
@@ -1172,10 +1173,70 @@ func TestJoinHooks(t *testing.T) {
 		hasNot(t, c, "x")
 		for _, r := range []*recorder{a, b} {
 			require.Len(t, r.fetched, 2)
+			require.Len(t, r.waited, 2)
 			require.Len(t, r.states, 1)
 			require.Len(t, r.suppressed, 1)
 			require.Len(t, r.panicked, 2)
 		}
+	})
+}
+
+// All who wait are told which fetch they waited for, after it was told.
+func TestWaited(t *testing.T) {
+	within(t, func(t *testing.T) {
+		type caller struct{}
+		s := newServer(t, "k1")
+		s.delay = time.Second
+		var mu sync.Mutex
+		waits := map[any]jwks.WaitEvent{}
+		var r *recorder
+		c, r := newCache(t, s, func(c *jwks.Config) {
+			c.Issuer = issuer
+			c.Hooks.Waited = func(ctx context.Context, e jwks.WaitEvent) {
+				mu.Lock()
+				defer mu.Unlock()
+				require.NoError(t, ctx.Err())
+				require.Equal(t, r.lastFetch(t).ID, e.FetchID, "told after the fetch")
+				waits[ctx.Value(caller{})] = e
+				panic("the others are told all the same")
+			}
+		})
+		keys := func(who any, patience time.Duration) error {
+			ctx, cancel := context.WithTimeout(context.WithValue(t.Context(), caller{}, who), patience)
+			defer cancel()
+			_, err := c.Keys(ctx, "k1", "ES256")
+			return err
+		}
+		var all sync.WaitGroup
+		for i := range 10 {
+			all.Go(func() { require.NoError(t, keys(i, time.Minute)) })
+		}
+		all.Go(func() {
+			requireError(t, keys("gone", time.Second/2), bearergate.ErrUnavailable, bearergate.ReasonCanceled)
+		})
+		all.Wait()
+		require.NoError(t, keys("late", time.Minute), "a hit waits for nothing")
+
+		require.Len(t, r.fetched, 1)
+		require.NotZero(t, r.fetched[0].ID)
+		require.Len(t, waits, 10)
+		for who, e := range waits {
+			require.Equal(t, jwks.WaitEvent{FetchID: r.fetched[0].ID, Issuer: issuer, URL: setURL}, e, who)
+		}
+
+		require.NoError(t, c.Refresh(context.WithValue(t.Context(), caller{}, "refresh")))
+		require.Equal(t, r.lastFetch(t).ID, waits["refresh"].FetchID)
+		require.NotEqual(t, waits[0].FetchID, waits["refresh"].FetchID)
+
+		s.fail("", down)
+		c, r = newCache(t, s, func(c *jwks.Config) {
+			c.Hooks.Waited = func(_ context.Context, e jwks.WaitEvent) { waits["failed"] = e }
+		})
+		requireError(t, keys("", time.Minute), bearergate.ErrUnavailable, bearergate.ReasonKeysUnavailable)
+		require.Equal(t, r.lastFetch(t).ID, waits["failed"].FetchID)
+		delete(waits, "failed")
+		requireError(t, keys("", time.Minute), bearergate.ErrUnavailable, bearergate.ReasonKeysUnavailable)
+		require.NotContains(t, waits, "failed", "nobody waits during the backoff")
 	})
 }
 

@@ -188,6 +188,7 @@ func hang(r *http.Request) (*http.Response, error) {
 type recorder struct {
 	mu         sync.Mutex
 	fetched    []jwks.FetchEvent
+	waited     []jwks.WaitEvent
 	states     []jwks.StateEvent
 	suppressed []jwks.MissEvent
 	stale      []jwks.StaleEvent
@@ -199,6 +200,7 @@ type recorder struct {
 func (r *recorder) hooks() jwks.Hooks {
 	return jwks.Hooks{
 		Fetched:        func(ctx context.Context, e jwks.FetchEvent) { note(r, ctx, &r.fetched, e) },
+		Waited:         func(ctx context.Context, e jwks.WaitEvent) { note(r, ctx, &r.waited, e) },
 		StateChanged:   func(ctx context.Context, e jwks.StateEvent) { note(r, ctx, &r.states, e) },
 		MissSuppressed: func(ctx context.Context, e jwks.MissEvent) { note(r, ctx, &r.suppressed, e) },
 		StaleServed:    func(ctx context.Context, e jwks.StaleEvent) { note(r, ctx, &r.stale, e) },

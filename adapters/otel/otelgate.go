@@ -1,0 +1,305 @@
+// Package otelgate tells OpenTelemetry what bearergate does: it makes the hooks
+// of the packages jwtverify, jwks, introspect and middleware.
+//
+//	telemetry, err := otelgate.New(otelgate.Config{TracerProvider: otel.GetTracerProvider(), MeterProvider: otel.GetMeterProvider()})
+//	v, err := jwtverify.New(jwtverify.Config{…, Hooks: telemetry.VerifyHooks(), KeyHooks: telemetry.KeyHooks()})
+//	gate, err := middleware.New(v, middleware.Config{Hooks: telemetry.GateHooks()})
+//
+// Hooks of other telemetry are joined with these by the JoinHooks of each package.
+//
+// # Spans
+//
+// They are made after the fact, with the times of what they tell. A token whose
+// answer was remembered causes none.
+//
+//	bearergate.verify           one cold verification of a JWT; a child of the request's span
+//	bearergate.introspect       one Verify that had to wait for an answer; a child of the request's span
+//	bearergate.jwks.fetch       one fetch of keys; a trace of its own
+//	bearergate.introspect.call  one call of the introspection endpoint; a trace of its own
+//
+// A fetch or a call belongs to nobody's trace, since many requests share it. It
+// has a link to the span of the request that caused it, and the span of every
+// request that waited for its end has a link to it. A request that gave up
+// before has none.
+//
+// A token that is refused is no failure of this server: error.type says why and
+// the status is unset, as it is for a caller that went away. An outage and a
+// wrong configuration have the status Error. The span of a request that the
+// gate refuses gets the attribute bearergate.reason.
+//
+// # Metrics
+//
+//	bearergate.verify.duration             s           bearergate.issuer, bearergate.cached, error.type
+//	bearergate.introspect.duration         s           bearergate.issuer, bearergate.introspect.result, error.type
+//	bearergate.introspect.call.duration    s           bearergate.issuer, bearergate.introspect.outcome, error.type
+//	bearergate.introspect.breaker_changes  {change}    bearergate.issuer, bearergate.introspect.breaker
+//	bearergate.introspect.store_failures   {failure}   bearergate.issuer, bearergate.introspect.store_operation
+//	bearergate.jwks.fetch.duration         s           bearergate.issuer, bearergate.jwks.trigger, bearergate.jwks.outcome, error.type
+//	bearergate.jwks.keys                   {key}       bearergate.issuer
+//	bearergate.jwks.skipped_keys           {key}       bearergate.issuer
+//	bearergate.jwks.state_changes          {change}    bearergate.issuer, bearergate.jwks.state
+//	bearergate.jwks.stale_answers          {answer}    bearergate.issuer
+//	bearergate.jwks.suppressed_misses      {miss}      bearergate.issuer
+//	bearergate.decisions                   {decision}  http.request.method, http.route, bearergate.source, bearergate.report_only, error.type
+//	bearergate.panics                      {panic}     bearergate.package
+//
+// error.type is the [bearergate.Reason] of a refusal, or the outcome of a failed
+// fetch or call; without it there was no error. Attributes come from the
+// configuration and from closed sets. None holds a token, a client, a subject, a
+// key ID, a scope, a path, a URL or the text of an error.
+//
+// The package makes no exporter, no provider and no goroutine, and uses the API
+// of OpenTelemetry alone, no SDK. Everything here is safe for concurrent use.
+package otelgate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+
+	"go.opentelemetry.io/otel/metric"
+	metricnoop "go.opentelemetry.io/otel/metric/noop"
+	"go.opentelemetry.io/otel/trace"
+	tracenoop "go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/introspect"
+	"github.com/bearergate/bearergate/jwks"
+	"github.com/bearergate/bearergate/jwtverify"
+	"github.com/bearergate/bearergate/middleware"
+)
+
+// ScopeName is the name of the instrumentation scope of all spans and metrics.
+const ScopeName = "github.com/bearergate/bearergate/adapters/otel"
+
+// Config says where spans and metrics go. One of the two is required.
+type Config struct {
+	// TracerProvider makes the spans, otel.GetTracerProvider() for example.
+	// nil: no spans. What is sampled is its own decision.
+	TracerProvider trace.TracerProvider
+	// MeterProvider makes the instruments, otel.GetMeterProvider() for example.
+	// nil: no metrics.
+	MeterProvider metric.MeterProvider
+}
+
+// Telemetry makes hooks. Those of one Telemetry may be given to any number of
+// verifiers, caches, clients and gates. Make it with [New]. It is safe for
+// concurrent use.
+type Telemetry struct {
+	tracing bool
+	tracer  trace.Tracer
+	shared  spans
+
+	verifyDuration, lookDuration, callDuration, fetchDuration metric.Float64Histogram
+	keys                                                      metric.Int64Gauge
+	skippedKeys, stateChanges, staleAnswers, suppressedMisses metric.Int64Counter
+	breakerChanges, storeFailures, decisions, panics          metric.Int64Counter
+
+	verifySeries   series[verifyLabels]
+	lookSeries     series[lookLabels]
+	callSeries     series[callLabels]
+	fetchSeries    series[fetchLabels]
+	decisionSeries series[decisionLabels]
+	otherSeries    series[otherLabels]
+}
+
+// The bounds of the histograms, in seconds: from a token seen before, about a
+// microsecond, to the longest wait for keys.
+var (
+	verifyBounds  = []float64{1e-6, 2.5e-6, 5e-6, 1e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 1e-2, 0.1, 1, 5, 10}
+	networkBounds = []float64{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10}
+)
+
+// New makes the instruments. Its error is [bearergate.ErrMisconfigured] and
+// names everything that is wrong with the configuration, or that the meter says
+// of an instrument.
+func New(c Config) (*Telemetry, error) {
+	var errs []error
+	if c.TracerProvider == nil && c.MeterProvider == nil {
+		errs = append(errs, errors.New("set TracerProvider, MeterProvider, or both"))
+	}
+	if isNil(c.TracerProvider) {
+		errs = append(errs, fmt.Errorf("TracerProvider is a nil %T: leave the field out for no spans", c.TracerProvider))
+	}
+	if isNil(c.MeterProvider) {
+		errs = append(errs, fmt.Errorf("MeterProvider is a nil %T: leave the field out for no metrics", c.MeterProvider))
+	}
+	if len(errs) > 0 {
+		return nil, misconfigured(errs)
+	}
+	t := &Telemetry{tracing: c.TracerProvider != nil}
+	if c.TracerProvider == nil {
+		c.TracerProvider = tracenoop.NewTracerProvider()
+	}
+	if c.MeterProvider == nil {
+		c.MeterProvider = metricnoop.NewMeterProvider()
+	}
+	t.tracer = c.TracerProvider.Tracer(ScopeName)
+	meter := c.MeterProvider.Meter(ScopeName)
+	histogram := func(name, description string, bounds []float64) metric.Float64Histogram {
+		h, err := meter.Float64Histogram(name, metric.WithUnit("s"), metric.WithDescription(description), metric.WithExplicitBucketBoundaries(bounds...))
+		errs = append(errs, err)
+		return h
+	}
+	counter := func(name, unit, description string) metric.Int64Counter {
+		c, err := meter.Int64Counter(name, metric.WithUnit(unit), metric.WithDescription(description))
+		errs = append(errs, err)
+		return c
+	}
+	t.verifyDuration = histogram("bearergate.verify.duration", "How long the verification of a JWT took, waiting for keys included.", verifyBounds)
+	t.lookDuration = histogram("bearergate.introspect.duration", "How long the decision on an opaque token took, waiting included.", verifyBounds)
+	t.callDuration = histogram("bearergate.introspect.call.duration", "How long a call of the introspection endpoint took.", networkBounds)
+	t.fetchDuration = histogram("bearergate.jwks.fetch.duration", "How long a fetch of keys took, discovery included.", networkBounds)
+	t.skippedKeys = counter("bearergate.jwks.skipped_keys", "{key}", "Keys of fetched sets that are not admitted.")
+	t.stateChanges = counter("bearergate.jwks.state_changes", "{change}", "Changes of a key cache to this state.")
+	t.staleAnswers = counter("bearergate.jwks.stale_answers", "{answer}", "Calls answered with keys older than their TTL.")
+	t.suppressedMisses = counter("bearergate.jwks.suppressed_misses", "{miss}", "Unknown keys that caused no fetch.")
+	t.breakerChanges = counter("bearergate.introspect.breaker_changes", "{change}", "Changes of the circuit breaker to this state.")
+	t.storeFailures = counter("bearergate.introspect.store_failures", "{failure}", "Failures of the shared store.")
+	t.decisions = counter("bearergate.decisions", "{decision}", "Requests that a gate let pass or, with error.type, refused.")
+	t.panics = counter("bearergate.panics", "{panic}", "Panics in hooks and other functions of the configuration.")
+	var err error
+	t.keys, err = meter.Int64Gauge("bearergate.jwks.keys", metric.WithUnit("{key}"), metric.WithDescription("Admitted keys after the last fetch."))
+	if err := errors.Join(append(errs, err)...); err != nil {
+		return nil, misconfigured([]error{err})
+	}
+	return t, nil
+}
+
+// isNil reports whether v holds a nil pointer, func or map.
+func isNil(v any) bool {
+	switch r := reflect.ValueOf(v); r.Kind() {
+	case reflect.Pointer, reflect.Func, reflect.Map:
+		return r.IsNil()
+	}
+	return false
+}
+
+func misconfigured(errs []error) error {
+	return &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonConfig,
+		Cause: fmt.Errorf("otelgate: %w", errors.Join(errs...))}
+}
+
+// VerifyHooks are for jwtverify.Config.Hooks.
+func (t *Telemetry) VerifyHooks() jwtverify.Hooks {
+	return jwtverify.Hooks{
+		Verified: t.verified,
+		Panicked: func(ctx context.Context, _ jwtverify.PanicEvent) { t.panicked(ctx, "jwtverify") },
+	}
+}
+
+// KeyHooks are for jwks.Config.Hooks, and for KeyHooks of jwtverify.Config and
+// introspect.Config.
+func (t *Telemetry) KeyHooks() jwks.Hooks {
+	h := jwks.Hooks{
+		Fetched: t.fetched,
+		StateChanged: func(ctx context.Context, e jwks.StateEvent) {
+			t.stateChanges.Add(ctx, 1, t.otherSeries.of(otherLabels{e.Issuer, keyState, string(e.To)}).add...)
+		},
+		MissSuppressed: func(ctx context.Context, e jwks.MissEvent) {
+			t.suppressedMisses.Add(ctx, 1, t.otherSeries.of(otherLabels{issuer: e.Issuer}).add...)
+		},
+		StaleServed: func(ctx context.Context, e jwks.StaleEvent) {
+			t.staleAnswers.Add(ctx, 1, t.otherSeries.of(otherLabels{issuer: e.Issuer}).add...)
+		},
+		KeySkipped: func(ctx context.Context, e jwks.KeyEvent) {
+			t.skippedKeys.Add(ctx, 1, t.otherSeries.of(otherLabels{issuer: e.Issuer}).add...)
+		},
+		Panicked: func(ctx context.Context, _ jwks.PanicEvent) { t.panicked(ctx, "jwks") },
+	}
+	if t.tracing {
+		h.Waited = func(ctx context.Context, e jwks.WaitEvent) { t.shared.link(ctx, e.FetchID) }
+	}
+	return h
+}
+
+// IntrospectHooks are for introspect.Config.Hooks. What the operator does, a
+// purge, is not counted.
+func (t *Telemetry) IntrospectHooks() introspect.Hooks {
+	h := introspect.Hooks{
+		Looked: t.looked,
+		Called: t.called,
+		BreakerChanged: func(ctx context.Context, e introspect.BreakerEvent) {
+			t.breakerChanges.Add(ctx, 1, t.otherSeries.of(otherLabels{e.Issuer, keyBreaker, string(e.To)}).add...)
+		},
+		StoreFailed: func(ctx context.Context, e introspect.StoreEvent) {
+			t.storeFailures.Add(ctx, 1, t.otherSeries.of(otherLabels{e.Issuer, keyOperation, e.Operation}).add...)
+		},
+		Panicked: func(ctx context.Context, _ introspect.PanicEvent) { t.panicked(ctx, "introspect") },
+	}
+	if t.tracing {
+		h.Waited = func(ctx context.Context, e introspect.WaitEvent) { t.shared.link(ctx, e.CallID) }
+	}
+	return h
+}
+
+// GateHooks are for middleware.Config.Hooks.
+func (t *Telemetry) GateHooks() middleware.Hooks {
+	return middleware.Hooks{
+		Decided:  t.decided,
+		Panicked: func(ctx context.Context, _ middleware.PanicEvent) { t.panicked(ctx, "middleware") },
+	}
+}
+
+func (t *Telemetry) verified(ctx context.Context, e jwtverify.VerifyEvent) {
+	reason := reasonOf(e.Err)
+	o := t.verifySeries.of(verifyLabels{e.Issuer, e.Cached, reason})
+	t.verifyDuration.Record(ctx, e.Duration.Seconds(), o.record...)
+	if !e.Cached && t.tracing {
+		t.child(ctx, "bearergate.verify", e.Duration, o, e.Err, reason)
+	}
+}
+
+func (t *Telemetry) looked(ctx context.Context, e introspect.LookEvent) {
+	reason := reasonOf(e.Err)
+	o := t.lookSeries.of(lookLabels{e.Issuer, e.Result, reason})
+	t.lookDuration.Record(ctx, e.Duration.Seconds(), o.record...)
+	switch e.Result {
+	case introspect.ResultHit, introspect.ResultNegative, introspect.ResultRefused: // waited for nothing
+		return
+	}
+	if t.tracing {
+		t.child(ctx, "bearergate.introspect", e.Duration, o, e.Err, reason)
+	}
+}
+
+func (t *Telemetry) fetched(ctx context.Context, e jwks.FetchEvent) {
+	o := t.fetchSeries.of(fetchLabels{e.Issuer, e.Trigger, e.Outcome, e.Err != nil})
+	t.fetchDuration.Record(ctx, e.Duration.Seconds(), o.record...)
+	t.keys.Record(ctx, int64(e.KeyCount), t.otherSeries.of(otherLabels{issuer: e.Issuer}).record...)
+	if t.tracing {
+		t.root(ctx, "bearergate.jwks.fetch", e.ID, e.Start, e.Duration, o, e.Err, string(e.Outcome), status(e.Status)...)
+	}
+}
+
+func (t *Telemetry) called(ctx context.Context, e introspect.CallEvent) {
+	o := t.callSeries.of(callLabels{e.Issuer, e.Outcome, e.Err != nil})
+	t.callDuration.Record(ctx, e.Duration.Seconds(), o.record...)
+	if t.tracing {
+		t.root(ctx, "bearergate.introspect.call", e.ID, e.Start, e.Duration, o, e.Err, string(e.Outcome),
+			append(status(e.Status), keyAttempt.Int(e.Attempt))...)
+	}
+}
+
+func (t *Telemetry) decided(ctx context.Context, e middleware.DecisionEvent) {
+	reason := reasonOf(e.Err)
+	o := t.decisionSeries.of(decisionLabels{e.Method, e.Pattern, e.Source, e.ReportOnly, reason})
+	t.decisions.Add(ctx, 1, o.add...)
+	if e.Err != nil && t.tracing {
+		trace.SpanFromContext(ctx).SetAttributes(keyReason.String(string(reason)))
+	}
+}
+
+func (t *Telemetry) panicked(ctx context.Context, pkg string) {
+	t.panics.Add(ctx, 1, t.otherSeries.of(otherLabels{"", keyPackage, pkg}).add...)
+}
+
+// reasonOf is "" for nil only: whatever else a verifier of others makes of it,
+// a refusal must not look like an acceptance.
+func reasonOf(err error) bearergate.Reason {
+	if err == nil {
+		return ""
+	}
+	return bearergate.AsError(err).Reason
+}

@@ -1,0 +1,82 @@
+package otelgate
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/bearergate/bearergate"
+)
+
+// child makes the span of what a request did for itself and has just ended.
+func (t *Telemetry) child(ctx context.Context, name string, duration time.Duration, o *options, err error, reason bearergate.Reason) {
+	end := time.Now()
+	_, span := t.tracer.Start(ctx, name, trace.WithTimestamp(end.Add(-duration)), trace.WithAttributes(o.attributes...))
+	ours := errors.Is(err, bearergate.ErrUnavailable) || errors.Is(err, bearergate.ErrMisconfigured)
+	if ours && reason != bearergate.ReasonCanceled {
+		span.SetStatus(codes.Error, string(reason))
+	}
+	span.End(trace.WithTimestamp(end))
+}
+
+// root makes the span of what many requests may have waited for. It is in none
+// of their traces.
+func (t *Telemetry) root(ctx context.Context, name string, id uint64, start time.Time, duration time.Duration, o *options, err error, outcome string, more ...attribute.KeyValue) {
+	with := []trace.SpanStartOption{trace.WithNewRoot(), trace.WithSpanKind(trace.SpanKindClient), trace.WithTimestamp(start),
+		trace.WithAttributes(o.attributes...), trace.WithAttributes(more...)}
+	if cause := trace.LinkFromContext(ctx); cause.SpanContext.IsValid() {
+		with = append(with, trace.WithLinks(cause))
+	}
+	_, span := t.tracer.Start(ctx, name, with...)
+	// A span that is not recorded may even have the context of another one.
+	if span.IsRecording() && span.SpanContext().IsSampled() {
+		t.shared.add(id, trace.Link{SpanContext: span.SpanContext()})
+	}
+	if err != nil {
+		span.SetStatus(codes.Error, outcome)
+	}
+	span.End(trace.WithTimestamp(start.Add(duration)))
+}
+
+// maxShared is how many fetches and calls are remembered, the last ones, until
+// those who waited for them have been told, which is at once.
+const maxShared = 1024
+
+// spans are the links to the spans of fetches and calls, by their ID.
+type spans struct {
+	mu    sync.Mutex              // guards the rest
+	links map[uint64][]trace.Link // of a call, a second one to its retry
+	ids   [maxShared]uint64       // the keys of links, a ring; of a retry twice; 0: none
+	next  int                     // in ids
+}
+
+func (s *spans) add(id uint64, link trace.Link) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.links == nil {
+		s.links = map[uint64][]trace.Link{}
+	}
+	delete(s.links, s.ids[s.next])
+	s.ids[s.next] = id
+	s.next = (s.next + 1) % maxShared
+	s.links[id] = append(s.links[id], link)
+}
+
+// link gives the span of ctx links to the spans of a fetch, or of a call.
+func (s *spans) link(ctx context.Context, id uint64) {
+	span := trace.SpanFromContext(ctx)
+	if !span.IsRecording() {
+		return
+	}
+	s.mu.Lock()
+	links := s.links[id]
+	s.mu.Unlock()
+	for _, link := range links {
+		span.AddLink(link)
+	}
+}
