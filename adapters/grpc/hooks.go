@@ -1,0 +1,108 @@
+package grpcgate
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/scope"
+)
+
+// Hooks tell metrics, traces and audit what happens. Each is optional, costs
+// nothing when nil, is called from the goroutine of the call, which waits for it,
+// and must be safe for concurrent use. Join several with [JoinHooks].
+type Hooks struct {
+	// Decided is called once for every decision, before the handler runs or the
+	// refusal is sent, and once more for a stream that its token ended, after its
+	// handler has returned. The context is that of the call; grpc.Method tells the
+	// method that was called. Calls of [Config.Public] methods are not decided on.
+	Decided func(context.Context, DecisionEvent)
+
+	// Panicked is called when another hook panicked. The panic goes no further and
+	// changes no decision; runtime/debug.Stack shows where it came from. A panic
+	// of Panicked itself is dropped.
+	Panicked func(context.Context, PanicEvent)
+}
+
+// DecisionEvent is one decision of a [Gate]. It never holds the token as sent.
+// Reason and Method are from closed sets and fit for metric labels; what Token
+// says (client, subject, ID, granted scopes) is for audit only.
+type DecisionEvent struct {
+	// Err is nil if the call may go on. Otherwise exactly one of the seven
+	// sentinels is true of it. Its text is for operators.
+	Err error
+	// Reason is bearergate.ReasonOf(Err): "" if the call may go on. With
+	// [bearergate.ReasonCanceled] there was no failure to count.
+	Reason bearergate.Reason
+	// Token is the verified token, also when the call was refused for its binding
+	// or scope; nil when none was verified.
+	Token *bearergate.Token
+	// Required is what the method requires; see [scope.Requirement.Scopes].
+	Required scope.Requirement
+	// Method is the entry of [Config] that decided: the full name of a method,
+	// "/package.Service/*" where that stands for it, or "_OTHER" if the method is
+	// not listed. What a client makes up never shows here.
+	Method string
+	// Midstream says that a stream was open, and has been ended because its token
+	// expired or was refused by [Config.Reverify].
+	Midstream bool
+	// Duration is how long the decision took, without the handler; if Midstream,
+	// how long the stream was open.
+	Duration time.Duration
+}
+
+// PanicEvent is a panic of a hook.
+type PanicEvent struct {
+	// Hook is the name of the field in [Hooks].
+	Hook string
+	// Value is what the hook panicked with.
+	Value any
+}
+
+// JoinHooks returns hooks that call those of every argument, in order. One that
+// panics does not keep the others from being called.
+func JoinHooks(hooks ...Hooks) Hooks {
+	hooks = slices.Clone(hooks)
+	var joined Hooks
+	if slices.ContainsFunc(hooks, func(h Hooks) bool { return h.Panicked != nil }) {
+		joined.Panicked = func(ctx context.Context, e PanicEvent) {
+			for _, h := range hooks {
+				h.panicked(ctx, e)
+			}
+		}
+	}
+	if slices.ContainsFunc(hooks, func(h Hooks) bool { return h.Decided != nil }) {
+		joined.Decided = func(ctx context.Context, e DecisionEvent) {
+			for _, h := range hooks {
+				Hooks{Decided: h.Decided, Panicked: joined.Panicked}.decided(ctx, e)
+			}
+		}
+	}
+	return joined
+}
+
+func (c call) event(err error, midstream bool) DecisionEvent {
+	return DecisionEvent{Err: err, Reason: bearergate.ReasonOf(err), Token: c.token, Required: c.method.need,
+		Method: c.method.name, Midstream: midstream, Duration: time.Since(c.opened)}
+}
+
+func (h Hooks) decided(ctx context.Context, e DecisionEvent) {
+	if h.Decided == nil {
+		return
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			h.panicked(ctx, PanicEvent{Hook: "Decided", Value: p})
+		}
+	}()
+	h.Decided(ctx, e)
+}
+
+func (h Hooks) panicked(ctx context.Context, e PanicEvent) {
+	if h.Panicked == nil {
+		return
+	}
+	defer func() { _ = recover() }()
+	h.Panicked(ctx, e)
+}

@@ -1,0 +1,153 @@
+package grpcgate
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"google.golang.org/grpc"
+
+	"github.com/bearergate/bearergate/scope"
+)
+
+// Methods of the services that come with gRPC for Go, to be listed by name. An
+// orchestrator has no token as a rule, so HealthCheck is often public; the whole
+// API is shown by reflection to whoever may ask.
+const (
+	HealthCheck       = "/grpc.health.v1.Health/Check"
+	HealthList        = "/grpc.health.v1.Health/List"
+	HealthWatch       = "/grpc.health.v1.Health/Watch"
+	ReflectionV1      = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
+	ReflectionV1Alpha = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+)
+
+// method is what Config says about a method or, with a name that ends in "/*",
+// about a service. It is not changed after New.
+type method struct {
+	name   string // as listed: a closed set, so fit for a metric label
+	need   scope.Requirement
+	public bool
+}
+
+// unlisted stands for everything that Config does not list.
+var unlisted = &method{name: "_OTHER"}
+
+var errUnlisted = misconfigured(errors.New("the method is not listed in Config: list it in Methods, Authenticated or Public"))
+
+// find returns the policy of a method, given as gRPC passes it on: any text that
+// a client chose, where grpc.UnknownServiceHandler is set.
+func (g *Gate) find(fullMethod string) *method {
+	if m, ok := g.methods[fullMethod]; ok {
+		return m
+	}
+	if m, ok := g.methods[fullMethod[:strings.LastIndexByte(fullMethod, '/')+1]]; ok {
+		return m
+	}
+	return unlisted
+}
+
+// compile returns the policy of c, the entry for "/package.Service/*" under
+// "/package.Service/", and all that is wrong with it.
+func compile(c Config) (map[string]*method, []error) {
+	methods := map[string]*method{}
+	var errs []error
+	add := func(field string, m method) {
+		err := checkName(m.name)
+		key := strings.TrimSuffix(m.name, "*")
+		if earlier := methods[key]; err == nil && earlier != nil {
+			err = errors.New("listed before: list a method once")
+		}
+		if err == nil && m.public && key != m.name {
+			err = errors.New("a service cannot be public as a whole: name each method")
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %q: %w", field, m.name, err))
+			return
+		}
+		methods[key] = &m
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Methods)) {
+		need := c.Methods[name]
+		add("Config.Methods", method{name: name, need: need})
+		var err error
+		switch {
+		case need.Err() != nil:
+			err = need.Err()
+		case len(need.Placeholders()) > 0:
+			err = errors.New("a template cannot be filled here: a method has no path")
+		case need.SatisfiedBy(scope.Set{}):
+			err = errors.New("the requirement is zero: use Authenticated for any valid token, or Public for everybody")
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("Config.Methods: %q: %w", name, err))
+		}
+	}
+	for _, name := range c.Authenticated {
+		add("Config.Authenticated", method{name: name})
+	}
+	for _, name := range c.Public {
+		add("Config.Public", method{name: name, public: true})
+	}
+	if len(methods) == 0 && len(errs) == 0 {
+		errs = append(errs, errors.New("no method is listed in Config: without Methods, Authenticated and Public nothing is ever served"))
+	}
+	return methods, errs
+}
+
+func checkName(name string) error {
+	parts := strings.Split(name, "/")
+	if len(parts) != 3 || parts[0] != "" || !isWord(parts[1]) || !isWord(parts[2]) {
+		return errors.New(`use the full name, "/package.Service/Method", or "/package.Service/*"`)
+	}
+	if strings.Contains(parts[1], "*") || strings.Contains(parts[2], "*") && parts[2] != "*" {
+		return errors.New(`only a whole method can be "*"`)
+	}
+	return nil
+}
+
+// isWord reports whether s is printable ASCII without spaces, and not empty.
+func isWord(s string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(c rune) bool { return c <= ' ' || c > '~' })
+}
+
+// CheckServices returns nil if every method of services, which
+// grpc.Server.GetServiceInfo tells, is listed in [Config], and everything that is
+// listed exists. Otherwise its error is [bearergate.ErrMisconfigured] and names
+// all that differs: a method that nobody can call, a name with a typing error.
+//
+// Call it when everything is registered, before Serve or in a test. It is not
+// for a server with grpc.UnknownServiceHandler, which serves more than it tells.
+func (g *Gate) CheckServices(services map[string]grpc.ServiceInfo) error {
+	if g == nil || g.verifier == nil {
+		return misconfigured(errors.New("the gate is nil or zero: make it with New"))
+	}
+	used := map[*method]bool{}
+	var errs []error
+	for _, service := range slices.Sorted(maps.Keys(services)) {
+		// An entry for the service is in use also if all its methods have their own.
+		used[g.methods["/"+service+"/"]] = true
+		var names []string
+		for _, info := range services[service].Methods {
+			names = append(names, "/"+service+"/"+info.Name)
+		}
+		slices.Sort(names) // gRPC does not
+		for _, name := range names {
+			m := g.find(name)
+			if m == unlisted {
+				errs = append(errs, fmt.Errorf("%s is served and not listed in Config, so nobody can call it", name))
+			}
+			used[m] = true
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(g.methods)) {
+		if m := g.methods[key]; !used[m] {
+			errs = append(errs, fmt.Errorf("%s is listed in Config and not served", m.name))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return misconfigured(err)
+	}
+	return nil
+}

@@ -1,0 +1,302 @@
+package grpcgate_test
+
+import (
+	"context"
+	"net"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/reflection"
+	reflectionpb "google.golang.org/grpc/reflection/grpc_reflection_v1"
+	reflectionalpha "google.golang.org/grpc/reflection/grpc_reflection_v1alpha"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protodesc"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/descriptorpb"
+	"google.golang.org/protobuf/types/dynamicpb"
+
+	"github.com/bearergate/bearergate"
+	grpcgate "github.com/bearergate/bearergate/adapters/grpc"
+	"github.com/bearergate/bearergate/authtest"
+	"github.com/bearergate/bearergate/jwtverify"
+	"github.com/bearergate/bearergate/scope"
+)
+
+func TestNamesOfMethods(t *testing.T) {
+	require.Equal(t, healthpb.Health_Check_FullMethodName, grpcgate.HealthCheck)
+	require.Equal(t, healthpb.Health_List_FullMethodName, grpcgate.HealthList)
+	require.Equal(t, healthpb.Health_Watch_FullMethodName, grpcgate.HealthWatch)
+	require.Equal(t, reflectionpb.ServerReflection_ServerReflectionInfo_FullMethodName, grpcgate.ReflectionV1)
+	require.Equal(t, reflectionalpha.ServerReflection_ServerReflectionInfo_FullMethodName, grpcgate.ReflectionV1Alpha)
+}
+
+// What each method takes, by whatever name a client calls it.
+func TestMethods(t *testing.T) {
+	var seen events
+	gate, err := grpcgate.New(answers(reader(nil), nil), grpcgate.Config{
+		Methods: map[string]scope.Requirement{
+			"/a.Read/One":  scope.All("read"),
+			"/a.Admin/*":   scope.All("admin"),
+			"/a.Admin/Low": scope.All("read"),
+		},
+		Authenticated: []string{"/a.Any/*", "/a.Admin/Me"},
+		Public:        []string{"/a.Admin/Ping"},
+		Hooks:         seen.hooks(),
+	})
+	require.NoError(t, err)
+	const (
+		open = iota // with the token
+		public
+		forbidden
+		unlisted
+	)
+	for method, test := range map[string]struct {
+		want  int
+		label string
+	}{
+		"/a.Read/One":      {open, "/a.Read/One"},
+		"/a.Read/Two":      {unlisted, "_OTHER"},
+		"/a.Admin/Drop":    {forbidden, "/a.Admin/*"},
+		"/a.Admin/":        {forbidden, "/a.Admin/*"},
+		"/a.Admin/Low":     {open, "/a.Admin/Low"},
+		"/a.Admin/Me":      {open, "/a.Admin/Me"},
+		"/a.Admin/Ping":    {public, ""},
+		"/a.Admin/ping":    {forbidden, "/a.Admin/*"},
+		"/a.Any/Thing":     {open, "/a.Any/*"},
+		"/a.Any/*":         {open, "/a.Any/*"},
+		"/a.Anything/Else": {unlisted, "_OTHER"},
+		"/a.any/Thing":     {unlisted, "_OTHER"},
+		"/x/a.Read/One":    {unlisted, "_OTHER"},
+		"//a.Admin/Ping":   {unlisted, "_OTHER"},
+		"/a.Admin/Ping/":   {unlisted, "_OTHER"},
+		"/a.Admin/x/Ping":  {unlisted, "_OTHER"},
+		"a.Admin/Ping":     {unlisted, "_OTHER"}, // as a client may write it in :path
+		"a.Read/One":       {unlisted, "_OTHER"},
+		"a.Any/Thing":      {unlisted, "_OTHER"},
+		"":                 {unlisted, "_OTHER"},
+		"/":                {unlisted, "_OTHER"},
+		"*":                {unlisted, "_OTHER"},
+		"no slash":         {unlisted, "_OTHER"},
+	} {
+		t.Run(method, func(t *testing.T) {
+			for _, ctx := range []context.Context{t.Context(), incoming(t.Context(), "x")} {
+				ran := 0
+				_, unary := gate.Unary(ctx, nil, &grpc.UnaryServerInfo{FullMethod: method}, func(ctx context.Context, _ any) (any, error) {
+					ran++
+					return subject(ctx), nil
+				})
+				stream := gate.Stream(nil, &fakeStream{ctx: ctx}, &grpc.StreamServerInfo{FullMethod: method}, func(any, grpc.ServerStream) error {
+					ran++
+					return nil
+				})
+				decided := seen.take()
+				for i, err := range []error{unary, stream} {
+					if test.want == public {
+						require.NoError(t, err)
+						require.Empty(t, decided)
+						continue
+					}
+					require.Len(t, decided, 2)
+					require.Equal(t, test.label, decided[i].Method)
+					switch {
+					case test.want == unlisted:
+						requireStatus(t, err, codes.Unimplemented, "METHOD_NOT_LISTED")
+						require.Equal(t, "This method is not available.", status.Convert(err).Message())
+						requireError(t, decided[i].Err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+					case ctx == t.Context():
+						requireStatus(t, err, codes.Unauthenticated, "MISSING_TOKEN")
+					case test.want == forbidden:
+						requireStatus(t, err, codes.PermissionDenied, "INSUFFICIENT_SCOPE")
+						require.Equal(t, []string{"admin"}, decided[i].Required.Scopes())
+					default:
+						require.NoError(t, err)
+					}
+				}
+				if test.want == public || test.want == open && ctx != t.Context() {
+					require.Equal(t, 2, ran)
+				} else {
+					require.Zero(t, ran, "the handler ran")
+				}
+			}
+		})
+	}
+}
+
+// A method that is registered and not listed is closed; so is what a handler for
+// unknown services would take.
+func TestUnlistedOverTheNetwork(t *testing.T) {
+	s := new(service)
+	unknown := 0
+	gate := newGate(t, answers(reader(nil), nil), grpcgate.Config{Methods: map[string]scope.Requirement{"/proxied.Service/*": scope.All("read")}})
+	conn := serve(t, gate, s, grpc.UnknownServiceHandler(func(any, grpc.ServerStream) error {
+		unknown++
+		return status.Error(codes.AlreadyExists, "the handler ran")
+	}))
+	requireStatus(t, call(bearer(t, "x"), conn), codes.Unimplemented, "METHOD_NOT_LISTED")
+	requireStatus(t, stream(bearer(t, "x"), conn), codes.Unimplemented, "METHOD_NOT_LISTED")
+	invoke := func(ctx context.Context, method string) error {
+		return conn.Invoke(ctx, method, &grpc_testing.Empty{}, &grpc_testing.Empty{})
+	}
+	requireStatus(t, invoke(bearer(t, "x"), "/made.Up/Method"), codes.Unimplemented, "METHOD_NOT_LISTED")
+	requireStatus(t, invoke(with(t), "/proxied.Service/Method"), codes.Unauthenticated, "MISSING_TOKEN")
+	require.Zero(t, s.count())
+	require.Zero(t, unknown)
+	require.Equal(t, codes.AlreadyExists, status.Code(invoke(bearer(t, "x"), "/proxied.Service/Method")))
+}
+
+func TestCheckServices(t *testing.T) {
+	server := grpc.NewServer()
+	grpc_testing.RegisterTestServiceServer(server, new(service))
+	healthpb.RegisterHealthServer(server, health.NewServer())
+	reflection.Register(server)
+	services := server.GetServiceInfo()
+
+	complete := func() grpcgate.Config {
+		return grpcgate.Config{
+			Methods:       map[string]scope.Requirement{"/grpc.testing.TestService/*": scope.All("read"), unaryCall: scope.All("write")},
+			Authenticated: []string{grpcgate.HealthList},
+			Public:        []string{grpcgate.HealthCheck, grpcgate.HealthWatch, grpcgate.ReflectionV1, grpcgate.ReflectionV1Alpha},
+		}
+	}
+	require.NoError(t, newGate(t, answers(nil, nil), complete()).CheckServices(services))
+
+	c := complete()
+	delete(c.Methods, "/grpc.testing.TestService/*")
+	c.Public = append(c.Public[2:], "/grpc.health.v1.Health/Chek")
+	c.Authenticated = append(c.Authenticated, "/grpc.testing.TestServices/*")
+	err := newGate(t, answers(nil, nil), c).CheckServices(services)
+	requireError(t, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+	for _, want := range []string{
+		"/grpc.testing.TestService/EmptyCall is served and not listed",
+		"/grpc.testing.TestService/FullDuplexCall is served and not listed",
+		"/grpc.health.v1.Health/Check is served and not listed",
+		"/grpc.health.v1.Health/Watch is served and not listed",
+		"/grpc.health.v1.Health/Chek is listed in Config and not served",
+		"/grpc.testing.TestServices/* is listed in Config and not served",
+	} {
+		require.ErrorContains(t, err, want)
+	}
+	require.Regexp(t, "(?s)/Cacheable.*/EmptyCall.*/FullDuplex.*/HalfDuplex.*/StreamingInput.*/StreamingOutput.*/Unimplemented", err.Error(), "in order")
+	require.NotContains(t, err.Error(), "/UnaryCall")
+	require.NotContains(t, err.Error(), "reflection")
+
+	// A service all of whose methods are named has a use for its "/*" still.
+	c = grpcgate.Config{Authenticated: []string{grpcgate.HealthCheck, grpcgate.HealthList, grpcgate.HealthWatch, "/grpc.health.v1.Health/*"}}
+	gate, err := grpcgate.New(answers(nil, nil), c)
+	require.NoError(t, err)
+	only := map[string]grpc.ServiceInfo{"grpc.health.v1.Health": services["grpc.health.v1.Health"]}
+	require.NoError(t, gate.CheckServices(only))
+	require.Error(t, gate.CheckServices(nil))
+}
+
+// The descriptors of a real service, walked: every method is closed until it is listed.
+func TestEveryMethodIsClosed(t *testing.T) {
+	gate := newGate(t, answers(reader(nil), nil), grpcgate.Config{Authenticated: []string{"/other.Service/Method"}, Methods: map[string]scope.Requirement{}})
+	conn := serve(t, gate, new(service))
+	methods := grpc_testing.File_grpc_testing_test_proto.Services().ByName("TestService").Methods()
+	require.Positive(t, methods.Len())
+	for i := range methods.Len() {
+		m := methods.Get(i)
+		name := "/" + string(m.Parent().FullName()) + "/" + string(m.Name())
+		in, out := dynamicpb.NewMessage(m.Input()), dynamicpb.NewMessage(m.Output())
+		if !m.IsStreamingClient() && !m.IsStreamingServer() {
+			requireStatus(t, conn.Invoke(bearer(t, "x"), name, in, out), codes.Unimplemented, "METHOD_NOT_LISTED")
+			continue
+		}
+		opened, err := conn.NewStream(bearer(t, "x"), &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, name)
+		require.NoError(t, err)
+		requireStatus(t, opened.RecvMsg(out), codes.Unimplemented, "METHOD_NOT_LISTED")
+	}
+}
+
+// What grpcurl does, over TCP: find a method by reflection, and call it with
+// messages that are put together at run time.
+func TestDynamicCalls(t *testing.T) {
+	as := authtest.New(t)
+	verifier, err := jwtverify.New(jwtverify.Config{Issuer: as.Issuer(), Audiences: []string{authtest.DefaultAudience}, HTTPClient: as.Client()})
+	require.NoError(t, err)
+	gate := newGate(t, verifier, grpcgate.Config{
+		Methods: map[string]scope.Requirement{"/grpc.testing.TestService/*": scope.All("read"), grpcgate.ReflectionV1: scope.All("developer")},
+		Public:  []string{grpcgate.HealthCheck, grpcgate.HealthWatch},
+	})
+	server := grpc.NewServer(gate.ServerOptions()...)
+	grpc_testing.RegisterTestServiceServer(server, new(service))
+	healthpb.RegisterHealthServer(server, health.NewServer())
+	reflection.Register(server)
+	require.ErrorContains(t, gate.CheckServices(server.GetServiceInfo()), grpcgate.ReflectionV1Alpha)
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(listener) }()
+	conn, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		require.NoError(t, conn.Close())
+		server.Stop()
+		require.NoError(t, <-ended)
+	})
+
+	healthy := healthpb.NewHealthClient(conn)
+	_, err = healthy.Check(with(t), &healthpb.HealthCheckRequest{})
+	require.NoError(t, err)
+	watch, err := healthy.Watch(with(t), &healthpb.HealthCheckRequest{})
+	require.NoError(t, err)
+	_, err = watch.Recv()
+	require.NoError(t, err)
+	_, err = healthy.List(with(t), &healthpb.HealthListRequest{})
+	requireStatus(t, err, codes.Unimplemented, "METHOD_NOT_LISTED")
+
+	ask := func(ctx context.Context) (*reflectionpb.ServerReflectionResponse, error) {
+		r, err := reflectionpb.NewServerReflectionClient(conn).ServerReflectionInfo(ctx)
+		require.NoError(t, err)
+		_ = r.Send(&reflectionpb.ServerReflectionRequest{MessageRequest: &reflectionpb.ServerReflectionRequest_FileContainingSymbol{
+			FileContainingSymbol: "grpc.testing.TestService"}})
+		response, err := r.Recv()
+		_ = r.CloseSend()
+		return response, err
+	}
+	read := "Bearer " + as.Token(authtest.Claims{Subject: "alice", Scopes: scope.Of("read")})
+	_, err = ask(with(t))
+	requireStatus(t, err, codes.Unauthenticated, "MISSING_TOKEN")
+	_, err = ask(with(t, read))
+	requireStatus(t, err, codes.PermissionDenied, "INSUFFICIENT_SCOPE")
+	response, err := ask(with(t, "Bearer "+as.Token(authtest.Claims{Scopes: scope.Of("developer")})))
+	require.NoError(t, err)
+	alpha, err := reflectionalpha.NewServerReflectionClient(conn).ServerReflectionInfo(with(t, read))
+	require.NoError(t, err)
+	_, err = alpha.Recv()
+	requireStatus(t, err, codes.Unimplemented, "METHOD_NOT_LISTED")
+
+	set := new(descriptorpb.FileDescriptorSet)
+	for _, raw := range response.GetFileDescriptorResponse().GetFileDescriptorProto() {
+		file := new(descriptorpb.FileDescriptorProto)
+		require.NoError(t, proto.Unmarshal(raw, file))
+		set.File = append(set.File, file)
+	}
+	files, err := protodesc.NewFiles(set)
+	require.NoError(t, err)
+	found, err := files.FindDescriptorByName("grpc.testing.TestService")
+	require.NoError(t, err)
+	m := found.(protoreflect.ServiceDescriptor).Methods().ByName("UnaryCall")
+	require.NotNil(t, m)
+	invoke := func(ctx context.Context) (*dynamicpb.Message, error) {
+		out := dynamicpb.NewMessage(m.Output())
+		return out, conn.Invoke(ctx, unaryCall, dynamicpb.NewMessage(m.Input()), out)
+	}
+	_, err = invoke(with(t))
+	requireStatus(t, err, codes.Unauthenticated, "MISSING_TOKEN")
+	_, err = invoke(with(t, read, read))
+	requireStatus(t, err, codes.InvalidArgument, "INVALID_REQUEST")
+	_, err = invoke(bearer(t, as.Token(authtest.Claims{Scopes: scope.Of("write")})))
+	requireStatus(t, err, codes.PermissionDenied, "INSUFFICIENT_SCOPE")
+	out, err := invoke(with(t, read))
+	require.NoError(t, err)
+	require.Equal(t, "alice", out.Get(m.Output().Fields().ByName("username")).String())
+}

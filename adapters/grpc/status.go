@@ -1,0 +1,151 @@
+package grpcgate
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/protoadapt"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/bearergate/bearergate"
+)
+
+// answer is one of the fixed answers: its words are all that a client is told.
+type answer struct {
+	code   codes.Code
+	reason string // of the ErrorInfo
+	words  string
+}
+
+// The answers, all of them.
+var (
+	answerUnlisted                   = &answer{codes.Unimplemented, "METHOD_NOT_LISTED", "This method is not available."}
+	answerMissingToken               = &answer{codes.Unauthenticated, "MISSING_TOKEN", "A bearer token is required."}
+	answerInvalidRequest             = &answer{codes.InvalidArgument, "INVALID_REQUEST", "The call must carry exactly one well-formed bearer token."}
+	answerInvalidToken               = &answer{codes.Unauthenticated, "INVALID_TOKEN", "The access token is not valid here."}
+	answerExpired                    = &answer{codes.Unauthenticated, "TOKEN_EXPIRED", "The access token has expired."}
+	answerInactive                   = &answer{codes.Unauthenticated, "TOKEN_INACTIVE", "The access token is no longer active."}
+	answerInsufficientScope          = &answer{codes.PermissionDenied, "INSUFFICIENT_SCOPE", "The access token does not have the required scope."}
+	answerInsufficientAuthentication = &answer{codes.Unauthenticated, "INSUFFICIENT_USER_AUTHENTICATION", "A stronger or more recent authentication of the user is required."}
+	answerUnavailable                = &answer{codes.Unavailable, "TEMPORARILY_UNAVAILABLE", "The access token cannot be checked at the moment. Try again later."}
+	answerMisconfigured              = &answer{codes.Internal, "MISCONFIGURED", "The access token cannot be checked because of an error in this server."}
+	answerCanceled                   = &answer{codes.Canceled, "CANCELED", "The call was canceled."}
+	answerDeadline                   = &answer{codes.DeadlineExceeded, "DEADLINE_EXCEEDED", "The deadline of the call has passed."}
+)
+
+func answerFor(ctx context.Context, e *bearergate.Error) *answer {
+	switch e.Kind {
+	case bearergate.ErrMissingToken:
+		return answerMissingToken
+	case bearergate.ErrInvalidRequest:
+		return answerInvalidRequest
+	case bearergate.ErrInvalidToken:
+		switch e.Reason {
+		case bearergate.ReasonExpired:
+			return answerExpired
+		case bearergate.ReasonInactive, bearergate.ReasonRevoked:
+			return answerInactive
+		}
+		return answerInvalidToken // why is for operators: telling it would help to forge the next one
+	case bearergate.ErrInsufficientScope:
+		return answerInsufficientScope
+	case bearergate.ErrInsufficientAuthentication:
+		return answerInsufficientAuthentication
+	case bearergate.ErrUnavailable:
+		switch ended := ctx.Err(); {
+		case e.Reason != bearergate.ReasonCanceled || ended == nil:
+			return answerUnavailable
+		case errors.Is(ended, context.DeadlineExceeded):
+			return answerDeadline
+		}
+		return answerCanceled
+	}
+	if e == errUnlisted {
+		return answerUnlisted
+	}
+	return answerMisconfigured
+}
+
+// Status returns the answer to an error in the terms of package bearergate, as
+// the package comment has it, for handlers that refuse by themselves:
+//
+//	if err := token.Authorize(scope.All("orders:refund")); err != nil {
+//		return nil, gate.Status(ctx, err).Err()
+//	}
+//
+// An error that is not exactly one of the seven sentinels is answered as
+// [bearergate.ErrMisconfigured], and nil with nil. ctx is that of the call: it
+// tells a caller that went away from an outage.
+func (g *Gate) Status(ctx context.Context, err error) *status.Status {
+	if err == nil {
+		return nil
+	}
+	e := bearergate.AsError(err)
+	a := answerFor(ctx, e)
+	info := &errdetails.ErrorInfo{Reason: a.reason, Domain: DefaultDomain, Metadata: map[string]string{}}
+	if g != nil && g.config.Domain != "" {
+		info.Domain = g.config.Domain
+	}
+	details := []protoadapt.MessageV1{protoadapt.MessageV1Of(info)}
+	put := func(name, value string) {
+		if value != "" {
+			info.Metadata[name] = value
+		}
+	}
+	switch a {
+	case answerInsufficientScope:
+		put("scope", list(e.Scopes))
+	case answerInsufficientAuthentication:
+		put("acr_values", list(e.ACRValues))
+		if e.MaxAge > 0 {
+			put("max_age", strconv.FormatInt(int64(e.MaxAge/time.Second), 10))
+		}
+		put("scope", list(e.Scopes))
+	case answerUnavailable:
+		details = append(details, protoadapt.MessageV1Of(&errdetails.RetryInfo{RetryDelay: durationpb.New(retryDelay(e.RetryAfter))}))
+	}
+	bare := status.New(a.code, a.words)
+	if st, err := bare.WithDetails(details...); err == nil {
+		return st
+	}
+	return bare
+}
+
+// list joins values with spaces, the order kept, each once. What is not a word
+// is left out: it does not belong into a list, and what is not UTF-8 would cost
+// the status its details.
+func list(values []string) string {
+	listed := make([]string, 0, len(values))
+	for _, value := range values {
+		if isWord(value) && !slices.Contains(listed, value) {
+			listed = append(listed, value)
+		}
+	}
+	return strings.Join(listed, " ")
+}
+
+const (
+	defaultRetryDelay = 5 * time.Second
+	minRetryDelay     = time.Second
+	maxRetryDelay     = time.Minute
+)
+
+// retryDelay returns 1 to 60 seconds, spread over about a quarter of the time so
+// that clients do not come back all at once: later than asked for, except where
+// that would go past 60.
+func retryDelay(asked time.Duration) time.Duration {
+	delay := defaultRetryDelay
+	if asked > 0 {
+		delay = min(max(asked, minRetryDelay), maxRetryDelay)
+	}
+	spread := delay / 4
+	return min(delay+spread, maxRetryDelay) - rand.N(spread+1)
+}

@@ -1,0 +1,68 @@
+package grpcgate_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+
+	"github.com/bearergate/bearergate"
+	grpcgate "github.com/bearergate/bearergate/adapters/grpc"
+	"github.com/bearergate/bearergate/scope"
+)
+
+// What handlers may make of it.
+func TestStatus(t *testing.T) {
+	gate := newGate(t, answers(nil, nil), grpcgate.Config{Domain: "orders.example.com"})
+	require.Nil(t, gate.Status(t.Context(), nil))
+	require.NoError(t, gate.Status(t.Context(), nil).Err())
+
+	err := gate.Status(t.Context(), reader(nil).Authorize(scope.All("refund", "read"))).Err()
+	info := requireStatus(t, err, codes.PermissionDenied, "INSUFFICIENT_SCOPE")
+	require.Equal(t, map[string]string{"scope": "refund read"}, info.GetMetadata())
+	require.Equal(t, "orders.example.com", info.GetDomain())
+
+	requireStatus(t, gate.Status(t.Context(), fmt.Errorf("s3cret: %w", bearergate.ErrInvalidToken)).Err(), codes.Unauthenticated, "INVALID_TOKEN")
+	for _, foreign := range []error{errors.New("s3cret"), context.Canceled, (*bearergate.Error)(nil),
+		errors.Join(bearergate.ErrInvalidToken, bearergate.ErrUnavailable)} {
+		requireStatus(t, gate.Status(t.Context(), foreign).Err(), codes.Internal, "MISCONFIGURED")
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	canceled := &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonCanceled}
+	requireStatus(t, gate.Status(ended, canceled).Err(), codes.Canceled, "CANCELED")
+	requireStatus(t, gate.Status(t.Context(), canceled).Err(), codes.Unavailable, "TEMPORARILY_UNAVAILABLE")
+	outage := &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonKeysUnavailable}
+	requireStatus(t, gate.Status(ended, outage).Err(), codes.Unavailable, "TEMPORARILY_UNAVAILABLE")
+}
+
+func TestRetryDelay(t *testing.T) {
+	gate := newGate(t, answers(nil, nil), grpcgate.Config{})
+	for asked, want := range map[time.Duration][2]time.Duration{
+		-time.Hour:           {5 * time.Second, 6250 * time.Millisecond},
+		0:                    {5 * time.Second, 6250 * time.Millisecond},
+		time.Millisecond:     {time.Second, 1250 * time.Millisecond},
+		20 * time.Second:     {20 * time.Second, 25 * time.Second},
+		50 * time.Second:     {47*time.Second + 500*time.Millisecond, time.Minute},
+		1000000 * time.Hour:  {45 * time.Second, time.Minute},
+		60 * time.Second:     {45 * time.Second, time.Minute},
+		1<<63 - 1:            {45 * time.Second, time.Minute},
+		-1 << 63:             {5 * time.Second, 6250 * time.Millisecond},
+		3 * time.Millisecond: {time.Second, 1250 * time.Millisecond},
+	} {
+		different := map[time.Duration]bool{}
+		for range 100 {
+			st := gate.Status(t.Context(), &bearergate.Error{Kind: bearergate.ErrUnavailable, RetryAfter: asked})
+			delay := st.Details()[1].(*errdetails.RetryInfo).GetRetryDelay().AsDuration()
+			require.GreaterOrEqual(t, delay, want[0], asked)
+			require.LessOrEqual(t, delay, want[1], asked)
+			different[delay] = true
+		}
+		require.Greater(t, len(different), 10, "no jitter")
+	}
+}

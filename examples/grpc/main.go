@@ -1,0 +1,188 @@
+// Command grpc protects a gRPC server with an interceptor of its own, which
+// calls the parts of bearergate directly, and calls it with tokens of an
+// authorization server that it starts itself.
+//
+//	go run .
+//
+// What to copy from is [guard.admit]; the rest is demonstration. The module
+// adapters/grpc has an interceptor ready to use, which also ends streams with
+// their token and tells clients more.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/signal"
+	"text/tabwriter"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/emptypb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/authtest"
+	"github.com/bearergate/bearergate/jwtverify"
+	"github.com/bearergate/bearergate/scope"
+)
+
+// audience is the name of this API in the aud of its tokens.
+const audience = "https://orders.example.com"
+
+// guard says who may call what.
+type guard struct {
+	verifier bearergate.Verifier
+	methods  map[string]scope.Requirement // what is not in here is closed
+}
+
+// admit returns the context for the handler of a method, or the refusal.
+func (g guard) admit(ctx context.Context, method string) (context.Context, error) {
+	need, listed := g.methods[method]
+	if !listed {
+		return nil, status.Error(codes.Unimplemented, "this method is not available")
+	}
+	raw, err := bearergate.BearerToken(metadata.ValueFromIncomingContext(ctx, "authorization"))
+	if err != nil {
+		return nil, refusal(err)
+	}
+	token, err := bearergate.Verify(ctx, g.verifier, raw)
+	if err != nil {
+		return nil, refusal(err)
+	}
+	if err := token.Authorize(need); err != nil {
+		return nil, refusal(err)
+	}
+	return bearergate.NewContext(ctx, token), nil
+}
+
+// refusal keeps the text of err to itself: it is for operators.
+func refusal(err error) error {
+	switch bearergate.AsError(err).Kind {
+	case bearergate.ErrInvalidRequest:
+		return status.Error(codes.InvalidArgument, "send exactly one well-formed bearer token")
+	case bearergate.ErrInsufficientScope:
+		return status.Error(codes.PermissionDenied, "the token does not have the required scope")
+	case bearergate.ErrUnavailable: // nobody's fault, least of all the client's
+		return status.Error(codes.Unavailable, "the token cannot be checked at the moment")
+	case bearergate.ErrMisconfigured:
+		return status.Error(codes.Internal, "the token cannot be checked")
+	}
+	return status.Error(codes.Unauthenticated, "a valid bearer token is required")
+}
+
+func (g guard) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	ctx, err := g.admit(ctx, info.FullMethod)
+	if err != nil {
+		return nil, err
+	}
+	return handler(ctx, req)
+}
+
+func (g guard) stream(srv any, s grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	ctx, err := g.admit(s.Context(), info.FullMethod)
+	if err != nil {
+		return err
+	}
+	return handler(srv, withContext{s, ctx})
+}
+
+type withContext struct {
+	grpc.ServerStream
+	ctx context.Context
+}
+
+func (s withContext) Context() context.Context { return s.ctx }
+
+func newServer(issuer string) (*grpc.Server, error) {
+	verifier, err := jwtverify.New(jwtverify.Config{Issuer: issuer, Audiences: []string{audience}})
+	if err != nil {
+		return nil, err
+	}
+	g := guard{verifier, map[string]scope.Requirement{
+		"/orders.v1.Orders/List":  scope.All("orders:read"),
+		"/orders.v1.Orders/Watch": scope.All("orders:read", "orders:watch"),
+	}}
+	server := grpc.NewServer(grpc.UnaryInterceptor(g.unary), grpc.StreamInterceptor(g.stream)) // both, or the other kind is open
+	server.RegisterService(&ordersDesc, nil)
+	return server, nil
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "grpc:", err)
+		os.Exit(1)
+	}
+}
+
+// run starts the authorization server and the API, and calls it.
+func run(ctx context.Context, out io.Writer) error {
+	as, err := authtest.Start(authtest.WithAudience(audience))
+	if err != nil {
+		return err
+	}
+	defer as.Close()
+	server, err := newServer(as.Issuer())
+	if err != nil {
+		return err
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(listener) }()
+	err = demonstrate(ctx, out, listener.Addr().String(), as)
+	server.Stop()
+	return errors.Join(err, <-ended)
+}
+
+func demonstrate(ctx context.Context, out io.Writer, address string, as *authtest.Server) error {
+	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials())) // TLS in production
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "CALL\tMETHOD\tANSWER")
+	call := func(what, method string, authorization ...string) {
+		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
+		for _, value := range authorization {
+			ctx = metadata.AppendToOutgoingContext(ctx, "authorization", value)
+		}
+		// gRPC calls a stream of one answer like a method that is no stream.
+		answer := new(wrapperspb.StringValue)
+		err := conn.Invoke(ctx, "/orders.v1.Orders/"+method, new(emptypb.Empty), answer)
+		if err != nil {
+			fmt.Fprintf(table, "%s\t%s\t%s: %s\n", what, method, status.Code(err), status.Convert(err).Message())
+			return
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s: %s\n", what, method, codes.OK, answer.GetValue())
+	}
+
+	bearer := func(c authtest.Claims) string {
+		c.Subject = "alice"
+		return "Bearer " + as.Token(c)
+	}
+	read := bearer(authtest.Claims{Scopes: scope.Of("orders:read")})
+	call("valid token", "List", read)
+	call("no token", "List")
+	call("two tokens", "List", read, read)
+	call("forged token", "List", read[:len(read)-8]+"AAAAAAAA")
+	call("expired token", "List", bearer(authtest.Claims{Scopes: scope.Of("orders:read"), ExpiresAt: time.Now().Add(-time.Minute)}))
+	call("token of another API", "List", bearer(authtest.Claims{Scopes: scope.Of("orders:read"), Audience: []string{"https://other.example.com"}}))
+	call("a scope is missing", "Watch", read)
+	call("both scopes", "Watch", bearer(authtest.Claims{Scopes: scope.Of("orders:read", "orders:watch")}))
+	call("a method without a policy", "Delete", read)
+	return table.Flush()
+}
