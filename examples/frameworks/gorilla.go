@@ -1,0 +1,20 @@
+package frameworks
+
+import (
+	"net/http"
+
+	"github.com/gorilla/mux"
+
+	"github.com/bearergate/bearergate/middleware"
+	"github.com/bearergate/bearergate/scope"
+)
+
+// Gorilla is the recipe for gorilla/mux. A Subrouter takes a gate with Use, for
+// all of its routes.
+func Gorilla(gate *middleware.Gate) http.Handler {
+	read, admin := gate.Require(scope.All("orders:read")), gate.Require(scope.All("orders:admin"))
+	r := mux.NewRouter()
+	r.Handle("/orders/{id}", read(http.HandlerFunc(order))).Methods(http.MethodGet)
+	r.Handle("/orders/{id}", admin(http.HandlerFunc(order))).Methods(http.MethodDelete)
+	return r
+}
