@@ -1,0 +1,7 @@
+package promgate
+
+// The bounds of what a Metrics keeps.
+const (
+	MaxWords    = maxWords
+	MaxChildren = maxChildren
+)

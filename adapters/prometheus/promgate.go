@@ -1,0 +1,277 @@
+// Package promgate counts and times for Prometheus what bearergate does: it
+// makes the hooks of the packages jwtverify, jwks, introspect and middleware.
+//
+//	metrics, err := promgate.New(promgate.Config{Registerer: prometheus.DefaultRegisterer})
+//	v, err := jwtverify.New(jwtverify.Config{…, Hooks: metrics.VerifyHooks(), KeyHooks: metrics.KeyHooks()})
+//	gate, err := middleware.New(v, middleware.Config{Hooks: metrics.GateHooks()})
+//	err = metrics.Watch(v.Keys()) // how old the keys are, read at every scrape
+//
+// Hooks of other telemetry are joined with these by the JoinHooks of each package.
+//
+// # Metrics
+//
+// All names begin with bearergate_.
+//
+//	decisions_total                          outcome, pattern, reason, report_only
+//	decision_duration_seconds                outcome
+//	jwt_verifications_total                  issuer, cached, outcome, reason
+//	jwt_verification_duration_seconds        issuer, cached, outcome
+//	introspections_total                     issuer, result, outcome, reason
+//	introspection_duration_seconds           issuer, result
+//	introspection_calls_total                issuer, outcome, status
+//	introspection_call_duration_seconds      issuer, outcome
+//	introspection_breaker_state              issuer, state: 1 for the present one, else 0
+//	introspection_breaker_changes_total      issuer, state
+//	introspection_store_failures_total       issuer, operation
+//	introspection_purges_total               issuer
+//	jwks_fetches_total                       issuer, outcome, trigger
+//	jwks_fetch_duration_seconds              issuer, outcome
+//	jwks_key_changes_total                   issuer, change
+//	jwks_state_changes_total                 issuer, state
+//	jwks_stale_answers_total                 issuer
+//	jwks_suppressed_misses_total             issuer
+//	jwks_skipped_keys_total                  issuer
+//	panics_total                             package
+//
+// and of every cache given to [Metrics.Watch], as it is at the scrape:
+//
+//	jwks_state                               issuer, state: 1 for the present one, else 0
+//	jwks_keys                                issuer
+//	jwks_last_success_timestamp_seconds      issuer; absent before the first success
+//	jwks_last_attempt_timestamp_seconds      issuer; absent before the first attempt
+//	jwks_consecutive_failures                issuer
+//
+// The outcome of a decision, a verification and an introspection is accepted,
+// refused, unavailable (an outage, 503), misconfigured (500) or canceled (the
+// caller went away). The reason is a [bearergate.Reason], and empty if accepted.
+//
+// Histograms have classic buckets and are native histograms too, for servers
+// that scrape those.
+//
+// # Labels
+//
+// A label is a word of a closed set, or from the configuration: an issuer, or
+// the pattern of a route. None is from a token or a request: no client, subject,
+// key ID, scope, path, URL or text of an error. Should there be more values than
+// expected all the same, [Config] bounds them.
+//
+// # What on-call wants to know
+//
+//	bearergate_jwks_consecutive_failures > 2                                         the issuer's keys cannot be fetched
+//	bearergate_jwks_state{state="stale"} == 1                                        old keys are serving; expired is next
+//	bearergate_introspection_breaker_state{state="open"} == 1                        the authorization server does not answer
+//	rate(bearergate_decisions_total{outcome=~"unavailable|misconfigured"}[5m]) > 0   requests fail, and it is our fault
+//
+// Keys are fetched for requests only. Without any, they grow old and expire in
+// the best of health: age alone and the state expired are no alarm unless
+// fetches fail too.
+//
+// The package makes no goroutine. Everything here is safe for concurrent use.
+package promgate
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/introspect"
+	"github.com/bearergate/bearergate/jwks"
+	"github.com/bearergate/bearergate/jwtverify"
+	"github.com/bearergate/bearergate/middleware"
+)
+
+// The bounds of labels.
+const (
+	DefaultMaxIssuers  = 100
+	DefaultMaxPatterns = 1000
+)
+
+// Config says where the metrics go.
+type Config struct {
+	// Registerer registers the metrics: prometheus.DefaultRegisterer, for example,
+	// or one of prometheus.WrapRegistererWith that adds labels. Required.
+	Registerer prometheus.Registerer
+	// MaxIssuers is how many different issuers become labels. Later ones are
+	// counted together as "other": a jwtverify.Router with Resolve may meet any
+	// number. The default is DefaultMaxIssuers.
+	MaxIssuers int
+	// MaxPatterns is the same for the patterns of routes. The default is DefaultMaxPatterns.
+	MaxPatterns int
+}
+
+// Metrics makes hooks. Those of one Metrics may be given to any number of
+// verifiers, caches, clients and gates; what has one issuer is then counted
+// together. Make it with [New]. It is safe for concurrent use.
+type Metrics struct {
+	decisions, verifications, introspections, calls, fetches *family // these with a histogram
+
+	breakerChanges, storeFailures, purges                                 *family
+	keyChanges, stateChanges, staleAnswers, suppressedMisses, skippedKeys *family
+	panics                                                                *family
+
+	breakers breakers
+	watched  watched
+	bounds   bounds
+	all      []prometheus.Collector
+}
+
+// New makes the metrics and registers them. Its error is
+// [bearergate.ErrMisconfigured] and names everything that is wrong with the
+// configuration. A registry takes the metrics once: a second New for it changes
+// nothing and returns an error with a prometheus.AlreadyRegisteredError inside.
+func New(c Config) (*Metrics, error) {
+	var errs []error
+	if isNil(c.Registerer) {
+		errs = append(errs, errors.New("set Registerer, to prometheus.DefaultRegisterer for example"))
+	}
+	if c.MaxIssuers < 0 || c.MaxPatterns < 0 {
+		errs = append(errs, errors.New("MaxIssuers and MaxPatterns cannot be negative"))
+	}
+	if len(errs) > 0 {
+		return nil, misconfigured(errors.Join(errs...))
+	}
+	m := &Metrics{bounds: newBounds(cmp.Or(c.MaxIssuers, DefaultMaxIssuers), cmp.Or(c.MaxPatterns, DefaultMaxPatterns))}
+	m.decisions = m.timed("decision", "decisions", "Requests that a gate let pass or refused.",
+		"How long a decision took, without the handler.", verifyBuckets, 1, "outcome", "pattern", "reason", "report_only")
+	m.verifications = m.timed("jwt_verification", "jwt_verifications", "JWTs that were accepted or refused.",
+		"How long the verification of a JWT took, waiting for keys included.", verifyBuckets, 3, "issuer", "cached", "outcome", "reason")
+	m.introspections = m.timed("introspection", "introspections", "Opaque tokens that were accepted or refused, by where the answer came from.",
+		"How long the decision on an opaque token took, waiting included.", verifyBuckets, 2, "issuer", "result", "outcome", "reason")
+	m.calls = m.timed("introspection_call", "introspection_calls", "Requests to the introspection endpoint, retries included.",
+		"How long a request to the introspection endpoint took.", networkBuckets, 2, "issuer", "outcome", "status")
+	m.fetches = m.timed("jwks_fetch", "jwks_fetches", "Attempts to fetch keys.",
+		"How long an attempt to fetch keys took, discovery included.", networkBuckets, 2, "issuer", "outcome", "trigger")
+
+	m.breakerChanges = m.counter("introspection_breaker_changes", "Changes of the circuit breaker to this state.", "issuer", "state")
+	m.storeFailures = m.counter("introspection_store_failures", "Failures of the shared store.", "issuer", "operation")
+	m.purges = m.counter("introspection_purges", "Purges of the cache of answers.", "issuer")
+	m.keyChanges = m.counter("jwks_key_changes", "Keys that were added to a fetched set, or removed.", "issuer", "change")
+	m.stateChanges = m.counter("jwks_state_changes", "Changes of a key cache to this state.", "issuer", "state")
+	m.staleAnswers = m.counter("jwks_stale_answers", "Calls that were answered with keys older than their TTL.", "issuer")
+	m.suppressedMisses = m.counter("jwks_suppressed_misses", "Unknown keys that caused no fetch, since there was one shortly before.", "issuer")
+	m.skippedKeys = m.counter("jwks_skipped_keys", "Keys of fetched sets that are not admitted.", "issuer")
+	m.panics = m.counter("panics", "Panics in hooks and other functions of the configuration.", "package")
+	m.breakers.gauge = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: prefix + "introspection_breaker_state",
+		Help: "State of the circuit breaker: 1 for the present one, else 0."}, []string{"issuer", "state"})
+	m.all = append(m.all, m.breakers.gauge, &m.watched)
+
+	if err := c.Registerer.Register(collector{m}); err != nil {
+		return nil, misconfigured(fmt.Errorf("the Registerer: %w", err))
+	}
+	return m, nil
+}
+
+// isNil reports whether v is nil or holds a nil pointer.
+func isNil(v any) bool {
+	r := reflect.ValueOf(v)
+	return !r.IsValid() || r.Kind() == reflect.Pointer && r.IsNil()
+}
+
+func misconfigured(err error) error {
+	return &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonConfig,
+		Cause: fmt.Errorf("promgate: %w", err)}
+}
+
+// collector is all metrics as one, so that they are registered all or none.
+type collector struct{ m *Metrics }
+
+func (c collector) Describe(out chan<- *prometheus.Desc) {
+	for _, v := range c.m.all {
+		v.Describe(out)
+	}
+}
+
+func (c collector) Collect(out chan<- prometheus.Metric) {
+	for _, v := range c.m.all {
+		v.Collect(out)
+	}
+}
+
+// VerifyHooks are for jwtverify.Config.Hooks.
+func (m *Metrics) VerifyHooks() jwtverify.Hooks {
+	return jwtverify.Hooks{
+		Verified: func(_ context.Context, e jwtverify.VerifyEvent) {
+			outcome, reason := outcomeOf(e.Err)
+			m.verifications.observe(e.Duration, key{e.Issuer, strconv.FormatBool(e.Cached), outcome, reason})
+		},
+		Panicked: func(context.Context, jwtverify.PanicEvent) { m.panics.add(1, key{"jwtverify"}) },
+	}
+}
+
+// KeyHooks are for jwks.Config.Hooks, and for KeyHooks of jwtverify.Config and
+// introspect.Config. See also [Metrics.Watch].
+func (m *Metrics) KeyHooks() jwks.Hooks {
+	return jwks.Hooks{
+		Fetched: func(_ context.Context, e jwks.FetchEvent) {
+			m.fetches.observe(e.Duration, key{e.Issuer, string(e.Outcome), string(e.Trigger)})
+			m.keyChanges.add(len(e.Added), key{e.Issuer, "added"})
+			m.keyChanges.add(len(e.Removed), key{e.Issuer, "removed"})
+		},
+		StateChanged:   func(_ context.Context, e jwks.StateEvent) { m.stateChanges.add(1, key{e.Issuer, string(e.To)}) },
+		MissSuppressed: func(_ context.Context, e jwks.MissEvent) { m.suppressedMisses.add(1, key{e.Issuer}) },
+		StaleServed:    func(_ context.Context, e jwks.StaleEvent) { m.staleAnswers.add(1, key{e.Issuer}) },
+		KeySkipped:     func(_ context.Context, e jwks.KeyEvent) { m.skippedKeys.add(1, key{e.Issuer}) },
+		Panicked:       func(context.Context, jwks.PanicEvent) { m.panics.add(1, key{"jwks"}) },
+	}
+}
+
+// IntrospectHooks are for introspect.Config.Hooks. The state of the breaker is
+// told from the first call on; of two clients with one issuer, by the last of
+// both that changed.
+func (m *Metrics) IntrospectHooks() introspect.Hooks {
+	return introspect.Hooks{
+		Looked: func(_ context.Context, e introspect.LookEvent) {
+			outcome, reason := outcomeOf(e.Err)
+			m.introspections.observe(e.Duration, key{e.Issuer, string(e.Result), outcome, reason})
+		},
+		Called: func(_ context.Context, e introspect.CallEvent) {
+			m.calls.observe(e.Duration, key{e.Issuer, string(e.Outcome), e.StatusClass()})
+			m.breakers.begin(m.issuer(e.Issuer))
+		},
+		BreakerChanged: func(_ context.Context, e introspect.BreakerEvent) {
+			m.breakerChanges.add(1, key{e.Issuer, string(e.To)})
+			m.breakers.set(m.issuer(e.Issuer), e.To)
+		},
+		Purged:      func(_ context.Context, e introspect.PurgeEvent) { m.purges.add(1, key{e.Issuer}) },
+		StoreFailed: func(_ context.Context, e introspect.StoreEvent) { m.storeFailures.add(1, key{e.Issuer, e.Operation}) },
+		Panicked:    func(context.Context, introspect.PanicEvent) { m.panics.add(1, key{"introspect"}) },
+	}
+}
+
+// GateHooks are for middleware.Config.Hooks.
+func (m *Metrics) GateHooks() middleware.Hooks {
+	return middleware.Hooks{
+		Decided: func(_ context.Context, e middleware.DecisionEvent) {
+			outcome, reason := outcomeOf(e.Err)
+			m.decisions.observe(e.Duration, key{outcome, e.Pattern, reason, strconv.FormatBool(e.ReportOnly)})
+		},
+		Panicked: func(context.Context, middleware.PanicEvent) { m.panics.add(1, key{"middleware"}) },
+	}
+}
+
+// outcomeOf says whose fault err is, and its Reason. An error of a foreign
+// verifier, and a Reason that is none of the constants, count as everywhere in
+// this module: see [bearergate.AsError].
+func outcomeOf(err error) (outcome, reason string) {
+	if err == nil {
+		return "accepted", ""
+	}
+	e := bearergate.AsError(err)
+	switch {
+	case e.Reason == bearergate.ReasonCanceled:
+		outcome = "canceled"
+	case e.Kind == bearergate.ErrUnavailable:
+		outcome = "unavailable"
+	case e.Kind == bearergate.ErrMisconfigured:
+		outcome = "misconfigured"
+	default:
+		outcome = "refused"
+	}
+	return outcome, string(e.Reason)
+}

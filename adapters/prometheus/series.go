@@ -1,0 +1,144 @@
+package promgate
+
+import (
+	"maps"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+const (
+	prefix = "bearergate_"
+	other  = "other" // stands for values that are too many
+
+	maxWords    = 64   // how many values a label has that is neither an issuer nor a pattern
+	maxChildren = 2000 // how many series of one family are kept at hand
+)
+
+// The classic buckets, in seconds: from a token seen before, about a
+// microsecond, to the longest wait for keys.
+var (
+	verifyBuckets  = []float64{1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 1e-2, 0.1, 1, 5, 10}
+	networkBuckets = []float64{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10}
+)
+
+// key is the values of the labels of a series, as the event has them.
+type key [4]string
+
+// family is a counter and, unless durations is nil, a histogram with the first
+// few of its labels.
+type family struct {
+	bounds    *bounds
+	labels    []string
+	counts    *prometheus.CounterVec
+	durations *prometheus.HistogramVec
+	timed     int // how many labels durations has
+
+	// A token seen before must not pay for the hashing and locking of vectors.
+	made atomic.Pointer[map[key]child] // replaced, never changed: readers take no lock
+	mu   sync.Mutex                    // guards the replacing of made
+}
+
+type child struct {
+	count    prometheus.Counter
+	duration prometheus.Observer // nil without a histogram
+}
+
+func (m *Metrics) counter(name, help string, labels ...string) *family {
+	f := &family{bounds: &m.bounds, labels: labels,
+		counts: prometheus.NewCounterVec(prometheus.CounterOpts{Name: prefix + name + "_total", Help: help}, labels)}
+	f.made.Store(&map[key]child{})
+	m.all = append(m.all, f.counts)
+	return f
+}
+
+func (m *Metrics) timed(name, plural, help, durationHelp string, buckets []float64, timed int, labels ...string) *family {
+	f := m.counter(plural, help, labels...)
+	f.timed = timed
+	f.durations = prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: prefix + name + "_duration_seconds", Help: durationHelp, Buckets: buckets,
+		// Each bucket at most a tenth wider than the one before, unless more than 100 are needed.
+		NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 100, NativeHistogramMinResetDuration: time.Hour}, labels[:timed])
+	m.all = append(m.all, f.durations)
+	return f
+}
+
+func (f *family) add(n int, k key) {
+	if n > 0 {
+		f.of(k).count.Add(float64(n))
+	}
+}
+
+func (f *family) observe(d time.Duration, k key) {
+	c := f.of(k)
+	c.count.Inc()
+	c.duration.Observe(d.Seconds())
+}
+
+func (f *family) of(k key) child {
+	if c, ok := (*f.made.Load())[k]; ok {
+		return c
+	}
+	values, keep := make([]string, len(f.labels)), true
+	for i, label := range f.labels {
+		var ok bool
+		values[i], ok = f.bounds.admit(label, k[i])
+		keep = keep && ok
+	}
+	// Values are valid UTF-8 and as many as labels: the vectors do not panic.
+	c := child{count: f.counts.WithLabelValues(values...)}
+	if f.durations != nil {
+		c.duration = f.durations.WithLabelValues(values[:f.timed]...)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if old := *f.made.Load(); keep && len(old) < maxChildren {
+		made := maps.Clone(old)
+		made[k] = c
+		f.made.Store(&made)
+	}
+	return c
+}
+
+// bounds keeps the values of each label from becoming too many, whatever the
+// events say: each series costs memory here and in the server.
+type bounds struct {
+	max  map[string]int // by label; maxWords for those not listed
+	mu   sync.Mutex     // guards seen
+	seen map[string]map[string]bool
+}
+
+func newBounds(issuers, patterns int) bounds {
+	return bounds{max: map[string]int{"issuer": issuers, "pattern": patterns}, seen: map[string]map[string]bool{}}
+}
+
+// admit returns the value as a label, or "other" and false for one too many.
+func (b *bounds) admit(label, value string) (string, bool) {
+	limit, ok := b.max[label]
+	if !ok {
+		limit = maxWords
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	seen := b.seen[label]
+	if seen == nil {
+		seen = map[string]bool{}
+		b.seen[label] = seen
+	}
+	valid := strings.ToValidUTF8(value, "\ufffd") // Prometheus takes no other
+	switch {
+	case seen[valid]:
+	case len(seen) >= limit:
+		return other, false
+	default:
+		seen[strings.Clone(valid)] = true
+	}
+	return valid, true
+}
+
+func (m *Metrics) issuer(name string) string {
+	label, _ := m.bounds.admit("issuer", name)
+	return label
+}

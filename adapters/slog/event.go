@@ -1,0 +1,82 @@
+package sloggate
+
+import (
+	"log/slog"
+
+	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/introspect"
+	"github.com/bearergate/bearergate/jwks"
+)
+
+// Event is what a record is about, and its message: a closed set.
+type Event string
+
+// The events. After each stands its detail, which chooses the level.
+const (
+	EventDecision      Event = "access decision"            // the [bearergate.Reason], "" if accepted
+	EventVerification  Event = "JWT verification"           // the same
+	EventIntrospection Event = "token introspection"        // the same
+	EventCall          Event = "introspection call"         // the [introspect.Outcome]
+	EventBreaker       Event = "introspection breaker"      // the [introspect.BreakerState] that it is in now
+	EventPurge         Event = "introspection purged"       // ""
+	EventStore         Event = "introspection store failed" // "get" or "set"
+	EventFetch         Event = "key fetch"                  // the [jwks.Outcome]
+	EventKeys          Event = "keys changed"               // ""
+	EventState         Event = "key cache state"            // the [jwks.State] that it is in now
+	EventStale         Event = "stale keys served"          // ""
+	EventMiss          Event = "unknown key"                // ""
+	EventSkipped       Event = "key skipped"                // ""
+	EventPanic         Event = "panic recovered"            // the package
+)
+
+// DefaultLevel is Error for an outage and for what only the operator can mend,
+// Warn for a refusal and for what may become an outage, Debug for what is told
+// elsewhere too or goes on all day, and else Info. A request without any token
+// and a caller that went away are everyday life.
+func DefaultLevel(e Event, detail string) slog.Level {
+	switch e {
+	case EventDecision:
+		switch bearergate.Reason(detail) {
+		case "", bearergate.ReasonNoToken, bearergate.ReasonCanceled:
+			return slog.LevelInfo
+		case bearergate.ReasonKeysUnavailable, bearergate.ReasonIntrospectionUnavailable, bearergate.ReasonOverloaded,
+			bearergate.ReasonInternal, bearergate.ReasonConfig:
+			return slog.LevelError
+		}
+		return slog.LevelWarn
+	case EventVerification, EventIntrospection:
+		return slog.LevelDebug
+	case EventCall:
+		switch introspect.Outcome(detail) {
+		case introspect.OutcomeActive, introspect.OutcomeInactive:
+			return slog.LevelDebug
+		case introspect.OutcomeUnauthorized, introspect.OutcomeCredentials: // nothing will work until we are let in
+			return slog.LevelError
+		}
+		return slog.LevelWarn
+	case EventBreaker:
+		if introspect.BreakerState(detail) == introspect.BreakerOpen {
+			return slog.LevelError
+		}
+	case EventFetch:
+		switch jwks.Outcome(detail) {
+		case jwks.OutcomeOK, jwks.OutcomeNotModified:
+			return slog.LevelDebug
+		}
+		return slog.LevelWarn
+	case EventState:
+		switch jwks.State(detail) {
+		case jwks.StateAhead, jwks.StateDue:
+			return slog.LevelDebug
+		case jwks.StateStale:
+			return slog.LevelWarn
+		case jwks.StateExpired:
+			return slog.LevelError
+		}
+	case EventStore, EventStale, EventSkipped:
+		return slog.LevelWarn
+	case EventPanic:
+		return slog.LevelError
+	}
+	return slog.LevelInfo
+}

@@ -1,0 +1,123 @@
+package sloggate
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"log/slog"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/bearergate/bearergate"
+)
+
+// record gathers the attributes of a record.
+type record struct {
+	max   int // bytes of a text
+	attrs []slog.Attr
+}
+
+func (r *record) add(attrs ...slog.Attr) { r.attrs = append(r.attrs, attrs...) }
+
+// word adds a word of a closed set or of the configuration.
+func (r *record) word(name, value string) { r.cut(name, value, limitText) }
+
+// text adds what somebody else chose.
+func (r *record) text(name, value string) { r.cut(name, value, r.max) }
+
+// list adds a list of what somebody else chose.
+func (r *record) list(name string, values []string) { r.cut(name, strings.Join(values, " "), 4*r.max) }
+
+func (r *record) cut(name, value string, limit int) {
+	if value != "" {
+		r.add(slog.String(name, printable(value, limit)))
+	}
+}
+
+// keys says whose keys they are. The query of the URL is left out: it may hold
+// an API key.
+func (r *record) keys(issuer, url string) {
+	r.text("issuer", issuer)
+	url, _, _ = strings.Cut(url, "?")
+	r.text("url", url)
+}
+
+// token adds what the audit has to know of a verified token.
+func (r *record) token(t *bearergate.Token) {
+	if t == nil {
+		return
+	}
+	r.text("subject", t.Subject())
+	r.text("client", t.ClientID())
+	r.text("jti", idOf(t))
+	if actors := t.Actor(); len(actors) > 0 {
+		r.text("actor", actors[0].Subject)
+	}
+	if t.Stale() {
+		r.add(slog.Bool("stale", true))
+	}
+	r.list("scopes", t.Scopes().Names())
+}
+
+// idOf returns jti, as a digest where it may be the token itself: an answer to
+// introspection, which has a member active, and a token of unknown origin.
+func idOf(t *bearergate.Token) string {
+	id := t.ID()
+	if id == "" {
+		return ""
+	}
+	var answer struct {
+		Active json.RawMessage `json:"active"`
+	}
+	if err := t.Claims(&answer); err == nil && answer.Active == nil {
+		return id
+	}
+	sum := sha256.Sum256([]byte(id))
+	return "sha256:" + hex.EncodeToString(sum[:len(sum)/2])
+}
+
+// printable cuts s to limit bytes, says so, and quotes what is not printable:
+// not every handler does.
+func printable(s string, limit int) string {
+	end := ""
+	if len(s) > limit {
+		for range utf8.UTFMax - 1 { // not within a character
+			if !utf8.RuneStart(s[limit]) {
+				limit--
+			}
+		}
+		s, end = s[:limit], "…"
+	}
+	if !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		s = strconv.Quote(s)
+	}
+	return s + end
+}
+
+// limit lets through so many a second, and as many at once after a quiet second.
+type limit struct {
+	mu         sync.Mutex // guards the rest
+	left       float64
+	last       time.Time
+	suppressed uint64
+}
+
+// take reports whether one more may pass, and if so how many could not since the last.
+func (l *limit) take(perSecond int) (suppressed uint64, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	l.left = min(l.left+now.Sub(l.last).Seconds()*float64(perSecond), float64(perSecond))
+	l.last = now
+	if l.left < 1 {
+		l.suppressed++
+		return 0, false
+	}
+	l.left--
+	suppressed, l.suppressed = l.suppressed, 0
+	return suppressed, true
+}

@@ -1,0 +1,430 @@
+// Package sloggate writes for log/slog what bearergate decides, as an audit
+// trail, and what happens to keys and to the authorization server. It makes the
+// hooks of the packages jwtverify, jwks, introspect and middleware.
+//
+//	audit, err := sloggate.New(sloggate.Config{Handler: slog.NewJSONHandler(os.Stdout, nil)})
+//	v, err := jwtverify.New(jwtverify.Config{…, Hooks: audit.VerifyHooks(), KeyHooks: audit.KeyHooks()})
+//	gate, err := middleware.New(v, middleware.Config{Hooks: audit.GateHooks()})
+//
+// Hooks of other telemetry are joined with these by the JoinHooks of each package.
+//
+// # Records
+//
+// The message of a record is its [Event]. One of a decision says
+//
+//	outcome     accepted, refused, unavailable (an outage), misconfigured or canceled (the caller went away)
+//	reason      a [bearergate.Reason]; left out if accepted
+//	status      the HTTP status of the refusal; left out if the handler ran or the caller had gone
+//	report_only true if the request passed in spite of the refusal
+//	method, route, source
+//	issuer, subject, client, jti, actor, stale, scopes (granted)
+//	required    the scopes that the route requires
+//	duration    of the decision; nanoseconds in JSON
+//	suppressed  how many records like this one were left out since the last, see below
+//	one_of      Config.SampleAccepted, if it is more than 1
+//
+// What is about the token is there when one was verified, and what is empty is
+// left out. So is required without a token: a template of scopes is filled from
+// the path, which any stranger can choose.
+//
+// # What is never written
+//
+// No token, no secret, no body of an answer, and no text of an error or value of
+// a panic: Config.Check, HTTP clients and stores of others put into their errors
+// what they like. Outcome, reason and status say what is needed. No path, except
+// for what a template of scopes takes from it, where the token is valid.
+//
+// Some authorization servers give an opaque token its own text as jti. Unless
+// the claims are those of a JWT, which cannot hold itself, jti is therefore
+// "sha256:" and the first half of its SHA-256 in hexadecimal.
+//
+// Subject, client, actor, scopes and key IDs are somebody else's text. It is cut to
+// Config.MaxText bytes, and quoted as a Go string if it holds anything but
+// printable characters, so that it cannot forge a line whatever the handler.
+//
+// # How much is written
+//
+// Every acceptance is, or one of so many at random: Config.SampleAccepted. All
+// else is bounded to Config.MaxPerSecond, so that a flood does not fill the disk,
+// and apart for each event; refusals apart for strangers, for those whose token
+// is valid, and for our own faults, so that no stranger hides the others.
+// How many were left out is said in the next record of the same kind.
+//
+// The package makes no goroutine. Everything here is safe for concurrent use if
+// the handler is.
+package sloggate
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"reflect"
+	"time"
+
+	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/introspect"
+	"github.com/bearergate/bearergate/jwks"
+	"github.com/bearergate/bearergate/jwtverify"
+	"github.com/bearergate/bearergate/middleware"
+)
+
+// The defaults of [Config], and its limits.
+const (
+	DefaultMaxPerSecond = 100
+	DefaultMaxText      = 256
+
+	leastText = 16
+	limitText = 64 << 10
+)
+
+// Config says where records go and how many.
+type Config struct {
+	// Handler takes the records. Required. It gets the context of the event, for
+	// handlers that find a trace there.
+	Handler slog.Handler
+	// Attrs returns what is added to every record, the ID of a trace for example.
+	// It is asked with the context of the event. Nothing of what it returns is
+	// cut or quoted. Default: nothing.
+	Attrs func(context.Context) []slog.Attr
+	// Level chooses the level of a record; see [DefaultLevel], which is the default.
+	Level func(e Event, detail string) slog.Level
+	// SampleAccepted writes one of so many acceptances, chosen at random so that
+	// no client can tell which. The default, 1, writes all. Refusals are not sampled.
+	SampleAccepted int
+	// MaxPerSecond is how many records of one kind are written in a second, except
+	// acceptances. The default is DefaultMaxPerSecond.
+	MaxPerSecond int
+	// MaxText is how many bytes are written of a text that is somebody else's; of
+	// a list of scopes or key IDs, four times as many. Between 16 and 65536; the
+	// default is DefaultMaxText. Quoting may lengthen it.
+	MaxText int
+	// Lost is called when Handler has returned an error, and an audit record is
+	// lost. It must be safe for concurrent use. Default: nothing is done.
+	Lost func(context.Context, error)
+}
+
+// Audit makes hooks. Those of one Audit may be given to any number of verifiers,
+// caches, clients and gates, and share its bounds. Make it with [New]. It is safe
+// for concurrent use.
+type Audit struct {
+	config Config
+
+	decisions, verifications, introspections      decisionLimits
+	calls, breakers, purges, stores               limit
+	fetches, changes, states, stales, misses, bad limit
+	panics                                        limit
+}
+
+// decisionLimits are apart so that the many do not hide the few.
+type decisionLimits struct{ strangers, known, ours limit }
+
+// New checks the configuration. Its error is [bearergate.ErrMisconfigured] and
+// names every mistake.
+func New(c Config) (*Audit, error) {
+	var errs []error
+	if isNil(c.Handler) {
+		errs = append(errs, errors.New("set Handler, to slog.Default().Handler() for example"))
+	}
+	if c.SampleAccepted < 0 {
+		errs = append(errs, errors.New("SampleAccepted cannot be negative"))
+	}
+	if c.MaxPerSecond < 0 {
+		errs = append(errs, errors.New("MaxPerSecond cannot be negative"))
+	}
+	c.SampleAccepted = cmp.Or(c.SampleAccepted, 1)
+	c.MaxPerSecond = cmp.Or(c.MaxPerSecond, DefaultMaxPerSecond)
+	c.MaxText = cmp.Or(c.MaxText, DefaultMaxText)
+	if c.MaxText < leastText || c.MaxText > limitText {
+		errs = append(errs, fmt.Errorf("MaxText is %d: use %d to %d", c.MaxText, leastText, limitText))
+	}
+	if len(errs) > 0 {
+		return nil, &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonConfig,
+			Cause: fmt.Errorf("sloggate: %w", errors.Join(errs...))}
+	}
+	if c.Level == nil {
+		c.Level = DefaultLevel
+	}
+	return &Audit{config: c}, nil
+}
+
+// isNil reports whether h is nil or holds a nil pointer.
+func isNil(h slog.Handler) bool {
+	r := reflect.ValueOf(h)
+	return !r.IsValid() || r.Kind() == reflect.Pointer && r.IsNil()
+}
+
+// GateHooks are for middleware.Config.Hooks: a record for every decision.
+func (a *Audit) GateHooks() middleware.Hooks {
+	return middleware.Hooks{
+		Decided: func(ctx context.Context, e middleware.DecisionEvent) {
+			a.decide(ctx, EventDecision, &a.decisions, e.Err, e.Token, e.Duration, func(r *record) {
+				if e.ReportOnly {
+					r.add(slog.Bool("report_only", true))
+				} else if s := status(e.Err); s != 0 {
+					r.add(slog.Int("status", s))
+				}
+				r.word("method", e.Method)
+				r.word("route", e.Pattern)
+				r.word("source", string(e.Source))
+				r.text("issuer", e.Token.Issuer())
+				if e.Token != nil {
+					r.list("required", e.Required.Scopes())
+				}
+			})
+		},
+		Panicked: func(ctx context.Context, e middleware.PanicEvent) {
+			a.panicked(ctx, "middleware", e.Hook, typeOf(e.Value))
+		},
+	}
+}
+
+// VerifyHooks are for jwtverify.Config.Hooks. A gate tells of every decision
+// already, so these records are on the level Debug by default: choose another
+// in Config.Level where Verify is called without one.
+func (a *Audit) VerifyHooks() jwtverify.Hooks {
+	return jwtverify.Hooks{
+		Verified: func(ctx context.Context, e jwtverify.VerifyEvent) {
+			a.decide(ctx, EventVerification, &a.verifications, e.Err, e.Token, e.Duration, func(r *record) {
+				r.text("issuer", e.Issuer)
+				r.add(slog.Bool("cached", e.Cached))
+			})
+		},
+		Panicked: func(ctx context.Context, e jwtverify.PanicEvent) { a.panicked(ctx, "jwtverify", "", typeOf(e.Value)) },
+	}
+}
+
+// IntrospectHooks are for introspect.Config.Hooks. What is said of
+// [Audit.VerifyHooks] is true of these.
+func (a *Audit) IntrospectHooks() introspect.Hooks {
+	return introspect.Hooks{
+		Looked: func(ctx context.Context, e introspect.LookEvent) {
+			a.decide(ctx, EventIntrospection, &a.introspections, e.Err, e.Token, e.Duration, func(r *record) {
+				r.text("issuer", e.Issuer)
+				r.word("result", string(e.Result))
+			})
+		},
+		Called: func(ctx context.Context, e introspect.CallEvent) {
+			a.tell(ctx, EventCall, string(e.Outcome), &a.calls, func(r *record) {
+				r.text("issuer", e.Issuer)
+				r.word("outcome", string(e.Outcome))
+				if e.Status != 0 {
+					r.add(slog.Int("status", e.Status))
+				}
+				r.add(slog.Int("attempt", e.Attempt), slog.Duration("duration", e.Duration))
+			})
+		},
+		BreakerChanged: func(ctx context.Context, e introspect.BreakerEvent) {
+			a.tell(ctx, EventBreaker, string(e.To), &a.breakers, func(r *record) {
+				r.text("issuer", e.Issuer)
+				r.word("from", string(e.From))
+				r.word("to", string(e.To))
+				if e.Wait > 0 {
+					r.add(slog.Duration("wait", e.Wait))
+				}
+			})
+		},
+		Purged: func(ctx context.Context, e introspect.PurgeEvent) {
+			a.tell(ctx, EventPurge, "", &a.purges, func(r *record) {
+				r.text("issuer", e.Issuer)
+				r.add(slog.Bool("all", e.All))
+			})
+		},
+		StoreFailed: func(ctx context.Context, e introspect.StoreEvent) {
+			a.tell(ctx, EventStore, e.Operation, &a.stores, func(r *record) {
+				r.text("issuer", e.Issuer)
+				r.word("operation", e.Operation)
+			})
+		},
+		Panicked: func(ctx context.Context, e introspect.PanicEvent) { a.panicked(ctx, "introspect", e.Where, e.Type) },
+	}
+}
+
+// KeyHooks are for jwks.Config.Hooks, and for KeyHooks of jwtverify.Config and
+// introspect.Config.
+func (a *Audit) KeyHooks() jwks.Hooks {
+	return jwks.Hooks{
+		Fetched: func(ctx context.Context, e jwks.FetchEvent) {
+			a.tell(ctx, EventFetch, string(e.Outcome), &a.fetches, func(r *record) {
+				r.keys(e.Issuer, e.URL)
+				r.word("trigger", string(e.Trigger))
+				r.word("outcome", string(e.Outcome))
+				if e.Status != 0 {
+					r.add(slog.Int("status", e.Status))
+				}
+				r.add(slog.Int("keys", e.KeyCount), slog.Duration("duration", e.Duration))
+			})
+			if len(e.Added)+len(e.Removed) > 0 {
+				a.tell(ctx, EventKeys, "", &a.changes, func(r *record) {
+					r.keys(e.Issuer, e.URL)
+					r.add(slog.Int("keys", e.KeyCount))
+					r.list("added", e.Added)
+					r.list("removed", e.Removed)
+				})
+			}
+		},
+		StateChanged: func(ctx context.Context, e jwks.StateEvent) {
+			a.tell(ctx, EventState, string(e.To), &a.states, func(r *record) {
+				r.keys(e.Issuer, e.URL)
+				r.word("from", string(e.From))
+				r.word("to", string(e.To))
+			})
+		},
+		MissSuppressed: func(ctx context.Context, e jwks.MissEvent) {
+			a.tell(ctx, EventMiss, "", &a.misses, func(r *record) {
+				r.keys(e.Issuer, e.URL)
+				r.text("kid", e.KeyID)
+				r.text("alg", e.Algorithm)
+				r.add(slog.Duration("next_fetch", e.NextFetch))
+			})
+		},
+		StaleServed: func(ctx context.Context, e jwks.StaleEvent) {
+			a.tell(ctx, EventStale, "", &a.stales, func(r *record) {
+				r.keys(e.Issuer, e.URL)
+				r.add(slog.Duration("age", e.Age))
+			})
+		},
+		KeySkipped: func(ctx context.Context, e jwks.KeyEvent) {
+			a.tell(ctx, EventSkipped, "", &a.bad, func(r *record) {
+				r.keys(e.Issuer, e.URL)
+				r.add(slog.Int("index", e.Index))
+				r.text("kid", e.KeyID)
+			})
+		},
+		Panicked: func(ctx context.Context, e jwks.PanicEvent) { a.panicked(ctx, "jwks", e.Hook, e.Type) },
+	}
+}
+
+func (a *Audit) panicked(ctx context.Context, pkg, where, kind string) {
+	a.tell(ctx, EventPanic, pkg, &a.panics, func(r *record) {
+		r.word("package", pkg)
+		r.text("where", where)
+		r.text("type", kind)
+	})
+}
+
+// typeOf, since the value itself may be anything.
+func typeOf(value any) string { return fmt.Sprintf("%T", value) }
+
+// decide writes the record of a decision, of which more is what the others do not say.
+func (a *Audit) decide(ctx context.Context, event Event, limits *decisionLimits, err error, token *bearergate.Token, d time.Duration, more func(*record)) {
+	outcome, reason := outcomeOf(err)
+	level := a.config.Level(event, string(reason))
+	if !a.config.Handler.Enabled(ctx, level) {
+		return
+	}
+	suppressed, ok := a.pass(limits, outcome, token)
+	if !ok {
+		return
+	}
+	r := record{max: a.config.MaxText}
+	r.word("outcome", outcome)
+	r.word("reason", string(reason))
+	more(&r)
+	r.token(token)
+	r.add(slog.Duration("duration", d))
+	if err == nil && a.config.SampleAccepted > 1 {
+		r.add(slog.Int("one_of", a.config.SampleAccepted))
+	}
+	if suppressed > 0 {
+		r.add(slog.Uint64("suppressed", suppressed))
+	}
+	a.write(ctx, level, event, r)
+}
+
+// pass reports whether the record of a decision is to be written, and how many
+// like it were not since the last.
+func (a *Audit) pass(limits *decisionLimits, outcome string, token *bearergate.Token) (suppressed uint64, ok bool) {
+	switch {
+	case outcome == "accepted":
+		return 0, rand.IntN(a.config.SampleAccepted) == 0
+	case outcome == "unavailable" || outcome == "misconfigured":
+		return limits.ours.take(a.config.MaxPerSecond)
+	case token != nil:
+		return limits.known.take(a.config.MaxPerSecond)
+	}
+	return limits.strangers.take(a.config.MaxPerSecond)
+}
+
+// tell writes a record of anything else.
+func (a *Audit) tell(ctx context.Context, event Event, detail string, l *limit, more func(*record)) {
+	level := a.config.Level(event, detail)
+	if !a.config.Handler.Enabled(ctx, level) {
+		return
+	}
+	suppressed, ok := l.take(a.config.MaxPerSecond)
+	if !ok {
+		return
+	}
+	r := record{max: a.config.MaxText}
+	more(&r)
+	if suppressed > 0 {
+		r.add(slog.Uint64("suppressed", suppressed))
+	}
+	a.write(ctx, level, event, r)
+}
+
+func (a *Audit) write(ctx context.Context, level slog.Level, event Event, r record) {
+	// A caller that went away must not take the record along.
+	ctx = context.WithoutCancel(ctx)
+	out := slog.NewRecord(time.Now(), level, string(event), 0)
+	out.AddAttrs(r.attrs...)
+	out.AddAttrs(a.more(ctx)...)
+	if err := a.config.Handler.Handle(ctx, out); err != nil && a.config.Lost != nil {
+		a.config.Lost(ctx, err)
+	}
+}
+
+// more asks Config.Attrs, whose panic must not cost the record.
+func (a *Audit) more(ctx context.Context) (attrs []slog.Attr) {
+	if a.config.Attrs == nil {
+		return nil
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			attrs = []slog.Attr{slog.String("attrs_panicked", typeOf(p))}
+		}
+	}()
+	return a.config.Attrs(ctx)
+}
+
+// outcomeOf says whose fault err is, and its Reason; an error of a foreign
+// verifier counts as everywhere in this module: see [bearergate.AsError].
+func outcomeOf(err error) (string, bearergate.Reason) {
+	if err == nil {
+		return "accepted", ""
+	}
+	e := bearergate.AsError(err)
+	switch {
+	case e.Reason == bearergate.ReasonCanceled:
+		return "canceled", e.Reason
+	case e.Kind == bearergate.ErrUnavailable:
+		return "unavailable", e.Reason
+	case e.Kind == bearergate.ErrMisconfigured:
+		return "misconfigured", e.Reason
+	}
+	return "refused", e.Reason
+}
+
+// status is what the middleware answers, 0 where it does not.
+func status(err error) int {
+	if err == nil {
+		return 0
+	}
+	switch e := bearergate.AsError(err); {
+	case e.Reason == bearergate.ReasonCanceled:
+		return 0
+	case e.Kind == bearergate.ErrInvalidRequest:
+		return http.StatusBadRequest
+	case e.Kind == bearergate.ErrInsufficientScope:
+		return http.StatusForbidden
+	case e.Kind == bearergate.ErrUnavailable:
+		return http.StatusServiceUnavailable
+	case e.Kind == bearergate.ErrMisconfigured:
+		return http.StatusInternalServerError
+	}
+	return http.StatusUnauthorized
+}

@@ -1,0 +1,587 @@
+package sloggate_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bearergate/bearergate"
+	sloggate "github.com/bearergate/bearergate/adapters/slog"
+	"github.com/bearergate/bearergate/authtest"
+	"github.com/bearergate/bearergate/introspect"
+	"github.com/bearergate/bearergate/jwks"
+	"github.com/bearergate/bearergate/jwtverify"
+	"github.com/bearergate/bearergate/middleware"
+	"github.com/bearergate/bearergate/scope"
+)
+
+// output is what handlers wrote.
+type output struct {
+	mu   sync.Mutex // guards text
+	text bytes.Buffer
+}
+
+func (o *output) Write(b []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(b)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+// records are the records of an event; all for "".
+func (o *output) records(t testing.TB, event sloggate.Event) []map[string]any {
+	t.Helper()
+	var records []map[string]any
+	for line := range strings.Lines(o.String()) {
+		r := map[string]any{}
+		require.NoError(t, json.Unmarshal([]byte(line), &r), line)
+		if event == "" || r["msg"] == string(event) {
+			records = append(records, r)
+		}
+	}
+	return records
+}
+
+func (o *output) record(t testing.TB, event sloggate.Event) map[string]any {
+	t.Helper()
+	records := o.records(t, event)
+	require.Len(t, records, 1, "%s", event)
+	return records[0]
+}
+
+// jsonTo writes all levels.
+func jsonTo(o *output) slog.Handler {
+	return slog.NewJSONHandler(o, &slog.HandlerOptions{Level: slog.LevelDebug})
+}
+
+func newAudit(t testing.TB, c sloggate.Config) (*sloggate.Audit, *output) {
+	t.Helper()
+	o := &output{}
+	if c.Handler == nil {
+		c.Handler = jsonTo(o)
+	}
+	a, err := sloggate.New(c)
+	require.NoError(t, err)
+	return a, o
+}
+
+// without removes what a test does not say: time, and the level unless it is asked for.
+func without(r map[string]any, keys ...string) map[string]any {
+	for _, k := range append(keys, "time", "msg") {
+		delete(r, k)
+	}
+	return r
+}
+
+var claims = bearergate.Claims{Issuer: "https://as.example.test", Subject: "alice", ClientID: "shop", ID: "jti-1", Scopes: scope.Of("orders:read", "orders:write"),
+	Actors: []bearergate.Actor{{Subject: "robot"}, {Subject: "earlier"}}, Raw: []byte(`{"jti":"jti-1"}`)}
+
+func TestDecisions(t *testing.T) {
+	token := bearergate.NewToken(claims)
+	refused := func(kind error, reason bearergate.Reason) error {
+		return &bearergate.Error{Kind: kind, Reason: reason, Cause: errors.New("what nobody may read")}
+	}
+	ofToken := map[string]any{"issuer": "https://as.example.test", "subject": "alice", "client": "shop", "jti": "jti-1", "actor": "robot",
+		"scopes": "orders:read orders:write", "required": "orders:read"}
+	for name, tc := range map[string]struct {
+		err   error
+		token *bearergate.Token
+		want  map[string]any
+	}{
+		"accepted":        {nil, token, map[string]any{"level": "INFO", "outcome": "accepted"}},
+		"stranger":        {nil, nil, map[string]any{"level": "INFO", "outcome": "accepted"}},
+		"no token":        {refused(bearergate.ErrMissingToken, bearergate.ReasonNoToken), nil, map[string]any{"level": "INFO", "outcome": "refused", "reason": "no_token", "status": 401.0}},
+		"bad request":     {refused(bearergate.ErrInvalidRequest, bearergate.ReasonBadRequest), nil, map[string]any{"level": "WARN", "outcome": "refused", "reason": "bad_request", "status": 400.0}},
+		"expired":         {refused(bearergate.ErrInvalidToken, bearergate.ReasonExpired), nil, map[string]any{"level": "WARN", "outcome": "refused", "reason": "expired", "status": 401.0}},
+		"binding":         {refused(bearergate.ErrInvalidToken, bearergate.ReasonBinding), token, map[string]any{"level": "WARN", "outcome": "refused", "reason": "binding", "status": 401.0}},
+		"scope":           {refused(bearergate.ErrInsufficientScope, bearergate.ReasonScope), token, map[string]any{"level": "WARN", "outcome": "refused", "reason": "scope", "status": 403.0}},
+		"authentication":  {refused(bearergate.ErrInsufficientAuthentication, bearergate.ReasonAuthentication), token, map[string]any{"level": "WARN", "outcome": "refused", "reason": "authentication", "status": 401.0}},
+		"keys":            {refused(bearergate.ErrUnavailable, bearergate.ReasonKeysUnavailable), nil, map[string]any{"level": "ERROR", "outcome": "unavailable", "reason": "keys_unavailable", "status": 503.0}},
+		"config":          {refused(bearergate.ErrMisconfigured, bearergate.ReasonConfig), nil, map[string]any{"level": "ERROR", "outcome": "misconfigured", "reason": "config", "status": 500.0}},
+		"canceled":        {refused(bearergate.ErrUnavailable, bearergate.ReasonCanceled), nil, map[string]any{"level": "INFO", "outcome": "canceled", "reason": "canceled"}},
+		"foreign error":   {errors.New("what nobody may read"), nil, map[string]any{"level": "ERROR", "outcome": "misconfigured", "reason": "internal", "status": 500.0}},
+		"unknown Reason":  {refused(bearergate.ErrInvalidToken, "what nobody may read"), nil, map[string]any{"level": "WARN", "outcome": "refused", "reason": "policy", "status": 401.0}},
+		"typed nil error": {(*bearergate.Error)(nil), nil, map[string]any{"level": "ERROR", "outcome": "misconfigured", "reason": "internal", "status": 500.0}},
+	} {
+		a, o := newAudit(t, sloggate.Config{})
+		a.GateHooks().Decided(t.Context(), middleware.DecisionEvent{Err: tc.err, Reason: bearergate.ReasonOf(tc.err), Token: tc.token, Source: middleware.SourceHeader,
+			Required: scope.All("orders:read"), Method: "GET", Pattern: "GET /orders/{id}", Duration: 1500})
+		want := map[string]any{"method": "GET", "route": "GET /orders/{id}", "source": "header", "duration": 1500.0}
+		for k, v := range tc.want {
+			want[k] = v
+		}
+		if tc.token != nil {
+			for k, v := range ofToken {
+				want[k] = v
+			}
+		}
+		require.Equal(t, want, without(o.record(t, sloggate.EventDecision)), name)
+		require.NotContains(t, o.String(), "nobody", name)
+	}
+
+	// A refusal that was only reported has no status, and a stale answer says so.
+	a, o := newAudit(t, sloggate.Config{})
+	c := claims
+	c.Stale = true
+	a.GateHooks().Decided(t.Context(), middleware.DecisionEvent{Err: bearergate.ErrInsufficientScope, ReportOnly: true, Token: bearergate.NewToken(c)})
+	r := o.record(t, sloggate.EventDecision)
+	require.Equal(t, true, r["report_only"])
+	require.Equal(t, true, r["stale"])
+	require.NotContains(t, r, "status")
+}
+
+// The status is the one that the middleware answers.
+func TestStatus(t *testing.T) {
+	for _, kind := range []error{bearergate.ErrMissingToken, bearergate.ErrInvalidRequest, bearergate.ErrInvalidToken, bearergate.ErrInsufficientScope,
+		bearergate.ErrInsufficientAuthentication, bearergate.ErrUnavailable, bearergate.ErrMisconfigured} {
+		a, o := newAudit(t, sloggate.Config{})
+		gate, err := middleware.New(bearergate.VerifierFunc(func(context.Context, string) (*bearergate.Token, error) { return nil, kind }), middleware.Config{Hooks: a.GateHooks()})
+		require.NoError(t, err)
+		w, r := httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), "GET", "/", nil)
+		r.Header.Set("Authorization", "Bearer x")
+		gate.Require(scope.Requirement{})(http.NotFoundHandler()).ServeHTTP(w, r)
+		require.EqualValues(t, w.Code, o.record(t, sloggate.EventDecision)["status"], "%v", kind)
+	}
+}
+
+// jti is told of a JWT. Elsewhere it may be the token itself.
+func TestTokenID(t *testing.T) {
+	const id = "2YotnFZFEjr1zCsicMWpAA"
+	const digest = "sha256:6c96130f130ab0d6d158397e24d2bcc1"
+	for name, tc := range map[string]struct {
+		raw  string
+		want any
+	}{
+		"JWT":                       {`{"jti":"2YotnFZFEjr1zCsicMWpAA","sub":"active"}`, id},
+		"introspection":             {`{"active":true,"jti":"2YotnFZFEjr1zCsicMWpAA"}`, digest},
+		"no claims object":          {``, digest},
+		"claims that are no object": {`[]`, digest},
+		"claims that are not JSON":  {`{"jti":`, digest},
+		"active is null":            {`{"active":null}`, digest},
+	} {
+		a, o := newAudit(t, sloggate.Config{})
+		a.GateHooks().Decided(t.Context(), middleware.DecisionEvent{Token: bearergate.NewToken(bearergate.Claims{ID: id, Raw: []byte(tc.raw)})})
+		require.Equal(t, tc.want, o.record(t, sloggate.EventDecision)["jti"], name)
+	}
+	a, o := newAudit(t, sloggate.Config{})
+	a.GateHooks().Decided(t.Context(), middleware.DecisionEvent{Token: bearergate.NewToken(bearergate.Claims{})})
+	require.NotContains(t, o.record(t, sloggate.EventDecision), "jti")
+}
+
+// Every other event, once.
+func TestEvents(t *testing.T) {
+	const issuer, url = "https://as.example.test", "https://as.example.test/jwks"
+	unreadable := errors.New("what nobody may read")
+	for _, tc := range []struct {
+		event sloggate.Event
+		tell  func(*sloggate.Audit, context.Context)
+		want  map[string]any
+	}{
+		{sloggate.EventVerification, func(a *sloggate.Audit, ctx context.Context) {
+			a.VerifyHooks().Verified(ctx, jwtverify.VerifyEvent{Issuer: issuer, Cached: true, Token: bearergate.NewToken(claims), Duration: 1})
+		}, map[string]any{"level": "DEBUG", "outcome": "accepted", "issuer": issuer, "cached": true, "subject": "alice", "client": "shop", "jti": "jti-1", "actor": "robot",
+			"scopes": "orders:read orders:write", "duration": 1.0}},
+		{sloggate.EventVerification, func(a *sloggate.Audit, ctx context.Context) {
+			a.VerifyHooks().Verified(ctx, jwtverify.VerifyEvent{Issuer: issuer, Err: &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonSignature, Cause: unreadable}})
+		}, map[string]any{"level": "DEBUG", "outcome": "refused", "reason": "signature", "issuer": issuer, "cached": false, "duration": 0.0}},
+		{sloggate.EventIntrospection, func(a *sloggate.Audit, ctx context.Context) {
+			a.IntrospectHooks().Looked(ctx, introspect.LookEvent{Issuer: issuer, Result: introspect.ResultMiss, Err: &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonOverloaded, Cause: unreadable}})
+		}, map[string]any{"level": "DEBUG", "outcome": "unavailable", "reason": "overloaded", "issuer": issuer, "result": "miss", "duration": 0.0}},
+		{sloggate.EventCall, func(a *sloggate.Audit, ctx context.Context) {
+			a.IntrospectHooks().Called(ctx, introspect.CallEvent{Issuer: issuer, Outcome: introspect.OutcomeStatus, Status: 502, Attempt: 2, Duration: 3, Err: unreadable})
+		}, map[string]any{"level": "WARN", "issuer": issuer, "outcome": "status", "status": 502.0, "attempt": 2.0, "duration": 3.0}},
+		{sloggate.EventBreaker, func(a *sloggate.Audit, ctx context.Context) {
+			a.IntrospectHooks().BreakerChanged(ctx, introspect.BreakerEvent{Issuer: issuer, From: introspect.BreakerClosed, To: introspect.BreakerOpen, Wait: 4})
+		}, map[string]any{"level": "ERROR", "issuer": issuer, "from": "closed", "to": "open", "wait": 4.0}},
+		{sloggate.EventPurge, func(a *sloggate.Audit, ctx context.Context) {
+			a.IntrospectHooks().Purged(ctx, introspect.PurgeEvent{Issuer: issuer, All: true})
+		}, map[string]any{"level": "INFO", "issuer": issuer, "all": true}},
+		{sloggate.EventStore, func(a *sloggate.Audit, ctx context.Context) {
+			a.IntrospectHooks().StoreFailed(ctx, introspect.StoreEvent{Issuer: issuer, Operation: "set", Err: unreadable})
+		}, map[string]any{"level": "WARN", "issuer": issuer, "operation": "set"}},
+		{sloggate.EventFetch, func(a *sloggate.Audit, ctx context.Context) {
+			a.KeyHooks().Fetched(ctx, jwks.FetchEvent{Issuer: issuer, URL: url + "?key=what-nobody-may-read", Trigger: jwks.TriggerDue, Outcome: jwks.OutcomeStatus, Status: 503, KeyCount: 2, Duration: 5, Err: unreadable})
+		}, map[string]any{"level": "WARN", "issuer": issuer, "url": url, "trigger": "due", "outcome": "status", "status": 503.0, "keys": 2.0, "duration": 5.0}},
+		{sloggate.EventKeys, func(a *sloggate.Audit, ctx context.Context) {
+			a.KeyHooks().Fetched(ctx, jwks.FetchEvent{Issuer: issuer, URL: url, Outcome: jwks.OutcomeOK, KeyCount: 2, Added: []string{"k2", "k3"}, Removed: []string{"k1"}})
+		}, map[string]any{"level": "INFO", "issuer": issuer, "url": url, "keys": 2.0, "added": "k2 k3", "removed": "k1"}},
+		{sloggate.EventState, func(a *sloggate.Audit, ctx context.Context) {
+			a.KeyHooks().StateChanged(ctx, jwks.StateEvent{Issuer: issuer, URL: url, From: jwks.StateStale, To: jwks.StateExpired, Err: unreadable})
+		}, map[string]any{"level": "ERROR", "issuer": issuer, "url": url, "from": "stale", "to": "expired"}},
+		{sloggate.EventStale, func(a *sloggate.Audit, ctx context.Context) {
+			a.KeyHooks().StaleServed(ctx, jwks.StaleEvent{Issuer: issuer, URL: url, Age: 6, Err: unreadable})
+		}, map[string]any{"level": "WARN", "issuer": issuer, "url": url, "age": 6.0}},
+		{sloggate.EventMiss, func(a *sloggate.Audit, ctx context.Context) {
+			a.KeyHooks().MissSuppressed(ctx, jwks.MissEvent{Issuer: issuer, URL: url, KeyID: "x\ny", Algorithm: "ES256", NextFetch: 7})
+		}, map[string]any{"level": "INFO", "issuer": issuer, "url": url, "kid": `"x\ny"`, "alg": "ES256", "next_fetch": 7.0}},
+		{sloggate.EventSkipped, func(a *sloggate.Audit, ctx context.Context) {
+			a.KeyHooks().KeySkipped(ctx, jwks.KeyEvent{Issuer: issuer, URL: url, Index: 8, KeyID: "k8", Err: unreadable})
+		}, map[string]any{"level": "WARN", "issuer": issuer, "url": url, "index": 8.0, "kid": "k8"}},
+		{sloggate.EventPanic, func(a *sloggate.Audit, ctx context.Context) {
+			a.GateHooks().Panicked(ctx, middleware.PanicEvent{Hook: "Decided", Value: unreadable})
+		}, map[string]any{"level": "ERROR", "package": "middleware", "where": "Decided", "type": "*errors.errorString"}},
+		{sloggate.EventPanic, func(a *sloggate.Audit, ctx context.Context) {
+			a.VerifyHooks().Panicked(ctx, jwtverify.PanicEvent{Value: "what nobody may read", Stack: []byte("what nobody may read")})
+		}, map[string]any{"level": "ERROR", "package": "jwtverify", "type": "string"}},
+		{sloggate.EventPanic, func(a *sloggate.Audit, ctx context.Context) {
+			a.IntrospectHooks().Panicked(ctx, introspect.PanicEvent{Where: "Looked", Type: "string"})
+		}, map[string]any{"level": "ERROR", "package": "introspect", "where": "Looked", "type": "string"}},
+		{sloggate.EventPanic, func(a *sloggate.Audit, ctx context.Context) {
+			a.KeyHooks().Panicked(ctx, jwks.PanicEvent{Hook: "Fetched", Type: "string"})
+		}, map[string]any{"level": "ERROR", "package": "jwks", "where": "Fetched", "type": "string"}},
+	} {
+		a, o := newAudit(t, sloggate.Config{MaxPerSecond: 1})
+		tc.tell(a, t.Context())
+		require.Equal(t, tc.want, without(o.record(t, tc.event)), "%s", tc.event)
+		require.NotContains(t, o.String(), "nobody", "%s", tc.event)
+	}
+}
+
+func TestLevels(t *testing.T) {
+	for want, cases := range map[slog.Level]map[sloggate.Event][]string{
+		slog.LevelDebug: {
+			sloggate.EventVerification: {"", "expired", "keys_unavailable"}, sloggate.EventIntrospection: {"", "internal"},
+			sloggate.EventCall: {"active", "inactive"}, sloggate.EventFetch: {"ok", "not_modified"}, sloggate.EventState: {"ahead", "due"}},
+		slog.LevelInfo: {
+			sloggate.EventDecision: {"", "no_token", "canceled"}, sloggate.EventBreaker: {"closed", "half_open"}, sloggate.EventPurge: {""},
+			sloggate.EventKeys: {""}, sloggate.EventState: {"fresh", "empty"}, sloggate.EventMiss: {""}},
+		slog.LevelWarn: {
+			sloggate.EventDecision: {"expired", "signature", "scope", "policy", "bad_request"}, sloggate.EventCall: {"status", "timeout"},
+			sloggate.EventFetch: {"connect", "malformed"}, sloggate.EventState: {"stale"}, sloggate.EventStore: {"get"}, sloggate.EventStale: {""}, sloggate.EventSkipped: {""}},
+		slog.LevelError: {
+			sloggate.EventDecision: {"keys_unavailable", "introspection_unavailable", "overloaded", "internal", "config"},
+			sloggate.EventCall:     {"unauthorized", "credentials"}, sloggate.EventBreaker: {"open"}, sloggate.EventState: {"expired"}, sloggate.EventPanic: {"jwks"}},
+	} {
+		for event, details := range cases {
+			for _, detail := range details {
+				require.Equal(t, want, sloggate.DefaultLevel(event, detail), "%s %s", event, detail)
+			}
+		}
+	}
+
+	// One's own levels; what is not written costs nothing of what is.
+	o := &output{}
+	a, _ := newAudit(t, sloggate.Config{Handler: slog.NewJSONHandler(o, &slog.HandlerOptions{Level: slog.LevelWarn}), MaxPerSecond: 1,
+		Level: func(e sloggate.Event, detail string) slog.Level {
+			if e == sloggate.EventDecision && detail == "expired" {
+				return slog.LevelDebug
+			}
+			return sloggate.DefaultLevel(e, detail)
+		}})
+	for range 3 {
+		a.GateHooks().Decided(t.Context(), middleware.DecisionEvent{Err: &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonExpired}})
+		a.GateHooks().Decided(t.Context(), middleware.DecisionEvent{})
+		a.KeyHooks().MissSuppressed(t.Context(), jwks.MissEvent{})
+	}
+	require.Empty(t, o.String())
+	a.GateHooks().Decided(t.Context(), middleware.DecisionEvent{Err: bearergate.ErrInvalidToken})
+	require.NotContains(t, o.record(t, sloggate.EventDecision), "suppressed")
+}
+
+// A flood is bounded, hides nobody else's records, and its size is told.
+func TestFlood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, o := newAudit(t, sloggate.Config{MaxPerSecond: 10})
+		gate, token := a.GateHooks(), bearergate.NewToken(claims)
+		stranger := middleware.DecisionEvent{Err: bearergate.ErrInvalidToken}
+		for range 1000 {
+			gate.Decided(t.Context(), stranger)
+		}
+		require.Len(t, o.records(t, ""), 10)
+
+		// The others are written all the same.
+		for range 50 {
+			gate.Decided(t.Context(), middleware.DecisionEvent{Token: token})
+		}
+		require.Len(t, o.records(t, ""), 60, "no acceptance is left out")
+		gate.Decided(t.Context(), middleware.DecisionEvent{Token: token, Err: bearergate.ErrInsufficientScope})
+		gate.Decided(t.Context(), middleware.DecisionEvent{Err: bearergate.ErrUnavailable})
+		gate.Decided(t.Context(), middleware.DecisionEvent{Token: token, Err: bearergate.ErrMisconfigured})
+		a.VerifyHooks().Verified(t.Context(), jwtverify.VerifyEvent{Err: bearergate.ErrInvalidToken})
+		a.IntrospectHooks().Looked(t.Context(), introspect.LookEvent{Err: bearergate.ErrInvalidToken})
+		require.Len(t, o.records(t, ""), 65)
+
+		// As time passes, more; the first says how many there were in between.
+		time.Sleep(100 * time.Millisecond)
+		for range 5 {
+			gate.Decided(t.Context(), stranger)
+		}
+		records := o.records(t, "")
+		require.Len(t, records, 66)
+		require.EqualValues(t, 990, records[65]["suppressed"])
+		time.Sleep(time.Hour)
+		for range 1000 {
+			gate.Decided(t.Context(), stranger)
+		}
+		records = o.records(t, "")
+		require.Len(t, records, 76)
+		require.EqualValues(t, 4, records[66]["suppressed"])
+		require.NotContains(t, records[67], "suppressed")
+
+		// So for everything that may come often, each apart.
+		tells := []func(){
+			func() { a.KeyHooks().StaleServed(t.Context(), jwks.StaleEvent{}) },
+			func() { a.KeyHooks().MissSuppressed(t.Context(), jwks.MissEvent{}) },
+			func() { a.KeyHooks().KeySkipped(t.Context(), jwks.KeyEvent{}) },
+			func() { a.KeyHooks().StateChanged(t.Context(), jwks.StateEvent{}) },
+			func() { a.KeyHooks().Fetched(t.Context(), jwks.FetchEvent{}) },
+			func() { a.KeyHooks().Panicked(t.Context(), jwks.PanicEvent{}) },
+			func() { a.IntrospectHooks().Called(t.Context(), introspect.CallEvent{}) },
+			func() { a.IntrospectHooks().StoreFailed(t.Context(), introspect.StoreEvent{}) },
+			func() { a.IntrospectHooks().BreakerChanged(t.Context(), introspect.BreakerEvent{}) },
+			func() { a.IntrospectHooks().Purged(t.Context(), introspect.PurgeEvent{}) },
+			func() { a.VerifyHooks().Verified(t.Context(), jwtverify.VerifyEvent{Err: bearergate.ErrInvalidToken}) },
+			func() { a.IntrospectHooks().Looked(t.Context(), introspect.LookEvent{Err: bearergate.ErrInvalidToken}) },
+		}
+		time.Sleep(time.Hour)
+		for i, tell := range tells {
+			before := len(o.records(t, ""))
+			for range 100 {
+				tell()
+			}
+			require.Equal(t, before+10, len(o.records(t, "")), i)
+		}
+		time.Sleep(time.Second)
+		for _, tell := range tells {
+			tell()
+			records := o.records(t, "")
+			require.EqualValues(t, 90, records[len(records)-1]["suppressed"])
+		}
+	})
+}
+
+func TestDefaultBound(t *testing.T) {
+	require.Equal(t, 100, sloggate.DefaultMaxPerSecond)
+	require.Equal(t, 256, sloggate.DefaultMaxText)
+	synctest.Test(t, func(t *testing.T) {
+		a, o := newAudit(t, sloggate.Config{})
+		for range 300 {
+			a.GateHooks().Decided(t.Context(), middleware.DecisionEvent{Err: bearergate.ErrInvalidToken})
+		}
+		require.Len(t, o.records(t, ""), 100)
+	})
+}
+
+func TestSample(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, o := newAudit(t, sloggate.Config{SampleAccepted: 10})
+		for range 20_000 {
+			a.GateHooks().Decided(t.Context(), middleware.DecisionEvent{})
+		}
+		records := o.records(t, "")
+		require.InDelta(t, 2000, len(records), 600) // 14 standard deviations
+		require.EqualValues(t, 10, records[0]["one_of"])
+		for range 100 { // refusals are all written
+			a.GateHooks().Decided(t.Context(), middleware.DecisionEvent{Err: bearergate.ErrInvalidToken})
+		}
+		refusals := o.records(t, "")[len(records):]
+		require.Len(t, refusals, 100)
+		require.NotContains(t, refusals[0], "one_of")
+	})
+}
+
+// Nobody else's text is longer than allowed, or forges a line.
+func TestForeignText(t *testing.T) {
+	var lines output
+	a, _ := newAudit(t, sloggate.Config{Handler: naive{&lines}, MaxText: 16})
+	evil := []string{"a\nlevel=INFO msg=\"access decision\" outcome=accepted", "\x1b[2J", "\u202egnp.exe", "a\u2028b", "\xff\xfe\xfd", "\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80",
+		strings.Repeat("x", 10_000), strings.Repeat("ä", 10_000), "x" + strings.Repeat("ä", 10_000), strings.Repeat("\x00", 10_000), "\u200b", "\r"}
+	for _, s := range evil {
+		token := bearergate.NewToken(bearergate.Claims{Issuer: s, Subject: s, ClientID: s, ID: s, Raw: []byte(`{}`), Actors: []bearergate.Actor{{Subject: s}}})
+		a.GateHooks().Decided(t.Context(), middleware.DecisionEvent{Token: token})
+		a.KeyHooks().MissSuppressed(t.Context(), jwks.MissEvent{Issuer: s, URL: s, KeyID: s, Algorithm: s})
+		a.KeyHooks().KeySkipped(t.Context(), jwks.KeyEvent{Issuer: s, KeyID: s})
+		a.KeyHooks().Fetched(t.Context(), jwks.FetchEvent{Added: slices.Repeat([]string{s}, 100), Removed: []string{s}})
+	}
+	text := lines.String()
+	require.Equal(t, len(evil)*5, strings.Count(text, "\n"))
+	for _, r := range text {
+		require.True(t, r == '\n' || unicode.IsPrint(r), "%q", r)
+	}
+	require.True(t, utf8.ValidString(text))
+	for line := range strings.Lines(text) {
+		require.Less(t, len(line), 1200)
+	}
+	require.Contains(t, text, "subject="+strings.Repeat("x", 16)+"… ")
+	require.Contains(t, text, "subject="+strings.Repeat("ä", 8)+"… ")
+	require.Contains(t, text, "subject=x"+strings.Repeat("ä", 7)+"… ")
+	require.Contains(t, text, `subject="\x1b[2J" `)
+
+	many := make([]string, 1000)
+	for i := range many {
+		many[i] = fmt.Sprint("scope-", i)
+	}
+	a, o := newAudit(t, sloggate.Config{})
+	a.GateHooks().Decided(t.Context(), middleware.DecisionEvent{Token: bearergate.NewToken(bearergate.Claims{Scopes: scope.Of(many...)}), Required: scope.Any(many...)})
+	for _, key := range []string{"scopes", "required"} {
+		require.Len(t, o.record(t, sloggate.EventDecision)[key], 1024+len("…"))
+	}
+}
+
+// naive is a handler that quotes nothing.
+type naive struct{ o *output }
+
+func (naive) Enabled(context.Context, slog.Level) bool { return true }
+func (n naive) WithAttrs([]slog.Attr) slog.Handler     { return n }
+func (n naive) WithGroup(string) slog.Handler          { return n }
+func (n naive) Handle(_ context.Context, r slog.Record) error {
+	line := r.Message
+	r.Attrs(func(a slog.Attr) bool { line += " " + a.Key + "=" + a.Value.String(); return true })
+	_, err := n.o.Write([]byte(line + " \n"))
+	return err
+}
+
+type traceKey struct{}
+
+func TestAttrs(t *testing.T) {
+	a, o := newAudit(t, sloggate.Config{Attrs: func(ctx context.Context) []slog.Attr {
+		return []slog.Attr{slog.String("trace_id", ctx.Value(traceKey{}).(string))}
+	}})
+	ctx, cancel := context.WithCancel(context.WithValue(t.Context(), traceKey{}, "4bf92f35"))
+	cancel()
+	a.GateHooks().Decided(ctx, middleware.DecisionEvent{})
+	a.KeyHooks().KeySkipped(ctx, jwks.KeyEvent{})
+	for _, r := range o.records(t, "") {
+		require.Equal(t, "4bf92f35", r["trace_id"])
+	}
+	require.Len(t, o.records(t, ""), 2)
+
+	// A panic of Attrs costs no record.
+	a.GateHooks().Decided(t.Context(), middleware.DecisionEvent{})
+	require.Equal(t, "*runtime.TypeAssertionError", o.records(t, "")[2]["attrs_panicked"])
+}
+
+// failing is a handler that does not write.
+type failing struct {
+	naive
+	err error
+}
+
+func (f failing) Handle(ctx context.Context, _ slog.Record) error {
+	if ctx.Err() != nil {
+		return errors.New("no record for one who went away")
+	}
+	return f.err
+}
+
+func TestLost(t *testing.T) {
+	full := errors.New("the disk is full")
+	var lost []error
+	a, _ := newAudit(t, sloggate.Config{Handler: failing{err: full}, Lost: func(_ context.Context, err error) { lost = append(lost, err) }})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel() // the caller has gone, and the handler must not mind
+	a.GateHooks().Decided(ctx, middleware.DecisionEvent{})
+	require.Equal(t, []error{full}, lost)
+	a, _ = newAudit(t, sloggate.Config{Handler: failing{err: full}})
+	a.GateHooks().Decided(t.Context(), middleware.DecisionEvent{})
+	a, _ = newAudit(t, sloggate.Config{Handler: failing{}, Lost: func(context.Context, error) { require.Fail(t, "nothing was lost") }})
+	a.GateHooks().Decided(ctx, middleware.DecisionEvent{})
+}
+
+func TestNew(t *testing.T) {
+	o := slog.DiscardHandler
+	for name, tc := range map[string]struct {
+		config sloggate.Config
+		says   []string
+	}{
+		"nothing":   {sloggate.Config{}, []string{"Handler"}},
+		"typed nil": {sloggate.Config{Handler: (*slog.JSONHandler)(nil)}, []string{"Handler"}},
+		"all":       {sloggate.Config{SampleAccepted: -1, MaxPerSecond: -1, MaxText: -1}, []string{"Handler", "SampleAccepted", "MaxPerSecond", "MaxText"}},
+		"short":     {sloggate.Config{Handler: o, MaxText: 15}, []string{"MaxText"}},
+		"long":      {sloggate.Config{Handler: o, MaxText: 65537}, []string{"MaxText"}},
+	} {
+		a, err := sloggate.New(tc.config)
+		require.Nil(t, a, name)
+		require.ErrorIs(t, err, bearergate.ErrMisconfigured, name)
+		require.Equal(t, bearergate.ReasonConfig, bearergate.ReasonOf(err), name)
+		for _, s := range tc.says {
+			require.ErrorContains(t, err, s, name)
+		}
+	}
+	for _, n := range []int{16, 65536} {
+		_, err := sloggate.New(sloggate.Config{Handler: o, MaxText: n})
+		require.NoError(t, err)
+	}
+}
+
+// Key events, told by a real cache through an outage, behind a real gate.
+func TestOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		as := authtest.New(t)
+		a, o := newAudit(t, sloggate.Config{})
+		v, err := jwtverify.New(jwtverify.Config{Issuer: as.Issuer(), Audiences: []string{authtest.DefaultAudience}, HTTPClient: as.Client(), Hooks: a.VerifyHooks(), KeyHooks: a.KeyHooks()})
+		require.NoError(t, err)
+		gate, err := middleware.New(v, middleware.Config{Hooks: a.GateHooks()})
+		require.NoError(t, err)
+		mux := http.NewServeMux()
+		mux.Handle("GET /orders/{id}", gate.Require(scope.Template("order:read:{id}"))(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})))
+		get := func(path, token string) int {
+			w, r := httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), "GET", path, nil)
+			r.Header.Set("Authorization", "Bearer "+token)
+			mux.ServeHTTP(w, r)
+			synctest.Wait()
+			return w.Code
+		}
+		token := as.Token(authtest.Claims{Subject: "alice", Scopes: scope.Of("order:read:7"), ExpiresAt: time.Now().Add(24 * time.Hour)})
+		require.Equal(t, 200, get("/orders/7", token))
+		require.Equal(t, 403, get("/orders/8", token))
+		require.Equal(t, 401, get("/orders/the-path-of-a-stranger", "forged"))
+		decisions := o.records(t, sloggate.EventDecision)
+		require.Len(t, decisions, 3)
+		require.Equal(t, "order:read:7", decisions[0]["required"])
+		require.Equal(t, "order:read:8", decisions[1]["required"])
+		require.Equal(t, "order:read:7", decisions[1]["scopes"])
+		require.Equal(t, "GET /orders/{id}", decisions[2]["route"])
+		require.NotContains(t, o.String(), "stranger")
+		require.Len(t, o.records(t, sloggate.EventVerification), 3)
+
+		as.Fail(authtest.Fault{Status: 503})
+		time.Sleep(12 * time.Minute)
+		require.Equal(t, 200, get("/orders/7", token))
+		require.Equal(t, "status", o.records(t, sloggate.EventFetch)[1]["outcome"])
+		require.NotEmpty(t, o.records(t, sloggate.EventStale))
+		time.Sleep(2 * time.Hour)
+		require.Equal(t, 503, get("/orders/7", token))
+		states := o.records(t, sloggate.EventState)
+		require.Equal(t, "expired", states[len(states)-1]["to"])
+		last := o.records(t, sloggate.EventDecision)[4]
+		require.Equal(t, "unavailable", last["outcome"])
+		require.Equal(t, "keys_unavailable", last["reason"])
+		require.EqualValues(t, 503, last["status"])
+	})
+}
+
+func TestConcurrent(t *testing.T) {
+	a, o := newAudit(t, sloggate.Config{MaxPerSecond: 1_000_000})
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for range 200 {
+				a.GateHooks().Decided(t.Context(), middleware.DecisionEvent{Err: bearergate.ErrInvalidToken, Token: bearergate.NewToken(claims)})
+				a.KeyHooks().StaleServed(t.Context(), jwks.StaleEvent{})
+			}
+		})
+	}
+	all.Wait()
+	require.Len(t, o.records(t, ""), 4*200*2)
+}
