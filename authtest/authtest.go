@@ -1,7 +1,8 @@
 // Package authtest is a fake OAuth 2.0 authorization server for the tests of
 // services that accept bearer tokens: it publishes metadata (RFC 8414, OpenID
 // Connect Discovery) and keys (RFC 7517), signs access tokens (RFC 9068) with
-// any claims, rotates its keys, counts requests and fails on demand.
+// any claims, issues opaque ones and answers for both (RFC 7662), rotates its
+// keys, counts requests and fails on demand.
 //
 //	as := authtest.New(t) // closed when the test ends
 //	verifier, err := jwtverify.New(jwtverify.Config{
@@ -14,8 +15,8 @@
 // [Start] is for programs and serves on loopback TCP.
 //
 // It is test help: it gives a token to whoever asks, keeps no secret, and must
-// never run where real tokens are accepted. It has no users, no login page, no
-// ID tokens and no introspection.
+// never run where real tokens are accepted. It has no users, no login page and no
+// ID tokens.
 //
 // What cannot be done, a claim that JSON cannot express for example, ends the
 // test with tb.Fatal on a server made by [New], which therefore wants to be
@@ -67,7 +68,9 @@ type Server struct {
 
 	mu       sync.Mutex // guards what follows
 	requests map[string]int
-	faults   []*Fault // the latest first; Times is what remains
+	faults   []*Fault                  // the latest first; Times is what remains
+	opaque   map[string]map[string]any // the claims of each token of Opaque
+	revoked  map[string]bool           // the other tokens of Revoke
 }
 
 // New starts a server in memory, and closes it when the test ends.
@@ -94,6 +97,8 @@ func start(tb testing.TB, opts []Option) (*Server, error) {
 		config:   config{audience: []string{DefaultAudience}, algorithms: []string{DefaultAlgorithm}},
 		closing:  make(chan struct{}),
 		requests: map[string]int{},
+		opaque:   map[string]map[string]any{},
+		revoked:  map[string]bool{},
 	}
 	for _, opt := range opts {
 		opt(&s.config)
@@ -222,7 +227,7 @@ func (s *Server) URL(path string) string { return s.origin + path }
 func (s *Server) Client() *http.Client { return &http.Client{Transport: s.transport} }
 
 // Requests returns how many requests have come for a path, those that were
-// made to fail included: "/jwks", "/token",
+// made to fail included: "/jwks", "/token", "/introspect",
 // "/.well-known/oauth-authorization-server"; "" counts all.
 func (s *Server) Requests(path string) int {
 	s.mu.Lock()

@@ -167,11 +167,11 @@ func TestMetadata(t *testing.T) {
 
 func TestPaths(t *testing.T) {
 	as := authtest.New(t)
-	for _, path := range []string{"/", "/introspect", "/jwks/", "/.well-known/jwks.json"} {
+	for _, path := range []string{"/", "/nowhere", "/jwks/", "/.well-known/jwks.json"} {
 		resp, _ := get(t, as, as.URL(path))
 		require.Equal(t, http.StatusNotFound, resp.StatusCode, path)
 	}
-	require.Equal(t, 1, as.Requests("/introspect"))
+	require.Equal(t, 1, as.Requests("/nowhere"))
 	require.Equal(t, 4, as.Requests(""))
 
 	resp, _ := get(t, as, as.URL("/token"))

@@ -7,7 +7,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -21,9 +20,13 @@ const (
 	oidcMetadataPath  = "/.well-known/openid-configuration"       // after it (OpenID Connect Discovery §4)
 	jwksPath          = "/jwks"
 	tokenPath         = "/token"
+	introspectPath    = "/introspect"
 )
 
 const maxRequestBytes = 1 << 20
+
+// authMethods are how a client may authenticate (RFC 6749 §2.3.1).
+var authMethods = []string{"client_secret_basic", "client_secret_post"}
 
 // answer is what an endpoint says, before a fault is applied to it.
 type answer struct {
@@ -75,6 +78,8 @@ func (s *Server) answer(r *http.Request, fault Fault) answer {
 		return only(r, s.keySet, http.MethodGet, http.MethodHead)
 	case tokenPath:
 		return only(r, s.token, http.MethodPost)
+	case introspectPath:
+		return only(r, s.introspect, http.MethodPost)
 	}
 	return text(http.StatusNotFound)
 }
@@ -94,11 +99,13 @@ func (s *Server) metadata(*http.Request) answer {
 		"issuer":                                s.issuer,
 		"jwks_uri":                              s.URL(jwksPath),
 		"token_endpoint":                        s.URL(tokenPath),
-		"token_endpoint_auth_methods_supported": []string{"client_secret_basic", "client_secret_post"},
-		"grant_types_supported":                 []string{"client_credentials"},
-		"response_types_supported":              []string{"none"},
-		"subject_types_supported":               []string{"public"},
-		"id_token_signing_alg_values_supported": algs,
+		"token_endpoint_auth_methods_supported": authMethods,
+		"introspection_endpoint":                s.URL(introspectPath),
+		"introspection_endpoint_auth_methods_supported": authMethods,
+		"grant_types_supported":                         []string{"client_credentials"},
+		"response_types_supported":                      []string{"none"},
+		"subject_types_supported":                       []string{"public"},
+		"id_token_signing_alg_values_supported":         algs,
 	}
 	maps.Copy(members, s.config.metadata)
 	maps.DeleteFunc(members, func(_ string, value any) bool { return value == nil })
@@ -130,21 +137,13 @@ func matches(values []string, etag string) bool {
 	return false
 }
 
-// token is the token endpoint: the client credentials grant (RFC 6749 §4.4) for
-// any client and any secret.
+// token is the token endpoint: the client credentials grant (RFC 6749 §4.4).
 func (s *Server) token(r *http.Request) answer {
 	if err := r.ParseForm(); err != nil {
 		return oauthError(http.StatusBadRequest, "invalid_request")
 	}
 	form := r.PostForm
-	client := form.Get("client_id")
-	if id, _, ok := r.BasicAuth(); ok {
-		// Encoded as a form first, then for Basic (RFC 6749 §2.3.1).
-		if decoded, err := url.QueryUnescape(id); err == nil {
-			id = decoded
-		}
-		client = id
-	}
+	client, known := s.client(r)
 	granted := scope.Set{}
 	if wanted := form.Get("scope"); wanted != "" {
 		var err error
@@ -153,10 +152,8 @@ func (s *Server) token(r *http.Request) answer {
 		}
 	}
 	switch {
-	case client == "":
-		a := oauthError(http.StatusUnauthorized, "invalid_client")
-		a.header.Set("WWW-Authenticate", `Basic realm="authtest"`)
-		return a
+	case !known:
+		return invalidClient()
 	case form.Get("grant_type") != "client_credentials":
 		return oauthError(http.StatusBadRequest, "unsupported_grant_type")
 	}

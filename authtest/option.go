@@ -17,6 +17,7 @@ type config struct {
 	hosts        []string
 	cacheControl string
 	metadata     map[string]any
+	clients      map[string]string // the secret of each client_id
 }
 
 // WithIssuer sets the issuer identifier: an http or https URL, which may have
@@ -51,6 +52,19 @@ func WithHosts(hosts ...string) Option {
 // WithCacheControl sets the Cache-Control of the key set, "max-age=60" for
 // example. By default there is none.
 func WithCacheControl(value string) Option { return func(c *config) { c.cacheControl = value } }
+
+// WithClient registers a client that may use the token and the introspection
+// endpoint, authenticating by client_secret_basic or client_secret_post (RFC
+// 6749 §2.3.1); any other one is then answered 401. It may be given several
+// times. By default, any client_id and any secret will do.
+func WithClient(id, secret string) Option {
+	return func(c *config) {
+		if c.clients == nil {
+			c.clients = map[string]string{}
+		}
+		c.clients[id] = secret
+	}
+}
 
 // WithMetadata adds members to the metadata document, or replaces them; a nil
 // value removes one.

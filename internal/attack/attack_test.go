@@ -1,8 +1,8 @@
 // Package attack_test sends what an attacker would send, row by row, and says
 // for each what must come back. A row is a valid token or request with one
-// thing changed, and it is judged three times: by jwtverify directly, by
-// jwtverify again when the verified-token cache has seen it, and by package
-// middleware over a TCP socket.
+// thing changed, and it is judged four times: by jwtverify directly, by
+// jwtverify again when the verified-token cache has seen it, by jwtverify.Router,
+// and by package middleware over a TCP socket.
 //
 // Unless a row says otherwise: issuer https://as.example.com/, audience
 // https://rs.example.com/, algorithms RS256, PS256, ES256 and EdDSA, profile
@@ -53,7 +53,7 @@ func table() []row {
 	return slices.Concat(
 		okRows(), hdrRows(), serRows(), algRows(), kidRows(), crtRows(), typRows(), embRows(), jsnRows(),
 		timRows(), audRows(), issRows(), clmRows(), scpRows(), sigRows(), jwkRows(), resRows(),
-		accessTokenRows(),
+		accessTokenRows(), routerRows(),
 	)
 }
 
@@ -309,6 +309,7 @@ func (h *house) run(t *testing.T, r row) {
 			verified, err := bearergate.Verify(t.Context(), r.verifier, token)
 			requireError(t, r.want, err)
 			require.Equal(t, err == nil, verified != nil)
+			viaRouters(t, r, c, r.verifier, token)
 		}
 		h.overHTTP(t, r, r.verifier, token)
 		return
@@ -326,8 +327,13 @@ func (h *house) run(t *testing.T, r row) {
 		t.Run(name, func(t *testing.T) {
 			if r.request == nil {
 				direct(t, r, v, uncached, token)
+				viaRouters(t, r, c, uncached, token)
+				viaRouters(t, r, c, v, token)
 			} else if values, ok := r.request.authorization(token); ok && !r.want.wire {
 				viaMetadata(t, r, v, values)
+				router, err := jwtverify.NewRouter(jwtverify.RouterConfig{Issuers: map[string]bearergate.Verifier{c.Issuer: v}, MaxTokenBytes: c.MaxTokenBytes})
+				require.NoError(t, err)
+				viaMetadata(t, r, router, values)
 			}
 			h.overHTTP(t, r, v, token)
 		})
