@@ -97,3 +97,64 @@ func ExampleToken_String() {
 	fmt.Println(token) // nothing personal
 	// Output: bearergate.Token{issuer: "https://as.example", expires: 2033-05-18T03:33:20Z}
 }
+
+func ExampleToken_Authorize() {
+	token := bearergate.NewToken(bearergate.Claims{Subject: "alice", Scopes: scope.Of("orders:read")})
+	fmt.Println(token.Authorize(scope.Any("orders:read", "orders:admin")))
+
+	err := token.Authorize(scope.All("orders:read", "orders:write"))
+	fmt.Println(errors.Is(err, bearergate.ErrInsufficientScope), bearergate.AsError(err).Scopes)
+
+	err = token.Authorize(scope.All()) // a mistake closes the route
+	fmt.Println(errors.Is(err, bearergate.ErrInsufficientScope))
+	// Output:
+	// <nil>
+	// true [orders:read orders:write]
+	// true
+}
+
+// A verifier that panics, or returns a nil token without an error, refuses.
+func ExampleVerify() {
+	broken := bearergate.VerifierFunc(func(context.Context, string) (*bearergate.Token, error) {
+		return nil, nil // forgot to decide
+	})
+	token, err := bearergate.Verify(context.Background(), broken, "a-token")
+	fmt.Println(token == nil, errors.Is(err, bearergate.ErrMisconfigured), bearergate.ReasonOf(err))
+	// Output: true true internal
+}
+
+// Whose fault it is decides what to answer; the Reason is for operators.
+func ExampleReasonOf() {
+	for _, err := range []error{
+		&bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonExpired},
+		&bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonKeysUnavailable, RetryAfter: 5 * time.Second},
+		errors.New("of nobody here"),
+	} {
+		switch {
+		case errors.Is(err, bearergate.ErrInvalidToken):
+			fmt.Println("the client's:", bearergate.ReasonOf(err))
+		case errors.Is(err, bearergate.ErrUnavailable):
+			fmt.Println("nobody's:", bearergate.ReasonOf(err), bearergate.AsError(err).RetryAfter)
+		default:
+			fmt.Printf("ours: %q\n", bearergate.ReasonOf(err))
+		}
+	}
+	// Output:
+	// the client's: expired
+	// nobody's: keys_unavailable 5s
+	// ours: ""
+}
+
+func ExampleFromContext() {
+	token := bearergate.NewToken(bearergate.Claims{Subject: "alice"})
+	ctx := bearergate.NewContext(context.Background(), token)
+
+	if token, ok := bearergate.FromContext(ctx); ok {
+		fmt.Println("hello,", token.Subject())
+	}
+	_, ok := bearergate.FromContext(context.Background())
+	fmt.Println(ok)
+	// Output:
+	// hello, alice
+	// false
+}

@@ -2,6 +2,7 @@ package authtest_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -61,6 +62,57 @@ func Example() {
 	// refused: missing_claim
 	// refused: type
 	// accepted: bob
+}
+
+// A rotation, and then the withdrawal of a leaked key.
+func ExampleServer_Rotate() {
+	as, err := authtest.Start()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer as.Close()
+	old := as.Token(authtest.Claims{})
+	check := func() {
+		verifier, err := jwtverify.New(jwtverify.Config{ // a new one, without the keys of before
+			Issuer: as.Issuer(), Audiences: []string{authtest.DefaultAudience}, HTTPClient: as.Client(),
+		})
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		_, errOld := verifier.Verify(context.Background(), old)
+		_, errNew := verifier.Verify(context.Background(), as.Token(authtest.Claims{}))
+		fmt.Printf("%q %q\n", bearergate.ReasonOf(errOld), bearergate.ReasonOf(errNew))
+	}
+	as.Rotate()
+	check()
+	as.Withdraw()
+	check()
+	// Output:
+	// "" ""
+	// "unknown_key" ""
+}
+
+// An outage must not read as a bad token.
+func ExampleServer_Fail() {
+	as, err := authtest.Start()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer as.Close()
+	verifier, err := jwtverify.New(jwtverify.Config{
+		Issuer: as.Issuer(), Audiences: []string{authtest.DefaultAudience}, HTTPClient: as.Client(),
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	as.Fail(authtest.Fault{Path: "/jwks", Status: 503})
+	_, err = verifier.Verify(context.Background(), as.Token(authtest.Claims{}))
+	fmt.Println(errors.Is(err, bearergate.ErrUnavailable), bearergate.ReasonOf(err), as.Requests("/jwks"))
+	// Output: true keys_unavailable 1
 }
 
 func newVerifier(t *testing.T, as *authtest.Server) *jwtverify.Verifier {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/authtest"
 	"github.com/bearergate/bearergate/introspect"
 	"github.com/bearergate/bearergate/scope"
 )
@@ -55,4 +56,77 @@ func Example() {
 	// Output:
 	// hello, alice
 	// 401: inactive
+}
+
+// Against a fake authorization server: discovery, revocation, and Purge for who
+// cannot wait until a remembered answer is forgotten.
+func ExampleNew() {
+	as, err := authtest.Start(authtest.WithClient("orders-api", "secret"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer as.Close()
+	client, err := introspect.New(introspect.Config{
+		Issuer:     as.Issuer(),
+		Auth:       introspect.BasicAuth("orders-api", "secret"),
+		Audiences:  []string{authtest.DefaultAudience},
+		HTTPClient: as.Client(), // a service leaves it out
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	raw := as.Opaque(authtest.Claims{Subject: "alice", Scopes: scope.Of("orders:read")})
+	for range 3 {
+		token, err := client.Verify(context.Background(), raw)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println(token.Subject(), token.Scopes(), "calls:", as.Requests("/introspect"))
+	}
+
+	as.Revoke(raw)
+	client.Purge(raw)
+	_, err = client.Verify(context.Background(), raw)
+	fmt.Println(bearergate.ReasonOf(err), "calls:", as.Requests("/introspect"))
+	// Output:
+	// alice orders:read calls: 1
+	// alice orders:read calls: 1
+	// alice orders:read calls: 1
+	// inactive calls: 2
+}
+
+// That the server does not answer is not the token's fault, and that it refuses
+// our own credentials is ours.
+func ExampleClient_Verify() {
+	as, err := authtest.Start(authtest.WithClient("orders-api", "secret"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer as.Close()
+	for _, secret := range []string{"secret", "mistyped"} {
+		client, err := introspect.New(introspect.Config{
+			Issuer:     as.Issuer(),
+			Endpoint:   as.URL("/introspect"),
+			Auth:       introspect.BasicAuth("orders-api", secret),
+			Audiences:  []string{authtest.DefaultAudience},
+			HTTPClient: as.Client(),
+		})
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		if secret == "secret" {
+			as.Fail(authtest.Fault{Status: 500})
+		}
+		_, err = client.Verify(context.Background(), as.Opaque(authtest.Claims{}))
+		fmt.Println("unavailable:", errors.Is(err, bearergate.ErrUnavailable), "misconfigured:", errors.Is(err, bearergate.ErrMisconfigured))
+		as.Fail(authtest.Fault{}) // healed
+	}
+	// Output:
+	// unavailable: true misconfigured: false
+	// unavailable: false misconfigured: true
 }

@@ -3,6 +3,7 @@ package middleware_test
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/authtest"
+	"github.com/bearergate/bearergate/jwtverify"
 	"github.com/bearergate/bearergate/middleware"
 	"github.com/bearergate/bearergate/scope"
 )
@@ -173,4 +176,159 @@ func ExampleConfig_extract() {
 	// Output:
 	// same-origin 204
 	// cross-site 403
+}
+
+// An API from a real verifier to its answers.
+func Example() {
+	as, err := authtest.Start() // stands in for the authorization server
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer as.Close()
+
+	verifier, err := jwtverify.New(jwtverify.Config{
+		Issuer: as.Issuer(), Audiences: []string{authtest.DefaultAudience}, HTTPClient: as.Client(),
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	gate, err := middleware.New(verifier, middleware.Config{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	router := gate.NewRouter()
+	router.Public("GET /health", http.HandlerFunc(hello))
+	router.Handle("GET /orders", scope.All("orders:read"), http.HandlerFunc(hello))
+	handler, err := router.Handler()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fetch(handler, "GET", "/health", "")
+	fetch(handler, "GET", "/orders", as.Token(authtest.Claims{Subject: "alice", Scopes: scope.Of("orders:read")}))
+	fetch(handler, "GET", "/orders", as.Token(authtest.Claims{Scopes: scope.Of("profile")}))
+	fetch(handler, "GET", "/orders", as.Token(authtest.Claims{ExpiresAt: time.Now().Add(-time.Hour)}))
+	fetch(handler, "GET", "/orders", "")
+	// Output:
+	// GET /health: 200 hello stranger
+	// GET /orders: 200 hello alice
+	// GET /orders: 403
+	// GET /orders: 401
+	// GET /orders: 401
+}
+
+// One route trusts another verifier, and only that.
+func ExampleVia() {
+	payments := bearergate.VerifierFunc(func(_ context.Context, token string) (*bearergate.Token, error) {
+		if sha256.Sum256([]byte(token)) != sha256.Sum256([]byte("token-for-payments")) {
+			return nil, &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonAudience}
+		}
+		return bearergate.NewToken(bearergate.Claims{Subject: "carol", Scopes: scope.Of("pay")}), nil
+	})
+	gate, err := middleware.New(exampleVerifier(), middleware.Config{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	mux := http.NewServeMux()
+	mux.Handle("POST /payments", gate.Require(scope.All("pay"), middleware.Via(payments))(http.HandlerFunc(hello)))
+	mux.Handle("GET /me", gate.Require(scope.Requirement{})(http.HandlerFunc(hello)))
+	fetch(mux, "POST", "/payments", "token-for-payments")
+	fetch(mux, "POST", "/payments", "token-of-alice")
+	fetch(mux, "GET", "/me", "token-of-alice")
+	fetch(mux, "GET", "/me", "token-for-payments")
+	// Output:
+	// POST /payments: 200 hello carol
+	// POST /payments: 401
+	// GET /me: 200 hello alice
+	// GET /me: 401
+}
+
+// A gateway tells what stands behind it who calls. What a client claims about
+// itself in such a header is removed.
+func ExampleConfig_identity() {
+	gate, err := middleware.New(exampleVerifier(), middleware.Config{
+		Identity: map[string]func(*bearergate.Token) string{
+			"X-Auth-Subject": (*bearergate.Token).Subject,
+			"X-Auth-Scope":   func(t *bearergate.Token) string { return t.Scopes().String() },
+		},
+		DropAuthorization: true,
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	backend := gate.Require(scope.All("orders:read"))(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		fmt.Printf("%q %q %q\n", r.Header.Values("X-Auth-Subject"), r.Header.Values("X-Auth-Scope"), r.Header.Values("Authorization"))
+	}))
+	r := httptest.NewRequest("GET", "/orders", nil)
+	r.Header.Set("Authorization", "Bearer token-of-alice")
+	r.Header.Set("X-Auth-Subject", "admin")
+	backend.ServeHTTP(httptest.NewRecorder(), r)
+	// Output: ["alice"] ["orders:read"] []
+}
+
+// Whom would a new policy refuse? It is decided and reported, and everybody
+// passes: something else has to protect the handler meanwhile.
+func ExampleConfig_reportOnly() {
+	gate, err := middleware.New(exampleVerifier(), middleware.Config{
+		InsecureReportOnly: true,
+		Hooks: middleware.Hooks{Decided: func(_ context.Context, e middleware.DecisionEvent) {
+			if e.Err != nil {
+				fmt.Println("would refuse:", e.Reason)
+			}
+		}},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	orders := gate.Require(scope.All("orders:read"))(http.HandlerFunc(hello))
+	fetch(orders, "GET", "/orders", "token-of-alice")
+	fetch(orders, "GET", "/orders", "token-of-bob")
+	fetch(orders, "GET", "/orders", "guessed")
+	// Output:
+	// GET /orders: 200 hello alice
+	// would refuse: scope
+	// GET /orders: 200 hello bob
+	// would refuse: inactive
+	// GET /orders: 200 hello stranger
+}
+
+// The proof is whatever the token's cnf asks for: here the client certificate
+// of the connection (RFC 8705).
+func ExampleConfig_confirm() {
+	verifier := bearergate.VerifierFunc(func(context.Context, string) (*bearergate.Token, error) {
+		return bearergate.NewToken(bearergate.Claims{Subject: "alice",
+			Confirmation: map[string][]byte{"x5t#S256": []byte(`"bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"`)}}), nil
+	})
+	gate, err := middleware.New(verifier, middleware.Config{
+		Confirm: func(r *http.Request, token *bearergate.Token) error {
+			bound := token.Confirmation()
+			want, ok := bound.Value("x5t#S256")
+			if !ok || len(bound.Members()) != 1 {
+				return errors.New("bound by something else") // 401, ReasonBinding
+			}
+			if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
+				return errors.New("no client certificate")
+			}
+			sum := sha256.Sum256(r.TLS.PeerCertificates[0].Raw)
+			if base64.RawURLEncoding.EncodeToString(sum[:]) != want {
+				return errors.New("another client certificate")
+			}
+			return nil
+		},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	r := httptest.NewRequest("GET", "/orders", nil) // stolen: sent without the certificate
+	r.Header.Set("Authorization", "Bearer token-of-alice")
+	_, err = gate.Check(r, scope.Requirement{})
+	fmt.Println(bearergate.ReasonOf(err))
+	// Output: binding
 }
