@@ -557,8 +557,10 @@ func (v *Verifier) remembered(ctx context.Context, raw string) (*bearergate.Toke
 func (v *Verifier) decide(ctx context.Context, raw string) (*bearergate.Token, error) {
 	buf := buffers.Get().(*[]byte)
 	defer func() {
-		clear((*buf)[:cap(*buf)]) // no token stays in memory because of the pool
-		buffers.Put(buf)
+		clear((*buf)[:min(cap(*buf), 2*len(raw))]) // no token stays in memory because of the pool
+		if cap(*buf) <= 2*DefaultMaxTokenBytes {
+			buffers.Put(buf)
+		}
 	}()
 	jws, err := jose.ParseInto(buf, raw, v.maxTokenBytes)
 	if err != nil {

@@ -59,7 +59,8 @@
 //   - the context of the handler ends, with the cause [bearergate.ErrInvalidToken]
 //     and [bearergate.ReasonExpired];
 //   - RecvMsg and SendMsg return UNAUTHENTICATED, TOKEN_EXPIRED, those that are
-//     waiting at that moment included, and no message passes any more;
+//     waiting at that moment included, and no further message passes. One whose
+//     SendMsg was waiting for the client to read may still reach it;
 //   - whatever the handler returns then, that status is what the client gets,
 //     so that what it received never looks complete when it is not.
 //
@@ -80,6 +81,11 @@
 // alone leaves the methods of the other kind open. Put the gate before every
 // interceptor that must not run for strangers. gRPC for Go decodes the request
 // of a unary call before any interceptor runs, so keep grpc.MaxRecvMsgSize low.
+//
+// What calls the implementation of a service without gRPC, as the in-process
+// handlers of grpc-gateway do, passes no interceptor and no gate. And behind
+// grpc.UnknownServiceHandler, "/package.Service/*" stands for every spelling of
+// a method that a client can think of: list the methods one by one there.
 //
 // Everything here is safe for concurrent use.
 package grpcgate
@@ -102,6 +108,8 @@ const (
 	DefaultDomain = "bearergate"
 	// MinReverify is the shortest [Config.Reverify].
 	MinReverify = time.Second
+	// reverifyTimeout bounds each decision of [Config.Reverify].
+	reverifyTimeout = 10 * time.Second
 	// MaxExpiryLeeway is the longest [Config.ExpiryLeeway].
 	MaxExpiryLeeway = 5 * time.Minute
 )
@@ -161,8 +169,8 @@ type Config struct {
 	// the credential with which the stream was opened, less up to a tenth, at
 	// random. A token that was revoked or lost a scope ends the stream. An outage
 	// ends it if it is met twice in a row, so a revocation takes at most two
-	// intervals (and what a cache of the verifier adds). The handler keeps
-	// the token that opened the stream, and its exp.
+	// intervals, two waits of 10 s, and what a cache of the verifier adds. The
+	// handler keeps the token that opened the stream, and its exp.
 	//
 	// Each open stream then has one goroutine more. Default 0: never. At least
 	// [MinReverify].

@@ -28,18 +28,19 @@ func (g *Gate) follow(ss grpc.ServerStream, c call, handler func(grpc.ServerStre
 	if !mortal && g.config.Reverify == 0 {
 		return handler(stream{ss, ctx})
 	}
+	var deadline time.Time
 	if mortal {
+		deadline = expires.Add(g.config.ExpiryLeeway)
 		var done context.CancelFunc
-		ctx, done = context.WithDeadlineCause(ctx, expires.Add(g.config.ExpiryLeeway), errExpired)
+		ctx, done = context.WithDeadlineCause(ctx, deadline, errExpired)
 		defer done() // also when the handler panics: nothing of the deadline outlives the stream
 	}
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
 	if g.config.Reverify > 0 {
-		var end context.CancelCauseFunc
-		ctx, end = context.WithCancelCause(ctx)
-		defer end(nil)
 		go g.reverify(ctx, end, c)
 	}
-	err := handler(mortalStream{stream{ss, ctx}, g})
+	err := handler(mortalStream{stream{ss, ctx}, g, deadline, end})
 	// Not only if the handler failed: one that returns nil when its context ends would
 	// make a part look like the whole.
 	if cause := ending(ctx); cause != nil {
@@ -61,7 +62,9 @@ func (g *Gate) reverify(ctx context.Context, end context.CancelCauseFunc, c call
 			return
 		case <-time.After(interval):
 		}
-		_, err := g.decide(ctx, c.method, c.raw)
+		bounded, done := context.WithTimeout(ctx, reverifyTimeout) // one that hangs must not keep the stream alive
+		_, err := g.decide(bounded, c.method, c.raw)
+		done()
 		switch {
 		case err == nil:
 			borne = false
@@ -93,7 +96,9 @@ func (s stream) Context() context.Context { return s.ctx }
 // mortalStream ends with its context, and says why.
 type mortalStream struct {
 	stream
-	gate *Gate
+	gate     *Gate
+	deadline time.Time // zero: none
+	end      context.CancelCauseFunc
 }
 
 func (s mortalStream) RecvMsg(m any) error {
@@ -110,6 +115,11 @@ func (s mortalStream) SendMsg(m any) error {
 
 // over returns nil while the context is alive, and then the status to end with.
 func (s mortalStream) over() error {
+	// The timer of the context does not count the time that a suspended machine
+	// slept, nor a step of the clock.
+	if !s.deadline.IsZero() && !time.Now().Before(s.deadline) {
+		s.end(errExpired)
+	}
 	if s.ctx.Err() == nil {
 		return nil
 	}
@@ -141,7 +151,9 @@ func (s mortalStream) interruptible(f func() error) error {
 			}
 			done <- o
 		}()
-		o.err = f()
+		if o.err = s.over(); o.err == nil { // it may be some time since it was asked
+			o.err = f()
+		}
 		o.returned = true
 	}()
 	select {

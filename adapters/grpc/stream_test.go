@@ -406,11 +406,35 @@ func TestReverifyEndsWithTheStream(t *testing.T) {
 		})
 		gate := newGate(t, waits, grpcgate.Config{Reverify: time.Second, Hooks: seen.hooks()})
 		require.NoError(t, follow(t, gate, new(fakeStream), func(grpc.ServerStream) error {
-			time.Sleep(time.Minute)
+			time.Sleep(5 * time.Second)
 			return nil
 		}))
 		synctest.Wait()
 		require.EqualValues(t, 2, calls.Load())
 		require.Len(t, seen.take(), 1)
+	})
+}
+
+// A verifier that waits for ever is an outage like another.
+func TestReverifyThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int32
+		hangs := bearergate.VerifierFunc(func(ctx context.Context, _ string) (*bearergate.Token, error) {
+			if calls.Add(1) == 1 {
+				return reader(func(c *bearergate.Claims) { c.ExpiresAt = time.Time{} }), nil
+			}
+			<-ctx.Done()
+			return nil, ctx.Err()
+		})
+		gate := newGate(t, hangs, grpcgate.Config{Reverify: time.Minute})
+		start := time.Now()
+		err := follow(t, gate, new(fakeStream), func(ss grpc.ServerStream) error {
+			<-ss.Context().Done()
+			return nil
+		})
+		requireStatus(t, err, codes.Unavailable, "TEMPORARILY_UNAVAILABLE")
+		require.EqualValues(t, 3, calls.Load())
+		require.LessOrEqual(t, time.Since(start), 2*time.Minute+20*time.Second)
+		require.Greater(t, time.Since(start), 90*time.Second)
 	})
 }

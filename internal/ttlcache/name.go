@@ -20,26 +20,33 @@ import (
 // one depends on the processor, by a factor of 1.6 for one with SHA extensions
 // and of 2 to 3 for the other without (BenchmarkHash of internal/bench).
 type Namer struct {
-	secret  [32]byte // of one length, and the token stands last: no two inputs look alike
+	// Of one length, and the token stands last: no two inputs look alike. A
+	// function, which fmt cannot print whatever a Namer is part of.
+	secret  func() [32]byte
 	blake2b bool
 }
 
 // NewNamer returns a Namer of names that mean something in this process only:
 // it takes the hash that is the faster one here.
-func NewNamer(secret [32]byte) *Namer { return &Namer{secret, preferBLAKE2b()} }
+func NewNamer(secret [32]byte) *Namer { return newNamer(secret, preferBLAKE2b()) }
 
 // NewSharedNamer returns a Namer whose names are the same in every process with
 // this secret, whatever its processor: SHA-256.
-func NewSharedNamer(secret [32]byte) *Namer { return &Namer{secret, false} }
+func NewSharedNamer(secret [32]byte) *Namer { return newNamer(secret, false) }
+
+func newNamer(secret [32]byte, blake2b bool) *Namer {
+	return &Namer{func() [32]byte { return secret }, blake2b}
+}
 
 // Name returns the name of the token.
 func (n *Namer) Name(token string) Key {
-	if len(n.secret)+len(token) <= 1024 {
+	secret := n.secret()
+	if len(secret)+len(token) <= 1024 {
 		var stack [1024]byte // nothing is allocated
-		return n.hash(append(append(stack[:0], n.secret[:]...), token...))
+		return n.hash(append(append(stack[:0], secret[:]...), token...))
 	}
 	var stack [4096]byte // clearing it takes a while
-	return n.hash(append(append(stack[:0], n.secret[:]...), token...))
+	return n.hash(append(append(stack[:0], secret[:]...), token...))
 }
 
 func (n *Namer) hash(input []byte) Key {
