@@ -114,10 +114,10 @@ func (m *memory) look(name key, now time.Time) (e *entry, fresh bool) {
 	if m.positive == nil {
 		return nil, false
 	}
-	if e, ok := m.positive.Get(name, now); ok && e != nil {
+	if e, ok := m.positive.Get(name, now); ok {
 		return e, e.age(now) < e.fresh
 	}
-	if e, ok := m.negative.Get(name, now); ok && e != nil {
+	if e, ok := m.negative.Get(name, now); ok {
 		return e, true
 	}
 	return nil, false
@@ -138,18 +138,11 @@ func (c *Client) remember(m *memory, name key, e *entry) bool {
 	if e.token == nil {
 		into, other = other, into
 	}
-	// The last answer is the only one, also if it is not to be remembered.
-	forget(into, name, e.added)
-	forget(other, name, e.added)
+	// The last answer is the only one, also if it is not to be remembered. In this
+	// order, so that nobody meanwhile finds nothing.
 	into.Add(name, e, e.size, e.added, e.keep)
+	other.Delete(name)
 	return true
-}
-
-// forget puts nothing, for a nanosecond, in the place of an entry, if there is one.
-func forget(from *ttlcache.Cache[*entry], name key, now time.Time) {
-	if _, ok := from.Get(name, now); ok { // else it would take the place of another
-		from.Add(name, nil, 0, now, 1)
-	}
 }
 
 // Purge forgets what is remembered of a token, in the Store too, for an
@@ -170,8 +163,8 @@ func (c *Client) Purge(token string) {
 	// An answer may be on its way to the Store, and writing over it may fail.
 	m.storeSince = now
 	if m.positive != nil {
-		forget(m.positive, name, now)
-		forget(m.negative, name, now)
+		m.positive.Delete(name)
+		m.negative.Delete(name)
 	}
 	c.memory.Store(&m)
 	c.purging.Unlock()

@@ -115,17 +115,26 @@ func (c *Cache[V]) Get(k Key, now time.Time) (V, bool) {
 	return none, false
 }
 
-// Add stores v for ttl from now on; size is what it is counted with against
-// the limit of bytes. A value larger than a shard's part of that limit, or
-// with a ttl that is not positive, is not stored.
+// Delete takes the entry of k out.
+func (c *Cache[V]) Delete(k Key) {
+	s := c.shard(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lru.Remove(k)
+}
+
+// Add stores v for ttl from now on, in the place of an older value; size is
+// what it is counted with against the limit of bytes. A value larger than a
+// shard's part of that limit, or with a ttl that is not positive, is not stored,
+// and the older one goes all the same.
 func (c *Cache[V]) Add(k Key, v V, size int64, now time.Time, ttl time.Duration) {
 	s := c.shard(k)
-	if size > s.limit || ttl <= 0 {
-		return
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lru.Remove(k) // so that the size of an older entry is given back
+	if size > s.limit || ttl <= 0 {
+		return
+	}
 	e := &Entry[V]{v, k, size, now, ttl}
 	s.bytes += size
 	s.lru.Add(k, e)

@@ -151,3 +151,52 @@ func TestReadingTheLastEntryCountsAsUse(t *testing.T) {
 		}
 	}
 }
+
+func TestDeleteAndReplace(t *testing.T) {
+	c := ttlcache.New[int](8, 800)
+	now := time.Now()
+	for name, end := range map[string]func(){
+		"deleted":          func() { c.Delete(key(1)) },
+		"replaced, no ttl": func() { c.Add(key(1), 2, 1, now, 0) },
+		"replaced, large":  func() { c.Add(key(1), 2, 801, now, time.Minute) },
+	} {
+		c.Add(key(1), 1, 1, now, time.Minute)
+		c.Add(key(2), 2, 1, now, time.Minute)
+		end()
+		_, ok := c.Get(key(1), now)
+		require.False(t, ok, name)
+		_, ok = c.Get(key(2), now)
+		require.True(t, ok, name)
+		require.Equal(t, 1, c.Len(), name)
+	}
+	c.Delete(key(3))
+}
+
+// An entry that is replaced is never missing meanwhile.
+func TestReplacingLeavesNoGap(t *testing.T) {
+	c := ttlcache.New[int](8, 800)
+	now := time.Now()
+	c.Add(key(1), 0, 1, now, time.Minute)
+	var readers sync.WaitGroup
+	done := make(chan struct{})
+	for range 2 {
+		readers.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				if _, ok := c.Get(key(1), now); !ok {
+					t.Error("nothing was found")
+					return
+				}
+			}
+		})
+	}
+	for i := range 2000 {
+		c.Add(key(1), i, 1, now, time.Minute)
+	}
+	close(done)
+	readers.Wait()
+}
