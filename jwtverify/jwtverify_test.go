@@ -355,6 +355,30 @@ func TestWhatATokenSays(t *testing.T) {
 	require.Equal(t, int64(9007199254740993), custom.Tenant.ID)
 }
 
+// Issuer and audience are compared exactly.
+func TestIssuerAndAudience(t *testing.T) {
+	s := newSigner(t, "ES256", "k")
+	v := newVerifier(t, config(s.set(t)))
+	for name, tt := range map[string]struct {
+		claims map[string]any
+		reason bearergate.Reason
+	}{
+		"another issuer":        {map[string]any{"iss": "https://evil.example.com/"}, bearergate.ReasonIssuer},
+		"iss in another case":   {map[string]any{"iss": "https://AS.example.com/"}, bearergate.ReasonIssuer},
+		"iss without the slash": {map[string]any{"iss": issuer[:len(issuer)-1]}, bearergate.ReasonIssuer},
+		"no iss":                {map[string]any{"iss": absent}, bearergate.ReasonMissingClaim},
+		"another audience":      {map[string]any{"aud": "https://other.example.com/"}, bearergate.ReasonAudience},
+		"ours within another":   {map[string]any{"aud": audience + "x"}, bearergate.ReasonAudience},
+		"ours in another case":  {map[string]any{"aud": []string{"HTTPS://rs.example.com/"}}, bearergate.ReasonAudience},
+		"no aud":                {map[string]any{"aud": absent}, bearergate.ReasonMissingClaim},
+	} {
+		t.Run(name, func(t *testing.T) {
+			token, err := v.Verify(t.Context(), s.sign(t, tt.claims))
+			requireError(t, token, err, bearergate.ErrInvalidToken, tt.reason)
+		})
+	}
+}
+
 // A required claim is present, of its type, and not empty.
 func TestRequiredClaims(t *testing.T) {
 	s := newSigner(t, "ES256", "k")

@@ -7,6 +7,8 @@
 //     or go-jose, must agree with what we accept.
 //   - coverage: which requirement is named by which test. One that we must meet
 //     and no test names is a failure.
+//   - documents: SECURITY.md and docs/evidence.md name tests that exist, and
+//     every field that relaxes a check.
 //
 // The tables are printed with -v:
 //
