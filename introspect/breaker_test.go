@@ -3,9 +3,11 @@ package introspect_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -100,6 +102,11 @@ func TestWhatOpensTheBreaker(t *testing.T) {
 		{"huge", func() (*http.Response, error) {
 			return reply(200, "application/json", string(make([]byte, 1<<17))), nil
 		}, false, 1, "2xx"},
+		{"cut off", func() (*http.Response, error) {
+			r := reply(200, "application/json", "")
+			r.ContentLength, r.Body = 100, io.NopCloser(iotest.ErrReader(io.ErrUnexpectedEOF))
+			return r, nil
+		}, false, 1, "2xx"},
 		{"panic", func() (*http.Response, error) { panic(1) }, false, 1, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -152,6 +159,21 @@ func TestFailuresInARow(t *testing.T) {
 		requireAccepted(t, client, opaque)
 	}
 	require.Equal(t, 25, s.requests())
+	synctest.Test(t, func(t *testing.T) { // what did not get as far as the server says nothing about it
+		s := newServer()
+		client := newClient(t, config(s))
+		ask := func(respond func() (*http.Response, error), n int) {
+			s.fail(respond)
+			for range n {
+				requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
+			}
+		}
+		ask(status(429), introspect.BreakerFailures-1)
+		ask(func() (*http.Response, error) { panic(1) }, 1)
+		ask(status(429), 1)
+		ask(nil, 1) // open
+		require.Equal(t, introspect.BreakerFailures+1, s.requests())
+	})
 }
 
 func TestRetryAfterOfTheServer(t *testing.T) {
@@ -284,4 +306,67 @@ func TestRetryIsNoSecondFailure(t *testing.T) {
 		s.fail(nil)
 		requireRefused(t, client, "t", unavailable, bearergate.ReasonIntrospectionUnavailable) // open
 	})
+}
+
+// A fleet must not probe at one moment, nor may the server's recovery wait for long.
+func TestBreakerJitter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer()
+		var last introspect.BreakerEvent
+		client := newClient(t, with(config(s), func(c *introspect.Config) {
+			c.Hooks.BreakerChanged = func(_ context.Context, e introspect.BreakerEvent) { last = e }
+		}))
+		s.fail(status(429))
+		for range introspect.BreakerFailures - 1 {
+			requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
+		}
+		waits := map[time.Duration]bool{}
+		for i := range 300 {
+			requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
+			require.Equal(t, introspect.BreakerOpen, last.To)
+			most := min(introspect.BreakerMinOpen<<min(i, 16), introspect.BreakerMaxOpen)
+			require.LessOrEqual(t, last.Wait, most)
+			require.GreaterOrEqual(t, last.Wait, most-most/10)
+			waits[last.Wait] = true
+			time.Sleep(last.Wait)
+		}
+		require.Greater(t, len(waits), 200)
+	})
+}
+
+// What was admitted before the breaker opened neither closes it nor keeps it open for longer.
+func TestLateReport(t *testing.T) {
+	for name, late := range map[string]func() (*http.Response, error){
+		"alive": func() (*http.Response, error) { return reply(200, "application/json", `{"active":false}`), nil },
+		"down":  status(429),
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer()
+				var opened introspect.BreakerEvent
+				client := newClient(t, with(config(s), func(c *introspect.Config) {
+					c.Hooks.BreakerChanged = func(_ context.Context, e introspect.BreakerEvent) {
+						if e.To == introspect.BreakerOpen {
+							opened = e
+						}
+					}
+				}))
+				s.fail(func() (*http.Response, error) { time.Sleep(time.Second / 2); return late() })
+				var wg sync.WaitGroup
+				wg.Go(func() { _, _ = client.Verify(t.Context(), "late") })
+				synctest.Wait()
+				s.fail(status(429))
+				for i := range introspect.BreakerFailures {
+					requireRefused(t, client, fmt.Sprint("t", i), unavailable, bearergate.ReasonIntrospectionUnavailable)
+				}
+				end := time.Now().Add(opened.Wait)
+				s.fail(nil)
+				wg.Wait()
+				requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
+				require.Equal(t, 1+introspect.BreakerFailures, s.requests())
+				time.Sleep(time.Until(end))
+				requireAccepted(t, client, opaque)
+			})
+		})
+	}
 }

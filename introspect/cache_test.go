@@ -79,7 +79,10 @@ func TestFirstCallerCancels(t *testing.T) {
 func TestCallIsIsolated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer()
-		client := newClient(t, config(s))
+		var outcomes []introspect.Outcome
+		client := newClient(t, with(config(s), func(c *introspect.Config) {
+			c.Hooks.Called = func(_ context.Context, e introspect.CallEvent) { outcomes = append(outcomes, e.Outcome) }
+		}))
 		for _, fault := range []func() (*http.Response, error){
 			func() (*http.Response, error) { panic(opaque) },
 			func() (*http.Response, error) { runtime.Goexit(); return nil, nil },
@@ -96,6 +99,7 @@ func TestCallIsIsolated(t *testing.T) {
 		time.Sleep(time.Minute)
 		s.fail(nil)
 		requireAccepted(t, client, opaque)
+		require.Equal(t, []introspect.Outcome{introspect.OutcomePanic, introspect.OutcomePanic, introspect.OutcomeTimeout, introspect.OutcomeActive}, outcomes)
 	})
 }
 
@@ -266,6 +270,20 @@ func TestRefreshAhead(t *testing.T) {
 		synctest.Wait()
 		require.Equal(t, 1, s.requests())
 
+		// Three hits make an entry hot; the one after them, near its end, asks.
+		for hits, calls := range map[int]int{2: 0, 3: 1} {
+			s.set(func(s *server) { s.calls = 0 })
+			client := newClient(t, config(s))
+			requireAccepted(t, client, opaque)
+			for range hits {
+				requireAccepted(t, client, opaque)
+			}
+			time.Sleep(26 * time.Second)
+			requireAccepted(t, client, opaque)
+			synctest.Wait()
+			require.Equal(t, 1+calls, s.requests(), hits)
+		}
+
 		s.set(func(s *server) {
 			s.answers["short"] = answer(map[string]any{"exp": time.Now().Add(20 * time.Second).Unix()})
 		})
@@ -332,6 +350,11 @@ func TestPurge(t *testing.T) {
 		client.PurgeAll()
 		requireRefused(t, client, "other", invalid, bearergate.ReasonInactive)
 		require.Equal(t, []introspect.PurgeEvent{{Issuer: issuer}, {Issuer: issuer, All: true}}, events)
+
+		s.set(func(s *server) { s.answers["other"] = answer(nil) })
+		requireRefused(t, client, "other", invalid, bearergate.ReasonInactive)
+		client.Purge("other") // a refusal is forgotten too
+		requireAccepted(t, client, "other")
 	})
 	for name, purge := range map[string]func(*introspect.Client){
 		"one": func(c *introspect.Client) { c.Purge(opaque) }, "all": func(c *introspect.Client) { c.PurgeAll() },
@@ -449,6 +472,17 @@ func TestStale(t *testing.T) {
 		time.Sleep(time.Second)
 		requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
 	})
+	synctest.Test(t, func(t *testing.T) { // without exp, as long as MaxStale
+		s := newServer()
+		s.answers[opaque] = answer(map[string]any{"exp": absent})
+		client := newClient(t, stale(s, time.Minute))
+		requireAccepted(t, client, opaque)
+		s.fail(down)
+		time.Sleep(time.Minute)
+		require.True(t, requireAccepted(t, client, opaque).Stale())
+		time.Sleep(introspect.NoExpiryTTL)
+		requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
+	})
 	synctest.Test(t, func(t *testing.T) { // by the clock of the Config too, and no leeway
 		s := newServer()
 		skew := time.Duration(0)
@@ -460,6 +494,8 @@ func TestStale(t *testing.T) {
 		requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
 		skew -= time.Second
 		require.True(t, requireAccepted(t, client, opaque).Stale())
+		skew = -2 * time.Hour // iat has not come yet
+		requireRefused(t, client, opaque, invalid, bearergate.ReasonNotYetValid)
 	})
 	synctest.Test(t, func(t *testing.T) { // a purge while the server is being asked
 		s := newServer()
@@ -692,6 +728,8 @@ func TestAnswerThatHidesTheToken(t *testing.T) {
 		"bearer":          {`"header":"Bearer ab/cdEFGH+1234567890"`, 2},
 		"link":            {`"self":"https://as/t?token=ab/cdEFGH+1234567890"`, 2},
 		"escaped link":    {`"self":"https:\/\/as\/t?token=ab%2FcdEFGH%2b1234567890"`, 2},
+		"escaped thrice":  {`"self":"https://as/t?token=ab%25252FcdEFGH+1234567890"`, 2},
+		"four times":      {`"self":"https://as/t?token=ab%2525252FcdEFGH+1234567890"`, 1}, // the work is bounded
 		"JSON in JSON":    {`"raw":"{\"token\":\"ab\\/cdEFGH+1234567890\"}"`, 2},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -69,23 +69,63 @@ func TestHooks(t *testing.T) {
 	})
 }
 
-func TestSharedInTheEvent(t *testing.T) {
+// Only hooks that hang count against those that follow.
+func TestHooksThatReturn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newServer()
-		s.delay = time.Second
-		shared := make(chan bool, 10)
-		client := newClient(t, with(config(s), func(c *introspect.Config) {
-			c.Hooks.Looked = func(_ context.Context, e introspect.LookEvent) { shared <- e.Shared }
+		const calls = 1200
+		called := 0
+		client := newClient(t, with(config(newServer()), func(c *introspect.Config) {
+			c.DisableCache = true
+			c.Hooks.Called = func(context.Context, introspect.CallEvent) { called++ }
 		}))
-		many(t, client, 10, func(int) string { return opaque })
-		n := 0
-		for range 10 {
-			if <-shared {
-				n++
-			}
+		for range calls {
+			requireAccepted(t, client, opaque)
 		}
-		require.Equal(t, 9, n)
+		require.Equal(t, calls, called)
 	})
+}
+
+func TestSharedInTheEvent(t *testing.T) {
+	for name, tt := range map[string]struct {
+		token   string
+		respond func() (*http.Response, error)
+		result  introspect.Result
+	}{
+		"accepted": {opaque, nil, introspect.ResultMiss},
+		"refused":  {"unknown", nil, introspect.ResultMiss},
+		"failed":   {"unknown", status(429), introspect.ResultMiss},
+		"stale":    {opaque, status(429), introspect.ResultStale},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer()
+				s.delay = time.Second
+				events := make(chan introspect.LookEvent, 10)
+				client := newClient(t, with(config(s), func(c *introspect.Config) {
+					c.MaxStale = time.Hour
+					c.Hooks.Looked = func(_ context.Context, e introspect.LookEvent) { events <- e }
+				}))
+				if tt.result == introspect.ResultStale {
+					requireAccepted(t, client, opaque)
+					<-events
+					time.Sleep(time.Minute)
+				}
+				s.fail(tt.respond)
+				for range 10 {
+					go func() { _, _ = client.Verify(t.Context(), tt.token) }()
+				}
+				n := 0
+				for range 10 {
+					e := <-events
+					require.Equal(t, tt.result, e.Result)
+					if e.Shared {
+						n++
+					}
+				}
+				require.Equal(t, 9, n)
+			})
+		})
+	}
 }
 
 // All who wait are told which calls they waited for, after those were told.

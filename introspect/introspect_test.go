@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -52,6 +53,10 @@ func TestDefaults(t *testing.T) {
 	require.Equal(t, 5, introspect.BreakerFailures)
 	require.Equal(t, time.Second, introspect.BreakerMinOpen)
 	require.Equal(t, 30*time.Second, introspect.BreakerMaxOpen)
+	transport, ok := introspect.DefaultHTTPClient().Transport.(*http.Transport)
+	require.True(t, ok)
+	require.Equal(t, 5*time.Second, transport.IdleConnTimeout)
+	require.Nil(t, transport.Proxy)
 }
 
 func TestNewNamesEveryMistake(t *testing.T) {
@@ -116,6 +121,8 @@ func TestNewNamesEveryMistake(t *testing.T) {
 		}, []string{"ClientID is empty"}},
 		{"signing", func(c *introspect.Config) { c.Signing = 7 }, []string{"Signing 7"}},
 		{"keys unused", func(c *introspect.Config) { c.Keys = otherKeys }, []string{"set Signing"}},
+		{"algorithms unused", func(c *introspect.Config) { c.Algorithms = []string{"ES256"} }, []string{"set Signing"}},
+		{"answer audiences unused", func(c *introspect.Config) { c.AnswerAudiences = []string{clientID} }, []string{"set Signing"}},
 		{"keys of another", func(c *introspect.Config) { c.Signing, c.Keys = introspect.SignedRequired, otherKeys }, []string{"Keys belong to"}},
 		{"nil keys", func(c *introspect.Config) { c.Signing, c.Keys = introspect.SignedRequired, (*jwks.Cache)(nil) }, []string{"Keys is a nil"}},
 		{"none", func(c *introspect.Config) { c.Signing, c.Algorithms = introspect.SignedRequired, []string{"none"} }, []string{`"none"`}},
@@ -135,6 +142,39 @@ func TestNewNamesEveryMistake(t *testing.T) {
 		})
 	}
 	require.Zero(t, s.requests())
+	// What Signing is for is not judged when nobody knows what it is.
+	_, err = introspect.New(with(config(s), func(c *introspect.Config) { c.Signing, c.Keys = 7, otherKeys }))
+	require.ErrorIs(t, err, misconfigured)
+	require.NotContains(t, err.Error(), "Keys belong to")
+	_, err = introspect.New(with(config(s), func(c *introspect.Config) { c.Signing, c.Issuer = introspect.SignedRequired, "" }))
+	require.ErrorIs(t, err, misconfigured)
+	require.NotContains(t, err.Error(), "discover keys")
+}
+
+// The largest values are taken, and nothing beyond.
+func TestLimits(t *testing.T) {
+	for name, at := range map[string]func(c *introspect.Config, more int){
+		"Leeway":      func(c *introspect.Config, more int) { c.Leeway = introspect.MaxLeeway + time.Duration(more) },
+		"Timeout":     func(c *introspect.Config, more int) { c.Timeout = introspect.MaxTimeout + time.Duration(more) },
+		"PositiveTTL": func(c *introspect.Config, more int) { c.PositiveTTL = introspect.MaxTTL + time.Duration(more) },
+		"NegativeTTL": func(c *introspect.Config, more int) { c.NegativeTTL = introspect.MaxTTL + time.Duration(more) },
+		"MaxStale":    func(c *introspect.Config, more int) { c.MaxStale = introspect.MaxStaleLimit + time.Duration(more) },
+		"StoreTimeout": func(c *introspect.Config, more int) {
+			c.StoreTimeout = introspect.DefaultTimeout/3 + time.Duration(more)
+		},
+		"MaxTokenBytes":    func(c *introspect.Config, more int) { c.MaxTokenBytes = introspect.MaxTokenBytesLimit + more },
+		"MaxCalls":         func(c *introspect.Config, more int) { c.MaxCalls = 1<<16 + more },
+		"MaxResponseBytes": func(c *introspect.Config, more int) { c.MaxResponseBytes = 16<<20 + int64(more) },
+		"CacheEntries":     func(c *introspect.Config, more int) { c.CacheEntries = 1<<24 + more },
+		"CacheBytes":       func(c *introspect.Config, more int) { c.CacheBytes = 1<<40 + int64(more) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			requireAccepted(t, newClient(t, with(config(newServer()), func(c *introspect.Config) { at(c, 0) })), opaque)
+			_, err := introspect.New(with(config(newServer()), func(c *introspect.Config) { at(c, 1) }))
+			require.ErrorIs(t, err, misconfigured)
+			require.ErrorContains(t, err, name+" is ")
+		})
+	}
 }
 
 func TestHTTPOnLoopback(t *testing.T) {
@@ -435,7 +475,7 @@ func TestRefusedWithoutACall(t *testing.T) {
 	requireRefused(t, client, "", bearergate.ErrMissingToken, bearergate.ReasonNoToken)
 	requireRefused(t, client, "foreign-token", invalid, bearergate.ReasonMalformed)
 	requireRefused(t, client, strings.Repeat("a", 101), invalid, bearergate.ReasonTooLarge)
-	for _, bad := range []string{"=", "a=b", "a b", " a", "a\n", "a&token=b", "a%41", "ü", "a\x00", `a"`, "a,b"} {
+	for _, bad := range []string{"=", "a=b", "a b", " a", "a\n", "a&token=b", "a%41", "ü", "a\x00", `a"`, "a,b", "a`b", "a{b", "a@b", "a[b", "a:b"} {
 		requireRefused(t, client, bad, invalid, bearergate.ReasonMalformed)
 	}
 	require.Zero(t, s.requests())
@@ -678,6 +718,15 @@ func TestDiscovery(t *testing.T) {
 		requireAccepted(t, client, opaque)
 		require.Equal(t, "https://as.example.com/again", s.last.URL.String())
 
+		// Not one that fails for the token's sake.
+		time.Sleep(10 * time.Second)
+		reads := s.reads
+		s.fail(status(500))
+		requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
+		s.fail(nil)
+		synctest.Wait()
+		require.Equal(t, reads, s.reads)
+
 		// A document that cannot be read any more serves for another hour.
 		s.set(func(s *server) { s.metadata = nil })
 		time.Sleep(time.Hour)
@@ -701,6 +750,40 @@ func TestDiscoveryRefuses(t *testing.T) {
 			client := newClient(t, with(config(s), func(c *introspect.Config) { c.Endpoint = "" }))
 			requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
 			require.Zero(t, s.requests())
+		})
+	}
+}
+
+// A transport that is out of order while the document is read costs its time,
+// and nothing is kept of it.
+func TestDiscoveryIsIsolated(t *testing.T) {
+	for name, tt := range map[string]struct {
+		fault         func()
+		timeout, took time.Duration
+	}{
+		"panics":                {func() { panic(secret) }, introspect.DefaultTimeout, 0},
+		"ends its goroutine":    {runtime.Goexit, introspect.DefaultTimeout, 0},
+		"deaf":                  {func() { time.Sleep(time.Minute) }, introspect.DefaultTimeout, introspect.DefaultTimeout/2 + 100*time.Millisecond},
+		"deaf, and little time": {func() { time.Sleep(time.Minute) }, 90 * time.Millisecond, 90 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer()
+				s.metadata = func(*http.Request) *http.Response { tt.fault(); return reply(500, "", "") }
+				client := newClient(t, with(config(s), func(c *introspect.Config) { c.Endpoint, c.Timeout = "", tt.timeout }))
+				start := time.Now()
+				err := requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
+				require.NotContains(t, err.Error(), secret)
+				require.Equal(t, tt.took, time.Since(start))
+				require.Zero(t, s.requests())
+				time.Sleep(2 * time.Minute)
+				s.set(func(s *server) {
+					s.metadata = func(*http.Request) *http.Response {
+						return reply(200, "application/json", encode(map[string]any{"issuer": issuer, "introspection_endpoint": endpoint}))
+					}
+				})
+				requireAccepted(t, client, opaque)
+			})
 		})
 	}
 }

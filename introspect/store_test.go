@@ -3,8 +3,14 @@ package introspect_test
 import (
 	"bytes"
 	"context"
+	"crypto/hkdf"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"maps"
+	"net/http"
 	"runtime"
 	"sync"
 	"testing"
@@ -103,6 +109,36 @@ func TestStoreSharesAnswers(t *testing.T) {
 		third := newServer()
 		requireRefused(t, newClient(t, sharing(third, st)), opaque, invalid, bearergate.ReasonInactive)
 		require.Zero(t, third.requests())
+		// For as long as it has left, wherever it is.
+		time.Sleep(3 * time.Second)
+		fourth := newServer()
+		client = newClient(t, sharing(fourth, st))
+		requireRefused(t, client, opaque, invalid, bearergate.ReasonInactive)
+		require.Zero(t, fourth.requests())
+		time.Sleep(introspect.DefaultNegativeTTL - 3*time.Second)
+		requireAccepted(t, client, opaque)
+		require.Equal(t, 1, fourth.requests())
+		synctest.Wait()
+	})
+}
+
+// The names are the same in every process, whatever its processor and, during
+// an update of the fleet, its version.
+func TestStoreNames(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := newStore()
+		requireAccepted(t, newClient(t, sharing(newServer(), st)), opaque)
+		synctest.Wait()
+		got, _ := st.one(t)
+		seed, err := hkdf.Key(sha256.New, bytes.Repeat([]byte{7}, 32), nil, "bearergate/introspect/1 name", 32)
+		require.NoError(t, err)
+		mac := hmac.New(sha256.New, seed)
+		for _, part := range []string{endpoint, issuer, "plain", clientID, "BasicAuth", clientID, secret} {
+			_, _ = mac.Write(binary.BigEndian.AppendUint64(nil, uint64(len(part))))
+			_, _ = mac.Write([]byte(part))
+		}
+		want := sha256.Sum256(append(mac.Sum(nil), opaque...))
+		require.Equal(t, base64.RawURLEncoding.EncodeToString(want[:]), got)
 	})
 }
 
@@ -311,6 +347,21 @@ func TestStoreKeepsFormsApart(t *testing.T) {
 		requireRefused(t, newClient(t, strict), opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
 		require.Equal(t, 2, s.requests())
 		_ = plain
+
+		// Signed answers are shared like others, and purged.
+		other := newServer()
+		other.fail(func() (*http.Response, error) { return reply(200, signedType, key.sign(t, nil, nil)), nil })
+		strict.HTTPClient = &http.Client{Transport: other}
+		client := newClient(t, strict)
+		for range 2 {
+			requireAccepted(t, newClient(t, strict), opaque)
+			synctest.Wait()
+		}
+		require.Equal(t, 1, other.requests())
+		client.Purge(opaque)
+		requireAccepted(t, newClient(t, strict), opaque)
+		require.Equal(t, 2, other.requests())
+		synctest.Wait()
 	})
 }
 

@@ -5,8 +5,12 @@ import (
 	"time"
 )
 
-// LateStart is a caller who has decided to fetch, and only now comes to it.
-func LateStart(c *Cache, t Trigger, seen uint64) { <-c.start(context.Background(), t, seen) }
+// LateStart is a caller who has decided to fetch, and only now comes to it. It
+// returns the ID of the fetch, 0 if there was none.
+func LateStart(c *Cache, t Trigger, seen uint64) uint64 {
+	r := <-c.start(context.Background(), t, seen)
+	return r.Val.(uint64)
+}
 
 // Scheduled is the trigger of fetches that the state asks for.
 const Scheduled = triggerScheduled

@@ -366,6 +366,7 @@ func TestS8Nonsense(t *testing.T) {
 	}{
 		"empty set":         {text("application/json", `{"keys":[]}`), jwks.OutcomeNoUsableKey},
 		"no good key":       {text("application/json", `{"keys":[{"kty":"oct","k":"AAAA"}]}`), jwks.OutcomeNoUsableKey},
+		"100 bad keys":      {text("application/json", string(set(many([]byte(`{"kty":"oct"}`), 100)...))), jwks.OutcomeNoUsableKey},
 		"no keys":           {text("application/json", `{}`), jwks.OutcomeMalformed},
 		"keys an object":    {text("application/json", `{"keys":{}}`), jwks.OutcomeMalformed},
 		"keys null":         {text("application/json", `{"keys":null}`), jwks.OutcomeMalformed},

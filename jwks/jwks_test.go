@@ -2,11 +2,15 @@ package jwks_test
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"runtime"
+	"slices"
+	"sort"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -87,6 +91,10 @@ func TestNewRefuses(t *testing.T) {
 		{Issuer: issuer}, {URL: setURL}, {Issuer: issuer, URL: "https://elsewhere.example/keys?v=1"},
 		{Issuer: "http://localhost:8080"}, {Issuer: "http://127.0.0.1"}, {URL: "http://[::1]:1/keys"}, {URL: "http://127.9.9.9/keys"},
 		{URL: "http://as.example.com/keys", InsecureAllowHTTP: true},
+		{URL: setURL, MinTTL: 24 * time.Hour, TTL: 24 * time.Hour, MaxTTL: 24 * time.Hour, MaxStale: 24 * time.Hour,
+			MissInterval: 10 * time.Minute, FetchTimeout: time.Minute, MaxBytes: 16 << 20, MaxKeys: 1000},
+		{URL: setURL, MinTTL: time.Second / 10, TTL: time.Second / 10, MaxTTL: time.Second / 10, MaxStale: 1,
+			MissInterval: time.Second / 10, FetchTimeout: time.Second / 10, MaxBytes: 1, MaxKeys: 1},
 	} {
 		c, err := jwks.New(config)
 		require.NoError(t, err)
@@ -233,6 +241,7 @@ func TestDiscoveryRefuses(t *testing.T) {
 				c, r := newCache(t, s, discovered)
 				unavailable(t, c, "k1")
 				require.Equal(t, tc.outcome, r.lastFetch(t).Outcome)
+				require.Contains(t, []string{rfcURL, oidcURL}, r.lastFetch(t).URL, "the URL of what failed")
 				require.Equal(t, 1, s.count(rfcURL))
 				require.Equal(t, 1, s.count(oidcURL))
 				require.Zero(t, s.count(setURL), "a document that is refused is not used")
@@ -321,6 +330,32 @@ func TestSetMoves(t *testing.T) {
 		require.Equal(t, []string{"k2"}, r.lastFetch(t).Added)
 		require.Equal(t, []string{"k1"}, r.lastFetch(t).Removed)
 		require.Equal(t, moved, c.Status().URL)
+		require.Equal(t, 2, s.count(rfcURL))
+		require.NoError(t, c.Refresh(t.Context()))
+		require.Equal(t, 2, s.count(rfcURL), "the new document is as good as the old one was")
+	})
+}
+
+// Metadata that was read for this very fetch is not read again when the set fails.
+func TestSetFailsAfterDiscovery(t *testing.T) {
+	within(t, func(t *testing.T) {
+		s := newServer(t, "k1")
+		s.fail(setURL, down)
+		c, _ := newCache(t, s, discovered)
+		unavailable(t, c, "k1")
+		require.Equal(t, 1, s.count(rfcURL))
+		require.Equal(t, 1, s.count(setURL))
+
+		// It is doubted from then on, until the set comes.
+		s.heal()
+		s.fail(rfcURL, down)
+		s.fail(oidcURL, down)
+		time.Sleep(time.Second)
+		s.forget()
+		has(t, c, "k1")
+		require.Equal(t, 1, s.count(rfcURL))
+		require.NoError(t, c.Refresh(t.Context()))
+		require.Equal(t, 1, s.count(rfcURL))
 	})
 }
 
@@ -355,7 +390,10 @@ func TestStates(t *testing.T) {
 		}
 		state(jwks.StateEmpty)
 		require.False(t, c.Status().Ready())
+		require.Nil(t, c.Status().Algorithms)
 		has(t, c, "k1")
+		require.Equal(t, []string{"ES256"}, c.Status().Algorithms)
+		require.Zero(t, c.Status().NextAttempt)
 		state(jwks.StateFresh)
 		require.True(t, c.Status().Ready())
 		require.Equal(t, 1, c.Status().KeyCount)
@@ -445,6 +483,129 @@ func TestStates(t *testing.T) {
 	})
 }
 
+func TestUsable(t *testing.T) {
+	for state, usable := range map[jwks.State]bool{
+		"": false, jwks.StateEmpty: false, jwks.StateExpired: false,
+		jwks.StateFresh: true, jwks.StateAhead: true, jwks.StateDue: true, jwks.StateStale: true,
+	} {
+		require.Equal(t, usable, state.Usable(), state)
+	}
+}
+
+// ages returns the ages at which a fresh set reaches the states after it: its
+// jitter is random, but not where they stand to each other.
+func ages(c *jwks.Cache) (ahead, due, expired time.Duration) {
+	reach := func(states ...jwks.State) time.Duration {
+		at := sort.Search(int(3*time.Hour), func(d int) bool {
+			jwks.StepWall(c, time.Duration(d))
+			return slices.Contains(states, c.Status().State)
+		})
+		jwks.StepWall(c, 0)
+		return time.Duration(at)
+	}
+	return reach(jwks.StateAhead, jwks.StateDue, jwks.StateExpired), reach(jwks.StateDue, jwks.StateExpired), reach(jwks.StateExpired)
+}
+
+// The states begin at their ages, to the nanosecond.
+func TestStateBoundaries(t *testing.T) {
+	within(t, func(t *testing.T) {
+		c, _ := newCache(t, newServer(t, "k1"))
+		has(t, c, "k1")
+		ahead, due, expired := ages(c)
+		require.Equal(t, due/100*80, ahead)
+		require.Equal(t, due+jwks.DefaultMaxStale, expired)
+	})
+}
+
+// Whether a set past its TTL may be used without asking depends on when asking
+// failed last: past the TTL as well, or as short a time ago as under traffic.
+func TestStaleOrDue(t *testing.T) {
+	for name, tc := range map[string]struct {
+		failures     []time.Duration // after the TTL; negative: before
+		missInterval time.Duration
+		at           time.Duration
+		want         jwks.State
+	}{
+		"a minute before":               {[]time.Duration{-59 * time.Second}, 0, time.Second, jwks.StateStale},
+		"earlier":                       {[]time.Duration{-70 * time.Second}, 0, time.Second, jwks.StateDue},
+		"at the very end, and idle":     {[]time.Duration{0}, 0, 20 * time.Minute, jwks.StateStale},
+		"just before, and idle":         {[]time.Duration{-1}, 0, 20 * time.Minute, jwks.StateDue},
+		"as often as an interval takes": {[]time.Duration{-20 * time.Second, -15 * time.Second, -10 * time.Second}, 10 * time.Minute, 5 * time.Minute, jwks.StateStale},
+		"and that interval is over":     {[]time.Duration{-20 * time.Second, -15 * time.Second, -10 * time.Second}, 10 * time.Minute, 10 * time.Minute, jwks.StateDue},
+	} {
+		t.Run(name, func(t *testing.T) {
+			within(t, func(t *testing.T) {
+				s := newServer(t, "k1")
+				c, _ := newCache(t, s, func(c *jwks.Config) { c.MissInterval = tc.missInterval })
+				has(t, c, "k1")
+				_, due, _ := ages(c)
+				end := c.Status().LastSuccess.Add(due)
+				s.fail("", down)
+				for i, at := range tc.failures {
+					time.Sleep(time.Until(end.Add(at)))
+					has(t, c, "k1")
+					synctest.Wait()
+					require.Equal(t, i+1, c.Status().Failures)
+				}
+				time.Sleep(time.Until(end.Add(tc.at)))
+				require.Equal(t, tc.want, c.Status().State)
+			})
+		})
+	}
+}
+
+// While the last good keys serve, three attempts fit into an interval, and the
+// server is noticed to be back as soon as the backoff allows.
+func TestRecoveryWhileStale(t *testing.T) {
+	within(t, func(t *testing.T) {
+		s := newServer(t, "k1")
+		c, _ := newCache(t, s)
+		has(t, c, "k1")
+		_, due, _ := ages(c)
+		time.Sleep(due)
+		s.fail("", down)
+		s.forget()
+		start := time.Now()
+		for time.Since(start) < 30*time.Minute { // under traffic
+			has(t, c, "k1")
+			synctest.Wait()
+			switch elapsed := time.Since(start); {
+			case elapsed >= 3*time.Second && elapsed < jwks.DefaultMissInterval:
+				require.Equal(t, 3, s.count(""))
+			case elapsed == 11*time.Second:
+				require.Equal(t, 4, s.count(""))
+			}
+			time.Sleep(time.Second)
+		}
+		require.Greater(t, s.count(""), 30)
+		s.heal()
+		time.Sleep(time.Minute)
+		has(t, c, "k1")
+		synctest.Wait()
+		require.Equal(t, jwks.StateFresh, c.Status().State)
+	})
+}
+
+// The backoff is up to a fifth shorter, so that a fleet does not come back at
+// the same moment.
+func TestBackoffJitter(t *testing.T) {
+	within(t, func(t *testing.T) {
+		s := newServer(t)
+		s.fail("", down)
+		first, last := time.Hour, time.Duration(0)
+		for range 500 {
+			c, _ := newCache(t, s)
+			unavailable(t, c, "k1")
+			wait := time.Until(c.Status().NextAttempt)
+			first, last = min(first, wait), max(last, wait)
+		}
+		require.GreaterOrEqual(t, first, 800*time.Millisecond)
+		require.LessOrEqual(t, last, time.Second)
+		require.Less(t, first, 850*time.Millisecond) // all of 500 above it: once in 10^62 runs
+		require.Greater(t, last, 950*time.Millisecond)
+	})
+}
+
 // A refresh-ahead that failed long ago is no excuse for not asking a server
 // that may be back: a withdrawn key is refused within one TTL.
 func TestDueAfterAnEarlierFailure(t *testing.T) {
@@ -487,7 +648,7 @@ func TestKnownKeyThatDoesNotFit(t *testing.T) {
 // req: R7517-02, R7517-03, R7517-06
 func TestSelection(t *testing.T) {
 	within(t, func(t *testing.T) {
-		doc := set(newJWK(t, "same", "ES256"), newJWK(t, "same", "RS256"), newJWK(t, "same", "ES256"),
+		doc := set(newJWK(t, "same", "ES256"), newJWK(t, "same", "RS256"), newJWK(t, "same", "ES256"), newJWK(t, "same", "ES256"),
 			newJWK(t, "ed", "EdDSA"), newJWK(t, "", "ES384"))
 		s := newServer(t)
 		s.fail(setURL, always(200, "application/json", string(doc)))
@@ -499,9 +660,9 @@ func TestSelection(t *testing.T) {
 				kid, alg string
 				want     int
 			}{
-				{"same", "ES256", 2}, {"same", "RS256", 1}, {"same", "PS256", 0}, {"same", "ES384", 0},
+				{"same", "ES256", 3}, {"same", "RS256", 1}, {"same", "PS256", 0}, {"same", "ES384", 0},
 				{"ed", "EdDSA", 1}, {"ed", "Ed25519", 1}, {"ed", "ES256", 0},
-				{"", "ES256", 2}, {"", "ES384", 1}, {"", "EdDSA", 1}, {"", "Ed25519", 1}, {"", "RS256", 1}, {"", "ES512", 0},
+				{"", "ES256", 3}, {"", "ES384", 1}, {"", "EdDSA", 1}, {"", "Ed25519", 1}, {"", "RS256", 1}, {"", "ES512", 0},
 				{"none such", "ES256", 0},
 			} {
 				keys, err := source.Keys(t.Context(), tc.kid, tc.alg)
@@ -600,6 +761,12 @@ func TestKeysAfterMiss(t *testing.T) {
 		require.NotEqual(t, first[0].Thumbprint(), second[0].Thumbprint())
 		require.Equal(t, 2, s.count(""))
 		require.Equal(t, jwks.TriggerUnknownKey, r.lastFetch(t).Trigger)
+		name := func(k jwks.Key) []string {
+			thumbprint := k.Thumbprint()
+			return []string{base64.RawURLEncoding.EncodeToString(thumbprint[:])}
+		}
+		require.Equal(t, name(second[0]), r.lastFetch(t).Added)
+		require.Equal(t, name(first[0]), r.lastFetch(t).Removed)
 
 		// The limiter is the one of unknown key IDs.
 		for range 100 {
@@ -620,6 +787,37 @@ func TestKeysAfterMiss(t *testing.T) {
 		keys, err := c.Keys(t.Context(), "", "ES256")
 		require.NoError(t, err)
 		require.Len(t, keys, 1)
+	})
+}
+
+// Keys that expire while a call waits for the server are no keys any more, and
+// that it has none is no word against a token.
+func TestExpiryWhileWaiting(t *testing.T) {
+	within(t, func(t *testing.T) {
+		s := newServer(t, "k1")
+		c, _ := newCache(t, s)
+		has(t, c, "k1")
+		s.fail("", func(*http.Request) (*http.Response, error) {
+			jwks.StepWall(c, 2*time.Hour)
+			return nil, errDown
+		})
+		unavailable(t, c, "x")
+		require.Equal(t, jwks.StateExpired, c.Status().State)
+	})
+}
+
+// The key came with a fetch that was under way: there is no need of another.
+func TestNewKeyInAFetchUnderWay(t *testing.T) {
+	within(t, func(t *testing.T) {
+		s := newServer(t, "k1")
+		c, _ := newCache(t, s)
+		has(t, c, "k1")
+		s.rotate(t, "k2")
+		s.delay = 2 * time.Second
+		go func() { _ = c.Refresh(context.Background()) }()
+		synctest.Wait()
+		has(t, c, "k2")
+		require.Equal(t, 2, s.count(""))
 	})
 }
 
@@ -655,10 +853,10 @@ func TestLateDecision(t *testing.T) {
 		c, _ := newCache(t, s)
 		has(t, c, "k1")
 		for _, trigger := range []jwks.Trigger{jwks.Scheduled, jwks.TriggerUnknownKey, jwks.TriggerRefresh} {
-			jwks.LateStart(c, trigger, 0)
+			require.Zero(t, jwks.LateStart(c, trigger, 0), "no event to wait for")
 			require.Equal(t, 1, s.count(""), trigger)
 		}
-		jwks.LateStart(c, jwks.TriggerUnknownKey, 1)
+		require.NotZero(t, jwks.LateStart(c, jwks.TriggerUnknownKey, 1))
 		require.Equal(t, 2, s.count(""))
 		jwks.LateStart(c, jwks.TriggerUnknownKey, 2)
 		require.Equal(t, 2, s.count(""), "within the interval")
@@ -666,7 +864,7 @@ func TestLateDecision(t *testing.T) {
 		jwks.LateStart(c, jwks.TriggerRefresh, 2)
 		require.Equal(t, 3, s.count(""))
 		for _, trigger := range []jwks.Trigger{jwks.Scheduled, jwks.TriggerUnknownKey, jwks.TriggerRefresh} {
-			jwks.LateStart(c, trigger, 3)
+			require.Zero(t, jwks.LateStart(c, trigger, 3), "no event to wait for")
 			require.Equal(t, 3, s.count(""), "within the backoff")
 		}
 	})
@@ -743,11 +941,13 @@ func TestBackoff(t *testing.T) {
 			require.LessOrEqual(t, wait, want)
 			require.GreaterOrEqual(t, wait, want*8/10)
 			require.Equal(t, 503, r.lastFetch(t).Status)
-			time.Sleep(wait - time.Millisecond)
+			time.Sleep(wait - time.Nanosecond)
 			unavailable(t, c, "k1")
+			require.Equal(t, status.NextAttempt, c.Status().NextAttempt)
 			requireError(t, c.Refresh(t.Context()), bearergate.ErrUnavailable, bearergate.ReasonKeysUnavailable)
 			require.Equal(t, i+1, s.count(""), "no fetch before")
-			time.Sleep(time.Millisecond)
+			time.Sleep(time.Nanosecond)
+			require.Zero(t, c.Status().NextAttempt)
 			want = min(2*want, time.Minute)
 		}
 		s.heal()
@@ -1178,6 +1378,51 @@ func TestJoinHooks(t *testing.T) {
 			require.Len(t, r.suppressed, 1)
 			require.Len(t, r.panicked, 2)
 		}
+	})
+}
+
+// Each hook is called where it is the only one, and where two are joined.
+func TestHooksOneByOne(t *testing.T) {
+	within(t, func(t *testing.T) {
+		all := reflect.TypeFor[jwks.Hooks]()
+		for i := range all.NumField() {
+			name := all.Field(i).Name
+			calls := 0
+			one := func() (h jwks.Hooks) {
+				reflect.ValueOf(&h).Elem().Field(i).Set(reflect.MakeFunc(all.Field(i).Type, func([]reflect.Value) []reflect.Value {
+					calls++
+					return nil
+				}))
+				return h
+			}
+			hooks := jwks.JoinHooks(one(), one())
+			if name == "Panicked" {
+				hooks.Fetched = func(context.Context, jwks.FetchEvent) { panic("x") }
+			}
+			s := newServer(t, "k1")
+			s.keys["bad"] = []byte(`{"kty":"oct"}`)
+			c, _ := newCache(t, s, func(c *jwks.Config) { c.Hooks = hooks })
+			require.NoError(t, c.Refresh(t.Context()))
+			if name == "StateChanged" {
+				require.Equal(t, 2, calls, "told with the fetch, not at the next call")
+			}
+			hasNot(t, c, "x")
+			hasNot(t, c, "x")
+			s.fail("", down)
+			time.Sleep(12 * time.Minute)
+			has(t, c, "k1")
+			require.GreaterOrEqual(t, calls, 2, name)
+			require.Zero(t, calls%2, "%s: both are called", name)
+		}
+
+		// What is not there does not panic either.
+		s := newServer(t, "k1")
+		c, r := newCache(t, s, func(c *jwks.Config) { c.Hooks = jwks.Hooks{Panicked: c.Hooks.Panicked, Fetched: c.Hooks.Fetched} })
+		hasNot(t, c, "x")
+		hasNot(t, c, "x")
+		hasNot(t, c, "x")
+		require.NotEmpty(t, r.fetched)
+		require.Empty(t, r.panicked)
 	})
 }
 

@@ -110,11 +110,14 @@ func TestFile(t *testing.T) {
 		time.Sleep(2 * time.Hour)
 		unavailable(t, c, "k2")
 	})
+	c, err := jwks.File(path, jwks.Config{}) // of no issuer in particular
+	require.NoError(t, err)
+	require.Empty(t, c.Issuer())
 	for _, bad := range []jwks.Config{{URL: setURL}, {HTTPClient: http.DefaultClient}, {InsecureAllowHTTP: true}, {Issuer: "x"}, {MaxKeys: -1}} {
 		_, err := jwks.File(path, bad)
 		requireError(t, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
 	}
-	_, err := jwks.File("", jwks.Config{})
+	_, err = jwks.File("", jwks.Config{})
 	requireError(t, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
 }
 
@@ -227,6 +230,34 @@ func TestImportDuringAConditionalFetch(t *testing.T) {
 		keys, err := c.Keys(t.Context(), "withdrawn", "ES256")
 		require.NoError(t, err)
 		require.Empty(t, keys)
+	})
+}
+
+// What is as young as the keys that are held brings nothing: not even their own
+// export, which knows no ETag, nor one of a clock that runs ahead.
+func TestImportOfTheSameAge(t *testing.T) {
+	within(t, func(t *testing.T) {
+		s := newServer(t, "k1")
+		s.header.Set("ETag", `"A"`)
+		c, _ := newCache(t, s)
+		has(t, c, "k1")
+		data, err := c.Export()
+		require.NoError(t, err)
+		ahead, _ := newCache(t, newServer(t, "k2"))
+		jwks.StepWall(ahead, 30*time.Second)
+		has(t, ahead, "k2")
+		tomorrow, err := ahead.Export()
+		require.NoError(t, err)
+
+		require.NoError(t, c.Import(data))
+		require.NoError(t, c.Import(tomorrow))
+		require.NoError(t, c.Refresh(t.Context()))
+		require.Equal(t, `"A"`, s.last.Header.Get("If-None-Match"))
+		has(t, c, "k1")
+
+		time.Sleep(time.Nanosecond)
+		require.NoError(t, c.Import(tomorrow))
+		has(t, c, "k2")
 	})
 }
 

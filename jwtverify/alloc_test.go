@@ -1,11 +1,13 @@
 package jwtverify_test
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/internal/jose"
+	"github.com/bearergate/bearergate/jwtverify"
 	"github.com/stretchr/testify/require"
 )
 
@@ -38,6 +40,32 @@ func TestAllocationsBeyondTheSignature(t *testing.T) {
 		c.DisableCache = true
 		require.LessOrEqual(t, verify(newVerifier(t, c), raw)-check, 20.0, alg)
 	}
+}
+
+// The buffer that tokens share keeps nothing of them, whatever became of them,
+// and does not keep the size of the longest one.
+func TestPooledBufferIsEmpty(t *testing.T) {
+	s := newSigner(t, "ES256", "k")
+	c := config(s.set(t))
+	c.DisableCache = true
+	c.MaxTokenBytes = 200 << 10
+	v := newVerifier(t, c)
+	raw := s.sign(t, nil)
+	used := 0
+	for range 100 {
+		for _, token := range []string{raw, raw[:len(raw)-1], raw + ".", raw[:len(raw)-4] + "AAAA", s.sign(t, map[string]any{"aud": "x"}),
+			s.sign(t, map[string]any{"long": strings.Repeat("x", 100<<10)})} {
+			_, _ = v.Verify(t.Context(), token)
+			buf := jwtverify.Pooled()
+			require.Equal(t, len(buf), bytes.Count(buf, []byte{0}))
+			require.LessOrEqual(t, len(buf), 2*jwtverify.DefaultMaxTokenBytes)
+			used += len(buf)
+		}
+		if used > 0 { // the pool may forget: more often still with the race detector
+			return
+		}
+	}
+	t.Error("the buffer is never used again")
 }
 
 // What a token says must not point into the buffer of the next one.

@@ -127,9 +127,15 @@ func TestNewNamesEveryMistake(t *testing.T) {
 		{"folded alg", func(c *jwtverify.Config) { c.Algorithms = []string{"rs256"} }, []string{`"rs256"`}, 0},
 		{"empty alg", func(c *jwtverify.Config) { c.Algorithms = []string{""} }, []string{`""`}, 0},
 		{"http issuer", func(c *jwtverify.Config) { c.Issuer = "http://as.example.com" }, []string{"http://as.example.com", "https"}, 0},
+		{"http on a private address", func(c *jwtverify.Config) { c.Issuer = "http://10.0.0.1" }, []string{"http://10.0.0.1", "https"}, 0},
 		{"http issuer, keys discovered", func(c *jwtverify.Config) { c.Issuer, c.Keys = "http://as.example.com", nil }, []string{"https"}, 0},
 		{"issuer is no URL, keys discovered", func(c *jwtverify.Config) { c.Issuer, c.Keys = "joe", nil }, []string{"Issuer cannot be used to discover keys"}, 0},
 		{"issuer with a query, keys discovered", func(c *jwtverify.Config) { c.Issuer, c.Keys = "https://as.example.com/?a=b", nil }, []string{"query"}, 0},
+		{"no audience, and nowhere to discover", func(c *jwtverify.Config) { c.Issuer, c.Keys, c.Audiences = "https://as.example.com/?a=b", nil, nil },
+			[]string{"Audiences is empty", "query"}, 2},
+		{"no audience, and nowhere to discover by http", func(c *jwtverify.Config) {
+			c.Issuer, c.Keys, c.Audiences, c.InsecureAllowHTTP = "http://keycloak:8080/?a=b", nil, nil, true
+		}, []string{"Audiences is empty", "query"}, 2},
 		{"leeway of an hour", func(c *jwtverify.Config) { c.Leeway = time.Hour }, []string{"Leeway 1h0m0s", "5m0s"}, 0},
 		{"leeway just over", func(c *jwtverify.Config) { c.Leeway = jwtverify.MaxLeeway + 1 }, []string{"Leeway"}, 0},
 		{"negative leeway", func(c *jwtverify.Config) { c.Leeway = -1 }, []string{"NoLeeway"}, 0},
@@ -144,9 +150,15 @@ func TestNewNamesEveryMistake(t *testing.T) {
 		{"scope claims", func(c *jwtverify.Config) { c.ScopeClaims = strings.Fields(manyNames(9)) }, []string{"ScopeClaims"}, 0},
 		{"confirmation", func(c *jwtverify.Config) { c.Confirmations = []string{""} }, []string{"Confirmations"}, 0},
 		{"typed nil keys", func(c *jwtverify.Config) { c.Keys = (*jwks.Cache)(nil) }, []string{"Keys is a nil *jwks.Cache"}, 0},
+		{"nil function for keys", func(c *jwtverify.Config) { c.Keys = sourceFunc(nil) }, []string{"Keys is a nil"}, 0},
+		{"nil map for keys", func(c *jwtverify.Config) { c.Keys = mapSource(nil) }, []string{"Keys is a nil"}, 0},
+		{"nil slice for keys", func(c *jwtverify.Config) { c.Keys = sliceSource(nil) }, []string{"Keys is a nil"}, 0},
+		{"nil channel for keys", func(c *jwtverify.Config) { c.Keys = chanSource(nil) }, []string{"Keys is a nil"}, 0},
 		{"another issuer's keys", func(c *jwtverify.Config) { c.Keys = issuerSource{keys, "https://other.example.com"} }, []string{"https://other.example.com"}, 0},
 		{"cache off and sized", func(c *jwtverify.Config) { c.DisableCache, c.CacheEntries = true, 1 }, []string{"DisableCache"}, 0},
+		{"cache off and bounded", func(c *jwtverify.Config) { c.DisableCache, c.CacheBytes = true, 1 }, []string{"DisableCache"}, 0},
 		{"negative cache", func(c *jwtverify.Config) { c.CacheBytes = -1 }, []string{"CacheBytes"}, 0},
+		{"negative entries", func(c *jwtverify.Config) { c.CacheEntries = -1 }, []string{"CacheEntries"}, 0},
 		{"three at once", func(c *jwtverify.Config) { c.Audiences, c.Leeway, c.Algorithms = nil, time.Hour, []string{"none"} },
 			[]string{"Audiences is empty", "Leeway 1h0m0s", `"none"`}, 3},
 	} {
@@ -165,6 +177,16 @@ func TestNewNamesEveryMistake(t *testing.T) {
 		})
 	}
 }
+
+type (
+	mapSource   map[string]jwks.Key
+	sliceSource []jwks.Key
+	chanSource  chan jwks.Key
+)
+
+func (s mapSource) Keys(context.Context, string, string) ([]jwks.Key, error)   { return nil, nil }
+func (s sliceSource) Keys(context.Context, string, string) ([]jwks.Key, error) { return nil, nil }
+func (s chanSource) Keys(context.Context, string, string) ([]jwks.Key, error)  { return nil, nil }
 
 func manyNames(n int) string {
 	var b strings.Builder
@@ -196,6 +218,12 @@ func TestNewAccepts(t *testing.T) {
 		"the most leeway":             func(c *jwtverify.Config) { c.Leeway = jwtverify.MaxLeeway },
 		"no leeway":                   func(c *jwtverify.Config) { c.NoLeeway = true },
 		"the longest token":           func(c *jwtverify.Config) { c.MaxTokenBytes = jwtverify.MaxTokenBytesLimit },
+		"as many scope claims":        func(c *jwtverify.Config) { c.ScopeClaims = strings.Fields(manyNames(8)) },
+		"a claim required already":    func(c *jwtverify.Config) { c.RequiredClaims = strings.Fields(manyNames(61) + "exp iss") },
+		"http on loopback, own keys":  func(c *jwtverify.Config) { c.Issuer = "http://127.0.0.1:9400" },
+		"http on loopback 6":          func(c *jwtverify.Config) { c.Issuer = "http://[::1]:9400" },
+		"what no URL parser takes":    func(c *jwtverify.Config) { c.Issuer = "http://%zz" },
+		"a cache of one's own size":   func(c *jwtverify.Config) { c.CacheEntries, c.CacheBytes = 1, 1 },
 		"as many claims as there are": func(c *jwtverify.Config) { c.RequiredClaims = strings.Fields(manyNames(61)) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -225,6 +253,7 @@ func TestDefaults(t *testing.T) {
 	require.Equal(t, 5*time.Second, jwtverify.DefaultLeeway)
 	require.Equal(t, 5*time.Minute, jwtverify.MaxLeeway)
 	require.Equal(t, 16<<10, jwtverify.DefaultMaxTokenBytes)
+	require.Equal(t, 1<<20, jwtverify.MaxTokenBytesLimit)
 	require.Equal(t, 8192, jwtverify.DefaultCacheEntries)
 	require.Equal(t, 32<<20, jwtverify.DefaultCacheBytes)
 	require.Equal(t, 5*time.Minute, jwtverify.CacheTTL)
@@ -248,6 +277,31 @@ func TestDefaults(t *testing.T) {
 }
 
 // req: R7517-06: EdDSA and Ed25519 are one algorithm, whichever is configured.
+// An algorithm that is not named is not accepted, whatever keys there are.
+func TestNoOtherAlgorithm(t *testing.T) {
+	signers := map[string]signer{}
+	var keys []jwks.Key
+	for _, alg := range []string{"RS256", "PS256", "ES256", "ES384", "EdDSA"} {
+		signers[alg] = newSigner(t, alg, "k-"+alg)
+		keys = append(keys, signers[alg].public(t))
+	}
+	set, err := jwks.NewSet(keys...)
+	require.NoError(t, err)
+	for only := range signers {
+		c := config(set)
+		c.Algorithms = []string{only}
+		v := newVerifier(t, c)
+		for alg, s := range signers {
+			token, err := v.Verify(t.Context(), s.sign(t, nil))
+			if alg == only {
+				require.NoError(t, err)
+			} else {
+				requireError(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonAlgorithm)
+			}
+		}
+	}
+}
+
 func TestBothNamesOfEdDSA(t *testing.T) {
 	key := newSigner(t, "EdDSA", "k")
 	for _, configured := range []string{"EdDSA", "Ed25519"} {
@@ -406,6 +460,11 @@ func TestMaxTokenAge(t *testing.T) {
 	token, err := v.Verify(t.Context(), s.sign(t, map[string]any{"exp": now.Add(time.Hour + time.Second).Unix()}))
 	requireError(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonPolicy)
 	token, err = v.Verify(t.Context(), s.sign(t, map[string]any{"iat": absent}))
+	requireError(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonMissingClaim)
+	c.MaxTokenAge = 1
+	token, err = newVerifier(t, c).Verify(t.Context(), s.sign(t, map[string]any{"exp": now.Add(time.Second).Unix()}))
+	requireError(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonPolicy)
+	token, err = newVerifier(t, c).Verify(t.Context(), s.sign(t, map[string]any{"iat": absent}))
 	requireError(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonMissingClaim)
 }
 
@@ -603,6 +662,8 @@ func TestTokenWithoutKeyID(t *testing.T) {
 		{"two", missSource{before: []jwks.Key{s.public(t), other.public(t)}}, 0, bearergate.ErrInvalidToken, bearergate.ReasonUnknownKey},
 		{"rotated", missSource{before: []jwks.Key{other.public(t)}, after: []jwks.Key{s.public(t)}}, 1, nil, ""},
 		{"not rotated", missSource{before: []jwks.Key{other.public(t)}, after: []jwks.Key{other.public(t)}}, 1, bearergate.ErrInvalidToken, bearergate.ReasonSignature},
+		{"rotated to yet another", missSource{before: []jwks.Key{other.public(t)}, after: []jwks.Key{newSigner(t, "ES256", "").public(t)}}, 1,
+			bearergate.ErrInvalidToken, bearergate.ReasonSignature},
 		{"two after", missSource{before: []jwks.Key{other.public(t)}, after: []jwks.Key{s.public(t), other.public(t)}}, 1, bearergate.ErrInvalidToken, bearergate.ReasonSignature},
 		{"cannot be asked", missSource{before: []jwks.Key{other.public(t)}, err: io.EOF}, 1, bearergate.ErrUnavailable, bearergate.ReasonKeysUnavailable},
 	} {
@@ -657,6 +718,8 @@ func TestCheck(t *testing.T) {
 		}, bearergate.ErrInvalidToken, bearergate.ReasonPolicy},
 		{"its own timeout", func(context.Context, *bearergate.Token) error { return fmt.Errorf("db: %w", context.DeadlineExceeded) },
 			bearergate.ErrUnavailable, bearergate.ReasonCanceled},
+		{"a call of its own that was canceled", func(context.Context, *bearergate.Token) error { return fmt.Errorf("db: %w", context.Canceled) },
+			bearergate.ErrUnavailable, bearergate.ReasonCanceled},
 		{"panics with nil", func(context.Context, *bearergate.Token) error { panic(nil) }, bearergate.ErrMisconfigured, bearergate.ReasonInternal},
 		{"panics", func(context.Context, *bearergate.Token) error { panic(raw) }, bearergate.ErrMisconfigured, bearergate.ReasonInternal},
 		{"the caller goes away", func(ctx context.Context, _ *bearergate.Token) error { cancel(); <-ctx.Done(); return ctx.Err() },
@@ -678,6 +741,69 @@ func TestCheck(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Check is asked about tokens that are valid, and about no others.
+func TestCheckIsNotAskedAboutARefusedToken(t *testing.T) {
+	s := newSigner(t, "ES256", "k")
+	at := now
+	c := config(s.set(t))
+	c.Now = func() time.Time { return at }
+	c.Check = func(_ context.Context, token *bearergate.Token) error {
+		require.NotNil(t, token)
+		return nil
+	}
+	var last jwtverify.VerifyEvent
+	c.Hooks.Verified = func(_ context.Context, e jwtverify.VerifyEvent) { last = e }
+	v := newVerifier(t, c)
+	token, err := v.Verify(t.Context(), s.sign(t, map[string]any{"aud": "x"}))
+	requireError(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonAudience)
+	require.False(t, last.Cached)
+
+	raw := s.sign(t, map[string]any{"nbf": now.Unix(), "iat": now.Add(-time.Hour).Unix()})
+	_, err = v.Verify(t.Context(), raw)
+	require.NoError(t, err)
+	for _, tt := range []struct {
+		at     time.Duration
+		reason bearergate.Reason
+	}{
+		{-jwtverify.DefaultLeeway - 1, bearergate.ReasonNotYetValid}, // the clock was set back, behind nbf but not iat
+		{2 * time.Hour, bearergate.ReasonExpired},
+	} {
+		at = now.Add(tt.at)
+		token, err = v.Verify(t.Context(), raw)
+		requireError(t, token, err, bearergate.ErrInvalidToken, tt.reason)
+		require.True(t, last.Cached, "remembered, and judged again")
+	}
+}
+
+// As many tokens are remembered as the configuration says.
+func TestCacheEntries(t *testing.T) {
+	s := newSigner(t, "ES256", "k")
+	const tokens = 300
+	remembered := func(entries int) (n int) {
+		c := config(s.set(t))
+		c.CacheEntries = entries
+		c.Hooks.Verified = func(_ context.Context, e jwtverify.VerifyEvent) {
+			if e.Cached {
+				n++
+			}
+		}
+		v := newVerifier(t, c)
+		var all []string
+		for i := range tokens {
+			all = append(all, s.sign(t, map[string]any{"jti": fmt.Sprint(i)}))
+		}
+		for range 2 {
+			for _, raw := range all {
+				_, err := v.Verify(t.Context(), raw)
+				require.NoError(t, err)
+			}
+		}
+		return n
+	}
+	require.Equal(t, tokens, remembered(0))
+	require.Less(t, remembered(1), tokens)
 }
 
 // A decision from the cache equals one without: Check, times and keys are
@@ -885,6 +1011,35 @@ func TestWarm(t *testing.T) {
 	v := newVerifier(t, c)
 	requireError(t, nil, v.Warm(t.Context()), bearergate.ErrUnavailable, bearergate.ReasonKeysUnavailable)
 	require.IsType(t, &jwks.Cache{}, v.Keys())
+	require.Positive(t, bearergate.AsError(v.Warm(t.Context())).RetryAfter)
+
+	// A cache has a key, but none for what is accepted.
+	synctest.Test(t, func(t *testing.T) {
+		as := authtest.New(t)
+		c := jwtverify.Config{Issuer: as.Issuer(), Audiences: []string{audience}, HTTPClient: as.Client(), Algorithms: []string{"RS256"}}
+		requireError(t, nil, newVerifier(t, c).Warm(t.Context()), bearergate.ErrUnavailable, bearergate.ReasonKeysUnavailable)
+	})
+
+	// A source of another kind is asked for keys, and may have a bad day.
+	for name, tt := range map[string]struct {
+		keys []jwks.Key
+		err  error
+	}{
+		"no key": {nil, nil}, "an error": {nil, io.EOF}, "an error beside a key": {[]jwks.Key{s.public(t)}, io.EOF},
+	} {
+		v := newVerifier(t, config(sourceFunc(func(context.Context, string, string) ([]jwks.Key, error) { return tt.keys, tt.err })))
+		err := v.Warm(t.Context())
+		requireError(t, nil, err, bearergate.ErrUnavailable, bearergate.ReasonKeysUnavailable)
+		require.Equal(t, tt.err != nil, errors.Is(err, io.EOF), name)
+	}
+
+	// The context is the caller's, and may be nil.
+	waits := newVerifier(t, config(sourceFunc(func(ctx context.Context, _, _ string) ([]jwks.Key, error) { return []jwks.Key{s.public(t)}, ctx.Err() })))
+	var none context.Context
+	require.NoError(t, waits.Warm(none))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	requireError(t, nil, waits.Warm(ctx), bearergate.ErrUnavailable, bearergate.ReasonCanceled)
 }
 
 type roundTrip func(*http.Request) (*http.Response, error)
@@ -943,14 +1098,20 @@ func TestEndedContextsOfUserCode(t *testing.T) {
 		}
 	}
 	// An error that blames the token stays what it is.
-	ctx, cancel := context.WithCancel(t.Context())
 	c := config(s.set(t))
-	c.Check = func(context.Context, *bearergate.Token) error {
-		cancel()
-		return &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonRevoked}
+	for reason, err := range map[bearergate.Reason]error{
+		bearergate.ReasonRevoked: &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonRevoked},
+		bearergate.ReasonBinding: &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonBinding, Cause: context.Canceled},
+		bearergate.ReasonPolicy:  errors.New("no"),
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		c.Check = func(context.Context, *bearergate.Token) error {
+			cancel()
+			return err
+		}
+		token, err := newVerifier(t, c).Verify(ctx, raw)
+		requireError(t, token, err, bearergate.ErrInvalidToken, reason)
 	}
-	token, err := newVerifier(t, c).Verify(ctx, raw)
-	requireError(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonRevoked)
 }
 
 // A source that ignores alg breaks its contract: cached or not, the key does

@@ -43,6 +43,13 @@ type wrapper struct{ bearergate.Verifier }
 
 func (w wrapper) Unwrap() bearergate.Verifier { return w.Verifier }
 
+func wrapped(v bearergate.Verifier, times int) bearergate.Verifier {
+	for range times {
+		v = wrapper{v}
+	}
+	return v
+}
+
 type panicky struct{ bearergate.Verifier }
 
 func (panicky) Verify(context.Context, string) (*bearergate.Token, error) { return nil, nil }
@@ -56,6 +63,13 @@ func TestRequireLiveNamesEveryMistake(t *testing.T) {
 	local := newVerifier(t, config(newSigner(t, "ES256", "k").set(t)))
 	live := &recorder{}
 	router := func(c jwtverify.RouterConfig) *jwtverify.Router { return newRouter(t, c) }
+	many := map[string]bearergate.Verifier{issuer: caching{live, false}}
+	for i := range 100 {
+		many[fmt.Sprintf("https://as%d.example.com", i)] = live
+	}
+	require.False(t, router(jwtverify.RouterConfig{Issuers: many}).Live())
+	require.True(t, router(jwtverify.RouterConfig{Opaque: live}).Live())
+	require.False(t, (*jwtverify.Router)(nil).Live())
 	for _, tt := range []struct {
 		name        string
 		local, live bearergate.Verifier
@@ -79,6 +93,10 @@ func TestRequireLiveNamesEveryMistake(t *testing.T) {
 		{"a router with a cache, embedded", local, struct{ *jwtverify.Router }{newRouter(t, jwtverify.RouterConfig{Opaque: caching{live, false}})}, []string{"answers from its cache"}},
 		{"panics when asked", local, panicky{}, []string{"panicked"}},
 		{"wraps itself", local, endlessWrapper{live}, []string{"more than 16"}},
+		{"wrapped too deep", local, wrapped(live, 16), []string{"more than 16"}},
+		{"wrapped too deep in a router", local, router(jwtverify.RouterConfig{Issuers: map[string]bearergate.Verifier{issuer: wrapped(live, 15)}}), []string{"more than 16"}},
+		{"wrapped too deep for opaque tokens", local, router(jwtverify.RouterConfig{Opaque: wrapped(live, 15)}), []string{"more than 16"}},
+		{"one of many in a router caches", local, router(jwtverify.RouterConfig{Issuers: many}), []string{"DisableCache"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			v, err := jwtverify.RequireLive(tt.local, tt.live)
@@ -98,6 +116,9 @@ func TestRequireLiveNamesEveryMistake(t *testing.T) {
 		"wraps nothing":     wrapper{nil},
 		"a router of those": router(jwtverify.RouterConfig{Issuers: map[string]bearergate.Verifier{issuer: caching{live, true}}, Opaque: live}),
 		"another of these":  requireLive(t, local, live),
+		"wrapped deep":      wrapped(live, 15),
+		"wrapped deep in a router": router(jwtverify.RouterConfig{
+			Issuers: map[string]bearergate.Verifier{issuer: wrapped(live, 14)}, Opaque: wrapped(live, 14)}),
 	} {
 		t.Run(name, func(t *testing.T) { requireLive(t, local, live) })
 	}
@@ -170,6 +191,10 @@ func TestRequireLiveDecides(t *testing.T) {
 		{name: "cnf written otherwise", live: func(c *bearergate.Claims) { c.Confirmation["jkt"] = []byte(`"\u0074humb"`) }, want: func(*bearergate.Claims) {}},
 		{name: "another thumbprint", live: func(c *bearergate.Claims) { c.Confirmation["jkt"] = []byte(`"Thumb"`) }, reason: bearergate.ReasonBinding},
 		{name: "a thumbprint that is none", live: func(c *bearergate.Claims) { c.Confirmation["jkt"] = []byte(`5`) }, reason: bearergate.ReasonBinding},
+		{name: "an empty thumbprint and an object", local: func(c *bearergate.Claims) { c.Confirmation["jkt"] = []byte(`""`) },
+			live: func(c *bearergate.Claims) { c.Confirmation["jkt"] = []byte(`{}`) }, reason: bearergate.ReasonBinding},
+		{name: "an object and an empty thumbprint", local: func(c *bearergate.Claims) { c.Confirmation["jkt"] = []byte(`{}`) },
+			live: func(c *bearergate.Claims) { c.Confirmation["jkt"] = []byte(`""`) }, reason: bearergate.ReasonBinding},
 		{name: "another key", live: func(c *bearergate.Claims) { c.Confirmation["jwk"] = []byte(`{"kty":"OKP"}`) }, reason: bearergate.ReasonBinding},
 		{name: "a member less", live: func(c *bearergate.Claims) { delete(c.Confirmation, "jwk") }, reason: bearergate.ReasonBinding},
 		{name: "a member more", live: func(c *bearergate.Claims) { c.Confirmation["x5t#S256"] = []byte(`"x"`) }, reason: bearergate.ReasonBinding},

@@ -202,6 +202,9 @@ func TestResolveAnswers(t *testing.T) {
 		{"refused", func(context.Context, string) (bearergate.Verifier, error) {
 			return nil, fmt.Errorf("suspended: %w", &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonRevoked})
 		}, bearergate.ErrInvalidToken, bearergate.ReasonRevoked, jwtverify.UnresolvedTTL},
+		{"a bare sentinel", func(context.Context, string) (bearergate.Verifier, error) {
+			return nil, fmt.Errorf("x: %w", bearergate.ErrMisconfigured)
+		}, bearergate.ErrMisconfigured, bearergate.ReasonInternal, time.Second},
 		{"misconfigured", func(context.Context, string) (bearergate.Verifier, error) { return jwtverify.New(jwtverify.Config{}) },
 			bearergate.ErrMisconfigured, bearergate.ReasonConfig, time.Second},
 		{"two sentinels", func(context.Context, string) (bearergate.Verifier, error) {
@@ -234,11 +237,14 @@ func TestResolveAnswers(t *testing.T) {
 					token, err := r.Verify(t.Context(), unsigned(tenant(1)))
 					requireError(t, token, err, tt.kind, tt.reason)
 					require.NotContains(t, err.Error(), "login.example.com")
+					require.Equal(t, tt.reason, bearergate.AsError(err).Reason)
+					require.IsType(t, &bearergate.Error{}, err)
 				}
 				verify()
 				synctest.Wait()
 				time.Sleep(tt.again - 1)
 				verify()
+				synctest.Wait()
 				require.Equal(t, 1, d.count(""), "asked again too early")
 				time.Sleep(time.Nanosecond)
 				verify()
@@ -609,6 +615,20 @@ func TestResolvedTTL(t *testing.T) {
 			token, err := r.Verify(t.Context(), unsigned(tenant(1)))
 			requireError(t, token, err, bearergate.ErrUnavailable, bearergate.ReasonKeysUnavailable)
 		},
+		"down when it has to be asked": func(t *testing.T, d *directory, r *jwtverify.Router) {
+			d.set(func() {
+				d.answer = func(context.Context, string) (bearergate.Verifier, error) { return nil, errors.New("db") }
+			})
+			time.Sleep(ttl)
+			for i := range 3 {
+				for range 10 {
+					token, err := r.Verify(t.Context(), unsigned(tenant(1)))
+					requireError(t, token, err, bearergate.ErrUnavailable, bearergate.ReasonKeysUnavailable)
+				}
+				require.Equal(t, 2+i, d.count(""))
+				time.Sleep(time.Second)
+			}
+		},
 		"the new verifier has no keys": func(t *testing.T, d *directory, r *jwtverify.Router) {
 			d.set(func() {
 				d.dead = func(issuer string) error {
@@ -680,6 +700,133 @@ func TestResolvedTTL(t *testing.T) {
 			})
 		})
 	}
+}
+
+// With the shortest ResolvedTTL too, a new verifier takes the place of the old
+// one in the background, and an answer that comes too late is none of them.
+func TestShortestResolvedTTL(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &directory{}
+		r := d.router(t, func(c *jwtverify.RouterConfig) { c.ResolvedTTL = time.Second })
+		verify := func() (string, error) {
+			token, err := r.Verify(t.Context(), unsigned(tenant(1)))
+			synctest.Wait()
+			if err != nil {
+				return "", err
+			}
+			return token.Subject(), nil
+		}
+		for i := range 3 {
+			subject, err := verify()
+			require.NoError(t, err)
+			require.Equal(t, fmt.Sprint(i), subject)
+			d.set(func() { d.version = i + 1 })
+			time.Sleep(800 * time.Millisecond)
+			subject, err = verify()
+			require.NoError(t, err)
+			require.Equal(t, fmt.Sprint(i), subject)
+		}
+
+		_, err := verify()
+		require.NoError(t, err)
+		d.set(func() {
+			d.takes = 200 * time.Millisecond
+			d.answer = func(context.Context, string) (bearergate.Verifier, error) { return nil, errors.New("db") }
+		})
+		time.Sleep(800 * time.Millisecond)
+		_, err = verify()
+		require.NoError(t, err)
+		calls := d.count("")
+		time.Sleep(200 * time.Millisecond) // the failure comes at the very end of what it was to replace
+		synctest.Wait()
+		_, err = verify()
+		requireError(t, nil, err, bearergate.ErrUnavailable, bearergate.ReasonKeysUnavailable)
+		require.Equal(t, calls, d.count(""), "asked again without a pause")
+	})
+}
+
+// A refusal to resolve says how long: until one more call is allowed.
+func TestResolveRate(t *testing.T) {
+	for perMinute, wait := range map[int]time.Duration{1: time.Minute, 3: 20 * time.Second, 60: time.Second, 600: time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			d := &directory{}
+			r := d.router(t, func(c *jwtverify.RouterConfig) { c.MaxResolvesPerMinute = perMinute })
+			for i := range perMinute {
+				_, err := r.Verify(t.Context(), unsigned(tenant(i)))
+				require.NoError(t, err)
+			}
+			refused := func() time.Duration {
+				token, err := r.Verify(t.Context(), unsigned(tenant("one-more")))
+				requireError(t, token, err, bearergate.ErrUnavailable, bearergate.ReasonOverloaded)
+				return bearergate.AsError(err).RetryAfter
+			}
+			require.InDelta(t, wait, refused(), float64(time.Microsecond))
+			time.Sleep(wait / 2)
+			if perMinute < 60 {
+				require.InDelta(t, wait/2, refused(), float64(time.Microsecond))
+			}
+			time.Sleep(wait/2 + time.Millisecond)
+			_, err := r.Verify(t.Context(), unsigned(tenant("one-more")))
+			require.NoError(t, err)
+		})
+	}
+}
+
+// What renews the issuers of which a token was accepted is not used up by
+// others, known or not; and an issuer that is gone leaves the place of those.
+func TestProvenIssuersAreApart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &directory{}
+		d.dead = func(issuer string) error {
+			if strings.Contains(issuer, "/bad") {
+				return errForged
+			}
+			return nil
+		}
+		r := d.router(t, func(c *jwtverify.RouterConfig) { c.MaxResolved, c.MaxResolvesPerMinute = 1, 1 })
+		_, err := r.Verify(t.Context(), unsigned(tenant("good")))
+		require.NoError(t, err)
+		time.Sleep(time.Minute)
+		_, err = r.Verify(t.Context(), unsigned(tenant("bad")))
+		requireError(t, nil, err, bearergate.ErrInvalidToken, bearergate.ReasonSignature)
+		time.Sleep(jwtverify.DefaultResolvedTTL)
+		_, err = r.Verify(t.Context(), unsigned(tenant("bad"))) // by the allowance of its own kind
+		requireError(t, nil, err, bearergate.ErrInvalidToken, bearergate.ReasonSignature)
+		_, err = r.Verify(t.Context(), unsigned(tenant("good")))
+		require.NoError(t, err)
+
+		d.set(func() { d.answer = func(context.Context, string) (bearergate.Verifier, error) { return nil, nil } })
+		time.Sleep(jwtverify.DefaultResolvedTTL * 9 / 10)
+		_, err = r.Verify(t.Context(), unsigned(tenant("good"))) // asks in the background
+		require.NoError(t, err)
+		synctest.Wait()
+		_, err = r.Verify(t.Context(), unsigned(tenant("good")))
+		requireError(t, nil, err, bearergate.ErrInvalidToken, bearergate.ReasonIssuer)
+		calls := d.count(tenant("good"))
+		_, err = r.Verify(t.Context(), unsigned(tenant("bad-2"))) // displaces it, in the one place of the others
+		requireError(t, nil, err, bearergate.ErrInvalidToken, bearergate.ReasonIssuer)
+		time.Sleep(time.Second)
+		_, err = r.Verify(t.Context(), unsigned(tenant("good")))
+		require.Equal(t, bearergate.ReasonOverloaded, bearergate.ReasonOf(err), "not remembered any more, and not proven")
+		require.Equal(t, calls, d.count(tenant("good")))
+	})
+}
+
+// A placeholder stands for letters, digits, '.', '_' and '-', and nothing else.
+func TestTenantCharacters(t *testing.T) {
+	d := &directory{}
+	r := d.router(t, nil)
+	const allowed = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-"
+	for c := range rune(0x180) {
+		if name := "x" + string(c) + "x"; strings.ContainsRune(allowed, c) {
+			_, err := r.Verify(t.Context(), unsigned(tenant(name)))
+			require.NoError(t, err, "%q", c)
+		} else {
+			token, err := r.Verify(t.Context(), unsigned(tenant(name)))
+			requireError(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonIssuer)
+		}
+	}
+	require.Equal(t, len(allowed), d.count(""))
 }
 
 // A refreshed entry of a live tenant is as safe from a flood as the old one.

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -88,6 +89,18 @@ func TestNewRouterNamesEveryMistake(t *testing.T) {
 		{"resolve without a gate", func(c *jwtverify.RouterConfig) { c.ResolveIssuers = nil }, []string{"ResolveIssuers has 0 entries"}},
 		{"a gate without resolve", func(c *jwtverify.RouterConfig) { c.Resolve = nil }, []string{"Resolve, which is nil"}},
 		{"a knob without resolve", func(c *jwtverify.RouterConfig) { c.Resolve, c.ResolveIssuers, c.MaxResolved = nil, nil, 1 }, []string{"Resolve, which is nil"}},
+		{"a ttl without resolve", func(c *jwtverify.RouterConfig) {
+			c.Resolve, c.ResolveIssuers, c.ResolvedTTL = nil, nil, time.Hour
+		}, []string{"Resolve, which is nil"}},
+		{"a timeout without resolve", func(c *jwtverify.RouterConfig) {
+			c.Resolve, c.ResolveIssuers, c.ResolveTimeout = nil, nil, time.Second
+		}, []string{"Resolve, which is nil"}},
+		{"a rate without resolve", func(c *jwtverify.RouterConfig) {
+			c.Resolve, c.ResolveIssuers, c.MaxResolvesPerMinute = nil, nil, 1
+		}, []string{"Resolve, which is nil"}},
+		{"a million issuers and one", func(c *jwtverify.RouterConfig) {
+			c.ResolveIssuers = slices.Repeat([]string{issuerB}, 1<<20+1)
+		}, []string{"ResolveIssuers has 1048577 entries"}},
 		{"an empty entry", func(c *jwtverify.RouterConfig) { c.ResolveIssuers = []string{""} }, []string{"empty string"}},
 		{"in both", func(c *jwtverify.RouterConfig) { c.ResolveIssuers = []string{issuer} }, []string{"choose one"}},
 		{"a tenant for a host", func(c *jwtverify.RouterConfig) { c.ResolveIssuers = []string{"https://{tenant}/"} }, []string{"before its path"}},
@@ -100,6 +113,7 @@ func TestNewRouterNamesEveryMistake(t *testing.T) {
 		{"in the query", func(c *jwtverify.RouterConfig) { c.ResolveIssuers = []string{"https://as.example.com/x?y=/{tenant}"} }, []string{"query"}},
 		{"in the fragment", func(c *jwtverify.RouterConfig) { c.ResolveIssuers = []string{"https://as.example.com/x#/{tenant}"} }, []string{"fragment"}},
 		{"half a segment", func(c *jwtverify.RouterConfig) { c.ResolveIssuers = []string{"https://as.example.com/t-{tenant}"} }, []string{"whole path segment"}},
+		{"not opened", func(c *jwtverify.RouterConfig) { c.ResolveIssuers = []string{"https://as.example.com/tenant}"} }, []string{"whole path segment"}},
 		{"no name", func(c *jwtverify.RouterConfig) { c.ResolveIssuers = []string{"https://as.example.com/{}"} }, []string{"whole path segment"}},
 		{"not closed", func(c *jwtverify.RouterConfig) { c.ResolveIssuers = []string{"https://as.example.com/{tenant"} }, []string{"whole path segment"}},
 		{"nested", func(c *jwtverify.RouterConfig) { c.ResolveIssuers = []string{"https://as.example.com/{{tenant}}"} }, []string{"whole path segment"}},
@@ -148,14 +162,18 @@ func (unnameable) Issuer() string                                            { p
 func TestNewRouterAccepts(t *testing.T) {
 	resolve := func(context.Context, string) (bearergate.Verifier, error) { return nil, nil }
 	for name, c := range map[string]jwtverify.RouterConfig{
-		"issuers only":     {Issuers: map[string]bearergate.Verifier{issuer: &recorder{}}},
-		"opaque only":      {Opaque: &recorder{}},
-		"resolve only":     {Resolve: resolve, ResolveIssuers: []string{"https://a.example/{t}"}},
-		"an exact list":    {Resolve: resolve, ResolveIssuers: []string{"https://a.example/t1", "accounts.example.com"}},
-		"http on loopback": {Resolve: resolve, ResolveIssuers: []string{"http://localhost:8080/realms/{realm}"}},
-		"two placeholders": {Resolve: resolve, ResolveIssuers: []string{"https://a.example/{region}/x/{t}/"}},
-		"named":            {Issuers: map[string]bearergate.Verifier{issuer: named{&recorder{}, issuer}}},
-		"of no name":       {Issuers: map[string]bearergate.Verifier{issuer: named{&recorder{}, ""}}},
+		"issuers only":      {Issuers: map[string]bearergate.Verifier{issuer: &recorder{}}},
+		"opaque only":       {Opaque: &recorder{}},
+		"resolve only":      {Resolve: resolve, ResolveIssuers: []string{"https://a.example/{t}"}},
+		"an exact list":     {Resolve: resolve, ResolveIssuers: []string{"https://a.example/t1", "accounts.example.com"}},
+		"http on loopback":  {Resolve: resolve, ResolveIssuers: []string{"http://localhost:8080/realms/{realm}"}},
+		"two placeholders":  {Resolve: resolve, ResolveIssuers: []string{"https://a.example/{region}/x/{t}/"}},
+		"named":             {Issuers: map[string]bearergate.Verifier{issuer: named{&recorder{}, issuer}}},
+		"of no name":        {Issuers: map[string]bearergate.Verifier{issuer: named{&recorder{}, ""}}},
+		"a million issuers": {Resolve: resolve, ResolveIssuers: slices.Repeat([]string{issuerB}, 1<<20)},
+		"tildes":            {Resolve: resolve, ResolveIssuers: []string{"https://a.example/~x/{t~}"}},
+		"other bounds": {Resolve: resolve, ResolveIssuers: []string{"https://a.example/{t}"}, MaxResolved: jwtverify.MaxResolvedLimit, ResolvedTTL: time.Second,
+			ResolveTimeout: time.Millisecond, MaxResolvesPerMinute: 1, MaxTokenBytes: 1},
 		"all bounds": {Resolve: resolve, ResolveIssuers: []string{"https://a.example/{t}"}, MaxResolved: 1, ResolvedTTL: 24 * time.Hour,
 			ResolveTimeout: time.Minute, MaxResolvesPerMinute: 60_000, MaxTokenBytes: jwtverify.MaxTokenBytesLimit},
 	} {
@@ -165,6 +183,7 @@ func TestNewRouterAccepts(t *testing.T) {
 
 func TestRouterDefaults(t *testing.T) {
 	require.Equal(t, 1024, jwtverify.DefaultMaxResolved)
+	require.Equal(t, 1<<20, jwtverify.MaxResolvedLimit)
 	require.Equal(t, time.Hour, jwtverify.DefaultResolvedTTL)
 	require.Equal(t, 5*time.Second, jwtverify.DefaultResolveTimeout)
 	require.Equal(t, 600, jwtverify.DefaultMaxResolvesPerMinute)
@@ -186,6 +205,12 @@ func TestRouterDefaults(t *testing.T) {
 	}
 	require.Equal(t, 1, a.asked())
 	require.Equal(t, 1, opaque.asked())
+
+	r = newRouter(t, jwtverify.RouterConfig{Opaque: opaque, MaxTokenBytes: 8})
+	_, err = r.Verify(t.Context(), "12345678")
+	require.NoError(t, err)
+	token, err := r.Verify(t.Context(), "123456789")
+	requireError(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonTooLarge)
 }
 
 // house is two issuers with keys of their own, and opaque tokens.
@@ -459,6 +484,59 @@ func TestJWTShapedNeverReachesOpaque(t *testing.T) {
 			require.Zero(t, opaque.asked())
 			require.Zero(t, a.asked())
 		})
+	}
+}
+
+// What has no two dots is taken for a JWT if it decodes to text after a brace,
+// or to a quoted name and a colon.
+func TestBraceAndNoDots(t *testing.T) {
+	every := func(from, to byte) (all []string) {
+		for c := int(from); c <= int(to); c++ {
+			all = append(all, string([]byte{byte(c)}))
+		}
+		return all
+	}
+	text := slices.Concat(every(' ', '~'), []string{"\t", "\r", "\n", "\v", "\f", "\x00", "é", "ယ", "😀"})
+	shaped := map[string]bool{
+		"{\"a\":\x80": true, "{ \"a\" : \x80": true, "{\"a\\\"b\":\x80": true, "{\"\":\x80": true, "{\"\x80\":": true,
+		"{\"a\"\x80:": false, "{\"a\x80": false, "{a\":\x80": false, "{x\"a\":\x80": false, "{:\x80": false, "{\"\"\x80": false, "{\"a\x80\"\"": false,
+		"{\x80": false, "{a\x01": false, "{a\x7f": false,
+	}
+	for _, c := range text {
+		shaped["{"+c] = true
+		shaped["{ab"+c+"cd"] = true
+	}
+	for _, c := range slices.Concat(every(1, 8), every(0x0e, 0x1f), every(0x7f, 0xff)) {
+		shaped["{ab"+c+"cd"] = false
+	}
+	opaque := &recorder{}
+	r := newRouter(t, jwtverify.RouterConfig{Opaque: opaque})
+	check := func(decoded, token string, want bool) {
+		t.Helper()
+		asked := opaque.asked()
+		got, err := r.Verify(t.Context(), token)
+		if !want {
+			require.NoError(t, err, "%q", decoded)
+			require.Equal(t, asked+1, opaque.asked())
+			return
+		}
+		requireError(t, got, err, bearergate.ErrInvalidToken, bearergate.ReasonMalformed)
+		require.Equal(t, asked, opaque.asked(), "%q", decoded)
+	}
+	for decoded, want := range shaped {
+		for _, alphabet := range []*base64.Encoding{base64.RawURLEncoding, base64.RawStdEncoding, base64.StdEncoding} {
+			token := alphabet.EncodeToString([]byte(decoded))
+			check(decoded, token, want)
+			check(decoded, token+".x", want)
+		}
+	}
+	// Characters outside of both alphabets are passed over, wherever they stand.
+	const alphabets = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_."
+	token := b64("{alg: none}")
+	for _, c := range every(0, 255) {
+		if !strings.Contains(alphabets, c) {
+			check(c, token[:1]+c+token[1:5]+c+token[5:], true)
+		}
 	}
 }
 

@@ -69,8 +69,10 @@ func TestIdentity(t *testing.T) {
 	rt.Public("/public", seen(&got))
 	h := built(t, rt)
 
-	spoofed := []string{"X-Auth-Subject", "x-auth-subject", "X_AUTH_SUBJECT", "X-Auth_Subject", "X_auth-subject", "x.auth.subject", "X!Auth~Subject", "X_Auth_Client", "X-AUTH-SCOPES", "X_Auth_Scopes"}
-	kept := []string{"X-Auth", "X-Auth-Subject-2", "Xx-Auth-Subject", "X-Auth-Subjec", "X1auth-Subject", "X-Auth-Subjecu", "X-Auth-Sub-Ect", "Authorization-X"}
+	spoofed := []string{"X-Auth-Subject", "x-auth-subject", "X_AUTH_SUBJECT", "X-Auth_Subject", "X_auth-subject", "x.auth.subject", "X!Auth~Subject", "X_Auth_Client", "X-AUTH-SCOPES", "X_Auth_Scopes",
+		"X`Auth{Subject", "X@Auth[Subject", "X/Auth:Subject"} // the neighbors of letters and digits
+	kept := []string{"X-Auth", "X-Auth-Subject-2", "Xx-Auth-Subject", "X-Auth-Subjec", "X1auth-Subject", "X-Auth-Subjecu", "X-Auth-Sub-Ect", "Authorization-X",
+		"XaAuth-Subject", "XzAuth-Subject", "XAAuth-Subject", "XZAuth-Subject", "X0Auth-Subject", "X9Auth-Subject"}
 	for path, token := range map[string]string{"/required": good, "/optional": "", "/public": good} {
 		r := httptest.NewRequest("POST", path, nil)
 		if token != "" {

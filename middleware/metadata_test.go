@@ -34,6 +34,7 @@ func TestWhereTheMetadataIs(t *testing.T) {
 		"https://h/a":              "https://h" + wk + "/a",
 		"https://h/a/b":            "https://h" + wk + "/a/b",
 		"https://h/a/b/":           "https://h" + wk + "/a/b/",
+		"https://h/~a":             "https://h" + wk + "/~a",
 		"https://h/a?x=1":          "https://h" + wk + "/a?x=1",
 		"https://h?x=/1":           "https://h" + wk + "?x=/1",
 		"https://h/?x=1":           "https://h" + wk + "?x=1",
@@ -169,6 +170,11 @@ func TestMetadataDocument(t *testing.T) {
 	require.Equal(t, "GET, HEAD", w.Header().Get("Allow"))
 	require.Empty(t, w.Header().Get("Cache-Control"))
 	require.Equal(t, "max-age=90", ask(alone, "GET", path, "").Header().Get("Cache-Control"))
+	for age, want := range map[time.Duration]string{time.Second: "max-age=1", 24 * time.Hour: "max-age=86400"} {
+		_, h, err := gate.Metadata(middleware.Metadata{MaxAge: age})
+		require.NoError(t, err)
+		require.Equal(t, want, ask(h, "GET", path, "").Header().Get("Cache-Control"))
+	}
 
 	document := func(c middleware.Config, m middleware.Metadata) map[string]any {
 		t.Helper()

@@ -413,8 +413,12 @@ func TestExtract(t *testing.T) {
 		reason  bearergate.Reason
 		status  int
 	}{
-		"nothing":          {func(*http.Request) (string, error) { return "", nil }, bearergate.ErrMissingToken, bearergate.ReasonNoToken, 401},
-		"no cookie":        {func(r *http.Request) (string, error) { _, err := r.Cookie("session"); return "", err }, bearergate.ErrMissingToken, bearergate.ReasonNoToken, 401},
+		"nothing":               {func(*http.Request) (string, error) { return "", nil }, bearergate.ErrMissingToken, bearergate.ReasonNoToken, 401},
+		"no cookie":             {func(r *http.Request) (string, error) { _, err := r.Cookie("session"); return "", err }, bearergate.ErrMissingToken, bearergate.ReasonNoToken, 401},
+		"no cookie and a token": {func(*http.Request) (string, error) { return good, http.ErrNoCookie }, bearergate.ErrMissingToken, bearergate.ReasonNoToken, 401},
+		"no cookie, and whose fault": {func(*http.Request) (string, error) {
+			return good, fmt.Errorf("%w: %w", bearergate.ErrInvalidRequest, http.ErrNoCookie)
+		}, bearergate.ErrInvalidRequest, bearergate.ReasonBadRequest, 400},
 		"bare sentinel":    {func(*http.Request) (string, error) { return good, bearergate.ErrInvalidRequest }, bearergate.ErrInvalidRequest, bearergate.ReasonBadRequest, 400},
 		"wrapped sentinel": {func(*http.Request) (string, error) { return good, fmt.Errorf("x: %w", bearergate.ErrUnavailable) }, bearergate.ErrUnavailable, bearergate.ReasonInternal, 503},
 		"two sentinels": {func(*http.Request) (string, error) {
@@ -627,6 +631,9 @@ func TestNothingIsWrittenToACallerThatLeft(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	refused(t, newGate(t, accepts(reader), middleware.Config{}), bearer("GET", "forged").WithContext(ctx), scope.All("read"), bearergate.ErrInvalidToken, bearergate.ReasonMalformed)
+	w := httptest.NewRecorder()
+	newGate(t, accepts(reader), middleware.Config{}).Require(scope.All("read"))(forbidden(t)).ServeHTTP(w, bearer("GET", "forged").WithContext(ctx))
+	require.Equal(t, 401, w.Code, "it is answered, too")
 	refused(t, newGate(t, answers(errors.New("x")), middleware.Config{}), bearer("GET", good).WithContext(ctx), scope.All("read"), bearergate.ErrMisconfigured, bearergate.ReasonInternal)
 }
 

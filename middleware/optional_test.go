@@ -124,6 +124,7 @@ func TestInsecureReportOnly(t *testing.T) {
 		verifier bearergate.Verifier
 		header   []string
 		need     scope.Requirement
+		opts     []middleware.RouteOption
 		who      string
 		kind     error
 	}{
@@ -132,10 +133,12 @@ func TestInsecureReportOnly(t *testing.T) {
 		"two credentials": {header: []string{"Bearer " + good, "Bearer " + good}, who: "nobody", kind: bearergate.ErrInvalidRequest},
 		"a bad token":     {header: []string{"Bearer bad"}, who: "nobody", kind: bearergate.ErrInvalidToken},
 		"wrong scope":     {header: []string{"Bearer " + good}, need: scope.All("write"), who: "u1", kind: bearergate.ErrInsufficientScope},
-		"not confirmed":   {verifier: accepts(bound), header: []string{"Bearer " + good}, who: "nobody", kind: bearergate.ErrInvalidToken},
-		"an outage":       {verifier: answers(bearergate.ErrUnavailable), header: []string{"Bearer " + good}, who: "nobody", kind: bearergate.ErrUnavailable},
-		"broken":          {verifier: answers(errors.New("x")), header: []string{"Bearer " + good}, who: "nobody", kind: bearergate.ErrMisconfigured},
-		"a mistake":       {header: []string{"Bearer " + good}, need: scope.All("a b"), who: "nobody", kind: bearergate.ErrMisconfigured},
+		"weak": {header: []string{"Bearer " + good}, opts: []middleware.RouteOption{middleware.StepUp([]string{"mfa"}, 0)}, who: "u1",
+			kind: bearergate.ErrInsufficientAuthentication},
+		"not confirmed": {verifier: accepts(bound), header: []string{"Bearer " + good}, who: "nobody", kind: bearergate.ErrInvalidToken},
+		"an outage":     {verifier: answers(bearergate.ErrUnavailable), header: []string{"Bearer " + good}, who: "nobody", kind: bearergate.ErrUnavailable},
+		"broken":        {verifier: answers(errors.New("x")), header: []string{"Bearer " + good}, who: "nobody", kind: bearergate.ErrMisconfigured},
+		"a mistake":     {header: []string{"Bearer " + good}, need: scope.All("a b"), who: "nobody", kind: bearergate.ErrMisconfigured},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if tc.verifier == nil {
@@ -147,7 +150,7 @@ func TestInsecureReportOnly(t *testing.T) {
 			r := httptest.NewRequest("GET", "/orders", nil).WithContext(outer)
 			r.Header["Authorization"] = tc.header
 			w := httptest.NewRecorder()
-			gate.Require(tc.need)(whoami(t)).ServeHTTP(w, r)
+			gate.Require(tc.need, tc.opts...)(whoami(t)).ServeHTTP(w, r)
 			require.Equal(t, 200, w.Code)
 			require.Equal(t, tc.who, w.Body.String(), "a token only if it is valid")
 			require.Empty(t, w.Header().Values("WWW-Authenticate"))
@@ -161,7 +164,7 @@ func TestInsecureReportOnly(t *testing.T) {
 			require.Equal(t, bearergate.ReasonOf(e.Err), e.Reason)
 
 			// Check decides, and does not serve.
-			token, err := gate.Check(r, tc.need)
+			token, err := gate.Check(r, tc.need, tc.opts...)
 			require.Nil(t, token)
 			require.ErrorIs(t, err, tc.kind)
 			require.False(t, events.only(t).ReportOnly)

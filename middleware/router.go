@@ -378,7 +378,8 @@ func meet(a, b string) string {
 		if i == len(bs)-1 && len(bs) < len(as) && (s == "" || strings.HasSuffix(s, "...}")) {
 			break // the rest of a, whatever it is
 		}
-		if s != "" && !strings.HasPrefix(s, "{") || s == "{$}" {
+		// Nothing, at the end of a tree, says less than a wildcard: it needs a segment.
+		if s != "" && (!strings.HasPrefix(s, "{") || out[i] == "") || s == "{$}" {
 			out[i] = s
 		}
 	}

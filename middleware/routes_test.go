@@ -3,6 +3,7 @@ package middleware_test
 import (
 	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -96,17 +97,20 @@ func TestRoutes(t *testing.T) {
 	rt.Group("h.example/x", scope.All("g")).Handle("POST /{id}", scope.All("read"), says(""), middleware.StepUp(acr, time.Minute), middleware.Via(granting()), middleware.CancelOnExpiry())
 	rt.Public("/x/", says(""))
 	rt.Public("\tGET", nil) // a mistake, which Handler reports
+	rt.Public("PUT \t~h/", says(""))
 	routes := rt.Routes()
-	require.Len(t, routes, 3)
-	require.Equal(t, "/x/", routes[1].Pattern)
-	require.Equal(t, middleware.AccessPublic, routes[1].Access)
-	r := routes[2]
+	require.Len(t, routes, 4)
+	require.Equal(t, middleware.Route{Pattern: "\tGET", Host: "GET", Access: middleware.AccessPublic}, routes[0])
+	require.Equal(t, middleware.Route{Pattern: "PUT \t~h/", Method: "PUT", Host: "~h", Path: "/", Access: middleware.AccessPublic}, routes[1])
+	require.Equal(t, "/x/", routes[2].Pattern)
+	require.Equal(t, middleware.AccessPublic, routes[2].Access)
+	r := routes[3]
 	require.Equal(t, []string{"POST h.example/x/{id}", "POST", "h.example", "/x/{id}"}, []string{r.Pattern, r.Method, r.Host, r.Path})
 	require.Equal(t, []string{"g", "read"}, r.Required.Scopes())
 	require.Equal(t, middleware.Route{Pattern: r.Pattern, Method: "POST", Host: "h.example", Path: "/x/{id}", Access: middleware.AccessToken, Required: r.Required,
 		ACRValues: acr, MaxAge: time.Minute, Via: true, CancelOnExpiry: true}, r)
 	r.ACRValues[0] = "changed"
-	require.Equal(t, acr, rt.Routes()[2].ACRValues)
+	require.Equal(t, acr, rt.Routes()[3].ACRValues)
 }
 
 func TestMarkdownEscapes(t *testing.T) {
@@ -195,13 +199,28 @@ func TestOpenAPICannotSayEverything(t *testing.T) {
 		"the same, no method": func(rt *middleware.Router) { rt.Handle("/x/", read, says("")); rt.Public("/x/{$}", says("")) },
 		"too many ways in":    func(rt *middleware.Router) { rt.Handle("GET /x", scope.AllOf(wide...), says("")) },
 		"a long search":       func(rt *middleware.Router) { rt.Handle("GET /x", scope.AllOf(cut...), says("")) },
-		"no way in":           func(rt *middleware.Router) { rt.Handle("GET /x", scope.All(""), says("")) },
+		"a long search after a way in": func(rt *middleware.Router) {
+			rt.Handle("GET /x", scope.AnyOf(scope.All("first"), scope.AllOf(cut...)), says(""))
+		},
+		"no way in": func(rt *middleware.Router) { rt.Handle("GET /x", scope.All(""), says("")) },
 	} {
 		rt := newGate(t, granting(), middleware.Config{}).NewRouter()
 		register(rt)
 		document, err := middleware.OpenAPI(rt.Routes())
 		require.Nil(t, document, name)
 		requireError(t, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+	}
+
+	// A hundred ways in are not too many.
+	var names []string
+	for i := range 101 {
+		names = append(names, fmt.Sprint("s", i))
+	}
+	for _, n := range []int{100, 101} {
+		rt := newGate(t, granting(), middleware.Config{}).NewRouter()
+		rt.Handle("GET /x", scope.Any(names[:n]...), says(""))
+		_, err := middleware.OpenAPI(rt.Routes())
+		require.Equal(t, n > 100, err != nil, n)
 	}
 
 	// Paths that differ in the names of their wildcards are one path to OpenAPI.

@@ -125,11 +125,18 @@ func TestUsageWindow(t *testing.T) {
 
 		// Whoever comes back after a window is new.
 		decide(u, "c", both, scope.All("a"))
-		time.Sleep(2 * time.Hour)
+		time.Sleep(time.Hour)
+		require.Equal(t, "c[a] [b] ", report(), "a window ago is in the window")
+		time.Sleep(time.Hour)
 		back := time.Now()
 		decide(u, "c", scope.Of("z"), scope.Requirement{})
 		clients, _ := u.Report()
 		require.Equal(t, []middleware.ClientUsage{{Issuer: "https://as", ClientID: "c", Unexercised: []string{"z"}, FirstSeen: back, LastSeen: back}}, clients)
+
+		// What was never exercised was not exercised in the longest of windows either.
+		u = newUsage(t, middleware.UsageConfig{Window: 1<<63 - 1})
+		decide(u, "c", both, scope.All("a"))
+		require.Equal(t, "c[a] [b] ", report())
 	})
 }
 

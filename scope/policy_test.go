@@ -155,6 +155,7 @@ func TestPolicyMistakes(t *testing.T) {
 		"two cycles":    {implies(map[string][]string{"a": {"b"}, "b": {"a"}, "c": {"d"}, "d": {"c", "a"}}), good, []string{`["a" "b" "a"]`, `["c" "d" "c"]`}, 2},
 		"wild cycle":    {implies(map[string][]string{"a:*": {"b:*"}, "b:*": {"a:*"}}), good, []string{`["a:*" "b:*" "a:*"]`}, 1},
 		"names":         {implies(map[string][]string{"a b": {"c", ""}, "": {"\t"}}), good, []string{`Implies["a b"]: byte 0x20`, `Implies["a b"]: name 2`, `Implies[""]: empty name`, `Implies[""]: name 1: byte 0x09`}, 4},
+		"no name":       {implies(map[string][]string{"a": {"* "}}), good, []string{`Implies["a"]: name 1: byte 0x20`}, 1},
 		"templates":     {implies(map[string][]string{"admin": {"doc:{id}", "x}"}, "x:{y}": {"z"}}), good, []string{`Implies["admin"]: name 1: braces`, `Implies["admin"]: name 2: braces`, `Implies["x:{y}"]: braces`}, 3},
 		"no wildcards":  {implies(map[string][]string{"admin": {"*", "*:read", "a:*:b", "a:b*", ":*", "a.*"}}), good, []string{"name 1", "name 2", "name 3", "name 4", "name 5", "name 6", "no wildcard"}, 6},
 		"no separator":  {scope.Policy{Implies: map[string][]string{"admin": {"a:*"}}}, good, []string{`"a:*"`, "set Separator"}, 1},

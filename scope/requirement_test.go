@@ -111,6 +111,21 @@ func TestRequirementScopes(t *testing.T) {
 	}
 }
 
+// A requirement around one other says what that one says.
+func TestRequirementString(t *testing.T) {
+	either := scope.Any("a", "b")
+	for want, r := range map[string]scope.Requirement{
+		"nothing":        zero,
+		"a or b":         either,
+		"(a or b) and c": scope.AllOf(scope.AnyOf(either), scope.All("c")),
+		"a or b or c":    scope.AnyOf(scope.AllOf(either), scope.All("c")),
+		"invalid":        scope.All(),
+	} {
+		require.Equal(t, want, r.String())
+	}
+	require.Equal(t, "a or b", scope.AllOf(either).String())
+}
+
 // Every mistake is named, with what it is about.
 func TestRequirementErr(t *testing.T) {
 	require.NoError(t, zero.Err())

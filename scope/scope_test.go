@@ -188,6 +188,7 @@ func TestSetWithManyNames(t *testing.T) {
 
 // A name that is repeated leaves nothing behind.
 func TestSetOfRepeatedNames(t *testing.T) {
+	require.Equal(t, scope.Of("a"), scope.Of("a", "a"))
 	for n := 1; n < 20; n++ {
 		once := sized(n)
 		var often []string

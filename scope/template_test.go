@@ -254,7 +254,9 @@ func TestTemplateMistakes(t *testing.T) {
 		{"doc:}{", []string{"'}' at 4", "'{' at 5"}, 2},
 		{"doc:{a{b}}", []string{"'{' at 4", "'}' at 9"}, 2},
 		{"doc:{}", []string{"{}"}, 1},
-		{"doc:{1a}", []string{"{1a}"}, 1},
+		{"::", []string{"no placeholder"}, 1}, // and nothing about what surrounds it
+		{"doc:{id~", []string{"'{' at 4"}, 1},
+		{"doc:{1a}:{9a}", []string{"{1a}", "{9a}"}, 2},
 		{"doc:{a-b}:{c.d}:{e...}:{$}", []string{"{a-b}", "{c.d}", "{e...}", "{$}"}, 4},
 		{"doc:{a b}:{é}", []string{"0x20", "{a b}", "{é}"}, 3},
 		{"doc {id}", []string{"0x20"}, 1},

@@ -9,6 +9,7 @@ import (
 	"crypto/rsa"
 	"fmt"
 	"math/big"
+	mathrand "math/rand/v2"
 	"strings"
 	"testing"
 
@@ -258,9 +259,53 @@ func TestParseKeyRSAModulus(t *testing.T) {
 		admitted(t, base.with("n", b64(append([]byte{0}, modulus(8192).Bytes()...))).json(t))
 		// Zeros do not make a short modulus long, nor are many of them read.
 		refused(t, base.with("n", b64(append(make([]byte, 128), modulus(1024).Bytes()...))).json(t))
+		refused(t, base.with("n", b64(append(make([]byte, 2), modulus(8192).Bytes()...))).json(t))
 		refused(t, base.with("n", b64(append(make([]byte, 40_000), n...))).json(t))
 		refused(t, base.with("n", b64(make([]byte, 256))).json(t))
 	})
+}
+
+// A modulus that is a power of 65537 modulo each of the primes of the broken
+// generator is refused; one that differs modulo any one of them is not.
+func TestParseKeyROCA(t *testing.T) {
+	primes := []int64{11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157}
+	random := mathrand.New(mathrand.NewPCG(1, 2))
+	// power says whether rest is one: by trying all exponents.
+	power := func(rest, p int64) bool {
+		for i, x := int64(0), int64(1); i < p; i, x = i+1, x*65537%p {
+			if x == rest {
+				return true
+			}
+		}
+		return false
+	}
+	// A modulus of 2048 bits, by the Chinese remainder theorem: odd, and a power
+	// modulo all primes but one.
+	modulusBut := func(but int64) *big.Int {
+		n, m := big.NewInt(1), big.NewInt(2)
+		for _, p := range primes {
+			want := random.Int64N(p)
+			for power(want, p) == (p == but) {
+				want = random.Int64N(p)
+			}
+			for new(big.Int).Mod(n, big.NewInt(p)).Int64() != want {
+				n.Add(n, m)
+			}
+			m.Mul(m, big.NewInt(p))
+		}
+		steps := new(big.Int).Div(new(big.Int).Lsh(big.NewInt(1), 2047), m)
+		steps.Add(steps, new(big.Int).SetUint64(random.Uint64()))
+		return n.Add(n, steps.Mul(steps, m).Add(steps, m))
+	}
+	base := rsaJWK(t)
+	for _, p := range primes {
+		for range 8 {
+			refused(t, base.with("n", b64(modulusBut(0).Bytes())).json(t))
+			admitted(t, base.with("n", b64(modulusBut(p).Bytes())).json(t))
+		}
+	}
+	_, err := jose.NewKey("", &rsa.PublicKey{N: modulusBut(0), E: 65537})
+	require.Error(t, err)
 }
 
 // req: R7517-01
@@ -478,6 +523,7 @@ func TestNewKeyAlgorithms(t *testing.T) {
 		{[]string{"RS256"}, []string{"RS256"}},
 		{[]string{"RS256", "RS256"}, []string{"RS256"}},
 		{[]string{"RS256", "PS512"}, []string{"RS256", "PS512"}},
+		{[]string{"RS256", "PS512", "RS256"}, []string{"RS256", "PS512"}},
 	} {
 		key, err := jose.NewKey("k", pub, c.algs...)
 		require.NoError(t, err)

@@ -32,6 +32,7 @@ func TestParseSetMixed(t *testing.T) {
 		string(ed.with("kid", "large").with("z", strings.Repeat("z", 65<<10)).json(t)),
 		`null`, `[]`, `"kid"`, `1`, `true`, `{}`, `[{"kty":"OKP"}]`,
 		string(ed.json(t)),
+		string(ed.with("kid", strings.Repeat("k", 256)).with("use", "enc").json(t)),
 	)
 	keys, skipped, err := jose.ParseSet(set, maxKeys)
 	require.NoError(t, err)
@@ -57,6 +58,7 @@ func TestParseSetMixed(t *testing.T) {
 	require.Equal(t, []place{
 		{0, "secret"}, {2, "enc"}, {4, "pq"}, {5, "off"}, {6, ""}, {7, ""}, {8, "private"}, {9, "small"}, {10, "large"},
 		{11, ""}, {12, ""}, {13, ""}, {14, ""}, {15, ""}, {16, ""}, {17, ""},
+		{19, strings.Repeat("k", 256)},
 	}, places)
 }
 

@@ -135,6 +135,8 @@ func TestSignWithForeignSigner(t *testing.T) {
 		"no DER":       {pub, make([]byte, 64), nil},
 		"r too long":   {pub, der(huge, one), nil},
 		"s too long":   {pub, der(one, huge), nil},
+		"r a bit more": {pub, der(new(big.Int).Lsh(one, 256), one), nil},
+		"s a bit more": {pub, der(one, new(big.Int).Lsh(one, 256)), nil},
 		"r negative":   {pub, der(big.NewInt(-1), one), nil},
 		"s negative":   {pub, der(one, big.NewInt(-1)), nil},
 		"r zero":       {pub, der(new(big.Int), one), nil},
@@ -179,6 +181,9 @@ func TestGenerateKey(t *testing.T) {
 		require.NoError(t, err)
 		require.NotEqual(t, key.Thumbprint(), other.Thumbprint())
 	}
+	priv, err := jose.GenerateKey("RS256")
+	require.NoError(t, err)
+	require.IsType(t, &rsa.PrivateKey{}, priv)
 	for _, alg := range foreignAlgorithms {
 		priv, err := jose.GenerateKey(alg)
 		require.Error(t, err)
@@ -198,6 +203,7 @@ func TestPublicJWK(t *testing.T) {
 
 		var names map[string]string
 		require.NoError(t, json.Unmarshal(data, &names), "only strings")
+		require.Equal(t, alg, names["alg"])
 		for name := range names {
 			require.Contains(t, []string{"kty", "n", "e", "crv", "x", "y", "kid", "alg"}, name, "nothing private")
 		}
@@ -206,9 +212,17 @@ func TestPublicJWK(t *testing.T) {
 		require.NotContains(t, string(data), `"kid"`)
 		require.NotContains(t, string(data), `"alg"`)
 	}
-	for _, pub := range []crypto.PublicKey{nil, []byte("secret"), rsaKey(), edKey(), ecKeys["ES256"]()} {
+	n, p256 := rsaKey().N, elliptic.P256()
+	for _, pub := range []crypto.PublicKey{nil, []byte("secret"), rsaKey(), edKey(), ecKeys["ES256"](),
+		(*rsa.PublicKey)(nil), &rsa.PublicKey{E: 3}, &rsa.PublicKey{N: new(big.Int), E: 3}, &rsa.PublicKey{N: new(big.Int).Neg(n), E: 3},
+		&rsa.PublicKey{N: n}, &rsa.PublicKey{N: n, E: -3}, (*ecdsa.PublicKey)(nil), ecAt(nil, n, n), ecAt(p256, nil, n), ecAt(p256, n, nil), ecAt(p256, n, n),
+	} {
 		data, err := jose.PublicJWK("k", pub, "")
 		require.Error(t, err)
 		require.Nil(t, data)
 	}
+	// It writes keys, and leaves it to ParseKey to judge them.
+	data, err := jose.PublicJWK("", &rsa.PublicKey{N: n, E: 1}, "")
+	require.NoError(t, err)
+	refused(t, data)
 }
