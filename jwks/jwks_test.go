@@ -945,6 +945,9 @@ func TestBackoff(t *testing.T) {
 			unavailable(t, c, "k1")
 			require.Equal(t, status.NextAttempt, c.Status().NextAttempt)
 			requireError(t, c.Refresh(t.Context()), bearergate.ErrUnavailable, bearergate.ReasonKeysUnavailable)
+			for _, trigger := range []jwks.Trigger{jwks.Scheduled, jwks.TriggerUnknownKey, jwks.TriggerRefresh} {
+				require.Zero(t, jwks.LateStart(c, trigger, 1000))
+			}
 			require.Equal(t, i+1, s.count(""), "no fetch before")
 			time.Sleep(time.Nanosecond)
 			require.Zero(t, c.Status().NextAttempt)
