@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/internal/clock"
 	"github.com/bearergate/bearergate/internal/ttlcache"
 )
 
@@ -102,11 +103,7 @@ func (c *Client) newEntry(v verdict, now time.Time, age time.Duration) (e *entry
 	return e, life
 }
 
-// age is the larger of what the monotonic and the wall clock say, so that
-// neither a suspended machine nor a clock set back makes an entry younger.
-func (e *entry) age(now time.Time) time.Duration {
-	return max(now.Sub(e.added), now.Round(0).Sub(e.added.Round(0)))
-}
+func (e *entry) age(now time.Time) time.Duration { return clock.Elapsed(e.added, now) }
 
 // look returns what is remembered of a token, and whether that is an answer. An
 // active token that is not may still stand in for one during an outage.

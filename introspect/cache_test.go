@@ -15,6 +15,7 @@ import (
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/introspect"
+	"github.com/bearergate/bearergate/test/kit"
 	"github.com/stretchr/testify/require"
 )
 
@@ -582,7 +583,7 @@ func TestCachedEqualsUncached(t *testing.T) {
 				got, gotErr := cached.Verify(t.Context(), token)
 				want, wantErr := live.Verify(t.Context(), token)
 				require.Equal(t, bearergate.ReasonOf(wantErr), bearergate.ReasonOf(gotErr), "%v %v", wantErr, gotErr)
-				for _, sentinel := range sentinels {
+				for _, sentinel := range kit.Sentinels() {
 					require.Equal(t, errors.Is(wantErr, sentinel), errors.Is(gotErr, sentinel))
 				}
 				require.Equal(t, want == nil, got == nil)

@@ -14,7 +14,7 @@ import (
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/internal/fetch"
-	"github.com/bearergate/bearergate/internal/flight"
+	"github.com/bearergate/bearergate/internal/guard"
 	"golang.org/x/sync/singleflight"
 )
 
@@ -224,7 +224,7 @@ func (c *Client) isolated(ctx context.Context, raw string) (reply, *failure) {
 		f *failure
 	}
 	done := make(chan result, 1)
-	err := flight.Isolate(ctx, grace, func() {
+	err := guard.Isolate(ctx, grace, func() {
 		// Here, not after Isolate: a client that is deaf to its context keeps its
 		// slot, so that no more than MaxCalls of it can ever hang.
 		defer c.release()
@@ -235,7 +235,7 @@ func (c *Client) isolated(ctx context.Context, raw string) (reply, *failure) {
 	case err == nil:
 		result := <-done
 		return result.r, result.f
-	case errors.Is(err, flight.ErrLate):
+	case errors.Is(err, guard.ErrLate):
 		return reply{}, &failure{outcome: OutcomeTimeout, cause: err}
 	}
 	return reply{}, &failure{outcome: OutcomePanic, cause: err}
@@ -401,7 +401,7 @@ func (c *Client) tell(hookCtx context.Context, hooks ...func(context.Context)) {
 	for _, hook := range hooks {
 		select {
 		case c.telling <- struct{}{}:
-			_ = flight.Isolate(ctx, 0, func() {
+			_ = guard.Isolate(ctx, 0, func() {
 				defer func() { <-c.telling }()
 				hook(hookCtx)
 			})

@@ -7,9 +7,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/bearergate/bearergate/internal/asmeta"
+	"github.com/bearergate/bearergate/internal/clock"
 	"github.com/bearergate/bearergate/internal/fetch"
-	"github.com/bearergate/bearergate/internal/flight"
-	"github.com/bearergate/bearergate/internal/metadata"
+	"github.com/bearergate/bearergate/internal/guard"
 	"golang.org/x/sync/singleflight"
 )
 
@@ -29,7 +30,7 @@ const (
 // the issuer's metadata. It is safe for concurrent use.
 type endpoint struct {
 	url     string // as configured; "" when discovered
-	request metadata.Request
+	request asmeta.Request
 	client  *fetch.Client
 	timeout time.Duration
 
@@ -44,19 +45,16 @@ type endpoint struct {
 // located is what a metadata document said, immutable.
 type located struct {
 	url   string
-	which int // of metadata.URLs
+	which int // of asmeta.URLs
 	read  time.Time
 }
 
-func (l *located) age() time.Duration {
-	now := time.Now() // the larger of both clocks: a suspended machine stops the monotonic one
-	return max(now.Sub(l.read), now.Round(0).Sub(l.read.Round(0)))
-}
+func (l *located) age() time.Duration { return clock.Elapsed(l.read, time.Now()) }
 
 func newEndpoint(c Config, client *fetch.Client, timeout time.Duration) *endpoint {
 	e := &endpoint{url: c.Endpoint, client: client, timeout: timeout}
-	e.request = metadata.Request{Issuer: c.Issuer, Check: func(d metadata.Document) error {
-		if err := metadata.CheckEndpoint(d.IntrospectionEndpoint, c.Issuer, c.InsecureAllowHTTP); err != nil {
+	e.request = asmeta.Request{Issuer: c.Issuer, Check: func(d asmeta.Document) error {
+		if err := asmeta.CheckEndpoint(d.IntrospectionEndpoint, c.Issuer, c.InsecureAllowHTTP); err != nil {
 			return errors.New("introspection_endpoint " + err.Error())
 		}
 		return nil
@@ -121,9 +119,9 @@ func (e *endpoint) discover(old *located) error {
 	}
 	found := &located{read: time.Now()}
 	var failed error
-	err := flight.Isolate(ctx, grace, func() {
-		var doc metadata.Document
-		doc, found.which, failed = metadata.Fetch(ctx, e.client, request)
+	err := guard.Isolate(ctx, grace, func() {
+		var doc asmeta.Document
+		doc, found.which, failed = asmeta.Fetch(ctx, e.client, request)
 		found.url = doc.IntrospectionEndpoint
 	})
 	if err == nil {

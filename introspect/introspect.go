@@ -18,7 +18,7 @@
 //
 // It deliberately follows no redirect, accepts no answer that is not exactly
 // what RFC 7662 says, and does not look into a token: to keep the JWTs of
-// strangers from being sent to the server, put jwtverify.Router in front. It
+// strangers from being sent to the server, put issuers.Router in front. It
 // does not log: see [Hooks].
 //
 // The caller must give the API an audience of its own and have the server put
@@ -323,7 +323,7 @@ func (c *Client) Format(f fmt.State, _ rune) {
 	_, _ = fmt.Fprintf(f, "introspect.Client{issuer: %q}", c.Issuer())
 }
 
-// Issuer returns Config.Issuer: with it, a jwtverify.Router notices that a
+// Issuer returns Config.Issuer: with it, a issuers.Router notices that a
 // Client stands under the name of another issuer. It is "" for a nil Client.
 func (c *Client) Issuer() string {
 	if c == nil {

@@ -23,8 +23,8 @@ import (
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/internal/jose"
 	"github.com/bearergate/bearergate/introspect"
+	"github.com/bearergate/bearergate/issuers"
 	"github.com/bearergate/bearergate/jwks"
-	"github.com/bearergate/bearergate/jwtverify"
 	"github.com/bearergate/bearergate/scope"
 	"github.com/stretchr/testify/require"
 )
@@ -858,10 +858,10 @@ func TestDiscoveryInTheBackground(t *testing.T) {
 // A Router refuses a Client under the name of another issuer.
 func TestIssuer(t *testing.T) {
 	client := newClient(t, config(newServer()))
-	_, err := jwtverify.NewRouter(jwtverify.RouterConfig{Issuers: map[string]bearergate.Verifier{"https://b.example.com/": client}})
+	_, err := issuers.NewRouter(issuers.Config{Issuers: map[string]bearergate.Verifier{"https://b.example.com/": client}})
 	require.ErrorIs(t, err, misconfigured)
 	require.Equal(t, bearergate.ReasonConfig, bearergate.ReasonOf(err))
-	_, err = jwtverify.NewRouter(jwtverify.RouterConfig{Issuers: map[string]bearergate.Verifier{issuer: client}})
+	_, err = issuers.NewRouter(issuers.Config{Issuers: map[string]bearergate.Verifier{issuer: client}})
 	require.NoError(t, err)
 	require.Equal(t, issuer, client.Issuer())
 	require.Empty(t, (*introspect.Client)(nil).Issuer())

@@ -16,6 +16,7 @@ import (
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/introspect"
+	"github.com/bearergate/bearergate/test/kit"
 	"github.com/stretchr/testify/require"
 )
 
@@ -190,22 +191,7 @@ func with(c introspect.Config, change func(*introspect.Config)) introspect.Confi
 	return c
 }
 
-var sentinels = map[string]error{
-	"missing": bearergate.ErrMissingToken, "request": bearergate.ErrInvalidRequest, "invalid": bearergate.ErrInvalidToken,
-	"scope": bearergate.ErrInsufficientScope, "authentication": bearergate.ErrInsufficientAuthentication,
-	"unavailable": bearergate.ErrUnavailable, "misconfigured": bearergate.ErrMisconfigured,
-}
-
-// requireError asserts the Reason, that exactly the one sentinel is true, and
-// that there is no token beside the error.
-func requireError(t testing.TB, token *bearergate.Token, err error, kind error, reason bearergate.Reason) {
-	t.Helper()
-	require.Nil(t, token)
-	for name, s := range sentinels {
-		require.Equal(t, s == kind, errors.Is(err, s), "%s: %v", name, err)
-	}
-	require.Equal(t, reason, bearergate.ReasonOf(err), "%v", err)
-}
+var requireError = kit.RequireRefused
 
 func requireAccepted(t testing.TB, v bearergate.Verifier, token string) *bearergate.Token {
 	t.Helper()

@@ -12,7 +12,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/bearergate/bearergate/internal/flight"
+	"github.com/bearergate/bearergate/internal/guard"
 )
 
 // Store is a second-level cache, shared by a fleet: of opaque values under
@@ -106,7 +106,7 @@ func (v *vault) do(f func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), v.timeout)
 	defer cancel()
 	failed := make(chan error, 1)
-	err := flight.Isolate(ctx, 0, func() {
+	err := guard.Isolate(ctx, 0, func() {
 		defer func() { <-v.slots }()
 		failed <- f(ctx)
 	})
@@ -131,7 +131,7 @@ func (c *Client) recallIsolated(events *news, m *memory, name key) *entry {
 	found := make(chan result, 1)
 	ctx, cancel := context.WithTimeout(context.Background(), c.vault.timeout)
 	defer cancel()
-	if err := flight.Isolate(ctx, grace, func() {
+	if err := guard.Isolate(ctx, grace, func() {
 		e, err := c.recall(m, name)
 		found <- result{e, err}
 	}); err != nil {

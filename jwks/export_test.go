@@ -3,6 +3,8 @@ package jwks
 import (
 	"context"
 	"time"
+
+	"github.com/bearergate/bearergate/internal/clock"
 )
 
 // LateStart is a caller who has decided to fetch, and only now comes to it. It
@@ -20,9 +22,9 @@ const Scheduled = triggerScheduled
 func StepWall(c *Cache, d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.clock = func() instant {
-		now := readClock()
-		now.wall = now.wall.Add(d)
+	c.clock = func() clock.Instant {
+		now := clock.At(time.Now())
+		now.Wall = now.Wall.Add(d)
 		return now
 	}
 }

@@ -8,10 +8,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bearergate/bearergate/internal/asmeta"
+	"github.com/bearergate/bearergate/internal/clock"
 	"github.com/bearergate/bearergate/internal/fetch"
-	"github.com/bearergate/bearergate/internal/flight"
+	"github.com/bearergate/bearergate/internal/guard"
 	"github.com/bearergate/bearergate/internal/jose"
-	"github.com/bearergate/bearergate/internal/metadata"
 	"golang.org/x/sync/singleflight"
 )
 
@@ -54,10 +55,10 @@ func (c *Cache) attempt(ctx context.Context, t Trigger, seen uint64) (id uint64)
 	fetchCtx, cancel := context.WithTimeout(context.Background(), c.timeout)
 	defer cancel()
 	var loaded result
-	err := flight.Isolate(fetchCtx, grace, func() { loaded = c.load(fetchCtx, v) })
+	err := guard.Isolate(fetchCtx, grace, func() { loaded = c.load(fetchCtx, v) })
 	if err != nil { // loaded may still be written to: leave it alone
 		outcome := fetch.Panic
-		if errors.Is(err, flight.ErrLate) {
+		if errors.Is(err, guard.ErrLate) {
 			outcome = fetch.Timeout
 		}
 		loaded := result{url: v.url, found: v.found, err: fetch.Fail(outcome, v.url, err.Error())}
@@ -107,11 +108,11 @@ func (c *Cache) begin(t Trigger, seen uint64) (*view, Trigger) {
 }
 
 // finish makes what came of an attempt visible, then tells the hooks.
-func (c *Cache) finish(ctx context.Context, id uint64, t Trigger, began instant, r result) {
+func (c *Cache) finish(ctx context.Context, id uint64, t Trigger, began clock.Instant, r result) {
 	c.mu.Lock()
 	old, now := c.view.Load(), c.clock()
 	var v *view
-	event := FetchEvent{ID: id, Issuer: c.issuer, URL: r.url, Trigger: t, Start: began.wall, Duration: now.mono.Sub(began.mono), Err: r.err}
+	event := FetchEvent{ID: id, Issuer: c.issuer, URL: r.url, Trigger: t, Start: began.Wall, Duration: now.Mono.Sub(began.Mono), Err: r.err}
 	if r.err != nil {
 		var failure *fetch.Error
 		if !errors.As(r.err, &failure) {
@@ -143,7 +144,7 @@ func (c *Cache) finish(ctx context.Context, id uint64, t Trigger, began instant,
 	// A hook that ends its goroutine or never returns must not take the waiters along.
 	hookCtx, cancel := context.WithTimeout(context.Background(), c.timeout)
 	defer cancel()
-	_ = flight.Isolate(hookCtx, 0, func() {
+	_ = guard.Isolate(hookCtx, 0, func() {
 		for _, s := range r.skipped {
 			call(ctx, c.hooks, "KeySkipped", c.hooks.KeySkipped, KeyEvent{Issuer: c.issuer, URL: r.url, Index: s.Index, KeyID: s.ID, Err: s.Err})
 		}
@@ -170,10 +171,10 @@ func (c *Cache) tell(ctx context.Context, state State) {
 
 // discovery is what is known of the issuer's metadata.
 type discovery struct {
-	doc     metadata.Document
-	which   int     // of metadata.URLs
-	read    instant // zero: never
-	suspect bool    // its jwks_uri has failed since
+	doc     asmeta.Document
+	which   int           // of asmeta.URLs
+	read    clock.Instant // zero: never
+	suspect bool          // its jwks_uri has failed since
 }
 
 // remote loads a set over HTTP.
@@ -184,7 +185,7 @@ type remote struct {
 	maxBytes    int64
 	tolerance   time.Duration
 	maxKeys     int
-	clock       func() instant
+	clock       func() clock.Instant
 }
 
 // load makes one attempt: the metadata if it is needed, then the set. v, which
@@ -194,7 +195,7 @@ func (r *remote) load(ctx context.Context, v *view) result {
 		return r.get(ctx, v, r.url)
 	}
 	found, asked := v.found, false
-	age := r.clock().since(found.read)
+	age := r.clock().Since(found.read)
 	if found.suspect || age >= discoveryTTL {
 		asked = true
 		fresh, err := r.discover(ctx, found)
@@ -228,10 +229,10 @@ func (r *remote) load(ctx context.Context, v *view) result {
 
 func (r *remote) discover(ctx context.Context, last discovery) (discovery, error) {
 	read := r.clock()
-	doc, which, err := metadata.Fetch(ctx, r.client, metadata.Request{
+	doc, which, err := asmeta.Fetch(ctx, r.client, asmeta.Request{
 		Issuer: r.issuer, First: last.which, MaxBytes: r.maxBytes,
-		Check: func(doc metadata.Document) error {
-			if err := metadata.CheckEndpoint(doc.JWKSURI, r.issuer, r.insecure); err != nil {
+		Check: func(doc asmeta.Document) error {
+			if err := asmeta.CheckEndpoint(doc.JWKSURI, r.issuer, r.insecure); err != nil {
 				return fmt.Errorf("jwks_uri %w", err)
 			}
 			return nil

@@ -31,6 +31,7 @@ import (
 	"time"
 
 	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/internal/clock"
 	"github.com/bearergate/bearergate/internal/fetch"
 	"golang.org/x/sync/singleflight"
 )
@@ -141,7 +142,7 @@ type Cache struct {
 	load    func(context.Context, *view) result // reads v, changes nothing
 	maxKeys int
 	url     string // as configured; "" when discovered
-	clock   func() instant
+	clock   func() clock.Instant
 
 	flight singleflight.Group
 	busy   atomic.Bool // a fetch is under way
@@ -176,7 +177,7 @@ func New(c Config) (*Cache, error) {
 	cache := newCache(c)
 	remote := remote{
 		client: fetch.NewClient(c.HTTPClient), issuer: c.Issuer, url: c.URL, insecure: c.InsecureAllowHTTP,
-		maxBytes: c.MaxBytes, maxKeys: c.MaxKeys, tolerance: c.MaxStale, clock: func() instant { return cache.clock() },
+		maxBytes: c.MaxBytes, maxKeys: c.MaxKeys, tolerance: c.MaxStale, clock: func() clock.Instant { return cache.clock() },
 	}
 	cache.load = remote.load
 	return cache, nil
@@ -185,7 +186,7 @@ func New(c Config) (*Cache, error) {
 // newCache takes a checked configuration.
 func newCache(c Config) *Cache {
 	cache := &Cache{
-		issuer: c.Issuer, url: c.URL, hooks: c.Hooks, timeout: c.FetchTimeout, maxKeys: c.MaxKeys, clock: readClock,
+		issuer: c.Issuer, url: c.URL, hooks: c.Hooks, timeout: c.FetchTimeout, maxKeys: c.MaxKeys, clock: func() clock.Instant { return clock.At(time.Now()) },
 		policy: policy{ttl: c.TTL, minTTL: c.MinTTL, maxTTL: c.MaxTTL, maxStale: c.MaxStale, missInterval: c.MissInterval},
 	}
 	cache.view.Store(&view{policy: &cache.policy})
@@ -292,12 +293,12 @@ func (c *Cache) Status() Status {
 	}
 	now := c.clock()
 	s := Status{State: v.state(now), Issuer: c.issuer, URL: v.url, KeyCount: v.set.len(), Algorithms: v.set.algorithms(),
-		LastSuccess: v.confirmed.wall, LastAttempt: v.started.wall, LastError: v.err, Failures: v.failures}
+		LastSuccess: v.confirmed.Wall, LastAttempt: v.started.Wall, LastError: v.err, Failures: v.failures}
 	if s.URL == "" {
 		s.URL = c.url
 	}
 	if pause := v.pause(now); pause > 0 {
-		s.NextAttempt = now.wall.Add(pause)
+		s.NextAttempt = now.Wall.Add(pause)
 	}
 	return s
 }
@@ -356,7 +357,7 @@ func (c *Cache) ready(ctx context.Context, v *view) (*view, error) {
 	}
 	if state == StateStale && c.hooks.StaleServed != nil {
 		call(ctx, c.hooks, "StaleServed", c.hooks.StaleServed,
-			StaleEvent{Issuer: c.issuer, URL: v.url, Age: now.since(v.confirmed), Err: v.err})
+			StaleEvent{Issuer: c.issuer, URL: v.url, Age: now.Since(v.confirmed), Err: v.err})
 	}
 	return v, nil
 }
@@ -396,7 +397,7 @@ func (c *Cache) miss(ctx context.Context, seen uint64, kid, alg string, missed b
 	keys, known := v.set.find(kid, alg)
 	// "No such key" refuses a token. It is said only on the word of a server
 	// that was asked recently enough: a failed attempt proves nothing.
-	recent := v.failures == 0 && now.since(v.answered) < c.policy.missInterval
+	recent := v.failures == 0 && now.Since(v.answered) < c.policy.missInterval
 	if known && !missed || v.succeeded > seen || recent {
 		return keys, nil
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/internal/jose"
 	"github.com/bearergate/bearergate/jwks"
+	"github.com/bearergate/bearergate/test/kit"
 	"github.com/stretchr/testify/require"
 )
 
@@ -288,19 +289,11 @@ func hasNot(t testing.TB, c jwks.Source, kid string) {
 	require.Empty(t, keys)
 }
 
-// kinds are all sentinels: exactly one must be true of every error.
-var kinds = []error{bearergate.ErrMissingToken, bearergate.ErrInvalidRequest, bearergate.ErrInvalidToken, bearergate.ErrInsufficientScope,
-	bearergate.ErrInsufficientAuthentication, bearergate.ErrUnavailable, bearergate.ErrMisconfigured}
-
 func requireError(t testing.TB, err, kind error, reason bearergate.Reason) *bearergate.Error {
 	t.Helper()
-	require.Error(t, err)
-	for _, k := range kinds {
-		require.Equal(t, k == kind, errors.Is(err, k), "%v: %v", k, err)
-	}
+	kit.RequireError(t, err, kind, reason)
 	var e *bearergate.Error
 	require.ErrorAs(t, err, &e)
-	require.Equal(t, reason, e.Reason)
 	require.NotContains(t, err.Error(), "secret")
 	return e
 }

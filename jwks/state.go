@@ -3,6 +3,8 @@ package jwks
 import (
 	"math/rand/v2"
 	"time"
+
+	"github.com/bearergate/bearergate/internal/clock"
 )
 
 // State says what a [Cache] has, what a call of Keys gets, and what makes it
@@ -46,28 +48,6 @@ func (s State) Usable() bool {
 	return false
 }
 
-// instant is one moment on both clocks. The zero instant is in the distant past.
-type instant struct {
-	mono time.Time // with Go's monotonic reading, which decides in Sub
-	wall time.Time // without
-}
-
-func readClock() instant {
-	now := time.Now()
-	return instant{mono: now, wall: now.Round(0)}
-}
-
-// since returns the larger of the two differences: a suspended machine stops
-// the monotonic clock, and an operator or NTP may set back the wall clock; an
-// age must be short by neither.
-func (i instant) since(earlier instant) time.Duration {
-	return max(i.mono.Sub(earlier.mono), i.wall.Sub(earlier.wall))
-}
-
-func (i instant) add(d time.Duration) instant {
-	return instant{mono: i.mono.Add(d), wall: i.wall.Add(d)}
-}
-
 // policy is the part of Config that decides about times.
 type policy struct {
 	ttl, minTTL, maxTTL, maxStale, missInterval time.Duration
@@ -83,29 +63,29 @@ type view struct {
 	body      []byte  // what set was read from
 	url       string  // where it came from
 	etag      string
-	confirmed instant       // the start of the fetch that brought or confirmed set: it may be as old as that
+	confirmed clock.Instant // the start of the fetch that brought or confirmed set: it may be as old as that
 	ttl       time.Duration // with jitter
 	found     discovery
 
 	// The schedule: what was tried. Attempts are numbered from 1.
-	begun     uint64  // number of the last attempt
-	succeeded uint64  // number of the last one that succeeded
-	started   instant // when the last one began
-	missed    instant // when the last one that an unknown key caused began
-	answered  instant // when the last success was complete
+	begun     uint64        // number of the last attempt
+	succeeded uint64        // number of the last one that succeeded
+	started   clock.Instant // when the last one began
+	missed    clock.Instant // when the last one that an unknown key caused began
+	answered  clock.Instant // when the last success was complete
 
-	failures   int                     // in a row, of every trigger
-	failed     [usableFailures]instant // when they were complete, the latest first
-	wait       time.Duration           // the backoff after it
-	retryAfter time.Duration           // what the server asked for
-	err        error                   // the last failure; nil after a success
+	failures   int                           // in a row, of every trigger
+	failed     [usableFailures]clock.Instant // when they were complete, the latest first
+	wait       time.Duration                 // the backoff after it
+	retryAfter time.Duration                 // what the server asked for
+	err        error                         // the last failure; nil after a success
 }
 
-func (v *view) state(now instant) State {
+func (v *view) state(now clock.Instant) State {
 	if v.set == nil {
 		return StateEmpty
 	}
-	switch age := now.since(v.confirmed); {
+	switch age := now.Since(v.confirmed); {
 	case age < v.ttl/100*aheadPercent:
 		return StateFresh
 	case age < v.ttl:
@@ -120,19 +100,19 @@ func (v *view) state(now instant) State {
 	// service that was idle since, does not: the server may be back, and a
 	// withdrawn key is to be refused.
 	lately := max(v.wait, v.retryAfter) + backoffMax
-	if v.failures > 0 && (v.failed[0].since(v.confirmed) >= v.ttl || now.since(v.failed[0]) < lately || v.pause(now) > 0) {
+	if v.failures > 0 && (v.failed[0].Since(v.confirmed) >= v.ttl || now.Since(v.failed[0]) < lately || v.pause(now) > 0) {
 		return StateStale
 	}
 	return StateDue
 }
 
-func (v *view) usable(now instant) bool {
-	return v.set != nil && now.since(v.confirmed) < v.ttl+v.policy.maxStale
+func (v *view) usable(now clock.Instant) bool {
+	return v.set != nil && now.Since(v.confirmed) < v.ttl+v.policy.maxStale
 }
 
 // pause returns for how long no fetch may start, 0 if one may. It counts
 // failures of every trigger, so that no trigger gets around another's backoff.
-func (v *view) pause(now instant) time.Duration {
+func (v *view) pause(now clock.Instant) time.Duration {
 	if v.failures == 0 {
 		return 0
 	}
@@ -140,9 +120,9 @@ func (v *view) pause(now instant) time.Duration {
 	if !usable {
 		retryAfter = min(retryAfter, retryAfterEmpty)
 	}
-	pause := max(v.wait, retryAfter) - now.since(v.failed[0])
+	pause := max(v.wait, retryAfter) - now.Since(v.failed[0])
 	if usable { // nobody waits for it: no hurry
-		pause = max(pause, v.policy.missInterval-now.since(v.failed[usableFailures-1]))
+		pause = max(pause, v.policy.missInterval-now.Since(v.failed[usableFailures-1]))
 	}
 	return max(0, pause)
 }
@@ -150,12 +130,12 @@ func (v *view) pause(now instant) time.Duration {
 // missPause is pause for a fetch that an unknown key asks for: in addition, one
 // per interval. Scheduled fetches do not count and are not held up by it: that
 // slot is theirs, so that a flood cannot delay a rotation.
-func (v *view) missPause(now instant) time.Duration {
-	return max(0, v.pause(now), v.policy.missInterval-now.since(v.missed))
+func (v *view) missPause(now clock.Instant) time.Duration {
+	return max(0, v.pause(now), v.policy.missInterval-now.Since(v.missed))
 }
 
 // next returns a copy with one more attempt begun.
-func (v *view) next(now instant, t Trigger) *view {
+func (v *view) next(now clock.Instant, t Trigger) *view {
 	n := *v
 	n.begun++
 	n.started = now
@@ -166,7 +146,7 @@ func (v *view) next(now instant, t Trigger) *view {
 }
 
 // withFailure returns a copy after a failed attempt: the keys stay.
-func (v *view) withFailure(now instant, err error, retryAfter time.Duration) *view {
+func (v *view) withFailure(now clock.Instant, err error, retryAfter time.Duration) *view {
 	n := *v
 	n.failures++
 	copy(n.failed[1:], v.failed[:])
@@ -177,10 +157,10 @@ func (v *view) withFailure(now instant, err error, retryAfter time.Duration) *vi
 }
 
 // withSuccess returns a copy after the attempt that started at the given time.
-func (v *view) withSuccess(now, started instant, number uint64) *view {
+func (v *view) withSuccess(now, started clock.Instant, number uint64) *view {
 	n := *v
 	n.succeeded, n.answered, n.confirmed = number, now, started
-	n.failures, n.failed, n.err, n.wait, n.retryAfter = 0, [usableFailures]instant{}, nil, 0, 0
+	n.failures, n.failed, n.err, n.wait, n.retryAfter = 0, [usableFailures]clock.Instant{}, nil, 0, 0
 	return &n
 }
 

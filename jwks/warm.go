@@ -36,7 +36,7 @@ func (c *Cache) Export() ([]byte, error) {
 		return nil, v.unavailable(v.pause(now))
 	}
 	// The age counts, not the moment: our wall clock may have been set since.
-	fetchedAt := now.wall.Add(-now.since(v.confirmed)).UTC()
+	fetchedAt := now.Wall.Add(-now.Since(v.confirmed)).UTC()
 	out, err := strictjson.Marshal(export{c.issuer, c.url, fetchedAt, v.body})
 	if err != nil {
 		return nil, misconfigured(err)
@@ -79,15 +79,15 @@ func (c *Cache) take(in export, set *keySet) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.clock()
-	age := now.wall.Sub(in.FetchedAt)
+	age := now.Wall.Sub(in.FetchedAt)
 	if age < -maxSkew {
 		return misconfigured(errors.New("jwks: the import is from the future: check the clocks"))
 	}
 	v := *c.view.Load()
-	confirmed := now.add(-max(0, age))
+	confirmed := now.Add(-max(0, age))
 	// Only a set that is younger for certain comes in: by the clock that no step
 	// can make run ahead.
-	if v.set != nil && now.mono.Sub(v.confirmed.mono) <= max(0, age) {
+	if v.set != nil && now.Mono.Sub(v.confirmed.Mono) <= max(0, age) {
 		return nil
 	}
 	v.set, v.body, v.etag, v.url = set, bytes.Clone(in.JWKS), "", c.url

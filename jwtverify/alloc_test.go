@@ -11,14 +11,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Allocations are exact, so they are tested; times are not: see internal/bench.
+// Allocations are exact, so they are tested; times are not: see test/bench.
 func TestAllocationsBeyondTheSignature(t *testing.T) {
 	if raceEnabled() {
 		t.Skip("the race detector changes what allocates")
 	}
 	for _, alg := range []string{"RS256", "ES256", "EdDSA"} {
 		s := newSigner(t, alg, "k")
-		raw, key, ctx := s.sign(t, nil), s.public(t), t.Context()
+		raw, key, ctx := s.Sign(t, nil), s.Public(t), t.Context()
 		jws, err := jose.Parse(raw, len(raw))
 		require.NoError(t, err)
 		check := testing.AllocsPerRun(100, func() {
@@ -33,8 +33,8 @@ func TestAllocationsBeyondTheSignature(t *testing.T) {
 				}
 			})
 		}
-		c := config(s.set(t))
-		long := s.sign(t, map[string]any{"groups": strings.Repeat("a long list of groups ", 300)})
+		c := config(s.Set(t))
+		long := s.Sign(t, map[string]any{"groups": strings.Repeat("a long list of groups ", 300)})
 		require.LessOrEqual(t, verify(newVerifier(t, c), raw), 0.0, alg)
 		require.LessOrEqual(t, verify(newVerifier(t, c), long), 2.0, alg)
 		c.DisableCache = true
@@ -46,15 +46,15 @@ func TestAllocationsBeyondTheSignature(t *testing.T) {
 // and does not keep the size of the longest one.
 func TestPooledBufferIsEmpty(t *testing.T) {
 	s := newSigner(t, "ES256", "k")
-	c := config(s.set(t))
+	c := config(s.Set(t))
 	c.DisableCache = true
 	c.MaxTokenBytes = 200 << 10
 	v := newVerifier(t, c)
-	raw := s.sign(t, nil)
+	raw := s.Sign(t, nil)
 	used := 0
 	for range 100 {
-		for _, token := range []string{raw, raw[:len(raw)-1], raw + ".", raw[:len(raw)-4] + "AAAA", s.sign(t, map[string]any{"aud": "x"}),
-			s.sign(t, map[string]any{"long": strings.Repeat("x", 100<<10)})} {
+		for _, token := range []string{raw, raw[:len(raw)-1], raw + ".", raw[:len(raw)-4] + "AAAA", s.Sign(t, map[string]any{"aud": "x"}),
+			s.Sign(t, map[string]any{"long": strings.Repeat("x", 100<<10)})} {
 			_, _ = v.Verify(t.Context(), token)
 			buf := jwtverify.Pooled()
 			require.Equal(t, len(buf), bytes.Count(buf, []byte{0}))
@@ -71,7 +71,7 @@ func TestPooledBufferIsEmpty(t *testing.T) {
 // What a token says must not point into the buffer of the next one.
 func TestTokensShareNoBuffer(t *testing.T) {
 	s := newSigner(t, "ES256", "k")
-	c := config(s.set(t))
+	c := config(s.Set(t))
 	c.DisableCache = true
 	c.Confirmations = []string{"jkt"}
 	v := newVerifier(t, c)
@@ -85,7 +85,7 @@ func TestTokensShareNoBuffer(t *testing.T) {
 	var before [][]any
 	for i := range 20 {
 		letter := string(rune('a' + i))
-		raw := s.sign(t, map[string]any{"sub": strings.Repeat(letter, 20), "client_id": letter, "jti": letter, "scope": "read:" + letter,
+		raw := s.Sign(t, map[string]any{"sub": strings.Repeat(letter, 20), "client_id": letter, "jti": letter, "scope": "read:" + letter,
 			"acr": letter, "act": map[string]any{"sub": letter}, "cnf": map[string]any{"jkt": strings.Repeat(letter, 43)}, "own": letter})
 		tok, err := v.Verify(t.Context(), raw)
 		require.NoError(t, err)

@@ -13,8 +13,8 @@ import (
 func BenchmarkVerify(b *testing.B) {
 	for _, alg := range []string{"RS256", "ES256", "EdDSA"} {
 		s := newSigner(b, alg, "k")
-		raw := s.sign(b, nil)
-		key := s.public(b)
+		raw := s.Sign(b, nil)
+		key := s.Public(b)
 		jws, err := jose.Parse(raw, len(raw))
 		require.NoError(b, err)
 		b.Run(alg+"/raw", func(b *testing.B) {
@@ -27,7 +27,7 @@ func BenchmarkVerify(b *testing.B) {
 		})
 		for name, disabled := range map[string]bool{"cold": true, "warm": false} {
 			b.Run(alg+"/"+name, func(b *testing.B) {
-				c := config(s.set(b))
+				c := config(s.Set(b))
 				c.DisableCache = disabled
 				v, err := jwtverify.New(c)
 				require.NoError(b, err)

@@ -52,7 +52,7 @@ func TestTheCacheChangesNothing(t *testing.T) {
 	for h := range histories {
 		random := rand.New(rand.NewPCG(seed, uint64(h)))
 		pick := func(n int) bool { return random.IntN(n) == 0 }
-		clock, source := now, &rotating{set: signers[0].set(t)}
+		clock, source := now, &rotating{set: signers[0].Set(t)}
 		check := error(nil)
 		c := jwtverify.Config{Issuer: issuer, Audiences: []string{audience}, Keys: source, Now: func() time.Time { return clock }}
 		if pick(2) {
@@ -100,7 +100,7 @@ func TestTheCacheChangesNothing(t *testing.T) {
 				var keys []jwks.Key
 				for _, s := range signers {
 					if pick(2) {
-						keys = append(keys, s.public(t))
+						keys = append(keys, s.Public(t))
 					}
 				}
 				if len(keys) > 0 {
@@ -146,7 +146,7 @@ func randomToken(t *testing.T, random *rand.Rand, s signer, clock time.Time) str
 	set(12, "scope", []string{"read", "write:7"})
 	set(16, "scope", 7)
 	set(16, "exp", "soon")
-	return s.sign(t, claims)
+	return s.Sign(t, claims)
 }
 
 // An entry never outlives exp, by the verifier's clock and by the machine's,
@@ -155,11 +155,11 @@ func TestAnEntryNeverOutlivesItsGrounds(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, uint64(now.Unix())))
 	s, other := newSigner(t, "ES256", "k"), newSigner(t, "ES256", "k")
 	for range 200 {
-		clock, source := now, &rotating{set: s.set(t)}
+		clock, source := now, &rotating{set: s.Set(t)}
 		leeway := time.Duration(1+random.IntN(60)) * time.Second
 		v := newVerifier(t, jwtverify.Config{Issuer: issuer, Audiences: []string{audience}, Keys: source, Leeway: leeway, Now: func() time.Time { return clock }})
 		life := time.Duration(1+random.IntN(7200)) * time.Second
-		raw := s.sign(t, map[string]any{"exp": now.Add(life).Unix()})
+		raw := s.Sign(t, map[string]any{"exp": now.Add(life).Unix()})
 		accepted := func() { t.Helper(); _, err := v.Verify(t.Context(), raw); require.NoError(t, err) }
 		accepted()
 		clock = now.Add(life + leeway - 1)
@@ -169,10 +169,10 @@ func TestAnEntryNeverOutlivesItsGrounds(t *testing.T) {
 		requireError(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonExpired)
 		clock = now
 		accepted()
-		source.set = other.set(t) // the same kid, another key
+		source.set = other.Set(t) // the same kid, another key
 		token, err = v.Verify(t.Context(), raw)
 		requireError(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonSignature)
-		source.set = newSigner(t, "ES256", "l").set(t)
+		source.set = newSigner(t, "ES256", "l").Set(t)
 		token, err = v.Verify(t.Context(), raw)
 		requireError(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonUnknownKey)
 	}
@@ -183,8 +183,8 @@ func TestAnEntryNeverOutlivesItsGrounds(t *testing.T) {
 func TestOneBitOffNeverHits(t *testing.T) {
 	for _, alg := range []string{"ES256", "EdDSA"} {
 		s := newSigner(t, alg, "k")
-		raw, hits := s.sign(t, nil), 0
-		c := config(s.set(t))
+		raw, hits := s.Sign(t, nil), 0
+		c := config(s.Set(t))
 		c.Hooks.Verified = func(_ context.Context, e jwtverify.VerifyEvent) {
 			if e.Cached {
 				hits++

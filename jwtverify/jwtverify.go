@@ -398,6 +398,18 @@ func (v *Verifier) Keys() jwks.Source {
 	return v.keys
 }
 
+// Issuer returns Config.Issuer: whose tokens are verified.
+func (v *Verifier) Issuer() string {
+	if v == nil {
+		return ""
+	}
+	return v.issuer
+}
+
+// Live reports false: a Verifier asks nobody whether a token was revoked, and
+// cannot be the live one of issuers.RequireLive, whatever embeds it.
+func (v *Verifier) Live() bool { return false }
+
 // Warm fetches the keys now, for a service that would rather not start than
 // start without them. It returns [bearergate.ErrUnavailable] when they cannot
 // be fetched, or when none of them serves an accepted algorithm.

@@ -2,12 +2,10 @@ package jwtverify_test
 
 import (
 	"context"
-	"crypto"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"runtime"
 	"strings"
@@ -24,65 +22,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-const (
-	issuer   = "https://as.example.com/"
-	audience = "https://rs.example.com/"
-)
-
-// now is the moment at which the tests of this package live.
-var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-
-type signer struct {
-	alg, kid string
-	key      crypto.Signer
-}
-
-func newSigner(t testing.TB, alg, kid string) signer {
-	key, err := jose.GenerateKey(alg)
-	require.NoError(t, err)
-	return signer{alg, kid, key}
-}
-
-func (s signer) public(t testing.TB) jwks.Key {
-	k, err := jwks.NewKey(s.kid, s.key.Public())
-	require.NoError(t, err)
-	return k
-}
-
-func (s signer) set(t testing.TB) *jwks.Set {
-	set, err := jwks.NewSet(s.public(t))
-	require.NoError(t, err)
-	return set
-}
-
-// sign signs a valid token's claims after change has had its way with them.
-func (s signer) sign(t testing.TB, change map[string]any) string {
-	return s.signWith(t, map[string]any{"alg": s.alg, "typ": "at+jwt", "kid": s.kid}, change)
-}
-
-func (s signer) signWith(t testing.TB, header, change map[string]any) string {
-	if header["kid"] == "" {
-		delete(header, "kid")
-	}
-	claims := map[string]any{
-		"iss": issuer, "aud": audience, "sub": "user-1", "client_id": "client-1", "jti": "id-1",
-		"iat": now.Unix(), "exp": now.Add(time.Hour).Unix(), "scope": "read write",
-	}
-	maps.Copy(claims, change)
-	maps.DeleteFunc(claims, func(_ string, v any) bool { return v == absent })
-	h, err := json.Marshal(header)
-	require.NoError(t, err)
-	c, err := json.Marshal(claims)
-	require.NoError(t, err)
-	token, err := jose.Sign(s.alg, s.key, h, c)
-	require.NoError(t, err)
-	return token
-}
-
-type absentValue struct{}
-
-var absent any = absentValue{}
-
 func config(keys jwks.Source) jwtverify.Config {
 	return jwtverify.Config{Issuer: issuer, Audiences: []string{audience}, Keys: keys, Now: func() time.Time { return now }}
 }
@@ -93,25 +32,8 @@ func newVerifier(t testing.TB, c jwtverify.Config) *jwtverify.Verifier {
 	return v
 }
 
-var sentinels = map[string]error{
-	"missing": bearergate.ErrMissingToken, "request": bearergate.ErrInvalidRequest, "invalid": bearergate.ErrInvalidToken,
-	"scope": bearergate.ErrInsufficientScope, "authentication": bearergate.ErrInsufficientAuthentication,
-	"unavailable": bearergate.ErrUnavailable, "misconfigured": bearergate.ErrMisconfigured,
-}
-
-// requireError asserts the Reason, that exactly the one sentinel is true, and
-// that there is no token beside the error.
-func requireError(t testing.TB, token *bearergate.Token, err error, kind error, reason bearergate.Reason) {
-	t.Helper()
-	require.Nil(t, token)
-	for name, s := range sentinels {
-		require.Equal(t, s == kind, errors.Is(err, s), "%s: %v", name, err)
-	}
-	require.Equal(t, reason, bearergate.ReasonOf(err), "%v", err)
-}
-
 func TestNewNamesEveryMistake(t *testing.T) {
-	keys := newSigner(t, "ES256", "k").set(t)
+	keys := newSigner(t, "ES256", "k").Set(t)
 	for _, tt := range []struct {
 		name     string
 		change   func(*jwtverify.Config)
@@ -204,7 +126,7 @@ type issuerSource struct {
 func (s issuerSource) Issuer() string { return s.issuer }
 
 func TestNewAccepts(t *testing.T) {
-	keys := newSigner(t, "ES256", "k").set(t)
+	keys := newSigner(t, "ES256", "k").Set(t)
 	for name, change := range map[string]func(*jwtverify.Config){
 		"as it is":                    func(*jwtverify.Config) {},
 		"discovered":                  func(c *jwtverify.Config) { c.Keys = nil },
@@ -237,13 +159,13 @@ func TestNewAccepts(t *testing.T) {
 
 func TestNewCopiesItsConfiguration(t *testing.T) {
 	s := newSigner(t, "ES256", "k")
-	c := config(s.set(t))
+	c := config(s.Set(t))
 	c.Algorithms = []string{"ES256"}
 	c.ScopeClaims = []string{"scope"}
 	c.Confirmations = []string{"jkt"}
 	v := newVerifier(t, c)
 	c.Audiences[0], c.Algorithms[0], c.ScopeClaims[0], c.Confirmations[0] = "x", "none", "x", "x"
-	token, err := v.Verify(t.Context(), s.sign(t, map[string]any{"cnf": map[string]any{"jkt": "x"}}))
+	token, err := v.Verify(t.Context(), s.Sign(t, map[string]any{"cnf": map[string]any{"jkt": "x"}}))
 	require.NoError(t, err)
 	require.True(t, token.Scopes().Has("read"))
 }
@@ -265,7 +187,7 @@ func TestDefaults(t *testing.T) {
 				t.Parallel()
 			}
 			s := newSigner(t, alg, "k")
-			token, err := newVerifier(t, config(s.set(t))).Verify(t.Context(), s.sign(t, nil))
+			token, err := newVerifier(t, config(s.Set(t))).Verify(t.Context(), s.Sign(t, nil))
 			switch alg {
 			case "RS256", "PS256", "ES256", "ES384", "EdDSA", "Ed25519":
 				require.NoError(t, err)
@@ -283,7 +205,7 @@ func TestNoOtherAlgorithm(t *testing.T) {
 	var keys []jwks.Key
 	for _, alg := range []string{"RS256", "PS256", "ES256", "ES384", "EdDSA"} {
 		signers[alg] = newSigner(t, alg, "k-"+alg)
-		keys = append(keys, signers[alg].public(t))
+		keys = append(keys, signers[alg].Public(t))
 	}
 	set, err := jwks.NewSet(keys...)
 	require.NoError(t, err)
@@ -292,7 +214,7 @@ func TestNoOtherAlgorithm(t *testing.T) {
 		c.Algorithms = []string{only}
 		v := newVerifier(t, c)
 		for alg, s := range signers {
-			token, err := v.Verify(t.Context(), s.sign(t, nil))
+			token, err := v.Verify(t.Context(), s.Sign(t, nil))
 			if alg == only {
 				require.NoError(t, err)
 			} else {
@@ -306,9 +228,9 @@ func TestBothNamesOfEdDSA(t *testing.T) {
 	key := newSigner(t, "EdDSA", "k")
 	for _, configured := range []string{"EdDSA", "Ed25519"} {
 		for _, used := range []string{"EdDSA", "Ed25519"} {
-			c := config(key.set(t))
+			c := config(key.Set(t))
 			c.Algorithms = []string{configured}
-			_, err := newVerifier(t, c).Verify(t.Context(), signer{used, "k", key.key}.sign(t, nil))
+			_, err := newVerifier(t, c).Verify(t.Context(), signer{Alg: used, KeyID: "k", Key: key.Key}.Sign(t, nil))
 			require.NoError(t, err, "%s for %s", used, configured)
 		}
 	}
@@ -337,9 +259,9 @@ func TestTimeBoundaries(t *testing.T) {
 			{"iat", leeway + 1, bearergate.ReasonNotYetValid},
 		} {
 			t.Run(fmt.Sprintf("leeway %v, %s at %v", leeway, tt.claim, tt.at), func(t *testing.T) {
-				c := config(s.set(t))
+				c := config(s.Set(t))
 				c.Leeway, c.NoLeeway = leeway, leeway == 0
-				token, err := newVerifier(t, c).Verify(t.Context(), s.sign(t, map[string]any{tt.claim: at(tt.at)}))
+				token, err := newVerifier(t, c).Verify(t.Context(), s.Sign(t, map[string]any{tt.claim: at(tt.at)}))
 				if tt.reason == "" {
 					require.NoError(t, err)
 					return
@@ -352,9 +274,9 @@ func TestTimeBoundaries(t *testing.T) {
 
 func TestTokenBytes(t *testing.T) {
 	s := newSigner(t, "ES256", "k")
-	raw := s.sign(t, nil)
+	raw := s.Sign(t, nil)
 	for limit, reason := range map[int]bearergate.Reason{len(raw): "", len(raw) - 1: bearergate.ReasonTooLarge} {
-		c := config(s.set(t))
+		c := config(s.Set(t))
 		c.MaxTokenBytes = limit
 		token, err := newVerifier(t, c).Verify(t.Context(), raw)
 		if reason == "" {
@@ -363,7 +285,7 @@ func TestTokenBytes(t *testing.T) {
 		}
 		requireError(t, token, err, bearergate.ErrInvalidToken, reason)
 	}
-	v := newVerifier(t, config(s.set(t)))
+	v := newVerifier(t, config(s.Set(t)))
 	token, err := v.Verify(t.Context(), strings.Repeat("a", jwtverify.DefaultMaxTokenBytes+1))
 	requireError(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonTooLarge)
 	token, err = v.Verify(t.Context(), strings.Repeat("a", jwtverify.DefaultMaxTokenBytes))
@@ -372,9 +294,9 @@ func TestTokenBytes(t *testing.T) {
 
 func TestWhatATokenSays(t *testing.T) {
 	s := newSigner(t, "ES256", "k")
-	c := config(s.set(t))
+	c := config(s.Set(t))
 	c.Confirmations = []string{"jkt"}
-	token, err := newVerifier(t, c).Verify(t.Context(), s.sign(t, map[string]any{
+	token, err := newVerifier(t, c).Verify(t.Context(), s.Sign(t, map[string]any{
 		"aud": []string{"other", audience}, "nbf": now.Add(-time.Minute).Unix(), "auth_time": 0, "acr": "gold",
 		"act":    map[string]any{"sub": "agent", "iss": "i", "client_id": "c", "act": map[string]any{"sub": "earlier"}},
 		"cnf":    map[string]any{"jkt": "thumb"},
@@ -412,7 +334,7 @@ func TestWhatATokenSays(t *testing.T) {
 // Issuer and audience are compared exactly.
 func TestIssuerAndAudience(t *testing.T) {
 	s := newSigner(t, "ES256", "k")
-	v := newVerifier(t, config(s.set(t)))
+	v := newVerifier(t, config(s.Set(t)))
 	for name, tt := range map[string]struct {
 		claims map[string]any
 		reason bearergate.Reason
@@ -427,7 +349,7 @@ func TestIssuerAndAudience(t *testing.T) {
 		"no aud":                {map[string]any{"aud": absent}, bearergate.ReasonMissingClaim},
 	} {
 		t.Run(name, func(t *testing.T) {
-			token, err := v.Verify(t.Context(), s.sign(t, tt.claims))
+			token, err := v.Verify(t.Context(), s.Sign(t, tt.claims))
 			requireError(t, token, err, bearergate.ErrInvalidToken, tt.reason)
 		})
 	}
@@ -436,15 +358,15 @@ func TestIssuerAndAudience(t *testing.T) {
 // A required claim is present, of its type, and not empty.
 func TestRequiredClaims(t *testing.T) {
 	s := newSigner(t, "ES256", "k")
-	c := config(s.set(t))
+	c := config(s.Set(t))
 	c.RequiredClaims = []string{"tenant"}
 	v := newVerifier(t, c)
 	for name, value := range map[string]any{"string": "x", "number": 0, "false": false, "array": []int{0}, "object": map[string]any{"": nil}, "space": " "} {
-		_, err := v.Verify(t.Context(), s.sign(t, map[string]any{"tenant": value}))
+		_, err := v.Verify(t.Context(), s.Sign(t, map[string]any{"tenant": value}))
 		require.NoError(t, err, name)
 	}
 	for name, value := range map[string]any{"absent": absent, "null": nil, "empty string": "", "empty array": []int{}, "empty object": map[string]any{}} {
-		token, err := v.Verify(t.Context(), s.sign(t, map[string]any{"tenant": value, "Tenant": "x"}))
+		token, err := v.Verify(t.Context(), s.Sign(t, map[string]any{"tenant": value, "Tenant": "x"}))
 		requireError(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonMissingClaim)
 		_ = name
 	}
@@ -452,19 +374,19 @@ func TestRequiredClaims(t *testing.T) {
 
 func TestMaxTokenAge(t *testing.T) {
 	s := newSigner(t, "ES256", "k")
-	c := config(s.set(t))
+	c := config(s.Set(t))
 	c.MaxTokenAge = time.Hour
 	v := newVerifier(t, c)
-	_, err := v.Verify(t.Context(), s.sign(t, nil))
+	_, err := v.Verify(t.Context(), s.Sign(t, nil))
 	require.NoError(t, err)
-	token, err := v.Verify(t.Context(), s.sign(t, map[string]any{"exp": now.Add(time.Hour + time.Second).Unix()}))
+	token, err := v.Verify(t.Context(), s.Sign(t, map[string]any{"exp": now.Add(time.Hour + time.Second).Unix()}))
 	requireError(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonPolicy)
-	token, err = v.Verify(t.Context(), s.sign(t, map[string]any{"iat": absent}))
+	token, err = v.Verify(t.Context(), s.Sign(t, map[string]any{"iat": absent}))
 	requireError(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonMissingClaim)
 	c.MaxTokenAge = 1
-	token, err = newVerifier(t, c).Verify(t.Context(), s.sign(t, map[string]any{"exp": now.Add(time.Second).Unix()}))
+	token, err = newVerifier(t, c).Verify(t.Context(), s.Sign(t, map[string]any{"exp": now.Add(time.Second).Unix()}))
 	requireError(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonPolicy)
-	token, err = newVerifier(t, c).Verify(t.Context(), s.sign(t, map[string]any{"iat": absent}))
+	token, err = newVerifier(t, c).Verify(t.Context(), s.Sign(t, map[string]any{"iat": absent}))
 	requireError(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonMissingClaim)
 }
 
@@ -494,9 +416,9 @@ func TestScopeClaims(t *testing.T) {
 		{"mixed array", nil, map[string]any{"scope": []any{"a", 5}}, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			c := config(s.set(t))
+			c := config(s.Set(t))
 			c.ScopeClaims = tt.names
-			token, err := newVerifier(t, c).Verify(t.Context(), s.sign(t, tt.claims))
+			token, err := newVerifier(t, c).Verify(t.Context(), s.Sign(t, tt.claims))
 			if tt.want == nil {
 				requireError(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonMalformed)
 				return
@@ -509,7 +431,7 @@ func TestScopeClaims(t *testing.T) {
 
 func TestConfirmations(t *testing.T) {
 	s := newSigner(t, "ES256", "k")
-	c := config(s.set(t))
+	c := config(s.Set(t))
 	none := newVerifier(t, c)
 	c.Confirmations = []string{"x5t#S256", "jkt"}
 	both := newVerifier(t, c)
@@ -532,7 +454,7 @@ func TestConfirmations(t *testing.T) {
 		{"array", []string{"jkt"}, bearergate.ReasonMalformed, bearergate.ReasonMalformed},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			raw := s.sign(t, map[string]any{"cnf": tt.cnf})
+			raw := s.Sign(t, map[string]any{"cnf": tt.cnf})
 			for v, reason := range map[*jwtverify.Verifier]bearergate.Reason{none: tt.none, both: tt.listed} {
 				token, err := v.Verify(t.Context(), raw)
 				if reason == "" {
@@ -547,7 +469,7 @@ func TestConfirmations(t *testing.T) {
 
 func TestActorChain(t *testing.T) {
 	s := newSigner(t, "ES256", "k")
-	v := newVerifier(t, config(s.set(t)))
+	v := newVerifier(t, config(s.Set(t)))
 	chain := func(n int) any {
 		var act any
 		for range n {
@@ -559,11 +481,11 @@ func TestActorChain(t *testing.T) {
 		}
 		return act
 	}
-	token, err := v.Verify(t.Context(), s.sign(t, map[string]any{"act": chain(16)}))
+	token, err := v.Verify(t.Context(), s.Sign(t, map[string]any{"act": chain(16)}))
 	require.NoError(t, err)
 	require.Len(t, token.Actor(), 16)
 	for name, act := range map[string]any{"too long": chain(17), "null": nil, "string": "a", "sub": map[string]any{"sub": 1}, "inner": map[string]any{"act": "x"}} {
-		token, err := v.Verify(t.Context(), s.sign(t, map[string]any{"act": act}))
+		token, err := v.Verify(t.Context(), s.Sign(t, map[string]any{"act": act}))
 		requireError(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonMalformed)
 		_ = name
 	}
@@ -577,7 +499,7 @@ func (f sourceFunc) Keys(ctx context.Context, kid, alg string) ([]jwks.Key, erro
 
 func TestKeySources(t *testing.T) {
 	s := newSigner(t, "ES256", "k")
-	raw := s.sign(t, nil)
+	raw := s.Sign(t, nil)
 	for _, tt := range []struct {
 		name   string
 		keys   []jwks.Key
@@ -585,16 +507,16 @@ func TestKeySources(t *testing.T) {
 		kind   error
 		reason bearergate.Reason
 	}{
-		{"the key", []jwks.Key{s.public(t)}, nil, nil, ""},
-		{"the key among others", []jwks.Key{newSigner(t, "ES256", "k").public(t), s.public(t)}, nil, nil, ""},
+		{"the key", []jwks.Key{s.Public(t)}, nil, nil, ""},
+		{"the key among others", []jwks.Key{newSigner(t, "ES256", "k").Public(t), s.Public(t)}, nil, nil, ""},
 		{"no key", nil, nil, bearergate.ErrInvalidToken, bearergate.ReasonUnknownKey},
 		{"a plain error", nil, io.ErrUnexpectedEOF, bearergate.ErrUnavailable, bearergate.ReasonKeysUnavailable},
-		{"a plain error beside the key", []jwks.Key{s.public(t)}, io.EOF, bearergate.ErrUnavailable, bearergate.ReasonKeysUnavailable},
+		{"a plain error beside the key", []jwks.Key{s.Public(t)}, io.EOF, bearergate.ErrUnavailable, bearergate.ReasonKeysUnavailable},
 		{"an error with two sentinels", nil, errors.Join(bearergate.ErrInvalidToken, bearergate.ErrMissingToken), bearergate.ErrUnavailable, bearergate.ReasonKeysUnavailable},
 		{"an error of our own", nil, &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonConfig}, bearergate.ErrMisconfigured, bearergate.ReasonConfig},
-		{"a key of another kid", []jwks.Key{signer{"ES256", "other", s.key}.public(t)}, nil, bearergate.ErrMisconfigured, bearergate.ReasonInternal},
+		{"a key of another kid", []jwks.Key{signer{Alg: "ES256", KeyID: "other", Key: s.Key}.Public(t)}, nil, bearergate.ErrMisconfigured, bearergate.ReasonInternal},
 		{"the zero key", []jwks.Key{{}}, nil, bearergate.ErrMisconfigured, bearergate.ReasonInternal},
-		{"a key of another algorithm", []jwks.Key{newSigner(t, "EdDSA", "k").public(t)}, nil, bearergate.ErrInvalidToken, bearergate.ReasonSignature},
+		{"a key of another algorithm", []jwks.Key{newSigner(t, "EdDSA", "k").Public(t)}, nil, bearergate.ErrInvalidToken, bearergate.ReasonSignature},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			v := newVerifier(t, config(sourceFunc(func(context.Context, string, string) ([]jwks.Key, error) { return tt.keys, tt.err })))
@@ -614,12 +536,12 @@ func TestAtMostFourKeysAreTried(t *testing.T) {
 	for place, ok := range []bool{true, true, true, true, false} {
 		keys := make([]jwks.Key, 5)
 		for i := range keys {
-			keys[i] = newSigner(t, "ES256", "k").public(t)
+			keys[i] = newSigner(t, "ES256", "k").Public(t)
 		}
-		keys[place] = s.public(t)
+		keys[place] = s.Public(t)
 		set, err := jwks.NewSet(keys...)
 		require.NoError(t, err)
-		token, err := newVerifier(t, config(set)).Verify(t.Context(), s.sign(t, nil))
+		token, err := newVerifier(t, config(set)).Verify(t.Context(), s.Sign(t, nil))
 		if ok {
 			require.NoError(t, err)
 			continue
@@ -649,7 +571,7 @@ func (s *missSource) KeysAfterMiss(context.Context, string) ([]jwks.Key, error) 
 
 func TestTokenWithoutKeyID(t *testing.T) {
 	s, other := newSigner(t, "ES256", ""), newSigner(t, "ES256", "o")
-	raw := s.sign(t, nil)
+	raw := s.Sign(t, nil)
 	for _, tt := range []struct {
 		name   string
 		source missSource
@@ -657,15 +579,15 @@ func TestTokenWithoutKeyID(t *testing.T) {
 		kind   error
 		reason bearergate.Reason
 	}{
-		{"the only key", missSource{before: []jwks.Key{s.public(t)}}, 0, nil, ""},
+		{"the only key", missSource{before: []jwks.Key{s.Public(t)}}, 0, nil, ""},
 		{"none", missSource{}, 0, bearergate.ErrInvalidToken, bearergate.ReasonUnknownKey},
-		{"two", missSource{before: []jwks.Key{s.public(t), other.public(t)}}, 0, bearergate.ErrInvalidToken, bearergate.ReasonUnknownKey},
-		{"rotated", missSource{before: []jwks.Key{other.public(t)}, after: []jwks.Key{s.public(t)}}, 1, nil, ""},
-		{"not rotated", missSource{before: []jwks.Key{other.public(t)}, after: []jwks.Key{other.public(t)}}, 1, bearergate.ErrInvalidToken, bearergate.ReasonSignature},
-		{"rotated to yet another", missSource{before: []jwks.Key{other.public(t)}, after: []jwks.Key{newSigner(t, "ES256", "").public(t)}}, 1,
+		{"two", missSource{before: []jwks.Key{s.Public(t), other.Public(t)}}, 0, bearergate.ErrInvalidToken, bearergate.ReasonUnknownKey},
+		{"rotated", missSource{before: []jwks.Key{other.Public(t)}, after: []jwks.Key{s.Public(t)}}, 1, nil, ""},
+		{"not rotated", missSource{before: []jwks.Key{other.Public(t)}, after: []jwks.Key{other.Public(t)}}, 1, bearergate.ErrInvalidToken, bearergate.ReasonSignature},
+		{"rotated to yet another", missSource{before: []jwks.Key{other.Public(t)}, after: []jwks.Key{newSigner(t, "ES256", "").Public(t)}}, 1,
 			bearergate.ErrInvalidToken, bearergate.ReasonSignature},
-		{"two after", missSource{before: []jwks.Key{other.public(t)}, after: []jwks.Key{s.public(t), other.public(t)}}, 1, bearergate.ErrInvalidToken, bearergate.ReasonSignature},
-		{"cannot be asked", missSource{before: []jwks.Key{other.public(t)}, err: io.EOF}, 1, bearergate.ErrUnavailable, bearergate.ReasonKeysUnavailable},
+		{"two after", missSource{before: []jwks.Key{other.Public(t)}, after: []jwks.Key{s.Public(t), other.Public(t)}}, 1, bearergate.ErrInvalidToken, bearergate.ReasonSignature},
+		{"cannot be asked", missSource{before: []jwks.Key{other.Public(t)}, err: io.EOF}, 1, bearergate.ErrUnavailable, bearergate.ReasonKeysUnavailable},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			token, err := newVerifier(t, config(&tt.source)).Verify(t.Context(), raw)
@@ -679,8 +601,8 @@ func TestTokenWithoutKeyID(t *testing.T) {
 	}
 
 	// With a kid, a bad signature asks for nothing.
-	source := missSource{before: []jwks.Key{other.public(t)}}
-	token, err := newVerifier(t, config(&source)).Verify(t.Context(), signer{"ES256", "o", s.key}.sign(t, nil))
+	source := missSource{before: []jwks.Key{other.Public(t)}}
+	token, err := newVerifier(t, config(&source)).Verify(t.Context(), signer{Alg: "ES256", KeyID: "o", Key: s.Key}.Sign(t, nil))
 	requireError(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonSignature)
 	require.Zero(t, source.misses)
 }
@@ -688,7 +610,7 @@ func TestTokenWithoutKeyID(t *testing.T) {
 func TestCheck(t *testing.T) {
 	t.Setenv("GODEBUG", "panicnil=1") // recover returns nil for panic(nil), as it did before Go 1.21
 	s := newSigner(t, "ES256", "k")
-	raw := s.sign(t, nil)
+	raw := s.Sign(t, nil)
 	canceled, cancel := context.WithCancel(t.Context())
 	for _, tt := range []struct {
 		name   string
@@ -726,7 +648,7 @@ func TestCheck(t *testing.T) {
 			bearergate.ErrUnavailable, bearergate.ReasonCanceled},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			c := config(s.set(t))
+			c := config(s.Set(t))
 			c.Check = tt.check
 			for range 2 { // from the cache too
 				token, err := newVerifier(t, c).Verify(canceled, raw)
@@ -747,7 +669,7 @@ func TestCheck(t *testing.T) {
 func TestCheckIsNotAskedAboutARefusedToken(t *testing.T) {
 	s := newSigner(t, "ES256", "k")
 	at := now
-	c := config(s.set(t))
+	c := config(s.Set(t))
 	c.Now = func() time.Time { return at }
 	c.Check = func(_ context.Context, token *bearergate.Token) error {
 		require.NotNil(t, token)
@@ -756,11 +678,11 @@ func TestCheckIsNotAskedAboutARefusedToken(t *testing.T) {
 	var last jwtverify.VerifyEvent
 	c.Hooks.Verified = func(_ context.Context, e jwtverify.VerifyEvent) { last = e }
 	v := newVerifier(t, c)
-	token, err := v.Verify(t.Context(), s.sign(t, map[string]any{"aud": "x"}))
+	token, err := v.Verify(t.Context(), s.Sign(t, map[string]any{"aud": "x"}))
 	requireError(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonAudience)
 	require.False(t, last.Cached)
 
-	raw := s.sign(t, map[string]any{"nbf": now.Unix(), "iat": now.Add(-time.Hour).Unix()})
+	raw := s.Sign(t, map[string]any{"nbf": now.Unix(), "iat": now.Add(-time.Hour).Unix()})
 	_, err = v.Verify(t.Context(), raw)
 	require.NoError(t, err)
 	for _, tt := range []struct {
@@ -782,7 +704,7 @@ func TestCacheEntries(t *testing.T) {
 	s := newSigner(t, "ES256", "k")
 	const tokens = 300
 	remembered := func(entries int) (n int) {
-		c := config(s.set(t))
+		c := config(s.Set(t))
 		c.CacheEntries = entries
 		c.Hooks.Verified = func(_ context.Context, e jwtverify.VerifyEvent) {
 			if e.Cached {
@@ -792,7 +714,7 @@ func TestCacheEntries(t *testing.T) {
 		v := newVerifier(t, c)
 		var all []string
 		for i := range tokens {
-			all = append(all, s.sign(t, map[string]any{"jti": fmt.Sprint(i)}))
+			all = append(all, s.Sign(t, map[string]any{"jti": fmt.Sprint(i)}))
 		}
 		for range 2 {
 			for _, raw := range all {
@@ -810,9 +732,9 @@ func TestCacheEntries(t *testing.T) {
 // looked at on every call.
 func TestCacheDecidesNothingByItself(t *testing.T) {
 	s := newSigner(t, "ES256", "k")
-	raw := s.sign(t, nil)
+	raw := s.Sign(t, nil)
 	clock := now
-	keys, keyErr := []jwks.Key{s.public(t)}, error(nil)
+	keys, keyErr := []jwks.Key{s.Public(t)}, error(nil)
 	var refuse error
 	checks := 0
 	var cached []bool
@@ -852,10 +774,10 @@ func TestCacheDecidesNothingByItself(t *testing.T) {
 	keys, keyErr = nil, nil // withdrawn
 	token, err = v.Verify(t.Context(), raw)
 	requireError(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonUnknownKey)
-	keys = []jwks.Key{newSigner(t, "ES256", "k").public(t)} // replaced under the same kid
+	keys = []jwks.Key{newSigner(t, "ES256", "k").Public(t)} // replaced under the same kid
 	token, err = v.Verify(t.Context(), raw)
 	requireError(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonSignature)
-	keys = []jwks.Key{s.public(t)}
+	keys = []jwks.Key{s.Public(t)}
 	_, err = v.Verify(t.Context(), raw)
 	require.NoError(t, err)
 
@@ -865,14 +787,14 @@ func TestCacheDecidesNothingByItself(t *testing.T) {
 // A second key that fits makes a token without kid ambiguous, cached or not.
 func TestCachedTokenWithoutKeyID(t *testing.T) {
 	s := newSigner(t, "ES256", "")
-	keys := []jwks.Key{s.public(t)}
+	keys := []jwks.Key{s.Public(t)}
 	v := newVerifier(t, config(sourceFunc(func(context.Context, string, string) ([]jwks.Key, error) { return keys, nil })))
-	raw := s.sign(t, nil)
+	raw := s.Sign(t, nil)
 	for range 2 {
 		_, err := v.Verify(t.Context(), raw)
 		require.NoError(t, err)
 	}
-	keys = append(keys, newSigner(t, "ES256", "").public(t))
+	keys = append(keys, newSigner(t, "ES256", "").Public(t))
 	token, err := v.Verify(t.Context(), raw)
 	requireError(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonUnknownKey)
 }
@@ -889,13 +811,13 @@ func TestCacheEntriesEnd(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				c := config(s.set(t))
+				c := config(s.Set(t))
 				c.Now = nil
 				c.DisableCache = tt.disabled
 				var cached []bool
 				c.Hooks.Verified = func(_ context.Context, e jwtverify.VerifyEvent) { cached = append(cached, e.Cached) }
 				v := newVerifier(t, c)
-				raw := s.sign(t, map[string]any{"iat": time.Now().Unix(), "exp": time.Now().Add(tt.life).Unix()})
+				raw := s.Sign(t, map[string]any{"iat": time.Now().Unix(), "exp": time.Now().Add(tt.life).Unix()})
 				for _, wait := range []time.Duration{0, 0, jwtverify.CacheTTL - time.Second, time.Second} {
 					time.Sleep(wait) // the bubble's clock
 					_, err := v.Verify(t.Context(), raw)
@@ -909,8 +831,8 @@ func TestCacheEntriesEnd(t *testing.T) {
 
 func TestContext(t *testing.T) {
 	s := newSigner(t, "ES256", "k")
-	raw := s.sign(t, nil)
-	v := newVerifier(t, config(s.set(t)))
+	raw := s.Sign(t, nil)
+	v := newVerifier(t, config(s.Set(t)))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	token, err := v.Verify(ctx, raw)
@@ -939,7 +861,7 @@ func TestNilAndZeroVerifier(t *testing.T) {
 		requireError(t, nil, v.Warm(t.Context()), bearergate.ErrMisconfigured, bearergate.ReasonConfig)
 		require.Nil(t, v.Keys())
 	}
-	v := newVerifier(t, config(newSigner(t, "ES256", "k").set(t)))
+	v := newVerifier(t, config(newSigner(t, "ES256", "k").Set(t)))
 	token, err := v.Verify(t.Context(), "")
 	requireError(t, token, err, bearergate.ErrMissingToken, bearergate.ReasonNoToken)
 }
@@ -955,15 +877,15 @@ func TestHooks(t *testing.T) {
 		},
 		Panicked: func(_ context.Context, e jwtverify.PanicEvent) { panics = append(panics, e) },
 	}
-	c := config(s.set(t))
+	c := config(s.Set(t))
 	c.Hooks = jwtverify.JoinHooks(
 		jwtverify.Hooks{Verified: func(context.Context, jwtverify.VerifyEvent) { panic("first") }},
 		jwtverify.Hooks{Panicked: func(context.Context, jwtverify.PanicEvent) { panic("second") }},
 		jwtverify.Hooks{}, record)
 	v := newVerifier(t, c)
-	token, err := v.Verify(t.Context(), s.sign(t, nil))
+	token, err := v.Verify(t.Context(), s.Sign(t, nil))
 	require.NoError(t, err)
-	_, err = v.Verify(t.Context(), s.sign(t, map[string]any{"aud": "x"}))
+	_, err = v.Verify(t.Context(), s.Sign(t, map[string]any{"aud": "x"}))
 	require.Error(t, err)
 
 	require.Len(t, events, 2)
@@ -979,7 +901,7 @@ func TestHooks(t *testing.T) {
 
 	// A hook given alone is guarded as well.
 	c.Hooks = jwtverify.Hooks{Verified: func(context.Context, jwtverify.VerifyEvent) { panic("alone") }}
-	_, err = newVerifier(t, c).Verify(t.Context(), s.sign(t, nil))
+	_, err = newVerifier(t, c).Verify(t.Context(), s.Sign(t, nil))
 	require.NoError(t, err)
 
 	empty := jwtverify.JoinHooks(jwtverify.Hooks{}, jwtverify.Hooks{})
@@ -989,7 +911,7 @@ func TestHooks(t *testing.T) {
 
 func TestPanickingKeySource(t *testing.T) {
 	s := newSigner(t, "ES256", "k")
-	raw := s.sign(t, nil)
+	raw := s.Sign(t, nil)
 	c := config(sourceFunc(func(context.Context, string, string) ([]jwks.Key, error) { panic(raw) }))
 	reported := 0
 	c.Hooks.Panicked = func(context.Context, jwtverify.PanicEvent) { reported++ }
@@ -1001,9 +923,9 @@ func TestPanickingKeySource(t *testing.T) {
 
 func TestWarm(t *testing.T) {
 	s := newSigner(t, "ES256", "k")
-	require.NoError(t, newVerifier(t, config(s.set(t))).Warm(t.Context()))
+	require.NoError(t, newVerifier(t, config(s.Set(t))).Warm(t.Context()))
 
-	c := config(newSigner(t, "ES512", "k").set(t)) // not among the defaults
+	c := config(newSigner(t, "ES512", "k").Set(t)) // not among the defaults
 	requireError(t, nil, newVerifier(t, c).Warm(t.Context()), bearergate.ErrUnavailable, bearergate.ReasonKeysUnavailable)
 
 	c = config(nil)
@@ -1025,7 +947,7 @@ func TestWarm(t *testing.T) {
 		keys []jwks.Key
 		err  error
 	}{
-		"no key": {nil, nil}, "an error": {nil, io.EOF}, "an error beside a key": {[]jwks.Key{s.public(t)}, io.EOF},
+		"no key": {nil, nil}, "an error": {nil, io.EOF}, "an error beside a key": {[]jwks.Key{s.Public(t)}, io.EOF},
 	} {
 		v := newVerifier(t, config(sourceFunc(func(context.Context, string, string) ([]jwks.Key, error) { return tt.keys, tt.err })))
 		err := v.Warm(t.Context())
@@ -1034,7 +956,7 @@ func TestWarm(t *testing.T) {
 	}
 
 	// The context is the caller's, and may be nil.
-	waits := newVerifier(t, config(sourceFunc(func(ctx context.Context, _, _ string) ([]jwks.Key, error) { return []jwks.Key{s.public(t)}, ctx.Err() })))
+	waits := newVerifier(t, config(sourceFunc(func(ctx context.Context, _, _ string) ([]jwks.Key, error) { return []jwks.Key{s.Public(t)}, ctx.Err() })))
 	var none context.Context
 	require.NoError(t, waits.Warm(none))
 	ctx, cancel := context.WithCancel(t.Context())
@@ -1065,7 +987,7 @@ type panickingIssuer struct{ jwks.Source }
 func (panickingIssuer) Issuer() string { panic("no") }
 
 func TestPanicsInTheConfigurationAreErrors(t *testing.T) {
-	c := config(panickingIssuer{newSigner(t, "ES256", "k").set(t)})
+	c := config(panickingIssuer{newSigner(t, "ES256", "k").Set(t)})
 	_, err := jwtverify.New(c)
 	requireError(t, nil, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
 	requireError(t, nil, newVerifier(t, config(struct{ jwks.Source }{})).Warm(t.Context()), bearergate.ErrMisconfigured, bearergate.ReasonInternal)
@@ -1075,7 +997,7 @@ func TestPanicsInTheConfigurationAreErrors(t *testing.T) {
 // user's code reports it.
 func TestEndedContextsOfUserCode(t *testing.T) {
 	s := newSigner(t, "ES256", "k")
-	raw := s.sign(t, nil)
+	raw := s.Sign(t, nil)
 	cause := errors.New("too slow")
 	for name, report := range map[string]func(context.Context) error{
 		"its error":        func(ctx context.Context) error { return fmt.Errorf("x: %w", ctx.Err()) },
@@ -1084,7 +1006,7 @@ func TestEndedContextsOfUserCode(t *testing.T) {
 		"a sentinel alone": func(context.Context) error { return bearergate.ErrUnavailable },
 	} {
 		waits := func(ctx context.Context) error { <-ctx.Done(); return report(ctx) }
-		check := config(s.set(t))
+		check := config(s.Set(t))
 		check.Check = func(ctx context.Context, _ *bearergate.Token) error { return waits(ctx) }
 		source := config(sourceFunc(func(ctx context.Context, _, _ string) ([]jwks.Key, error) { return nil, waits(ctx) }))
 		for where, c := range map[string]jwtverify.Config{"Check": check, "Source": source} {
@@ -1098,7 +1020,7 @@ func TestEndedContextsOfUserCode(t *testing.T) {
 		}
 	}
 	// An error that blames the token stays what it is.
-	c := config(s.set(t))
+	c := config(s.Set(t))
 	for reason, err := range map[bearergate.Reason]error{
 		bearergate.ReasonRevoked: &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonRevoked},
 		bearergate.ReasonBinding: &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonBinding, Cause: context.Canceled},
@@ -1118,15 +1040,15 @@ func TestEndedContextsOfUserCode(t *testing.T) {
 // not serve.
 func TestCachedKeyMustStillServe(t *testing.T) {
 	s := newSigner(t, "RS256", "k")
-	key, err := jwks.NewKey("k", s.key.Public(), "RS256")
+	key, err := jwks.NewKey("k", s.Key.Public(), "RS256")
 	require.NoError(t, err)
-	other, err := jwks.NewKey("k", s.key.Public(), "PS256")
+	other, err := jwks.NewKey("k", s.Key.Public(), "PS256")
 	require.NoError(t, err)
 	keys := []jwks.Key{key}
 	v := newVerifier(t, config(sourceFunc(func(context.Context, string, string) ([]jwks.Key, error) { return keys, nil })))
-	_, err = v.Verify(t.Context(), s.sign(t, nil))
+	_, err = v.Verify(t.Context(), s.Sign(t, nil))
 	require.NoError(t, err)
-	raw := s.sign(t, nil)
+	raw := s.Sign(t, nil)
 	_, err = v.Verify(t.Context(), raw)
 	require.NoError(t, err)
 	keys = []jwks.Key{other}
@@ -1145,13 +1067,13 @@ func TestCacheBytesBoundTheHeap(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			const limit = 4 << 20
-			c := config(s.set(t))
+			c := config(s.Set(t))
 			c.CacheBytes, c.MaxTokenBytes = limit, 1<<20
 			v := newVerifier(t, c)
 			before := heap()
 			for i := range 200 {
 				claims["jti"] = fmt.Sprint(i)
-				_, err := v.Verify(t.Context(), s.sign(t, claims))
+				_, err := v.Verify(t.Context(), s.Sign(t, claims))
 				require.NoError(t, err)
 			}
 			require.Less(t, heap()-before, int64(2*limit))
@@ -1170,12 +1092,12 @@ func heap() int64 {
 
 func TestConcurrentUse(t *testing.T) {
 	s := newSigner(t, "ES256", "k")
-	c := config(s.set(t))
+	c := config(s.Set(t))
 	c.CacheEntries = 4
 	v := newVerifier(t, c)
 	tokens := make([]string, 16)
 	for i := range tokens {
-		tokens[i] = s.sign(t, map[string]any{"sub": fmt.Sprint(i)})
+		tokens[i] = s.Sign(t, map[string]any{"sub": fmt.Sprint(i)})
 	}
 	var wg sync.WaitGroup
 	for range 8 {
@@ -1194,8 +1116,8 @@ func TestConcurrentUse(t *testing.T) {
 // What a warm Verify may allocate is exact, so it is a test.
 func TestAllocations(t *testing.T) {
 	s := newSigner(t, "ES256", "k")
-	v := newVerifier(t, config(s.set(t)))
-	raw := s.sign(t, nil)
+	v := newVerifier(t, config(s.Set(t)))
+	raw := s.Sign(t, nil)
 	ctx := t.Context()
 	require.Zero(t, testing.AllocsPerRun(100, func() {
 		if _, err := v.Verify(ctx, raw); err != nil {
@@ -1206,7 +1128,7 @@ func TestAllocations(t *testing.T) {
 
 func FuzzClaims(f *testing.F) {
 	s := newSigner(f, "EdDSA", "k")
-	v := newVerifier(f, config(s.set(f)))
+	v := newVerifier(f, config(s.Set(f)))
 	header := []byte(`{"alg":"EdDSA","typ":"at+jwt","kid":"k"}`)
 	for _, seed := range []string{
 		`{"iss":"https://as.example.com/","aud":"https://rs.example.com/","exp":1772370000}`,
@@ -1217,7 +1139,7 @@ func FuzzClaims(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, claims []byte) {
-		raw, err := jose.Sign("EdDSA", s.key, header, claims)
+		raw, err := jose.Sign("EdDSA", s.Key, header, claims)
 		if err != nil {
 			t.Fatal(err)
 		}

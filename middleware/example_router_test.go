@@ -9,6 +9,7 @@ import (
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/middleware"
+	"github.com/bearergate/bearergate/middleware/policydoc"
 	"github.com/bearergate/bearergate/scope"
 )
 
@@ -65,7 +66,7 @@ func ExampleGate_NewRouter() {
 	fetch(handler, "DELETE", "/admin/users/7", "token-of-alice")
 	fetch(handler, "POST", "/orders", "token-of-alice")
 	fetch(handler, "GET", "/forgotten", "token-of-alice")
-	fmt.Print(middleware.Markdown(router.Routes()))
+	fmt.Print(policydoc.Markdown(router.Routes()))
 	// Output:
 	// GET /health: 200 hello stranger
 	// GET /me: 200 hello bob
@@ -159,29 +160,6 @@ func ExampleConfig_render() {
 	gate.Require(scope.All("orders:read"))(http.HandlerFunc(hello)).ServeHTTP(w, r)
 	fmt.Print(w.Code, " ", w.Body)
 	// Output: 401 <p>A bearer token is required.</p>
-}
-
-// Scopes that a client was granted and never needed.
-func ExampleUsage() {
-	usage, err := middleware.NewUsage(middleware.UsageConfig{Window: 24 * time.Hour})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	gate, err := middleware.New(exampleVerifier(), middleware.Config{Hooks: usage.Hooks()})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	profile := gate.Require(scope.Requirement{})(http.HandlerFunc(hello))
-	fetch(profile, "GET", "/me", "token-of-alice")
-	clients, _ := usage.Report()
-	for _, c := range clients {
-		fmt.Println("never exercised:", c.Unexercised)
-	}
-	// Output:
-	// GET /me: 200 hello alice
-	// never exercised: [orders:read]
 }
 
 // What a route sends before its token expires; a client then comes back with a new one.

@@ -55,8 +55,10 @@ type DecisionEvent struct {
 	Pattern string
 	// Duration is how long the decision took, without handler and answer.
 	Duration time.Duration
-
-	unproven bool // as in decision
+	// Unproven says that Token is bound to its sender (RFC 7800), and that this is
+	// not known to be it: the token may be a stolen one, and says nothing about who
+	// sent it.
+	Unproven bool
 }
 
 // Source is what carried a token.

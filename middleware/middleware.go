@@ -380,7 +380,7 @@ func (g *Gate) check(r *http.Request, rt *route, reportOnly bool) decision {
 		Method:     methodLabel(r.Method),
 		Pattern:    r.Pattern,
 		Duration:   time.Since(start),
-		unproven:   d.unproven,
+		Unproven:   d.unproven,
 	})
 	return d
 }

@@ -19,15 +19,16 @@ import (
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/middleware"
 	"github.com/bearergate/bearergate/scope"
+	"github.com/bearergate/bearergate/test/kit"
 )
 
 // good is the token that the verifiers of these tests accept.
 const good = "good.token"
 
-var sentinels = []error{
-	bearergate.ErrMissingToken, bearergate.ErrInvalidRequest, bearergate.ErrInvalidToken, bearergate.ErrInsufficientScope,
-	bearergate.ErrInsufficientAuthentication, bearergate.ErrUnavailable, bearergate.ErrMisconfigured,
-}
+var (
+	sentinels    = kit.Sentinels()
+	requireError = kit.RequireError
+)
 
 // accepts verifies good as a token with these claims, and nothing else.
 func accepts(c bearergate.Claims) bearergate.Verifier {
@@ -61,15 +62,6 @@ func bearer(method, token string) *http.Request {
 	r := httptest.NewRequest(method, "/orders", nil)
 	r.Header.Set("Authorization", "Bearer "+token)
 	return r
-}
-
-// requireError asserts that exactly one sentinel is true of err, and the Reason.
-func requireError(t testing.TB, err, kind error, reason bearergate.Reason) {
-	t.Helper()
-	for _, s := range sentinels {
-		require.Equal(t, s == kind, errors.Is(err, s), "%v: is it %v?", err, s)
-	}
-	require.Equal(t, reason, bearergate.ReasonOf(err), "%v", err)
 }
 
 // refused asserts that Check refuses r so, without a token beside the error.

@@ -1,8 +1,6 @@
 package middleware_test
 
 import (
-	"context"
-	"encoding/base64"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -18,47 +16,19 @@ import (
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/middleware"
+	"github.com/bearergate/bearergate/middleware/usage"
 	"github.com/bearergate/bearergate/scope"
+	"github.com/bearergate/bearergate/test/kit"
 )
 
-func says(text string) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, text) })
-}
+var (
+	says     = kit.Says
+	granting = kit.Granting
+	with     = kit.With
+	ask      = kit.Ask
+)
 
-// granting verifies what with makes, and nothing else.
-func granting() bearergate.Verifier {
-	return bearergate.VerifierFunc(func(_ context.Context, raw string) (*bearergate.Token, error) {
-		scopes, err := base64.RawURLEncoding.DecodeString(raw)
-		if err != nil {
-			return nil, &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonMalformed}
-		}
-		return bearergate.NewToken(bearergate.Claims{Subject: "u1", ClientID: "c1", Scopes: scope.Of(strings.Split(string(scopes), "+")...)}), nil
-	})
-}
-
-// with returns the Authorization header of a token with these scopes, a + between them.
-func with(scopes string) string {
-	return "Bearer " + base64.RawURLEncoding.EncodeToString([]byte(scopes))
-}
-
-func built(t testing.TB, rt *middleware.Router) http.Handler {
-	t.Helper()
-	h, err := rt.Handler()
-	require.NoError(t, err)
-	require.NotNil(t, h)
-	return h
-}
-
-// ask sends a request with a token of these scopes; with none, without a token.
-func ask(h http.Handler, method, target, scopes string) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(method, target, nil)
-	if scopes != "" {
-		r.Header.Set("Authorization", with(scopes))
-	}
-	w := httptest.NewRecorder()
-	h.ServeHTTP(w, r)
-	return w
-}
+func built(t testing.TB, rt *middleware.Router) http.Handler { return kit.Built(t, rt) }
 
 func TestRouter(t *testing.T) {
 	events := &log{}
@@ -792,7 +762,7 @@ func TestPatternsThatNeverMatch(t *testing.T) {
 func TestReportOnlyWithAnUnconfirmedBinding(t *testing.T) {
 	bound := reader
 	bound.Confirmation = map[string][]byte{"jkt": []byte(`"x"`)}
-	usage, err := middleware.NewUsage(middleware.UsageConfig{})
+	usage, err := usage.New(usage.Config{})
 	require.NoError(t, err)
 	for _, kind := range sentinels {
 		gate := newGate(t, accepts(bound), middleware.Config{

@@ -98,7 +98,7 @@ type Config struct {
 	// or one of prometheus.WrapRegistererWith that adds labels. Required.
 	Registerer prometheus.Registerer
 	// MaxIssuers is how many different issuers become labels. Later ones are
-	// counted together as "other": a jwtverify.Router with Resolve may meet any
+	// counted together as "other": a issuers.Router with Resolve may meet any
 	// number. The default is DefaultMaxIssuers.
 	MaxIssuers int
 	// MaxPatterns is the same for the patterns of routes. The default is DefaultMaxPatterns.

@@ -26,6 +26,7 @@ import (
 	promgate "github.com/bearergate/bearergate/adapters/prometheus"
 	"github.com/bearergate/bearergate/authtest"
 	"github.com/bearergate/bearergate/introspect"
+	"github.com/bearergate/bearergate/issuers"
 	"github.com/bearergate/bearergate/jwks"
 	"github.com/bearergate/bearergate/jwtverify"
 	"github.com/bearergate/bearergate/middleware"
@@ -184,7 +185,7 @@ func TestEndToEnd(t *testing.T) {
 		client, err := introspect.New(introspect.Config{Issuer: opaqueIssuer, Endpoint: opaqueIssuer + "/introspect", Audiences: []string{authtest.DefaultAudience},
 			Auth: introspect.BasicAuth("orders-api", "the-client-secret"), HTTPClient: overPlain(serve(t, server)), Hooks: m.IntrospectHooks()})
 		require.NoError(t, err)
-		router, err := jwtverify.NewRouter(jwtverify.RouterConfig{Issuers: map[string]bearergate.Verifier{as.Issuer(): v}, Opaque: client})
+		router, err := issuers.NewRouter(issuers.Config{Issuers: map[string]bearergate.Verifier{as.Issuer(): v}, Opaque: client})
 		require.NoError(t, err)
 		gate, err := middleware.New(router, middleware.Config{Hooks: m.GateHooks()})
 		require.NoError(t, err)

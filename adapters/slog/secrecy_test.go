@@ -25,6 +25,7 @@ import (
 	sloggate "github.com/bearergate/bearergate/adapters/slog"
 	"github.com/bearergate/bearergate/authtest"
 	"github.com/bearergate/bearergate/introspect"
+	"github.com/bearergate/bearergate/issuers"
 	"github.com/bearergate/bearergate/jwks"
 	"github.com/bearergate/bearergate/jwtverify"
 	"github.com/bearergate/bearergate/middleware"
@@ -216,7 +217,7 @@ func TestSecrecy(t *testing.T) {
 				Audiences: []string{authtest.DefaultAudience}, HTTPClient: &http.Client{Transport: echo{mode, body, answers}}, Store: store{storeText}, StoreKey: introspect.NewSecret([]byte(storeText)),
 				Hooks: introspect.JoinHooks(a.IntrospectHooks(), introspect.Hooks{Looked: func(context.Context, introspect.LookEvent) { panic(body) }})})
 			require.NoError(t, err)
-			router, err := jwtverify.NewRouter(jwtverify.RouterConfig{Issuers: map[string]bearergate.Verifier{as.Issuer(): v}, Opaque: client})
+			router, err := issuers.NewRouter(issuers.Config{Issuers: map[string]bearergate.Verifier{as.Issuer(): v}, Opaque: client})
 			require.NoError(t, err)
 			for check, f := range checks {
 				if f != nil && i%len(auths) != 0 {

@@ -34,6 +34,7 @@ import (
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/authtest"
 	"github.com/bearergate/bearergate/introspect"
+	"github.com/bearergate/bearergate/issuers"
 	"github.com/bearergate/bearergate/jwks"
 	"github.com/bearergate/bearergate/jwtverify"
 	"github.com/bearergate/bearergate/middleware"
@@ -132,7 +133,7 @@ func (w *world) serve(workers int) error {
 		Timeout: callTimeout, MaxCalls: 1 << 16, PositiveTTL: positiveTTL, NegativeTTL: positiveTTL, CacheEntries: 256,
 		Hooks: introspect.Hooks{Called: w.called, BreakerChanged: w.breaker}})
 	errs[2] = err
-	router, err := jwtverify.NewRouter(jwtverify.RouterConfig{Issuers: map[string]bearergate.Verifier{issuer: jwts}, Opaque: opaque})
+	router, err := issuers.NewRouter(issuers.Config{Issuers: map[string]bearergate.Verifier{issuer: jwts}, Opaque: opaque})
 	errs[3] = err
 	gate, err := middleware.New(router, middleware.Config{})
 	errs[4] = err

@@ -18,7 +18,7 @@ import (
 // and the keyed checksums (GHASH, Poly1305), which collide at will for whoever
 // knows the key. SHA-256 and BLAKE2b-256 both do; which of them is the faster
 // one depends on the processor, by a factor of 1.6 for one with SHA extensions
-// and of 2 to 3 for the other without (BenchmarkHash of internal/bench).
+// and of 2 to 3 for the other without (BenchmarkHash of test/bench).
 type Namer struct {
 	// Of one length, and the token stands last: no two inputs look alike. A
 	// function, which fmt cannot print whatever a Namer is part of.

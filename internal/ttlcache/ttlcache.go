@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/bearergate/bearergate/internal/clock"
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
@@ -156,10 +157,7 @@ func (c *Cache[V]) Len() int {
 	return n
 }
 
-// Fresh reports whether the entry has not expired at now. Its age is the larger
-// of the monotonic and the wall clock's difference: a wall clock that is set
-// back never makes an entry younger, and time that a suspended machine slept
-// counts.
+// Fresh reports whether the entry has not expired at now: see [clock.Elapsed].
 func (e *Entry[V]) Fresh(now time.Time) bool {
-	return now.Sub(e.added) < e.ttl && now.Round(0).Sub(e.added.Round(0)) < e.ttl
+	return clock.Elapsed(e.added, now) < e.ttl
 }

@@ -1,0 +1,145 @@
+// Package asmeta finds and reads the metadata of an authorization server:
+// RFC 8414, and OpenID Connect Discovery 1.0 where that is what a server has.
+package asmeta
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/bearergate/bearergate/internal/fetch"
+	"github.com/bearergate/bearergate/internal/strictjson"
+)
+
+// Document is the part of the metadata that a resource server uses. Endpoints
+// are as the document gives them, "" when absent: judge them by [CheckEndpoint].
+type Document struct {
+	Issuer                string
+	JWKSURI               string
+	IntrospectionEndpoint string
+}
+
+// URLs returns where the metadata of issuer may be, in the order of trial: the
+// well-known path inserted before the issuer's path (RFC 8414 §3), then
+// OpenID's suffix (Discovery 1.0 §4). A terminating slash is removed first.
+// issuer must have passed [fetch.CheckIssuer].
+func URLs(issuer string) [2]string {
+	u, err := url.Parse(issuer)
+	if err != nil {
+		return [2]string{}
+	}
+	origin, path := u.Scheme+"://"+u.Host, strings.TrimSuffix(u.EscapedPath(), "/")
+	return [2]string{
+		origin + "/.well-known/oauth-authorization-server" + path,
+		origin + path + "/.well-known/openid-configuration",
+	}
+}
+
+// Request is what [Fetch] needs to know.
+type Request struct {
+	Issuer   string
+	First    int   // which of URLs worked last
+	MaxBytes int64 // 0: fetch.DefaultMaxBytes
+	// Check judges a document that belongs to the issuer; nil accepts it.
+	Check func(Document) error
+}
+
+// Fetch returns the first acceptable document and which of [URLs] it came
+// from. Whatever is wrong with one, the other is tried: a server may answer
+// 404, a login page or nothing at all under a path that it does not know.
+func Fetch(ctx context.Context, client *fetch.Client, r Request) (Document, int, error) {
+	urls := URLs(r.Issuer)
+	which := r.First & 1
+	doc, err := get(ctx, client, urls[which], r)
+	if err == nil {
+		return doc, which, nil
+	}
+	other := 1 - which
+	doc, err2 := get(ctx, client, urls[other], r)
+	if err2 == nil {
+		return doc, other, nil
+	}
+	return Document{}, which, worse(err, err2)
+}
+
+// worse returns the error that says more: a missing document, the usual way
+// for one of the two to fail, says least.
+func worse(a, b error) error {
+	var ea, eb *fetch.Error
+	if errors.As(a, &ea) && errors.As(b, &eb) && eb.Outcome == fetch.Status && ea.Outcome != fetch.Status {
+		return a
+	}
+	return b
+}
+
+func get(ctx context.Context, client *fetch.Client, where string, r Request) (Document, error) {
+	// Something must be left for what comes after: the other URL, the key set.
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/2)
+		defer cancel()
+	}
+	resp, err := client.Get(ctx, fetch.Request{
+		URL: where, Accept: "application/json", MaxBytes: r.MaxBytes,
+		Type: func(t string) bool { return t == "application/json" }, // RFC 8414 §3.2
+	})
+	if err != nil {
+		return Document{}, err
+	}
+	doc, err := Parse(resp.Body)
+	if err != nil {
+		return Document{}, fetch.Fail(fetch.Malformed, where, err.Error())
+	}
+	// Identical, code point by code point (RFC 8414 §3.3, §4): no document may
+	// speak for another issuer, not even for one that differs by a slash.
+	if doc.Issuer != r.Issuer {
+		return Document{}, fetch.Fail(fetch.Issuer, where, "the document is of another issuer than the configured one")
+	}
+	if r.Check != nil {
+		if err := r.Check(doc); err != nil {
+			return Document{}, fetch.Fail(fetch.JWKSURI, where, err.Error())
+		}
+	}
+	return doc, nil
+}
+
+// Parse reads a metadata document strictly. The members it knows must be
+// strings, and issuer must be there; others are ignored. No error carries text
+// of the document.
+func Parse(body []byte) (Document, error) {
+	var doc Document
+	members := map[string]*string{
+		"issuer":                 &doc.Issuer,
+		"jwks_uri":               &doc.JWKSURI,
+		"introspection_endpoint": &doc.IntrospectionEndpoint,
+	}
+	err := strictjson.Object(body, func(name, value []byte) error {
+		target := members[string(name)]
+		if target == nil {
+			return nil
+		}
+		text, err := strictjson.String(value)
+		if err != nil {
+			return errors.New("a member that must be a string is not one")
+		}
+		*target = text
+		return nil
+	})
+	if err != nil {
+		return Document{}, err
+	}
+	if doc.Issuer == "" {
+		return Document{}, errors.New("the document names no issuer")
+	}
+	return doc, nil
+}
+
+// CheckEndpoint judges a URL that a document of issuer names: https on any
+// host, since the issuer's own TLS vouches for it; http only on loopback and
+// only if issuer itself is http on loopback, or with insecure.
+func CheckEndpoint(endpoint, issuer string, insecure bool) error {
+	local := strings.HasPrefix(issuer, "http:") && fetch.Loopback(issuer) && fetch.Loopback(endpoint)
+	return fetch.CheckURL(endpoint, insecure || local)
+}

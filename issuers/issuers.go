@@ -1,0 +1,414 @@
+// Package issuers puts many verifiers behind one: [Router] chooses by the issuer
+// of a token, [RequireLive] has a second one asked as well.
+//
+//	v, err := issuers.NewRouter(issuers.Config{Issuers: map[string]bearergate.Verifier{
+//		"https://as.example.com":      own,
+//		"https://partner.example.net": partner,
+//	}})
+//	token, err := v.Verify(ctx, raw)
+//
+// It verifies nothing itself: a token whose issuer names no verifier is refused
+// and shown to nobody. The caller must give each issuer a verifier that is made
+// for exactly that issuer; what can be checked of that, [NewRouter] checks.
+//
+// [Router] is safe for concurrent use.
+package issuers
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/internal/jose"
+	"github.com/bearergate/bearergate/internal/strictjson"
+)
+
+// Config says which verifier decides about which token. At least one of
+// Issuers, Opaque and Resolve is required.
+type Config struct {
+	// Issuers are the verifiers of JWTs, keyed by the exact iss, code point by
+	// code point. One that tells its issuer by a method Issuer() string, as a
+	// jwtverify.Verifier does, must have the key as its issuer. The map is copied.
+	Issuers map[string]bearergate.Verifier
+
+	// Opaque decides about every token that is not JWT-shaped: see [Router].
+	// Default: none, such tokens are [bearergate.ReasonMalformed].
+	Opaque bearergate.Verifier
+
+	// Resolve makes the verifier of an issuer that is not in Issuers, when the
+	// first token of it arrives. The issuer is what an unverified token says:
+	// it is only ever one that ResolveIssuers lets through, and the verifier
+	// must be made for exactly that issuer. A verifier and nil: it is used for
+	// ResolvedTTL. nil and nil: there is no such issuer, the token is
+	// [bearergate.ErrInvalidToken] with [bearergate.ReasonIssuer], and this is
+	// remembered for [UnresolvedTTL]. An error of which one of bearergate's
+	// sentinels is true is kept; any other one is [bearergate.ErrUnavailable]
+	// with [bearergate.ReasonKeysUnavailable], since the token is not to blame.
+	// After an outage or a mistake, Resolve is left alone for a second.
+	//
+	// However many tokens wait, there is one call per issuer at a time. Its
+	// context is none of theirs, it ends after ResolveTimeout, and Resolve should
+	// honour it. Resolve must be safe for concurrent use.
+	//
+	// Danger: with a template, anybody can invent issuers that it matches.
+	// Resolve should look the tenant up, rather than make a verifier for every
+	// name, which then asks the authorization server about it. Each verifier has
+	// a cache of its own: see CacheBytes of jwtverify.Config.
+	Resolve func(ctx context.Context, issuer string) (bearergate.Verifier, error)
+
+	// ResolveIssuers are the issuers that Resolve may be asked for. Required
+	// with Resolve. Each is an exact issuer, or an http(s) URL in which whole path
+	// segments are placeholders, as in
+	//
+	//	https://login.example.com/{tenant}/v2.0
+	//
+	// A placeholder stands for one segment of 1 to 128 of the characters
+	// A-Z a-z 0-9 . _ - that does not start with a dot. Everything else is
+	// compared exactly, from the first byte to the last. There is no placeholder
+	// in a host: whoever can have a name there would choose the keys.
+	ResolveIssuers []string
+
+	// MaxResolved is how many verifiers made by Resolve are kept: so many that
+	// have accepted a token, and as many that have not; of each kind those used
+	// last. Issuers that somebody invents hence never displace one in use.
+	// Default: [DefaultMaxResolved]; at most [MaxResolvedLimit].
+	MaxResolved int
+	// ResolvedTTL is how long Resolve's verifier is used until Resolve is asked
+	// again, and so how long an issuer outlives its removal. That happens in the
+	// background from 80 % of it on. What Resolve returns then takes the place of
+	// the old verifier at once; a new one starts without keys, so where nothing
+	// has changed let Resolve return the one that it returned before.
+	// Default: [DefaultResolvedTTL]; from 1 s to 24 h.
+	ResolvedTTL time.Duration
+	// ResolveTimeout bounds a call of Resolve. Default: [DefaultResolveTimeout];
+	// from 1 ms to 1 min.
+	ResolveTimeout time.Duration
+	// MaxResolvesPerMinute bounds the calls of Resolve: so many at once, then
+	// evenly so many per minute, and never more than [MaxResolving] under way;
+	// counted apart for exact issuers, for those that a template matches, and for
+	// those of which a token has been accepted before, so that invented ones keep
+	// out none that is in use. What is above it is [bearergate.ErrUnavailable] with
+	// [bearergate.ReasonOverloaded]. After a start in the middle of a flood of
+	// invented names, those in use have to get through it once. Default: [DefaultMaxResolvesPerMinute]; at most 60,000.
+	MaxResolvesPerMinute int
+
+	// MaxTokenBytes is the longest token that is looked at, opaque or not.
+	// Default: [DefaultMaxTokenBytes]; at most [MaxTokenBytesLimit].
+	MaxTokenBytes int
+}
+
+// The defaults and bounds of [Config].
+const (
+	DefaultMaxTokenBytes        = 16 << 10
+	MaxTokenBytesLimit          = 1 << 20
+	DefaultMaxResolved          = 1024
+	MaxResolvedLimit            = 1 << 20
+	DefaultResolvedTTL          = time.Hour
+	DefaultResolveTimeout       = 5 * time.Second
+	DefaultMaxResolvesPerMinute = 600
+	UnresolvedTTL               = 10 * time.Second // how long "no such issuer" is remembered
+	MaxResolving                = 64               // calls of Resolve under way, for exact issuers and for templates
+
+	leastResolvedTTL    = time.Second
+	limitResolvedTTL    = 24 * time.Hour
+	leastResolveTimeout = time.Millisecond
+	limitResolveTimeout = time.Minute
+	limitPerMinute      = 60_000
+)
+
+// Router is a [bearergate.Verifier] for tokens of several issuers, and for JWTs
+// and opaque tokens side by side. It decides nothing but who decides.
+//
+// A token is JWT-shaped if the part before its first dot (all of it, if there
+// is none) decodes from base64, however sloppily written, to text that starts
+// with "{"; so is one that itself starts with "{". Such a token never reaches
+// Opaque, whatever is wrong with it: a JWT of an issuer that is not configured
+// is refused, and sent to nobody. Everything else is opaque. With two dots or
+// more, what follows the "{" is not looked at. With fewer, which is no JWT but
+// may well be an opaque token of random characters, it must be text too: else 1
+// in 256 of such tokens, and 1 in 25 of those written in hexadecimal, would be
+// refused.
+//
+// The iss of a JWT-shaped token is read before anything is verified, but by the
+// rules of a jwtverify.Verifier: what those call malformed goes no further. The verifier
+// of that issuer makes the whole decision. The token that it returns must have
+// the very issuer; if not, that verifier is the wrong one or a broken one, which
+// is [bearergate.ErrMisconfigured] and not the client's fault.
+//
+// Panics, nil tokens and foreign errors of the verifiers end as
+// [bearergate.Verify] says.
+//
+// A Router is safe for concurrent use. A nil or zero Router answers
+// [bearergate.ErrMisconfigured].
+type Router struct {
+	issuers       map[string]bearergate.Verifier
+	opaque        bearergate.Verifier // nil: none
+	resolver      *resolver           // nil: none
+	maxTokenBytes int
+}
+
+// NewRouter checks the configuration and calls no verifier. All mistakes come
+// at once, each saying what to change, as one [bearergate.ErrMisconfigured].
+func NewRouter(c Config) (*Router, error) {
+	r := &Router{issuers: maps.Clone(c.Issuers), opaque: c.Opaque, maxTokenBytes: c.MaxTokenBytes}
+	var errs []error
+	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf("issuers: "+format, args...)) }
+
+	if len(c.Issuers) == 0 && c.Opaque == nil && c.Resolve == nil {
+		wrong("the router has no verifier: set Issuers, Opaque or Resolve")
+	}
+	for _, issuer := range slices.Sorted(maps.Keys(c.Issuers)) {
+		if issuer == "" {
+			wrong("Issuers has an empty key: key each verifier by the exact iss of its tokens")
+		}
+		if err := checkMember(issuer, c.Issuers[issuer]); err != nil {
+			wrong("Issuers[%q]: %w", issuer, err)
+		}
+	}
+	if c.Opaque != nil && isNilVerifier(c.Opaque) {
+		wrong("Opaque is a nil %T: leave the field out to refuse opaque tokens", c.Opaque)
+	}
+	switch {
+	case c.MaxTokenBytes < 0 || c.MaxTokenBytes > MaxTokenBytesLimit:
+		wrong("MaxTokenBytes %d is not between 1 and %d", c.MaxTokenBytes, MaxTokenBytesLimit)
+	case c.MaxTokenBytes == 0:
+		r.maxTokenBytes = DefaultMaxTokenBytes
+	}
+	r.resolver = newResolver(c, wrong)
+
+	if len(errs) > 0 {
+		return nil, &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonConfig, Cause: errors.Join(errs...)}
+	}
+	return r, nil
+}
+
+// isNilVerifier reports whether v is nil or typed nil. bearergate.Verify looks
+// at that first, and never calls v with an empty token.
+func isNilVerifier(v bearergate.Verifier) bool {
+	_, err := bearergate.Verify(context.Background(), v, "")
+	return errors.Is(err, bearergate.ErrMisconfigured)
+}
+
+// checkMember says what is wrong with v as the verifier of issuer, as far as
+// can be told without a token.
+func checkMember(issuer string, v bearergate.Verifier) (err error) {
+	defer recoverMethod("Issuer", &err)
+	if isNilVerifier(v) {
+		return fmt.Errorf("the verifier is a nil %T", v)
+	}
+	own := issuerOf(v)
+	if own != issuer && (own != "" || isZeroNamed(v)) {
+		return fmt.Errorf("the verifier is for the issuer %q", own)
+	}
+	return nil
+}
+
+// issuerOf is the issuer that a verifier says it is for, "" if it does not say.
+func issuerOf(v bearergate.Verifier) string {
+	if v, ok := v.(interface{ Issuer() string }); ok {
+		return v.Issuer()
+	}
+	return ""
+}
+
+// isZeroNamed reports a verifier that could tell its issuer and does not because
+// nobody made it: new(jwtverify.Verifier) instead of jwtverify.New.
+func isZeroNamed(v bearergate.Verifier) bool {
+	_, named := v.(interface{ Issuer() string })
+	r := reflect.ValueOf(v)
+	return named && r.Kind() == reflect.Pointer && r.Elem().IsZero()
+}
+
+// recoverMethod makes a panic of a method of the user's an error.
+func recoverMethod(name string, err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("its method %s panicked with a %T", name, p)
+	}
+}
+
+// Verify has the token verified by the verifier that is responsible for it, by
+// the rules of [bearergate.Verify]: the errors of that verifier are passed on as
+// they are. When ctx ends first, the answer is
+// [bearergate.ErrUnavailable] with [bearergate.ReasonCanceled].
+func (r *Router) Verify(ctx context.Context, token string) (*bearergate.Token, error) {
+	if r == nil || r.maxTokenBytes == 0 {
+		return nil, &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonConfig,
+			Cause: errors.New("issuers: the Router was not made by NewRouter")}
+	}
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	switch {
+	case token == "":
+		return nil, &bearergate.Error{Kind: bearergate.ErrMissingToken, Reason: bearergate.ReasonNoToken}
+	case ctx.Err() != nil:
+		return nil, left(ctx)
+	case len(token) > r.maxTokenBytes: // before any of it is decoded
+		return nil, invalid(bearergate.ReasonTooLarge, "the token is longer than the router's MaxTokenBytes")
+	case !jwtShaped(token):
+		if r.opaque == nil {
+			return nil, invalid(bearergate.ReasonMalformed, "the token is not a JWT, and there is no verifier for opaque tokens")
+		}
+		return bearergate.Verify(ctx, r.opaque, token)
+	}
+	issuer, err := unverifiedIssuer(token, r.maxTokenBytes)
+	if err != nil {
+		return nil, err
+	}
+	if v, ok := r.issuers[issuer]; ok {
+		return verifyAs(ctx, issuer, v, token)
+	}
+	if r.resolver != nil {
+		if allowance := r.resolver.allowed(issuer); allowance != nil {
+			return r.resolver.verify(ctx, allowance, issuer, token)
+		}
+	}
+	return nil, invalid(bearergate.ReasonIssuer, "no verifier is configured for the issuer")
+}
+
+// left is the answer to a caller whose context has ended.
+func left(ctx context.Context) error {
+	return &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonCanceled, Cause: ctx.Err()}
+}
+
+// invalid is an error of the token itself. Its text names the rule, never what
+// the token says.
+func invalid(reason bearergate.Reason, text string) error {
+	return &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: reason, Cause: errors.New("issuers: " + text)}
+}
+
+// verifyAs asks the verifier of issuer, and holds it to that.
+func verifyAs(ctx context.Context, issuer string, v bearergate.Verifier, token string) (*bearergate.Token, error) {
+	t, err := bearergate.Verify(ctx, v, token)
+	if err != nil {
+		return nil, err
+	}
+	if t.Issuer() != issuer {
+		// The token says that it is of this issuer, and was accepted: the client
+		// has done nothing wrong, and 401 would have it throw its session away.
+		return nil, &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonInternal,
+			Cause: fmt.Errorf("issuers: the %T that is configured for an issuer returned a token of another issuer, or of none", v)}
+	}
+	return t, nil
+}
+
+// unverifiedIssuer reads the iss of a token of which nothing is verified. It
+// reads what a jwtverify.Verifier will read, with the same code: two readers that can
+// disagree on iss could be sent two different ways.
+func unverifiedIssuer(token string, maxBytes int) (string, error) {
+	jws, err := jose.Parse(token, maxBytes)
+	if err != nil {
+		return "", invalid(bearergate.ReasonMalformed, err.Error())
+	}
+	issuer := ""
+	err = strictjson.Object(jws.Payload, func(name, value []byte) (err error) {
+		if string(name) == "iss" {
+			issuer, err = strictjson.String(value)
+		}
+		return err
+	})
+	switch {
+	case err != nil:
+		return "", invalid(bearergate.ReasonMalformed, "the claims are not one strict JSON object whose iss is a string")
+	case issuer == "":
+		return "", invalid(bearergate.ReasonMissingClaim, "the required claim iss is absent or empty")
+	}
+	return issuer, nil
+}
+
+// jwtShaped reports whether somebody, however forgiving, might take the token
+// for a JWT: see [Router].
+func jwtShaped(token string) bool {
+	if strings.HasPrefix(trimBlank(token), "{") {
+		return true // the JSON serialization (RFC 7515 §7.2)
+	}
+	header, rest, _ := strings.Cut(token, ".")
+	decoded := lenient{text: header}
+	c, ok := decoded.next()
+	for ok && strings.IndexByte(blank, c) >= 0 {
+		c, ok = decoded.next()
+	}
+	if !ok || c != '{' {
+		return false
+	}
+	return strings.Contains(rest, ".") || startsObject(decoded.rest())
+}
+
+// blank is what may stand before the first "{": white space, also of languages
+// other than JSON, and the bytes of byte order marks, whose UTF-16 has NULs.
+const blank = " \t\r\n\v\f\x00\xef\xbb\xbf\xff\xfe"
+
+func trimBlank[T ~string | ~[]byte](s T) T {
+	for len(s) > 0 && strings.IndexByte(blank, s[0]) >= 0 {
+		s = s[1:]
+	}
+	return s
+}
+
+// startsObject reports whether the bytes after a "{" are those of a JSON object
+// rather than random: they are text, or begin with a quoted name and a colon,
+// whatever may follow.
+func startsObject(rest []byte) bool {
+	control := func(c rune) bool { return c < ' ' && strings.IndexByte(blank, byte(c)) < 0 || c == 0x7f }
+	if utf8.Valid(rest) && !bytes.ContainsFunc(rest, control) {
+		return true
+	}
+	rest, quoted := bytes.CutPrefix(trimBlank(rest), []byte{'"'})
+	for quoted {
+		if _, rest, quoted = bytes.Cut(rest, []byte{'"'}); quoted && bytes.HasPrefix(trimBlank(rest), []byte{':'}) {
+			return true
+		}
+	}
+	return false
+}
+
+// lenient decodes base64 as the most forgiving decoders do: of either alphabet,
+// ignoring padding, white space and every other character that is not of them.
+type lenient struct {
+	text string
+	bits uint
+	n    int // how many of bits are left
+}
+
+func (l *lenient) next() (byte, bool) {
+	for len(l.text) > 0 {
+		c := l.text[0]
+		l.text = l.text[1:]
+		switch {
+		case 'A' <= c && c <= 'Z':
+			c -= 'A'
+		case 'a' <= c && c <= 'z':
+			c -= 'a' - 26
+		case '0' <= c && c <= '9':
+			c += 52 - '0'
+		case c == '+' || c == '-':
+			c = 62
+		case c == '/' || c == '_':
+			c = 63
+		default:
+			continue
+		}
+		l.bits, l.n = l.bits<<6|uint(c), l.n+6
+		if l.n >= 8 {
+			l.n -= 8
+			return byte(l.bits >> l.n), true
+		}
+	}
+	return 0, false
+}
+
+func (l *lenient) rest() []byte {
+	all := make([]byte, 0, len(l.text))
+	for c, ok := l.next(); ok; c, ok = l.next() {
+		all = append(all, c)
+	}
+	return all
+}

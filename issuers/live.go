@@ -1,0 +1,187 @@
+package issuers
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/internal/strictjson"
+	"github.com/bearergate/bearergate/scope"
+)
+
+// RequireLive returns a verifier for JWTs that must not outlive their
+// revocation: local verifies the token, and only what it accepts is then asked
+// about with live, an introspect.Client for example, with the same raw token and
+// on every call. Put it where that is worth a round trip (see middleware.Via).
+//
+// What live refuses is refused with its error; that it cannot be asked is
+// [bearergate.ErrUnavailable] and never an acceptance. Refused are also, with
+// [bearergate.ErrInvalidToken]:
+//
+//   - an iss that both have and that differ: [bearergate.ReasonIssuer]
+//   - a sub or client_id that both have and that differ: [bearergate.ReasonPolicy]
+//   - a cnf that both have and that differ in a member or its value:
+//     [bearergate.ReasonBinding]
+//
+// and an answer that is [bearergate.Token.Stale], with
+// [bearergate.ErrUnavailable] and [bearergate.ReasonIntrospectionUnavailable].
+//
+// The token that is returned is that of local, narrowed by what live says: the
+// scopes are those that both grant, so that an answer of live without scope
+// leaves none; it expires at the earlier time; and where only live has a cnf, it
+// is bound by that. Everything else, the claims object included, is local's.
+//
+// live must not answer from a cache: that would be the delay which is to be
+// avoided. A verifier with a method Live() bool that returns false, or whose
+// method Unwrap() bearergate.Verifier returns such a one, is refused: set
+// DisableCache in its configuration. A jwtverify.Verifier, which asks nobody, is
+// such a one; so is a [Router] that has one or resolves its verifiers.
+//
+// The error is [bearergate.ErrMisconfigured] and names every mistake.
+func RequireLive(local, live bearergate.Verifier) (bearergate.Verifier, error) {
+	var errs []error
+	if isNilVerifier(local) {
+		errs = append(errs, errors.New("issuers: RequireLive: local is nil: pass the verifier of the JWTs"))
+	}
+	if isNilVerifier(live) {
+		errs = append(errs, errors.New("issuers: RequireLive: live is nil: pass the client that asks the authorization server"))
+	} else if err := checkLive(live, maxUnwrap); err != nil {
+		errs = append(errs, fmt.Errorf("issuers: RequireLive: live: %w", err))
+	}
+	if len(errs) > 0 {
+		return nil, &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonConfig, Cause: errors.Join(errs...)}
+	}
+	return &liveVerifier{local, live}, nil
+}
+
+// maxUnwrap bounds the verifiers around verifiers that are looked through.
+const maxUnwrap = 16
+
+// checkLive says why v would not ask for every token, as far as can be told.
+func checkLive(v bearergate.Verifier, depth int) (err error) {
+	defer recoverMethod("Live or Unwrap", &err)
+	if depth == 0 {
+		return fmt.Errorf("it wraps more than %d verifiers", maxUnwrap)
+	}
+	if v, ok := v.(*Router); ok {
+		if v.resolver != nil {
+			return errors.New("a Router with Resolve cannot be shown to ask for every token: call RequireLive in Resolve")
+		}
+		for _, member := range v.issuers {
+			if err := checkLive(member, depth-1); err != nil {
+				return err
+			}
+		}
+		if v.opaque != nil {
+			return checkLive(v.opaque, depth-1)
+		}
+		return nil
+	}
+	if v, ok := v.(interface{ Live() bool }); ok && !v.Live() {
+		return fmt.Errorf("the %T answers from its cache, or asks nobody: set DisableCache in the Config of an introspect.Client, and pass the verifier of the JWTs first", v)
+	}
+	if v, ok := v.(interface{ Unwrap() bearergate.Verifier }); ok {
+		if inner := v.Unwrap(); !isNilVerifier(inner) {
+			return checkLive(inner, depth-1)
+		}
+	}
+	return nil
+}
+
+// Live reports whether each of the router's verifiers asks for every token, as
+// far as can be told: see [RequireLive].
+func (r *Router) Live() bool { return r != nil && checkLive(r, maxUnwrap) == nil }
+
+type liveVerifier struct{ local, live bearergate.Verifier }
+
+// Live says that it may itself be the live one of another RequireLive.
+func (*liveVerifier) Live() bool { return true }
+
+// Issuer tells NewRouter whose tokens are verified, if local tells.
+func (v *liveVerifier) Issuer() string { return issuerOf(v.local) }
+
+func (v *liveVerifier) Verify(ctx context.Context, token string) (*bearergate.Token, error) {
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	local, err := bearergate.Verify(ctx, v.local, token)
+	if err != nil {
+		return nil, err
+	}
+	if ctx.Err() != nil { // nobody waits for the answer: do not ask
+		return nil, left(ctx)
+	}
+	live, err := bearergate.Verify(ctx, v.live, token)
+	if err != nil {
+		return nil, err
+	}
+	if live.Stale() {
+		return nil, &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonIntrospectionUnavailable,
+			Cause: errors.New("issuers: RequireLive: the answer is an older one, kept for want of a new one")}
+	}
+	var answer bearergate.Claims
+	_ = live.With(func(c *bearergate.Claims) { answer = *c })
+	narrowed := local.With(func(c *bearergate.Claims) { err = narrow(c, &answer) })
+	if err != nil {
+		return nil, err
+	}
+	return narrowed, nil
+}
+
+// narrow takes from c what the answer does not grant as well.
+func narrow(c, answer *bearergate.Claims) error {
+	switch {
+	case contradict(c.Issuer, answer.Issuer):
+		return invalid(bearergate.ReasonIssuer, "RequireLive: the live answer is about another iss")
+	case contradict(c.Subject, answer.Subject):
+		return invalid(bearergate.ReasonPolicy, "RequireLive: the live answer is about another sub")
+	case contradict(c.ClientID, answer.ClientID):
+		return invalid(bearergate.ReasonPolicy, "RequireLive: the live answer is about another client_id")
+	case c.Confirmation != nil && answer.Confirmation != nil && !maps.EqualFunc(c.Confirmation, answer.Confirmation, sameJSON):
+		return invalid(bearergate.ReasonBinding, "RequireLive: the live answer has another cnf")
+	}
+	if c.Confirmation == nil {
+		c.Confirmation = answer.Confirmation
+	}
+	c.Scopes = intersection(c.Scopes, answer.Scopes)
+	c.ExpiresAt = earlier(c.ExpiresAt, answer.ExpiresAt)
+	return nil
+}
+
+func contradict(a, b string) bool { return a != "" && b != "" && a != b }
+
+// sameJSON compares strings by their meaning and everything else by its text:
+// two objects that may or may not mean the same are refused.
+func sameJSON(a, b []byte) bool {
+	if bytes.Equal(a, b) {
+		return true
+	}
+	s, err := strictjson.String(a)
+	if err != nil {
+		return false
+	}
+	t, err := strictjson.String(b)
+	return err == nil && s == t
+}
+
+func intersection(a, b scope.Set) scope.Set {
+	var names []string
+	for _, name := range a.Names() {
+		if b.Has(name) {
+			names = append(names, name)
+		}
+	}
+	return scope.Of(names...)
+}
+
+// earlier takes the zero time for never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}

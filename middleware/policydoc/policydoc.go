@@ -1,0 +1,232 @@
+// Package policydoc renders what the routes of a [middleware.Router] demand: as a
+// Markdown table for reviews, and as fragments of an OpenAPI 3.1 document.
+//
+//	golden := policydoc.Markdown(router.Routes()) // in a file that a test compares
+//
+// It reads [middleware.Route] and nothing else, touches no request, and is safe
+// for concurrent use.
+package policydoc
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/middleware"
+	"github.com/bearergate/bearergate/scope"
+)
+
+// Markdown renders routes as a table, one line each. In a file that a test
+// compares, a change of what a route demands is a line of the diff. It does not
+// show what a [scope.Policy] lets stand for a scope, which verifier [middleware.Via] names,
+// nor the gate's own configuration.
+func Markdown(routes []middleware.Route) string {
+	var b strings.Builder
+	b.WriteString("| Method | Path | Access | Scopes | Beyond scopes |\n|---|---|---|---|---|\n")
+	for _, r := range routes {
+		required := "any token"
+		switch {
+		case r.Access == middleware.AccessPublic:
+			required = ""
+		case !anyToken(r.Required):
+			required = code(r.Required.String())
+		}
+		var beyond []string
+		if len(r.ACRValues) > 0 {
+			beyond = append(beyond, "acr "+code(strings.Join(r.ACRValues, " ")))
+		}
+		if r.MaxAge > 0 {
+			beyond = append(beyond, "authenticated within "+r.MaxAge.String())
+		}
+		if r.Via {
+			beyond = append(beyond, "verifier of its own")
+		}
+		if r.CancelOnExpiry {
+			beyond = append(beyond, "ends with the token")
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", cmp.Or(r.Method, "any"), code(r.Host+r.Path), r.Access, required, strings.Join(beyond, ", "))
+	}
+	return b.String()
+}
+
+// code renders s as a code span in a table of GitHub's Markdown.
+func code(s string) string {
+	fence := "`"
+	for strings.Contains(s, fence) {
+		fence += "`"
+	}
+	if len(fence) > 1 {
+		s = " " + s + " "
+	}
+	return fence + strings.ReplaceAll(s, "|", `\|`) + fence
+}
+
+// OpenAPI renders routes as fragments of an OpenAPI 3.1 document: the security of
+// each operation, and the scheme "bearer" that they name. Merge them into a
+// document that says the rest. A requirement becomes the sets of scopes that
+// satisfy it, each as small as can be; placeholders stay as written. What
+// OpenAPI has no word for is in members that begin with x-.
+//
+// Paths are as clients see them: {rest...} becomes {rest}, and {$} goes. A
+// pattern without a method stands for all methods of OpenAPI that the path has
+// no pattern for. The error names routes that OpenAPI cannot express: a host,
+// another method, two patterns that become one operation, or a requirement that
+// more than 100 sets of scopes satisfy.
+func OpenAPI(routes []middleware.Route) ([]byte, error) {
+	methods := []string{"get", "put", "post", "delete", "options", "head", "patch", "trace"}
+	paths := map[string]map[string]any{}
+	anyMethod := map[string]bool{} // paths that have a pattern without a method
+	shapes := map[string]string{}  // of a path without the names of its wildcards, which OpenAPI takes for one path
+	var errs []string
+	// Patterns with a method first: they take theirs away from those without.
+	routes = slices.Clone(routes)
+	slices.SortStableFunc(routes, func(a, b middleware.Route) int { return cmp.Compare(min(len(b.Method), 1), min(len(a.Method), 1)) })
+	for _, r := range routes {
+		operation, err := operation(r)
+		if err != nil {
+			errs = append(errs, err.Error())
+			continue
+		}
+		path, shape := openAPIPath(r.Path)
+		if known, ok := shapes[shape]; ok {
+			path = known
+		}
+		shapes[shape] = path
+		if paths[path] == nil {
+			paths[path] = map[string]any{}
+		}
+		method := strings.ToLower(r.Method)
+		switch {
+		case r.Host != "":
+			errs = append(errs, fmt.Sprintf("%q: a path of OpenAPI has no host", r.Pattern))
+		case anyMethod[path]:
+			errs = append(errs, fmt.Sprintf("%q: another pattern is the same operation", r.Pattern))
+		case method == "":
+			anyMethod[path] = true
+			_, get := paths[path]["get"] // answers HEAD too
+			for _, m := range methods {
+				if _, ok := paths[path][m]; !ok && (m != "head" || !get) {
+					paths[path][m] = operation
+				}
+			}
+		case !slices.Contains(methods, method) || method == r.Method:
+			errs = append(errs, fmt.Sprintf("%q: OpenAPI does not know the method", r.Pattern))
+		case paths[path][method] != nil:
+			errs = append(errs, fmt.Sprintf("%q: another pattern is the same operation", r.Pattern))
+		default:
+			paths[path][method] = operation
+		}
+	}
+	if errs != nil {
+		return nil, &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonConfig,
+			Cause: fmt.Errorf("policydoc: OpenAPI: %s", strings.Join(errs, "\n"))}
+	}
+	document, err := json.MarshalIndent(map[string]any{
+		"components": map[string]any{"securitySchemes": map[string]any{"bearer": map[string]any{"type": "http", "scheme": "bearer"}}},
+		"paths":      paths,
+	}, "", "  ")
+	return append(document, '\n'), err
+}
+
+func operation(r middleware.Route) (map[string]any, error) {
+	security := []map[string][]string{}
+	if r.Access != middleware.AccessPublic {
+		sets, ok := alternatives(r.Required)
+		if !ok {
+			return nil, fmt.Errorf("%q: the requirement has no set of scopes that satisfies it, or too many", r.Pattern)
+		}
+		if r.Access == middleware.AccessOptional {
+			security = append(security, map[string][]string{}) // no credentials
+		}
+		for _, set := range sets {
+			security = append(security, map[string][]string{"bearer": set})
+		}
+	}
+	operation := map[string]any{"security": security}
+	if len(r.ACRValues) > 0 {
+		operation["x-acr-values"] = r.ACRValues
+	}
+	if r.MaxAge > 0 {
+		operation["x-max-age"] = int64(r.MaxAge / time.Second)
+	}
+	if r.Via {
+		operation["x-verifier"] = "of the route"
+	}
+	if r.CancelOnExpiry {
+		operation["x-cancel-on-expiry"] = true
+	}
+	return operation, nil
+}
+
+func openAPIPath(pattern string) (path, shape string) {
+	segments := strings.Split(strings.TrimSuffix(pattern, "{$}"), "/")
+	bare := slices.Clone(segments)
+	for i, s := range segments {
+		if strings.HasPrefix(s, "{") {
+			segments[i], bare[i] = strings.Replace(s, "...}", "}", 1), "{}"
+		}
+	}
+	return strings.Join(segments, "/"), strings.Join(bare, "/")
+}
+
+// anyToken reports a requirement that every valid token satisfies.
+func anyToken(need scope.Requirement) bool { return need.SatisfiedBy(scope.Set{}) }
+
+const (
+	maxAlternatives = 100
+	maxSteps        = 10_000 // of the search for them
+)
+
+// alternatives returns the sets of named scopes that satisfy need and of which no
+// scope can be taken away; false if there are none or too many.
+func alternatives(need scope.Requirement) (sets [][]string, ok bool) {
+	if anyToken(need) {
+		return [][]string{{}}, true
+	}
+	// Placeholders stand in as words that any template takes.
+	var restore []string
+	words := map[string]string{}
+	for i, name := range need.Placeholders() {
+		words[name] = "PlaceholderNumber" + strconv.Itoa(i) + "x"
+		restore = append(restore, words[name], "{"+name+"}")
+	}
+	need = need.Bind(func(name string) (string, bool) { return words[name], true })
+
+	// A requirement never asks that a scope is absent, so a branch is cut as soon
+	// as all that is left does not suffice, and ends as soon as what is taken does.
+	steps := 0
+	var search func(taken, left []string) bool
+	search = func(taken, left []string) bool {
+		if steps++; steps > maxSteps {
+			return false
+		}
+		if need.SatisfiedBy(scope.Of(taken...)) {
+			for i := range taken {
+				if need.SatisfiedBy(scope.Of(slices.Delete(slices.Clone(taken), i, i+1)...)) {
+					return true // found, or to be found, without this one
+				}
+			}
+			sets = append(sets, slices.Clone(taken))
+			return len(sets) <= maxAlternatives
+		}
+		if len(left) == 0 || !need.SatisfiedBy(scope.Of(slices.Concat(taken, left)...)) {
+			return true
+		}
+		return search(slices.Concat(taken, left[:1]), left[1:]) && search(taken, left[1:])
+	}
+	if !search(nil, need.Scopes()) || len(sets) == 0 {
+		return nil, false
+	}
+	replace := strings.NewReplacer(restore...)
+	for _, set := range sets {
+		for i := range set {
+			set[i] = replace.Replace(set[i])
+		}
+	}
+	return sets, true
+}
