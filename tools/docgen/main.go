@@ -1,6 +1,7 @@
 // Command docgen writes docs/configuration.md, the configuration reference, from
-// the doc comments of the packages. It reads the source only; nothing is
-// repeated by hand, so that the reference cannot drift from the code.
+// the doc comments of the packages, and the table of packages in
+// docs/architecture.md. It reads the source only; nothing is repeated by hand, so
+// that neither can drift from the code.
 //
 //	go generate ./tools/docgen
 package main
@@ -72,6 +73,9 @@ func main() {
 		log.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(*root, filepath.FromSlash(output)), text, 0o644); err != nil {
+		log.Fatal(err)
+	}
+	if err := updateArchitecture(*root); err != nil {
 		log.Fatal(err)
 	}
 }
