@@ -1,7 +1,6 @@
 package introspect
 
 import (
-	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -10,21 +9,20 @@ import (
 
 	"github.com/bearergate/bearergate/internal/fetch"
 	"github.com/bearergate/bearergate/internal/jose"
+	"github.com/bearergate/bearergate/internal/mistake"
 	"github.com/bearergate/bearergate/jwks"
 )
 
-// mistakes gathers what is wrong with a configuration.
-type mistakes []error
+// mistakes are those in a configuration.
+type mistakes struct{ mistake.List }
 
-func (m *mistakes) add(format string, args ...any) {
-	*m = append(*m, fmt.Errorf("introspect: "+format, args...))
-}
+func newMistakes() mistakes { return mistakes{mistake.In("introspect")} }
 
-func (m mistakes) err() error {
-	if len(m) == 0 {
-		return nil
+func (m *mistakes) err() error {
+	if err := m.Err(); err != nil {
+		return misconfigured(err)
 	}
-	return misconfigured(errors.Join(m...))
+	return nil
 }
 
 // check puts the defaults into c, and names everything that is wrong with it.
@@ -43,67 +41,67 @@ func (m *mistakes) check(c *Config) {
 func (m *mistakes) server(c *Config) {
 	switch {
 	case c.Issuer == "":
-		m.add("Issuer is empty: set it to the issuer identifier of your authorization server")
+		m.Addf("Issuer is empty: set it to the issuer identifier of your authorization server")
 	case c.Endpoint == "":
 		if err := fetch.CheckIssuer(c.Issuer, c.InsecureAllowHTTP || fetch.Loopback(c.Issuer)); err != nil {
-			m.add("Issuer %w: it is needed to discover the endpoint; or set Endpoint", err)
+			m.Addf("Issuer %w: it is needed to discover the endpoint; or set Endpoint", err)
 		}
 	}
 	if c.Endpoint != "" {
 		if err := fetch.CheckURL(c.Endpoint, c.InsecureAllowHTTP || fetch.Loopback(c.Endpoint)); err != nil {
-			m.add("Endpoint %w", err)
+			m.Addf("Endpoint %w", err)
 		}
 	}
 	switch {
 	case c.Auth == nil:
-		m.add("Auth is nil: the endpoint answers only to clients that it knows (RFC 7662 section 2.1); use BasicAuth, for example")
+		m.Addf("Auth is nil: the endpoint answers only to clients that it knows (RFC 7662 section 2.1); use BasicAuth, for example")
 	case isNil(c.Auth):
-		m.add("Auth is a nil %T", c.Auth)
+		m.Addf("Auth is a nil %T", c.Auth)
 		c.Auth = nil
 	default:
 		problem, err := problemOf(c.Auth)
 		if err != nil {
-			m.add("Auth cannot be used: %w: use BasicAuth, for example, and leave no embedded Auth nil", err)
+			m.Addf("Auth cannot be used: %w: use BasicAuth, for example, and leave no embedded Auth nil", err)
 			c.Auth = nil
 		} else if problem != nil {
-			m.add("Auth: %s: %w", c.Auth, problem)
+			m.Addf("Auth: %s: %w", c.Auth, problem)
 		}
 	}
 	if c.Auth != nil && c.ClientID == "" {
 		c.ClientID = c.Auth.client()
 	}
 	if strings.ContainsFunc(c.TokenTypeHint, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		m.add("TokenTypeHint must be plain ASCII")
+		m.Addf("TokenTypeHint must be plain ASCII")
 	}
 }
 
 func (m *mistakes) audience(c *Config) {
 	if len(c.Audiences) == 0 && !c.InsecureAnyAudience {
-		m.add("Audiences is empty: name the audience that your authorization server puts into aud for this API")
+		m.Addf("Audiences is empty: name the audience that your authorization server puts into aud for this API")
 	}
 	if slices.Contains(c.Audiences, "") || slices.Contains(c.Confirmations, "") || slices.Contains(c.AnswerAudiences, "") {
-		m.add("Audiences, Confirmations or AnswerAudiences contains an empty string: remove it")
+		m.Addf("Audiences, Confirmations or AnswerAudiences contains an empty string: remove it")
 	}
 }
 
 func (m *mistakes) signing(c *Config) {
 	if c.Signing == Unsigned {
 		if c.Keys != nil || len(c.Algorithms) > 0 || len(c.AnswerAudiences) > 0 {
-			m.add("Keys, Algorithms or AnswerAudiences is set, and no answer will be signed: set Signing")
+			m.Addf("Keys, Algorithms or AnswerAudiences is set, and no answer will be signed: set Signing")
 		}
 		return
 	}
 	if c.Signing != SignedIfOffered && c.Signing != SignedRequired {
-		m.add("Signing %d is unknown: use Unsigned, SignedIfOffered or SignedRequired", c.Signing)
+		m.Addf("Signing %d is unknown: use Unsigned, SignedIfOffered or SignedRequired", c.Signing)
 		c.Signing = Unsigned
 		return
 	}
 	if c.Keys != nil && isNil(c.Keys) {
-		m.add("Keys is a nil %T: leave the field out to discover the keys from Issuer", c.Keys)
+		m.Addf("Keys is a nil %T: leave the field out to discover the keys from Issuer", c.Keys)
 	} else if owner, err := ownerOf(c.Keys); err != nil {
-		m.add("Keys cannot be used: %w: give a jwks.Cache, for example, or leave the field out", err)
+		m.Addf("Keys cannot be used: %w: give a jwks.Cache, for example, or leave the field out", err)
 	} else if owner != "" && owner != c.Issuer {
-		m.add("Keys belong to the issuer %q, not to Issuer %q: keys must be the issuer's own", owner, c.Issuer)
+		m.Addf("Keys belong to the issuer %q, not to Issuer %q: keys must be the issuer's own", owner, c.Issuer)
 	}
 	c.Algorithms = slices.Clone(c.Algorithms)
 	if len(c.Algorithms) == 0 {
@@ -111,7 +109,7 @@ func (m *mistakes) signing(c *Config) {
 	}
 	for _, alg := range c.Algorithms {
 		if !slices.Contains(jose.Algorithms(), alg) {
-			m.add("Algorithms: %q is not accepted: use asymmetric signatures, of %s", alg, strings.Join(jose.Algorithms(), ", "))
+			m.Addf("Algorithms: %q is not accepted: use asymmetric signatures, of %s", alg, strings.Join(jose.Algorithms(), ", "))
 		}
 	}
 	// RFC 9864: two names of one algorithm.
@@ -121,18 +119,18 @@ func (m *mistakes) signing(c *Config) {
 	if len(c.AnswerAudiences) == 0 {
 		c.AnswerAudiences = []string{c.ClientID}
 		if c.ClientID == "" {
-			m.add("AnswerAudiences is empty, and there is no client ID to take in its place: name whom signed answers are for")
+			m.Addf("AnswerAudiences is empty, and there is no client ID to take in its place: name whom signed answers are for")
 		}
 	}
 }
 
 func (m *mistakes) cache(c *Config) {
 	if c.DisableCache && (c.PositiveTTL != 0 || c.NegativeTTL != 0 || c.HalfLife || c.MaxStale != 0 || c.CacheEntries != 0 || c.CacheBytes != 0 || c.Store != nil) {
-		m.add("DisableCache is set together with a field of the cache or Store: choose one")
+		m.Addf("DisableCache is set together with a field of the cache or Store: choose one")
 	}
 	switch {
 	case c.NoLeeway && c.Leeway != 0:
-		m.add("Leeway and NoLeeway are both set: choose one")
+		m.Addf("Leeway and NoLeeway are both set: choose one")
 	case c.Leeway == 0 && !c.NoLeeway:
 		c.Leeway = DefaultLeeway
 	}
@@ -142,15 +140,15 @@ func (m *mistakes) store(c *Config) {
 	n := len(c.StoreKey.bytes())
 	switch {
 	case c.Store == nil && n > 0:
-		m.add("StoreKey is set without Store")
+		m.Addf("StoreKey is set without Store")
 	case c.Store == nil:
 		return
 	case isNil(c.Store):
-		m.add("Store is a nil %T: leave the field out for none", c.Store)
+		m.Addf("Store is a nil %T: leave the field out for none", c.Store)
 	case n < minStoreKeyBytes:
-		m.add("StoreKey has %d bytes: give it %d or more, random ones; without, whoever can reach Store could have any token accepted", n, minStoreKeyBytes)
+		m.Addf("StoreKey has %d bytes: give it %d or more, random ones; without, whoever can reach Store could have any token accepted", n, minStoreKeyBytes)
 	case c.ClientID == "":
-		m.add("ClientID is empty: with Store, it keeps our answers apart from those of other clients")
+		m.Addf("ClientID is empty: with Store, it keeps our answers apart from those of other clients")
 	}
 }
 
@@ -172,7 +170,7 @@ func duration(m *mistakes, name string, field *time.Duration, byDefault, most ti
 	if *field == 0 {
 		*field = byDefault
 	} else if *field < 0 || *field > most {
-		m.add("%s is %v: choose between 0 and %v", name, *field, most)
+		m.Addf("%s is %v: choose between 0 and %v", name, *field, most)
 	}
 }
 
@@ -180,7 +178,7 @@ func number[N int | int64](m *mistakes, name string, field *N, byDefault, most N
 	if *field == 0 {
 		*field = byDefault
 	} else if *field < 0 || *field > most {
-		m.add("%s is %d: choose between 1 and %d", name, *field, most)
+		m.Addf("%s is %d: choose between 1 and %d", name, *field, most)
 	}
 }
 

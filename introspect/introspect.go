@@ -260,7 +260,7 @@ type Client struct {
 // New checks the configuration and touches no network. All mistakes come at
 // once, each saying what to change, as one [bearergate.ErrMisconfigured].
 func New(c Config) (*Client, error) {
-	var wrong mistakes
+	wrong := newMistakes()
 	wrong.check(&c)
 	client := &Client{
 		issuer: c.Issuer, auth: c.Auth, audiences: slices.Clone(c.Audiences), confirmations: slices.Clone(c.Confirmations),
@@ -274,7 +274,7 @@ func New(c Config) (*Client, error) {
 	if c.Signing != Unsigned && c.Keys == nil && c.Issuer != "" {
 		cache, err := jwks.New(jwks.Config{Issuer: c.Issuer, HTTPClient: c.HTTPClient, Hooks: c.KeyHooks, InsecureAllowHTTP: c.InsecureAllowHTTP})
 		if err != nil {
-			wrong.add("Issuer cannot be used to discover keys: %v", err)
+			wrong.Addf("Issuer cannot be used to discover keys: %v", err)
 		}
 		client.keys = cache
 	}

@@ -28,6 +28,7 @@ import (
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/internal/jose"
+	"github.com/bearergate/bearergate/internal/mistake"
 	"github.com/bearergate/bearergate/internal/strictjson"
 )
 
@@ -159,35 +160,38 @@ type Router struct {
 // at once, each saying what to change, as one [bearergate.ErrMisconfigured].
 func NewRouter(c Config) (*Router, error) {
 	r := &Router{issuers: maps.Clone(c.Issuers), opaque: c.Opaque, maxTokenBytes: c.MaxTokenBytes}
-	var errs []error
-	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf("issuers: "+format, args...)) }
+	wrong := mistake.In("issuers")
 
 	if len(c.Issuers) == 0 && c.Opaque == nil && c.Resolve == nil {
-		wrong("the router has no verifier: set Issuers, Opaque or Resolve")
+		wrong.Addf("the router has no verifier: set Issuers, Opaque or Resolve")
 	}
 	for _, issuer := range slices.Sorted(maps.Keys(c.Issuers)) {
 		if issuer == "" {
-			wrong("Issuers has an empty key: key each verifier by the exact iss of its tokens")
+			wrong.Addf("Issuers has an empty key: key each verifier by the exact iss of its tokens")
 		}
 		if err := checkMember(issuer, c.Issuers[issuer]); err != nil {
-			wrong("Issuers[%q]: %w", issuer, err)
+			wrong.Addf("Issuers[%q]: %w", issuer, err)
 		}
 	}
 	if c.Opaque != nil && isNilVerifier(c.Opaque) {
-		wrong("Opaque is a nil %T: leave the field out to refuse opaque tokens", c.Opaque)
+		wrong.Addf("Opaque is a nil %T: leave the field out to refuse opaque tokens", c.Opaque)
 	}
 	switch {
 	case c.MaxTokenBytes < 0 || c.MaxTokenBytes > MaxTokenBytesLimit:
-		wrong("MaxTokenBytes %d is not between 1 and %d", c.MaxTokenBytes, MaxTokenBytesLimit)
+		wrong.Addf("MaxTokenBytes %d is not between 1 and %d", c.MaxTokenBytes, MaxTokenBytesLimit)
 	case c.MaxTokenBytes == 0:
 		r.maxTokenBytes = DefaultMaxTokenBytes
 	}
-	r.resolver = newResolver(c, wrong)
+	r.resolver = newResolver(c, &wrong)
 
-	if len(errs) > 0 {
-		return nil, &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonConfig, Cause: errors.Join(errs...)}
+	if err := wrong.Err(); err != nil {
+		return nil, misconfigured(err)
 	}
 	return r, nil
+}
+
+func misconfigured(cause error) error {
+	return &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonConfig, Cause: cause}
 }
 
 // isNilVerifier reports whether v is nil or typed nil. bearergate.Verify looks

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/internal/mistake"
 	"github.com/bearergate/bearergate/internal/strictjson"
 	"github.com/bearergate/bearergate/scope"
 )
@@ -43,17 +44,17 @@ import (
 //
 // The error is [bearergate.ErrMisconfigured] and names every mistake.
 func RequireLive(local, live bearergate.Verifier) (bearergate.Verifier, error) {
-	var errs []error
+	wrong := mistake.In("issuers")
 	if isNilVerifier(local) {
-		errs = append(errs, errors.New("issuers: RequireLive: local is nil: pass the verifier of the JWTs"))
+		wrong.Addf("RequireLive: local is nil: pass the verifier of the JWTs")
 	}
 	if isNilVerifier(live) {
-		errs = append(errs, errors.New("issuers: RequireLive: live is nil: pass the client that asks the authorization server"))
+		wrong.Addf("RequireLive: live is nil: pass the client that asks the authorization server")
 	} else if err := checkLive(live, maxUnwrap); err != nil {
-		errs = append(errs, fmt.Errorf("issuers: RequireLive: live: %w", err))
+		wrong.Addf("RequireLive: live: %w", err)
 	}
-	if len(errs) > 0 {
-		return nil, &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonConfig, Cause: errors.Join(errs...)}
+	if err := wrong.Err(); err != nil {
+		return nil, misconfigured(err)
 	}
 	return &liveVerifier{local, live}, nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/internal/clock"
 	"github.com/bearergate/bearergate/internal/fetch"
+	"github.com/bearergate/bearergate/internal/mistake"
 )
 
 const (
@@ -71,11 +72,11 @@ type flight struct {
 	answer    *resolved
 }
 
-// newResolver returns nil without Resolve, and tells wrong every mistake.
-func newResolver(c Config, wrong func(string, ...any)) *resolver {
+// newResolver returns nil without Resolve, and adds every mistake to wrong.
+func newResolver(c Config, wrong *mistake.List) *resolver {
 	if c.Resolve == nil {
 		if len(c.ResolveIssuers) > 0 || c.MaxResolved != 0 || c.ResolvedTTL != 0 || c.ResolveTimeout != 0 || c.MaxResolvesPerMinute != 0 {
-			wrong("ResolveIssuers, MaxResolved, ResolvedTTL, ResolveTimeout and MaxResolvesPerMinute are for Resolve, which is nil: set it or leave them out")
+			wrong.Addf("ResolveIssuers, MaxResolved, ResolvedTTL, ResolveTimeout and MaxResolvesPerMinute are for Resolve, which is nil: set it or leave them out")
 		}
 		return nil
 	}
@@ -84,19 +85,19 @@ func newResolver(c Config, wrong func(string, ...any)) *resolver {
 		entries: map[string]*resolved{}, flights: map[string]*flight{},
 	}
 	if len(c.ResolveIssuers) == 0 || len(c.ResolveIssuers) > maxResolveIssuers {
-		wrong("ResolveIssuers has %d entries, not 1 to %d: name the issuers that Resolve may be asked for, exactly or by a template", len(c.ResolveIssuers), maxResolveIssuers)
+		wrong.Addf("ResolveIssuers has %d entries, not 1 to %d: name the issuers that Resolve may be asked for, exactly or by a template", len(c.ResolveIssuers), maxResolveIssuers)
 	}
 	for _, issuer := range c.ResolveIssuers {
 		_, twice := c.Issuers[issuer]
 		switch {
 		case issuer == "":
-			wrong("ResolveIssuers contains an empty string: remove it")
+			wrong.Addf("ResolveIssuers contains an empty string: remove it")
 		case twice:
-			wrong("ResolveIssuers: %q is a key of Issuers too: choose one", issuer)
+			wrong.Addf("ResolveIssuers: %q is a key of Issuers too: choose one", issuer)
 		case strings.ContainsAny(issuer, "{}"):
 			template, err := parseTemplate(issuer)
 			if err != nil {
-				wrong("ResolveIssuers: %q %w", issuer, err)
+				wrong.Addf("ResolveIssuers: %q %w", issuer, err)
 			}
 			r.templates = append(r.templates, template)
 		default:
@@ -106,23 +107,23 @@ func newResolver(c Config, wrong func(string, ...any)) *resolver {
 	if r.max == 0 {
 		r.max = DefaultMaxResolved
 	} else if r.max < 0 || r.max > MaxResolvedLimit {
-		wrong("MaxResolved %d is not between 1 and %d", r.max, MaxResolvedLimit)
+		wrong.Addf("MaxResolved %d is not between 1 and %d", r.max, MaxResolvedLimit)
 	}
 	if r.ttl == 0 {
 		r.ttl = DefaultResolvedTTL
 	} else if r.ttl < leastResolvedTTL || r.ttl > limitResolvedTTL {
-		wrong("ResolvedTTL %v is not between %v and %v", r.ttl, leastResolvedTTL, limitResolvedTTL)
+		wrong.Addf("ResolvedTTL %v is not between %v and %v", r.ttl, leastResolvedTTL, limitResolvedTTL)
 	}
 	if r.timeout == 0 {
 		r.timeout = DefaultResolveTimeout
 	} else if r.timeout < leastResolveTimeout || r.timeout > limitResolveTimeout {
-		wrong("ResolveTimeout %v is not between %v and %v", r.timeout, leastResolveTimeout, limitResolveTimeout)
+		wrong.Addf("ResolveTimeout %v is not between %v and %v", r.timeout, leastResolveTimeout, limitResolveTimeout)
 	}
 	perMinute := c.MaxResolvesPerMinute
 	if perMinute == 0 {
 		perMinute = DefaultMaxResolvesPerMinute
 	} else if perMinute < 0 || perMinute > limitPerMinute {
-		wrong("MaxResolvesPerMinute %d is not between 1 and %d", perMinute, limitPerMinute)
+		wrong.Addf("MaxResolvesPerMinute %d is not between 1 and %d", perMinute, limitPerMinute)
 	}
 	r.forExact = allowance{perMinute: float64(perMinute), left: float64(perMinute)}
 	r.forOthers, r.forProven = r.forExact, r.forExact

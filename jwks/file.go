@@ -17,20 +17,20 @@ import (
 // tokens. The fields URL, HTTPClient and InsecureAllowHTTP of the Config must
 // be zero; Issuer says to whom the keys belong and is optional.
 func File(path string, c Config) (*Cache, error) {
-	var wrong mistakes
+	wrong := newMistakes()
 	if c.TTL == 0 {
 		c.TTL = cmp.Or(c.MinTTL, DefaultMinTTL)
 	}
 	wrong.limits(&c)
 	if path == "" {
-		wrong.add("set the path of the file")
+		wrong.Addf("set the path of the file")
 	}
 	if c.URL != "" || c.HTTPClient != nil || c.InsecureAllowHTTP {
-		wrong.add("leave URL, HTTPClient and InsecureAllowHTTP unset: a file needs none of them")
+		wrong.Addf("leave URL, HTTPClient and InsecureAllowHTTP unset: a file needs none of them")
 	}
 	if c.Issuer != "" {
 		if err := fetch.CheckIssuer(c.Issuer, fetch.Loopback(c.Issuer)); err != nil {
-			wrong.add("Issuer %w", err)
+			wrong.Addf("Issuer %w", err)
 		}
 	}
 	if err := wrong.err(); err != nil {

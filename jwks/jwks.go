@@ -24,7 +24,6 @@ package jwks
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -33,6 +32,7 @@ import (
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/internal/clock"
 	"github.com/bearergate/bearergate/internal/fetch"
+	"github.com/bearergate/bearergate/internal/mistake"
 	"golang.org/x/sync/singleflight"
 )
 
@@ -156,19 +156,19 @@ type Cache struct {
 // [Cache.Refresh] to fetch before the first token arrives. The error names
 // everything that is wrong with the configuration.
 func New(c Config) (*Cache, error) {
-	var wrong mistakes
+	wrong := newMistakes()
 	wrong.limits(&c)
 	if c.Issuer == "" && c.URL == "" {
-		wrong.add("set Issuer to discover the keys, or URL to name the set")
+		wrong.Addf("set Issuer to discover the keys, or URL to name the set")
 	}
 	if c.Issuer != "" {
 		if err := fetch.CheckIssuer(c.Issuer, c.InsecureAllowHTTP || fetch.Loopback(c.Issuer)); err != nil {
-			wrong.add("Issuer %w", err)
+			wrong.Addf("Issuer %w", err)
 		}
 	}
 	if c.URL != "" {
 		if err := fetch.CheckURL(c.URL, c.InsecureAllowHTTP || fetch.Loopback(c.URL)); err != nil {
-			wrong.add("URL %w", err)
+			wrong.Addf("URL %w", err)
 		}
 	}
 	if err := wrong.err(); err != nil {
@@ -432,18 +432,16 @@ func misconfigured(cause error) error {
 	return &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonConfig, Cause: cause}
 }
 
-// mistakes gathers what is wrong with a configuration.
-type mistakes []error
+// mistakes are those in a configuration.
+type mistakes struct{ mistake.List }
 
-func (m *mistakes) add(format string, args ...any) {
-	*m = append(*m, fmt.Errorf("jwks: "+format, args...))
-}
+func newMistakes() mistakes { return mistakes{mistake.In("jwks")} }
 
-func (m mistakes) err() error {
-	if len(m) == 0 {
-		return nil
+func (m *mistakes) err() error {
+	if err := m.Err(); err != nil {
+		return misconfigured(err)
 	}
-	return misconfigured(errors.Join(m...))
+	return nil
 }
 
 // limits puts in the defaults and checks all numbers.
@@ -452,7 +450,7 @@ func (m *mistakes) limits(c *Config) {
 		if *field == 0 {
 			*field = byDefault
 		} else if *field < least || *field > most {
-			m.add("%s is %v: choose between %v and %v", name, *field, least, most)
+			m.Addf("%s is %v: choose between %v and %v", name, *field, least, most)
 		}
 	}
 	between("MinTTL", &c.MinTTL, DefaultMinTTL, leastDuration, limitDuration)
@@ -462,16 +460,16 @@ func (m *mistakes) limits(c *Config) {
 	between("MissInterval", &c.MissInterval, DefaultMissInterval, leastDuration, limitMissInterval)
 	between("FetchTimeout", &c.FetchTimeout, DefaultFetchTimeout, leastDuration, limitFetchTimeout)
 	if c.TTL < c.MinTTL || c.TTL > c.MaxTTL {
-		m.add("TTL is %v: choose between MinTTL (%v) and MaxTTL (%v), or change those", c.TTL, c.MinTTL, c.MaxTTL)
+		m.Addf("TTL is %v: choose between MinTTL (%v) and MaxTTL (%v), or change those", c.TTL, c.MinTTL, c.MaxTTL)
 	}
 	if c.MaxBytes == 0 {
 		c.MaxBytes = DefaultMaxBytes
 	} else if c.MaxBytes < 0 || c.MaxBytes > limitBytes {
-		m.add("MaxBytes is %d: choose between 1 and %d", c.MaxBytes, limitBytes)
+		m.Addf("MaxBytes is %d: choose between 1 and %d", c.MaxBytes, limitBytes)
 	}
 	if c.MaxKeys == 0 {
 		c.MaxKeys = DefaultMaxKeys
 	} else if c.MaxKeys < 0 || c.MaxKeys > limitKeys {
-		m.add("MaxKeys is %d: choose between 1 and %d", c.MaxKeys, limitKeys)
+		m.Addf("MaxKeys is %d: choose between 1 and %d", c.MaxKeys, limitKeys)
 	}
 }

@@ -26,13 +26,13 @@ func Static(jwks []byte) (*Set, error) {
 
 // NewSet returns a Set of keys made by [ParseKey] and [NewKey].
 func NewSet(keys ...Key) (*Set, error) {
-	var wrong mistakes
+	wrong := newMistakes()
 	if len(keys) == 0 {
-		wrong.add("a Set needs at least one key")
+		wrong.Addf("a Set needs at least one key")
 	}
 	for i, k := range keys {
 		if len(k.Algorithms()) == 0 {
-			wrong.add("key %d is the zero Key: make it with ParseKey or NewKey", i+1)
+			wrong.Addf("key %d is the zero Key: make it with ParseKey or NewKey", i+1)
 		}
 	}
 	if err := wrong.err(); err != nil {

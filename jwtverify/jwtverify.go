@@ -23,21 +23,17 @@ package jwtverify
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"net/url"
-	"reflect"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/internal/jose"
+	"github.com/bearergate/bearergate/internal/mistake"
 	"github.com/bearergate/bearergate/internal/ttlcache"
 	"github.com/bearergate/bearergate/jwks"
 )
@@ -52,9 +48,6 @@ const (
 	DefaultCacheBytes    = 32 << 20
 	CacheTTL             = 5 * time.Minute // the longest that a verified token is remembered
 )
-
-// maxKeysTried bounds the signatures checked for one token.
-const maxKeysTried = 4
 
 // DefaultAlgorithms returns the algorithms that are accepted unless
 // Config.Algorithms says otherwise: RS256, PS256, ES256, ES384 and EdDSA.
@@ -199,194 +192,33 @@ type Verifier struct {
 	names         *ttlcache.Namer            // of tokens in the cache
 }
 
-// verified is a token whose signature and claims passed every check but those
-// that are made again on each hit.
-type verified struct {
-	token       *bearergate.Token
-	keyID, alg  string
-	thumbprint  [32]byte
-	from, until time.Time // when checkTimes accepts it
-}
-
 // New checks the configuration and touches no network. All mistakes come at
 // once, each saying what to change, as one [bearergate.ErrMisconfigured].
 func New(c Config) (*Verifier, error) {
 	v := &Verifier{
 		issuer:        c.Issuer,
 		audiences:     slices.Clone(c.Audiences),
-		algorithms:    slices.Clone(c.Algorithms),
-		keys:          c.Keys,
 		profile:       c.Profile,
-		leeway:        c.Leeway,
-		maxTokenBytes: c.MaxTokenBytes,
 		maxTokenAge:   c.MaxTokenAge,
-		scopeClaims:   slices.Clone(c.ScopeClaims),
 		confirmations: slices.Clone(c.Confirmations),
 		check:         c.Check,
 		now:           c.Now,
 		hooks:         JoinHooks(c.Hooks), // each hook guarded
 	}
-	var errs []error
-	wrong := func(format string, args ...any) { errs = append(errs, fmt.Errorf("jwtverify: "+format, args...)) }
-
-	switch {
-	case c.Issuer == "":
-		wrong("Issuer is empty: set it to the issuer identifier of your authorization server, exactly as in its tokens' iss")
-	case !c.InsecureAllowHTTP && plainHTTP(c.Issuer):
-		wrong("Issuer %q is http: use https, or a loopback host for development, or set InsecureAllowHTTP and accept that tokens can be forged", c.Issuer)
-	}
-	if len(c.Audiences) == 0 {
-		wrong("Audiences is empty: name the audience that your authorization server puts into aud for this API")
-	}
-	if slices.Contains(c.Audiences, "") {
-		wrong("Audiences contains an empty string: remove it")
-	}
-
-	if len(v.algorithms) == 0 {
-		v.algorithms = DefaultAlgorithms()
-	}
-	for _, alg := range v.algorithms {
-		if !slices.Contains(jose.Algorithms(), alg) {
-			wrong("Algorithms: %q is not accepted: use asymmetric signatures, of %s", alg, strings.Join(jose.Algorithms(), ", "))
-		}
-	}
-	// RFC 9864: two names of one algorithm.
-	if slices.Contains(v.algorithms, "EdDSA") || slices.Contains(v.algorithms, "Ed25519") {
-		v.algorithms = append(v.algorithms, "EdDSA", "Ed25519")
-	}
-
-	switch {
-	case c.Keys == nil:
-		if len(errs) > 0 && (c.Issuer == "" || !c.InsecureAllowHTTP && plainHTTP(c.Issuer)) {
-			break // said above
-		}
-		cache, err := jwks.New(jwks.Config{Issuer: c.Issuer, HTTPClient: c.HTTPClient, Hooks: c.KeyHooks, InsecureAllowHTTP: c.InsecureAllowHTTP})
-		if err != nil {
-			wrong("Issuer cannot be used to discover keys: %v", bearergate.AsError(err).Cause)
-		}
-		v.keys = cache
-	case isNil(c.Keys):
-		wrong("Keys is a nil %T: leave the field out to discover the keys from Issuer", c.Keys)
-	default:
-		owner, err := ownerOf(c.Keys)
-		if err != nil {
-			wrong("Keys cannot be used: %v", err)
-		} else if owner != "" && owner != c.Issuer {
-			wrong("Keys belong to the issuer %q, not to Issuer %q: keys must be the issuer's own", owner, c.Issuer)
-		}
-	}
-
-	switch c.Profile {
-	case AccessToken:
-		v.required = []string{"iss", "aud", "exp"}
-	case RFC9068:
-		v.required = []string{"iss", "exp", "aud", "sub", "client_id", "iat", "jti"}
-	default:
-		wrong("Profile %d is unknown: use AccessToken or RFC9068", c.Profile)
-	}
-
-	switch {
-	case c.Leeway < 0:
-		wrong("Leeway %v is negative: use NoLeeway for none", c.Leeway)
-	case c.Leeway > MaxLeeway:
-		wrong("Leeway %v is above %v: set the clocks instead", c.Leeway, MaxLeeway)
-	case c.NoLeeway && c.Leeway != 0:
-		wrong("Leeway and NoLeeway are both set: choose one")
-	case c.Leeway == 0 && !c.NoLeeway:
-		v.leeway = DefaultLeeway
-	}
-
-	switch {
-	case c.MaxTokenBytes < 0 || c.MaxTokenBytes > MaxTokenBytesLimit:
-		wrong("MaxTokenBytes %d is not between 1 and %d", c.MaxTokenBytes, MaxTokenBytesLimit)
-	case c.MaxTokenBytes == 0:
-		v.maxTokenBytes = DefaultMaxTokenBytes
-	}
-
-	switch {
-	case c.MaxTokenAge < 0:
-		wrong("MaxTokenAge %v is negative: leave it out to accept any age", c.MaxTokenAge)
-	case c.MaxTokenAge > 0 && !slices.Contains(v.required, "iat"):
-		v.required = append(v.required, "iat")
-	}
-
-	for _, name := range c.RequiredClaims {
-		if name == "" {
-			wrong("RequiredClaims contains an empty string: remove it")
-		} else if !slices.Contains(v.required, name) {
-			v.required = append(v.required, name)
-		}
-	}
-	if len(v.required) > maxRequiredClaims {
-		wrong("RequiredClaims names more than %d claims", maxRequiredClaims)
-	}
-
-	if len(v.scopeClaims) == 0 {
-		v.scopeClaims = []string{"scope", "scp"}
-	}
-	if slices.Contains(v.scopeClaims, "") || len(v.scopeClaims) > maxScopeClaims {
-		wrong("ScopeClaims must be at most %d names, none of them empty", maxScopeClaims)
-	}
-	if slices.Contains(c.Confirmations, "") {
-		wrong("Confirmations contains an empty string: remove it")
-	}
-	if c.CacheEntries < 0 || c.CacheBytes < 0 {
-		wrong("CacheEntries and CacheBytes must not be negative: use DisableCache for no cache")
-	}
-	if c.DisableCache && (c.CacheEntries != 0 || c.CacheBytes != 0) {
-		wrong("DisableCache is set together with CacheEntries or CacheBytes: choose one")
-	}
-
-	if len(errs) > 0 {
-		return nil, &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonConfig, Cause: errors.Join(errs...)}
-	}
-	if !c.DisableCache {
-		entries, bytes := c.CacheEntries, c.CacheBytes
-		if entries == 0 {
-			entries = DefaultCacheEntries
-		}
-		if bytes == 0 {
-			bytes = DefaultCacheBytes
-		}
-		v.cache = ttlcache.New[*verified](entries, bytes)
-		// This Verifier's own secret: entries cannot be aimed at from outside, nor
-		// shared between Verifiers.
-		var secret [32]byte
-		_, _ = rand.Read(secret[:]) // never fails: the program ends instead
-		v.names = ttlcache.NewNamer(secret)
+	wrong := mistake.In("jwtverify")
+	issuerOK := checkIssuer(&c, &wrong)
+	checkNames(&c, &wrong)
+	v.algorithms = algorithms(&c, &wrong)
+	v.keys = keySource(&c, issuerOK, &wrong)
+	v.required = requiredClaims(&c, &wrong)
+	v.scopeClaims = scopeClaims(&c, &wrong)
+	v.leeway = leeway(&c, &wrong)
+	v.maxTokenBytes = maxTokenBytes(&c, &wrong)
+	v.cache, v.names = newCache(&c, &wrong)
+	if err := wrong.Err(); err != nil {
+		return nil, misconfigured(err)
 	}
 	return v, nil
-}
-
-// plainHTTP reports an http URL whose host is not this machine.
-func plainHTTP(issuer string) bool {
-	u, err := url.Parse(issuer)
-	if err != nil || u.Scheme != "http" {
-		return false
-	}
-	ip := net.ParseIP(u.Hostname())
-	return u.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback())
-}
-
-// ownerOf returns the issuer that the keys belong to, "" if they do not say.
-func ownerOf(s jwks.Source) (issuer string, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("the method Issuer of %T panics with a %T", s, p)
-		}
-	}()
-	if s, ok := s.(interface{ Issuer() string }); ok {
-		issuer = s.Issuer()
-	}
-	return issuer, nil
-}
-
-func isNil(s jwks.Source) bool {
-	switch r := reflect.ValueOf(s); r.Kind() {
-	case reflect.Pointer, reflect.Func, reflect.Map, reflect.Slice, reflect.Chan:
-		return r.IsNil()
-	}
-	return false
 }
 
 // Keys returns where the keys come from: Config.Keys, or the cache that New
@@ -410,52 +242,10 @@ func (v *Verifier) Issuer() string {
 // cannot be the live one of issuers.RequireLive, whatever embeds it.
 func (v *Verifier) Live() bool { return false }
 
-// Warm fetches the keys now, for a service that would rather not start than
-// start without them. It returns [bearergate.ErrUnavailable] when they cannot
-// be fetched, or when none of them serves an accepted algorithm.
-func (v *Verifier) Warm(ctx context.Context) error {
-	if v == nil || v.keys == nil {
-		return errZero()
-	}
-	if ctx == nil {
-		ctx = context.Background()
-	}
-	return v.guard(ctx, func() error { return v.warm(ctx) })
-}
+func errZero() error { return misconfigured(errors.New("jwtverify: the Verifier was not made by New")) }
 
-func (v *Verifier) warm(ctx context.Context) error {
-	if s, ok := v.keys.(interface{ Refresh(context.Context) error }); ok {
-		if err := s.Refresh(ctx); err != nil {
-			return unavailable(ctx, err)
-		}
-	}
-	// A cache is asked what it holds: for an algorithm that no key serves, Keys
-	// would fetch again, and use up what is kept for the first rotation.
-	if s, ok := v.keys.(interface{ Status() jwks.Status }); ok {
-		for _, alg := range s.Status().Algorithms {
-			if slices.Contains(v.algorithms, alg) {
-				return nil
-			}
-		}
-		return unavailable(ctx, errNoKey)
-	}
-	for _, alg := range v.algorithms {
-		keys, err := v.keys.Keys(ctx, "", alg)
-		if err != nil {
-			return unavailable(ctx, err)
-		}
-		if len(keys) > 0 {
-			return nil
-		}
-	}
-	return unavailable(ctx, errNoKey)
-}
-
-var errNoKey = errors.New("jwtverify: the issuer has no key that serves one of the accepted algorithms")
-
-func errZero() error {
-	return &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonConfig,
-		Cause: errors.New("jwtverify: the Verifier was not made by New")}
+func misconfigured(cause error) error {
+	return &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonConfig, Cause: cause}
 }
 
 // Verify returns the token's claims if it is valid: see [Config] for what that
@@ -528,43 +318,6 @@ func (v *Verifier) verdict(ctx context.Context, raw string) (*bearergate.Token, 
 	return t, cached, nil
 }
 
-// remembered returns the token if the cache holds it, its key is still
-// published and its times are good: what [Verifier.decide] would find again.
-// No token and no error means that decide must be asked.
-func (v *Verifier) remembered(ctx context.Context, raw string) (*bearergate.Token, bool, error) {
-	if v.cache == nil {
-		return nil, false, nil
-	}
-	entry, ok := v.cache.Lookup(v.names.Name(raw))
-	if !ok {
-		return nil, false, nil
-	}
-	e := entry.Value
-	keys, err := v.candidates(ctx, e.keyID, e.alg)
-	if err != nil {
-		return nil, false, err
-	}
-	// The key source may have waited: the clock is read thereafter, and once.
-	now := time.Now()
-	if !entry.Fresh(now) {
-		v.cache.Remove(entry)
-		return nil, false, nil
-	}
-	if v.now != nil {
-		now = v.now()
-	}
-	for i := range keys {
-		if keys[i].Thumbprint() != e.thumbprint || !keys[i].Serves(e.alg) {
-			continue
-		}
-		if now.Before(e.from) || !now.Before(e.until) {
-			return nil, true, v.checkTimes(now, e.token.ExpiresAt(), e.token.NotBefore(), e.token.IssuedAt())
-		}
-		return e.token, true, nil
-	}
-	return nil, false, nil
-}
-
 // decide makes every check, from the first byte.
 func (v *Verifier) decide(ctx context.Context, raw string) (*bearergate.Token, error) {
 	buf := buffers.Get().(*[]byte)
@@ -596,8 +349,8 @@ func (v *Verifier) decide(ctx context.Context, raw string) (*bearergate.Token, e
 	if err := v.judge(&r, explicit); err != nil {
 		return nil, err
 	}
-	real := time.Now()
-	now := real
+	moment := time.Now()
+	now := moment
 	if v.now != nil {
 		now = v.now()
 	}
@@ -613,7 +366,7 @@ func (v *Verifier) decide(ctx context.Context, raw string) (*bearergate.Token, e
 		}
 		// exp is checked again on every hit; the entry has no use after it.
 		ttl := min(CacheTTL, e.until.Sub(now))
-		v.cache.Add(v.names.Name(raw), e, entrySize(len(raw), len(r.claims.Audience)+r.claims.Scopes.Len()), real, ttl)
+		v.cache.Add(v.names.Name(raw), e, entrySize(len(raw), len(r.claims.Audience)+r.claims.Scopes.Len()), moment, ttl)
 	}
 	return t, nil
 }
@@ -621,66 +374,6 @@ func (v *Verifier) decide(ctx context.Context, raw string) (*bearergate.Token, e
 // buffers hold the parts of a token while [Verifier.decide] looks at them.
 // Nothing that it returns may point into one: NewToken copies.
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
-
-// entrySize is about what a remembered token takes: the claims as JSON and
-// decoded, what holds them, and a string's header and more for each name.
-func entrySize(tokenBytes, names int) int64 { return 1024 + 2*int64(tokenBytes) + 64*int64(names) }
-
-// candidates returns the keys under which the signature may be checked. A
-// token without kid names no key, so there must be just one that it can mean.
-func (v *Verifier) candidates(ctx context.Context, keyID, alg string) ([]jwks.Key, error) {
-	keys, err := v.keys.Keys(ctx, keyID, alg)
-	if err != nil {
-		return nil, unavailable(ctx, err)
-	}
-	if keyID == "" {
-		if len(keys) != 1 {
-			return nil, nil
-		}
-		return keys, nil
-	}
-	for i := range keys {
-		if keys[i].ID() == keyID {
-			continue
-		}
-		return nil, &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonInternal,
-			Cause: fmt.Errorf("jwtverify: the key source %T returned a key with another kid than asked for", v.keys)}
-	}
-	return keys[:min(len(keys), maxKeysTried)], nil
-}
-
-// checkSignature returns the key that signed the token.
-func (v *Verifier) checkSignature(ctx context.Context, jws jose.JWS) (jwks.Key, error) {
-	keyID, alg := jws.Header.KeyID, jws.Header.Algorithm
-	keys, err := v.candidates(ctx, keyID, alg)
-	if err != nil {
-		return jwks.Key{}, err
-	}
-	if len(keys) == 0 {
-		return jwks.Key{}, invalid(bearergate.ReasonUnknownKey, "the issuer publishes no key, or several, that the token can mean")
-	}
-	for _, key := range keys {
-		if key.Verify(alg, jws.Signed, jws.Signature) == nil {
-			return key, nil
-		}
-	}
-	// Without kid, a bad signature may be the first sign of a new key.
-	if s, ok := v.keys.(afterMiss); ok && keyID == "" {
-		newer, err := s.KeysAfterMiss(ctx, alg)
-		if err != nil {
-			return jwks.Key{}, unavailable(ctx, err)
-		}
-		if len(newer) == 1 && newer[0].Thumbprint() != keys[0].Thumbprint() && newer[0].Verify(alg, jws.Signed, jws.Signature) == nil {
-			return newer[0], nil
-		}
-	}
-	return jwks.Key{}, invalid(bearergate.ReasonSignature, "the signature does not verify")
-}
-
-// afterMiss is the part of [jwks.Cache] that looks for a newer key.
-type afterMiss interface {
-	KeysAfterMiss(ctx context.Context, alg string) ([]jwks.Key, error)
-}
 
 // unavailable keeps an error of the key source that says whose fault it is,
 // and makes any other one ours or the caller's, never the token's.
