@@ -1,0 +1,246 @@
+package jwks_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bearergate/bearergate/jwks"
+	"github.com/stretchr/testify/require"
+)
+
+// req: R8414-02, R8414-03
+func TestDiscovery(t *testing.T) {
+	within(t, func(t *testing.T) {
+		s := newServer(t, "k1")
+		c, r := newCache(t, s, discovered)
+		require.Zero(t, s.count(""), "New touches no network")
+		has(t, c, "k1")
+		require.Equal(t, 1, s.count(rfcURL))
+		require.Zero(t, s.count(oidcURL))
+		require.Equal(t, 1, s.count(setURL))
+		e := r.lastFetch(t)
+		require.Equal(t, jwks.OutcomeOK, e.Outcome)
+		require.Equal(t, jwks.TriggerFirst, e.Trigger)
+		require.Equal(t, issuer, e.Issuer)
+		require.Equal(t, setURL, e.URL)
+		require.Equal(t, []string{"k1"}, e.Added)
+		require.Equal(t, 1, e.KeyCount)
+		require.Equal(t, setURL, c.Status().URL)
+
+		// Within the hour, the document is not read again.
+		require.NoError(t, c.Refresh(t.Context()))
+		require.Equal(t, 1, s.count(rfcURL))
+		time.Sleep(time.Hour)
+		has(t, c, "k1")
+		require.Equal(t, 2, s.count(rfcURL))
+	})
+}
+
+func TestDiscoveryRemembersWhatWorked(t *testing.T) {
+	within(t, func(t *testing.T) {
+		for name, f := range map[string]fault{
+			"404": always(404, "text/plain", ""), "login page": always(200, "text/html", "<html>"), "down": down, "hang": hang,
+			"another issuer": always(200, "application/json", metadataOf("https://evil.example", setURL)),
+			"garbage":        always(200, "application/json", "{"),
+			"null":           always(200, "application/json", "null"),
+		} {
+			s := newServer(t, "k1")
+			s.fail(rfcURL, f)
+			c, _ := newCache(t, s, discovered)
+			has(t, c, "k1")
+			require.Equal(t, 1, s.count(rfcURL), name)
+			require.Equal(t, 1, s.count(oidcURL), name)
+			s.forget()
+			time.Sleep(2 * time.Hour)
+			has(t, c, "k1")
+			require.Zero(t, s.count(rfcURL), name)
+			require.Equal(t, 1, s.count(oidcURL), name)
+			// and back again
+			s.heal()
+			s.fail(oidcURL, f)
+			time.Sleep(2 * time.Hour)
+			has(t, c, "k1")
+		}
+	})
+}
+
+// req: R8414-01, R8414-03, R8414-04, R8414-05, R8414-07, ISS-022, ISS-023
+func TestDiscoveryRefuses(t *testing.T) {
+	doc := func(issuer, uri string) fault { return always(200, "application/json", metadataOf(issuer, uri)) }
+	for name, tc := range map[string]struct {
+		fault   fault
+		outcome jwks.Outcome
+	}{
+		"another issuer":          {doc("https://as.example.com/tenant2", setURL), jwks.OutcomeIssuer},
+		"a trailing slash":        {doc(issuer+"/", setURL), jwks.OutcomeIssuer},
+		"another case":            {doc("https://AS.example.com/tenant1", setURL), jwks.OutcomeIssuer},
+		"no issuer":               {always(200, "application/json", `{"jwks_uri":"`+setURL+`"}`), jwks.OutcomeMalformed},
+		"issuer is no string":     {always(200, "application/json", `{"issuer":["`+issuer+`"],"jwks_uri":"`+setURL+`"}`), jwks.OutcomeMalformed},
+		"issuer twice":            {always(200, "application/json", `{"issuer":"`+issuer+`","issuer":"`+issuer+`","jwks_uri":"`+setURL+`"}`), jwks.OutcomeMalformed},
+		"Issuer":                  {always(200, "application/json", `{"Issuer":"`+issuer+`","jwks_uri":"`+setURL+`"}`), jwks.OutcomeMalformed},
+		"no jwks_uri":             {always(200, "application/json", `{"issuer":"`+issuer+`"}`), jwks.OutcomeJWKSURI},
+		"jwks_uri null":           {always(200, "application/json", `{"issuer":"`+issuer+`","jwks_uri":null}`), jwks.OutcomeMalformed},
+		"jwks_uri http":           {doc(issuer, "http://as.example.com/tenant1/keys"), jwks.OutcomeJWKSURI},
+		"jwks_uri http, loopback": {doc(issuer, "http://127.0.0.1/keys"), jwks.OutcomeJWKSURI},
+		"jwks_uri file":           {doc(issuer, "file:///etc/keys"), jwks.OutcomeJWKSURI},
+		"jwks_uri relative":       {doc(issuer, "/tenant1/keys"), jwks.OutcomeJWKSURI},
+		"jwks_uri user":           {doc(issuer, "https://u@as.example.com/tenant1/keys"), jwks.OutcomeJWKSURI},
+		"jwks_uri fragment":       {doc(issuer, setURL+"#f"), jwks.OutcomeJWKSURI},
+		"wrong content type":      {always(200, "text/html", metadataOf(issuer, setURL)), jwks.OutcomeContentType},
+		"text/plain":              {always(200, "text/plain", metadataOf(issuer, setURL)), jwks.OutcomeContentType},
+		"no content type":         {always(200, "", metadataOf(issuer, setURL)), jwks.OutcomeContentType},
+		"status 500 and a body":   {always(500, "application/json", metadataOf(issuer, setURL)), jwks.OutcomeStatus},
+		"status 404":              {always(404, "application/json", "{}"), jwks.OutcomeStatus},
+		"byte order mark":         {always(200, "application/json", "\ufeff"+metadataOf(issuer, setURL)), jwks.OutcomeMalformed},
+		"an array":                {always(200, "application/json", "["+metadataOf(issuer, setURL)+"]"), jwks.OutcomeMalformed},
+		"too large":               {always(200, "application/json", strings.Repeat(" ", 512<<10)+metadataOf(issuer, setURL)), jwks.OutcomeTooLarge},
+		"unreachable":             {down, jwks.OutcomeConnect},
+	} {
+		t.Run(name, func(t *testing.T) {
+			within(t, func(t *testing.T) {
+				s := newServer(t, "k1")
+				s.fail(rfcURL, tc.fault)
+				s.fail(oidcURL, tc.fault)
+				c, r := newCache(t, s, discovered)
+				unavailable(t, c, "k1")
+				require.Equal(t, tc.outcome, r.lastFetch(t).Outcome)
+				require.Contains(t, []string{rfcURL, oidcURL}, r.lastFetch(t).URL, "the URL of what failed")
+				require.Equal(t, 1, s.count(rfcURL))
+				require.Equal(t, 1, s.count(oidcURL))
+				require.Zero(t, s.count(setURL), "a document that is refused is not used")
+				s.heal()
+				time.Sleep(2 * time.Second)
+				has(t, c, "k1")
+			})
+		})
+	}
+}
+
+// req: R8414-05 (NFC and NFD of one word are two issuers)
+func TestDiscoveryComparesCodePoints(t *testing.T) {
+	within(t, func(t *testing.T) {
+		nfc, nfd := "https://as.example.com/caf\u00e9", "https://as.example.com/cafe\u0301"
+		for _, tc := range []struct {
+			in   string
+			want bool
+		}{{nfc, true}, {nfd, false}} {
+			s := newServer(t, "k1")
+			s.fail("", func(r *http.Request) (*http.Response, error) {
+				if r.URL.String() == setURL {
+					return nil, nil
+				}
+				return answer(200, "application/json", metadataOf(tc.in, setURL)), nil
+			})
+			c, _ := newCache(t, s, func(c *jwks.Config) { c.URL, c.Issuer = "", nfc })
+			if tc.want {
+				has(t, c, "k1")
+			} else {
+				unavailable(t, c, "k1")
+			}
+		}
+	})
+}
+
+// req: R8414-07 (https on any host; http only from loopback to loopback)
+func TestJWKSURIHosts(t *testing.T) {
+	within(t, func(t *testing.T) {
+		for _, tc := range []struct {
+			issuer, uri string
+			insecure    bool
+			ok          bool
+		}{
+			{"https://as.example.com", "https://cdn.example.net/keys", false, true},
+			{"https://as.example.com", "http://as.example.com/keys", false, false},
+			{"https://as.example.com", "http://localhost/keys", false, false},
+			{"https://as.example.com", "http://as.example.com/keys", true, true},
+			{"http://localhost:8080", "http://127.0.0.1:8081/keys", false, true},
+			{"http://localhost:8080", "http://as.example.com/keys", false, false},
+			{"https://localhost:8080", "http://localhost:8080/keys", false, false},
+		} {
+			s := newServer(t, "k1")
+			s.fail("", func(r *http.Request) (*http.Response, error) {
+				if strings.HasSuffix(r.URL.Path, "/keys") {
+					return answer(200, "application/json", string(set(s.keys["k1"]))), nil
+				}
+				return answer(200, "application/json; charset=utf-8", metadataOf(tc.issuer, tc.uri)), nil
+			})
+			c, r := newCache(t, s, func(c *jwks.Config) { c.URL, c.Issuer, c.InsecureAllowHTTP = "", tc.issuer, tc.insecure })
+			if tc.ok {
+				has(t, c, "k1")
+			} else {
+				unavailable(t, c, "k1")
+				require.Equal(t, jwks.OutcomeJWKSURI, r.lastFetch(t).Outcome)
+			}
+		}
+	})
+}
+
+func TestSetMoves(t *testing.T) {
+	within(t, func(t *testing.T) {
+		s := newServer(t, "k1")
+		s.header.Set("ETag", `"v1"`)
+		c, r := newCache(t, s, discovered)
+		has(t, c, "k1")
+		s.rotate(t, "k2")
+		const moved = "https://keys.example.net/new"
+		s.fail(setURL, always(404, "text/plain", ""))
+		s.fail(rfcURL, always(200, "application/json", metadataOf(issuer, moved)))
+		s.fail(moved, always(200, "application/json", string(set(s.keys["k2"]))))
+		time.Sleep(time.Minute)
+		has(t, c, "k2") // at its first token
+		require.Empty(t, s.last.Header.Get("If-None-Match"), "a tag belongs to its URL")
+		require.Equal(t, moved, r.lastFetch(t).URL)
+		require.Equal(t, []string{"k2"}, r.lastFetch(t).Added)
+		require.Equal(t, []string{"k1"}, r.lastFetch(t).Removed)
+		require.Equal(t, moved, c.Status().URL)
+		require.Equal(t, 2, s.count(rfcURL))
+		require.NoError(t, c.Refresh(t.Context()))
+		require.Equal(t, 2, s.count(rfcURL), "the new document is as good as the old one was")
+	})
+}
+
+// Metadata that was read for this very fetch is not read again when the set fails.
+func TestSetFailsAfterDiscovery(t *testing.T) {
+	within(t, func(t *testing.T) {
+		s := newServer(t, "k1")
+		s.fail(setURL, down)
+		c, _ := newCache(t, s, discovered)
+		unavailable(t, c, "k1")
+		require.Equal(t, 1, s.count(rfcURL))
+		require.Equal(t, 1, s.count(setURL))
+
+		// It is doubted from then on, until the set comes.
+		s.heal()
+		s.fail(rfcURL, down)
+		s.fail(oidcURL, down)
+		time.Sleep(time.Second)
+		s.forget()
+		has(t, c, "k1")
+		require.Equal(t, 1, s.count(rfcURL))
+		require.NoError(t, c.Refresh(t.Context()))
+		require.Equal(t, 1, s.count(rfcURL))
+	})
+}
+
+// The metadata may be out of order for a while, like the set, but not for ever.
+func TestMetadataOutage(t *testing.T) {
+	within(t, func(t *testing.T) {
+		s := newServer(t, "k1")
+		c, _ := newCache(t, s, discovered)
+		has(t, c, "k1")
+		s.fail(rfcURL, always(200, "application/json", metadataOf("https://evil.example", "https://evil.example/keys")))
+		s.fail(oidcURL, down)
+		for range 11 {
+			time.Sleep(10 * time.Minute)
+			has(t, c, "k1")
+			require.NotEqual(t, jwks.StateStale, c.Status().State)
+		}
+		time.Sleep(25 * time.Minute)
+		has(t, c, "k1")
+		require.Equal(t, jwks.StateStale, c.Status().State, "the document is older than 1 h + MaxStale")
+		time.Sleep(time.Hour)
+		unavailable(t, c, "k1")
+	})
+}
