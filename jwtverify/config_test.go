@@ -1,0 +1,318 @@
+package jwtverify_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/internal/jose"
+	"github.com/bearergate/bearergate/jwks"
+	"github.com/bearergate/bearergate/jwtverify"
+	"github.com/stretchr/testify/require"
+)
+
+func TestNewNamesEveryMistake(t *testing.T) {
+	keys := newSigner(t, "ES256", "k").Set(t)
+	type testCase struct {
+		name     string
+		change   func(*jwtverify.Config)
+		says     []string
+		mistakes int // 0: one
+	}
+	for _, tt := range []testCase{
+		{
+			name:     "nothing set",
+			change:   func(c *jwtverify.Config) { *c = jwtverify.Config{} },
+			says:     []string{"Issuer is empty", "Audiences is empty"},
+			mistakes: 2,
+		},
+		{name: "no issuer", change: func(c *jwtverify.Config) { c.Issuer = "" }, says: []string{"Issuer is empty"}},
+		{name: "no audience", change: func(c *jwtverify.Config) { c.Audiences = nil }, says: []string{"Audiences is empty"}},
+		{
+			name:   "an empty audience",
+			change: func(c *jwtverify.Config) { c.Audiences = []string{audience, ""} },
+			says:   []string{"empty string"},
+		},
+		{
+			name:   "none",
+			change: func(c *jwtverify.Config) { c.Algorithms = []string{"none"} },
+			says:   []string{`"none"`, "asymmetric"},
+		},
+		{
+			name:   "HS256",
+			change: func(c *jwtverify.Config) { c.Algorithms = []string{"RS256", "HS256"} },
+			says:   []string{`"HS256"`},
+		},
+		{
+			name:   "folded alg",
+			change: func(c *jwtverify.Config) { c.Algorithms = []string{"rs256"} },
+			says:   []string{`"rs256"`},
+		},
+		{name: "empty alg", change: func(c *jwtverify.Config) { c.Algorithms = []string{""} }, says: []string{`""`}},
+		{
+			name:   "http issuer",
+			change: func(c *jwtverify.Config) { c.Issuer = "http://as.example.com" },
+			says:   []string{"http://as.example.com", "https"},
+		},
+		{
+			name:   "http on a private address",
+			change: func(c *jwtverify.Config) { c.Issuer = "http://10.0.0.1" },
+			says:   []string{"http://10.0.0.1", "https"},
+		},
+		{
+			name:   "http issuer, keys discovered",
+			change: func(c *jwtverify.Config) { c.Issuer, c.Keys = "http://as.example.com", nil },
+			says:   []string{"https"},
+		},
+		{
+			name:   "issuer is no URL, keys discovered",
+			change: func(c *jwtverify.Config) { c.Issuer, c.Keys = "joe", nil },
+			says:   []string{"Issuer cannot be used to discover keys"},
+		},
+		{
+			name:   "issuer with a query, keys discovered",
+			change: func(c *jwtverify.Config) { c.Issuer, c.Keys = "https://as.example.com/?a=b", nil },
+			says:   []string{"query"},
+		},
+		{
+			name:     "no audience, and nowhere to discover",
+			change:   func(c *jwtverify.Config) { c.Issuer, c.Keys, c.Audiences = "https://as.example.com/?a=b", nil, nil },
+			says:     []string{"Audiences is empty", "query"},
+			mistakes: 2,
+		},
+		{
+			name: "no audience, and nowhere to discover by http",
+			change: func(c *jwtverify.Config) {
+				c.Issuer, c.Keys, c.Audiences, c.InsecureAllowHTTP = "http://keycloak:8080/?a=b", nil, nil, true
+			},
+			says:     []string{"Audiences is empty", "query"},
+			mistakes: 2,
+		},
+		{
+			name:   "leeway of an hour",
+			change: func(c *jwtverify.Config) { c.Leeway = time.Hour },
+			says:   []string{"Leeway 1h0m0s", "5m0s"},
+		},
+		{
+			name:   "leeway just over",
+			change: func(c *jwtverify.Config) { c.Leeway = jwtverify.MaxLeeway + 1 },
+			says:   []string{"Leeway"},
+		},
+		{name: "negative leeway", change: func(c *jwtverify.Config) { c.Leeway = -1 }, says: []string{"NoLeeway"}},
+		{
+			name:   "leeway and none",
+			change: func(c *jwtverify.Config) { c.Leeway, c.NoLeeway = 1, true },
+			says:   []string{"NoLeeway"},
+		},
+		{name: "profile", change: func(c *jwtverify.Config) { c.Profile = 7 }, says: []string{"Profile 7"}},
+		{name: "token bytes", change: func(c *jwtverify.Config) { c.MaxTokenBytes = -1 }, says: []string{"MaxTokenBytes -1"}},
+		{
+			name:   "too many token bytes",
+			change: func(c *jwtverify.Config) { c.MaxTokenBytes = jwtverify.MaxTokenBytesLimit + 1 },
+			says:   []string{"MaxTokenBytes"},
+		},
+		{name: "token age", change: func(c *jwtverify.Config) { c.MaxTokenAge = -1 }, says: []string{"MaxTokenAge"}},
+		{
+			name:   "required claim",
+			change: func(c *jwtverify.Config) { c.RequiredClaims = []string{""} },
+			says:   []string{"RequiredClaims"},
+		},
+		{
+			name:   "required claims",
+			change: func(c *jwtverify.Config) { c.RequiredClaims = strings.Fields(manyNames(65)) },
+			says:   []string{"RequiredClaims"},
+		},
+		{
+			name:   "scope claim",
+			change: func(c *jwtverify.Config) { c.ScopeClaims = []string{""} },
+			says:   []string{"ScopeClaims"},
+		},
+		{
+			name:   "scope claims",
+			change: func(c *jwtverify.Config) { c.ScopeClaims = strings.Fields(manyNames(9)) },
+			says:   []string{"ScopeClaims"},
+		},
+		{
+			name:   "confirmation",
+			change: func(c *jwtverify.Config) { c.Confirmations = []string{""} },
+			says:   []string{"Confirmations"},
+		},
+		{
+			name:   "typed nil keys",
+			change: func(c *jwtverify.Config) { c.Keys = (*jwks.Cache)(nil) },
+			says:   []string{"Keys is a nil *jwks.Cache"},
+		},
+		{
+			name:   "nil function for keys",
+			change: func(c *jwtverify.Config) { c.Keys = sourceFunc(nil) },
+			says:   []string{"Keys is a nil"},
+		},
+		{
+			name:   "nil map for keys",
+			change: func(c *jwtverify.Config) { c.Keys = mapSource(nil) },
+			says:   []string{"Keys is a nil"},
+		},
+		{
+			name:   "nil slice for keys",
+			change: func(c *jwtverify.Config) { c.Keys = sliceSource(nil) },
+			says:   []string{"Keys is a nil"},
+		},
+		{
+			name:   "nil channel for keys",
+			change: func(c *jwtverify.Config) { c.Keys = chanSource(nil) },
+			says:   []string{"Keys is a nil"},
+		},
+		{
+			name:   "another issuer's keys",
+			change: func(c *jwtverify.Config) { c.Keys = issuerSource{keys, "https://other.example.com"} },
+			says:   []string{"https://other.example.com"},
+		},
+		{
+			name:   "cache off and sized",
+			change: func(c *jwtverify.Config) { c.DisableCache, c.CacheEntries = true, 1 },
+			says:   []string{"DisableCache"},
+		},
+		{
+			name:   "cache off and bounded",
+			change: func(c *jwtverify.Config) { c.DisableCache, c.CacheBytes = true, 1 },
+			says:   []string{"DisableCache"},
+		},
+		{name: "negative cache", change: func(c *jwtverify.Config) { c.CacheBytes = -1 }, says: []string{"CacheBytes"}},
+		{name: "negative entries", change: func(c *jwtverify.Config) { c.CacheEntries = -1 }, says: []string{"CacheEntries"}},
+		{
+			name:     "three at once",
+			change:   func(c *jwtverify.Config) { c.Audiences, c.Leeway, c.Algorithms = nil, time.Hour, []string{"none"} },
+			says:     []string{"Audiences is empty", "Leeway 1h0m0s", `"none"`},
+			mistakes: 3,
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := config(keys)
+			tt.change(&c)
+			v, err := jwtverify.New(c)
+			require.Nil(t, v)
+			requireError(t, nil, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+			for _, text := range tt.says {
+				require.ErrorContains(t, err, text)
+			}
+			lines := strings.Split(err.Error(), "\n")
+			require.Len(t, lines, max(1, tt.mistakes), "a mistake is named once: %v", err)
+			require.Equal(t, 1, strings.Count(err.Error(), "misconfigured"), "%v", err)
+		})
+	}
+}
+
+type (
+	mapSource   map[string]jwks.Key
+	sliceSource []jwks.Key
+	chanSource  chan jwks.Key
+)
+
+func (s mapSource) Keys(context.Context, string, string) ([]jwks.Key, error)   { return nil, nil }
+func (s sliceSource) Keys(context.Context, string, string) ([]jwks.Key, error) { return nil, nil }
+func (s chanSource) Keys(context.Context, string, string) ([]jwks.Key, error)  { return nil, nil }
+
+type issuerSource struct {
+	jwks.Source
+	issuer string
+}
+
+func (s issuerSource) Issuer() string { return s.issuer }
+
+func TestNewAccepts(t *testing.T) {
+	keys := newSigner(t, "ES256", "k").Set(t)
+	for name, change := range map[string]func(*jwtverify.Config){
+		"as it is":                    func(*jwtverify.Config) {},
+		"discovered":                  func(c *jwtverify.Config) { c.Keys = nil },
+		"http on loopback":            func(c *jwtverify.Config) { c.Issuer, c.Keys = "http://127.0.0.1:9400", nil },
+		"http on localhost":           func(c *jwtverify.Config) { c.Issuer, c.Keys = "http://localhost:9400/realm", nil },
+		"http by explicit word":       func(c *jwtverify.Config) { c.Issuer, c.Keys, c.InsecureAllowHTTP = "http://keycloak:8080", nil, true },
+		"an issuer that is no URL":    func(c *jwtverify.Config) { c.Issuer = "accounts.example.com" },
+		"keys of this issuer":         func(c *jwtverify.Config) { c.Keys = issuerSource{keys, issuer} },
+		"keys of no particular one":   func(c *jwtverify.Config) { c.Keys = issuerSource{keys, ""} },
+		"every algorithm":             func(c *jwtverify.Config) { c.Algorithms = jose.Algorithms() },
+		"the most leeway":             func(c *jwtverify.Config) { c.Leeway = jwtverify.MaxLeeway },
+		"no leeway":                   func(c *jwtverify.Config) { c.NoLeeway = true },
+		"the longest token":           func(c *jwtverify.Config) { c.MaxTokenBytes = jwtverify.MaxTokenBytesLimit },
+		"as many scope claims":        func(c *jwtverify.Config) { c.ScopeClaims = strings.Fields(manyNames(8)) },
+		"a claim required already":    func(c *jwtverify.Config) { c.RequiredClaims = strings.Fields(manyNames(61) + "exp iss") },
+		"http on loopback, own keys":  func(c *jwtverify.Config) { c.Issuer = "http://127.0.0.1:9400" },
+		"http on loopback 6":          func(c *jwtverify.Config) { c.Issuer = "http://[::1]:9400" },
+		"what no URL parser takes":    func(c *jwtverify.Config) { c.Issuer = "http://%zz" },
+		"a cache of one's own size":   func(c *jwtverify.Config) { c.CacheEntries, c.CacheBytes = 1, 1 },
+		"as many claims as there are": func(c *jwtverify.Config) { c.RequiredClaims = strings.Fields(manyNames(61)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := config(keys)
+			change(&c)
+			_, err := jwtverify.New(c)
+			require.NoError(t, err)
+		})
+	}
+}
+
+func TestNewCopiesItsConfiguration(t *testing.T) {
+	s := newSigner(t, "ES256", "k")
+	c := config(s.Set(t))
+	c.Algorithms = []string{"ES256"}
+	c.ScopeClaims = []string{"scope"}
+	c.Confirmations = []string{"jkt"}
+	v := newVerifier(t, c)
+	c.Audiences[0], c.Algorithms[0], c.ScopeClaims[0], c.Confirmations[0] = "x", "none", "x", "x"
+	token, err := v.Verify(t.Context(), s.Sign(t, map[string]any{"cnf": map[string]any{"jkt": "x"}}))
+	require.NoError(t, err)
+	require.True(t, token.Scopes().Has("read"))
+}
+
+func TestDefaults(t *testing.T) {
+	require.Equal(t, []string{"RS256", "PS256", "ES256", "ES384", "EdDSA"}, jwtverify.DefaultAlgorithms())
+	require.Equal(t, 5*time.Second, jwtverify.DefaultLeeway)
+	require.Equal(t, 5*time.Minute, jwtverify.MaxLeeway)
+	require.Equal(t, 16<<10, jwtverify.DefaultMaxTokenBytes)
+	require.Equal(t, 1<<20, jwtverify.MaxTokenBytesLimit)
+	require.Equal(t, 8192, jwtverify.DefaultCacheEntries)
+	require.Equal(t, 32<<20, jwtverify.DefaultCacheBytes)
+	require.Equal(t, 5*time.Minute, jwtverify.CacheTTL)
+	require.Equal(t, jwtverify.AccessToken, jwtverify.Profile(0))
+
+	for _, alg := range jose.Algorithms() {
+		t.Run(alg, func(t *testing.T) {
+			if alg == "PS512" || alg == "RS512" || alg == "PS384" || alg == "RS384" {
+				t.Parallel()
+			}
+			s := newSigner(t, alg, "k")
+			token, err := newVerifier(t, config(s.Set(t))).Verify(t.Context(), s.Sign(t, nil))
+			switch alg {
+			case "RS256", "PS256", "ES256", "ES384", "EdDSA", "Ed25519":
+				require.NoError(t, err)
+			default:
+				requireError(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonAlgorithm)
+			}
+		})
+	}
+}
+
+func TestNilAndZeroVerifier(t *testing.T) {
+	for _, v := range []*jwtverify.Verifier{nil, {}} {
+		token, err := v.Verify(t.Context(), "x")
+		requireError(t, token, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+		requireError(t, nil, v.Warm(t.Context()), bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+		require.Nil(t, v.Keys())
+	}
+	v := newVerifier(t, config(newSigner(t, "ES256", "k").Set(t)))
+	token, err := v.Verify(t.Context(), "")
+	requireError(t, token, err, bearergate.ErrMissingToken, bearergate.ReasonNoToken)
+}
+
+type panickingIssuer struct{ jwks.Source }
+
+func (panickingIssuer) Issuer() string { panic("no") }
+
+func TestPanicsInTheConfigurationAreErrors(t *testing.T) {
+	c := config(panickingIssuer{newSigner(t, "ES256", "k").Set(t)})
+	_, err := jwtverify.New(c)
+	requireError(t, nil, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+	requireError(t, nil, newVerifier(t, config(struct{ jwks.Source }{})).Warm(t.Context()), bearergate.ErrMisconfigured, bearergate.ReasonInternal)
+}
