@@ -1,0 +1,308 @@
+package issuers_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/authtest"
+	"github.com/bearergate/bearergate/issuers"
+	"github.com/bearergate/bearergate/jwtverify"
+	"github.com/stretchr/testify/require"
+)
+
+func TestRouterSendsEachTokenToItsVerifier(t *testing.T) {
+	h := newHouse(t)
+	for range 2 { // from the verifiers' caches too
+		token, err := h.router.Verify(t.Context(), h.a.Sign(t, nil))
+		require.NoError(t, err)
+		require.Equal(t, issuer, token.Issuer())
+		token, err = h.router.Verify(t.Context(), h.b.Sign(t, map[string]any{"iss": issuerB}))
+		require.NoError(t, err)
+		require.Equal(t, issuerB, token.Issuer())
+	}
+	require.Zero(t, h.opaque.asked())
+	_, err := h.router.Verify(t.Context(), "2YotnFZFEjr1zCsicMWpAA")
+	require.NoError(t, err)
+	require.Equal(t, []string{"2YotnFZFEjr1zCsicMWpAA"}, h.opaque.tokens)
+}
+
+// A valid token and one change: what the router itself refuses reaches nobody.
+// req: R8725-07
+func TestRouterRefuses(t *testing.T) {
+	s := newSigner(t, "ES256", "k")
+	valid := s.Sign(t, nil)
+	parts := strings.Split(valid, ".")
+	claims := func(json string) string { return parts[0] + "." + b64(json) + "." + parts[2] }
+	iss := func(v any) string { return s.Sign(t, map[string]any{"iss": v}) }
+	for _, tt := range []struct {
+		name, token string
+		reason      bearergate.Reason
+	}{
+		{"unknown issuer", iss("https://evil.example/"), bearergate.ReasonIssuer},
+		{"no final slash", iss(strings.TrimSuffix(issuer, "/")), bearergate.ReasonIssuer},
+		{"another scheme", iss("http://as.example.com/"), bearergate.ReasonIssuer},
+		{"upper case", iss("HTTPS://AS.EXAMPLE.COM/"), bearergate.ReasonIssuer},
+		{"a space after", iss(issuer + " "), bearergate.ReasonIssuer},
+		{"a NUL after", iss(issuer + "\x00"), bearergate.ReasonIssuer},
+		{"a longer host", iss("https://as.example.com.evil.test/"), bearergate.ReasonIssuer},
+		{"inside another", iss("https://evil.test/" + issuer), bearergate.ReasonIssuer},
+		{"no iss", iss(absent), bearergate.ReasonMissingClaim},
+		{"an empty iss", iss(""), bearergate.ReasonMissingClaim},
+		{"iss null", iss(nil), bearergate.ReasonMalformed},
+		{"iss a number", iss(5), bearergate.ReasonMalformed},
+		{"iss an array", iss([]string{issuer}), bearergate.ReasonMalformed},
+		{"iss an object", iss(map[string]any{"a": issuer}), bearergate.ReasonMalformed},
+		{"iss twice", claims(`{"iss":"` + issuerB + `","iss":"` + issuer + `"}`), bearergate.ReasonMalformed},
+		{"iss twice, once escaped", claims(`{"iss":"` + issuer + `","\u0069ss":"` + issuer + `"}`), bearergate.ReasonMalformed},
+		{"a duplicate elsewhere", claims(`{"iss":"` + issuer + `","x":{"a":1,"a":2}}`), bearergate.ReasonMalformed},
+		{"Iss", claims(`{"Iss":"` + issuer + `"}`), bearergate.ReasonMissingClaim},
+		{"data after the claims", claims(`{"iss":"` + issuer + `"}{}`), bearergate.ReasonMalformed},
+		{"a BOM before the claims", claims("\ufeff" + `{"iss":"` + issuer + `"}`), bearergate.ReasonMalformed},
+		{"bad UTF-8 in the claims", claims(`{"iss":"` + issuer + `","sub":"` + "\xff" + `"}`), bearergate.ReasonMalformed},
+		{"the claims an array", claims(`[{"iss":"` + issuer + `"}]`), bearergate.ReasonMalformed},
+		{"the claims null", claims(`null`), bearergate.ReasonMalformed},
+		{"no claims", parts[0] + ".." + parts[2], bearergate.ReasonMalformed},
+		{"two parts", parts[0] + "." + parts[1], bearergate.ReasonMalformed},
+		{"one part", parts[0], bearergate.ReasonMalformed},
+		{"four parts", valid + ".x", bearergate.ReasonMalformed},
+		{"five parts", valid + ".x.x", bearergate.ReasonMalformed},
+		{"a padded part", parts[0] + "." + parts[1] + "=." + parts[2], bearergate.ReasonMalformed},
+		{"a newline", valid + "\n", bearergate.ReasonMalformed},
+		{"a space before", " " + valid, bearergate.ReasonMalformed},
+		{"too large", valid + strings.Repeat("A", issuers.DefaultMaxTokenBytes), bearergate.ReasonTooLarge},
+		{"crit", s.SignWith(t, map[string]any{"alg": "ES256", "kid": "k", "crit": []string{"x"}}, nil), bearergate.ReasonMalformed},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			a, b, opaque := &recorder{issuer: issuer}, &recorder{issuer: issuerB}, &recorder{}
+			r := newRouter(t, issuers.Config{Issuers: map[string]bearergate.Verifier{issuer: a, issuerB: b}, Opaque: opaque,
+				Resolve: func(context.Context, string) (bearergate.Verifier, error) {
+					t.Error("Resolve was called")
+					return nil, nil
+				}, ResolveIssuers: []string{"https://login.example.com/{tenant}"}})
+			_, err := r.Verify(t.Context(), valid)
+			require.NoError(t, err)
+			require.Equal(t, 1, a.asked())
+			token, err := r.Verify(t.Context(), tt.token)
+			requireError(t, token, err, bearergate.ErrInvalidToken, tt.reason)
+			require.Equal(t, 1, a.asked()+b.asked()+opaque.asked(), "the token was sent to somebody")
+			require.NotContains(t, err.Error(), "evil")
+		})
+	}
+}
+
+// req: R8725-07, ISS-019: keys of one issuer never verify tokens of another,
+// under the same kid or under one that only the other has.
+func TestIssuersNeverCross(t *testing.T) {
+	h := newHouse(t)
+	onlyB := signer{Alg: "ES256", KeyID: "only-b", Key: h.b.Key}
+	for _, tt := range []struct {
+		name   string
+		signer signer
+		iss    string
+		reason bearergate.Reason
+	}{
+		{"A by A", h.a, issuer, ""},
+		{"B by B", h.b, issuerB, ""},
+		{"B by B, the other kid", onlyB, issuerB, ""},
+		{"A by B", h.b, issuer, bearergate.ReasonSignature},
+		{"B by A", h.a, issuerB, bearergate.ReasonSignature},
+		{"A by B, a kid of B only", onlyB, issuer, bearergate.ReasonUnknownKey},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			token, err := h.router.Verify(t.Context(), tt.signer.Sign(t, map[string]any{"iss": tt.iss}))
+			if tt.reason == "" {
+				require.NoError(t, err)
+				require.Equal(t, tt.iss, token.Issuer())
+				return
+			}
+			requireError(t, token, err, bearergate.ErrInvalidToken, tt.reason)
+		})
+	}
+}
+
+// The router's decision is that of the verifier whose issuer the token names.
+func TestRouterDecidesAsTheVerifierDoes(t *testing.T) {
+	h := newHouse(t)
+	forged := newSigner(t, "ES256", "k")
+	changes := []map[string]any{
+		nil, {"exp": now.Add(-time.Hour).Unix()}, {"exp": absent}, {"exp": "x"}, {"nbf": now.Add(time.Hour).Unix()}, {"aud": "x"}, {"aud": 5},
+		{"aud": absent}, {"sub": nil}, {"sub": 5}, {"cnf": map[string]any{"jkt": "x"}}, {"cnf": 5}, {"nonce": "x"}, {"scope": 5}, {"scope": "a b"}, {"jti": 1},
+	}
+	headers := []map[string]any{
+		{}, {"typ": "dpop+jwt"}, {"typ": 5}, {"alg": "none"}, {"alg": "HS256"}, {"alg": "ES384"}, {"kid": "other"}, {"kid": 5}, {"crit": []string{"exp"}},
+		{"b64": false}, {"zip": "DEF"}, {"cty": "JWT"}, {"jwk": map[string]any{}}, {"typ": "JWT"},
+	}
+	n := 0
+	for _, tt := range []struct {
+		iss      string
+		verifier *jwtverify.Verifier
+		signers  []signer
+	}{{issuer, h.va, []signer{h.a, h.b, forged}}, {issuerB, h.vb, []signer{h.b, h.a, forged}}} {
+		for _, s := range tt.signers {
+			for _, header := range headers {
+				for _, change := range changes {
+					h := map[string]any{"alg": "ES256", "typ": "at+jwt", "kid": "k"}
+					for k, v := range header {
+						h[k] = v
+					}
+					c := map[string]any{"iss": tt.iss}
+					for k, v := range change {
+						c[k] = v
+					}
+					raw := s.SignWith(t, h, c)
+					want, wantErr := tt.verifier.Verify(t.Context(), raw)
+					got, err := newHouseRouter(t, tt.iss, tt.verifier).Verify(t.Context(), raw)
+					require.Equal(t, want, got)
+					require.Equal(t, bearergate.ReasonOf(wantErr), bearergate.ReasonOf(err), "%v %v", header, change)
+					if wantErr != nil {
+						require.Equal(t, bearergate.AsError(wantErr).Kind, bearergate.AsError(err).Kind)
+					}
+					n++
+				}
+			}
+		}
+	}
+	require.Greater(t, n, 1000)
+	require.Zero(t, h.opaque.asked())
+}
+
+func TestRouterHoldsVerifiersToTheContract(t *testing.T) {
+	sentinel := &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonOverloaded, RetryAfter: time.Minute}
+	type testCase struct {
+		name   string
+		verify bearergate.VerifierFunc
+		kind   error
+		reason bearergate.Reason
+	}
+	for _, tt := range []testCase{
+		{
+			name: "another issuer",
+			verify: func(context.Context, string) (*bearergate.Token, error) {
+				return bearergate.NewToken(bearergate.Claims{Issuer: issuerB}), nil
+			},
+			kind:   bearergate.ErrMisconfigured,
+			reason: bearergate.ReasonInternal,
+		},
+		{
+			name: "no issuer",
+			verify: func(context.Context, string) (*bearergate.Token, error) {
+				return bearergate.NewToken(bearergate.Claims{}), nil
+			},
+			kind:   bearergate.ErrMisconfigured,
+			reason: bearergate.ReasonInternal,
+		},
+		{
+			name:   "nil token",
+			verify: func(context.Context, string) (*bearergate.Token, error) { return nil, nil },
+			kind:   bearergate.ErrMisconfigured,
+			reason: bearergate.ReasonInternal,
+		},
+		{
+			name:   "zero token",
+			verify: func(context.Context, string) (*bearergate.Token, error) { return new(bearergate.Token), nil },
+			kind:   bearergate.ErrMisconfigured,
+			reason: bearergate.ReasonInternal,
+		},
+		{
+			name:   "panic",
+			verify: func(context.Context, string) (*bearergate.Token, error) { panic("x") },
+			kind:   bearergate.ErrMisconfigured,
+			reason: bearergate.ReasonInternal,
+		},
+		{
+			name:   "foreign error",
+			verify: func(context.Context, string) (*bearergate.Token, error) { return nil, errors.New("x") },
+			kind:   bearergate.ErrMisconfigured,
+			reason: bearergate.ReasonInternal,
+		},
+		{
+			name: "a token beside an error",
+			verify: func(context.Context, string) (*bearergate.Token, error) {
+				return bearergate.NewToken(bearergate.Claims{Issuer: issuer}), sentinel
+			},
+			kind:   bearergate.ErrUnavailable,
+			reason: bearergate.ReasonOverloaded,
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			resolved := newRouter(t, issuers.Config{ResolveIssuers: []string{issuer},
+				Resolve: func(context.Context, string) (bearergate.Verifier, error) { return tt.verify, nil }})
+			for _, r := range []*issuers.Router{newHouseRouter(t, issuer, tt.verify), resolved} {
+				token, err := r.Verify(t.Context(), unsigned(issuer))
+				requireError(t, token, err, tt.kind, tt.reason)
+			}
+		})
+	}
+	// Opaque answers for nobody in particular, but keeps the contract.
+	r := newRouter(t, issuers.Config{Opaque: bearergate.VerifierFunc(func(context.Context, string) (*bearergate.Token, error) { panic("x") })})
+	token, err := r.Verify(t.Context(), "x")
+	requireError(t, token, err, bearergate.ErrMisconfigured, bearergate.ReasonInternal)
+}
+
+func TestRouterContext(t *testing.T) {
+	a, opaque := &recorder{issuer: issuer}, &recorder{}
+	r := newRouter(t, issuers.Config{Issuers: map[string]bearergate.Verifier{issuer: a}, Opaque: opaque})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, raw := range []string{unsigned(issuer), "opaque"} {
+		token, err := r.Verify(ctx, raw)
+		requireError(t, token, err, bearergate.ErrUnavailable, bearergate.ReasonCanceled)
+		require.ErrorIs(t, err, context.Canceled)
+	}
+	require.Zero(t, a.asked()+opaque.asked())
+	token, err := r.Verify(ctx, "")
+	requireError(t, token, err, bearergate.ErrMissingToken, bearergate.ReasonNoToken)
+	var none context.Context
+	_, err = r.Verify(none, unsigned(issuer))
+	require.NoError(t, err)
+
+	for _, r := range []*issuers.Router{nil, {}} {
+		token, err := r.Verify(t.Context(), unsigned(issuer))
+		requireError(t, token, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+	}
+}
+
+// Over the wire of a fake authorization server: a JWT of another issuer makes
+// no request anywhere, and keys are fetched from the token's own issuer only.
+func TestRouterAsksOnlyTheIssuer(t *testing.T) {
+	a := authtest.New(t, authtest.WithIssuer("https://a.example.test"))
+	b := authtest.New(t, authtest.WithIssuer("https://b.example.test"))
+	c := authtest.New(t, authtest.WithIssuer("https://c.example.test"))
+	members := map[string]bearergate.Verifier{}
+	for _, as := range []*authtest.Server{a, b} {
+		members[as.Issuer()] = newVerifier(t, jwtverify.Config{Issuer: as.Issuer(), Audiences: []string{authtest.DefaultAudience}, HTTPClient: as.Client()})
+	}
+	r := newRouter(t, issuers.Config{Issuers: members})
+	_, err := r.Verify(t.Context(), a.Token(authtest.Claims{}))
+	require.NoError(t, err)
+	require.Positive(t, a.Requests(""))
+	token, err := r.Verify(t.Context(), c.Token(authtest.Claims{}))
+	requireError(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonIssuer)
+	require.Zero(t, b.Requests("")+c.Requests(""))
+	// Signed by B, with the iss of A.
+	token, err = r.Verify(t.Context(), b.Token(authtest.Claims{Issuer: a.Issuer()}))
+	requireError(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonUnknownKey)
+	require.Zero(t, b.Requests(""))
+}
+
+// What the router adds to a token that its verifier remembers.
+func BenchmarkRouter(b *testing.B) {
+	h := newHouse(b)
+	raw := h.a.Sign(b, nil)
+	resolved := newRouter(b, issuers.Config{ResolveIssuers: []string{issuer},
+		Resolve: func(context.Context, string) (bearergate.Verifier, error) { return h.va, nil }})
+	for name, v := range map[string]bearergate.Verifier{"direct": h.va, "router": h.router, "resolved": resolved} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := v.Verify(b.Context(), raw); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
