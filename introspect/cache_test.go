@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
-	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -18,104 +17,6 @@ import (
 	"github.com/bearergate/bearergate/test/kit"
 	"github.com/stretchr/testify/require"
 )
-
-// many has n callers verify at once, and returns when all have answers.
-func many(t *testing.T, v bearergate.Verifier, n int, token func(i int) string) {
-	t.Helper()
-	errs := make([]error, n)
-	var wg sync.WaitGroup
-	for i := range n {
-		wg.Go(func() { _, errs[i] = v.Verify(context.Background(), token(i)) })
-	}
-	wg.Wait()
-	require.NoError(t, errors.Join(errs...))
-}
-
-// req: INT-045
-func TestOneCallForAll(t *testing.T) {
-	for _, tokens := range []int{1, 100} {
-		t.Run(fmt.Sprint(tokens), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := newServer()
-				s.delay = 100 * time.Millisecond
-				for i := range tokens {
-					s.answers[fmt.Sprint("token-", i)] = answer(nil)
-				}
-				client := newClient(t, config(s))
-				many(t, client, 10_000, func(i int) string { return fmt.Sprint("token-", i%tokens) })
-				require.Equal(t, tokens, s.requests())
-				require.LessOrEqual(t, s.max, introspect.DefaultMaxCalls)
-				many(t, client, 1000, func(i int) string { return fmt.Sprint("token-", i%tokens) })
-				require.Equal(t, tokens, s.requests())
-			})
-		})
-	}
-}
-
-func TestFirstCallerCancels(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newServer()
-		s.delay = time.Second
-		client := newClient(t, config(s))
-		ctx, cancel := context.WithCancel(t.Context())
-		var first error
-		var wg sync.WaitGroup
-		wg.Go(func() { _, first = client.Verify(ctx, opaque) })
-		synctest.Wait()
-		errs := make([]error, 100)
-		for i := range errs {
-			wg.Go(func() { _, errs[i] = client.Verify(t.Context(), opaque) })
-		}
-		synctest.Wait()
-		cancel()
-		synctest.Wait()
-		require.ErrorIs(t, first, context.Canceled)
-		wg.Wait()
-		require.NoError(t, errors.Join(errs...))
-		require.Equal(t, 1, s.requests())
-	})
-}
-
-// A transport that panics or ends its goroutine fails the call, and hangs nobody.
-func TestCallIsIsolated(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newServer()
-		var outcomes []introspect.Outcome
-		client := newClient(t, with(config(s), func(c *introspect.Config) {
-			c.Hooks.Called = func(_ context.Context, e introspect.CallEvent) { outcomes = append(outcomes, e.Outcome) }
-		}))
-		for _, fault := range []func() (*http.Response, error){
-			func() (*http.Response, error) { panic(opaque) },
-			func() (*http.Response, error) { runtime.Goexit(); return nil, nil },
-		} {
-			s.fail(fault)
-			err := requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
-			require.NotContains(t, err.Error(), opaque)
-		}
-		// One that is deaf to its context does not make anybody wait longer.
-		s.fail(func() (*http.Response, error) { time.Sleep(time.Minute); return nil, errDown })
-		start := time.Now()
-		requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
-		require.Equal(t, introspect.DefaultTimeout+100*time.Millisecond, time.Since(start))
-		time.Sleep(time.Minute)
-		s.fail(nil)
-		requireAccepted(t, client, opaque)
-		require.Equal(t, []introspect.Outcome{introspect.OutcomePanic, introspect.OutcomePanic, introspect.OutcomeTimeout, introspect.OutcomeActive}, outcomes)
-	})
-}
-
-// A hook that ends its goroutine or never returns takes nobody along.
-func TestHooksAreIsolated(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		for _, hook := range []func(){runtime.Goexit, func() { time.Sleep(time.Hour) }, func() { panic(opaque) }} {
-			client := newClient(t, with(config(newServer()), func(c *introspect.Config) {
-				c.Hooks.Called = func(context.Context, introspect.CallEvent) { hook() }
-			}))
-			requireAccepted(t, client, opaque)
-		}
-		time.Sleep(2 * time.Hour)
-	})
-}
 
 // req: INT-037, R7662-15
 func TestRevokedWithinTTL(t *testing.T) {
@@ -133,20 +34,52 @@ func TestRevokedWithinTTL(t *testing.T) {
 }
 
 func TestLifetimes(t *testing.T) {
-	for _, tt := range []struct {
+	type testCase struct {
 		name     string
 		exp      time.Duration // 0: none
 		change   func(*introspect.Config)
 		min, max time.Duration // between these, the server is asked again
-	}{
-		{"default", time.Hour, func(*introspect.Config) {}, 27 * time.Second, 30 * time.Second},
-		{"exp is near", 20 * time.Second, func(*introspect.Config) {}, 18 * time.Second, 20 * time.Second}, // req: R7662-14
-		{"no exp", 0, func(*introspect.Config) {}, 9 * time.Second, 10 * time.Second},
-		{"configured", time.Hour, func(c *introspect.Config) { c.PositiveTTL = time.Minute }, 54 * time.Second, 60 * time.Second},
-		{"configured, no exp", 0, func(c *introspect.Config) { c.PositiveTTL = 5 * time.Second }, 4500 * time.Millisecond, 5 * time.Second},
-		{"half of the life", 40 * time.Second, func(c *introspect.Config) { c.HalfLife = true }, 18 * time.Second, 20 * time.Second}, // req: R7662-18
-		{"half of a long life", time.Hour, func(c *introspect.Config) { c.HalfLife = true }, 27 * time.Second, 30 * time.Second},
-		{"half of nothing", 0, func(c *introspect.Config) { c.HalfLife = true }, 0, 0},
+	}
+	for _, tt := range []testCase{
+		{name: "default", exp: time.Hour, change: func(*introspect.Config) {}, min: 27 * time.Second, max: 30 * time.Second},
+		// req: R7662-14
+		{
+			name:   "exp is near",
+			exp:    20 * time.Second,
+			change: func(*introspect.Config) {},
+			min:    18 * time.Second,
+			max:    20 * time.Second,
+		},
+		{name: "no exp", change: func(*introspect.Config) {}, min: 9 * time.Second, max: 10 * time.Second},
+		{
+			name:   "configured",
+			exp:    time.Hour,
+			change: func(c *introspect.Config) { c.PositiveTTL = time.Minute },
+			min:    54 * time.Second,
+			max:    60 * time.Second,
+		},
+		{
+			name:   "configured, no exp",
+			change: func(c *introspect.Config) { c.PositiveTTL = 5 * time.Second },
+			min:    4500 * time.Millisecond,
+			max:    5 * time.Second,
+		},
+		// req: R7662-18
+		{
+			name:   "half of the life",
+			exp:    40 * time.Second,
+			change: func(c *introspect.Config) { c.HalfLife = true },
+			min:    18 * time.Second,
+			max:    20 * time.Second,
+		},
+		{
+			name:   "half of a long life",
+			exp:    time.Hour,
+			change: func(c *introspect.Config) { c.HalfLife = true },
+			min:    27 * time.Second,
+			max:    30 * time.Second,
+		},
+		{name: "half of nothing", change: func(c *introspect.Config) { c.HalfLife = true }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -231,69 +164,6 @@ func TestTimesOnEveryHit(t *testing.T) {
 	now = time.Unix(1005, 0)
 	requireAccepted(t, client, "early")
 	require.Equal(t, 2, s.requests())
-}
-
-func TestRefreshAhead(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newServer()
-		client := newClient(t, config(s))
-		// In use, five times a second for ten minutes: nobody ever waits.
-		requireAccepted(t, client, opaque)
-		s.set(func(s *server) { s.delay = time.Second })
-		for range 5 * 600 {
-			time.Sleep(200 * time.Millisecond)
-			start := time.Now()
-			requireAccepted(t, client, opaque)
-			require.Zero(t, time.Since(start))
-		}
-		require.InDelta(t, 24, s.requests(), 4)
-
-		// An answer ahead of time counts like any other.
-		s.set(func(s *server) { delete(s.answers, opaque) })
-		deadline := time.Now().Add(introspect.DefaultPositiveTTL)
-		for {
-			if _, err := client.Verify(t.Context(), opaque); err != nil {
-				require.Equal(t, bearergate.ReasonInactive, bearergate.ReasonOf(err))
-				break
-			}
-			time.Sleep(200 * time.Millisecond)
-		}
-		require.Less(t, time.Now(), deadline)
-		requireRefused(t, client, opaque, invalid, bearergate.ReasonInactive) // no old entry behind it
-	})
-	synctest.Test(t, func(t *testing.T) { // seldom used, or ending with exp: not asked ahead
-		s := newServer()
-		s.answers["short"] = answer(map[string]any{"exp": time.Now().Add(20 * time.Second).Unix()})
-		client := newClient(t, config(s))
-		requireAccepted(t, client, opaque)
-		time.Sleep(26 * time.Second)
-		requireAccepted(t, client, opaque)
-		synctest.Wait()
-		require.Equal(t, 1, s.requests())
-
-		// Three hits make an entry hot; the one after them, near its end, asks.
-		for hits, calls := range map[int]int{2: 0, 3: 1} {
-			s.set(func(s *server) { s.calls = 0 })
-			client := newClient(t, config(s))
-			requireAccepted(t, client, opaque)
-			for range hits {
-				requireAccepted(t, client, opaque)
-			}
-			time.Sleep(26 * time.Second)
-			requireAccepted(t, client, opaque)
-			synctest.Wait()
-			require.Equal(t, 1+calls, s.requests(), hits)
-		}
-
-		s.set(func(s *server) {
-			s.answers["short"] = answer(map[string]any{"exp": time.Now().Add(20 * time.Second).Unix()})
-		})
-		for range 89 {
-			requireAccepted(t, client, "short")
-			time.Sleep(200 * time.Millisecond)
-		}
-		require.Equal(t, 1, s.byToken["short"])
-	})
 }
 
 // req: R7662-10, and the idea of CCH-002: what is remembered belongs to one
@@ -419,120 +289,6 @@ func TestLive(t *testing.T) {
 	})
 }
 
-func TestStale(t *testing.T) {
-	stale := func(s *server, d time.Duration) introspect.Config {
-		return with(config(s), func(c *introspect.Config) { c.MaxStale = d })
-	}
-	synctest.Test(t, func(t *testing.T) {
-		s := newServer()
-		var results []introspect.Result
-		client := newClient(t, with(stale(s, 5*time.Minute), func(c *introspect.Config) {
-			c.Hooks.Looked = func(_ context.Context, e introspect.LookEvent) { results = append(results, e.Result) }
-		}))
-		off := newClient(t, config(s))
-		require.False(t, requireAccepted(t, client, opaque).Stale())
-		requireAccepted(t, off, opaque)
-		s.fail(down)
-		time.Sleep(30 * time.Second)
-		tok := requireAccepted(t, client, opaque)
-		require.True(t, tok.Stale())
-		require.Equal(t, "user-1", tok.Subject())
-		require.Equal(t, []introspect.Result{introspect.ResultMiss, introspect.ResultStale}, results)
-		requireRefused(t, off, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
-		requireRefused(t, client, "unknown", unavailable, bearergate.ReasonIntrospectionUnavailable)
-
-		// Only for failures of the infrastructure.
-		time.Sleep(40 * time.Second)
-		for _, code := range []int{400, 500, 404} {
-			s.fail(status(code))
-			requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
-		}
-		s.fail(status(401))
-		requireRefused(t, client, opaque, misconfigured, bearergate.ReasonConfig)
-		s.fail(func() (*http.Response, error) { return reply(200, "application/json", "{}"), nil })
-		requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
-		for _, fault := range []func() (*http.Response, error){status(503), status(429), down} {
-			s.fail(fault)
-			require.True(t, requireAccepted(t, client, opaque).Stale())
-		}
-		// Bounded.
-		s.fail(down)
-		time.Sleep(4*time.Minute - 10*time.Second)
-		require.True(t, requireAccepted(t, client, opaque).Stale())
-		time.Sleep(time.Minute)
-		requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
-	})
-	synctest.Test(t, func(t *testing.T) { // never past exp, leeway or not
-		s := newServer()
-		s.answers[opaque] = answer(map[string]any{"exp": time.Now().Add(time.Minute).Unix()})
-		client := newClient(t, stale(s, time.Hour))
-		requireAccepted(t, client, opaque)
-		s.fail(down)
-		time.Sleep(time.Minute - time.Second)
-		require.True(t, requireAccepted(t, client, opaque).Stale())
-		time.Sleep(time.Second)
-		requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
-	})
-	synctest.Test(t, func(t *testing.T) { // without exp, as long as MaxStale
-		s := newServer()
-		s.answers[opaque] = answer(map[string]any{"exp": absent})
-		client := newClient(t, stale(s, time.Minute))
-		requireAccepted(t, client, opaque)
-		s.fail(down)
-		time.Sleep(time.Minute)
-		require.True(t, requireAccepted(t, client, opaque).Stale())
-		time.Sleep(introspect.NoExpiryTTL)
-		requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
-	})
-	synctest.Test(t, func(t *testing.T) { // by the clock of the Config too, and no leeway
-		s := newServer()
-		skew := time.Duration(0)
-		client := newClient(t, with(stale(s, time.Hour), func(c *introspect.Config) { c.Now = func() time.Time { return time.Now().Add(skew) } }))
-		requireAccepted(t, client, opaque)
-		s.fail(down)
-		time.Sleep(time.Minute)
-		skew = 59 * time.Minute
-		requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
-		skew -= time.Second
-		require.True(t, requireAccepted(t, client, opaque).Stale())
-		skew = -2 * time.Hour // iat has not come yet
-		requireRefused(t, client, opaque, invalid, bearergate.ReasonNotYetValid)
-	})
-	synctest.Test(t, func(t *testing.T) { // a purge while the server is being asked
-		s := newServer()
-		client := newClient(t, stale(s, time.Hour))
-		requireAccepted(t, client, opaque)
-		time.Sleep(time.Minute)
-		s.fail(status(429))
-		s.set(func(s *server) { s.delay = time.Second })
-		time.AfterFunc(time.Second/2, func() { client.Purge("another") })
-		requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
-	})
-	synctest.Test(t, func(t *testing.T) { // an inactive answer, a shorter exp and a purge end it
-		for _, end := range []func(*server, *introspect.Client){
-			func(s *server, c *introspect.Client) {
-				s.set(func(s *server) { delete(s.answers, opaque) })
-				requireRefused(t, c, opaque, invalid, bearergate.ReasonInactive)
-			},
-			func(s *server, c *introspect.Client) {
-				s.set(func(s *server) { s.answers[opaque] = answer(map[string]any{"exp": time.Now().Unix() - 1}) })
-				requireAccepted(t, c, opaque) // within the leeway
-			},
-			func(s *server, c *introspect.Client) { c.Purge(opaque) },
-			func(s *server, c *introspect.Client) { c.PurgeAll() },
-		} {
-			s := newServer()
-			client := newClient(t, stale(s, time.Hour))
-			requireAccepted(t, client, opaque)
-			time.Sleep(31 * time.Second)
-			end(s, client)
-			time.Sleep(6 * time.Second)
-			s.fail(down)
-			requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
-		}
-	})
-}
-
 // A decision from the cache is the decision without one, whatever the
 // configuration, the answers and the clock.
 func TestCachedEqualsUncached(t *testing.T) {
@@ -627,87 +383,6 @@ func TestAnswerThatQuotesTheToken(t *testing.T) {
 			s.fail(down)
 			requireRefused(t, client, "a/b+c", unavailable, bearergate.ReasonIntrospectionUnavailable)
 		}
-	})
-}
-
-// What was said last counts: a retry that the server answers, in whatever way,
-// is no outage.
-func TestNoStaleAfterAnAnswer(t *testing.T) {
-	for name, tt := range map[string]struct {
-		second func() (*http.Response, error)
-		kind   error
-		reason bearergate.Reason
-	}{
-		"401": {status(401), misconfigured, bearergate.ReasonConfig},
-		"400": {status(400), unavailable, bearergate.ReasonIntrospectionUnavailable},
-		"500": {status(500), unavailable, bearergate.ReasonIntrospectionUnavailable},
-		"nonsense": {func() (*http.Response, error) {
-			return reply(200, "application/json", `{"active":"no"}`), nil
-		}, unavailable, bearergate.ReasonIntrospectionUnavailable},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := newServer()
-				client := newClient(t, with(config(s), func(c *introspect.Config) { c.MaxStale = time.Hour }))
-				requireAccepted(t, client, opaque)
-				time.Sleep(31 * time.Second)
-				s.fail(func() (*http.Response, error) { s.fail(tt.second); return down() })
-				requireRefused(t, client, opaque, tt.kind, tt.reason)
-				require.Equal(t, 3, s.requests())
-				s.fail(func() (*http.Response, error) { s.fail(status(503)); return down() }) // the control
-				require.True(t, requireAccepted(t, client, opaque).Stale())
-			})
-		})
-	}
-}
-
-// slowToLook is a context whose owner gets to look at the outcome late.
-type slowToLook struct {
-	context.Context
-	until <-chan struct{}
-}
-
-func (c slowToLook) Done() <-chan struct{} { <-c.until; return nil }
-
-// An answer that came while somebody waited for another call ends what was
-// remembered before.
-func TestNoStaleAfterSomebodyElsesAnswer(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newServer()
-		client := newClient(t, with(config(s), func(c *introspect.Config) { c.MaxStale = time.Hour }))
-		requireAccepted(t, client, opaque)
-		time.Sleep(31 * time.Second)
-		s.fail(status(429))
-		until := make(chan struct{})
-		var tok *bearergate.Token
-		var err error
-		var wg sync.WaitGroup
-		wg.Go(func() { tok, err = client.Verify(slowToLook{t.Context(), until}, opaque) })
-		synctest.Wait()
-		s.fail(nil)
-		s.set(func(s *server) { delete(s.answers, opaque) })
-		requireRefused(t, client, opaque, invalid, bearergate.ReasonInactive)
-		close(until)
-		wg.Wait()
-		requireError(t, tok, err, unavailable, bearergate.ReasonIntrospectionUnavailable)
-	})
-}
-
-// The Store still has the answer that is to be replaced.
-func TestRefreshAheadWithStore(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newServer()
-		client := newClient(t, sharing(s, newStore()))
-		requireAccepted(t, client, opaque)
-		s.set(func(s *server) { s.delay = time.Second })
-		for range 5 * 120 {
-			time.Sleep(200 * time.Millisecond)
-			start := time.Now()
-			requireAccepted(t, client, opaque)
-			require.Zero(t, time.Since(start))
-		}
-		require.InDelta(t, 5, s.requests(), 1)
-		time.Sleep(time.Minute)
 	})
 }
 

@@ -1,0 +1,214 @@
+package introspect_test
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/introspect"
+	"github.com/bearergate/bearergate/issuers"
+	"github.com/bearergate/bearergate/jwks"
+	"github.com/stretchr/testify/require"
+)
+
+func TestDefaults(t *testing.T) {
+	require.Equal(t, 5*time.Second, introspect.DefaultLeeway)
+	require.Equal(t, 5*time.Minute, introspect.MaxLeeway)
+	require.Equal(t, 16<<10, introspect.DefaultMaxTokenBytes)
+	require.Equal(t, 30*time.Second, introspect.DefaultPositiveTTL)
+	require.Equal(t, 10*time.Second, introspect.NoExpiryTTL)
+	require.Equal(t, 5*time.Second, introspect.DefaultNegativeTTL)
+	require.Equal(t, 3*time.Second, introspect.DefaultTimeout)
+	require.Equal(t, 64, introspect.DefaultMaxCalls)
+	require.Equal(t, 64<<10, introspect.DefaultMaxResponseBytes)
+	require.Equal(t, 8192, introspect.DefaultCacheEntries)
+	require.Equal(t, 32<<20, introspect.DefaultCacheBytes)
+	require.Equal(t, 100*time.Millisecond, introspect.DefaultStoreTimeout)
+	require.Equal(t, 5*time.Minute, introspect.MaxTTL)
+	require.Equal(t, time.Hour, introspect.MaxStaleLimit)
+	require.Equal(t, 5, introspect.BreakerFailures)
+	require.Equal(t, time.Second, introspect.BreakerMinOpen)
+	require.Equal(t, 30*time.Second, introspect.BreakerMaxOpen)
+	transport, ok := introspect.DefaultHTTPClient().Transport.(*http.Transport)
+	require.True(t, ok)
+	require.Equal(t, 5*time.Second, transport.IdleConnTimeout)
+	require.Nil(t, transport.Proxy)
+}
+
+func TestNewNamesEveryMistake(t *testing.T) {
+	s := newServer()
+	otherKeys, err := jwks.New(jwks.Config{Issuer: "https://other.example.com"})
+	require.NoError(t, err)
+	for _, tt := range []struct {
+		name   string
+		change func(*introspect.Config)
+		says   []string
+	}{
+		{"nothing set", func(c *introspect.Config) { *c = introspect.Config{} }, []string{"Issuer is empty", "Auth is nil", "Audiences is empty"}},
+		{"issuer", func(c *introspect.Config) { c.Issuer = "" }, []string{"Issuer is empty"}},
+		{"issuer not to discover", func(c *introspect.Config) { c.Issuer, c.Endpoint = "as", "" }, []string{"Issuer"}},
+		{"auth", func(c *introspect.Config) { c.Auth = nil }, []string{"Auth is nil"}}, // req: R7662-04
+		{"basic without id", func(c *introspect.Config) { c.Auth = introspect.BasicAuth("", "x") }, []string{"Auth: introspect.BasicAuth"}},
+		{"post without secret", func(c *introspect.Config) { c.Auth = introspect.PostAuth("x", "") }, []string{"Auth: introspect.PostAuth"}},
+		{"bearer nil", func(c *introspect.Config) { c.Auth = introspect.BearerAuth(nil) }, []string{"Auth: introspect.BearerAuth"}},
+		{"key nil", func(c *introspect.Config) { c.Auth = introspect.PrivateKeyJWT("x", nil, introspect.Assertion{}) }, []string{"Auth: introspect.PrivateKeyJWT"}},
+		{"key typed nil", func(c *introspect.Config) {
+			c.Auth = introspect.PrivateKeyJWT("x", (*ecdsa.PrivateKey)(nil), introspect.Assertion{})
+		}, []string{"Auth: introspect.PrivateKeyJWT"}},
+		{"nothing embedded", func(c *introspect.Config) { c.Auth = embeddedAuth{} }, []string{"Auth", "BasicAuth"}},
+		{"key without curve", func(c *introspect.Config) {
+			c.Auth = introspect.PrivateKeyJWT("x", &ecdsa.PrivateKey{}, introspect.Assertion{})
+		}, []string{"Auth: introspect.PrivateKeyJWT", "key"}},
+		{"key cut off", func(c *introspect.Config) {
+			c.Auth = introspect.PrivateKeyJWT("x", ed25519.PrivateKey{1}, introspect.Assertion{})
+		}, []string{"Auth: introspect.PrivateKeyJWT", "key"}},
+		{"empty RSA key", func(c *introspect.Config) {
+			c.Auth = introspect.PrivateKeyJWT("x", &rsa.PrivateKey{}, introspect.Assertion{})
+		}, []string{"Auth: introspect.PrivateKeyJWT", "key"}},
+		{"key that panics", func(c *introspect.Config) {
+			c.Auth = introspect.PrivateKeyJWT("x", brokenKey{}, introspect.Assertion{})
+		}, []string{"Auth: introspect.PrivateKeyJWT", "key"}},
+		{"keys that panic", func(c *introspect.Config) { c.Signing, c.Keys = introspect.SignedRequired, brokenKeys{} }, []string{"Keys cannot be used"}},
+		{"store timeout", func(c *introspect.Config) {
+			c.Store, c.StoreKey, c.StoreTimeout = newStore(), introspect.NewSecret(make([]byte, 32)), introspect.DefaultTimeout/3+1
+		}, []string{"StoreTimeout"}},
+		{"certificate without id", func(c *introspect.Config) { c.Auth = introspect.CertificateAuth("") }, []string{"Auth: introspect.CertificateAuth"}},
+		{"audiences", func(c *introspect.Config) { c.Audiences = nil }, []string{"Audiences is empty"}},
+		{"empty audience", func(c *introspect.Config) { c.Audiences = []string{audience, ""} }, []string{"empty string"}},
+		{"http", func(c *introspect.Config) { c.Endpoint = "http://as.example.com/introspect" }, []string{"Endpoint must be https"}}, // req: R7662-01, INT-048
+		{"userinfo", func(c *introspect.Config) { c.Endpoint = "https://a:b@as.example.com/" }, []string{"user information"}},
+		{"leeway", func(c *introspect.Config) { c.Leeway = time.Hour }, []string{"Leeway"}},
+		{"both leeways", func(c *introspect.Config) { c.Leeway, c.NoLeeway = 1, true }, []string{"choose one"}},
+		{"ttl", func(c *introspect.Config) { c.PositiveTTL, c.NegativeTTL = time.Hour, -1 }, []string{"PositiveTTL", "NegativeTTL"}},
+		{"stale", func(c *introspect.Config) { c.MaxStale = 2 * time.Hour }, []string{"MaxStale"}},
+		{"bytes", func(c *introspect.Config) { c.MaxTokenBytes, c.MaxResponseBytes = -1, -1 }, []string{"MaxTokenBytes", "MaxResponseBytes"}},
+		{"live and cache", func(c *introspect.Config) { c.DisableCache, c.PositiveTTL = true, time.Second }, []string{"DisableCache"}},
+		{"live and stale", func(c *introspect.Config) { c.DisableCache, c.MaxStale = true, time.Second }, []string{"DisableCache"}},
+		{"live and store", func(c *introspect.Config) {
+			c.DisableCache, c.Store, c.StoreKey = true, newStore(), introspect.NewSecret(make([]byte, 32))
+		}, []string{"DisableCache"}},
+		{"store without key", func(c *introspect.Config) { c.Store = newStore() }, []string{"StoreKey has 0 bytes"}},
+		{"store with short key", func(c *introspect.Config) { c.Store, c.StoreKey = newStore(), introspect.NewSecret(make([]byte, 31)) }, []string{"StoreKey has 31 bytes"}},
+		{"key without store", func(c *introspect.Config) { c.StoreKey = introspect.NewSecret(make([]byte, 32)) }, []string{"StoreKey is set without Store"}},
+		{"nil store", func(c *introspect.Config) { c.Store = (*store)(nil) }, []string{"Store is a nil"}},
+		{"store of nobody", func(c *introspect.Config) {
+			c.Auth = introspect.BearerAuth(func(context.Context) (string, error) { return "x", nil })
+			c.Store, c.StoreKey = newStore(), introspect.NewSecret(make([]byte, 32))
+		}, []string{"ClientID is empty"}},
+		{"signing", func(c *introspect.Config) { c.Signing = 7 }, []string{"Signing 7"}},
+		{"keys unused", func(c *introspect.Config) { c.Keys = otherKeys }, []string{"set Signing"}},
+		{"algorithms unused", func(c *introspect.Config) { c.Algorithms = []string{"ES256"} }, []string{"set Signing"}},
+		{"answer audiences unused", func(c *introspect.Config) { c.AnswerAudiences = []string{clientID} }, []string{"set Signing"}},
+		{"keys of another", func(c *introspect.Config) { c.Signing, c.Keys = introspect.SignedRequired, otherKeys }, []string{"Keys belong to"}},
+		{"nil keys", func(c *introspect.Config) { c.Signing, c.Keys = introspect.SignedRequired, (*jwks.Cache)(nil) }, []string{"Keys is a nil"}},
+		{"none", func(c *introspect.Config) { c.Signing, c.Algorithms = introspect.SignedRequired, []string{"none"} }, []string{`"none"`}},
+		{"answer audience", func(c *introspect.Config) {
+			c.Signing, c.Auth = introspect.SignedRequired, introspect.BearerAuth(func(context.Context) (string, error) { return "x", nil })
+		}, []string{"AnswerAudiences is empty"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			client, err := introspect.New(with(config(s), tt.change))
+			require.Nil(t, client)
+			require.ErrorIs(t, err, misconfigured)
+			require.Equal(t, bearergate.ReasonConfig, bearergate.ReasonOf(err))
+			for _, text := range tt.says {
+				require.Contains(t, err.Error(), text)
+			}
+			require.NotContains(t, err.Error(), secret)
+		})
+	}
+	require.Zero(t, s.requests())
+	// What Signing is for is not judged when nobody knows what it is.
+	_, err = introspect.New(with(config(s), func(c *introspect.Config) { c.Signing, c.Keys = 7, otherKeys }))
+	require.ErrorIs(t, err, misconfigured)
+	require.NotContains(t, err.Error(), "Keys belong to")
+	_, err = introspect.New(with(config(s), func(c *introspect.Config) { c.Signing, c.Issuer = introspect.SignedRequired, "" }))
+	require.ErrorIs(t, err, misconfigured)
+	require.NotContains(t, err.Error(), "discover keys")
+}
+
+// The largest values are taken, and nothing beyond.
+func TestLimits(t *testing.T) {
+	for name, at := range map[string]func(c *introspect.Config, more int){
+		"Leeway":      func(c *introspect.Config, more int) { c.Leeway = introspect.MaxLeeway + time.Duration(more) },
+		"Timeout":     func(c *introspect.Config, more int) { c.Timeout = introspect.MaxTimeout + time.Duration(more) },
+		"PositiveTTL": func(c *introspect.Config, more int) { c.PositiveTTL = introspect.MaxTTL + time.Duration(more) },
+		"NegativeTTL": func(c *introspect.Config, more int) { c.NegativeTTL = introspect.MaxTTL + time.Duration(more) },
+		"MaxStale":    func(c *introspect.Config, more int) { c.MaxStale = introspect.MaxStaleLimit + time.Duration(more) },
+		"StoreTimeout": func(c *introspect.Config, more int) {
+			c.StoreTimeout = introspect.DefaultTimeout/3 + time.Duration(more)
+		},
+		"MaxTokenBytes":    func(c *introspect.Config, more int) { c.MaxTokenBytes = introspect.MaxTokenBytesLimit + more },
+		"MaxCalls":         func(c *introspect.Config, more int) { c.MaxCalls = 1<<16 + more },
+		"MaxResponseBytes": func(c *introspect.Config, more int) { c.MaxResponseBytes = 16<<20 + int64(more) },
+		"CacheEntries":     func(c *introspect.Config, more int) { c.CacheEntries = 1<<24 + more },
+		"CacheBytes":       func(c *introspect.Config, more int) { c.CacheBytes = 1<<40 + int64(more) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			requireAccepted(t, newClient(t, with(config(newServer()), func(c *introspect.Config) { at(c, 0) })), opaque)
+			_, err := introspect.New(with(config(newServer()), func(c *introspect.Config) { at(c, 1) }))
+			require.ErrorIs(t, err, misconfigured)
+			require.ErrorContains(t, err, name+" is ")
+		})
+	}
+}
+
+func TestHTTPOnLoopback(t *testing.T) {
+	for _, c := range []introspect.Config{
+		with(config(newServer()), func(c *introspect.Config) { c.Endpoint = "http://localhost:8080/introspect" }),
+		with(config(newServer()), func(c *introspect.Config) { c.Endpoint = "http://127.0.0.1/introspect" }),
+		with(config(newServer()), func(c *introspect.Config) { c.Endpoint, c.InsecureAllowHTTP = "http://as.internal/", true }),
+		with(config(newServer()), func(c *introspect.Config) { c.Endpoint, c.Issuer = "", "http://localhost:8080" }),
+	} {
+		requireAccepted(t, newClient(t, with(c, func(c *introspect.Config) {
+			if c.Endpoint == "" {
+				c.Endpoint = endpoint
+				c.InsecureAnyAudience = true
+				s := newServer()
+				s.answers[opaque] = answer(map[string]any{"iss": absent})
+				c.HTTPClient = &http.Client{Transport: s}
+			}
+		})), opaque)
+	}
+}
+
+func TestZeroClient(t *testing.T) {
+	for _, c := range []*introspect.Client{nil, {}} {
+		tok, err := c.Verify(context.Background(), opaque)
+		requireError(t, tok, err, misconfigured, bearergate.ReasonConfig)
+		require.False(t, c.Live())
+		c.Purge(opaque)
+		c.PurgeAll()
+	}
+}
+
+var _ bearergate.Verifier = (*introspect.Client)(nil)
+
+// A Router refuses a Client under the name of another issuer.
+func TestIssuer(t *testing.T) {
+	client := newClient(t, config(newServer()))
+	_, err := issuers.NewRouter(issuers.Config{Issuers: map[string]bearergate.Verifier{"https://b.example.com/": client}})
+	require.ErrorIs(t, err, misconfigured)
+	require.Equal(t, bearergate.ReasonConfig, bearergate.ReasonOf(err))
+	_, err = issuers.NewRouter(issuers.Config{Issuers: map[string]bearergate.Verifier{issuer: client}})
+	require.NoError(t, err)
+	require.Equal(t, issuer, client.Issuer())
+	require.Empty(t, (*introspect.Client)(nil).Issuer())
+}
+
+type embeddedAuth struct{ introspect.Auth }
+
+// brokenKeys and brokenKey panic.
+type brokenKeys struct{ jwks.Source }
+
+func (brokenKeys) Issuer() string { panic(secret) }
+
+type brokenKey struct{ crypto.Signer }
+
+func (brokenKey) Public() crypto.PublicKey { panic(secret) }

@@ -1,0 +1,92 @@
+package introspect_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/introspect"
+	"github.com/stretchr/testify/require"
+)
+
+func TestRefreshAhead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer()
+		client := newClient(t, config(s))
+		// In use, five times a second for ten minutes: nobody ever waits.
+		requireAccepted(t, client, opaque)
+		s.set(func(s *server) { s.delay = time.Second })
+		for range 5 * 600 {
+			time.Sleep(200 * time.Millisecond)
+			start := time.Now()
+			requireAccepted(t, client, opaque)
+			require.Zero(t, time.Since(start))
+		}
+		require.InDelta(t, 24, s.requests(), 4)
+
+		// An answer ahead of time counts like any other.
+		s.set(func(s *server) { delete(s.answers, opaque) })
+		deadline := time.Now().Add(introspect.DefaultPositiveTTL)
+		for {
+			if _, err := client.Verify(t.Context(), opaque); err != nil {
+				require.Equal(t, bearergate.ReasonInactive, bearergate.ReasonOf(err))
+				break
+			}
+			time.Sleep(200 * time.Millisecond)
+		}
+		require.Less(t, time.Now(), deadline)
+		requireRefused(t, client, opaque, invalid, bearergate.ReasonInactive) // no old entry behind it
+	})
+	synctest.Test(t, func(t *testing.T) { // seldom used, or ending with exp: not asked ahead
+		s := newServer()
+		s.answers["short"] = answer(map[string]any{"exp": time.Now().Add(20 * time.Second).Unix()})
+		client := newClient(t, config(s))
+		requireAccepted(t, client, opaque)
+		time.Sleep(26 * time.Second)
+		requireAccepted(t, client, opaque)
+		synctest.Wait()
+		require.Equal(t, 1, s.requests())
+
+		// Three hits make an entry hot; the one after them, near its end, asks.
+		for hits, calls := range map[int]int{2: 0, 3: 1} {
+			s.set(func(s *server) { s.calls = 0 })
+			client := newClient(t, config(s))
+			requireAccepted(t, client, opaque)
+			for range hits {
+				requireAccepted(t, client, opaque)
+			}
+			time.Sleep(26 * time.Second)
+			requireAccepted(t, client, opaque)
+			synctest.Wait()
+			require.Equal(t, 1+calls, s.requests(), hits)
+		}
+
+		s.set(func(s *server) {
+			s.answers["short"] = answer(map[string]any{"exp": time.Now().Add(20 * time.Second).Unix()})
+		})
+		for range 89 {
+			requireAccepted(t, client, "short")
+			time.Sleep(200 * time.Millisecond)
+		}
+		require.Equal(t, 1, s.byToken["short"])
+	})
+}
+
+// The Store still has the answer that is to be replaced.
+func TestRefreshAheadWithStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer()
+		client := newClient(t, sharing(s, newStore()))
+		requireAccepted(t, client, opaque)
+		s.set(func(s *server) { s.delay = time.Second })
+		for range 5 * 120 {
+			time.Sleep(200 * time.Millisecond)
+			start := time.Now()
+			requireAccepted(t, client, opaque)
+			require.Zero(t, time.Since(start))
+		}
+		require.InDelta(t, 5, s.requests(), 1)
+		time.Sleep(time.Minute)
+	})
+}

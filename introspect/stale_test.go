@@ -1,0 +1,191 @@
+package introspect_test
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/introspect"
+	"github.com/stretchr/testify/require"
+)
+
+func TestStale(t *testing.T) {
+	stale := func(s *server, d time.Duration) introspect.Config {
+		return with(config(s), func(c *introspect.Config) { c.MaxStale = d })
+	}
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer()
+		var results []introspect.Result
+		client := newClient(t, with(stale(s, 5*time.Minute), func(c *introspect.Config) {
+			c.Hooks.Looked = func(_ context.Context, e introspect.LookEvent) { results = append(results, e.Result) }
+		}))
+		off := newClient(t, config(s))
+		require.False(t, requireAccepted(t, client, opaque).Stale())
+		requireAccepted(t, off, opaque)
+		s.fail(down)
+		time.Sleep(30 * time.Second)
+		tok := requireAccepted(t, client, opaque)
+		require.True(t, tok.Stale())
+		require.Equal(t, "user-1", tok.Subject())
+		require.Equal(t, []introspect.Result{introspect.ResultMiss, introspect.ResultStale}, results)
+		requireRefused(t, off, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
+		requireRefused(t, client, "unknown", unavailable, bearergate.ReasonIntrospectionUnavailable)
+
+		// Only for failures of the infrastructure.
+		time.Sleep(40 * time.Second)
+		for _, code := range []int{400, 500, 404} {
+			s.fail(status(code))
+			requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
+		}
+		s.fail(status(401))
+		requireRefused(t, client, opaque, misconfigured, bearergate.ReasonConfig)
+		s.fail(func() (*http.Response, error) { return reply(200, "application/json", "{}"), nil })
+		requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
+		for _, fault := range []func() (*http.Response, error){status(503), status(429), down} {
+			s.fail(fault)
+			require.True(t, requireAccepted(t, client, opaque).Stale())
+		}
+		// Bounded.
+		s.fail(down)
+		time.Sleep(4*time.Minute - 10*time.Second)
+		require.True(t, requireAccepted(t, client, opaque).Stale())
+		time.Sleep(time.Minute)
+		requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
+	})
+	synctest.Test(t, func(t *testing.T) { // never past exp, leeway or not
+		s := newServer()
+		s.answers[opaque] = answer(map[string]any{"exp": time.Now().Add(time.Minute).Unix()})
+		client := newClient(t, stale(s, time.Hour))
+		requireAccepted(t, client, opaque)
+		s.fail(down)
+		time.Sleep(time.Minute - time.Second)
+		require.True(t, requireAccepted(t, client, opaque).Stale())
+		time.Sleep(time.Second)
+		requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
+	})
+	synctest.Test(t, func(t *testing.T) { // without exp, as long as MaxStale
+		s := newServer()
+		s.answers[opaque] = answer(map[string]any{"exp": absent})
+		client := newClient(t, stale(s, time.Minute))
+		requireAccepted(t, client, opaque)
+		s.fail(down)
+		time.Sleep(time.Minute)
+		require.True(t, requireAccepted(t, client, opaque).Stale())
+		time.Sleep(introspect.NoExpiryTTL)
+		requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
+	})
+	synctest.Test(t, func(t *testing.T) { // by the clock of the Config too, and no leeway
+		s := newServer()
+		skew := time.Duration(0)
+		client := newClient(t, with(stale(s, time.Hour), func(c *introspect.Config) { c.Now = func() time.Time { return time.Now().Add(skew) } }))
+		requireAccepted(t, client, opaque)
+		s.fail(down)
+		time.Sleep(time.Minute)
+		skew = 59 * time.Minute
+		requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
+		skew -= time.Second
+		require.True(t, requireAccepted(t, client, opaque).Stale())
+		skew = -2 * time.Hour // iat has not come yet
+		requireRefused(t, client, opaque, invalid, bearergate.ReasonNotYetValid)
+	})
+	synctest.Test(t, func(t *testing.T) { // a purge while the server is being asked
+		s := newServer()
+		client := newClient(t, stale(s, time.Hour))
+		requireAccepted(t, client, opaque)
+		time.Sleep(time.Minute)
+		s.fail(status(429))
+		s.set(func(s *server) { s.delay = time.Second })
+		time.AfterFunc(time.Second/2, func() { client.Purge("another") })
+		requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
+	})
+	synctest.Test(t, func(t *testing.T) { // an inactive answer, a shorter exp and a purge end it
+		for _, end := range []func(*server, *introspect.Client){
+			func(s *server, c *introspect.Client) {
+				s.set(func(s *server) { delete(s.answers, opaque) })
+				requireRefused(t, c, opaque, invalid, bearergate.ReasonInactive)
+			},
+			func(s *server, c *introspect.Client) {
+				s.set(func(s *server) { s.answers[opaque] = answer(map[string]any{"exp": time.Now().Unix() - 1}) })
+				requireAccepted(t, c, opaque) // within the leeway
+			},
+			func(s *server, c *introspect.Client) { c.Purge(opaque) },
+			func(s *server, c *introspect.Client) { c.PurgeAll() },
+		} {
+			s := newServer()
+			client := newClient(t, stale(s, time.Hour))
+			requireAccepted(t, client, opaque)
+			time.Sleep(31 * time.Second)
+			end(s, client)
+			time.Sleep(6 * time.Second)
+			s.fail(down)
+			requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
+		}
+	})
+}
+
+// What was said last counts: a retry that the server answers, in whatever way,
+// is no outage.
+func TestNoStaleAfterAnAnswer(t *testing.T) {
+	for name, tt := range map[string]struct {
+		second func() (*http.Response, error)
+		kind   error
+		reason bearergate.Reason
+	}{
+		"401": {status(401), misconfigured, bearergate.ReasonConfig},
+		"400": {status(400), unavailable, bearergate.ReasonIntrospectionUnavailable},
+		"500": {status(500), unavailable, bearergate.ReasonIntrospectionUnavailable},
+		"nonsense": {func() (*http.Response, error) {
+			return reply(200, "application/json", `{"active":"no"}`), nil
+		}, unavailable, bearergate.ReasonIntrospectionUnavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer()
+				client := newClient(t, with(config(s), func(c *introspect.Config) { c.MaxStale = time.Hour }))
+				requireAccepted(t, client, opaque)
+				time.Sleep(31 * time.Second)
+				s.fail(func() (*http.Response, error) { s.fail(tt.second); return down() })
+				requireRefused(t, client, opaque, tt.kind, tt.reason)
+				require.Equal(t, 3, s.requests())
+				s.fail(func() (*http.Response, error) { s.fail(status(503)); return down() }) // the control
+				require.True(t, requireAccepted(t, client, opaque).Stale())
+			})
+		})
+	}
+}
+
+// slowToLook is a context whose owner gets to look at the outcome late.
+type slowToLook struct {
+	context.Context
+	until <-chan struct{}
+}
+
+func (c slowToLook) Done() <-chan struct{} { <-c.until; return nil }
+
+// An answer that came while somebody waited for another call ends what was
+// remembered before.
+func TestNoStaleAfterSomebodyElsesAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer()
+		client := newClient(t, with(config(s), func(c *introspect.Config) { c.MaxStale = time.Hour }))
+		requireAccepted(t, client, opaque)
+		time.Sleep(31 * time.Second)
+		s.fail(status(429))
+		until := make(chan struct{})
+		var tok *bearergate.Token
+		var err error
+		var wg sync.WaitGroup
+		wg.Go(func() { tok, err = client.Verify(slowToLook{t.Context(), until}, opaque) })
+		synctest.Wait()
+		s.fail(nil)
+		s.set(func(s *server) { delete(s.answers, opaque) })
+		requireRefused(t, client, opaque, invalid, bearergate.ReasonInactive)
+		close(until)
+		wg.Wait()
+		requireError(t, tok, err, unavailable, bearergate.ReasonIntrospectionUnavailable)
+	})
+}
