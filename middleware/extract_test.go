@@ -1,0 +1,149 @@
+package middleware_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/middleware"
+	"github.com/bearergate/bearergate/scope"
+)
+
+func TestExtract(t *testing.T) {
+	t.Setenv("GODEBUG", "panicnil=1") // as before Go 1.21: recover returns nil for panic(nil)
+	custom := errors.New("session store: s3cret")
+	var typedNil *bearergate.Error
+	type testCase struct {
+		extract func(*http.Request) (string, error)
+		kind    error
+		reason  bearergate.Reason
+		status  int
+	}
+	for name, tc := range map[string]testCase{
+		"nothing": {
+			extract: func(*http.Request) (string, error) { return "", nil },
+			kind:    bearergate.ErrMissingToken,
+			reason:  bearergate.ReasonNoToken,
+			status:  401,
+		},
+		"no cookie": {
+			extract: func(r *http.Request) (string, error) { _, err := r.Cookie("session"); return "", err },
+			kind:    bearergate.ErrMissingToken,
+			reason:  bearergate.ReasonNoToken,
+			status:  401,
+		},
+		"no cookie and a token": {
+			extract: func(*http.Request) (string, error) { return good, http.ErrNoCookie },
+			kind:    bearergate.ErrMissingToken,
+			reason:  bearergate.ReasonNoToken,
+			status:  401,
+		},
+		"no cookie, and whose fault": {
+			extract: func(*http.Request) (string, error) {
+				return good, fmt.Errorf("%w: %w", bearergate.ErrInvalidRequest, http.ErrNoCookie)
+			},
+			kind:   bearergate.ErrInvalidRequest,
+			reason: bearergate.ReasonBadRequest,
+			status: 400,
+		},
+		"bare sentinel": {
+			extract: func(*http.Request) (string, error) { return good, bearergate.ErrInvalidRequest },
+			kind:    bearergate.ErrInvalidRequest,
+			reason:  bearergate.ReasonBadRequest,
+			status:  400,
+		},
+		"wrapped sentinel": {
+			extract: func(*http.Request) (string, error) { return good, fmt.Errorf("x: %w", bearergate.ErrUnavailable) },
+			kind:    bearergate.ErrUnavailable,
+			reason:  bearergate.ReasonInternal,
+			status:  503,
+		},
+		"two sentinels": {
+			extract: func(*http.Request) (string, error) {
+				return good, errors.Join(bearergate.ErrMissingToken, bearergate.ErrInvalidToken)
+			},
+			kind:   bearergate.ErrMisconfigured,
+			reason: bearergate.ReasonInternal,
+			status: 500,
+		},
+		"any other error": {
+			extract: func(*http.Request) (string, error) { return good, custom },
+			kind:    bearergate.ErrMisconfigured,
+			reason:  bearergate.ReasonInternal,
+			status:  500,
+		},
+		"a timeout of its own": {
+			extract: func(*http.Request) (string, error) { return good, fmt.Errorf("redis: %w", context.DeadlineExceeded) },
+			kind:    bearergate.ErrUnavailable,
+			reason:  bearergate.ReasonCanceled,
+			status:  503,
+		},
+		"a panic": {
+			extract: func(*http.Request) (string, error) { panic(custom) },
+			kind:    bearergate.ErrMisconfigured,
+			reason:  bearergate.ReasonInternal,
+			status:  500,
+		},
+		"a nil panic": {
+			extract: func(*http.Request) (string, error) { panic(nil) },
+			kind:    bearergate.ErrMisconfigured,
+			reason:  bearergate.ReasonInternal,
+			status:  500,
+		},
+		"an abort": {
+			extract: func(*http.Request) (string, error) { panic(http.ErrAbortHandler) },
+			kind:    bearergate.ErrMisconfigured,
+			reason:  bearergate.ReasonInternal,
+			status:  500,
+		},
+		"a typed nil error": {
+			extract: func(*http.Request) (string, error) { return good, typedNil },
+			kind:    bearergate.ErrMisconfigured,
+			reason:  bearergate.ReasonInternal,
+			status:  500,
+		},
+		"a bad token": {
+			extract: func(*http.Request) (string, error) { return "\r\n\x00ä", nil },
+			kind:    bearergate.ErrInvalidToken,
+			reason:  bearergate.ReasonMalformed,
+			status:  401,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			gate := newGate(t, accepts(reader), middleware.Config{Extract: tc.extract})
+			// The header holds a good token: it must not stand in.
+			err := refused(t, gate, bearer("GET", good), scope.All("read"), tc.kind, tc.reason)
+			if name == "any other error" {
+				require.ErrorIs(t, err, custom)
+			}
+			if name == "a panic" {
+				require.NotContains(t, err.Error(), "s3cret")
+			}
+			w := httptest.NewRecorder()
+			gate.Require(scope.All("read"))(forbidden(t)).ServeHTTP(w, bearer("GET", good))
+			require.Equal(t, tc.status, w.Code)
+			require.NotContains(t, w.Body.String(), "s3cret")
+		})
+	}
+
+	gate := newGate(t, accepts(reader), middleware.Config{Extract: func(r *http.Request) (string, error) {
+		c, err := r.Cookie("session")
+		if err != nil {
+			return "", err
+		}
+		return c.Value, nil
+	}})
+	r := httptest.NewRequest("GET", "/", nil)
+	r.AddCookie(&http.Cookie{Name: "session", Value: good})
+	token, err := gate.Check(r, scope.All("read"))
+	require.NoError(t, err)
+	require.Equal(t, "u1", token.Subject())
+	r = bearer("GET", good) // header only: not a carrier here
+	refused(t, gate, r, scope.All("read"), bearergate.ErrMissingToken, bearergate.ReasonNoToken)
+}
