@@ -25,8 +25,8 @@ func invalid(reason bearergate.Reason, text string) error {
 	return &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: reason, Cause: errors.New("introspect: " + text)}
 }
 
-// read decodes an answer (RFC 7662 §2.2), once. An error means that it is none:
-// the server talks nonsense, and the token is neither active nor inactive.
+// read decodes an answer (RFC 7662 §2.2), once. An error means that it is not an
+// answer: the token is then neither active nor inactive.
 func (c *Client) read(body []byte) (verdict, error) {
 	var active []byte
 	members := make([]member, 0, 16)
@@ -81,8 +81,8 @@ type activeAnswer struct {
 	tokenType        string
 }
 
-// take reads one member. One that is present and not of its type spoils the
-// answer, except sub: null, which real servers send where there is no user.
+// take reads one member. A member of the wrong type makes the answer invalid,
+// except sub: null, which real servers send where there is no user.
 func (a *activeAnswer) take(m member, scopeArrays bool) (err error) {
 	c, value := &a.claims, m.value
 	switch m.name {

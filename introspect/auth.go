@@ -34,7 +34,7 @@ const assertionLife = time.Minute
 type Auth interface {
 	// apply adds the credentials to one request.
 	apply(ctx context.Context, to *credentials) error
-	// identity is what tells one client's answers from another's; nil: nothing.
+	// identity is what keeps the answers of two clients apart; nil: nothing does.
 	identity() []string
 	client() string // the client ID, "" if there is none
 	problem() error // what New refuses
@@ -81,8 +81,8 @@ func (a *auth) Format(f fmt.State, _ rune)   { _, _ = io.WriteString(f, a.String
 func (a *auth) LogValue() slog.Value         { return slog.StringValue(a.String()) }
 func (a *auth) MarshalJSON() ([]byte, error) { return []byte(strconv.Quote(a.method)), nil }
 
-// BasicAuth authenticates by client_secret_basic: both are form-encoded before
-// they go into the header (RFC 6749 §2.3.1).
+// BasicAuth authenticates by client_secret_basic. ID and secret are form-encoded
+// before they go into the header (RFC 6749 §2.3.1).
 func BasicAuth(id, secret string) Auth {
 	return withSecret("BasicAuth", id, secret, func(_ context.Context, to *credentials) error {
 		pair := url.QueryEscape(id) + ":" + url.QueryEscape(secret)
@@ -91,8 +91,8 @@ func BasicAuth(id, secret string) Auth {
 	})
 }
 
-// PostAuth authenticates by client_secret_post (RFC 6749 §2.3.1). BasicAuth is
-// to be preferred where the server supports it.
+// PostAuth authenticates by client_secret_post (RFC 6749 §2.3.1). Prefer
+// BasicAuth where the server supports it.
 func PostAuth(id, secret string) Auth {
 	return withSecret("PostAuth", id, secret, func(_ context.Context, to *credentials) error {
 		to.form.Set("client_id", id)
@@ -110,10 +110,10 @@ func withSecret(method, id, secret string, add func(context.Context, *credential
 }
 
 // BearerAuth authenticates by an access token of our own (RFC 7662 §2.1). The
-// function is asked for it before every call, concurrently, with a context that
-// ends with the call; it should remember the token while it is valid. An error
-// of it is [bearergate.ErrUnavailable], or [bearergate.ErrMisconfigured] if it
-// wraps that.
+// function returns it. It is called before every request, concurrently, with a
+// context that ends with the request, and should keep the token while it is
+// valid. An error of it is [bearergate.ErrMisconfigured] if it wraps that, and
+// else [bearergate.ErrUnavailable].
 func BearerAuth(token func(context.Context) (string, error)) Auth {
 	a := &auth{method: "BearerAuth", add: func(ctx context.Context, to *credentials) error {
 		own, err := token(ctx)
@@ -156,8 +156,8 @@ func CertificateAuth(id string) Auth {
 	return a
 }
 
-// Assertion is what of a client assertion is not the same for all; the zero
-// value is right for most servers.
+// Assertion is what differs between servers in a client assertion. The zero value
+// is right for most.
 type Assertion struct {
 	// KeyID is the kid that the server knows the key by. Default: none.
 	KeyID string
@@ -170,7 +170,7 @@ type Assertion struct {
 
 // PrivateKeyJWT authenticates by private_key_jwt (RFC 7523 §2.2): a JWT that
 // lives for a minute, with a jti of its own for every request. The key may be
-// in a KMS or an HSM; what it fails with is [bearergate.ErrUnavailable].
+// in a KMS or an HSM; a failure of it is [bearergate.ErrUnavailable].
 func PrivateKeyJWT(id string, key crypto.Signer, assertion Assertion) Auth {
 	a := &auth{method: "PrivateKeyJWT", id: id}
 	if id == "" || key == nil || isNil(key) {
@@ -259,7 +259,7 @@ func (o Assertion) sign(id, issuer string, key crypto.Signer) (string, error) {
 	return signed, nil
 }
 
-// Secret is a key that no way of printing shows.
+// Secret holds a key. Printing it in any way does not show the key.
 type Secret struct{ reveal func() []byte }
 
 // NewSecret returns a Secret with a copy of key.

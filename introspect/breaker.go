@@ -6,12 +6,11 @@ import (
 	"time"
 )
 
-// breaker keeps calls from an authorization server that does not answer any:
-// they would only make everybody wait, and the server's recovery harder.
+// breaker stops calls to an authorization server that does not answer: they would
+// make callers wait and hinder its recovery.
 //
-// It is our own since there is none in the standard library, and a dependency
-// of a security library has to earn its place: sony/gobreaker, the usual one,
-// is as long as this and knows neither Retry-After nor a growing interval.
+// It is our own: the standard library has none, and sony/gobreaker, the usual
+// one, is as long as this and has neither Retry-After nor a growing interval.
 //
 // It is safe for concurrent use.
 type breaker struct {
@@ -21,7 +20,7 @@ type breaker struct {
 	opened   int           // times in a row without a success
 	until    time.Time     // in BreakerOpen: no call before; in BreakerHalfOpen: the probe is given up
 	wait     time.Duration // how long it was opened for
-	period   uint64        // counts the changes: what was admitted before the last one says nothing any more
+	period   uint64        // counts the changes: a report of a call admitted before the last one is ignored
 }
 
 // change is a change of state for the hooks; none if from and to are equal.
@@ -40,8 +39,9 @@ func (b *breaker) blocked(now time.Time) time.Duration {
 	return max(0, b.until.Sub(now))
 }
 
-// admit lets a call go out, which has to be reported within probe, or says how
-// long not to try. After the time in BreakerOpen, one call is admitted: the probe.
+// admit lets a call go out, or says how long not to try. When the time in
+// BreakerOpen is over, it admits one call, the probe, whose end has to be reported
+// within the given time.
 func (b *breaker) admit(now time.Time, probe time.Duration) (period uint64, wait time.Duration, c change) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -60,9 +60,9 @@ func (b *breaker) admit(now time.Time, probe time.Duration) (period uint64, wait
 	return b.period, 0, c
 }
 
-// report says how an admitted call ended: alive, the server answered, an error
-// about one token included; down, the infrastructure failed; or neither, for a
-// call that did not get that far.
+// report says how an admitted call ended. alive: the server answered, if only by
+// an error about one token. down: the infrastructure failed. Neither: the call
+// did not get that far.
 func (b *breaker) report(now time.Time, period uint64, alive, down bool, retryAfter time.Duration) change {
 	b.mu.Lock()
 	defer b.mu.Unlock()

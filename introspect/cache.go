@@ -38,12 +38,12 @@ func namePrefix(seed []byte, parts ...string) [32]byte {
 	return [32]byte(mac.Sum(nil))
 }
 
-// memory is what a Client remembers. It is replaced as a whole by a purge, so
-// that a call that began before it can tell.
+// memory is what a Client remembers. A purge replaces it as a whole, by which a
+// call that began earlier notices the purge.
 type memory struct {
-	epoch              uint64
+	epoch              uint64                  // counts the purges
 	positive, negative *ttlcache.Cache[*entry] // apart: invented tokens must not push out real ones
-	storeSince         time.Time               // what the Store got before is not believed
+	storeSince         time.Time               // what was written to the Store before is ignored
 }
 
 // entry is one remembered answer, as this Client judged it. It is immutable but
@@ -56,14 +56,14 @@ type entry struct {
 	size    int64
 
 	added time.Time
-	fresh time.Duration // answers for so long
-	keep  time.Duration // and may stand in, flagged, for so long
+	fresh time.Duration // how long it is an answer
+	keep  time.Duration // how long it may stand in, flagged, during an outage
 	hits  atomic.Uint32
-	ahead atomic.Bool // refreshing it has been tried, or is no use
+	ahead atomic.Bool // refreshing it has been tried, or would not help
 }
 
-// newEntry judges how long an answer may be remembered, and by whoever shares
-// the Store. age is how long ago the server gave it.
+// newEntry works out how long an answer is remembered here (fresh, keep) and in
+// the Store (life). age is how long ago the server gave it.
 func (c *Client) newEntry(v verdict, now time.Time, age time.Duration) (e *entry, life time.Duration) {
 	e = &entry{refusal: v.refusal, active: v.active, added: now, size: 256}
 	if v.refusal != nil {
@@ -105,8 +105,8 @@ func (c *Client) newEntry(v verdict, now time.Time, age time.Duration) (e *entry
 
 func (e *entry) age(now time.Time) time.Duration { return clock.Elapsed(e.added, now) }
 
-// look returns what is remembered of a token, and whether that is an answer. An
-// active token that is not may still stand in for one during an outage.
+// look returns what is remembered of a token, and whether it is still an answer.
+// If it is not, it may stand in for one during an outage.
 func (m *memory) look(name key, now time.Time) (e *entry, fresh bool) {
 	if m.positive == nil {
 		return nil, false
@@ -120,8 +120,8 @@ func (m *memory) look(name key, now time.Time) (e *entry, fresh bool) {
 	return nil, false
 }
 
-// remember reports whether e was stored: not if there is no cache, if its life
-// is over, or if there has been a purge since m was current.
+// remember stores e, unless there is no cache or there was a purge since m was
+// current. It reports whether e is now the last answer.
 func (c *Client) remember(m *memory, name key, e *entry) bool {
 	if m.positive == nil {
 		return false
@@ -142,13 +142,14 @@ func (c *Client) remember(m *memory, name key, e *entry) bool {
 	return true
 }
 
-// Purge forgets what is remembered of a token, in the Store too, for an
-// incident response that cannot wait: the next Verify asks. A call under way is
-// not remembered. Other processes that share the Store keep what they have in
-// memory to its end, and one that was asking the server may still put the older
-// answer into the Store, for its PositiveTTL. Purge returns when the Store has
-// answered, or StoreTimeout has passed; an answer that this process was writing
-// there is purged again as soon as it is written.
+// Purge forgets what is remembered of a token, here and in the Store: the next
+// Verify asks the server. It is for an incident that cannot wait for PositiveTTL.
+//
+// The answer to a call that is under way is not remembered. An answer that this
+// process is writing to the Store is purged again as soon as it is written. Other
+// processes that share the Store keep what they have in memory until it ends, and
+// one that is asking the server may put the older answer into the Store, for its
+// PositiveTTL. Purge returns when the Store has answered, or after StoreTimeout.
 func (c *Client) Purge(token string) {
 	if c == nil || c.memory.Load() == nil {
 		return
@@ -169,8 +170,8 @@ func (c *Client) Purge(token string) {
 	c.purged(PurgeEvent{Issuer: c.issuer})
 }
 
-// PurgeAll forgets everything that is remembered, and has this process believe
-// nothing that the Store got before now.
+// PurgeAll forgets everything that is remembered. From then on, this process
+// ignores what was written to the Store before.
 func (c *Client) PurgeAll() {
 	if c == nil || c.memory.Load() == nil {
 		return

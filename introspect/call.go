@@ -64,13 +64,13 @@ func (f *failure) gateway() bool {
 	return f.status == http.StatusBadGateway || f.status == http.StatusServiceUnavailable || f.status == http.StatusGatewayTimeout
 }
 
-// again reports that a second try may help. It does no harm: introspection
+// again reports whether a second try may help. It does no harm: introspection
 // changes nothing at the server.
 func (f *failure) again() bool {
 	return f.outcome == OutcomeConnect || f.outcome == OutcomeStatus && f.gateway() && f.retryAfter == 0
 }
 
-// err puts the blame: on our configuration or on the outage, never on the token.
+// err says whose fault it is: our configuration's or the outage's, never the token's.
 func (f *failure) err() error {
 	e := &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonIntrospectionUnavailable,
 		RetryAfter: max(f.retryAfter, retryAfter), Cause: fmt.Errorf("introspect: %s: %w", f.outcome, f.cause)}
@@ -149,8 +149,8 @@ func (c *Client) resolve(hookCtx context.Context, m *memory, name key, raw strin
 			}
 			return outcome{entry: r.entry, order: o.order, id: o.id}
 		}
-		// The last word counts: a server that answers the second try is up, and
-		// only where there was no room for one, it is the first try's.
+		// The second try decides: a server that answers it is up. If there was no
+		// slot for a second try, the first one decides.
 		o.err, o.down = f.err(), f.down() || o.down && f.outcome == outcomeOverloaded
 		if attempt == 2 || !f.again() || !pause(ctx, retryPause+rand.N(retryPause)) {
 			return o
@@ -217,7 +217,8 @@ func (c *Client) attempt(ctx context.Context, events *news, id uint64, raw strin
 	return r, f
 }
 
-// isolated makes one call, whatever the code does that others put into Config.
+// isolated makes one call. Foreign code in it, such as the HTTP client, may panic,
+// end its goroutine or ignore its context.
 func (c *Client) isolated(ctx context.Context, raw string) (reply, *failure) {
 	type result struct {
 		r reply
@@ -308,11 +309,11 @@ func (c *Client) call(ctx context.Context, raw string) (reply, *failure) {
 	return reply{e, body, life, http.StatusOK}, nil
 }
 
-// quotes reports whether an answer holds the token: alone or in a longer text,
-// in a link, or in JSON within JSON.
+// quotes reports whether an answer holds the token, be it in a longer text, in a
+// link, or in JSON within JSON.
 func quotes(body []byte, raw string) bool {
 	token := []byte(raw)
-	for levels := 3; ; levels-- { // of escapes: more are not made by accident
+	for levels := 3; ; levels-- { // of escapes: nobody nests more of them by accident
 		switch {
 		case bytes.Contains(body, token):
 			return true
@@ -389,9 +390,9 @@ type news []func(context.Context)
 
 func (n *news) add(hook func(context.Context)) { *n = append(*n, hook) }
 
-// tell calls hooks from a shared call, whose waiters they must not take along
-// when they end their goroutine or never return: a moment for all of them, and
-// none for one too many.
+// tell calls hooks from a shared call. A hook that ends its goroutine or never
+// returns must not take the waiters of the call along: all hooks together get a
+// tenth of a second, and while maxTelling of them hang, no more are called.
 func (c *Client) tell(hookCtx context.Context, hooks ...func(context.Context)) {
 	if len(hooks) == 0 {
 		return
@@ -405,7 +406,7 @@ func (c *Client) tell(hookCtx context.Context, hooks ...func(context.Context)) {
 				defer func() { <-c.telling }()
 				hook(hookCtx)
 			})
-		default: // so many hang
+		default: // maxTelling hooks hang
 		}
 	}
 }

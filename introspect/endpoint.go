@@ -62,8 +62,9 @@ func newEndpoint(c Config, client *fetch.Client, timeout time.Duration) *endpoin
 	return e
 }
 
-// get returns the URL to call. A document that is due is read again, once for
-// all callers. Nobody waits for that while the last one serves, for an hour more.
+// get returns the URL to call. A document older than discoveryTTL is read again,
+// once for all callers, and nobody waits for that until it is older than
+// discoveryMax.
 func (e *endpoint) get(ctx context.Context) (string, error) {
 	if e.url != "" {
 		return e.url, nil
@@ -102,14 +103,15 @@ func (e *endpoint) refresh(old *located) {
 	}
 }
 
-// doubt is for a call that failed, since the endpoint may have moved.
+// doubt is called after a failed call: the endpoint may have moved.
 func (e *endpoint) doubt() {
 	if l := e.found.Load(); l != nil && l.age() >= doubtAfter {
 		e.refresh(l)
 	}
 }
 
-// discover leaves time for the call itself, which waits for it.
+// discover reads the document. It takes half of the timeout at most, so that
+// there is time for the call that waits for it.
 func (e *endpoint) discover(old *located) error {
 	ctx, cancel := context.WithTimeout(context.Background(), e.timeout/2)
 	defer cancel()

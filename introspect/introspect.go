@@ -10,20 +10,20 @@
 //	})
 //	token, err := client.Verify(ctx, raw) // a *bearergate.Token
 //
-// Answers are remembered for a short time, half a minute by default: for so
-// long, a revoked token may still be accepted. A token that many requests bring
-// at once is asked for once. When the server does not answer, the error is
-// [bearergate.ErrUnavailable], never a refusal of the token, and the server is
-// left alone for a while: see [BreakerState].
+// Answers are remembered for a short time, half a minute by default. A revoked
+// token may be accepted for that long. Requests that bring the same token at the
+// same time share one call. When the server does not answer, the error is
+// [bearergate.ErrUnavailable], never a refusal of the token, and after a few such
+// calls none is made for a while: see [BreakerState].
 //
-// It deliberately follows no redirect, accepts no answer that is not exactly
+// It deliberately follows no redirect, accepts only answers that are exactly
 // what RFC 7662 says, and does not look into a token: to keep the JWTs of
 // strangers from being sent to the server, put issuers.Router in front. It
 // does not log: see [Hooks].
 //
 // The caller must give the API an audience of its own and have the server put
-// it into aud: that a token is active says only that it was issued to somebody
-// for something.
+// it into aud. An active token was issued for something, but not necessarily for
+// this API.
 //
 // Everything here is safe for concurrent use.
 package introspect
@@ -78,10 +78,11 @@ const (
 //
 // Printing a Config shows no secret.
 type Config struct {
-	// Issuer is the authorization server's issuer identifier: an answer with
-	// another iss is refused, compared code point by code point; an answer
-	// without iss is its. Without Endpoint it is also where the endpoint is
-	// discovered (RFC 8414, OpenID Connect Discovery), and so an https URL. Required.
+	// Issuer is the authorization server's issuer identifier. An answer with
+	// another iss is refused; the two are compared code point by code point. An
+	// answer without iss counts as one of this issuer. Without Endpoint, the
+	// endpoint is discovered from it (RFC 8414, OpenID Connect Discovery), and it
+	// must be an https URL. Required.
 	Issuer string
 	// Endpoint is the URL of the introspection endpoint: https, or http where
 	// its host is localhost or a loopback IP. Default: discovered, and read
@@ -89,8 +90,8 @@ type Config struct {
 	Endpoint string
 	// Auth is how we authenticate to the endpoint. Required.
 	Auth Auth
-	// ClientID names us where Auth has no name, [BearerAuth]: needed for a
-	// Store, and the default of AnswerAudiences.
+	// ClientID is our client ID, where Auth does not hold one ([BearerAuth]). It is
+	// required for a Store, and is the default of AnswerAudiences.
 	ClientID string
 
 	// Audiences are the names of this API; aud must contain at least one of
@@ -99,14 +100,13 @@ type Config struct {
 	// Danger: they are alternatives, as in jwtverify.Config.
 	Audiences []string
 	// AllowMissingAudience accepts a token that the server issued for another
-	// API, if it does not say for which: it is for servers that put no aud into
-	// answers. An aud that is there must still name one of Audiences. Without
-	// aud, some servers' answers tell a refresh token from an access token by
-	// nothing: use Accept if yours differ in form.
+	// API, if the answer does not say for which: it is for servers that put no aud
+	// into answers. An aud that is there must still name one of Audiences. Without
+	// aud, the answers of some servers do not show whether a token is a refresh
+	// token: use Accept if yours differ in form.
 	AllowMissingAudience bool
 	// InsecureAnyAudience accepts every active token, also those issued for
-	// other APIs, whose operators can then use them here; Audiences counts for
-	// nothing then.
+	// other APIs, whose operators can then use them here. Audiences is ignored.
 	InsecureAnyAudience bool
 	// Confirmations are the members of cnf (RFC 7800) whose proof of possession
 	// the caller promises to check on every request, for example "x5t#S256"
@@ -119,10 +119,10 @@ type Config struct {
 	// error is [bearergate.ErrUnavailable]; any other is
 	// [bearergate.ErrInvalidToken] with [bearergate.ReasonPolicy].
 	Check func(context.Context, *bearergate.Token) error
-	// Accept spares the server what cannot be a token of its: by its prefix,
-	// its length, its checksum. false refuses the token without a call. It is
-	// asked before a call, not where the answer is remembered; it must be quick,
-	// and not keep the token. Default: all.
+	// Accept says whether a text can be a token of this server, by its prefix,
+	// length or checksum. false refuses the token without a call. Accept is asked
+	// before a call, not for an answer that is remembered. It must be quick, and
+	// must not keep the token. Default: every text can.
 	Accept func(token string) bool
 	// MaxTokenBytes is the longest token that is sent.
 	// Default: [DefaultMaxTokenBytes]; at most [MaxTokenBytesLimit].
@@ -134,7 +134,7 @@ type Config struct {
 	// RFC 7662 does not allow and some servers send.
 	AllowScopeArray bool
 
-	// Leeway is the clock skew that exp, nbf and iat are given.
+	// Leeway is how far clocks may differ when exp, nbf and iat are judged.
 	// Default: [DefaultLeeway]; at most [MaxLeeway].
 	Leeway time.Duration
 	// NoLeeway asks for a Leeway of zero.
@@ -144,7 +144,7 @@ type Config struct {
 
 	// Signing asks for signed answers (RFC 9701). Default: [Unsigned].
 	Signing Signing
-	// Keys is where the keys come from that verify signed answers. Default: a
+	// Keys provides the keys that verify signed answers. Default: a
 	// [jwks.Cache] discovered from Issuer.
 	Keys jwks.Source
 	// KeyHooks are the hooks of the default cache; not used when Keys is set.
@@ -152,19 +152,21 @@ type Config struct {
 	// Algorithms are the values of alg that are accepted in signed answers.
 	// Default: RS256, PS256, ES256, ES384 and EdDSA.
 	Algorithms []string
-	// AnswerAudiences are what aud of a signed answer may name: us. Default:
-	// the client ID. For servers that put the token's audience there, set Audiences.
+	// AnswerAudiences are the names of this resource server in aud of a signed
+	// answer; one of them must be there. Default: the client ID. For a server that
+	// puts the audience of the token there, set it to the same as Audiences.
 	AnswerAudiences []string
 
-	// HTTPClient makes the requests: for an own CA, a client certificate
-	// ([CertificateAuth]), a proxy. It is copied; its Jar and CheckRedirect are
-	// not used. The default keeps a connection for 5 s and uses no proxy.
+	// HTTPClient makes the requests: set it for a CA of your own, a client
+	// certificate ([CertificateAuth]) or a proxy. It is copied; its Jar and
+	// CheckRedirect are not used. The default keeps a connection for 5 s and uses
+	// no proxy.
 	HTTPClient *http.Client
 	// InsecureAllowHTTP lets anybody on the path read every token and have any
 	// accepted: it allows http for every host.
 	InsecureAllowHTTP bool
-	// Timeout bounds a call with its retry, and so, with StoreTimeout before it,
-	// the longest wait of Verify, which is up to twice that with DisableCache.
+	// Timeout bounds a call together with its retry. Verify waits no longer than
+	// StoreTimeout and Timeout together; with DisableCache, than twice Timeout.
 	// Default: [DefaultTimeout]; at most [MaxTimeout].
 	Timeout time.Duration
 	// MaxCalls is how many calls may be under way at once. More wait, a third of
@@ -174,10 +176,10 @@ type Config struct {
 	MaxResponseBytes int64
 
 	// PositiveTTL is how long an active token is remembered, and so for how long
-	// a revoked one may still be accepted. Never past exp, and at most
-	// [NoExpiryTTL] without exp; what the answer says in Cache-Control does not
-	// count. An answer that quotes the token, as its jti for example, is not
-	// remembered: see that your server sends none. Default: [DefaultPositiveTTL]; at most [MaxTTL].
+	// a revoked one may still be accepted. It is never remembered past exp, and
+	// without exp for at most [NoExpiryTTL]. The server's Cache-Control is ignored.
+	// An answer that quotes the token, as its jti for example, is not remembered:
+	// have your server send none. Default: [DefaultPositiveTTL]; at most [MaxTTL].
 	PositiveTTL time.Duration
 	// NegativeTTL is how long a refused token is remembered.
 	// Default: [DefaultNegativeTTL]; at most [MaxTTL].
@@ -185,22 +187,22 @@ type Config struct {
 	// HalfLife remembers an active token for at most half of the time to its
 	// exp, and not at all without exp (iGov profile).
 	HalfLife bool
-	// MaxStale is for how long after its TTL an answer may stand in for a new
-	// one that the server cannot give, never past exp: the token says
+	// MaxStale is how long after its TTL an answer may still be used while the
+	// server cannot be reached, never past exp. The token then says so:
 	// [bearergate.Token.Stale]. Default: not at all; at most [MaxStaleLimit].
 	//
-	// Danger: during an outage, a revoked token is accepted for so much longer.
+	// Danger: during an outage, a revoked token is accepted for that much longer.
 	MaxStale time.Duration
 	// CacheEntries bounds the cache of active tokens, and apart from it the one
 	// of refused tokens. Default: [DefaultCacheEntries].
 	CacheEntries int
 	// CacheBytes bounds the memory of each, roughly. Default: [DefaultCacheBytes].
 	CacheBytes int64
-	// DisableCache asks the server for every token every time, at the earliest
-	// when Verify is called: see [Client.Live].
+	// DisableCache asks the server on every call of Verify, never before it: see
+	// [Client.Live].
 	DisableCache bool
 
-	// Store is a second-level cache, to share answers between processes.
+	// Store is a second cache, which shares answers between processes.
 	Store Store
 	// StoreKey encrypts what goes into Store: 32 random bytes or more, the same
 	// for all who share it. Required with Store.
@@ -215,8 +217,8 @@ type Config struct {
 
 // Client asks one authorization server about its tokens. It is a
 // [bearergate.Verifier], safe for concurrent use, and needs no Close: no
-// goroutine outlives its work, but for the connections that the HTTP client
-// keeps. A nil or zero Client answers [bearergate.ErrMisconfigured].
+// goroutine outlives its work, except for those of connections that the HTTP
+// client keeps. A nil or zero Client answers [bearergate.ErrMisconfigured].
 type Client struct {
 	issuer                       string
 	auth                         Auth
@@ -318,13 +320,13 @@ func httpClient(configured *http.Client) *http.Client {
 	}}
 }
 
-// Format writes the issuer for every verb: not what tokens are known by.
+// Format writes the issuer, whatever the verb, and never the key of the cache.
 func (c *Client) Format(f fmt.State, _ rune) {
 	_, _ = fmt.Fprintf(f, "introspect.Client{issuer: %q}", c.Issuer())
 }
 
-// Issuer returns Config.Issuer: with it, a issuers.Router notices that a
-// Client stands under the name of another issuer. It is "" for a nil Client.
+// Issuer returns Config.Issuer. By it, issuers.NewRouter notices a Client that is
+// configured under the name of another issuer. It is "" for a nil Client.
 func (c *Client) Issuer() string {
 	if c == nil {
 		return ""
@@ -332,15 +334,15 @@ func (c *Client) Issuer() string {
 	return c.issuer
 }
 
-// Live reports that every token this Client accepts was active when, or after,
-// Verify was called for it: it remembers nothing (DisableCache).
+// Live reports whether the Client remembers nothing (DisableCache). Every token
+// that it accepts was then active when Verify was called for it, or later.
 func (c *Client) Live() bool { return c != nil && c.live }
 
 // Verify returns what the authorization server says about the token if it is
-// active and meant for us: see [Config]. Errors are of type [bearergate.Error];
-// which of its seven sentinels is true says whose fault it is. When ctx ends
-// first, the answer is [bearergate.ErrUnavailable] with
-// [bearergate.ReasonCanceled]; a call that others wait for too goes on.
+// active and meant for us, as [Config] says. Errors are of type
+// [bearergate.Error]; its sentinel says whose fault it is. When ctx ends first,
+// the answer is [bearergate.ErrUnavailable] with [bearergate.ReasonCanceled]; the
+// call goes on for the others who wait for it.
 func (c *Client) Verify(ctx context.Context, token string) (*bearergate.Token, error) {
 	if c == nil || c.slots == nil {
 		return nil, misconfigured(errors.New("introspect: the Client was not made by New"))
@@ -409,9 +411,9 @@ func (c *Client) plausible(raw string) error {
 	return nil
 }
 
-// decide returns the decision on a token: of the cache, or of the server. It is
-// the same from both, since what was remembered is the judged answer, and what
-// depends on the time of day is looked at every time.
+// decide returns the decision on a token, from the cache or from the server. Both
+// decide alike: the judged answer is what is remembered, and what depends on the
+// time of day is judged every time.
 func (c *Client) decide(ctx context.Context, raw string) (*bearergate.Token, Result, bool, error) {
 	name, now, m := c.names.Name(raw), time.Now(), c.memory.Load()
 	e, fresh := m.look(name, now)
@@ -453,8 +455,8 @@ func (c *Client) timely(t *bearergate.Token) (*bearergate.Token, error) {
 	return t, nil
 }
 
-// standsIn reports whether an older answer may be given during an outage. It
-// still is the last one of the server, and has not been purged since.
+// standsIn reports whether an older answer may be given during an outage: it must
+// be the server's last one still, and nothing may have been purged since.
 func (c *Client) standsIn(m *memory, name key, e *entry) bool {
 	now := time.Now()
 	if e == nil || e.stale == nil || e.age(now) >= e.keep || c.memory.Load() != m {

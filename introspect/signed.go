@@ -18,16 +18,17 @@ import (
 type Signing int
 
 const (
-	// Unsigned asks for plain JSON and takes nothing else. TLS vouches for it.
+	// Unsigned asks for plain JSON and takes nothing else. TLS protects it.
 	Unsigned Signing = iota
-	// SignedIfOffered asks for a signed answer and takes plain JSON too: an
-	// answer can be kept as a proof, but who breaks TLS can leave the signature out.
+	// SignedIfOffered asks for a signed answer and takes plain JSON too. A signed
+	// answer can be kept as a proof, but whoever breaks TLS can leave the signature
+	// out.
 	SignedIfOffered
 	// SignedRequired takes nothing but signed answers.
 	//
-	// It does not bind an answer to its question, for which RFC 9701 has no
-	// means: who breaks TLS can give an answer recorded in the last minute for
-	// another token.
+	// A signed answer does not name the token that was asked about: RFC 9701 has no
+	// member for it. Whoever breaks TLS can therefore replay an answer for another
+	// token, as long as it is not older than a minute.
 	SignedRequired
 )
 
@@ -63,8 +64,8 @@ func (s Signing) form() string {
 // verified like any JWT whose sender may be an attacker: strict form, alg from
 // the allowlist, a key of the issuer, then typ, iss, aud and iat.
 //
-// An answer does not name the token it is about: that one was not recorded
-// earlier for another token, only its age bounds.
+// An answer does not name its token. Only the limit on its age bounds the replay
+// of an answer for another token.
 func (c *Client) unwrap(ctx context.Context, body []byte) ([]byte, *failure) {
 	jws, err := jose.Parse(string(body), len(body))
 	if err != nil {

@@ -15,16 +15,16 @@ import (
 	"github.com/bearergate/bearergate/internal/guard"
 )
 
-// Store is a second-level cache, shared by a fleet: of opaque values under
-// opaque keys, both safe in any alphabet of a cache server. Implementations are
-// safe for concurrent use, honour ctx, and need not be durable.
+// Store is a second cache, shared by several processes. It holds opaque values
+// under keys of letters, digits, "-" and "_". Implementations are safe for
+// concurrent use, honour ctx, and need not be durable.
 //
 // Nobody who can read the Store learns a token or an answer, and nobody who can
-// write it can have a token accepted: values are encrypted and bound to their
+// write to it can have a token accepted: values are encrypted and bound to their
 // key (AES-256-GCM under a key of their own), and carry the time of the answer.
-// An old value put back is refused after its time, and one from the future at
-// once. Keep the clocks of the processes together: one that is ahead has its
-// answers live that much longer in the others.
+// An old value that is put back is refused once its time is over, and one from
+// the future at once. Keep the clocks of the processes in step: the answers of a
+// process whose clock is ahead live that much longer in the others.
 type Store interface {
 	// Get returns the value under key, nil if there is none.
 	Get(ctx context.Context, key string) ([]byte, error)
@@ -121,8 +121,8 @@ func (v *vault) do(f func(context.Context) error) error {
 
 func storeKey(name key) string { return base64.RawURLEncoding.EncodeToString(name[:]) }
 
-// recallIsolated is recall for a shared call: what it judges by is partly
-// foreign code, the clock of the Config. A failure is the same as nothing.
+// recallIsolated is recall for a shared call, isolated since it may call foreign
+// code: the clock of the Config. After a failure, it returns nil.
 func (c *Client) recallIsolated(events *news, m *memory, name key) *entry {
 	type result struct {
 		e   *entry
@@ -146,8 +146,8 @@ func (c *Client) recallIsolated(events *news, m *memory, name key) *entry {
 	return r.e
 }
 
-// recall returns what the Store has of a token, judged by this Client as if
-// the server had just said it: nil if that is nothing to go by.
+// recall returns what the Store has of a token, judged by this Client as if the
+// server had given that answer; nil if there is none that may be used.
 func (c *Client) recall(m *memory, name key) (*entry, error) {
 	values := make(chan []byte, 1)
 	err := c.vault.do(func(ctx context.Context) error {
@@ -168,7 +168,7 @@ func (c *Client) recall(m *memory, name key) (*entry, error) {
 	}
 	now := time.Now()
 	age := now.Round(0).Sub(at)
-	// Nobody knows how old an answer from the future is: it could live too long.
+	// The age of an answer from the future is not known: it could live too long.
 	if kind != recordAnswer || age < 0 || at.Before(m.storeSince.Add(maxClockSkew)) {
 		return nil, nil
 	}
@@ -224,7 +224,7 @@ func (c *Client) overwrite(name key) {
 	}
 }
 
-// setFailed tells the hook from where no call waits.
+// setFailed tells the hook of a failure that no call waits for.
 func (c *Client) setFailed(ctx context.Context, err error) {
 	if c.hooks.StoreFailed != nil {
 		c.tell(ctx, func(ctx context.Context) {

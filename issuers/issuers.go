@@ -1,5 +1,5 @@
-// Package issuers puts many verifiers behind one: [Router] chooses by the issuer
-// of a token, [RequireLive] has a second one asked as well.
+// Package issuers puts many verifiers behind one: a [Router] chooses the verifier
+// by the issuer of the token, and [RequireLive] asks a second verifier as well.
 //
 //	v, err := issuers.NewRouter(issuers.Config{Issuers: map[string]bearergate.Verifier{
 //		"https://as.example.com":      own,
@@ -7,9 +7,10 @@
 //	}})
 //	token, err := v.Verify(ctx, raw)
 //
-// It verifies nothing itself: a token whose issuer names no verifier is refused
-// and shown to nobody. The caller must give each issuer a verifier that is made
-// for exactly that issuer; what can be checked of that, [NewRouter] checks.
+// It verifies nothing itself. A token of an issuer without a verifier is refused
+// and passed to nobody. The caller must give each issuer a verifier that is made
+// for exactly that issuer. [NewRouter] checks this where the verifier tells its
+// issuer.
 //
 // [Router] is safe for concurrent use.
 package issuers
@@ -45,24 +46,27 @@ type Config struct {
 	Opaque bearergate.Verifier
 
 	// Resolve makes the verifier of an issuer that is not in Issuers, when the
-	// first token of it arrives. The issuer is what an unverified token says:
-	// it is only ever one that ResolveIssuers lets through, and the verifier
-	// must be made for exactly that issuer. A verifier and nil: it is used for
-	// ResolvedTTL. nil and nil: there is no such issuer, the token is
-	// [bearergate.ErrInvalidToken] with [bearergate.ReasonIssuer], and this is
-	// remembered for [UnresolvedTTL]. An error of which one of bearergate's
-	// sentinels is true is kept; any other one is [bearergate.ErrUnavailable]
-	// with [bearergate.ReasonKeysUnavailable], since the token is not to blame.
-	// After an outage or a mistake, Resolve is left alone for a second.
+	// first token of that issuer arrives. The issuer comes from an unverified token,
+	// but it is always one that ResolveIssuers lets through. The verifier must be
+	// made for exactly that issuer.
 	//
-	// However many tokens wait, there is one call per issuer at a time. Its
-	// context is none of theirs, it ends after ResolveTimeout, and Resolve should
+	//   - A verifier and nil: the verifier is used for ResolvedTTL.
+	//   - nil and nil: there is no such issuer. The token is
+	//     [bearergate.ErrInvalidToken] with [bearergate.ReasonIssuer]. This is
+	//     remembered for [UnresolvedTTL].
+	//   - An error that is exactly one of bearergate's sentinels is kept. Any other
+	//     one is [bearergate.ErrUnavailable] with [bearergate.ReasonKeysUnavailable],
+	//     since the token is not to blame. After an outage or a mistake, Resolve is
+	//     not called for that issuer for a second.
+	//
+	// There is one call per issuer at a time, shared by all tokens that wait. Its
+	// context is independent of theirs and ends after ResolveTimeout; Resolve should
 	// honour it. Resolve must be safe for concurrent use.
 	//
-	// Danger: with a template, anybody can invent issuers that it matches.
-	// Resolve should look the tenant up, rather than make a verifier for every
-	// name, which then asks the authorization server about it. Each verifier has
-	// a cache of its own: see CacheBytes of jwtverify.Config.
+	// Danger: with a template, anybody can invent issuers that it matches. Resolve
+	// should look the tenant up. A verifier that is made for an invented name asks
+	// the authorization server about it. Each verifier has a cache of its own: see
+	// CacheBytes of jwtverify.Config.
 	Resolve func(ctx context.Context, issuer string) (bearergate.Verifier, error)
 
 	// ResolveIssuers are the issuers that Resolve may be asked for. Required
@@ -73,32 +77,34 @@ type Config struct {
 	//
 	// A placeholder stands for one segment of 1 to 128 of the characters
 	// A-Z a-z 0-9 . _ - that does not start with a dot. Everything else is
-	// compared exactly, from the first byte to the last. There is no placeholder
-	// in a host: whoever can have a name there would choose the keys.
+	// compared exactly, from the first byte to the last. A host cannot hold a
+	// placeholder: whoever can get a host name that matches would choose the keys.
 	ResolveIssuers []string
 
-	// MaxResolved is how many verifiers made by Resolve are kept: so many that
-	// have accepted a token, and as many that have not; of each kind those used
-	// last. Issuers that somebody invents hence never displace one in use.
+	// MaxResolved is how many verifiers made by Resolve are kept: this many that
+	// have accepted a token, and this many that have not. Of each kind, those used
+	// last are kept. So invented issuers never push out one that is in use.
 	// Default: [DefaultMaxResolved]; at most [MaxResolvedLimit].
 	MaxResolved int
-	// ResolvedTTL is how long Resolve's verifier is used until Resolve is asked
-	// again, and so how long an issuer outlives its removal. That happens in the
-	// background from 80 % of it on. What Resolve returns then takes the place of
-	// the old verifier at once; a new one starts without keys, so where nothing
-	// has changed let Resolve return the one that it returned before.
+	// ResolvedTTL is how long a verifier from Resolve is used, and so how long the
+	// tokens of an issuer are accepted after its removal. From 80 % of it on, the
+	// next token has Resolve asked again, in the background. What Resolve returns
+	// takes the place of the old verifier at once. A new verifier starts without
+	// keys: where nothing has changed, return the same one as before.
 	// Default: [DefaultResolvedTTL]; from 1 s to 24 h.
 	ResolvedTTL time.Duration
 	// ResolveTimeout bounds a call of Resolve. Default: [DefaultResolveTimeout];
 	// from 1 ms to 1 min.
 	ResolveTimeout time.Duration
-	// MaxResolvesPerMinute bounds the calls of Resolve: so many at once, then
-	// evenly so many per minute, and never more than [MaxResolving] under way;
-	// counted apart for exact issuers, for those that a template matches, and for
-	// those of which a token has been accepted before, so that invented ones keep
-	// out none that is in use. What is above it is [bearergate.ErrUnavailable] with
-	// [bearergate.ReasonOverloaded]. After a start in the middle of a flood of
-	// invented names, those in use have to get through it once. Default: [DefaultMaxResolvesPerMinute]; at most 60,000.
+	// MaxResolvesPerMinute bounds the calls of Resolve: this many at once, then
+	// evenly this many per minute, and never more than [MaxResolving] under way. A
+	// token that would need one more is [bearergate.ErrUnavailable] with
+	// [bearergate.ReasonOverloaded]. Calls are counted apart for exact issuers, for
+	// issuers that a template matches, and for issuers of which a token has been
+	// accepted before: so a flood of invented issuers does not keep those in use
+	// from being renewed. A process that starts during such a flood has accepted no
+	// token yet, and there the first call for each issuer has to get through it.
+	// Default: [DefaultMaxResolvesPerMinute]; at most 60,000.
 	MaxResolvesPerMinute int
 
 	// MaxTokenBytes is the longest token that is looked at, opaque or not.
@@ -126,26 +132,26 @@ const (
 )
 
 // Router is a [bearergate.Verifier] for tokens of several issuers, and for JWTs
-// and opaque tokens side by side. It decides nothing but who decides.
+// and opaque tokens side by side. It only chooses the verifier; that one decides.
 //
-// A token is JWT-shaped if the part before its first dot (all of it, if there
-// is none) decodes from base64, however sloppily written, to text that starts
-// with "{"; so is one that itself starts with "{". Such a token never reaches
-// Opaque, whatever is wrong with it: a JWT of an issuer that is not configured
-// is refused, and sent to nobody. Everything else is opaque. With two dots or
-// more, what follows the "{" is not looked at. With fewer, which is no JWT but
-// may well be an opaque token of random characters, it must be text too: else 1
-// in 256 of such tokens, and 1 in 25 of those written in hexadecimal, would be
-// refused.
+// A JWT-shaped token goes to the verifier of its issuer, every other token to
+// Opaque. A JWT-shaped token never reaches Opaque, whatever is wrong with it: a
+// JWT of an issuer that is not configured is refused, and sent to nobody. A token
+// is JWT-shaped if it starts with "{", or if the part before its first dot (all
+// of it, if there is no dot) decodes from base64, however sloppily written, to
+// bytes that start with "{". If it has fewer than two dots, the bytes after the
+// "{" must be text as well. Such a token is no JWT, but it may be an opaque token
+// of random characters; without this rule, 1 in 256 of those, and 1 in 25 of
+// those written in hexadecimal, would be refused.
 //
-// The iss of a JWT-shaped token is read before anything is verified, but by the
-// rules of a jwtverify.Verifier: what those call malformed goes no further. The verifier
-// of that issuer makes the whole decision. The token that it returns must have
-// the very issuer; if not, that verifier is the wrong one or a broken one, which
-// is [bearergate.ErrMisconfigured] and not the client's fault.
+// The iss of a JWT-shaped token is read before anything is verified, by the same
+// strict rules as in jwtverify: a malformed token goes no further. The verifier of
+// that issuer makes the whole decision. The token that it returns must have that
+// issuer. If it has another one, the verifier is the wrong one or broken:
+// [bearergate.ErrMisconfigured], not the client's fault.
 //
-// Panics, nil tokens and foreign errors of the verifiers end as
-// [bearergate.Verify] says.
+// Panics, nil tokens and foreign errors of the verifiers are treated as
+// [bearergate.Verify] does.
 //
 // A Router is safe for concurrent use. A nil or zero Router answers
 // [bearergate.ErrMisconfigured].
@@ -238,9 +244,9 @@ func recoverMethod(name string, err *error) {
 	}
 }
 
-// Verify has the token verified by the verifier that is responsible for it, by
-// the rules of [bearergate.Verify]: the errors of that verifier are passed on as
-// they are. When ctx ends first, the answer is
+// Verify chooses the verifier of the token and asks it through
+// [bearergate.Verify]. The errors of that verifier are passed on as they are. When
+// ctx ends first, the answer is
 // [bearergate.ErrUnavailable] with [bearergate.ReasonCanceled].
 func (r *Router) Verify(ctx context.Context, token string) (*bearergate.Token, error) {
 	if r == nil || r.maxTokenBytes == 0 {

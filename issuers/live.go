@@ -14,13 +14,13 @@ import (
 	"github.com/bearergate/bearergate/scope"
 )
 
-// RequireLive returns a verifier for JWTs that must not outlive their
-// revocation: local verifies the token, and only what it accepts is then asked
-// about with live, an introspect.Client for example, with the same raw token and
-// on every call. Put it where that is worth a round trip (see middleware.Via).
+// RequireLive returns a verifier for JWTs whose revocation must count at once.
+// local verifies the token. If it accepts, live, an introspect.Client for example,
+// is asked about the same raw token, on every call. Use it on routes that are
+// worth a round trip (see middleware.Via).
 //
-// What live refuses is refused with its error; that it cannot be asked is
-// [bearergate.ErrUnavailable] and never an acceptance. Refused are also, with
+// What live refuses is refused with its error. If live cannot be asked, the error
+// is [bearergate.ErrUnavailable]. These are refused too, with
 // [bearergate.ErrInvalidToken]:
 //
 //   - an iss that both have and that differ: [bearergate.ReasonIssuer]
@@ -36,11 +36,12 @@ import (
 // leaves none; it expires at the earlier time; and where only live has a cnf, it
 // is bound by that. Everything else, the claims object included, is local's.
 //
-// live must not answer from a cache: that would be the delay which is to be
-// avoided. A verifier with a method Live() bool that returns false, or whose
-// method Unwrap() bearergate.Verifier returns such a one, is refused: set
-// DisableCache in its configuration. A jwtverify.Verifier, which asks nobody, is
-// such a one; so is a [Router] that has one or resolves its verifiers.
+// live must not answer from a cache. Refused as live is a verifier that
+//
+//   - has a method Live() bool that returns false, as an introspect.Client with a
+//     cache does (set DisableCache), and a jwtverify.Verifier, which asks nobody;
+//   - has a method Unwrap() bearergate.Verifier that returns such a verifier;
+//   - is a [Router] with such a verifier, or with Resolve.
 //
 // The error is [bearergate.ErrMisconfigured] and names every mistake.
 func RequireLive(local, live bearergate.Verifier) (bearergate.Verifier, error) {

@@ -26,10 +26,10 @@ const (
 
 // resolver holds the verifiers that Config.Resolve made.
 //
-// What an unverified token says decides which of them is asked for, so an
-// attacker may ask for as many as the templates match. The entries are
-// therefore kept apart by what cannot be invented: whether a token of the
-// issuer was ever accepted.
+// The iss of an unverified token decides which of them is asked for, so an
+// attacker may ask for as many as the templates match. The entries are therefore
+// kept apart by what an attacker cannot invent: whether a token of the issuer was
+// ever accepted.
 type resolver struct {
 	resolve   func(context.Context, string) (bearergate.Verifier, error)
 	exact     map[string]bool

@@ -29,9 +29,9 @@ type result struct {
 	err       error
 }
 
-// start is the one way to a fetch, for every trigger: one at a time, shared by
-// all who ask meanwhile. seen is the number of the last attempt that had begun
-// when the caller arrived; scheduled fetches do not need it.
+// start is the one way to a fetch, for every trigger. There is one fetch at a
+// time, shared by all who ask while it runs. seen is the number of the last
+// attempt that had begun when the caller arrived; scheduled fetches ignore it.
 func (c *Cache) start(ctx context.Context, t Trigger, seen uint64) <-chan singleflight.Result {
 	// The hooks see the values of the context that started the fetch, a trace for
 	// example. The fetch itself does not: one request must not shape an answer
@@ -70,9 +70,9 @@ func (c *Cache) attempt(ctx context.Context, t Trigger, seen uint64) (id uint64)
 	return id
 }
 
-// begin takes the decision to fetch again, on the latest view: between the
-// caller's decision and now, another fetch may have been all that was needed.
-// It returns nil if there is nothing to do.
+// begin decides once more whether to fetch, on the latest view: another fetch may
+// have brought what was needed since the caller decided. It returns nil if there
+// is nothing to do.
 func (c *Cache) begin(t Trigger, seen uint64) (*view, Trigger) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -107,7 +107,7 @@ func (c *Cache) begin(t Trigger, seen uint64) (*view, Trigger) {
 	return v, t
 }
 
-// finish makes what came of an attempt visible, then tells the hooks.
+// finish puts the outcome of an attempt into the view, then tells the hooks.
 func (c *Cache) finish(ctx context.Context, id uint64, t Trigger, began clock.Instant, r result) {
 	c.mu.Lock()
 	old, now := c.view.Load(), c.clock()
@@ -153,8 +153,8 @@ func (c *Cache) finish(ctx context.Context, id uint64, t Trigger, began clock.In
 	})
 }
 
-// tell reports the state if it is another one than was told last. States pass
-// with time, without anything happening: a change is told when it is noticed.
+// tell reports the state if it differs from the one told last. A state may change
+// by time alone: that is told when a call notices it.
 func (c *Cache) tell(ctx context.Context, state State) {
 	if c.hooks.StateChanged == nil || c.told.Load() == state {
 		return
@@ -264,8 +264,8 @@ func (r *remote) get(ctx context.Context, v *view, url string) result {
 	return out
 }
 
-// read is the gate: a document that does not parse, or has no key to verify
-// with, is a failed fetch and never replaces a good set.
+// read admits a document: one that does not parse, or has no usable key, is a
+// failed fetch and never replaces a good set.
 func (r *result) read(body []byte, maxKeys int) {
 	set, skipped, err := parseSet(body, maxKeys)
 	r.skipped = skipped

@@ -8,14 +8,14 @@ import (
 )
 
 // File returns a [Cache] whose set is in a file, for keys that a platform
-// mounts or a sidecar writes. It is read when it is needed, and again in all
-// cases in which a Cache would fetch: when it is older than TTL (default
-// DefaultMinTTL here) and when a token names a key that is not in it. While the
+// mounts or a sidecar writes. The file is read when keys are first asked for, and
+// again whenever a Cache would fetch: when the set is older than TTL (default
+// DefaultMinTTL here), and when a token names a key that is not in it. While the
 // file is missing or broken, the last good keys are used for MaxStale.
 //
-// Replace the file atomically, by renaming. Who can write to it makes valid
-// tokens. The fields URL, HTTPClient and InsecureAllowHTTP of the Config must
-// be zero; Issuer says to whom the keys belong and is optional.
+// Replace the file atomically, by renaming. Whoever can write to it can make
+// valid tokens. The fields URL, HTTPClient and InsecureAllowHTTP of the Config
+// must be zero. Issuer is optional; it says to whom the keys belong.
 func File(path string, c Config) (*Cache, error) {
 	wrong := newMistakes()
 	if c.TTL == 0 {

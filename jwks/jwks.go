@@ -1,22 +1,22 @@
-// Package jwks says which keys may verify an issuer's tokens: a JWK Set (RFC
+// Package jwks provides the keys that verify an issuer's tokens: a JWK Set (RFC
 // 7517 §5) that is fetched, cached and kept fresh, or one that is given.
 //
 //	keys, err := jwks.New(jwks.Config{Issuer: "https://as.example.com"})
 //	verifier, err := jwtverify.New(jwtverify.Config{Issuer: "https://as.example.com", Keys: keys, …})
 //
 // [Cache] finds the set through the issuer's metadata (RFC 8414, OpenID Connect
-// Discovery) or under a URL. It is built to outlive its authorization server: a
-// rotation is followed at the first token that needs it, an outage serves the
-// last good keys for a bounded time, and a flood of invented key IDs does not
-// reach the server. See [State] for how. [Static] and [File] are the same for
-// keys that are at hand.
+// Discovery) or under a URL. It follows a rotation at the first token that needs
+// the new key, serves the last good keys for a bounded time when the
+// authorization server is down, and keeps a flood of invented key IDs from the
+// server: see [State]. [Static] is for keys that never change, [File] for keys
+// in a file.
 //
 // A Cache starts no goroutine that outlives a fetch, makes no request unless it
 // is asked for keys, and needs no Close. It verifies no token and looks at no
 // claim. It does not log: see [Hooks].
 //
-// The caller must see to it that the URL or the issuer is the right one: who
-// controls that, or the HTTP client's trust in certificates, makes valid tokens.
+// The caller must configure the right issuer or URL. Whoever controls it, or the
+// certificates that the HTTP client trusts, can make valid tokens.
 //
 // Everything here is safe for concurrent use.
 package jwks
@@ -43,9 +43,9 @@ type Source interface {
 	// every key that fits the algorithm. The slice is shared: read it only.
 	//
 	// No key and no error means that the issuer has no such key: the token is
-	// refused. An error means that this could not be found out; one that none of
-	// bearergate's sentinels is true of counts as [bearergate.ErrUnavailable].
-	// Keys honours ctx wherever it waits.
+	// refused. An error means that this could not be found out. An error that is
+	// none of bearergate's sentinels counts as [bearergate.ErrUnavailable]. Keys
+	// honours ctx wherever it waits.
 	Keys(ctx context.Context, kid, alg string) ([]Key, error)
 }
 
@@ -93,10 +93,10 @@ type Config struct {
 	// Issuer, if given, only says to whom the keys belong.
 	URL string
 
-	// HTTPClient makes the requests: for an own CA, a client certificate, a proxy,
-	// or a transport that adds a bearer token. It is copied; its Jar and
-	// CheckRedirect are not used: cookies are not kept, and at most one redirect
-	// is followed, within the origin. The default has timeouts, keeps no
+	// HTTPClient makes the requests: set it for a CA of your own, a client
+	// certificate, a proxy, or a transport that adds a bearer token. It is copied.
+	// Its Jar and CheckRedirect are not used: no cookie is kept, and at most one
+	// redirect is followed, within the origin. The default has timeouts, keeps no
 	// connection, and uses no proxy.
 	HTTPClient *http.Client
 	// Hooks observe what happens.
@@ -106,10 +106,11 @@ type Config struct {
 	// only if the host configured here is localhost or a loopback address.
 	InsecureAllowHTTP bool
 
-	// TTL is how long a set counts as fresh if the server does not say. Default
-	// DefaultTTL; between MinTTL and MaxTTL. It is spread by a tenth either way. A
-	// key withdrawn by the server is refused within one TTL, this one or what the
-	// server said, and within TTL + MaxStale if the server is down.
+	// TTL is how long a set may be used before the server is asked again, if the
+	// server does not say so itself in Cache-Control. Default DefaultTTL; between
+	// MinTTL and MaxTTL. Each set gets up to a tenth more or less, at random. A key
+	// that the server has withdrawn is refused after at most one TTL, or TTL +
+	// MaxStale if the server is down.
 	TTL time.Duration
 	// MinTTL and MaxTTL bound what the server says in Cache-Control. Defaults
 	// DefaultMinTTL and DefaultMaxTTL; between 100 ms and 24 h.
@@ -204,18 +205,21 @@ func (c *Cache) Issuer() string {
 
 // Keys implements [Source].
 //
-// An ID that the set does not have, or with kid "" an algorithm that no key
-// fits, may mean that keys have been rotated: it causes a fetch, at most one
-// per MissInterval, and is answered with no key only if a fetch has succeeded
-// since the call or within the last MissInterval. A key that is there but does
-// not fit the algorithm causes no fetch.
+// It answers from the set that is held, and waits for a fetch in two cases only:
 //
-// Keys waits for a fetch only then, and in the states in which there is nothing
-// to answer with: for the fetch under way and, where that cannot have seen the
-// key, one more. Each ends within FetchTimeout, and hooks that are slow may take
-// as much again. If ctx ends first, the fetch goes on for the others and the error is [bearergate.ErrUnavailable] with
-// [bearergate.ReasonCanceled]; any other failure has
-// [bearergate.ReasonKeysUnavailable] and RetryAfter.
+//   - The [State] is EMPTY, DUE or EXPIRED.
+//   - The key is unknown: the set has no key with this ID or, with kid "", no key
+//     that fits the algorithm. The keys may have been rotated. At most one fetch
+//     per MissInterval is made for unknown keys. "No key" is the answer only if a
+//     fetch that began after the call has succeeded, or if the last one has
+//     succeeded within the last MissInterval. A key that has the ID and does not
+//     fit the algorithm is not unknown.
+//
+// A call waits for the fetch under way and, if that began too early to have seen
+// the key, for one more. Each ends within FetchTimeout; slow hooks may take as
+// much again. If ctx ends first, the fetch goes on for the others, and the error
+// is [bearergate.ErrUnavailable] with [bearergate.ReasonCanceled]. Any other
+// failure has [bearergate.ReasonKeysUnavailable] and RetryAfter.
 func (c *Cache) Keys(ctx context.Context, kid, alg string) ([]Key, error) {
 	v, err := c.current()
 	if err != nil {
@@ -229,10 +233,10 @@ func (c *Cache) Keys(ctx context.Context, kid, alg string) ([]Key, error) {
 	return c.keys(ctx, v, kid, alg, false)
 }
 
-// KeysAfterMiss is for a verifier whose token had no key ID and failed its
-// signature under the only key that fits: that key may have been replaced. The
-// call counts as an unknown key ID, so that its fetches are limited likewise,
-// and returns what Keys(ctx, "", alg) returns thereafter.
+// KeysAfterMiss is for a token without a key ID whose signature failed under the
+// only key that fits: that key may have been replaced. The call counts as one for
+// an unknown key, under the same limit of fetches, and then returns what
+// Keys(ctx, "", alg) returns.
 func (c *Cache) KeysAfterMiss(ctx context.Context, alg string) ([]Key, error) {
 	v, err := c.current()
 	if err != nil {
@@ -313,8 +317,8 @@ func (c *Cache) current() (*view, error) {
 	return nil, misconfigured(errors.New("jwks: a Cache that is nil or was not made by New"))
 }
 
-// keys is all of Keys but the warm hit. v was current when the call arrived;
-// missed says that what v has is not enough.
+// keys is all of Keys but the warm hit. v was current when the call arrived.
+// missed: the keys of v have been tried and are not enough.
 func (c *Cache) keys(ctx context.Context, v *view, kid, alg string, missed bool) ([]Key, error) {
 	if ctx == nil {
 		ctx = context.Background()
@@ -362,9 +366,8 @@ func (c *Cache) ready(ctx context.Context, v *view) (*view, error) {
 	return v, nil
 }
 
-// miss answers for a key that the set does not have, or not any more. The one
-// limiter for all of them is the bound: no ID is remembered, since an attacker
-// can invent more than could be.
+// miss answers for an unknown key. One limiter bounds the fetches for all of
+// them. No ID is remembered: an attacker can invent more than memory holds.
 func (c *Cache) miss(ctx context.Context, seen uint64, kid, alg string, missed bool) ([]Key, error) {
 	waited, suppressed := false, false
 	// Twice, for the first may be the end of a fetch that began before the call
@@ -395,8 +398,8 @@ func (c *Cache) miss(ctx context.Context, seen uint64, kid, alg string, missed b
 			MissEvent{Issuer: c.issuer, URL: v.url, KeyID: kid, Algorithm: alg, NextFetch: v.missPause(now)})
 	}
 	keys, known := v.set.find(kid, alg)
-	// "No such key" refuses a token. It is said only on the word of a server
-	// that was asked recently enough: a failed attempt proves nothing.
+	// "No such key" refuses a token. It is the answer only if the server has said
+	// so recently enough: a failed attempt proves nothing.
 	recent := v.failures == 0 && now.Since(v.answered) < c.policy.missInterval
 	if known && !missed || v.succeeded > seen || recent {
 		return keys, nil

@@ -7,9 +7,9 @@ import (
 	"github.com/bearergate/bearergate/internal/jose"
 )
 
-// Key is one public key that was admitted: of a kind, size and purpose that
-// may verify signatures. It is an immutable value, safe for concurrent use. The
-// zero Key verifies nothing.
+// Key is one public key that was admitted: its kind, size and purpose are fit to
+// verify signatures. It is an immutable value, safe for concurrent use. The zero
+// Key verifies nothing.
 type Key struct{ k jose.Key }
 
 // ParseKey admits the public key of a JWK (RFC 7517 §4). The error is

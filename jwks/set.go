@@ -83,8 +83,8 @@ func newKeySet(keys []Key) *keySet {
 	return s
 }
 
-// find returns the keys, and whether the answer is final: false for an unknown
-// kid, and for no kid if no key fits.
+// find returns the keys, and whether they are known: false if no key has the kid
+// or, without kid, if no key fits the algorithm.
 func (s *keySet) find(kid, alg string) ([]Key, bool) {
 	keys, found := s.index[use{kid, alg}]
 	if !found && kid != "" {

@@ -7,26 +7,36 @@ import (
 	"github.com/bearergate/bearergate/internal/clock"
 )
 
-// State says what a [Cache] has, what a call of Keys gets, and what makes it
-// fetch. Age is the time since the server last confirmed the set: the larger of
-// what the monotonic and the wall clock say, so that neither a suspended machine
-// nor a clock set back lets a withdrawn key live longer.
+// State says what a [Cache] holds, what a call of Keys gets, and when the Cache
+// fetches.
 //
-//	state    what it has              Keys                         fetches                    health
-//	EMPTY    nothing yet              waits, or fails at once      if the backoff allows      not ready
-//	                                  during the backoff
-//	FRESH    age < 80 % of the TTL    answers                      for an unknown key only    ready
-//	AHEAD    age < the TTL            answers                      in the background          ready
-//	DUE      age past the TTL, and    waits for the fetch; if      yes                        ready
-//	         no attempt has failed    that fails: as STALE
-//	         since or just before
-//	STALE    age < TTL + MaxStale,    answers, StaleServed         in the background, as      ready, LastError
-//	         the last attempt failed  is called                    the backoff allows
-//	EXPIRED  older than that          as EMPTY                     as EMPTY                   not ready
+//	state    what is held                       Keys                      fetches                    Status.Ready
+//	EMPTY    nothing yet                        waits for the fetch       at once                    no
+//	FRESH    age below 80 % of the TTL          answers                   for an unknown key only    yes
+//	AHEAD    age below the TTL                  answers                   in the background          yes
+//	DUE      age past the TTL,                  waits for the fetch       at once                    yes
+//	         no known outage
+//	STALE    age past the TTL, known outage     answers                   in the background          yes
+//	EXPIRED  age past the TTL plus MaxStale     waits for the fetch       at once                    no
 //
-// After a failed fetch of whatever cause, no other starts for 1 s, then 2 s, 4 s
-// … 60 s, or as long as the server's Retry-After says (at most 5 min, and 1 min
-// if there are no usable keys).
+// If the fetch fails, a call that waits in DUE is answered as in STALE; one that
+// waits in EMPTY or EXPIRED gets [bearergate.ErrUnavailable]. Each answer in
+// STALE calls the hook StaleServed.
+//
+// Age is the time since the start of the fetch that brought the set or that
+// confirmed it (304). It is the larger of what the monotonic and the wall clock
+// say: neither a suspended machine nor a clock that is set back lets a withdrawn
+// key live longer.
+//
+// An outage is known if a fetch has failed past the TTL, or so shortly before it
+// that the next attempt was due less than a minute ago.
+//
+// After a failed fetch, whatever started it, no other starts for 1 s, then 2 s,
+// 4 s and so on up to 60 s, less up to a fifth, or for as long as the server's
+// Retry-After says if that is longer. Retry-After counts for at most 5 min, and
+// for at most 1 min if there are no usable keys. While there are usable keys, at
+// most three fetches per MissInterval fail. During such a pause, EMPTY and EXPIRED
+// fail at once instead of waiting.
 type State string
 
 // The states.
@@ -53,8 +63,8 @@ type policy struct {
 	ttl, minTTL, maxTTL, maxStale, missInterval time.Duration
 }
 
-// view is everything that is known at a time, immutable: it is replaced as a
-// whole, and who holds one sees a consistent state without a lock.
+// view is everything that a Cache knows at one moment. It is immutable and
+// replaced as a whole: a reader sees a consistent state without a lock.
 type view struct {
 	policy *policy
 
@@ -63,7 +73,7 @@ type view struct {
 	body      []byte  // what set was read from
 	url       string  // where it came from
 	etag      string
-	confirmed clock.Instant // the start of the fetch that brought or confirmed set: it may be as old as that
+	confirmed clock.Instant // when the fetch began that brought or confirmed set: the answer may be as old as that
 	ttl       time.Duration // with jitter
 	found     discovery
 
@@ -71,12 +81,12 @@ type view struct {
 	begun     uint64        // number of the last attempt
 	succeeded uint64        // number of the last one that succeeded
 	started   clock.Instant // when the last one began
-	missed    clock.Instant // when the last one that an unknown key caused began
+	missed    clock.Instant // when the last one began that an unknown key caused
 	answered  clock.Instant // when the last success was complete
 
-	failures   int                           // in a row, of every trigger
-	failed     [usableFailures]clock.Instant // when they were complete, the latest first
-	wait       time.Duration                 // the backoff after it
+	failures   int                           // in a row, whatever the trigger
+	failed     [usableFailures]clock.Instant // when the last of them were complete, the latest first
+	wait       time.Duration                 // the backoff after the latest
 	retryAfter time.Duration                 // what the server asked for
 	err        error                         // the last failure; nil after a success
 }
@@ -93,12 +103,12 @@ func (v *view) state(now clock.Instant) State {
 	case age >= v.ttl+v.policy.maxStale:
 		return StateExpired
 	}
-	// Past the TTL, the server has to be asked before the keys are used again,
-	// unless that has failed since. A failure shortly before counts too, as long
-	// as the next attempt may be under way: under traffic, an outage is known by
-	// now, and callers must not all wait to learn it again. An older one, of a
-	// service that was idle since, does not: the server may be back, and a
-	// withdrawn key is to be refused.
+	// Past the TTL, the server must be asked before the keys are used again,
+	// unless an attempt has failed since. A failure shortly before the TTL counts
+	// too, as long as the next attempt may be under way: under traffic the outage
+	// is known, and callers must not all wait to learn of it again. An older
+	// failure does not count. The service was idle since, the server may be back,
+	// and a withdrawn key must be refused.
 	lately := max(v.wait, v.retryAfter) + backoffMax
 	if v.failures > 0 && (v.failed[0].Since(v.confirmed) >= v.ttl || now.Since(v.failed[0]) < lately || v.pause(now) > 0) {
 		return StateStale
@@ -127,9 +137,9 @@ func (v *view) pause(now clock.Instant) time.Duration {
 	return max(0, pause)
 }
 
-// missPause is pause for a fetch that an unknown key asks for: in addition, one
-// per interval. Scheduled fetches do not count and are not held up by it: that
-// slot is theirs, so that a flood cannot delay a rotation.
+// missPause is pause for a fetch that an unknown key asks for. There is one such
+// fetch per interval. Scheduled fetches do not use it up and do not wait for it:
+// a flood of invented keys cannot delay them.
 func (v *view) missPause(now clock.Instant) time.Duration {
 	return max(0, v.pause(now), v.policy.missInterval-now.Since(v.missed))
 }

@@ -23,7 +23,7 @@ type export struct {
 	JWKS      stdjson.RawMessage `json:"jwks"`
 }
 
-// Export returns the set that is held, with its age and whose it is, for
+// Export returns the set that is held, with its age, Issuer and URL, for
 // [Cache.Import] by a process that starts while the server is down. The error is
 // [bearergate.ErrUnavailable] if there are no usable keys.
 func (c *Cache) Export() ([]byte, error) {
@@ -48,7 +48,8 @@ func (c *Cache) Export() ([]byte, error) {
 // unless the keys held are younger. The keys keep their age: they are stale and
 // expire as if they had been fetched here. Import makes no request.
 //
-// Who can write data makes valid tokens: keep it as safe as the configuration.
+// Whoever can change data can make valid tokens: keep it as safe as the
+// configuration.
 //
 // Data that is damaged or of another Issuer or URL is
 // [bearergate.ErrMisconfigured]; keys that are too old to be used are
@@ -85,8 +86,8 @@ func (c *Cache) take(in export, set *keySet) error {
 	}
 	v := *c.view.Load()
 	confirmed := now.Add(-max(0, age))
-	// Only a set that is younger for certain comes in: by the clock that no step
-	// can make run ahead.
+	// Only a set that is certainly younger replaces the one that is held. The
+	// monotonic clock decides: no setting of a clock moves it.
 	if v.set != nil && now.Mono.Sub(v.confirmed.Mono) <= max(0, age) {
 		return nil
 	}

@@ -97,7 +97,7 @@ type Config struct {
 	// and its other name Ed25519. Default: [DefaultAlgorithms].
 	Algorithms []string
 
-	// Keys is where the issuer's keys come from. Default: a [jwks.Cache]
+	// Keys provides the issuer's keys. Default: a [jwks.Cache]
 	// discovered from Issuer. A Source with a method Issuer() string that
 	// returns another issuer's name is refused: keys belong to one issuer
 	// (RFC 8725 §3.8).
@@ -115,7 +115,7 @@ type Config struct {
 	// Profile is [AccessToken] (default) or [RFC9068].
 	Profile Profile
 
-	// Leeway is the clock skew that exp, nbf and iat are given.
+	// Leeway is how far clocks may differ when exp, nbf and iat are judged.
 	// Default: [DefaultLeeway]; at most [MaxLeeway].
 	Leeway time.Duration
 	// NoLeeway asks for a Leeway of zero.
@@ -133,9 +133,9 @@ type Config struct {
 	// the Profile. Their values are yours to check: see Check.
 	RequiredClaims []string
 
-	// ScopeClaims are the claims that may hold the scopes, the first present
-	// wins; each a string separated by spaces or an array of strings. At most
-	// 8. Default: scope, scp.
+	// ScopeClaims are the claims that may hold the scopes, at most 8. The first one
+	// that is present counts. Its value is a string separated by spaces, or an array
+	// of strings. Default: scope, scp.
 	ScopeClaims []string
 
 	// Confirmations are the members of cnf (RFC 7800) whose proof of
@@ -144,13 +144,13 @@ type Config struct {
 	// unchecked binding protects nobody. Default: none.
 	Confirmations []string
 
-	// Check is asked last, on every call, for tokens from the cache too. What
-	// it returns is judged so: nil accepts; an error that wraps one of the
-	// sentinels of package bearergate keeps it; a context's error is
-	// [bearergate.ErrUnavailable]; any other is [bearergate.ErrInvalidToken]
-	// with [bearergate.ReasonPolicy]. So wrap ErrUnavailable around an outage of
-	// a store that Check asks, or a denylist that is down reads as a bad token and
-	// logs everybody out. It should honour its context.
+	// Check is asked last, on every call, for tokens from the cache too. It should
+	// honour its context. nil accepts. An error that wraps one of the sentinels of
+	// package bearergate keeps it. The error of a context is
+	// [bearergate.ErrUnavailable]. Any other error is [bearergate.ErrInvalidToken]
+	// with [bearergate.ReasonPolicy]: so wrap ErrUnavailable around an outage of a
+	// store that Check asks, or a denylist that is down refuses every token, and
+	// clients throw their sessions away.
 	Check func(context.Context, *bearergate.Token) error
 
 	// Now is the clock that exp, nbf and iat are compared with. Default: time.Now.
@@ -161,8 +161,8 @@ type Config struct {
 
 	// DisableCache makes every Verify check the signature. By default a
 	// verified token is remembered for at most [CacheTTL], under a keyed hash of
-	// the whole token; its key, exp, nbf, iat and Check are looked at again every
-	// time.
+	// the whole token. Whether its key is still published, exp, nbf, iat and Check
+	// are judged again every time.
 	DisableCache bool
 	// CacheEntries bounds the cache. Default: [DefaultCacheEntries].
 	CacheEntries int
@@ -238,8 +238,8 @@ func (v *Verifier) Issuer() string {
 	return v.issuer
 }
 
-// Live reports false: a Verifier asks nobody whether a token was revoked, and
-// cannot be the live one of issuers.RequireLive, whatever embeds it.
+// Live reports false: a Verifier asks nobody whether a token was revoked. By it,
+// issuers.RequireLive refuses a Verifier, or a type that embeds one, as live.
 func (v *Verifier) Live() bool { return false }
 
 func errZero() error { return misconfigured(errors.New("jwtverify: the Verifier was not made by New")) }
@@ -248,9 +248,9 @@ func misconfigured(cause error) error {
 	return &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonConfig, Cause: cause}
 }
 
-// Verify returns the token's claims if it is valid: see [Config] for what that
-// means. Errors are of type [bearergate.Error]; which of its seven sentinels
-// is true says whose fault it is. When ctx ends first, the answer is
+// Verify returns the token's claims if it is valid, as [Config] says. Errors are
+// of type [bearergate.Error]; its sentinel says whose fault it is. When ctx ends
+// first, the answer is
 // [bearergate.ErrUnavailable] with [bearergate.ReasonCanceled].
 func (v *Verifier) Verify(ctx context.Context, token string) (*bearergate.Token, error) {
 	if v == nil || v.keys == nil {

@@ -55,10 +55,10 @@ type Metadata struct {
 // Every mistake in m is in the error, which is [bearergate.ErrMisconfigured].
 // [Router.Metadata] does all of it in one call.
 //
-// A resource identifier with a query is asked for with that query, and any other
-// query is not found: it would be the document of another resource. The same
-// holds for every other identifier: each needs its gate and its document.
-// Scripts of other origins can read the document if a CORS handler lets them.
+// If the resource identifier has a query, only a request with that query gets the
+// document: any other query is about another resource. Each resource identifier
+// needs a gate and a document of its own. Scripts of other origins can read the
+// document if a CORS handler lets them.
 func (g *Gate) Metadata(m Metadata) (pattern string, h http.Handler, err error) {
 	if g == nil || g.metadataURL == "" {
 		return "", nil, misconfigured(errors.New("set Config.Resource of the gate: its metadata has to say what it describes"))

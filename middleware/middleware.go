@@ -7,12 +7,11 @@
 //	orders := gate.Require(scope.All("orders:read"))(ordersHandler)
 //	token, ok := bearergate.FromContext(r.Context()) // in ordersHandler
 //
-// A token is taken from the Authorization header only (RFC 6750 §2.1). One in
-// the query is never read and the body is never touched, so a request with
-// nothing else carries no token; [Config.Extract] is for other carriers. The
-// package does not log in users, keep sessions, or look at the path: what is
-// not wrapped is not protected. [Gate.NewRouter] wraps every route of a service
-// and refuses to start one on which nothing was said.
+// A token is taken from the Authorization header only (RFC 6750 §2.1). A token in
+// the query or the body is never read; [Config.Extract] is for other carriers.
+// The package does not log in users, keep sessions, or look at the path: a handler
+// that is not wrapped is not protected. [Gate.NewRouter] wraps every route of a
+// service, and each route has to say who may enter.
 //
 // # Order of a decision
 //
@@ -24,11 +23,11 @@
 //  4. the user's authentication satisfies [StepUp];
 //  5. the scopes satisfy the route's [scope.Requirement].
 //
-// So an invalid token always reads invalid_token and never tells what a route
-// requires (RFC 6750 §3.1, RFC 9470 §9). Authentication goes before scope
-// because RFC 9470 §3 lets its challenge name the missing scopes as well, while
-// insufficient_scope cannot ask for an authentication: a client that lacks both
-// learns so in one answer and sends its user away once.
+// So the answer to an invalid token is always invalid_token, and never tells what a
+// route requires (RFC 6750 §3.1, RFC 9470 §9). Authentication goes before scope
+// because its challenge may name the missing scopes as well (RFC 9470 §3), while
+// insufficient_scope cannot ask for an authentication. A client that lacks both
+// learns so from one answer, and its user authenticates once.
 //
 // # Answers
 //
@@ -41,22 +40,22 @@
 //	keys or authorization server unavailable   503     none; Retry-After of 1 to 60 seconds
 //	this server is misconfigured               500     none
 //
-// Every refusal has Cache-Control: no-store and a body of type
-// application/problem+json (RFC 9457) in fixed words, which a HEAD request does
-// not get; [Config.Render] writes other bodies. Nothing that was sent comes back,
-// except that a scope filled from the path ([scope.Template]) is named to who
-// lacks it, and no text of an error leaves the server. With [Config.Resource],
+// Every refusal has Cache-Control: no-store and, unless the method is HEAD, a body
+// of type application/problem+json (RFC 9457) in fixed words; [Config.Render]
+// writes other bodies. No text of an error leaves the server. Nothing that was
+// sent comes back, with one exception: a scope filled from the path
+// ([scope.Template]) is named to a client that lacks it. With [Config.Resource],
 // every challenge ends with resource_metadata="…" (RFC 9728 §5.1). A caller that
-// went away gets no answer at all.
+// went away gets no answer.
 //
-// # What the caller must see to
+// # What the caller must do
 //
 // Serve over TLS. Put a CORS handler outside the gate, and let it answer
-// preflights itself: a preflight carries no credentials, and the gate treats
-// OPTIONS like every other method, so it would refuse it. That
-// handler must also send Access-Control-Expose-Headers: WWW-Authenticate, or
-// scripts cannot read why they were refused. Put anything that must not run for
-// strangers, such as a body parser, inside the gate.
+// preflights itself: a preflight carries no credentials, and the gate, which
+// treats OPTIONS like every other method, would refuse it. That handler must also
+// send Access-Control-Expose-Headers: WWW-Authenticate, or scripts cannot read why
+// they were refused. Put whatever must not run without a valid token, such as a
+// body parser, inside the gate.
 //
 // Everything here is safe for concurrent use.
 package middleware
@@ -84,13 +83,13 @@ type Config struct {
 
 	// Resource is the resource identifier of this API (RFC 9728 §1.2), exactly as
 	// clients and [Metadata] documents name it. With it, every challenge says where
-	// the document of [Gate.Metadata] is. The address is worked out from this field
-	// alone: what a request claims, its Host in the first place, never shapes it.
+	// the document of [Gate.Metadata] is. The address depends on this field alone,
+	// never on what a request says, such as its Host.
 	//
-	// An https URL (http for localhost and loopback addresses) in printable ASCII,
-	// without user, fragment, empty or dot segments, and better without a query;
-	// it is compared code point by code point and never normalized. Default none.
-	// An API with several resource identifiers takes a gate for each.
+	// It is an https URL (http for localhost and loopback addresses) in printable
+	// ASCII, without user, fragment, empty or dot segments, and preferably without a
+	// query. It is compared code point by code point and never normalized. Default:
+	// none. An API with several resource identifiers needs a gate for each.
 	Resource string
 
 	// Hooks tell metrics, traces and audit what was decided.
@@ -100,31 +99,31 @@ type Config struct {
 	// is protected. It is for finding out, from the events of real traffic, whom a
 	// new policy would refuse, before it refuses anybody.
 	//
-	// Decisions are made and reported ([DecisionEvent.ReportOnly]). The handler
-	// finds a token in its context if it was verified and its binding confirmed,
-	// also where scopes or authentication do not suffice, and otherwise none.
-	// A route whose handler is nil is still refused. [Gate.Check] is not affected:
-	// it returns the error.
+	// Decisions are made and reported ([DecisionEvent.ReportOnly]). The context of
+	// the handler has a token if that was verified and its binding confirmed, even
+	// if scopes or authentication do not suffice. A route whose handler is nil is
+	// still refused. [Gate.Check] is not affected: it returns the error.
 	InsecureReportOnly bool
 
 	// DropAuthorization keeps the Authorization header from the handlers behind
 	// the gate, those of [Router.Public] routes too, so that none of them can pass
-	// a token on or log it. They get a request of their own; that of the caller is
-	// not changed. A handler with credentials of its own has to stand elsewhere.
+	// a token on or log it. They get a copy of the request; the caller's is not
+	// changed. A handler that reads this header itself must not be behind the gate.
 	DropAuthorization bool
 
 	// Identity tells the handlers behind the gate who calls, in request headers,
-	// as a gateway needs it: each entry is the name of a header and what it says of
-	// a token, such as "X-Auth-Subject": (*bearergate.Token).Subject. An empty value
-	// means no header. A function that panics refuses with
-	// [bearergate.ErrMisconfigured].
+	// as a gateway needs it. Each entry is the name of a header and the function that
+	// makes its value from the token, such as
+	// "X-Auth-Subject": (*bearergate.Token).Subject. An empty value means no header.
+	// If a function panics, the request is refused with [bearergate.ErrMisconfigured].
 	//
-	// Headers of these names that a client sent are removed first, always: without
-	// a token and on [Router.Public] routes too, in any case and with any character
-	// that is neither letter nor digit in place of a dash, since many a backend
-	// takes X_Auth_Subject for X-Auth-Subject. They are also removed from
-	// Connection, with which a client could have a proxy drop them, and request
-	// trailers are dropped. What is not behind this gate gets them as they came.
+	// Headers of these names that a client sent are always removed first, also
+	// without a token and on [Router.Public] routes. Names are compared without case,
+	// and any character that is neither letter nor digit counts as a dash: many
+	// backends take X_Auth_Subject for X-Auth-Subject. The names are also removed
+	// from Connection, by which a client could have a proxy drop the headers, and
+	// request trailers are dropped. Handlers that are not behind this gate get
+	// whatever the client sent.
 	//
 	// In a value, every byte but letters, digits and the punctuation of ASCII is
 	// percent-encoded, and so are the percent sign, double quote, comma and
@@ -132,15 +131,15 @@ type Config struct {
 	// the original. Names consist of letters, digits and dashes.
 	Identity map[string]func(*bearergate.Token) string
 
-	// Render writes the body of a refusal: HTML for browsers, gRPC-web, RFC 9457
-	// members of its own. It returns the content type and the body, and has no say
-	// in status and headers. It must not change the request. nil, an empty content
-	// type or one that no header can hold, a nil body and a panic, which
-	// [Hooks.Panicked] is told of, give the default body. The response to a HEAD
-	// request has the content type only.
+	// Render returns the content type and the body of a refusal: HTML for browsers,
+	// gRPC-web, RFC 9457 with further members. Status and headers stay as they are.
+	// Render must not change the request. The default body is sent if Render is nil,
+	// panics ([Hooks.Panicked] is told), or returns a nil body, an empty content type
+	// or one that a header cannot hold. The response to a HEAD request has the
+	// content type only.
 	//
-	// What it takes from the request it must escape, and of [Refusal.Err] it must
-	// not send the text.
+	// Render must escape what it takes from the request, and must not send the text
+	// of [Refusal.Err].
 	Render func(*http.Request, Refusal) (contentType string, body []byte)
 
 	// Extract opens the door to cross-site request forgery wherever a browser
@@ -237,18 +236,17 @@ func misconfigured(err error) error {
 // more. Every other request is answered as the package comment says.
 //
 // A mistake cannot be returned here, so it closes the route: with a
-// [scope.Requirement] whose Err is not nil, an option that cannot be (see
-// [StepUp] and [Via]), or a nil handler, every request is answered with 500 and
-// the event says [bearergate.ReasonConfig].
+// [scope.Requirement] whose Err is not nil, a wrong option (see [StepUp] and
+// [Via]), or a nil handler, every request is answered with 500 and the event says
+// [bearergate.ReasonConfig].
 //
-// If the context of the request has ended before its token was verified, the
-// caller is taken to be gone: nothing is written, and the connection is given
-// up, because net/http would otherwise send 200 on return to a caller that is
-// still there. That happens where the context is ended by a timeout or a
-// shutdown instead; a timeout handler that wants to answer has to answer through
-// a writer of its own, as http.TimeoutHandler does. Where the
-// http.ResponseWriter does not allow the connection to be given up, the answer
-// is 503.
+// If the context of the request ends before its token is verified, the caller is
+// taken to be gone: nothing is written, and the connection is given up. Otherwise
+// net/http would send 200 on return, which would reach a caller that is still
+// there, because a timeout or a shutdown ended the context. A timeout handler that
+// wants to answer must write through a writer of its own, as http.TimeoutHandler
+// does. If the http.ResponseWriter cannot give the connection up, the answer is
+// 503.
 //
 // A panic of the handler is not recovered.
 func (g *Gate) Require(need scope.Requirement, opts ...RouteOption) func(http.Handler) http.Handler {
@@ -256,15 +254,15 @@ func (g *Gate) Require(need scope.Requirement, opts ...RouteOption) func(http.Ha
 	return func(next http.Handler) http.Handler { return g.wrap(rt, next) }
 }
 
-// Optional is [Gate.Require] for handlers that serve strangers too. A request
-// without a bearer token reaches the handler, whose context then carries no
-// token, not even that of an outer gate. A token that was sent must be valid and
-// satisfy need and the options, and everything else is refused as by Require:
-// a bad token, two credentials, an outage. Credentials of another scheme are no
-// bearer token, and pass.
+// Optional is [Gate.Require] for handlers that also serve requests without a
+// token. Such a request reaches the handler, whose context then carries no token,
+// not even that of an outer gate. A token that was sent must be valid and satisfy
+// need and the options. Everything else is refused as by Require: a bad token, two
+// credentials, an outage. Credentials of another scheme are no bearer token: such
+// a request passes as one without a token.
 //
 // Responses say Vary: Authorization, or a cache could give one caller what was
-// meant for another; with [Config.Extract], that is left to the handler.
+// meant for another. With [Config.Extract], that is left to the handler.
 func (g *Gate) Optional(need scope.Requirement, opts ...RouteOption) func(http.Handler) http.Handler {
 	rt := g.route(need, opts)
 	rt.access = AccessOptional
@@ -331,8 +329,8 @@ func known(err error) bool {
 	return err == nil || errors.Is(err, bearergate.ErrInsufficientScope) || errors.Is(err, bearergate.ErrInsufficientAuthentication)
 }
 
-// Check makes the decision of [Gate.Require] without answering, for
-// frameworks with handlers of their own. It returns the token, or nil and an
+// Check makes the decision of [Gate.Require] without answering, for frameworks
+// whose handlers are not http.Handlers. It returns the token, or nil and an
 // error of which exactly one of the seven sentinels is true. It neither reads
 // the body nor changes the request. When the context of r ends first, the error
 // is [bearergate.ErrUnavailable] with [bearergate.ReasonCanceled] and matches

@@ -21,18 +21,18 @@ type RouteOption interface{ routeOption() }
 // values, the token's acr must be one of them, compared byte for byte. With a
 // maxAge, its auth_time must be present and at most that long ago, without
 // leeway; one more than a minute ahead of this server's clock counts as absent.
-// Otherwise the answer is [bearergate.ErrInsufficientAuthentication], whose
-// challenge carries acr and maxAge as given here, the order kept, since the next
-// authentication has to satisfy both, and the route's scopes if those are
-// lacking too.
+// Otherwise the answer is [bearergate.ErrInsufficientAuthentication]. Its challenge
+// carries acr and maxAge as given here, both of them, since the next
+// authentication has to satisfy both, and the route's scopes if the token lacks
+// those too.
 //
 // acr is in order of preference; nil accepts any. maxAge 0 accepts any age; the
 // challenge says it in whole seconds, rounded down. A token that was issued
 // without a user has neither claim and never passes.
 //
-// A StepUp that demands nothing, an acr value that is empty or not made of
-// printable ASCII without space, double quote and backslash, and a maxAge that
-// is negative or shorter than a second are mistakes, and close the route.
+// These are mistakes, and close the route: a StepUp that demands nothing; an acr
+// value that is empty or not made of printable ASCII without space, double quote
+// and backslash; a maxAge that is negative or shorter than a second.
 func StepUp(acr []string, maxAge time.Duration) RouteOption {
 	return stepUp{acr: slices.Clone(acr), maxAge: maxAge}
 }
@@ -50,9 +50,9 @@ func Via(v bearergate.Verifier) RouteOption { return via{v} }
 // also ends when the handler returns, as it does for every request that is not
 // hijacked. Check the token that comes with a later message by yourself.
 //
-// The time is exp to the letter: the leeway of the verifier is not added, so a
-// token that was let in during it finds its context ended. It is waited for on
-// the monotonic clock of this server: setting the wall clock does not move a
+// The time is exp exactly, without the leeway of the verifier: a token that was
+// accepted only because of the leeway finds its context ended. The wait runs on
+// the monotonic clock of this server: setting the wall clock does not change a
 // wait that has begun. A token without exp never ends a context.
 func CancelOnExpiry() RouteOption { return cancelOnExpiry{} }
 
@@ -77,8 +77,8 @@ type Access string
 
 // The kinds of access, all of them.
 const (
-	AccessToken    Access = "token"    // who has a valid token that satisfies the requirement
-	AccessOptional Access = "optional" // those, and whoever sends no token: see [Gate.Optional]
+	AccessToken    Access = "token"    // requests with a valid token that satisfies the requirement
+	AccessOptional Access = "optional" // those, and requests without a token: see [Gate.Optional]
 	AccessPublic   Access = "public"   // everybody: see [Router.Public]
 )
 

@@ -26,13 +26,13 @@ import (
 // A path is matched as it was sent, encoded: "/files/%2e%2e/admin" and
 // "/files/..%2fadmin" enter "GET /files/", and r.URL.Path has the dots. A handler
 // that passes the path on, to a file system or through a proxy, must refuse or
-// clean it. A host in a pattern is compared as it was sent, too, "API.example"
-// and "api.example." being others than "api.example": what a host pattern
-// protects, a pattern without a host must not open.
+// clean it. A host in a pattern is compared as it was sent, too: "API.example" and
+// "api.example." are not "api.example", and their requests go to a pattern without
+// a host. So that pattern must not open what a host pattern protects.
 //
-// What is registered elsewhere is not protected: a handler on an http.ServeMux
-// in front of the Router answers whatever its pattern takes away from the
-// Router's, and no token is asked for.
+// What is registered elsewhere is not protected: a handler on an http.ServeMux in
+// front of the Router serves whatever its own pattern matches, and asks for no
+// token.
 type Router struct {
 	gate *Gate
 
@@ -71,15 +71,15 @@ func (rt *Router) Authenticated(pattern string, h http.Handler, opts ...RouteOpt
 	rt.add(pattern, scope.Requirement{}, h, opts, AccessToken)
 }
 
-// Optional registers a handler that serves requests without a token too: see
-// [Gate.Optional]. A zero need asks of a token only that it is valid.
+// Optional registers a handler that also serves requests without a token: see
+// [Gate.Optional]. With a zero need, a token that is sent only has to be valid.
 func (rt *Router) Optional(pattern string, need scope.Requirement, h http.Handler, opts ...RouteOption) {
 	rt.add(pattern, need, h, opts, AccessOptional)
 }
 
 // Public registers a handler for everybody: no token is looked for, no decision
-// made, no event sent. What [Config.Identity] and [Config.DropAuthorization] keep
-// from handlers, they keep from this one.
+// made, no event sent. [Config.Identity] and [Config.DropAuthorization] keep their
+// headers from this handler too.
 func (rt *Router) Public(pattern string, h http.Handler) {
 	rt.add(pattern, scope.Requirement{}, h, nil, AccessPublic)
 }
@@ -108,9 +108,9 @@ func (rt *Router) Group(prefix string, need scope.Requirement, opts ...RouteOpti
 }
 
 // Group registers routes under a prefix, with a requirement that all of them
-// share: see [Router.Group]. What a group requires, a route in it cannot take
-// back: there is no Public, and an option is given by the group or by the route,
-// not by both. It is safe for concurrent use.
+// share: see [Router.Group]. A route cannot take back what its group requires:
+// there is no Public, and [StepUp] and [Via] are given by the group or by the
+// route, not by both. It is safe for concurrent use.
 type Group struct {
 	router *Router
 	prefix string
@@ -231,16 +231,19 @@ func caller() string {
 	}
 }
 
-// Handler returns what serves the routes, or an error that names every mistake
-// of registration at once and is [bearergate.ErrMisconfigured]: a pattern that
-// http.ServeMux does not take, or takes only once; a handler that is nil; a
-// requirement or an option that cannot be; a zero requirement in
-// [Router.Handle]; a placeholder that the pattern does not have; and a HEAD
-// pattern with a policy of its own where GET has another one, which would let
-// HEAD, that runs the same handlers as a rule, in by a side door.
+// Handler returns what serves the routes. Its error is
+// [bearergate.ErrMisconfigured] and names every mistake of registration at once:
 //
-// After Handler, nothing can be registered: what is registered all the same is
-// not served, and the next call of Handler reports it.
+//   - a pattern that http.ServeMux refuses, or that is registered twice
+//   - a nil handler
+//   - a wrong requirement or option
+//   - a zero requirement in [Router.Handle]
+//   - a placeholder that the pattern does not have
+//   - a HEAD pattern whose policy is not that of GET for the same path. As a rule
+//     both run the same handler: HEAD would be a way around the policy of GET.
+//
+// After Handler, nothing can be registered: a route that is registered then is not
+// served, and the next call of Handler reports it.
 func (rt *Router) Handler() (http.Handler, error) {
 	if rt == nil {
 		return nil, misconfigured(errors.New("the router is nil: make it with Gate.NewRouter"))

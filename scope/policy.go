@@ -9,12 +9,12 @@ import (
 )
 
 // Policy says which granted scopes stand for others. It widens what tokens may
-// do: whoever is granted a name on the left of Implies, or one that ends in a
-// wildcard, passes wherever less would have been asked for. It must match what
-// the authorization server and its users mean by those names. RFC 6749 knows
-// nothing of the kind: there, each scope is a name that stands for itself.
+// do: a granted name on the left of Implies also satisfies what asks for the names
+// on its right, and a granted wildcard what asks for the names that it covers. It
+// must match what the authorization server and its users mean by those names. In
+// RFC 6749, each scope stands for itself only.
 //
-// Nothing applies it but [Policy.Compile]. The zero value adds nothing. It is
+// Only [Policy.Compile] applies it. The zero value adds nothing. It is
 // plain data and is safe for concurrent use as long as nobody changes it.
 type Policy struct {
 	// Implies lists, for a granted scope, the scopes that it includes:
@@ -52,14 +52,14 @@ type Policy struct {
 	Separator string
 }
 
-// Compile returns r as it is under the policy: each scope in it is also
-// satisfied by the granted scopes that stand for it. All of that is worked out
-// here, once; checking costs no more than looking each of these names up among
-// the granted ones. Nothing of p and r is kept or changed.
+// Compile returns r under the policy: each scope in it is also satisfied by the
+// granted scopes that stand for it. This is worked out here, once: a check only
+// looks these names up among the granted ones. p and r are not changed, and
+// nothing of them is kept.
 //
-// [Requirement.Scopes] stays as it was. What was compiled or bound before,
-// alone or as a part of r, keeps the policy that it has; so Policy{} pins a
-// requirement to its exact names, whatever it becomes part of later.
+// [Requirement.Scopes] stays as it was. What was compiled or bound before, alone
+// or as a part of r, keeps the policy that it has. So a requirement that is
+// compiled under Policy{} keeps to its exact names, whatever it becomes part of.
 //
 // Every mistake in p and r is reported at once, and the requirement beside an
 // error is satisfied by nothing. Its Err is the same error.

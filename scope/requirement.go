@@ -60,7 +60,7 @@ func named(fn string, anyOne bool, names []string) Requirement {
 }
 
 // AllOf requires every one of the given requirements. A zero Requirement
-// among them adds nothing; if nothing else is left, AllOf is an error, so
+// among them adds nothing; if all are zero, or there is none, AllOf is an error, so
 // that a policy put together at run time cannot end up open.
 func AllOf(rs ...Requirement) Requirement {
 	n := &node{}

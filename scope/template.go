@@ -44,13 +44,15 @@ type template struct {
 //     stand right beside a placeholder;
 //   - does not have the [Policy.Separator] either, if the template was compiled.
 //
-// Different values therefore never make the same scope. Values are compared byte for byte:
-// where the handler folds case or otherwise takes two texts for one, bind the
-// form that it uses. And begin the pattern with a word that nothing else begins
-// with: "{tenant}:orders:read" trusts that no tenant is called like something
-// that stands in that place for another reason. Nor should a [Policy] imply
-// names that a template can become: with {"staff": {"document:admin"}}, the
-// document whose id is "admin" opens to staff.
+// Different values therefore never make the same scope. Values are compared byte
+// for byte: where the handler folds case or otherwise takes two texts for one,
+// bind the form that it uses.
+//
+// Begin the pattern with a word that no other scope begins with. With
+// "{tenant}:orders:read", the scope of a tenant called "admin" is
+// "admin:orders:read", which may mean something else. And let no [Policy] imply a
+// name that a template can become: with {"staff": {"document:admin"}}, staff may
+// open the document whose id is "admin".
 func Template(pattern string) Requirement {
 	t, err := parseTemplate(pattern)
 	if err != nil {
@@ -166,15 +168,15 @@ func isPlaceholder(name string) bool {
 //	func(name string) (string, bool) { v := r.PathValue(name); return v, v != "" }
 //
 // A template of which a value is missing stays as it is, satisfied by nothing.
-// One with a value that [Template] refuses is satisfied by nothing for good,
-// and nothing is wrong with the requirement: no token could have that scope.
-// Other scopes named beside it, in [Any] or [AnyOf], still do.
+// One with a value that [Template] refuses is satisfied by nothing, for good. That
+// is no mistake of the requirement, whose Err does not change. Other scopes beside
+// it, in [Any] or [AnyOf], may still satisfy the requirement.
 //
 // The scope of a bound template holds what the request said, in
 // [Requirement.Scopes] and String too: it is fit for a challenge, not for the
-// label of a metric. Bind before use and [Policy.Compile] before Bind: a policy
-// does not apply to what is bound already. Without templates, r itself comes
-// back. value may be nil, which knows nothing.
+// label of a metric. Call [Policy.Compile] before Bind: a policy does not apply to
+// what is bound already. Without templates, Bind returns r itself. value may be
+// nil: then every value is missing.
 func (r Requirement) Bind(value func(name string) (string, bool)) Requirement {
 	if r.n == nil || !r.n.unbound || value == nil {
 		return r
@@ -208,10 +210,10 @@ func (w *want) bind(value func(name string) (string, bool)) {
 	}
 }
 
-// Placeholders returns the names of the placeholders that wait for
-// [Requirement.Bind], once each, in the order written: what a router compares
-// with the wildcards of a path before it serves the route. nil means that
-// nothing is left to bind.
+// Placeholders returns the names of the placeholders that [Requirement.Bind] has
+// to fill, once each, in the order written. A router compares them with the
+// wildcards of a path before it serves the route. nil means that nothing is left
+// to bind.
 func (r Requirement) Placeholders() []string {
 	if r.n == nil {
 		return nil
