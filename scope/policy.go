@@ -78,7 +78,7 @@ func (p Policy) Compile(r Requirement) (Requirement, error) {
 		return r, nil
 	}
 	if r.n.unbound { // Bind, which runs for each request, then has little to do
-		rs.closed = make(map[string][]key, len(rs.impliedBy))
+		rs.closed = make(map[string][]string, len(rs.impliedBy))
 		for name := range rs.impliedBy {
 			rs.closed[name] = rs.closure(name)
 		}
@@ -90,7 +90,7 @@ func (p Policy) Compile(r Requirement) (Requirement, error) {
 type rules struct {
 	separator byte                // 0: no wildcards
 	impliedBy map[string][]string // sorted
-	closed    map[string][]key    // of every name in impliedBy, its closure; nil unless there are templates
+	closed    map[string][]string // of every name in impliedBy, its closure; nil unless there are templates
 }
 
 func (rs *rules) compile(w *want) {
@@ -108,42 +108,42 @@ func (rs *rules) compile(w *want) {
 
 // closure returns every granted scope that stands for name: itself, the
 // wildcard that covers it, what implies one of those, and so on.
-func (rs *rules) closure(name string) []key {
+func (rs *rules) closure(name string) []string {
 	seen := map[string]bool{name: true}
-	keys := []key{newKey(name)}
+	names := []string{name}
 	add := func(by string) {
 		if by != "" && !seen[by] {
 			seen[by] = true
-			keys = append(keys, newKey(by))
+			names = append(names, by)
 		}
 	}
-	for i := 0; i < len(keys); i++ {
-		add(rs.wildcard(keys[i].name))
-		for _, by := range rs.impliedBy[keys[i].name] {
+	for i := 0; i < len(names); i++ {
+		add(rs.wildcard(names[i]))
+		for _, by := range rs.impliedBy[names[i]] {
 			add(by)
 		}
 	}
-	return keys
+	return names
 }
 
 // grantedBy is closure from what Compile prepared. Without rules, name is only
 // granted by itself.
-func (rs *rules) grantedBy(name string) []key {
+func (rs *rules) grantedBy(name string) []string {
 	if rs == nil {
-		return []key{newKey(name)}
+		return []string{name}
 	}
-	if keys, ok := rs.closed[name]; ok {
-		return keys
+	if names, ok := rs.closed[name]; ok {
+		return names
 	}
 	wildcard := rs.wildcard(name)
 	if wildcard == "" {
-		return []key{newKey(name)}
+		return []string{name}
 	}
 	// Nothing implies name itself, so all the rest comes by way of its wildcard.
-	if keys, ok := rs.closed[wildcard]; ok {
-		return slices.Concat([]key{newKey(name)}, keys)
+	if names, ok := rs.closed[wildcard]; ok {
+		return slices.Concat([]string{name}, names)
 	}
-	return []key{newKey(name), newKey(wildcard)}
+	return []string{name, wildcard}
 }
 
 // wildcard returns the one wildcard that covers name, or "". That of a

@@ -27,10 +27,10 @@ type node struct {
 	err     error   // not nil: satisfied by nothing
 }
 
-// want is one scope that a requirement names. Nothing satisfies one without keys.
+// want is one scope that a requirement names. Without by, nothing satisfies it.
 type want struct {
 	name   string    // to ask for; where by is empty, the pattern of a template
-	by     []key     // the granted scopes that satisfy it, itself first
+	by     []string  // the granted scopes that satisfy it, itself first
 	sealed bool      // compiled or bound: Compile leaves it as it is
 	tmpl   *template // not nil: waits for Bind
 	rules  *rules    // that Bind applies to it; nil: none
@@ -53,7 +53,7 @@ func named(fn string, anyOne bool, names []string) Requirement {
 			errs = append(errs, fmt.Errorf("scope: %s: name %d: %w", fn, i+1, err))
 			continue
 		}
-		n.wants = append(n.wants, want{name: name, by: []key{newKey(name)}})
+		n.wants = append(n.wants, want{name: name, by: []string{name}})
 	}
 	n.err = errors.Join(errs...)
 	return Requirement{n}
@@ -120,7 +120,7 @@ func (n *node) satisfiedBy(granted *Set) bool {
 		return false
 	}
 	for i := range n.wants {
-		if granted.hasAny(n.wants[i].by) == n.any {
+		if slices.ContainsFunc(n.wants[i].by, granted.Has) == n.any {
 			return n.any
 		}
 	}
