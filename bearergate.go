@@ -21,6 +21,7 @@ package bearergate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"strings"
@@ -48,7 +49,7 @@ func (f VerifierFunc) Verify(ctx context.Context, token string) (*Token, error) 
 	return f(ctx, token)
 }
 
-var errNilVerifier = fmt.Errorf("bearergate: the verifier is nil")
+var errNilVerifier = errors.New("bearergate: the verifier is nil")
 
 // Verify calls v.Verify and holds it to the contract of [Verifier], so that a
 // broken verifier refuses instead of opening: a nil verifier (also a typed
@@ -83,7 +84,7 @@ func Verify(ctx context.Context, v Verifier, token string) (verified *Token, err
 		return nil, err
 	case verified == nil || verified.c == nil:
 		return nil, &Error{Kind: ErrMisconfigured, Reason: ReasonInternal,
-			Cause: fmt.Errorf("bearergate: the verifier returned neither a token nor an error")}
+			Cause: errors.New("bearergate: the verifier returned neither a token nor an error")}
 	}
 	return verified, nil
 }

@@ -247,7 +247,7 @@ func TestClaimsTags(t *testing.T) {
 	require.Equal(t, "t", v.Tenant)
 	require.Equal(t, "s", v.Sub)
 	require.Empty(t, v.base.Sub)
-	require.Equal(t, []string{"a"}, v.Inner.Roles)
+	require.Equal(t, []string{"a"}, v.Roles)
 	require.Equal(t, "e", v.Empty)
 	require.Empty(t, v.Minus)
 	require.Equal(t, []string{"b", "c"}, v.Realm.Roles)

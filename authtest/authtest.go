@@ -120,7 +120,7 @@ func start(tb testing.TB, opts []Option) (*Server, error) {
 	}
 	s.http = http.Server{
 		Handler:           http.HandlerFunc(s.serve),
-		ErrorLog:          log.New(io.Discard, "", 0),
+		ErrorLog:          log.New(io.Discard, "", 0), //nolint:forbidigo // what net/http would print
 		ReadHeaderTimeout: 10 * time.Second,
 		ConnState: func(_ net.Conn, state http.ConnState) {
 			switch state {
@@ -258,7 +258,7 @@ func (s *Server) Close() {
 // fatal ends the test, or the program if there is none.
 func (s *Server) fatal(err error) {
 	if s.tb == nil {
-		panic(err.Error())
+		panic(err.Error()) //nolint:forbidigo // a mistake in a test ends it, as httptest does
 	}
 	s.tb.Helper()
 	s.tb.Fatal(err)

@@ -20,6 +20,7 @@ import (
 	"github.com/bearergate/bearergate/authtest"
 	"github.com/bearergate/bearergate/internal/jose"
 	"github.com/bearergate/bearergate/internal/strictjson"
+	"github.com/bearergate/bearergate/test/bubble"
 )
 
 // What programs elsewhere compile against.
@@ -95,7 +96,7 @@ func verify(as *authtest.Server, token string) error {
 // or of its client is left after Close.
 func inBubble(t *testing.T, f func(*testing.T)) {
 	t.Helper()
-	synctest.Test(t, f)
+	bubble.Test(t, f)
 }
 
 // later lets fake time pass.

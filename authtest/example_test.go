@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -14,6 +13,7 @@ import (
 	"github.com/bearergate/bearergate/authtest"
 	"github.com/bearergate/bearergate/jwtverify"
 	"github.com/bearergate/bearergate/scope"
+	"github.com/bearergate/bearergate/test/bubble"
 )
 
 // A test would call authtest.New(t), which needs no Close.
@@ -154,7 +154,7 @@ func TestVerifiedTokenSaysWhatWasAsked(t *testing.T) {
 
 // A server and a verifier in one bubble: hours of their life take no time.
 func TestTimeTravel(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		as := authtest.New(t)
 		verifier := newVerifier(t, as)
 		reason := func(token string) bearergate.Reason {

@@ -178,7 +178,7 @@ func (s *Server) write(w http.ResponseWriter, r *http.Request, a answer, f Fault
 	flush := http.NewResponseController(w).Flush
 	if f.Gzip {
 		gz, _ := gzip.NewWriterLevel(w, gzip.BestSpeed) // the level is valid
-		defer gz.Close()
+		defer gz.Close()                                //nolint:errcheck // it writes to the answer, whose client may be gone
 		out = gz
 		flush = func() error { return errors.Join(gz.Flush(), http.NewResponseController(w).Flush()) }
 	}

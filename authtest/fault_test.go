@@ -63,13 +63,13 @@ func TestFaultShapes(t *testing.T) {
 			start := time.Now()
 			resp, body := get(t, as, as.URL("/jwks"), "If-None-Match", `"none"`)
 			require.Equal(t, test.status, resp.StatusCode, name)
-			require.True(t, test.body == body, "%s: another body", name)
+			require.Equal(t, test.body, body, "%s: another body", name)
 			require.Equal(t, test.took, time.Since(start), name)
 			for field, value := range test.header {
 				require.Equal(t, value, resp.Header.Get(field), name)
 			}
 			if test.fault.PadTo > 1 && !test.fault.Gzip {
-				require.EqualValues(t, test.fault.PadTo, resp.ContentLength, name)
+				require.Equal(t, test.fault.PadTo, resp.ContentLength, name)
 			}
 		}
 		require.Equal(t, 1, as.Requests("/stolen"))
@@ -110,7 +110,7 @@ func TestFaultTruncate(t *testing.T) {
 			if fault.Body != nil {
 				whole = int64(len(fault.Body))
 			}
-			require.EqualValues(t, whole/2, len(body), name)
+			require.Len(t, body, int(whole/2), name)
 		}
 	}
 }

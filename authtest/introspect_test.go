@@ -2,11 +2,11 @@ package authtest_test
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -15,6 +15,7 @@ import (
 	"github.com/bearergate/bearergate/authtest"
 	"github.com/bearergate/bearergate/introspect"
 	"github.com/bearergate/bearergate/scope"
+	"github.com/bearergate/bearergate/test/bubble"
 )
 
 // ask sends a form to the introspection endpoint, by Basic if user is not "".
@@ -128,7 +129,7 @@ func TestRevoke(t *testing.T) {
 }
 
 func TestIntrospectionExpires(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		as := authtest.New(t)
 		tokens := []string{as.Opaque(authtest.Claims{}), as.Token(authtest.Claims{})}
 		later(authtest.DefaultLifetime - time.Second)
@@ -164,9 +165,7 @@ func TestClientAuthentication(t *testing.T) {
 		"wrong by basic, right by post": {"api", "x", url.Values{"client_id": {"api"}, "client_secret": {"s:é"}}, 401},
 	} {
 		form := url.Values{"token": {token}}
-		for name, values := range c.form {
-			form[name] = values
-		}
+		maps.Copy(form, c.form)
 		resp, members := ask(t, as, c.user, c.password, form)
 		require.Equal(t, c.status, resp.StatusCode, what)
 		if c.status == 200 {

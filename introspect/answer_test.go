@@ -5,17 +5,17 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/introspect"
 	"github.com/bearergate/bearergate/scope"
+	"github.com/bearergate/bearergate/test/bubble"
 	"github.com/stretchr/testify/require"
 )
 
 func TestVerify(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		s := newServer()
 		now := time.Now().Unix()
 		s.answers[opaque] = answer(map[string]any{
@@ -53,7 +53,7 @@ func TestVerify(t *testing.T) {
 
 // Where the answer leaves out what RFC 7662 leaves optional.
 func TestOptionalMembers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		s := newServer()
 		client := newClient(t, config(s))
 		s.answers["minimal"] = map[string]any{"active": true, "aud": audience}
@@ -198,7 +198,7 @@ func TestAnswers(t *testing.T) {
 		valid("username of any type", set("username", 7)),
 	} {
 		t.Run(tt.id, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				s := newServer()
 				client := newClient(t, config(s))
 				s.fail(func() (*http.Response, error) { return tt.respond(), nil })

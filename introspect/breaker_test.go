@@ -13,12 +13,13 @@ import (
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/introspect"
+	"github.com/bearergate/bearergate/test/bubble"
 	"github.com/stretchr/testify/require"
 )
 
 // The whole story of an outage.
 func TestOutage(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		s := newServer()
 		var changes []introspect.BreakerEvent
 		client := newClient(t, with(config(s), func(c *introspect.Config) {
@@ -110,7 +111,7 @@ func TestWhatOpensTheBreaker(t *testing.T) {
 		{"panic", func() (*http.Response, error) { panic(1) }, false, 1, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				s := newServer()
 				s.fail(tt.fault)
 				var mu sync.Mutex
@@ -159,7 +160,7 @@ func TestFailuresInARow(t *testing.T) {
 		requireAccepted(t, client, opaque)
 	}
 	require.Equal(t, 25, s.requests())
-	synctest.Test(t, func(t *testing.T) { // what did not get as far as the server says nothing about it
+	bubble.Test(t, func(t *testing.T) { // what did not get as far as the server says nothing about it
 		s := newServer()
 		client := newClient(t, config(s))
 		ask := func(respond func() (*http.Response, error), n int) {
@@ -178,7 +179,7 @@ func TestFailuresInARow(t *testing.T) {
 
 func TestRetryAfterOfTheServer(t *testing.T) {
 	for seconds, opened := range map[string]time.Duration{"10": 10 * time.Second, "600": introspect.BreakerMaxOpen} {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			s := newServer()
 			client := newClient(t, config(s))
 			s.fail(status(503, "Retry-After", seconds))
@@ -197,7 +198,7 @@ func TestRetryAfterOfTheServer(t *testing.T) {
 // One retry heals what a retry can.
 func TestRetry(t *testing.T) {
 	for _, fault := range []func() (*http.Response, error){down, status(503)} {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			s := newServer()
 			s.fail(func() (*http.Response, error) { s.fail(nil); return fault() })
 			start := time.Now()
@@ -210,7 +211,7 @@ func TestRetry(t *testing.T) {
 
 // A call that took its time is not made again, though there may be some left.
 func TestTimeoutIsNotRetried(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		s := newServer()
 		s.delay = time.Minute
 		client := newClient(t, with(config(s), func(c *introspect.Config) { c.HTTPClient.Timeout = time.Second }))
@@ -223,7 +224,7 @@ func TestTimeoutIsNotRetried(t *testing.T) {
 
 // A probe that never ends does not keep the breaker from the next one.
 func TestProbeThatHangs(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		s := newServer()
 		client := newClient(t, config(s))
 		s.fail(status(429))
@@ -242,7 +243,7 @@ func TestProbeThatHangs(t *testing.T) {
 
 // req: INT-046
 func TestFloodOfTokens(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		s := newServer()
 		client := newClient(t, config(s))
 		flood := func() (inactive, overloaded int) {
@@ -286,7 +287,7 @@ func TestFloodOfTokens(t *testing.T) {
 
 // A call and its retry are one call: five odd tokens open the breaker, not three.
 func TestRetryIsNoSecondFailure(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		s := newServer()
 		client := newClient(t, config(s))
 		for range 3 {
@@ -310,7 +311,7 @@ func TestRetryIsNoSecondFailure(t *testing.T) {
 
 // A fleet must not probe at one moment, nor may the server's recovery wait for long.
 func TestBreakerJitter(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		s := newServer()
 		var last introspect.BreakerEvent
 		client := newClient(t, with(config(s), func(c *introspect.Config) {
@@ -341,7 +342,7 @@ func TestLateReport(t *testing.T) {
 		"down":  status(429),
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				s := newServer()
 				var opened introspect.BreakerEvent
 				client := newClient(t, with(config(s), func(c *introspect.Config) {

@@ -14,13 +14,14 @@ import (
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/introspect"
+	"github.com/bearergate/bearergate/test/bubble"
 	"github.com/bearergate/bearergate/test/kit"
 	"github.com/stretchr/testify/require"
 )
 
 // req: INT-037, R7662-15
 func TestRevokedWithinTTL(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		s := newServer()
 		client := newClient(t, config(s))
 		requireAccepted(t, client, opaque)
@@ -82,7 +83,7 @@ func TestLifetimes(t *testing.T) {
 		{name: "half of nothing", change: func(c *introspect.Config) { c.HalfLife = true }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				// asked reports whether the server is asked again after d.
 				asked := func(d time.Duration) bool {
 					time.Sleep(time.Until(time.Now().Truncate(time.Second).Add(time.Second))) // exp has no fraction
@@ -113,7 +114,7 @@ func TestLifetimes(t *testing.T) {
 }
 
 func TestNegativeCache(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		s := newServer()
 		s.answers["for-others"] = answer(map[string]any{"aud": "https://other.example.com/"})
 		client := newClient(t, config(s))
@@ -169,7 +170,7 @@ func TestTimesOnEveryHit(t *testing.T) {
 // req: R7662-10, and the idea of CCH-002: what is remembered belongs to one
 // client, one endpoint, one form of answer and one whole token.
 func TestTwoClientsShareNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		shared := newStore()
 		base := func(s *server) introspect.Config {
 			return with(config(s), func(c *introspect.Config) {
@@ -204,7 +205,7 @@ func TestTwoClientsShareNothing(t *testing.T) {
 }
 
 func TestPurge(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		s := newServer()
 		s.answers["other"] = answer(nil)
 		var events []introspect.PurgeEvent
@@ -231,7 +232,7 @@ func TestPurge(t *testing.T) {
 		"one": func(c *introspect.Client) { c.Purge(opaque) }, "all": func(c *introspect.Client) { c.PurgeAll() },
 	} {
 		t.Run(name+", during a call", func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				s := newServer()
 				s.delay = time.Second
 				s.respond = func(*http.Request, url.Values) (*http.Response, error) {
@@ -256,7 +257,7 @@ func TestPurge(t *testing.T) {
 
 // Live: what is accepted was active when Verify was called, or later.
 func TestLive(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		s := newServer()
 		s.delay = time.Second
 		revoked := false
@@ -292,7 +293,7 @@ func TestLive(t *testing.T) {
 // A decision from the cache is the decision without one, whatever the
 // configuration, the answers and the clock.
 func TestCachedEqualsUncached(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		rng := rand.New(rand.NewPCG(1, 2))
 		pick := func(values ...any) any { return values[rng.IntN(len(values))] }
 		accepted, refusals := 0, map[bearergate.Reason]int{}
@@ -362,7 +363,7 @@ func TestCachedEqualsUncached(t *testing.T) {
 
 // A token is kept nowhere, so neither is an answer that quotes it.
 func TestAnswerThatQuotesTheToken(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		for name, value := range map[string]any{"jti": "a/b+c", "ext": map[string]any{"token": "a/b+c"}} {
 			s, st := newServer(), newStore()
 			s.answers["a/b+c"] = answer(map[string]any{name: value})
@@ -409,7 +410,7 @@ func TestAnswerThatHidesTheToken(t *testing.T) {
 		"JSON in JSON":    {`"raw":"{\"token\":\"ab\\/cdEFGH+1234567890\"}"`, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				s, st := newServer(), newStore()
 				s.fail(func() (*http.Response, error) {
 					return reply(200, "application/json", `{"active":true,"aud":"`+audience+`",`+tt.member+`}`), nil

@@ -13,12 +13,13 @@ import (
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/introspect"
+	"github.com/bearergate/bearergate/test/bubble"
 	"github.com/stretchr/testify/require"
 )
 
 // One caller's end is not the others', and not the server's fault.
 func TestCanceled(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		s := newServer()
 		s.delay = time.Second
 		client := newClient(t, config(s))
@@ -46,7 +47,7 @@ func TestCanceled(t *testing.T) {
 func TestOneCallForAll(t *testing.T) {
 	for _, tokens := range []int{1, 100} {
 		t.Run(fmt.Sprint(tokens), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				s := newServer()
 				s.delay = 100 * time.Millisecond
 				for i := range tokens {
@@ -64,7 +65,7 @@ func TestOneCallForAll(t *testing.T) {
 }
 
 func TestFirstCallerCancels(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		s := newServer()
 		s.delay = time.Second
 		client := newClient(t, config(s))
@@ -89,7 +90,7 @@ func TestFirstCallerCancels(t *testing.T) {
 
 // A transport that panics or ends its goroutine fails the call, and no caller hangs.
 func TestCallIsIsolated(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		s := newServer()
 		var outcomes []introspect.Outcome
 		client := newClient(t, with(config(s), func(c *introspect.Config) {
@@ -118,7 +119,7 @@ func TestCallIsIsolated(t *testing.T) {
 // A hook that panics, ends its goroutine or does not return for an hour does not
 // disturb the call.
 func TestHooksAreIsolated(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		for _, hook := range []func(){runtime.Goexit, func() { time.Sleep(time.Hour) }, func() { panic(opaque) }} {
 			client := newClient(t, with(config(newServer()), func(c *introspect.Config) {
 				c.Hooks.Called = func(context.Context, introspect.CallEvent) { hook() }

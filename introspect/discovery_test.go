@@ -11,11 +11,12 @@ import (
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/introspect"
+	"github.com/bearergate/bearergate/test/bubble"
 	"github.com/stretchr/testify/require"
 )
 
 func TestDiscovery(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		s := newServer()
 		s.answers[opaque] = answer(map[string]any{"exp": absent})
 		where := endpoint
@@ -96,7 +97,7 @@ func TestDiscoveryIsIsolated(t *testing.T) {
 		"deaf, and little time": {func() { time.Sleep(time.Minute) }, 90 * time.Millisecond, 90 * time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				s := newServer()
 				s.metadata = func(*http.Request) *http.Response { tt.fault(); return reply(500, "", "") }
 				client := newClient(t, with(config(s), func(c *introspect.Config) { c.Endpoint, c.Timeout = "", tt.timeout }))
@@ -135,7 +136,7 @@ func TestDiscoveryInTheBackground(t *testing.T) {
 	} {
 		for _, oddToken := range []bool{true, false} {
 			t.Run(fmt.Sprint(name, oddToken), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
+				bubble.Test(t, func(t *testing.T) {
 					s := newServer()
 					s.metadata, s.respond = good, odd
 					client := newClient(t, with(config(s), func(c *introspect.Config) { c.Endpoint, c.DisableCache, c.MaxCalls = "", true, 1 }))
@@ -168,7 +169,7 @@ func TestDiscoveryInTheBackground(t *testing.T) {
 			})
 		}
 	}
-	synctest.Test(t, func(t *testing.T) { // a token that is always odd
+	bubble.Test(t, func(t *testing.T) { // a token that is always odd
 		s := newServer()
 		s.metadata, s.respond = good, odd
 		client := newClient(t, with(config(s), func(c *introspect.Config) { c.Endpoint, c.DisableCache = "", true }))

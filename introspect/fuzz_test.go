@@ -5,12 +5,12 @@ import (
 	"maps"
 	"net/http"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/introspect"
 	"github.com/bearergate/bearergate/jwtverify"
+	"github.com/bearergate/bearergate/test/bubble"
 	"github.com/stretchr/testify/require"
 )
 
@@ -50,7 +50,7 @@ func FuzzAnswer(f *testing.F) {
 // One claim means the same in a JWT and in an answer: each case is a valid
 // token of both kinds and one mutation.
 func TestSameAsJWT(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		key := newSigner(t, "ES256", "k")
 		local, err := jwtverify.New(jwtverify.Config{Issuer: issuer, Audiences: []string{audience}, Keys: key.keys(t), Confirmations: []string{"x5t#S256"}})
 		require.NoError(t, err)

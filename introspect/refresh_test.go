@@ -7,11 +7,12 @@ import (
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/introspect"
+	"github.com/bearergate/bearergate/test/bubble"
 	"github.com/stretchr/testify/require"
 )
 
 func TestRefreshAhead(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		s := newServer()
 		client := newClient(t, config(s))
 		// In use, five times a second for ten minutes: nobody ever waits.
@@ -38,7 +39,7 @@ func TestRefreshAhead(t *testing.T) {
 		require.Less(t, time.Now(), deadline)
 		requireRefused(t, client, opaque, invalid, bearergate.ReasonInactive) // no old entry behind it
 	})
-	synctest.Test(t, func(t *testing.T) { // seldom used, or ending with exp: not asked ahead
+	bubble.Test(t, func(t *testing.T) { // seldom used, or ending with exp: not asked ahead
 		s := newServer()
 		s.answers["short"] = answer(map[string]any{"exp": time.Now().Add(20 * time.Second).Unix()})
 		client := newClient(t, config(s))
@@ -75,7 +76,7 @@ func TestRefreshAhead(t *testing.T) {
 
 // The Store still has the answer that is to be replaced.
 func TestRefreshAheadWithStore(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		s := newServer()
 		client := newClient(t, sharing(s, newStore()))
 		requireAccepted(t, client, opaque)

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/bearergate/bearergate"
@@ -17,6 +16,7 @@ import (
 	"github.com/bearergate/bearergate/introspect"
 	"github.com/bearergate/bearergate/jwks"
 	"github.com/bearergate/bearergate/jwtverify"
+	"github.com/bearergate/bearergate/test/bubble"
 	"github.com/stretchr/testify/require"
 )
 
@@ -65,7 +65,7 @@ func signed(s *server, keys jwks.Source) introspect.Config {
 
 // req: R9701-01, R9701-02, R9701-03, R9701-04
 func TestSignedAnswers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		key, other := newSigner(t, "ES256", "k"), newSigner(t, "ES256", "k")
 		m := func(pairs ...any) map[string]any {
 			out := map[string]any{}
@@ -239,7 +239,7 @@ func TestKeysUnavailable(t *testing.T) {
 
 // The keys are found through the issuer, as the endpoint is.
 func TestSignedByDiscoveredKeys(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		key := newSigner(t, "ES256", "k")
 		jwk, err := jose.PublicJWK("k", key.key.Public(), "ES256")
 		require.NoError(t, err)

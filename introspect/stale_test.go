@@ -10,6 +10,7 @@ import (
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/introspect"
+	"github.com/bearergate/bearergate/test/bubble"
 	"github.com/stretchr/testify/require"
 )
 
@@ -17,7 +18,7 @@ func TestStale(t *testing.T) {
 	stale := func(s *server, d time.Duration) introspect.Config {
 		return with(config(s), func(c *introspect.Config) { c.MaxStale = d })
 	}
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		s := newServer()
 		var results []introspect.Result
 		client := newClient(t, with(stale(s, 5*time.Minute), func(c *introspect.Config) {
@@ -56,7 +57,7 @@ func TestStale(t *testing.T) {
 		time.Sleep(time.Minute)
 		requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
 	})
-	synctest.Test(t, func(t *testing.T) { // never past exp, leeway or not
+	bubble.Test(t, func(t *testing.T) { // never past exp, leeway or not
 		s := newServer()
 		s.answers[opaque] = answer(map[string]any{"exp": time.Now().Add(time.Minute).Unix()})
 		client := newClient(t, stale(s, time.Hour))
@@ -67,7 +68,7 @@ func TestStale(t *testing.T) {
 		time.Sleep(time.Second)
 		requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
 	})
-	synctest.Test(t, func(t *testing.T) { // without exp, as long as MaxStale
+	bubble.Test(t, func(t *testing.T) { // without exp, as long as MaxStale
 		s := newServer()
 		s.answers[opaque] = answer(map[string]any{"exp": absent})
 		client := newClient(t, stale(s, time.Minute))
@@ -78,7 +79,7 @@ func TestStale(t *testing.T) {
 		time.Sleep(introspect.NoExpiryTTL)
 		requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
 	})
-	synctest.Test(t, func(t *testing.T) { // by the clock of the Config too, and no leeway
+	bubble.Test(t, func(t *testing.T) { // by the clock of the Config too, and no leeway
 		s := newServer()
 		skew := time.Duration(0)
 		client := newClient(t, with(stale(s, time.Hour), func(c *introspect.Config) { c.Now = func() time.Time { return time.Now().Add(skew) } }))
@@ -92,7 +93,7 @@ func TestStale(t *testing.T) {
 		skew = -2 * time.Hour // iat has not come yet
 		requireRefused(t, client, opaque, invalid, bearergate.ReasonNotYetValid)
 	})
-	synctest.Test(t, func(t *testing.T) { // a purge while the server is being asked
+	bubble.Test(t, func(t *testing.T) { // a purge while the server is being asked
 		s := newServer()
 		client := newClient(t, stale(s, time.Hour))
 		requireAccepted(t, client, opaque)
@@ -102,7 +103,7 @@ func TestStale(t *testing.T) {
 		time.AfterFunc(time.Second/2, func() { client.Purge("another") })
 		requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
 	})
-	synctest.Test(t, func(t *testing.T) { // an inactive answer, a shorter exp and a purge end it
+	bubble.Test(t, func(t *testing.T) { // an inactive answer, a shorter exp and a purge end it
 		for _, end := range []func(*server, *introspect.Client){
 			func(s *server, c *introspect.Client) {
 				s.set(func(s *server) { delete(s.answers, opaque) })
@@ -143,7 +144,7 @@ func TestNoStaleAfterAnAnswer(t *testing.T) {
 		}, unavailable, bearergate.ReasonIntrospectionUnavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				s := newServer()
 				client := newClient(t, with(config(s), func(c *introspect.Config) { c.MaxStale = time.Hour }))
 				requireAccepted(t, client, opaque)
@@ -169,7 +170,7 @@ func (c slowToLook) Done() <-chan struct{} { <-c.until; return nil }
 // An answer that came while somebody waited for another call ends what was
 // remembered before.
 func TestNoStaleAfterSomebodyElsesAnswer(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		s := newServer()
 		client := newClient(t, with(config(s), func(c *introspect.Config) { c.MaxStale = time.Hour }))
 		requireAccepted(t, client, opaque)

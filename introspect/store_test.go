@@ -19,6 +19,7 @@ import (
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/introspect"
+	"github.com/bearergate/bearergate/test/bubble"
 	"github.com/stretchr/testify/require"
 )
 
@@ -81,7 +82,7 @@ func sharing(s *server, st introspect.Store) introspect.Config {
 }
 
 func TestStoreSharesAnswers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		st, first, second := newStore(), newServer(), newServer()
 		delete(second.answers, opaque)
 		tok := requireAccepted(t, newClient(t, sharing(first, st)), opaque)
@@ -125,7 +126,7 @@ func TestStoreSharesAnswers(t *testing.T) {
 // The names are the same in every process, whatever its processor and, during
 // an update of the fleet, its version.
 func TestStoreNames(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		st := newStore()
 		requireAccepted(t, newClient(t, sharing(newServer(), st)), opaque)
 		synctest.Wait()
@@ -144,7 +145,7 @@ func TestStoreNames(t *testing.T) {
 
 // What another process found is judged by our own configuration.
 func TestStoredAnswersAreJudged(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		st, s := newStore(), newServer()
 		s.answers[opaque] = answer(map[string]any{"cnf": map[string]any{"x5t#S256": "x"}, "exp": time.Now().Add(20 * time.Second).Unix()})
 		requireAccepted(t, newClient(t, with(sharing(s, st), func(c *introspect.Config) { c.Confirmations = []string{"x5t#S256"} })), opaque)
@@ -165,7 +166,7 @@ func TestStoredAnswersAreJudged(t *testing.T) {
 
 // Whoever can write the Store can have us ask the server, and nothing else.
 func TestStoreIsNotTrusted(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		s := newServer()
 		s.answers["good"] = answer(map[string]any{"exp": absent})
 		s.answers["shortlived"] = answer(map[string]any{"sub": "other"})
@@ -218,7 +219,7 @@ func TestStoreIsNotTrusted(t *testing.T) {
 // An answer from a clock that is ahead of ours could live longer than it may.
 func TestStoredInTheFuture(t *testing.T) {
 	st := newStore()
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		time.Sleep(time.Minute)
 		s := newServer()
 		s.answers[opaque] = answer(map[string]any{"exp": absent, "iat": absent})
@@ -229,7 +230,7 @@ func TestStoredInTheFuture(t *testing.T) {
 		ahead time.Duration
 		calls int
 	}{{6 * time.Second, 1}, {5 * time.Second, 1}, {time.Millisecond, 1}, {0, 0}} {
-		synctest.Test(t, func(t *testing.T) { // begins a minute earlier
+		bubble.Test(t, func(t *testing.T) { // begins a minute earlier
 			time.Sleep(time.Minute - tt.ahead)
 			s := newServer()
 			client := newClient(t, sharing(s, &store{values: maps.Clone(st.values), ttls: map[string]time.Duration{}}))
@@ -242,7 +243,7 @@ func TestStoredInTheFuture(t *testing.T) {
 
 // The clock of the Config judges what the Store has, and a panic in it hurts nobody else.
 func TestStoreAndBrokenClock(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		st := newStore()
 		requireAccepted(t, newClient(t, sharing(newServer(), st)), opaque)
 		synctest.Wait()
@@ -265,7 +266,7 @@ func TestStoreFails(t *testing.T) {
 		"panics": func(st *store) { st.panics = true },
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				st, s := newStore(), newServer()
 				fault(st)
 				var mu sync.Mutex
@@ -295,7 +296,7 @@ func TestStoreFails(t *testing.T) {
 		})
 	}
 	// A Store that hangs gathers no goroutines without end, and no delay either.
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		st, s := newStore(), newServer()
 		st.hang = true
 		client := newClient(t, sharing(s, st))
@@ -311,7 +312,7 @@ func TestStoreFails(t *testing.T) {
 }
 
 func TestPurgeReachesTheStore(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		for name, purge := range map[string]func(*introspect.Client){
 			"one": func(c *introspect.Client) { c.Purge(opaque) }, "all": func(c *introspect.Client) { c.PurgeAll() },
 		} {
@@ -337,7 +338,7 @@ func TestPurgeReachesTheStore(t *testing.T) {
 
 // A stored answer of a plain kind never stands in for a signed one.
 func TestStoreKeepsFormsApart(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		st, s := newStore(), newServer()
 		requireAccepted(t, newClient(t, sharing(s, st)), opaque)
 		synctest.Wait()
@@ -384,7 +385,7 @@ func (s *lateSet) Set(ctx context.Context, key string, value []byte, ttl time.Du
 // An answer that is on its way to the Store does not outlive a purge there.
 func TestPurgeDuringSet(t *testing.T) {
 	for _, late := range []time.Duration{introspect.DefaultStoreTimeout / 2, time.Second} {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			s, st := newServer(), &lateSet{store: newStore(), late: late}
 			client, other := newClient(t, sharing(s, st)), newClient(t, sharing(s, st))
 			requireAccepted(t, client, opaque)
@@ -404,7 +405,7 @@ func TestPurgeDuringSet(t *testing.T) {
 // A Store that hangs takes its own time, and none of the call's.
 func TestStoreHangsAndTimeoutIsShort(t *testing.T) {
 	for _, timeout := range []time.Duration{90 * time.Millisecond, introspect.DefaultTimeout} {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			s, st := newServer(), newStore()
 			st.hang, s.delay = true, timeout/2
 			client := newClient(t, with(sharing(s, st), func(c *introspect.Config) { c.Timeout = timeout }))

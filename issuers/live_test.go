@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/bearergate/bearergate"
@@ -14,6 +13,7 @@ import (
 	"github.com/bearergate/bearergate/issuers"
 	"github.com/bearergate/bearergate/jwtverify"
 	"github.com/bearergate/bearergate/scope"
+	"github.com/bearergate/bearergate/test/bubble"
 	"github.com/stretchr/testify/require"
 )
 
@@ -303,7 +303,7 @@ func TestRequireLiveContext(t *testing.T) {
 // A token that was revoked is refused at once, although the local verifier
 // remembers it; an outage never accepts it.
 func TestRequireLiveSeesRevocation(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		as := authtest.New(t)
 		local := newVerifier(t, jwtverify.Config{Issuer: as.Issuer(), Audiences: []string{authtest.DefaultAudience}, HTTPClient: as.Client()})
 		answer := error(nil)

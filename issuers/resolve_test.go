@@ -16,6 +16,7 @@ import (
 	"github.com/bearergate/bearergate/authtest"
 	"github.com/bearergate/bearergate/issuers"
 	"github.com/bearergate/bearergate/jwtverify"
+	"github.com/bearergate/bearergate/test/bubble"
 	"github.com/stretchr/testify/require"
 )
 
@@ -184,7 +185,7 @@ func TestResolveGate(t *testing.T) {
 
 func TestResolveAnswers(t *testing.T) {
 	unavailable := &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonOverloaded, RetryAfter: time.Minute}
-	real := newVerifier(t, config(newSigner(t, "ES256", "k").Set(t)))
+	genuine := newVerifier(t, config(newSigner(t, "ES256", "k").Set(t)))
 	for _, tt := range []struct {
 		name   string
 		answer func(context.Context, string) (bearergate.Verifier, error)
@@ -218,7 +219,7 @@ func TestResolveAnswers(t *testing.T) {
 			bearergate.ErrMisconfigured, bearergate.ReasonInternal, time.Second},
 		{"typed nil", func(context.Context, string) (bearergate.Verifier, error) { return (*jwtverify.Verifier)(nil), nil },
 			bearergate.ErrMisconfigured, bearergate.ReasonConfig, time.Second},
-		{"another issuer's", func(context.Context, string) (bearergate.Verifier, error) { return real, nil },
+		{"another issuer's", func(context.Context, string) (bearergate.Verifier, error) { return genuine, nil },
 			bearergate.ErrMisconfigured, bearergate.ReasonConfig, time.Second},
 		{"unnameable", func(context.Context, string) (bearergate.Verifier, error) { return unnameable{}, nil },
 			bearergate.ErrMisconfigured, bearergate.ReasonConfig, time.Second},
@@ -230,7 +231,7 @@ func TestResolveAnswers(t *testing.T) {
 			bearergate.ErrUnavailable, bearergate.ReasonKeysUnavailable, time.Second},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				d := &directory{answer: tt.answer}
 				r := d.router(t, nil)
 				verify := func() {
@@ -239,7 +240,7 @@ func TestResolveAnswers(t *testing.T) {
 					requireError(t, token, err, tt.kind, tt.reason)
 					require.NotContains(t, err.Error(), "login.example.com")
 					require.Equal(t, tt.reason, bearergate.AsError(err).Reason)
-					require.IsType(t, &bearergate.Error{}, err)
+					require.IsType(t, &bearergate.Error{}, err) //nolint:testifylint // itself, and not something that wraps one
 				}
 				verify()
 				synctest.Wait()
@@ -263,7 +264,7 @@ func TestResolveAnswers(t *testing.T) {
 
 func TestResolveIsAskedOnce(t *testing.T) {
 	for _, tenants := range []int{1, 100} {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			d := &directory{takes: time.Second}
 			r := d.router(t, nil)
 			var wg sync.WaitGroup
@@ -290,7 +291,7 @@ func TestResolveIsAskedOnce(t *testing.T) {
 
 // The first caller leaves, and nobody else notices.
 func TestResolveOutlivesItsFirstCaller(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		d := &directory{takes: 2 * time.Second}
 		r := d.router(t, nil)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -320,7 +321,7 @@ func TestResolveOutlivesItsFirstCaller(t *testing.T) {
 // A Resolve that does not honour its context holds nobody up, is never called
 // a second time beside itself, and its answer is not lost.
 func TestResolveThatHangs(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		d := &directory{}
 		d.answer = func(_ context.Context, issuer string) (bearergate.Verifier, error) {
@@ -360,7 +361,7 @@ func TestResolveThatHangs(t *testing.T) {
 // Invented tenants, whose verifiers refuse, displace nobody, and Resolve is
 // called no more often for them than configured.
 func TestFloodOfInventedTenants(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		const live, perMinute = 8, 60
 		d := &directory{}
 		d.dead = func(issuer string) error {
@@ -428,7 +429,7 @@ func TestFloodOfInventedTenants(t *testing.T) {
 // Of those that have accepted a token the ones used last are kept, and of the
 // others too.
 func TestMaxResolved(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		d := &directory{}
 		d.dead = func(issuer string) error {
 			if strings.Contains(issuer, "/bad") {
@@ -459,7 +460,7 @@ func TestMaxResolved(t *testing.T) {
 
 // A tenant that is pushed out while its first token is verified is not lost.
 func TestPushedOutWhileVerifying(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		d := &directory{}
 		d.dead = func(issuer string) error {
 			switch {
@@ -491,7 +492,7 @@ func TestPushedOutWhileVerifying(t *testing.T) {
 
 // Nor does it come back if Resolve has taken it back in the meantime.
 func TestPushedOutAndRemovedWhileVerifying(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		d := &directory{}
 		d.dead = func(issuer string) error {
 			if strings.Contains(issuer, "/slow") {
@@ -522,7 +523,7 @@ func TestPushedOutAndRemovedWhileVerifying(t *testing.T) {
 // A tenant that was removed while a token of it is verified stays removed.
 func TestRemovedWhileVerifying(t *testing.T) {
 	for _, forgotten := range []bool{false, true} { // that it was removed
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			d := &directory{}
 			r := d.router(t, func(c *issuers.Config) { c.MaxResolved = 1 })
 			var calls atomic.Int64
@@ -695,7 +696,7 @@ func TestResolvedTTL(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				d, r := setUp(t)
 				test(t, d, r)
 			})
@@ -706,7 +707,7 @@ func TestResolvedTTL(t *testing.T) {
 // With the shortest ResolvedTTL too, a new verifier takes the place of the old
 // one in the background, and an answer that comes too late is none of them.
 func TestShortestResolvedTTL(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		d := &directory{}
 		r := d.router(t, func(c *issuers.Config) { c.ResolvedTTL = time.Second })
 		verify := func() (string, error) {
@@ -749,7 +750,7 @@ func TestShortestResolvedTTL(t *testing.T) {
 // A refusal to resolve says how long: until one more call is allowed.
 func TestResolveRate(t *testing.T) {
 	for perMinute, wait := range map[int]time.Duration{1: time.Minute, 3: 20 * time.Second, 60: time.Second, 600: time.Second} {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			d := &directory{}
 			r := d.router(t, func(c *issuers.Config) { c.MaxResolvesPerMinute = perMinute })
 			for i := range perMinute {
@@ -776,7 +777,7 @@ func TestResolveRate(t *testing.T) {
 // What renews the issuers of which a token was accepted is not used up by
 // others, known or not; and an issuer that is gone leaves the place of those.
 func TestProvenIssuersAreApart(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		d := &directory{}
 		d.dead = func(issuer string) error {
 			if strings.Contains(issuer, "/bad") {
@@ -832,7 +833,7 @@ func TestTenantCharacters(t *testing.T) {
 
 // A refreshed entry of a live tenant is as safe from a flood as the old one.
 func TestRefreshedEntryStaysProven(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		d := &directory{}
 		d.dead = func(issuer string) error {
 			if strings.Contains(issuer, "/bad") {
@@ -887,7 +888,7 @@ func TestResolveConcurrently(t *testing.T) {
 // The real thing: tenants of one authorization server, each with a verifier of
 // its own, keys and outage included.
 func TestResolveRealVerifiers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		servers := map[string]*authtest.Server{}
 		verifiers := map[string]bearergate.Verifier{} // kept, so that keys are too
 		for _, name := range []string{"red", "blue"} {

@@ -3,6 +3,7 @@ package issuers_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -146,13 +147,9 @@ func TestRouterDecidesAsTheVerifierDoes(t *testing.T) {
 			for _, header := range headers {
 				for _, change := range changes {
 					h := map[string]any{"alg": "ES256", "typ": "at+jwt", "kid": "k"}
-					for k, v := range header {
-						h[k] = v
-					}
+					maps.Copy(h, header)
 					c := map[string]any{"iss": tt.iss}
-					for k, v := range change {
-						c[k] = v
-					}
+					maps.Copy(c, change)
 					raw := s.SignWith(t, h, c)
 					want, wantErr := tt.verifier.Verify(t.Context(), raw)
 					got, err := newHouseRouter(t, tt.iss, tt.verifier).Verify(t.Context(), raw)

@@ -80,7 +80,8 @@ func TestOneBadKeyIsSkipped(t *testing.T) {
 	})
 }
 
-// Two issuers share nothing, not even with equal key IDs. req: R8725-07, ISS-019
+// Two issuers share nothing, not even with equal key IDs.
+// req: R8725-07, ISS-019.
 func TestIssuersShareNothing(t *testing.T) {
 	within(t, func(t *testing.T) {
 		a, b := newServer(t, "k1"), newServer(t, "k1")

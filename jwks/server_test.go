@@ -9,17 +9,18 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net/http"
 	"runtime"
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/internal/jose"
 	"github.com/bearergate/bearergate/jwks"
+	"github.com/bearergate/bearergate/test/bubble"
 	"github.com/bearergate/bearergate/test/kit"
 	"github.com/stretchr/testify/require"
 )
@@ -148,9 +149,7 @@ func (s *server) RoundTrip(r *http.Request) (*http.Response, error) {
 			keys = append(keys, key)
 		}
 		resp := answer(200, "application/jwk-set+json", string(set(keys...)))
-		for name, values := range s.header {
-			resp.Header[name] = values
-		}
+		maps.Copy(resp.Header, s.header)
 		if tag := s.header.Get("ETag"); tag != "" && r.Header.Get("If-None-Match") == tag {
 			resp.StatusCode, resp.Body = 304, http.NoBody
 		}
@@ -200,17 +199,17 @@ type recorder struct {
 
 func (r *recorder) hooks() jwks.Hooks {
 	return jwks.Hooks{
-		Fetched:        func(ctx context.Context, e jwks.FetchEvent) { note(r, ctx, &r.fetched, e) },
-		Waited:         func(ctx context.Context, e jwks.WaitEvent) { note(r, ctx, &r.waited, e) },
-		StateChanged:   func(ctx context.Context, e jwks.StateEvent) { note(r, ctx, &r.states, e) },
-		MissSuppressed: func(ctx context.Context, e jwks.MissEvent) { note(r, ctx, &r.suppressed, e) },
-		StaleServed:    func(ctx context.Context, e jwks.StaleEvent) { note(r, ctx, &r.stale, e) },
-		KeySkipped:     func(ctx context.Context, e jwks.KeyEvent) { note(r, ctx, &r.skipped, e) },
-		Panicked:       func(ctx context.Context, e jwks.PanicEvent) { note(r, ctx, &r.panicked, e) },
+		Fetched:        func(ctx context.Context, e jwks.FetchEvent) { note(ctx, r, &r.fetched, e) },
+		Waited:         func(ctx context.Context, e jwks.WaitEvent) { note(ctx, r, &r.waited, e) },
+		StateChanged:   func(ctx context.Context, e jwks.StateEvent) { note(ctx, r, &r.states, e) },
+		MissSuppressed: func(ctx context.Context, e jwks.MissEvent) { note(ctx, r, &r.suppressed, e) },
+		StaleServed:    func(ctx context.Context, e jwks.StaleEvent) { note(ctx, r, &r.stale, e) },
+		KeySkipped:     func(ctx context.Context, e jwks.KeyEvent) { note(ctx, r, &r.skipped, e) },
+		Panicked:       func(ctx context.Context, e jwks.PanicEvent) { note(ctx, r, &r.panicked, e) },
 	}
 }
 
-func note[E any](r *recorder, ctx context.Context, events *[]E, e E) {
+func note[E any](ctx context.Context, r *recorder, events *[]E, e E) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	*events = append(*events, e)
@@ -232,7 +231,7 @@ func (r *recorder) lastFetch(t testing.TB) jwks.FetchEvent {
 // waits for nothing that will come is reported by the bubble itself.
 func within(t *testing.T, f func(t *testing.T)) {
 	t.Helper()
-	synctest.Test(t, f)
+	bubble.Test(t, f)
 }
 
 // noLeaks fails the test if goroutines of this module outlive it. It is for

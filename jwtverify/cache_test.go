@@ -9,12 +9,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/jwks"
 	"github.com/bearergate/bearergate/jwtverify"
+	"github.com/bearergate/bearergate/test/bubble"
 	"github.com/stretchr/testify/require"
 )
 
@@ -129,7 +129,7 @@ func TestCacheEntriesEnd(t *testing.T) {
 		"disabled":     {true, time.Hour, []bool{false, false, false}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				c := config(s.Set(t))
 				c.Now = nil
 				c.DisableCache = tt.disabled

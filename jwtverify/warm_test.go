@@ -6,12 +6,12 @@ import (
 	"io"
 	"net/http"
 	"testing"
-	"testing/synctest"
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/authtest"
 	"github.com/bearergate/bearergate/jwks"
 	"github.com/bearergate/bearergate/jwtverify"
+	"github.com/bearergate/bearergate/test/bubble"
 	"github.com/stretchr/testify/require"
 )
 
@@ -30,7 +30,7 @@ func TestWarm(t *testing.T) {
 	require.Positive(t, bearergate.AsError(v.Warm(t.Context())).RetryAfter)
 
 	// A cache has a key, but none for what is accepted.
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		as := authtest.New(t)
 		c := jwtverify.Config{Issuer: as.Issuer(), Audiences: []string{audience}, HTTPClient: as.Client(), Algorithms: []string{"RS256"}}
 		requireError(t, nil, newVerifier(t, c).Warm(t.Context()), bearergate.ErrUnavailable, bearergate.ReasonKeysUnavailable)
@@ -64,7 +64,7 @@ func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f
 
 // Warm asks once, and leaves what is kept for the first rotation.
 func TestWarmLeavesTheUnknownKeySlotAlone(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		as := authtest.New(t) // ES256 only: nothing serves the first of the default algorithms
 		v := newVerifier(t, jwtverify.Config{Issuer: as.Issuer(), Audiences: []string{authtest.DefaultAudience}, HTTPClient: as.Client()})
 		require.NoError(t, v.Warm(t.Context()))

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -14,6 +13,7 @@ import (
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/middleware"
 	"github.com/bearergate/bearergate/scope"
+	"github.com/bearergate/bearergate/test/bubble"
 )
 
 // RES-008: a broken verifier closes the route.
@@ -70,7 +70,7 @@ func TestNothingIsWrittenToACallerThatLeft(t *testing.T) {
 		"Confirm": {v: accepts(bound), c: middleware.Config{Confirm: func(r *http.Request, _ *bearergate.Token) error { return waits(r.Context()) }}},
 	} {
 		for _, timeout := range []bool{false, true} {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithCancel(context.Background())
 				want := context.Canceled
 				if timeout {

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -16,6 +15,7 @@ import (
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/middleware"
 	"github.com/bearergate/bearergate/scope"
+	"github.com/bearergate/bearergate/test/bubble"
 )
 
 func TestNewNamesEveryMistake(t *testing.T) {
@@ -304,7 +304,7 @@ func TestScopes(t *testing.T) {
 
 // A bubble ends only when every goroutine in it has ended.
 func TestConcurrentUseLeavesNoGoroutine(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		events := &log{}
 		gate := newGate(t, accepts(reader), middleware.Config{Hooks: events.hooks()})
 		h := gate.Require(scope.All("read"))(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }))

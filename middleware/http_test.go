@@ -231,7 +231,7 @@ func TestTheClientLeaves(t *testing.T) {
 	r, err := http.NewRequestWithContext(ctx, "GET", server.URL, nil)
 	require.NoError(t, err)
 	r.Header.Set("Authorization", "Bearer "+good)
-	_, err = server.Client().Do(r) //nolint:bodyclose // there is none
+	_, err = server.Client().Do(r)
 	require.ErrorIs(t, err, context.Canceled)
 	e := <-decided
 	requireError(t, e.Err, bearergate.ErrUnavailable, bearergate.ReasonCanceled)

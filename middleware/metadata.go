@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -116,9 +117,7 @@ func (g *Gate) document(m Metadata) ([]byte, error) {
 	add("resource_policy_uri", m.Policy, m.Policy == "")
 	add("resource_tos_uri", m.TermsOfService, m.TermsOfService == "")
 	add("tls_client_certificate_bound_access_tokens", true, !m.CertificateBound)
-	for name, value := range m.Extra {
-		members[name] = value
-	}
+	maps.Copy(members, m.Extra)
 
 	for _, issuer := range m.AuthorizationServers {
 		if u, err := secureURL(issuer); err != nil {

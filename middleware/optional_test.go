@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -15,6 +14,7 @@ import (
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/middleware"
 	"github.com/bearergate/bearergate/scope"
+	"github.com/bearergate/bearergate/test/bubble"
 )
 
 // whoami answers with the subject of the token in the context, or "nobody".
@@ -187,7 +187,7 @@ func TestCancelOnExpiry(t *testing.T) {
 		require.Equal(t, 200, w.Code)
 	}
 	cancel := middleware.CancelOnExpiry()
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		start := time.Now()
 		ran := false
 		serve(t, start.Add(time.Hour), func(_ http.ResponseWriter, r *http.Request) {

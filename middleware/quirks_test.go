@@ -21,6 +21,7 @@ import (
 	"github.com/bearergate/bearergate/jwtverify"
 	"github.com/bearergate/bearergate/middleware"
 	"github.com/bearergate/bearergate/scope"
+	"github.com/bearergate/bearergate/test/bubble"
 )
 
 // What authorization servers are known to do, allowed or not, from their
@@ -322,7 +323,7 @@ func TestQuirkCacheControl(t *testing.T) {
 		{"max-age=\"600\"", 7 * time.Minute, 67 * time.Minute},
 	} {
 		t.Run(test.value, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				as := authtest.New(t, authtest.WithCacheControl(test.value))
 				v, err := jwtverify.New(jwtverify.Config{Issuer: as.Issuer(), Audiences: []string{authtest.DefaultAudience}, HTTPClient: as.Client(), DisableCache: true})
 				require.NoError(t, err)
@@ -342,7 +343,7 @@ func TestQuirkCacheControl(t *testing.T) {
 
 // Servers that publish a new key and withdraw the old one in one moment.
 func TestQuirkRotationWithoutOverlap(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		as := authtest.New(t)
 		v, err := jwtverify.New(jwtverify.Config{Issuer: as.Issuer(), Audiences: []string{authtest.DefaultAudience}, HTTPClient: as.Client()})
 		require.NoError(t, err)
@@ -394,7 +395,7 @@ func TestQuirksOfIntrospection(t *testing.T) {
 		{what: "403 for a client that may not ask", fault: authtest.Fault{Status: 403}, status: 500, reason: bearergate.ReasonConfig},
 	} {
 		t.Run(test.what, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { // a retry waits
+			bubble.Test(t, func(t *testing.T) { // a retry waits
 				as := authtest.New(t, authtest.WithClient("api", "secret"))
 				test.fault.Path = "/introspect"
 				as.Fail(test.fault)

@@ -163,7 +163,7 @@ func (rt *route) same(o *route) bool {
 		verifiers = a.IsValid() && b.IsValid() && a.Comparable() && b.Comparable() && rt.verifier == o.verifier
 	}
 	return verifiers && rt.access == o.access && rt.cancel == o.cancel && rt.stepUp.maxAge == o.stepUp.maxAge &&
-		slices.Equal(rt.stepUp.acr, o.stepUp.acr) && reflect.DeepEqual(rt.need, o.need)
+		slices.Equal(rt.stepUp.acr, o.stepUp.acr) && reflect.DeepEqual(rt.need, o.need) //nolint:govet // the error in a Requirement is part of what it is
 }
 
 func (s stepUp) mistakes() error {

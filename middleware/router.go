@@ -414,7 +414,7 @@ func sample(pattern string) *url.URL {
 func understandsPatterns() error {
 	mux := http.NewServeMux()
 	mux.Handle("GET /{x}", http.NotFoundHandler())
-	if _, pattern := mux.Handler(&http.Request{Method: "GET", URL: &url.URL{Path: "/a"}}); pattern == "" {
+	if _, pattern := mux.Handler(&http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/a"}}); pattern == "" {
 		return errors.New("http.ServeMux does not understand methods and wildcards: remove httpmuxgo121=1 from GODEBUG")
 	}
 	return nil

@@ -233,8 +233,8 @@ func TestRegistrationAfterHandler(t *testing.T) {
 	require.Len(t, rt.Routes(), 1)
 	_, isMux := h.(*http.ServeMux)
 	require.False(t, isMux, "on a mux, somebody could register more")
-	var any any = rt
-	_, isHandler := any.(http.Handler)
+	var router any = rt
+	_, isHandler := router.(http.Handler)
 	require.False(t, isHandler, "what was not checked is not served")
 }
 

@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -12,6 +11,7 @@ import (
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/middleware"
 	"github.com/bearergate/bearergate/scope"
+	"github.com/bearergate/bearergate/test/bubble"
 )
 
 func TestStepUpKeepsItsOwnValues(t *testing.T) {
@@ -27,7 +27,7 @@ func TestStepUpKeepsItsOwnValues(t *testing.T) {
 
 // req: R9470-01 R9470-04 R9068-08
 func TestStepUp(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		now := time.Now()
 		for name, tc := range map[string]struct {
 			acr    string
@@ -77,7 +77,7 @@ func TestStepUp(t *testing.T) {
 // auth_time is compared with the time of each request, however long the token
 // is kept.
 func TestAuthTimeIsJudgedOnEveryRequest(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		gate := newGate(t, accepts(bearergate.Claims{AuthTime: time.Now()}), middleware.Config{})
 		h := gate.Require(scope.Requirement{}, middleware.StepUp(nil, time.Minute))(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 		for range 2 {

@@ -159,7 +159,7 @@ func (s mortalStream) interruptible(f func() error) error {
 	select {
 	case o := <-done:
 		if !o.returned {
-			panic(o.panicked) // where the handler and who recovers for it expect it
+			panic(o.panicked) //nolint:forbidigo // where the handler and who recovers for it expect it
 		}
 		return o.err
 	case <-s.ctx.Done():

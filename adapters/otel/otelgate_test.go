@@ -412,7 +412,7 @@ func TestOneCallSpanForAll(t *testing.T) {
 				require.False(t, s.Parent.IsValid())
 				require.Len(t, s.Links, 1)
 				require.Equal(t, trace.SpanKindClient, s.SpanKind)
-				for _, part := range strings.Fields(tc.calls[i]) {
+				for part := range strings.FieldsSeq(tc.calls[i]) {
 					require.Contains(t, strings.Fields(text(s.Attributes)), part)
 				}
 				require.Equal(t, time.Second, s.EndTime.Sub(s.StartTime))

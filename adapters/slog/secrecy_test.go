@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -163,9 +164,7 @@ func TestSecrecy(t *testing.T) {
 		forged := []byte(tokens["a JWT"])
 		forged[len(forged)-10] ^= 1
 		tokens["a forged JWT"] = string(forged)
-		for name, token := range tokens {
-			secrets[name] = token
-		}
+		maps.Copy(secrets, tokens)
 		clientSecret, body, cookie, storeText := secret("client secret"), secret("a body"), secret("a cookie"), secret("a store's text")
 		apiKey, bearer := secret("an API key"), secret("our own bearer")
 		secrets["basic"] = "orders-api:" + clientSecret
@@ -283,12 +282,12 @@ func TestSecrecy(t *testing.T) {
 		for _, o := range []*output{&text, &tint} {
 			for _, event := range []sloggate.Event{sloggate.EventDecision, sloggate.EventVerification, sloggate.EventIntrospection, sloggate.EventCall, sloggate.EventBreaker,
 				sloggate.EventPurge, sloggate.EventStore, sloggate.EventFetch, sloggate.EventKeys, sloggate.EventState, sloggate.EventMiss, sloggate.EventSkipped, sloggate.EventPanic} {
-				require.True(t, strings.Contains(o.String(), string(event)), "%s: or nothing was looked at", event)
+				require.Contains(t, o.String(), string(event), "%s: or nothing was looked at", event)
 			}
 			for _, outcome := range []string{"accepted", "refused", "unavailable", "misconfigured"} {
-				require.True(t, strings.Contains(o.String(), outcome), outcome)
+				require.Contains(t, o.String(), outcome, outcome)
 			}
-			require.True(t, strings.Contains(o.String(), "bob"))
+			require.Contains(t, o.String(), "bob")
 			require.Empty(t, leaks(o.String(), secrets))
 		}
 	})

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -127,13 +128,9 @@ func TestDecisions(t *testing.T) {
 		a.GateHooks().Decided(t.Context(), middleware.DecisionEvent{Err: tc.err, Reason: bearergate.ReasonOf(tc.err), Token: tc.token, Source: middleware.SourceHeader,
 			Required: scope.All("orders:read"), Method: "GET", Pattern: "GET /orders/{id}", Duration: 1500})
 		want := map[string]any{"method": "GET", "route": "GET /orders/{id}", "source": "header", "duration": 1500.0}
-		for k, v := range tc.want {
-			want[k] = v
-		}
+		maps.Copy(want, tc.want)
 		if tc.token != nil {
-			for k, v := range ofToken {
-				want[k] = v
-			}
+			maps.Copy(want, ofToken)
 		}
 		require.Equal(t, want, without(o.record(t, sloggate.EventDecision)), name)
 		require.NotContains(t, o.String(), "nobody", name)
@@ -359,7 +356,7 @@ func TestFlood(t *testing.T) {
 			for range 100 {
 				tell()
 			}
-			require.Equal(t, before+10, len(o.records(t, "")), i)
+			require.Len(t, o.records(t, ""), before+10, i)
 		}
 		time.Sleep(time.Second)
 		for _, tell := range tells {

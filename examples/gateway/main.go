@@ -101,7 +101,7 @@ func backend(w http.ResponseWriter, r *http.Request) {
 	if who == "" {
 		who = "nobody"
 	}
-	fmt.Fprintf(w, "%s, scopes %q, a token: %t", who, r.Header.Get("X-Auth-Scopes"), r.Header.Get("Authorization") != "")
+	fmt.Fprintf(w, "%s, scopes %q, a token: %t", who, r.Header.Get("X-Auth-Scopes"), r.Header.Get("Authorization") != "") //nolint:gosec // plain text, of an example
 }
 
 func main() {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -60,9 +61,7 @@ func TestWhatTheBackendSees(t *testing.T) {
 	ask := func(method, path, token string, header http.Header) int {
 		got = nil
 		r := httptest.NewRequest(method, path, nil)
-		for name, values := range header {
-			r.Header[name] = values
-		}
+		maps.Copy(r.Header, header)
 		if token != "" {
 			r.Header.Set("Authorization", "Bearer "+token)
 		}

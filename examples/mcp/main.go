@@ -132,13 +132,13 @@ func call(ctx context.Context, session *mcp.ClientSession, tool string) (string,
 	if result.IsError {
 		err = errTool
 	}
-	text := ""
+	var text strings.Builder
 	for _, content := range result.Content {
 		if t, ok := content.(*mcp.TextContent); ok {
-			text += t.Text
+			text.WriteString(t.Text)
 		}
 	}
-	return text, err
+	return text.String(), err
 }
 
 // fixed is an [auth.OAuthHandler] with one token that cannot get another.

@@ -92,7 +92,7 @@ func authorize(next mcp.MethodHandler) mcp.MethodHandler {
 			if !listed || token.Authorize(need) != nil {
 				refusal := say("The access token does not have the required scope.") // in fixed words, as those of the gate
 				refusal.IsError = true
-				return refusal, nil
+				return refusal, nil //nolint:nilerr // the refusal is the result
 			}
 		}
 		return next(bearergate.NewContext(ctx, token), method, request)

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -49,9 +50,7 @@ func TestWrongAnswersAreNoticed(t *testing.T) {
 		t.Run(broken.what, func(t *testing.T) {
 			as := authtest.New(t)
 			api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				for name, values := range broken.header {
-					w.Header()[name] = values
-				}
+				maps.Copy(w.Header(), broken.header)
 				w.WriteHeader(broken.status)
 				_, _ = io.WriteString(w, broken.body)
 			}))

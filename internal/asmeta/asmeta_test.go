@@ -7,11 +7,11 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/bearergate/bearergate/internal/asmeta"
 	"github.com/bearergate/bearergate/internal/fetch"
+	"github.com/bearergate/bearergate/test/bubble"
 	"github.com/stretchr/testify/require"
 )
 
@@ -126,7 +126,7 @@ func server(asked *[]string, rfc, oidc string) *fetch.Client {
 func TestFetch(t *testing.T) {
 	const good, other = `{"issuer":"https://h","jwks_uri":"https://h/k"}`, `{"issuer":"https://h/","jwks_uri":"https://h/k"}`
 	const rfcPath, oidcPath = "/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		for _, tc := range []struct {
 			rfc, oidc string
 			first     int

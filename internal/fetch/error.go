@@ -149,7 +149,7 @@ func ReadFile(name string, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, &Error{Outcome: File, URL: name, cause: err}
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // it was only read
 	body, err := io.ReadAll(io.LimitReader(f, limit+1))
 	switch {
 	case int64(len(body)) > limit:

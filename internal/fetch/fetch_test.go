@@ -15,9 +15,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
+	"github.com/bearergate/bearergate/test/bubble"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -230,7 +231,7 @@ func (broken) Read([]byte) (int, error) { return 0, errors.New("flate: secret") 
 
 // Our own deadline must not be taken for the caller's.
 func TestTimeout(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		client := NewClient(&http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
@@ -248,7 +249,7 @@ func TestTimeout(t *testing.T) {
 func TestDefaultClient(t *testing.T) {
 	var idle int
 	ts := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		require.Empty(t, r.Header.Get("Cookie"))
+		assert.Empty(t, r.Header.Get("Cookie"))
 		w.Header().Set("Set-Cookie", "a=b")
 		_, _ = io.WriteString(w, "{}")
 	}))

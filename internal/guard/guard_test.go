@@ -4,15 +4,15 @@ import (
 	"context"
 	"runtime"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/bearergate/bearergate/internal/guard"
+	"github.com/bearergate/bearergate/test/bubble"
 	"github.com/stretchr/testify/require"
 )
 
 func TestIsolate(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		ran := false
 		require.NoError(t, guard.Isolate(t.Context(), time.Second, func() { ran = true }))
 		require.True(t, ran)

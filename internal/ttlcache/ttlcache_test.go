@@ -5,17 +5,17 @@ import (
 	"fmt"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/bearergate/bearergate/internal/ttlcache"
+	"github.com/bearergate/bearergate/test/bubble"
 	"github.com/stretchr/testify/require"
 )
 
 func key(i int) ttlcache.Key { return sha256.Sum256(fmt.Append(nil, i)) }
 
 func TestExpiry(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		c := ttlcache.New[string](8, 1000)
 		c.Add(key(1), "one", 1, time.Now(), time.Minute)
 		c.Add(key(2), "never", 1, time.Now(), 0)
@@ -30,7 +30,7 @@ func TestExpiry(t *testing.T) {
 		time.Sleep(time.Nanosecond)
 		v, ok = c.Get(key(1), time.Now())
 		require.False(t, ok)
-		require.Zero(t, v)
+		require.Empty(t, v)
 		require.Zero(t, c.Len(), "an expired entry goes when it is asked for")
 	})
 }

@@ -138,7 +138,7 @@ func TestOpenAPISecurity(t *testing.T) {
 		}
 		return sets
 	}
-	all, any, allOf, anyOf := scope.All, scope.Any, scope.AllOf, scope.AnyOf
+	all, anyOne, allOf, anyOf := scope.All, scope.Any, scope.AllOf, scope.AnyOf
 	implied, err := scope.Policy{Implies: map[string][]string{"admin": {"a", "b"}}}.Compile(all("a", "b"))
 	require.NoError(t, err)
 	for _, tc := range []struct {
@@ -147,12 +147,12 @@ func TestOpenAPISecurity(t *testing.T) {
 	}{
 		{all("a"), [][]string{{"a"}}},
 		{all("a", "b", "a"), [][]string{{"a", "b"}}},
-		{any("b", "a"), [][]string{{"b"}, {"a"}}},
+		{anyOne("b", "a"), [][]string{{"b"}, {"a"}}},
 		{anyOf(all("a", "b"), all("a")), [][]string{{"a"}}},
 		{anyOf(all("a"), all("a", "b")), [][]string{{"a"}}},
 		{anyOf(all("a", "b"), all("b")), [][]string{{"b"}}},
-		{allOf(any("a", "b"), any("c", "a")), [][]string{{"a"}, {"b", "c"}}},
-		{allOf(any("a", "b"), any("c", "d")), [][]string{{"a", "c"}, {"a", "d"}, {"b", "c"}, {"b", "d"}}},
+		{allOf(anyOne("a", "b"), anyOne("c", "a")), [][]string{{"a"}, {"b", "c"}}},
+		{allOf(anyOne("a", "b"), anyOne("c", "d")), [][]string{{"a", "c"}, {"a", "d"}, {"b", "c"}, {"b", "d"}}},
 		{anyOf(all("a", "b"), all("b", "c"), all("a", "c")), [][]string{{"a", "b"}, {"a", "c"}, {"b", "c"}}},
 		{scope.Template("doc:{id}:{id}"), [][]string{{"doc:{id}:{id}"}}},
 		{anyOf(all("a"), scope.Template("doc_{id}")), [][]string{{"a"}, {"doc_{id}"}}},

@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -16,6 +15,7 @@ import (
 	"github.com/bearergate/bearergate/middleware"
 	"github.com/bearergate/bearergate/middleware/usage"
 	"github.com/bearergate/bearergate/scope"
+	"github.com/bearergate/bearergate/test/bubble"
 	"github.com/bearergate/bearergate/test/kit"
 )
 
@@ -40,7 +40,7 @@ func decide(u *usage.Usage, client string, granted scope.Set, need scope.Require
 }
 
 func TestUsage(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		start := time.Now()
 		u := newUsage(t, usage.Config{})
 		gate := newGate(t, kit.Granting(), middleware.Config{Hooks: middleware.JoinHooks(u.Hooks(), middleware.Hooks{})})
@@ -108,7 +108,7 @@ func TestUsageUnderAPolicy(t *testing.T) {
 }
 
 func TestUsageWindow(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		u := newUsage(t, usage.Config{Window: time.Hour})
 		report := func() string {
 			clients, _ := u.Report()
@@ -150,7 +150,7 @@ func TestUsageWindow(t *testing.T) {
 }
 
 func TestUsageIsBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		u := newUsage(t, usage.Config{Window: time.Hour, MaxClients: 3, MaxScopes: 2})
 		for i := range 10 {
 			decide(u, fmt.Sprint("c", i), scope.Of("a"), scope.All("a"))

@@ -13,6 +13,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/fips140"
 	"fmt"
 	"io"
 	"net"
@@ -50,12 +51,17 @@ var now = time.Unix(1_800_000_000, 0)
 func at(seconds int64) string { return strconv.FormatInt(now.Unix()+seconds, 10) }
 
 // table is every row. The functions are in the files named after what they attack.
-func table() []row {
-	return slices.Concat(
-		okRows(), hdrRows(), serRows(), algRows(), kidRows(), crtRows(), typRows(), embRows(), jsnRows(),
-		timRows(), audRows(), issRows(), clmRows(), scpRows(), sigRows(), jwkRows(), resRows(),
-		accessTokenRows(), routerRows(),
-	)
+// To make the tokens of an attacker, weak cryptography is allowed in FIPS 140-3
+// mode too; to judge them it is not.
+func table() (rows []row) {
+	fips140.WithoutEnforcement(func() {
+		rows = slices.Concat(
+			okRows(), hdrRows(), serRows(), algRows(), kidRows(), crtRows(), typRows(), embRows(), jsnRows(),
+			timRows(), audRows(), issRows(), clmRows(), scpRows(), sigRows(), jwkRows(), resRows(),
+			accessTokenRows(), routerRows(),
+		)
+	})
+	return rows
 }
 
 func TestTable(t *testing.T) {

@@ -15,7 +15,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -24,6 +23,7 @@ import (
 	"github.com/bearergate/bearergate/issuers"
 	"github.com/bearergate/bearergate/jwks"
 	"github.com/bearergate/bearergate/jwtverify"
+	"github.com/bearergate/bearergate/test/bubble"
 )
 
 // What does not fit into a row: many tokens at once, or one at several times.
@@ -269,7 +269,7 @@ func (v verdict) because(r bearergate.Reason) verdict { v.reason = r; return v }
 // Nothing is remembered for longer than CacheTTL: what is kept apart from the
 // claims, that the key is still the issuer's for example, may have changed.
 func TestMemoryEnds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		v := makeVerifier(t, nil)
 		token := from(e1()).token()
 		cached := func() bool {
@@ -290,7 +290,7 @@ func TestMemoryEnds(t *testing.T) {
 // more requests than unknown key IDs do.
 func TestRotationWithoutKeyID(t *testing.T) {
 	t.Parallel()
-	old, new := key{"a", "ES256", e1().priv}, key{"b", "ES256", evilEC().priv}
+	old, newer := key{"a", "ES256", e1().priv}, key{"b", "ES256", evilEC().priv}
 	as := newServerOf(t, "", keySet(old.jwk()))
 	cache, err := jwks.New(jwks.Config{Issuer: issuer, HTTPClient: as.client()})
 	require.NoError(t, err)
@@ -302,8 +302,8 @@ func TestRotationWithoutKeyID(t *testing.T) {
 	}
 	first := from(old).noHdr("kid")
 	verify(first, ok)
-	as.serve(keySet(new.jwk()))
-	verify(from(new), ok)
+	as.serve(keySet(newer.jwk()))
+	verify(from(newer), ok)
 	require.Equal(t, 3, as.requests(), "metadata, keys, and keys again")
 	verify(first, bad(signature))
 	for range 10 {
@@ -313,7 +313,8 @@ func TestRotationWithoutKeyID(t *testing.T) {
 	require.Equal(t, 3, as.requests())
 }
 
-// ISS-019: two issuers behind one Router. req: R8725-07
+// ISS-019: two issuers behind one Router.
+// req: R8725-07.
 func TestTwoIssuers(t *testing.T) {
 	t.Parallel()
 	const other = "https://b.example.com/"

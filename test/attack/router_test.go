@@ -84,7 +84,7 @@ func viaRouters(t *testing.T, r row, c jwtverify.Config, v bearergate.Verifier, 
 		ask("resolved", issuers.Config{Resolve: resolve, ResolveIssuers: []string{c.Issuer}, ResolveTimeout: time.Minute})
 	}
 	if !looksLikeJWT(token) && want.reason != bearergate.ReasonNoToken && want.reason != tooLarge {
-		require.Equal(t, bad(malformed), want, "it does not look like a JWT, and yet is one")
+		require.Equal(t, want, bad(malformed), "it does not look like a JWT, and yet is one")
 		want = ok
 	}
 	ask("beside a trap", issuers.Config{Issuers: members, Opaque: opaque})

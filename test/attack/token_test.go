@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
+	"crypto/fips140"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/rsa"
@@ -142,7 +143,8 @@ func (j jwt) token() string {
 	if sign == nil {
 		sign = j.key.sign
 	}
-	sig := sign([]byte(h + "." + p))
+	var sig []byte
+	fips140.WithoutEnforcement(func() { sig = sign([]byte(h + "." + p)) }) // an attacker's keys may be weak
 	if j.wanted != nil && !j.wanted(sig) {
 		return j.clm("jti", fmt.Sprintf(`"id-%d"`, serial.Add(1))).token()
 	}

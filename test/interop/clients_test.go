@@ -15,6 +15,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"maps"
 	"math/big"
 	"net"
 	"net/http"
@@ -100,9 +101,7 @@ func registration() []map[string]any {
 		if !c.api {
 			m["grant_types"], m["scope"] = []string{"client_credentials"}, "read write admin"
 		}
-		for name, value := range c.more {
-			m[name] = value
-		}
+		maps.Copy(m, c.more)
 		all = append(all, m)
 	}
 	return all
@@ -136,9 +135,7 @@ func publicJWK(key crypto.Signer, more map[string]any) map[string]any {
 	case ed25519.PublicKey:
 		jwk["kty"], jwk["crv"], jwk["x"] = "OKP", "Ed25519", b64(pub)
 	}
-	for name, value := range more {
-		jwk[name] = value
-	}
+	maps.Copy(jwk, more)
 	return jwk
 }
 

@@ -3,6 +3,7 @@ package interop_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -114,10 +115,8 @@ func (d *traffic) stop(t *testing.T) map[verdict]int {
 
 // must is the error of a verdict that is not among those allowed.
 func must(got verdict, allowed ...verdict) error {
-	for _, v := range allowed {
-		if got == v {
-			return nil
-		}
+	if slices.Contains(allowed, got) {
+		return nil
 	}
 	return fmt.Errorf("%v instead of one of %v", got, allowed)
 }

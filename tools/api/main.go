@@ -151,7 +151,7 @@ type writer struct {
 	err   error
 }
 
-func (w *writer) add(format string, args ...any) {
+func (w *writer) addf(format string, args ...any) {
 	w.lines = append(w.lines, fmt.Sprintf(format, args...))
 }
 
@@ -179,7 +179,7 @@ func (w *writer) values(values []*doc.Value) {
 				if value.Decl.Tok == token.CONST && i < len(v.Values) {
 					line += " = " + w.source(v.Values[i])
 				}
-				w.add("%s", line)
+				w.addf("%s", line)
 			}
 		}
 	}
@@ -189,7 +189,7 @@ func (w *writer) funcs(funcs []*doc.Func) {
 	for _, f := range funcs {
 		declaration := *f.Decl
 		declaration.Body, declaration.Doc = nil, nil
-		w.add("%s", w.source(&declaration))
+		w.addf("%s", w.source(&declaration))
 	}
 }
 
@@ -200,24 +200,24 @@ func (w *writer) typ(spec *ast.TypeSpec) {
 	}
 	switch t := spec.Type.(type) {
 	case *ast.StructType:
-		w.add("type %s struct", name)
+		w.addf("type %s struct", name)
 		w.fields("type "+name+" struct, ", t.Fields)
 	case *ast.InterfaceType:
-		w.add("type %s interface", name)
+		w.addf("type %s interface", name)
 		w.fields("type "+name+" interface, ", t.Methods)
 	default:
 		assign := ""
 		if spec.Assign.IsValid() {
 			assign = "= "
 		}
-		w.add("type %s %s%s", name, assign, w.source(spec.Type))
+		w.addf("type %s %s%s", name, assign, w.source(spec.Type))
 	}
 }
 
 func (w *writer) fields(prefix string, fields *ast.FieldList) {
 	for _, field := range fields.List {
 		if len(field.Names) == 0 {
-			w.add("%s%s", prefix, w.source(field.Type)) // embedded
+			w.addf("%s%s", prefix, w.source(field.Type)) // embedded
 		}
 		for _, name := range field.Names {
 			if name.IsExported() {
@@ -227,7 +227,7 @@ func (w *writer) fields(prefix string, fields *ast.FieldList) {
 				} else {
 					rest = " " + rest
 				}
-				w.add("%s%s%s", prefix, name.Name, rest)
+				w.addf("%s%s%s", prefix, name.Name, rest)
 			}
 		}
 	}

@@ -120,7 +120,7 @@ func serve(dir string, mod module.Version, out string) error {
 	if err != nil {
 		return err
 	}
-	defer archive.Close()
+	defer archive.Close() //nolint:errcheck // closed for good below
 	if err := zip.CreateFromDir(archive, mod, dir); err != nil {
 		return err
 	}
