@@ -4,7 +4,9 @@ import (
 	"crypto/ed25519"
 	"fmt"
 	"math/big"
+	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/bearergate/bearergate/internal/jose"
 	"github.com/stretchr/testify/require"
@@ -218,4 +220,65 @@ func TestParseKeyEd25519(t *testing.T) {
 			admitted(t, base.with("x", b64(pub)).json(t))
 		}
 	})
+}
+
+// admits is the check of a key by the curve itself: it finds x, and doubles the
+// point three times to see whether its order divides eight.
+func admits(key []byte) bool {
+	y := new(big.Int).SetBytes(reversed(key))
+	sign := y.Bit(255)
+	y.SetBit(y, 255, 0)
+	p, onCurve := edLift(y)
+	if y.Cmp(fieldP) >= 0 || !onCurve || p.x.Sign() == 0 && sign == 1 {
+		return false
+	}
+	x, y := p.times(big.NewInt(8)).affine()
+	return x.Sign() != 0 || y.Cmp(big.NewInt(1)) != 0
+}
+
+// What is known of the points of small order, and the symbol that tells a point
+// from none, say the same as the curve: at the ends of the field, around every
+// point of small order, and anywhere.
+// req: R8725-04
+func TestEd25519AgainstTheCurve(t *testing.T) {
+	limit := new(big.Int).Lsh(big.NewInt(1), 255)
+	ys := []*big.Int{}
+	around := func(y *big.Int) {
+		for k := int64(-25); k <= 25; k++ {
+			if near := new(big.Int).Add(y, big.NewInt(k)); near.Sign() >= 0 && near.Cmp(limit) < 0 {
+				ys = append(ys, near)
+			}
+		}
+	}
+	around(new(big.Int))
+	around(fieldP)
+	around(limit)
+	for _, encoding := range smallOrder(t) {
+		y := new(big.Int).SetBytes(reversed(encoding))
+		around(y.SetBit(y, 255, 0))
+	}
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	for range 300 {
+		b := make([]byte, 32)
+		for i := range b {
+			b[i] = byte(r.Uint32())
+		}
+		y := new(big.Int).SetBytes(b)
+		ys = append(ys, y.SetBit(y, 255, 0))
+	}
+	base := edJWK(t)
+	verdicts := map[bool]int{}
+	for _, y := range ys {
+		for sign := range uint(2) {
+			key := edEncode(y, sign)
+			want := admits(key)
+			verdicts[want]++
+			_, err := jose.ParseKey(base.with("x", b64(key)).json(t))
+			require.Equal(t, want, err == nil, "%x: %v", key, err)
+		}
+	}
+	require.Greater(t, verdicts[true], 300)
+	require.Greater(t, verdicts[false], 300)
 }

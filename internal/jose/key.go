@@ -352,10 +352,10 @@ func (m members) okp() (Key, error) {
 	return admit(ed25519.PublicKey(x), map[string]string{"kty": "OKP", "crv": "Ed25519", "x": m.x})
 }
 
-// admit hands the required members alone to jwk.ParseKey, asks that it reads
-// the same key, and takes their thumbprint: they are, sorted and without white
-// space, just what RFC 7638 §3.2 hashes.
-func admit(pub interface{ Equal(crypto.PublicKey) bool }, required map[string]string) (Key, error) {
+// admit returns the key that jwk.ParseKey makes of the required members alone,
+// if it equals read, our own reading of them. Its thumbprint is theirs: they are,
+// sorted and without white space, just what RFC 7638 §3.2 hashes.
+func admit(read interface{ Equal(crypto.PublicKey) bool }, required map[string]string) (Key, error) {
 	data, err := strictjson.Marshal(required)
 	if err != nil {
 		return Key{}, err
@@ -364,8 +364,8 @@ func admit(pub interface{ Equal(crypto.PublicKey) bool }, required map[string]st
 	if err != nil {
 		return Key{}, errors.New("jose: jwk.ParseKey refuses the key")
 	}
-	var raw any
-	if err := parsed.Raw(&raw); err != nil || !pub.Equal(raw) {
+	var pub any
+	if err := parsed.Raw(&pub); err != nil || !read.Equal(pub) {
 		return Key{}, errors.New("jose: jwk.ParseKey reads another key than we do")
 	}
 	return Key{pub: pub, thumbprint: sha256.Sum256(data)}, nil
