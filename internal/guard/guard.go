@@ -1,4 +1,5 @@
-// Package guard keeps foreign code from taking along those who wait for it.
+// Package guard runs foreign code so that its panic, its Goexit or its hanging does
+// not reach those who wait for it.
 package guard
 
 import (
