@@ -6,9 +6,9 @@
 //	need.SatisfiedBy(granted) // true
 //
 // Scopes are compared byte for byte: no folding, no wildcards, no hierarchy.
-// A [Policy], and nothing else, adds implication and wildcards to the
-// requirements that are compiled under it. A [Template] is a requirement whose
-// scopes hold parts of the request, such as the id in its path.
+// Only a [Policy] adds implication and wildcards, and only to the requirements
+// that are compiled under it. The scopes of a [Template] hold parts of the
+// request, such as the id in its path.
 //
 // [Set] and [Requirement] are immutable values, safe for concurrent use.
 package scope

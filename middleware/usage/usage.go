@@ -37,8 +37,8 @@ type Config struct {
 	// [DefaultWindow].
 	Window time.Duration
 	// MaxClients is how many clients are watched at a time; default
-	// [DefaultMaxClients]. One that is new when all places are taken is not
-	// watched until another was not seen for a Window.
+	// [DefaultMaxClients]. While all places are taken, a new client is not watched.
+	// A place is free again when its client was not seen for a Window.
 	MaxClients int
 	// MaxScopes is how many scopes of a client are watched; default
 	// [DefaultMaxScopes]. Further ones are left out of the report.
