@@ -100,7 +100,7 @@ func (c *Client) await(ctx context.Context, m *memory, name key, raw string) (o 
 				continue // asked before we came: wait for the next, which was not
 			}
 			if c.hooks.Waited != nil && o.id != 0 {
-				c.hooks.Waited(ctx, WaitEvent{CallID: o.id, Issuer: c.issuer})
+				c.hooks.Waited(context.WithoutCancel(ctx), WaitEvent{CallID: o.id, Issuer: c.issuer})
 			}
 			return o, !led
 		case <-ctx.Done():

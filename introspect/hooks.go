@@ -153,52 +153,22 @@ type PanicEvent struct {
 // JoinHooks returns hooks that call those of all of hs, in order. A hook that
 // panics does not keep the others from being called.
 func JoinHooks(hs ...Hooks) Hooks {
-	var panicked []func(context.Context, PanicEvent)
-	for _, h := range hs {
-		if h.Panicked != nil {
-			panicked = append(panicked, h.Panicked)
-		}
-	}
 	var joined Hooks
-	if len(panicked) > 0 {
-		joined.Panicked = func(ctx context.Context, e PanicEvent) {
-			for _, f := range panicked {
-				func() {
-					defer func() { _ = recover() }() // there is nobody left to tell
-					f(ctx, e)
-				}()
+	told := func(name string) func(context.Context, any) {
+		return func(ctx context.Context, value any) {
+			if joined.Panicked != nil {
+				joined.Panicked(ctx, PanicEvent{Where: name, Type: fmt.Sprintf("%T", value)})
 			}
 		}
 	}
 	for _, h := range hs {
-		joined.Looked = join("Looked", joined.Panicked, joined.Looked, h.Looked)
-		joined.Called = join("Called", joined.Panicked, joined.Called, h.Called)
-		joined.Waited = join("Waited", joined.Panicked, joined.Waited, h.Waited)
-		joined.BreakerChanged = join("BreakerChanged", joined.Panicked, joined.BreakerChanged, h.BreakerChanged)
-		joined.Purged = join("Purged", joined.Panicked, joined.Purged, h.Purged)
-		joined.StoreFailed = join("StoreFailed", joined.Panicked, joined.StoreFailed, h.StoreFailed)
+		joined.Looked = bearergate.Hook(told("Looked"), joined.Looked, h.Looked)
+		joined.Called = bearergate.Hook(told("Called"), joined.Called, h.Called)
+		joined.Waited = bearergate.Hook(told("Waited"), joined.Waited, h.Waited)
+		joined.BreakerChanged = bearergate.Hook(told("BreakerChanged"), joined.BreakerChanged, h.BreakerChanged)
+		joined.Purged = bearergate.Hook(told("Purged"), joined.Purged, h.Purged)
+		joined.StoreFailed = bearergate.Hook(told("StoreFailed"), joined.StoreFailed, h.StoreFailed)
+		joined.Panicked = bearergate.Hook(nil, joined.Panicked, h.Panicked)
 	}
 	return joined
-}
-
-// join returns a hook that calls first, which is guarded already, then next, guarded.
-func join[E any](name string, panicked func(context.Context, PanicEvent), first, next func(context.Context, E)) func(context.Context, E) {
-	if next == nil {
-		return first
-	}
-	return func(ctx context.Context, event E) {
-		ctx = context.WithoutCancel(ctx)
-		if first != nil {
-			first(ctx, event)
-		}
-		defer recovered(ctx, panicked, name)
-		next(ctx, event)
-	}
-}
-
-// recovered is to be deferred.
-func recovered(ctx context.Context, panicked func(context.Context, PanicEvent), where string) {
-	if p := recover(); p != nil && panicked != nil {
-		panicked(ctx, PanicEvent{Where: where, Type: fmt.Sprintf("%T", p)})
-	}
 }

@@ -356,7 +356,7 @@ func (c *Client) Verify(ctx context.Context, token string) (*bearergate.Token, e
 	}
 	start := time.Now()
 	t, result, shared, err := c.verify(ctx, token)
-	c.hooks.Looked(ctx, LookEvent{Issuer: c.issuer, Result: result, Shared: shared, Duration: time.Since(start), Err: err, Token: t})
+	c.hooks.Looked(context.WithoutCancel(ctx), LookEvent{Issuer: c.issuer, Result: result, Shared: shared, Duration: time.Since(start), Err: err, Token: t})
 	return t, err
 }
 
@@ -369,7 +369,7 @@ func (c *Client) verify(ctx context.Context, raw string) (t *bearergate.Token, r
 			t, err = nil, &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonInternal,
 				Cause: fmt.Errorf("introspect: panic with a %T", p)}
 			if c.hooks.Panicked != nil {
-				c.hooks.Panicked(ctx, PanicEvent{Where: "Verify", Type: fmt.Sprintf("%T", p)})
+				c.hooks.Panicked(context.WithoutCancel(ctx), PanicEvent{Where: "Verify", Type: fmt.Sprintf("%T", p)})
 			}
 		}
 	}()

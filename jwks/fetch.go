@@ -146,9 +146,13 @@ func (c *Cache) finish(ctx context.Context, id uint64, t Trigger, began clock.In
 	defer cancel()
 	_ = guard.Isolate(hookCtx, 0, func() {
 		for _, s := range r.skipped {
-			call(ctx, c.hooks, "KeySkipped", c.hooks.KeySkipped, KeyEvent{Issuer: c.issuer, URL: r.url, Index: s.Index, KeyID: s.ID, Err: s.Err})
+			if c.hooks.KeySkipped != nil {
+				c.hooks.KeySkipped(ctx, KeyEvent{Issuer: c.issuer, URL: r.url, Index: s.Index, KeyID: s.ID, Err: s.Err})
+			}
 		}
-		call(ctx, c.hooks, "Fetched", c.hooks.Fetched, event)
+		if c.hooks.Fetched != nil {
+			c.hooks.Fetched(ctx, event)
+		}
 		c.tell(ctx, v.state(now))
 	})
 }
@@ -165,7 +169,7 @@ func (c *Cache) tell(ctx context.Context, state State) {
 	c.told.Store(to)
 	c.mu.Unlock()
 	if from != to {
-		call(ctx, c.hooks, "StateChanged", c.hooks.StateChanged, StateEvent{Issuer: c.issuer, URL: v.url, From: from, To: to, Err: v.err})
+		c.hooks.StateChanged(context.WithoutCancel(ctx), StateEvent{Issuer: c.issuer, URL: v.url, From: from, To: to, Err: v.err})
 	}
 }
 

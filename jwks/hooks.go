@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/internal/fetch"
 )
 
@@ -143,44 +144,21 @@ func (h Hooks) none() bool {
 // panics does not keep the others from being called.
 func JoinHooks(hooks ...Hooks) Hooks {
 	var out Hooks
-	for _, h := range hooks {
-		out.Panicked = join("", Hooks{}, out.Panicked, h.Panicked)
+	told := func(name string) func(context.Context, any) {
+		return func(ctx context.Context, value any) {
+			if out.Panicked != nil {
+				out.Panicked(ctx, PanicEvent{Hook: name, Type: fmt.Sprintf("%T", value)})
+			}
+		}
 	}
 	for _, h := range hooks {
-		out.Fetched = join("Fetched", out, out.Fetched, h.Fetched)
-		out.Waited = join("Waited", out, out.Waited, h.Waited)
-		out.StateChanged = join("StateChanged", out, out.StateChanged, h.StateChanged)
-		out.MissSuppressed = join("MissSuppressed", out, out.MissSuppressed, h.MissSuppressed)
-		out.StaleServed = join("StaleServed", out, out.StaleServed, h.StaleServed)
-		out.KeySkipped = join("KeySkipped", out, out.KeySkipped, h.KeySkipped)
+		out.Fetched = bearergate.Hook(told("Fetched"), out.Fetched, h.Fetched)
+		out.Waited = bearergate.Hook(told("Waited"), out.Waited, h.Waited)
+		out.StateChanged = bearergate.Hook(told("StateChanged"), out.StateChanged, h.StateChanged)
+		out.MissSuppressed = bearergate.Hook(told("MissSuppressed"), out.MissSuppressed, h.MissSuppressed)
+		out.StaleServed = bearergate.Hook(told("StaleServed"), out.StaleServed, h.StaleServed)
+		out.KeySkipped = bearergate.Hook(told("KeySkipped"), out.KeySkipped, h.KeySkipped)
+		out.Panicked = bearergate.Hook(nil, out.Panicked, h.Panicked)
 	}
 	return out
-}
-
-func join[E any](name string, h Hooks, first, second func(context.Context, E)) func(context.Context, E) {
-	switch {
-	case first == nil:
-		return second
-	case second == nil:
-		return first
-	}
-	return func(ctx context.Context, event E) {
-		call(ctx, h, name, first, event)
-		call(ctx, h, name, second, event)
-	}
-}
-
-// call calls a hook that may be nil or panic, with a context that has not ended.
-func call[E any](ctx context.Context, h Hooks, name string, hook func(context.Context, E), event E) {
-	if hook == nil {
-		return
-	}
-	ctx = context.WithoutCancel(ctx)
-	defer func() {
-		if p := recover(); p != nil && h.Panicked != nil {
-			defer func() { _ = recover() }()
-			h.Panicked(ctx, PanicEvent{Hook: name, Type: fmt.Sprintf("%T", p)})
-		}
-	}()
-	hook(ctx, event)
 }

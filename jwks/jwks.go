@@ -187,7 +187,7 @@ func New(c Config) (*Cache, error) {
 // newCache takes a checked configuration.
 func newCache(c Config) *Cache {
 	cache := &Cache{
-		issuer: c.Issuer, url: c.URL, hooks: c.Hooks, timeout: c.FetchTimeout, maxKeys: c.MaxKeys, clock: func() clock.Instant { return clock.At(time.Now()) },
+		issuer: c.Issuer, url: c.URL, hooks: JoinHooks(c.Hooks), timeout: c.FetchTimeout, maxKeys: c.MaxKeys, clock: func() clock.Instant { return clock.At(time.Now()) },
 		policy: policy{ttl: c.TTL, minTTL: c.MinTTL, maxTTL: c.MaxTTL, maxStale: c.MaxStale, missInterval: c.MissInterval},
 	}
 	cache.view.Store(&view{policy: &cache.policy})
@@ -360,7 +360,7 @@ func (c *Cache) ready(ctx context.Context, v *view) (*view, error) {
 		return nil, v.unavailable(v.pause(now))
 	}
 	if state == StateStale && c.hooks.StaleServed != nil {
-		call(ctx, c.hooks, "StaleServed", c.hooks.StaleServed,
+		c.hooks.StaleServed(context.WithoutCancel(ctx),
 			StaleEvent{Issuer: c.issuer, URL: v.url, Age: now.Since(v.confirmed), Err: v.err})
 	}
 	return v, nil
@@ -394,7 +394,7 @@ func (c *Cache) miss(ctx context.Context, seen uint64, kid, alg string, missed b
 		return nil, v.unavailable(v.pause(now))
 	}
 	if suppressed && c.hooks.MissSuppressed != nil {
-		call(ctx, c.hooks, "MissSuppressed", c.hooks.MissSuppressed,
+		c.hooks.MissSuppressed(context.WithoutCancel(ctx),
 			MissEvent{Issuer: c.issuer, URL: v.url, KeyID: kid, Algorithm: alg, NextFetch: v.missPause(now)})
 	}
 	keys, known := v.set.find(kid, alg)
@@ -413,8 +413,8 @@ func (c *Cache) await(ctx context.Context, t Trigger, seen uint64) error {
 	if ctx.Err() == nil {
 		select {
 		case r := <-c.start(ctx, t, seen):
-			if id, _ := r.Val.(uint64); id != 0 {
-				call(ctx, c.hooks, "Waited", c.hooks.Waited, WaitEvent{FetchID: id, Issuer: c.issuer, URL: c.view.Load().url})
+			if id, _ := r.Val.(uint64); id != 0 && c.hooks.Waited != nil {
+				c.hooks.Waited(context.WithoutCancel(ctx), WaitEvent{FetchID: id, Issuer: c.issuer, URL: c.view.Load().url})
 			}
 			return nil
 		case <-ctx.Done():

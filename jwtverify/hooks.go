@@ -39,48 +39,14 @@ type PanicEvent struct {
 // panics does not keep the others from being called.
 func JoinHooks(hs ...Hooks) Hooks {
 	var joined Hooks
-	var verified []func(context.Context, VerifyEvent)
-	var panicked []func(context.Context, PanicEvent)
+	told := func(ctx context.Context, value any) {
+		if joined.Panicked != nil {
+			joined.Panicked(ctx, PanicEvent{Value: value, Stack: debug.Stack()})
+		}
+	}
 	for _, h := range hs {
-		if h.Verified != nil {
-			verified = append(verified, func(ctx context.Context, e VerifyEvent) { joined.verified(ctx, h.Verified, e) })
-		}
-		if h.Panicked != nil {
-			panicked = append(panicked, h.Panicked)
-		}
-	}
-	if len(panicked) > 0 {
-		joined.Panicked = func(ctx context.Context, e PanicEvent) {
-			for _, f := range panicked {
-				report(ctx, f, e)
-			}
-		}
-	}
-	if len(verified) > 0 {
-		joined.Verified = func(ctx context.Context, e VerifyEvent) {
-			for _, f := range verified {
-				f(ctx, e)
-			}
-		}
+		joined.Verified = bearergate.Hook(told, joined.Verified, h.Verified)
+		joined.Panicked = bearergate.Hook(nil, joined.Panicked, h.Panicked)
 	}
 	return joined
-}
-
-func (h *Hooks) verified(ctx context.Context, f func(context.Context, VerifyEvent), e VerifyEvent) {
-	defer func() {
-		if p := recover(); p != nil {
-			report(ctx, h.Panicked, PanicEvent{Value: p, Stack: debug.Stack()})
-		}
-	}()
-	f(ctx, e)
-}
-
-// report calls f, if there is one, and drops a panic of its own: there is
-// nobody left to tell.
-func report(ctx context.Context, f func(context.Context, PanicEvent), e PanicEvent) {
-	if f == nil {
-		return
-	}
-	defer func() { _ = recover() }()
-	f(ctx, e)
 }

@@ -286,7 +286,9 @@ func (v *Verifier) guard(ctx context.Context, f func() error) (err error) {
 	defer func() {
 		// Not p != nil alone: with GODEBUG=panicnil=1, panic(nil) recovers as nil.
 		if p := recover(); !returned {
-			report(ctx, v.hooks.Panicked, PanicEvent{Value: p, Stack: debug.Stack()})
+			if v.hooks.Panicked != nil {
+				v.hooks.Panicked(ctx, PanicEvent{Value: p, Stack: debug.Stack()})
+			}
 			err = &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonInternal,
 				Cause: fmt.Errorf("jwtverify: panic with a %T", p)}
 		}

@@ -128,7 +128,9 @@ func (g *Gate) render(r *http.Request, a *answer, e *bearergate.Error) (contentT
 			defer func() {
 				if p := recover(); !returned {
 					contentType, body = "", nil
-					g.config.Hooks.panicked(r.Context(), PanicEvent{Hook: "Render", Value: p})
+					if g.config.Hooks.Panicked != nil {
+						g.config.Hooks.Panicked(r.Context(), PanicEvent{Hook: "Render", Value: p})
+					}
 				}
 			}()
 			contentType, body = g.config.Render(r, refusal)

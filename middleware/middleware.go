@@ -215,6 +215,7 @@ func New(v bearergate.Verifier, c Config) (*Gate, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, misconfigured(err)
 	}
+	c.Hooks = JoinHooks(c.Hooks) // each hook guarded
 	return &Gate{verifier: v, config: c, metadataURL: metadataURL}, nil
 }
 
@@ -368,7 +369,7 @@ func (g *Gate) check(r *http.Request, rt *route, reportOnly bool) decision {
 	start := time.Now()
 	d := g.decide(r, rt)
 	d.reportOnly = reportOnly && d.err != nil
-	g.config.Hooks.decided(r.Context(), DecisionEvent{
+	g.config.Hooks.Decided(r.Context(), DecisionEvent{
 		Err:        d.err,
 		Reason:     bearergate.ReasonOf(d.err),
 		ReportOnly: d.reportOnly,

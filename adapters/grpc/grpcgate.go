@@ -214,6 +214,8 @@ func New(v bearergate.Verifier, c Config) (*Gate, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, misconfigured(err)
 	}
+	c.Hooks = JoinHooks(c.Hooks) // each hook guarded
+
 	c.Methods, c.Authenticated, c.Public = nil, nil, nil // the caller's; methods is the copy
 	return &Gate{verifier: v, config: c, methods: methods}, nil
 }
@@ -278,7 +280,7 @@ func (g *Gate) open(ctx context.Context, fullMethod string) (c call) {
 	}
 	if g.config.Hooks.Decided != nil {
 		c.opened = time.Now()
-		defer func() { g.config.Hooks.decided(ctx, c.event(c.err, false)) }()
+		defer func() { g.config.Hooks.Decided(ctx, c.event(c.err, false)) }()
 	}
 	if c.method == unlisted {
 		c.err = errUnlisted

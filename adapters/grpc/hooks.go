@@ -2,7 +2,6 @@ package grpcgate
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/bearergate/bearergate"
@@ -63,21 +62,15 @@ type PanicEvent struct {
 // JoinHooks returns hooks that call those of every argument, in order. One that
 // panics does not keep the others from being called.
 func JoinHooks(hooks ...Hooks) Hooks {
-	hooks = slices.Clone(hooks)
 	var joined Hooks
-	if slices.ContainsFunc(hooks, func(h Hooks) bool { return h.Panicked != nil }) {
-		joined.Panicked = func(ctx context.Context, e PanicEvent) {
-			for _, h := range hooks {
-				h.panicked(ctx, e)
-			}
+	told := func(ctx context.Context, value any) {
+		if joined.Panicked != nil {
+			joined.Panicked(ctx, PanicEvent{Hook: "Decided", Value: value})
 		}
 	}
-	if slices.ContainsFunc(hooks, func(h Hooks) bool { return h.Decided != nil }) {
-		joined.Decided = func(ctx context.Context, e DecisionEvent) {
-			for _, h := range hooks {
-				Hooks{Decided: h.Decided, Panicked: joined.Panicked}.decided(ctx, e)
-			}
-		}
+	for _, h := range hooks {
+		joined.Decided = bearergate.Hook(told, joined.Decided, h.Decided)
+		joined.Panicked = bearergate.Hook(nil, joined.Panicked, h.Panicked)
 	}
 	return joined
 }
@@ -85,24 +78,4 @@ func JoinHooks(hooks ...Hooks) Hooks {
 func (c call) event(err error, midstream bool) DecisionEvent {
 	return DecisionEvent{Err: err, Reason: bearergate.ReasonOf(err), Token: c.token, Required: c.method.need,
 		Method: c.method.name, Midstream: midstream, Duration: time.Since(c.opened)}
-}
-
-func (h Hooks) decided(ctx context.Context, e DecisionEvent) {
-	if h.Decided == nil {
-		return
-	}
-	defer func() {
-		if p := recover(); p != nil {
-			h.panicked(ctx, PanicEvent{Hook: "Decided", Value: p})
-		}
-	}()
-	h.Decided(ctx, e)
-}
-
-func (h Hooks) panicked(ctx context.Context, e PanicEvent) {
-	if h.Panicked == nil {
-		return
-	}
-	defer func() { _ = recover() }()
-	h.Panicked(ctx, e)
 }

@@ -44,7 +44,9 @@ func (g *Gate) follow(ss grpc.ServerStream, c call, handler func(grpc.ServerStre
 	// Not only if the handler failed: one that returns nil when its context ends would
 	// make a part look like the whole.
 	if cause := ending(ctx); cause != nil {
-		g.config.Hooks.decided(outer, c.event(cause, true))
+		if g.config.Hooks.Decided != nil {
+			g.config.Hooks.Decided(outer, c.event(cause, true))
+		}
 		return g.Status(outer, cause).Err()
 	}
 	return err
