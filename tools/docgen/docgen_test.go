@@ -1,15 +1,11 @@
 package main
 
 import (
-	"encoding/json"
-	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -97,97 +93,4 @@ func TestValues(t *testing.T) {
 		require.NoError(t, err, name)
 		require.Equal(t, want, show(name, value), name)
 	}
-}
-
-// block is a piece of Go in a document: "after" is a whole file, "part" the
-// inside of a function.
-var block = regexp.MustCompile("(?ms)^ *```go (\\w+)\n(.*?)^ *```$")
-
-// part makes a file of a part: with the packages it uses, the names it takes
-// for granted, and a use of each that it declares.
-func part(t *testing.T, code string) string {
-	t.Helper()
-	var b strings.Builder
-	b.WriteString("package part\n\n")
-	for name, path := range map[string]string{"context": "context", "http": "net/http", "time": "time", "bearergate": modulePath,
-		"scope": modulePath + "/scope", "jwks": modulePath + "/jwks", "jwtverify": modulePath + "/jwtverify",
-		"introspect": modulePath + "/introspect", "issuers": modulePath + "/issuers", "middleware": modulePath + "/middleware"} {
-		if name == "context" || name == "bearergate" || regexp.MustCompile(`\b`+name+`\.`).MatchString(code) {
-			fmt.Fprintf(&b, "import %q\n", path)
-		}
-	}
-	if !strings.Contains(code, "http.") {
-		b.WriteString("import \"net/http\"\n")
-	}
-	b.WriteString(`
-var (
-	ctx                                    context.Context
-	secret                                 string
-	v, payments, partner, opaque, verifier bearergate.Verifier
-	confirmCertificate                     func(*http.Request, *bearergate.Token) error
-	handler                                http.Handler
-)
-
-func _() {
-`)
-	head := b.String()
-	file, err := parser.ParseFile(token.NewFileSet(), "part.go", head+code+"}\n", 0)
-	require.NoError(t, err, code)
-	b.WriteString(code)
-	for _, decl := range file.Decls {
-		f, ok := decl.(*ast.FuncDecl)
-		if !ok {
-			continue
-		}
-		for _, statement := range f.Body.List {
-			if assign, ok := statement.(*ast.AssignStmt); ok && assign.Tok == token.DEFINE {
-				for _, left := range assign.Lhs {
-					if name := left.(*ast.Ident).Name; name != "_" {
-						fmt.Fprintf(&b, "\t_ = %s\n", name)
-					}
-				}
-			}
-		}
-	}
-	b.WriteString("}\n")
-	return b.String()
-}
-
-// What the documents tell readers to write compiles.
-func TestCodeInDocumentsCompiles(t *testing.T) {
-	dir := t.TempDir()
-	abs, err := filepath.Abs(root)
-	require.NoError(t, err)
-	replace, packages, kinds := map[string]string{}, []string{"build"}, map[string]int{}
-	for _, name := range []string{"docs/choosing.md", "docs/coming-from.md"} {
-		for _, m := range block.FindAllStringSubmatch(readDoc(t, name), -1) {
-			code := m[2]
-			switch m[1] {
-			case "after":
-			case "part":
-				code = part(t, code)
-			case "before": // of other modules, which this one does not require
-				continue
-			default:
-				t.Fatalf("%s: a block of an unknown kind: %s", name, m[1])
-			}
-			kinds[m[1]]++
-			pkg := fmt.Sprintf("documented%d", len(replace))
-			file := filepath.Join(dir, pkg+".go")
-			require.NoError(t, os.WriteFile(file, []byte(code), 0o600))
-			replace[filepath.Join(abs, "docs", pkg, "code.go")] = file
-			packages = append(packages, "./docs/"+pkg)
-		}
-	}
-	require.Equal(t, 4, kinds["after"], "one for each library")
-	require.GreaterOrEqual(t, kinds["part"], 8)
-
-	overlay, err := json.Marshal(map[string]any{"Replace": replace})
-	require.NoError(t, err)
-	file := filepath.Join(dir, "overlay.json")
-	require.NoError(t, os.WriteFile(file, overlay, 0o600))
-	build := exec.CommandContext(t.Context(), "go", slices.Insert(packages, 1, "-overlay", file)...)
-	build.Dir = abs
-	out, err := build.CombinedOutput()
-	require.NoError(t, err, "%s", out)
 }

@@ -1,0 +1,256 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"go/ast"
+	"go/format"
+	"go/parser"
+	"go/token"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// What a reader is told to write compiles, and the first program and its tests
+// run. Every block of Go in these documents has a mark behind ```go, which GitHub
+// ignores:
+//
+//	NAME.go   a whole file of the reader's first program
+//	after     a whole file, a package of its own
+//	part      the inside of a function
+//	part DIR  the same, in the module of that directory
+//	before    a whole file of other libraries, which no module here requires: it is not compiled
+//
+// documented lists how many of each a document has, so that no block is lost or
+// left out unnoticed.
+var documented = map[string]map[string]int{
+	"README.md":           {"main.go": 1, "part": 3, "part adapters/prometheus": 1},
+	"docs/testing.md":     {"main_test.go": 1, "routes_test.go": 1},
+	"docs/choosing.md":    {"part": 10},
+	"docs/coming-from.md": {"after": 4, "part": 1, "before": 4},
+}
+
+type block struct {
+	doc, mark, code string
+	at              string // a line directive, so that the compiler names the line of the document
+}
+
+var (
+	goFence   = regexp.MustCompile("(?m)^[ \t>]*(```|~~~)+ *go(lang)?\\b")
+	goBlock   = regexp.MustCompile("(?ms)^ *```go\\b([^\n]*)\n(.*?)^ *```$")
+	textBlock = regexp.MustCompile("(?ms)^```(?:markdown|text) ([^\n]+)\n(.*?)^```$")
+)
+
+// blocks returns the blocks of Go of all documents.
+func blocks(t *testing.T) []block {
+	t.Helper()
+	var all []block
+	for _, doc := range slices.Sorted(maps.Keys(documented)) {
+		text := readDoc(t, doc)
+		found, marks := goBlock.FindAllStringSubmatchIndex(text, -1), map[string]int{}
+		require.Len(t, found, len(goFence.FindAllString(text, -1)), "%s: a block of Go that is not read", doc)
+		for _, m := range found {
+			b := block{doc: doc, mark: strings.TrimSpace(text[m[2]:m[3]]), code: text[m[4]:m[5]],
+				at: fmt.Sprintf("//line %s:%d\n", absolute(t, doc), strings.Count(text[:m[4]], "\n")+1)}
+			marks[b.mark]++
+			all = append(all, b)
+		}
+		require.Equal(t, documented[doc], marks, "%s: the marks of its blocks of Go", doc)
+	}
+	require.NotEmpty(t, all)
+	return all
+}
+
+// compile runs the go command in a module, dir, with files that are not there.
+// It touches no network.
+func compile(t *testing.T, dir string, files map[string]string, args ...string) {
+	t.Helper()
+	temp, replace := t.TempDir(), map[string]string{}
+	for name, code := range files {
+		file := filepath.Join(temp, fmt.Sprintf("%d.go", len(replace)))
+		require.NoError(t, os.WriteFile(file, []byte(code), 0o600))
+		replace[filepath.Join(dir, filepath.FromSlash(name))] = file
+	}
+	overlay, err := json.Marshal(map[string]any{"Replace": replace})
+	require.NoError(t, err)
+	file := filepath.Join(temp, "overlay.json")
+	require.NoError(t, os.WriteFile(file, overlay, 0o600))
+	command := exec.CommandContext(t.Context(), "go", slices.Insert(args, 1, "-overlay", file)...)
+	command.Dir = dir
+	out, err := command.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+}
+
+func absolute(t *testing.T, name string) string {
+	t.Helper()
+	abs, err := filepath.Abs(filepath.Join(root, filepath.FromSlash(name)))
+	require.NoError(t, err)
+	return abs
+}
+
+func TestCodeInDocumentsIsFormatted(t *testing.T) {
+	for _, b := range blocks(t) {
+		code := b.code
+		if strings.HasPrefix(code, "   ") { // in a list
+			code = regexp.MustCompile("(?m)^   ").ReplaceAllString(code, "")
+		}
+		formatted, err := format.Source([]byte(code))
+		require.NoError(t, err, "%s:\n%s", b.doc, code)
+		require.Equal(t, string(formatted), code, b.doc)
+	}
+}
+
+func TestCodeInDocumentsCompiles(t *testing.T) {
+	modules := map[string]map[string]string{} // directory: file: code
+	for i, b := range blocks(t) {
+		mark, dir, _ := strings.Cut(b.mark, " ")
+		code := b.at + b.code
+		switch mark {
+		case "part":
+			code = part(t, code)
+		case "after":
+		default: // the first program has a test of its own
+			continue
+		}
+		if modules[dir] == nil {
+			modules[dir] = map[string]string{}
+		}
+		modules[dir][fmt.Sprintf("documented%d/code.go", i)] = code
+	}
+	for dir, files := range modules {
+		t.Run("module "+dir, func(t *testing.T) {
+			abs := absolute(t, dir)
+			if dir != "" {
+				requireDownloaded(t, abs)
+			}
+			args := []string{"build"}
+			for name := range files {
+				args = append(args, "./"+strings.TrimSuffix(name, "/code.go"))
+			}
+			compile(t, abs, files, args...)
+		})
+	}
+}
+
+// requireDownloaded skips a test that needs modules which this one does not: it
+// must not download them. Whoever tests the other module has them.
+func requireDownloaded(t *testing.T, dir string) {
+	t.Helper()
+	list := exec.CommandContext(t.Context(), "go", "list", "-deps", ".")
+	list.Dir, list.Env = dir, append(os.Environ(), "GOPROXY=off")
+	if out, err := list.CombinedOutput(); err != nil {
+		t.Skipf("not compiled: go -C %s mod download gets what it needs\n%s", dir, out)
+	}
+}
+
+// The first program and its tests, as a reader pastes and runs them.
+func TestFirstProgram(t *testing.T) {
+	files := map[string]string{}
+	for _, b := range blocks(t) {
+		if strings.HasSuffix(b.mark, ".go") {
+			files["firstprogram/"+b.mark] = b.at + b.code
+		}
+	}
+	require.Len(t, files, 3)
+	shown := map[string]string{}
+	for _, m := range textBlock.FindAllStringSubmatch(readDoc(t, "docs/testing.md"), -1) {
+		shown[m[1]] = m[2]
+	}
+
+	dir := t.TempDir()
+	program := filepath.Join(dir, "first.test.exe") // Windows runs no other name
+	compile(t, absolute(t, ""), files, "test", "-c", "-vet=off", "-o", program, "./firstprogram")
+	run := func(args ...string) (string, error) {
+		command := exec.CommandContext(t.Context(), program, append(args, "-test.v")...)
+		command.Dir = dir
+		out, err := command.CombinedOutput()
+		return string(out), err
+	}
+
+	const golden = "testdata/routes.md"
+	file := filepath.Join(dir, filepath.FromSlash(golden))
+	require.NoError(t, os.Mkdir(filepath.Dir(file), 0o700))
+	out, err := run("-update")
+	require.NoError(t, err, out)
+	written, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, shown[golden], string(written))
+
+	out, err = run()
+	require.NoError(t, err, out)
+	for _, name := range []string{"TestOrders/a_good_token", "TestOrders/expired", "TestRoutes"} {
+		require.Contains(t, out, "--- PASS: "+name+" ")
+	}
+	var refusals []string
+	for line := range strings.Lines(out) {
+		if _, refusal, ok := strings.Cut(line, " refused "); ok {
+			refusals = append(refusals, "refused "+refusal)
+		}
+	}
+	require.NotEmpty(t, refusals)
+	require.Equal(t, shown["refusals"], strings.ReplaceAll(strings.Join(refusals, ""), "\r\n", "\n"))
+	require.NotContains(t, out, "eyJ", "a token")
+
+	// A golden file that is out of date is noticed.
+	require.NoError(t, os.WriteFile(file, []byte(strings.Replace(string(written), "orders:read", "orders:write", 1)), 0o600))
+	out, err = run()
+	require.Error(t, err)
+	require.Contains(t, out, "--- FAIL: TestRoutes ")
+	require.Contains(t, out, "-update")
+	require.NotContains(t, out, "--- FAIL: TestOrders ")
+}
+
+// part makes a file of a part: with the packages it uses, the names it takes
+// for granted, and a use of each that it declares.
+func part(t *testing.T, code string) string {
+	t.Helper()
+	known := `
+var (
+	ctx                                       context.Context
+	secret                                    string
+	md                                        interface{ Get(name string) []string }
+	v, payments, partner, opaque, verifier    bearergate.Verifier
+	gate                                      *middleware.Gate
+	confirmCertificate                        func(*http.Request, *bearergate.Token) error
+	handler                                   http.Handler
+	health, me, listOrders, document, refund  http.Handler
+)
+`
+	head := "package part\n\n"
+	for name, path := range map[string]string{"context": "context", "http": "net/http", "time": "time", "bearergate": modulePath,
+		"scope": modulePath + "/scope", "jwks": modulePath + "/jwks", "jwtverify": modulePath + "/jwtverify",
+		"introspect": modulePath + "/introspect", "issuers": modulePath + "/issuers", "middleware": modulePath + "/middleware",
+		"promgate": modulePath + "/adapters/prometheus", "prometheus": "github.com/prometheus/client_golang/prometheus"} {
+		if regexp.MustCompile(`\b` + name + `\.`).MatchString(known + code) {
+			head += fmt.Sprintf("import %s %q\n", name, path)
+		}
+	}
+	head += known + "\nfunc _() {\n" // and then the directive, at the start of a line
+	file, err := parser.ParseFile(token.NewFileSet(), "part.go", head+code+"}\n", 0)
+	require.NoError(t, err, code)
+	var uses strings.Builder
+	for _, decl := range file.Decls {
+		f, ok := decl.(*ast.FuncDecl)
+		if !ok {
+			continue
+		}
+		for _, statement := range f.Body.List {
+			if assign, ok := statement.(*ast.AssignStmt); ok && assign.Tok == token.DEFINE {
+				for _, left := range assign.Lhs {
+					if name := left.(*ast.Ident).Name; name != "_" {
+						fmt.Fprintf(&uses, "\t_ = %s\n", name)
+					}
+				}
+			}
+		}
+	}
+	return head + code + uses.String() + "}\n"
+}
