@@ -128,7 +128,7 @@ func TestSecrecy(t *testing.T) {
 	d, err := key.Bytes()
 	require.NoError(t, err)
 	for _, hidden := range []string{opaque, secret, marker, "our-own-bearer", string(storeKey), hex.EncodeToString(storeKey), fmt.Sprint([]byte(secret)), //nolint:staticcheck // as numbers
-		strings.Trim(fmt.Sprint(storeKey), "[]"), hex.EncodeToString(d), new(big.Int).SetBytes(d).String()} {
+		strings.Trim(fmt.Sprint(storeKey), "[]"), hex.EncodeToString(d), new(big.Int).SetBytes(d).String()} { //nolint:staticcheck // as numbers
 		require.NotContains(t, text, hidden)
 	}
 }

@@ -117,7 +117,7 @@ func (rs *rules) closure(name string) []string {
 			names = append(names, by)
 		}
 	}
-	for i := 0; i < len(names); i++ {
+	for i := 0; i < len(names); i++ { //nolint:intrange // names grows meanwhile
 		add(rs.wildcard(names[i]))
 		for _, by := range rs.impliedBy[names[i]] {
 			add(by)
@@ -164,7 +164,7 @@ func (p Policy) rules() (*rules, error) {
 	var errs []error
 	mistake := func(format string, args ...any) { errs = append(errs, fmt.Errorf("scope: Policy."+format, args...)) }
 
-	if s := p.Separator; len(s) == 1 && inCharset(s[0]) && !isAlphanumeric(s[0]) && !strings.Contains("*{}", s) {
+	if s := p.Separator; len(s) == 1 && inCharset(s[0]) && !isAlphanumeric(s[0]) && !strings.ContainsAny(s, "*{}") {
 		rs.separator = s[0]
 	} else if s != "" {
 		mistake("Separator is %q: use one character of punctuation such as \":\", not '*', '{' or '}', or leave it empty for no wildcards", s)

@@ -187,7 +187,7 @@ func TestParseKeyEd25519(t *testing.T) {
 	})
 	t.Run("y not below p", func(t *testing.T) {
 		aliases := 0
-		for k := int64(0); k < 19; k++ {
+		for k := range int64(19) {
 			_, onCurve := edLift(big.NewInt(k))
 			for sign := range uint(2) {
 				alias := edEncode(new(big.Int).Add(fieldP, big.NewInt(k)), sign)

@@ -187,23 +187,27 @@ func countExported(file *ast.File, names map[string]bool) {
 			}
 		case *ast.GenDecl:
 			for _, spec := range decl.Specs {
-				switch spec := spec.(type) {
-				case *ast.ValueSpec:
-					for _, id := range spec.Names {
-						add("", id)
-					}
-				case *ast.TypeSpec:
-					add("", spec.Name)
-					body, ok := spec.Type.(*ast.InterfaceType)
-					if !ok || !spec.Name.IsExported() {
-						continue
-					}
-					for _, method := range body.Methods.List {
-						for _, id := range method.Names { // none: an embedded interface
-							add(spec.Name.Name+".", id)
-						}
-					}
-				}
+				countSpec(spec, add)
+			}
+		}
+	}
+}
+
+func countSpec(spec ast.Spec, add func(owner string, id *ast.Ident)) {
+	switch spec := spec.(type) {
+	case *ast.ValueSpec:
+		for _, id := range spec.Names {
+			add("", id)
+		}
+	case *ast.TypeSpec:
+		add("", spec.Name)
+		body, ok := spec.Type.(*ast.InterfaceType)
+		if !ok || !spec.Name.IsExported() {
+			return
+		}
+		for _, method := range body.Methods.List {
+			for _, id := range method.Names { // none: an embedded interface
+				add(spec.Name.Name+".", id)
 			}
 		}
 	}
