@@ -6,18 +6,18 @@ import (
 	"runtime"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/introspect"
+	"github.com/bearergate/bearergate/test/bubble"
 	"github.com/stretchr/testify/require"
 )
 
 type ctxKey struct{}
 
 func TestHooks(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		s := newServer()
 		s.delay = 10 * time.Millisecond
 		var looked []introspect.LookEvent
@@ -71,7 +71,7 @@ func TestHooks(t *testing.T) {
 
 // Only hooks that hang count against those that follow.
 func TestHooksThatReturn(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		const calls = 1200
 		called := 0
 		client := newClient(t, with(config(newServer()), func(c *introspect.Config) {
@@ -97,7 +97,7 @@ func TestSharedInTheEvent(t *testing.T) {
 		"stale":    {opaque, status(429), introspect.ResultStale},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				s := newServer()
 				s.delay = time.Second
 				events := make(chan introspect.LookEvent, 10)
@@ -130,7 +130,7 @@ func TestSharedInTheEvent(t *testing.T) {
 
 // All who wait are told which calls they waited for, after those were told.
 func TestWaited(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		s := newServer()
 		s.delay = time.Second
 		s.fail(status(503)) // so that there is a retry
@@ -233,7 +233,7 @@ func TestNoGoroutineIsLeft(t *testing.T) {
 		_, _ = client.Verify(t.Context(), opaque)
 		if i%50 == 0 {
 			s.fail(map[bool]func() (*http.Response, error){true: down}[i%100 == 0])
-			time.Sleep(time.Millisecond) //nolint:forbidigo // real goroutines are counted
+			time.Sleep(time.Millisecond)
 		}
 	}
 	for deadline := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > before && time.Now().Before(deadline); {
@@ -266,7 +266,7 @@ func TestHookThatHangs(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
 				stop := make(chan struct{})
 				defer close(stop)
 				s, st := newServer(), newStore()
@@ -279,7 +279,7 @@ func TestHookThatHangs(t *testing.T) {
 		})
 	}
 	t.Run("BreakerChanged", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			s := newServer()
 			stop := make(chan struct{})
 			defer close(stop)
@@ -298,7 +298,7 @@ func TestHookThatHangs(t *testing.T) {
 		})
 	})
 	t.Run("before the retry", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
+		bubble.Test(t, func(t *testing.T) {
 			s := newServer()
 			stop := make(chan struct{})
 			defer close(stop)
