@@ -224,6 +224,20 @@ func TestJoinHooks(t *testing.T) {
 	require.Nil(t, none.Panicked)
 }
 
+// Hooks that run in the goroutine of Verify do not get its context, which may end.
+func TestHookContext(t *testing.T) {
+	told := map[string]<-chan struct{}{}
+	client := newClient(t, with(config(newServer()), func(c *introspect.Config) {
+		c.Hooks.Looked = func(ctx context.Context, _ introspect.LookEvent) { told["Looked"] = ctx.Done() }
+		c.Hooks.Waited = func(ctx context.Context, _ introspect.WaitEvent) { told["Waited"] = ctx.Done() }
+		c.Hooks.Panicked = func(ctx context.Context, _ introspect.PanicEvent) { told["Panicked"] = ctx.Done() }
+		c.Check = func(context.Context, *bearergate.Token) error { panic("x") }
+	}))
+	_, err := client.Verify(t.Context(), opaque)
+	require.ErrorIs(t, err, bearergate.ErrMisconfigured)
+	require.Equal(t, map[string]<-chan struct{}{"Looked": nil, "Waited": nil, "Panicked": nil}, told)
+}
+
 // Nothing runs when nothing is asked.
 func TestNoGoroutineIsLeft(t *testing.T) {
 	before := runtime.NumGoroutine()

@@ -95,7 +95,8 @@ func TestHooksOneByOne(t *testing.T) {
 			name := all.Field(i).Name
 			calls := 0
 			one := func() (h jwks.Hooks) {
-				reflect.ValueOf(&h).Elem().Field(i).Set(reflect.MakeFunc(all.Field(i).Type, func([]reflect.Value) []reflect.Value {
+				reflect.ValueOf(&h).Elem().Field(i).Set(reflect.MakeFunc(all.Field(i).Type, func(args []reflect.Value) []reflect.Value {
+					require.Nil(t, args[0].Interface().(context.Context).Done(), "%s: the context of the call", name)
 					calls++
 					return nil
 				}))
@@ -212,5 +213,19 @@ func TestHookContext(t *testing.T) {
 		require.Equal(t, "trace", got)
 		require.NoError(t, dead)
 		require.Nil(t, s.last.Context().Value(key{}), "the fetch itself knows nothing of the request")
+
+		// A change that a call notices is told in the goroutine of that call.
+		var noticed []jwks.State
+		c, _ = newCache(t, newServer(t, "k1"), func(c *jwks.Config) {
+			c.Hooks.StateChanged = func(ctx context.Context, e jwks.StateEvent) {
+				require.Nil(t, ctx.Done())
+				noticed = append(noticed, e.To)
+			}
+		})
+		has(t, c, "k1")
+		time.Sleep(9 * time.Minute)
+		has(t, c, "k1")
+		synctest.Wait()
+		require.Contains(t, noticed, jwks.StateAhead)
 	})
 }

@@ -283,6 +283,12 @@ func TestRender(t *testing.T) {
 		}
 	}
 
+	// Nobody has to be told of a panic.
+	refused := httptest.NewRecorder()
+	newGate(t, accepts(reader), middleware.Config{Render: func(*http.Request, middleware.Refusal) (string, []byte) { panic("boom") }}).
+		Require(scope.All("write"))(forbidden(t)).ServeHTTP(refused, bearer("GET", good))
+	require.Equal(t, problem("Forbidden", 403, bodyScope), refused.Body.String())
+
 	// What the verifier keeps is not changed either.
 	shared := &bearergate.Error{Kind: bearergate.ErrInsufficientScope, Reason: bearergate.ReasonScope, Scopes: []string{"a"}, ACRValues: []string{"b"}}
 	gate = newRenderGate(answers(shared), func(_ *http.Request, refusal middleware.Refusal) (string, []byte) {
