@@ -1,5 +1,5 @@
-// Package coverage_test compares the list of requirements with the comments of
-// the repository's tests that name them.
+// Package coverage_test compares the catalogues, test/requirements.md and
+// test/attacks.md, with the repository's tests that name their IDs.
 package coverage_test
 
 import (
@@ -20,16 +20,21 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-const root = "../../.." // of the repository
+const (
+	root         = "../../.." // of the repository
+	requirements = "../../requirements.md"
+	attacks      = "../../attacks.md"
+)
 
 type requirement struct {
 	id     string
 	levels []string // one row may hold a must and a should
 	part   string
+	later  bool // it stands under "Later parts", and no total counts it
 }
 
 // built: the part exists.
-func (r requirement) built() bool { return !strings.HasPrefix(r.part, "-") }
+func (r requirement) built() bool { return !strings.HasPrefix(r.part, "not built: ") }
 
 // binding: a must, a must not or a policy.
 func (r requirement) binding() bool {
@@ -37,26 +42,52 @@ func (r requirement) binding() bool {
 }
 
 var (
-	idForm   = regexp.MustCompile(`^R[0-9]{4}-[0-9]{2}$`)
+	// idForm is R and an RFC, or the name of another specification.
+	idForm   = regexp.MustCompile(`^(?:R[0-9]{4}|[A-Z]{3,4}|FAPI2)-[0-9]{2}$`)
 	levels   = []string{"M", "MN", "P", "S", "SN", "m", "info"}
-	wordForm = regexp.MustCompile(`^\(?(R[0-9]{4})-([0-9]{2})(?:(?:\.\.|–|…)(?:(R[0-9]{4})-)?([0-9]{2}))?[,;:.)]*$`)
+	wordForm = regexp.MustCompile(`^\(?(R[0-9]{4}|[A-Z]{3,4}|FAPI2)-([0-9]{2})(?:(?:\.\.|–|…)(?:(R[0-9]{4}|[A-Z]{3,4}|FAPI2)-)?([0-9]{2}))?[,;:.)]*$`)
 	// otherID is the ID of an attack: it may stand in the same list.
 	otherID = regexp.MustCompile(`^[A-Z]{2,3}-[0-9]{3}[,;:.)]*$`)
 )
 
+// cells returns the cells of a row of a table: a bar in a cell is written \|.
+// It returns none for a line that is no row, and for the head of a table.
+func cells(line string) []string {
+	line = strings.TrimSpace(line)
+	if !strings.HasPrefix(line, "|") || !strings.HasSuffix(line, "|") || len(line) < 2 {
+		return nil
+	}
+	const bar = "\x00"
+	row := strings.Split(strings.ReplaceAll(line[1:len(line)-1], `\|`, bar), "|")
+	for i := range row {
+		row[i] = strings.TrimSpace(strings.ReplaceAll(row[i], bar, "|"))
+	}
+	if row[0] == "ID" || strings.Trim(row[0], "-") == "" && row[0] != "" {
+		return nil
+	}
+	return row
+}
+
+// readList reads the tables of requirements.md.
 func readList(text string) ([]requirement, error) {
 	var list []requirement
 	seen := map[string]bool{}
+	later := false
 	for line := range strings.Lines(text) {
-		line = strings.TrimSpace(line)
-		if line == "" || strings.HasPrefix(line, "#") {
+		if strings.TrimSpace(line) == "# Later parts" {
+			later = true
+		}
+		row := cells(line)
+		if row == nil {
+			if strings.HasPrefix(strings.TrimSpace(line), "| R") {
+				return nil, fmt.Errorf("no row: %q", line)
+			}
 			continue
 		}
-		fields := strings.Fields(line)
-		if len(fields) != 3 || !idForm.MatchString(fields[0]) {
-			return nil, fmt.Errorf("not an ID, a level and a part: %q", line)
+		if len(row) != 4 || !idForm.MatchString(row[0]) || row[2] == "" || row[3] == "" {
+			return nil, fmt.Errorf("not an ID, a level, a part and a text: %q", line)
 		}
-		r := requirement{id: fields[0], levels: strings.Split(fields[1], "/"), part: fields[2]}
+		r := requirement{id: row[0], levels: strings.Split(row[1], "/"), part: row[2], later: later}
 		for _, l := range r.levels {
 			if !slices.Contains(levels, l) {
 				return nil, fmt.Errorf("%s: unknown level %q", r.id, l)
@@ -69,6 +100,15 @@ func readList(text string) ([]requirement, error) {
 		list = append(list, r)
 	}
 	return list, nil
+}
+
+func requirementsOf(t *testing.T) []requirement {
+	t.Helper()
+	text, err := os.ReadFile(requirements)
+	require.NoError(t, err)
+	list, err := readList(string(text))
+	require.NoError(t, err)
+	return list
 }
 
 // named returns the requirements that a comment names. The list stands after
@@ -174,19 +214,24 @@ func tests(t *testing.T) map[string][]string {
 
 // Every must, must not and policy of a part that is built is named by a test.
 func TestCoverage(t *testing.T) {
-	text, err := os.ReadFile("requirements.txt")
-	require.NoError(t, err)
-	list, err := readList(string(text))
-	require.NoError(t, err)
-	require.Greater(t, len(list), 140, "requirements have been lost")
+	list := requirementsOf(t)
+	first := slices.DeleteFunc(slices.Clone(list), func(r requirement) bool { return r.later })
+	require.Greater(t, len(first), 140, "requirements have been lost")
+	require.Greater(t, len(list)-len(first), 100, "requirements of later parts have been lost")
 	places := tests(t)
 
 	type count struct{ binding, bindingNamed, other, otherNamed, unbuilt int }
 	byRFC := map[string]*count{}
+	var total count
+	laterUnbuilt := 0
 	var optional []string
 	known := map[string]bool{}
 	for _, r := range list {
 		known[r.id] = true
+		if r.later && !r.built() {
+			laterUnbuilt++
+			continue
+		}
 		rfc, _, _ := strings.Cut(r.id, "-")
 		c := byRFC[rfc]
 		if c == nil {
@@ -224,9 +269,16 @@ func TestCoverage(t *testing.T) {
 	_, _ = fmt.Fprintln(w, "RFC\tmust, must not, policy\tnamed by a test\tothers\tnamed by a test\tnot built\t")
 	for _, rfc := range slices.Sorted(maps.Keys(byRFC)) {
 		c := byRFC[rfc]
-		_, _ = fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t\n", rfc[1:], c.binding, c.bindingNamed, c.other, c.otherNamed, c.unbuilt)
+		total.binding += c.binding
+		total.bindingNamed += c.bindingNamed
+		total.other += c.other
+		total.otherNamed += c.otherNamed
+		total.unbuilt += c.unbuilt
+		_, _ = fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%d\t\n", strings.TrimPrefix(rfc, "R"), c.binding, c.bindingNamed, c.other, c.otherNamed, c.unbuilt)
 	}
+	_, _ = fmt.Fprintf(w, "all\t%d\t%d\t%d\t%d\t%d\t\n", total.binding, total.bindingNamed, total.other, total.otherNamed, total.unbuilt)
 	_ = w.Flush()
+	t.Logf("%d requirements; %d more of later parts, not built", len(first), laterUnbuilt)
 	t.Logf("\n%sshould, may and information without a test: %s", b.String(), strings.Join(optional, ", "))
 	for _, r := range list {
 		if at := places[r.id]; len(at) > 0 {
@@ -237,11 +289,7 @@ func TestCoverage(t *testing.T) {
 
 // A part of the list that claims to be built is a directory.
 func TestParts(t *testing.T) {
-	text, err := os.ReadFile("requirements.txt")
-	require.NoError(t, err)
-	list, err := readList(string(text))
-	require.NoError(t, err)
-	for _, r := range list {
+	for _, r := range requirementsOf(t) {
 		if r.built() {
 			info, err := os.Stat(filepath.Join(root, r.part))
 			require.NoError(t, err, r.id)
@@ -257,6 +305,7 @@ func TestNamed(t *testing.T) {
 		mark + "R7662-02, R7662-03":                                 {"R7662-02", "R7662-03"},
 		mark + "R7515-01..03":                                       {"R7515-01", "R7515-02", "R7515-03"},
 		mark + "R7515-01..R7515-02, R7519-01":                       {"R7515-01", "R7515-02", "R7519-01"},
+		mark + "BCL-01..02, FAPI2-01 SSF-03":                        {"BCL-01", "BCL-02", "FAPI2-01", "SSF-03"},
 		mark + "R9728-01 R9728-03":                                  {"R9728-01", "R9728-03"},
 		mark + "R8725-07, ISS-019: keys of R9999-01":                {"R8725-07"},
 		mark + "ISS-019, R8725-07":                                  {"R8725-07"},
@@ -280,13 +329,20 @@ func TestNamed(t *testing.T) {
 }
 
 func TestReadList(t *testing.T) {
-	list, err := readList("# x\n\nR7515-13 S/M internal/jose\nR9449-01 M -dpop\nR7519-09 info jwtverify\n")
+	const head = "# Requirements\n\nR7515-01 is an ID.\n\n| ID | Level | Part | What is asked |\n|---|---|---|---|\n"
+	list, err := readList(head + "| R7515-13 | S/M | internal/jose | strict \\| JSON |\n| R9449-01 | M | not built: dpop | one |\n" +
+		"# Later parts\n" + head + "| FAPI2-01 | M | not built: dpop | iat |\n| BCL-01 | info | jwtverify | typ |\n")
 	require.NoError(t, err)
-	require.Len(t, list, 3)
-	require.True(t, list[0].binding() && list[0].built())
-	require.True(t, list[1].binding() && !list[1].built())
-	require.False(t, list[2].binding())
-	for _, bad := range []string{"R7515-1 M jose", "R7515-01 M", "R7515-01 X jose", "R7515-01 M jose\nR7515-01 S jose"} {
+	require.Len(t, list, 4)
+	require.True(t, list[0].binding() && list[0].built() && !list[0].later)
+	require.True(t, list[1].binding() && !list[1].built() && !list[1].later)
+	require.True(t, list[2].binding() && !list[2].built() && list[2].later)
+	require.False(t, list[3].binding())
+	require.True(t, list[3].built() && list[3].later)
+	for _, bad := range []string{
+		"| R7515-1 | M | jose | x |", "| R7515-01 | M | jose |", "| R7515-01 | M | jose | |", "| R7515-01 | X | jose | x |", "| R7515-01 | M | | x |",
+		"| R7515-01 | M | jose | x", "| R7515-01 | M | jose | x | y |", "| | M | jose | x |", "| R7515-01 | M | jose | x |\n| R7515-01 | S | jose | x |",
+	} {
 		_, err := readList(bad)
 		require.Error(t, err, bad)
 	}
