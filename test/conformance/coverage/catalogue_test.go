@@ -28,11 +28,11 @@ var (
 func readAttacks(text string) (map[string]bool, error) {
 	ids := map[string]bool{}
 	for line := range strings.Lines(text) {
-		row := cells(line)
+		row, err := cells(line)
+		if err != nil {
+			return nil, err
+		}
 		if row == nil {
-			if strings.HasPrefix(line, "|") && !strings.HasPrefix(line, "|---") && !strings.HasPrefix(line, "| ID |") {
-				return nil, fmt.Errorf("no row: %q", line)
-			}
 			continue
 		}
 		if len(row) != 3 || !attackForm.MatchString(row[0]) || row[1] == "" || row[2] == "" {

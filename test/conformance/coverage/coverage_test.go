@@ -51,21 +51,21 @@ var (
 )
 
 // cells returns the cells of a row of a table: a bar in a cell is written \|.
-// It returns none for a line that is no row, and for the head of a table.
-func cells(line string) []string {
+// It returns none for a line that is in no table, and for the head of one.
+func cells(line string) ([]string, error) {
 	line = strings.TrimSpace(line)
-	if !strings.HasPrefix(line, "|") || !strings.HasSuffix(line, "|") || len(line) < 2 {
-		return nil
+	if !strings.HasPrefix(line, "|") || strings.HasPrefix(line, "| ID |") || strings.HasPrefix(line, "|---|") {
+		return nil, nil
+	}
+	if !strings.HasSuffix(line, "|") || len(line) < 2 {
+		return nil, fmt.Errorf("the row has no end: %q", line)
 	}
 	const bar = "\x00"
 	row := strings.Split(strings.ReplaceAll(line[1:len(line)-1], `\|`, bar), "|")
 	for i := range row {
 		row[i] = strings.TrimSpace(strings.ReplaceAll(row[i], bar, "|"))
 	}
-	if row[0] == "ID" || strings.Trim(row[0], "-") == "" && row[0] != "" {
-		return nil
-	}
-	return row
+	return row, nil
 }
 
 // readList reads the tables of requirements.md.
@@ -77,11 +77,11 @@ func readList(text string) ([]requirement, error) {
 		if strings.TrimSpace(line) == "# Later parts" {
 			later = true
 		}
-		row := cells(line)
+		row, err := cells(line)
+		if err != nil {
+			return nil, err
+		}
 		if row == nil {
-			if strings.HasPrefix(strings.TrimSpace(line), "| R") {
-				return nil, fmt.Errorf("no row: %q", line)
-			}
 			continue
 		}
 		if len(row) != 4 || !idForm.MatchString(row[0]) || row[2] == "" || row[3] == "" {
@@ -341,7 +341,7 @@ func TestReadList(t *testing.T) {
 	require.True(t, list[3].built() && list[3].later)
 	for _, bad := range []string{
 		"| R7515-1 | M | jose | x |", "| R7515-01 | M | jose |", "| R7515-01 | M | jose | |", "| R7515-01 | X | jose | x |", "| R7515-01 | M | | x |",
-		"| R7515-01 | M | jose | x", "| R7515-01 | M | jose | x | y |", "| | M | jose | x |", "| R7515-01 | M | jose | x |\n| R7515-01 | S | jose | x |",
+		"| R7515-01 | M | jose | x", "| BCL-01 | M | jose | x", "| R7515-01 | M | jose | x | y |", "| | M | jose | x |", "| R7515-01 | M | jose | x |\n| R7515-01 | S | jose | x |",
 	} {
 		_, err := readList(bad)
 		require.Error(t, err, bad)
