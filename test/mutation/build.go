@@ -9,6 +9,7 @@ import (
 	"go/ast"
 	"go/build"
 	"go/token"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path"
@@ -229,14 +230,16 @@ func (t *target) measure(s *suite) error {
 	if out, err := t.goCommand("test", "-c", "-vet=off", "-covermode=atomic", "-coverpkg=./"+t.dir, "-o", bin, "./"+s.dir); err != nil {
 		return fmt.Errorf("%v\n%s", err, out)
 	}
-	if _, err := os.Stat(bin); err != nil {
+	if _, err := os.Stat(bin); errors.Is(err, fs.ErrNotExist) {
 		return nil // no tests
+	} else if err != nil {
+		return err
 	}
 	list, err := t.command(s, bin, "-test.list=^(Test|Fuzz|Example)").Output()
 	if err != nil {
 		return err
 	}
-	for _, name := range strings.Fields(string(list)) {
+	for name := range strings.FieldsSeq(string(list)) {
 		start := time.Now()
 		out, err := t.command(s, bin, "-test.run=^"+name+"$", "-test.coverprofile="+profile).CombinedOutput()
 		if err != nil {

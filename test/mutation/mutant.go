@@ -179,7 +179,7 @@ func (f *finder) visit(n ast.Node) {
 	case *ast.BinaryExpr:
 		f.binary(n)
 	case *ast.UnaryExpr:
-		if n.Op == token.NOT && !f.forced(n) {
+		if n.Op == token.NOT && !f.forced() {
 			f.replace("not", n, n.Pos(), n.X.Pos(), "")
 		}
 	case *ast.IfStmt:
@@ -245,7 +245,7 @@ func (f *finder) binary(n *ast.BinaryExpr) {
 		}
 		fallthrough
 	case token.EQL, token.NEQ:
-		if !f.forced(n) {
+		if !f.forced() {
 			operator("negation", negation[n.Op])
 		}
 	default:
@@ -260,7 +260,7 @@ func isNumber(e ast.Expr) bool {
 
 // forced reports whether the expression is a condition, or one side of && or ||:
 // those are forced to constants, which is harder to notice than their negation.
-func (f *finder) forced(n ast.Expr) bool {
+func (f *finder) forced() bool {
 	switch p := f.parent().(type) {
 	case *ast.IfStmt, *ast.ForStmt:
 		return true
@@ -306,7 +306,7 @@ func (f *finder) literal(n *ast.BasicLit) {
 }
 
 func (f *finder) errorName(n *ast.SelectorExpr) {
-	other := ""
+	var other string
 	switch name := n.Sel.Name; {
 	case sentinel.MatchString(name):
 		other = "ErrUnavailable"
