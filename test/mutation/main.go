@@ -30,16 +30,22 @@ import (
 // above says which tests are asked, after a package's own, about a mutant that
 // these did not notice.
 var above = map[string][]string{
-	"scope":               {".", "middleware"},
-	"jwks":                {"jwtverify", "test/attack"},
-	"jwtverify":           {"test/attack"},
-	"introspect":          {},
-	"issuers":             {"test/attack"},
-	"middleware":          {"test/attack"},
-	"internal/jose":       {"jwks", "jwtverify", "test/attack"},
-	"internal/strictjson": {".", "internal/jose", "jwtverify", "test/attack"},
-	"internal/ttlcache":   {"jwtverify", "introspect"},
+	"scope":                {".", "middleware"},
+	"jwks":                 {"jwtverify", "test/attack"},
+	"jwtverify":            {"test/attack"},
+	"introspect":           {},
+	"issuers":              {"test/attack"},
+	"middleware":           {"test/attack"},
+	"middleware/policydoc": {},
+	"internal/clock":       {"jwks", "introspect", "internal/ttlcache"},
+	"internal/guard":       {"jwks", "introspect", "issuers"},
+	"internal/jose":        {"jwks", "jwtverify", "test/attack"},
+	"internal/strictjson":  {".", "internal/jose", "jwtverify", "test/attack"},
+	"internal/ttlcache":    {"jwtverify", "introspect"},
 }
+
+// packages are broken if -pkg does not say which.
+const packages = "scope,jwks,jwtverify,introspect,issuers,middleware,middleware/policydoc,internal/clock,internal/guard,internal/jose,internal/strictjson,internal/ttlcache"
 
 type config struct {
 	root, equivalent string
@@ -47,12 +53,12 @@ type config struct {
 	sample           int
 	jobs             int
 	timeout          time.Duration
-	list, own        bool
+	list, own, fix   bool
 }
 
 func main() {
 	var c config
-	packages := flag.String("pkg", "scope,jwks,jwtverify,introspect,issuers,middleware,internal/jose,internal/strictjson,internal/ttlcache", "`directories` of the packages to break, separated by commas")
+	pkg := flag.String("pkg", packages, "`directories` of the packages to break, separated by commas")
 	flag.StringVar(&c.root, "root", filepath.Join("..", ".."), "`directory` of the repository")
 	flag.StringVar(&c.equivalent, "equivalent", "equivalent.txt", "`file` of the mutants that no test can notice")
 	run := flag.String("run", "", "only mutants whose name matches the `regexp`")
@@ -61,6 +67,7 @@ func main() {
 	flag.DurationVar(&c.timeout, "timeout", 0, "for one run of tests (default ten times what they take and 3s more, at most 1m)")
 	flag.BoolVar(&c.own, "own", false, "ask only the tests of the package itself, not those of packages above it")
 	flag.BoolVar(&c.list, "list", false, "print the names of the mutants and try none")
+	flag.BoolVar(&c.fix, "fix", false, "try none, and mend the names in the file of -equivalent whose code moved to another function or file")
 	flag.Parse()
 	var err error
 	if c.run, err = regexp.Compile(*run); err == nil {
@@ -69,8 +76,13 @@ func main() {
 			err = fmt.Errorf("-sample %q is not 1/N", *sample)
 		}
 	}
-	if err == nil {
-		err = c.mutate(strings.Split(*packages, ","))
+	dirs := strings.Split(*pkg, ",")
+	switch {
+	case err != nil:
+	case c.fix:
+		err = c.mend(dirs)
+	default:
+		err = c.mutate(dirs)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "mutation:", err)
@@ -123,9 +135,7 @@ func (c *config) mutatePackage(t *target, explained map[string]bool) (row string
 	exists := map[string]bool{}
 	for i, m := range mutants {
 		exists[m.id()] = true
-		h := fnv.New32a()
-		h.Write([]byte(m.id()))
-		chosen[i] = c.run.MatchString(m.id()) && h.Sum32()%uint32(c.sample) == 0
+		chosen[i] = c.chosen(m)
 		if chosen[i] && c.list {
 			fmt.Println(m.id())
 		}
@@ -149,6 +159,34 @@ func (c *config) mutatePackage(t *target, explained map[string]bool) (row string
 	if len(left) > 0 {
 		fmt.Printf("%s: not asked, because they do not pass with the mutants beside the original: %s\n", t.dir, strings.Join(left, ", "))
 	}
+	outcomes, err := c.tryAll(mutants, func(i int) (outcome, error) {
+		switch {
+		case !chosen[i]:
+			return "", nil
+		case broken[mutants[i]]:
+			return unbuilt, nil
+		}
+		return t.try(mutants[i], i+1, c.timeout)
+	}, explained)
+	if err != nil {
+		return "", nil, err
+	}
+	row, complaints := report(t.dir, mutants, outcomes, explained)
+	wrong = append(wrong, complaints...)
+	slices.Sort(wrong)
+	return row, wrong, nil
+}
+
+// chosen reports whether -run and -sample leave the mutant in.
+func (c *config) chosen(m *mutant) bool {
+	h := fnv.New32a()
+	h.Write([]byte(m.id()))
+	return c.run.MatchString(m.id()) && h.Sum32()%uint32(c.sample) == 0
+}
+
+// tryAll tries the mutants, -j of them at once, and says at once which survived
+// without an explanation.
+func (c *config) tryAll(mutants []*mutant, try func(i int) (outcome, error), explained map[string]bool) ([]outcome, error) {
 	outcomes := make([]outcome, len(mutants))
 	var next atomic.Int32
 	var wg sync.WaitGroup
@@ -156,26 +194,25 @@ func (c *config) mutatePackage(t *target, explained map[string]bool) (row string
 	for range c.jobs {
 		wg.Go(func() {
 			for i := int(next.Add(1)) - 1; i < len(mutants) && failed.Load() == nil; i = int(next.Add(1)) - 1 {
-				switch {
-				case !chosen[i]:
-				case broken[mutants[i]]:
-					outcomes[i] = unbuilt
-				default:
-					var err error
-					if outcomes[i], err = t.try(mutants[i], i+1, c.timeout); err != nil {
-						failed.Store(&err)
-					}
-					if id := mutants[i].id(); outcomes[i] == survived && !explained[id] {
-						fmt.Fprintln(os.Stderr, "survived:", id)
-					}
+				var err error
+				if outcomes[i], err = try(i); err != nil {
+					failed.Store(&err)
+				}
+				if id := mutants[i].id(); outcomes[i] == survived && !explained[id] {
+					fmt.Fprintln(os.Stderr, "survived:", id)
 				}
 			}
 		})
 	}
 	wg.Wait()
 	if err := failed.Load(); err != nil {
-		return "", nil, *err
+		return nil, *err
 	}
+	return outcomes, nil
+}
+
+// report returns the package's row of the table, and which outcomes are wrong.
+func report(dir string, mutants []*mutant, outcomes []outcome, explained map[string]bool) (row string, wrong []string) {
 	counts := map[outcome]int{}
 	equivalent := 0
 	for i, m := range mutants {
@@ -190,14 +227,13 @@ func (c *config) mutatePackage(t *target, explained map[string]bool) (row string
 			wrong = append(wrong, fmt.Sprintf("explained as equivalent, but %s: %s", outcomes[i], id))
 		}
 	}
-	slices.Sort(wrong)
 	noticed := counts[killed] + counts[timedOut]
 	differ := noticed + counts[survived]
 	share := "–"
 	if differ > 0 {
 		share = fmt.Sprintf("%.1f %%", 100*float64(noticed)/float64(differ))
 	}
-	return fmt.Sprintf("| `%s` | %d | %d | %d | %d | %d | %s |\n", t.dir, differ+equivalent, counts[killed], counts[timedOut], equivalent, counts[survived], share), wrong, nil
+	return fmt.Sprintf("| `%s` | %d | %d | %d | %d | %d | %s |\n", dir, differ+equivalent, counts[killed], counts[timedOut], equivalent, counts[survived], share), wrong
 }
 
 // readEquivalent reads the names of mutants that cannot be noticed. The reason
