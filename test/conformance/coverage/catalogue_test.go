@@ -16,9 +16,11 @@ import (
 var (
 	// attackForm is the ID of a row of attacks.md; S1 and its like are the fault suite.
 	attackForm = regexp.MustCompile(`^(?:(?:[A-Z]{2,4}|W2)-[0-9]{3}[a-z]*[0-9]*(?:\.[a-z0-9_]+)?|S[0-9]+[a-z]?)$`)
-	// rowRef is the ID of an attack in a test, and parent what stands before its letter.
-	rowRef = regexp.MustCompile(`\b[A-Z]{2,4}-[0-9]{3}(?:[a-z]|\b)`)
-	parent = regexp.MustCompile(`^[A-Z]{2,4}-[0-9]{3}`)
+	// rowRef is the ID of an attack in a test, faultRef that of a fault in the name
+	// of a test, and parent what stands before the letter of an ID.
+	rowRef   = regexp.MustCompile(`\b(?:(?:[A-Z]{2,4}|W2)-[0-9]{3}(?:[a-z]|\b)|S[0-9]{1,2}[a-z]?\b)`)
+	faultRef = regexp.MustCompile(`\bTest(S[0-9]{1,2}[a-z]?)[A-Z]`)
+	parent   = regexp.MustCompile(`^(?:[A-Z]{2,4}|W2)-[0-9]{3}`)
 	// noRow is what looks like an ID and is none: hashes, and the IDs that the
 	// tests of the search for IDs make up.
 	noRow = []string{"SHA-", "ZZ-", "ZZZ-"}
@@ -48,7 +50,11 @@ func readAttacks(text string) (map[string]bool, error) {
 
 // rowsIn returns the IDs of attacks that stand in the text of a test.
 func rowsIn(text string) []string {
-	return slices.DeleteFunc(rowRef.FindAllString(text, -1), func(id string) bool {
+	ids := rowRef.FindAllString(text, -1)
+	for _, name := range faultRef.FindAllStringSubmatch(text, -1) {
+		ids = append(ids, name[1])
+	}
+	return slices.DeleteFunc(ids, func(id string) bool {
 		return slices.ContainsFunc(noRow, func(prefix string) bool { return strings.HasPrefix(id, prefix) })
 	})
 }
@@ -124,14 +130,15 @@ func TestMissing(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, map[string]bool{"ZZZ-008": true, "ZZZ-009b": true, "S1b": true, "ZZZ-010.iss": true}, catalogue)
 	require.Empty(t, missing([]string{"ZZZ-008", "ZZZ-008c", "ZZZ-009b", "S1b"}, catalogue))
-	require.Equal(t, []string{"ZZZ-009", "ZZZ-009c", "ZZZ-011", "R9999-01"},
-		missing([]string{"ZZZ-009", "ZZZ-009c", "ZZZ-011", "R9999-01"}, catalogue))
+	lost := []string{"ZZZ-009", "ZZZ-009c", "ZZZ-011", "R9999-01", "S" + "1", "S" + "1c", "W2" + "-999"}
+	require.Equal(t, lost, missing(lost, catalogue))
 	for _, bad := range []string{"| ZZZ-08 | a | 401 |", "| ZZZ-008 | a |", "| ZZZ-008 | a | |", "| ZZZ-008 | a | b | c |", "| ZZZ-008 | a | 401", "| ZZZ-008 | a | 401 |\n| ZZZ-008 | b | 401 |"} {
 		_, err := readAttacks(bad)
 		require.Error(t, err, bad)
 	}
 
 	// Written in two pieces: the search reads this file too.
-	alg := "ALG" + "-0"
+	alg, later, fault := "ALG"+"-0", "W2"+"-999", "S"+"99"
+	require.Equal(t, []string{later, fault + "b", fault}, rowsIn("// "+later+", x5t#S256, "+fault+"b: RS256\nfunc Test"+fault+"Nonsense(t *testing.T) {}"))
 	require.Equal(t, []string{alg + "08", alg + "08b"}, rowsIn("// "+alg+`08: SHA-256, ZZZ-008 and CVE-2017-15361; r("`+alg+`08b", "P-256")`))
 }

@@ -47,7 +47,7 @@ var (
 	levels   = []string{"M", "MN", "P", "S", "SN", "m", "info"}
 	wordForm = regexp.MustCompile(`^\(?(R[0-9]{4}|[A-Z]{3,4}|FAPI2)-([0-9]{2})(?:(?:\.\.|–|…)(?:(R[0-9]{4}|[A-Z]{3,4}|FAPI2)-)?([0-9]{2}))?[,;:.)]*$`)
 	// otherID is the ID of an attack: it may stand in the same list.
-	otherID = regexp.MustCompile(`^[A-Z]{2,3}-[0-9]{3}[,;:.)]*$`)
+	otherID = regexp.MustCompile(`^(?:(?:[A-Z]{2,4}|W2)-[0-9]{3}[a-z]?|S[0-9]{1,2}[a-z]?)[,;:.)]*$`)
 )
 
 // cells returns the cells of a row of a table: a bar in a cell is written \|.
@@ -309,6 +309,7 @@ func TestNamed(t *testing.T) {
 		mark + "R9728-01 R9728-03":                                  {"R9728-01", "R9728-03"},
 		mark + "R8725-07, ISS-019: keys of R9999-01":                {"R8725-07"},
 		mark + "ISS-019, R8725-07":                                  {"R8725-07"},
+		mark + "W2-001, ISS-019b, S6b, R8725-07":                    {"R8725-07"},
 		mark + "R7515-06, R7515-10 (see R7515-01)":                  {"R7515-06", "R7515-10"},
 		mark + "R7515-06: not R7515-01":                             {"R7515-06"},
 		"// Two issuers. req: R8725-07, ISS-019":                    {"R8725-07"},
