@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -114,6 +115,19 @@ func TestRename(t *testing.T) {
 	require.Equal(t, "`go test -run '^TestTheFirst$' ./a`, -run=TestOneMore\n| `a.TestTheFirst` | `go test -fuzz '^FuzzSeeded$' ./a/b` |\n`a/b.FuzzSeeded`\n", content(t, root, "docs/evidence.md"))
 	_, err = run(root, true, "")
 	require.NoError(t, err)
+}
+
+// A pattern may name several tests, or a test by a part of its name.
+func TestRenameInPatterns(t *testing.T) {
+	root := write(t, map[string]string{"README.md": "| `go test -v -run '^(TestOne\\|TestRoot)$' ./...` | `go test -run TestOne/sub ./a` |\n" +
+		"`go test -run 'Test(One$\\|Root)' ./...`\n`go test -run One ./a`, `go test -run ^Test ./a`, `go test -fuzz \"^TestOne$\" ./a`\n"})
+	lines, err := run(root, false, "a.TestOne=TestTheFirst")
+	require.NoError(t, err)
+	require.Equal(t, "| `go test -v -run '^(TestTheFirst\\|TestRoot)$' ./...` | `go test -run TestTheFirst/sub ./a` |\n"+
+		"`go test -run 'Test(One$\\|Root)' ./...`\n`go test -run One ./a`, `go test -run ^Test ./a`, `go test -fuzz \"^TestTheFirst$\" ./a`\n", content(t, root, "README.md"))
+	require.Contains(t, lines, "README.md: left alone, and does not choose TestTheFirst: `go test -run 'Test(One$\\|Root)' ./...`")
+	require.Contains(t, lines, "README.md: left alone, and does not choose TestTheFirst: `go test -run One ./a`, `go test -run ^Test ./a`, `go test -fuzz \"^TestOne$\" ./a`")
+	require.NotContains(t, strings.Join(lines, "\n"), "several directories")
 }
 
 // The seeds of a fuzz target go with it.

@@ -61,11 +61,23 @@ func (t *tree) rename(what string) ([]string, error) {
 	return lines, nil
 }
 
+// runFlag is a flag of go test that chooses tests, and its pattern.
+var runFlag = regexp.MustCompile("(-(?:run|fuzz)[= ])('[^'\n]*'|\"[^\"\n]*\"|[^\\s`'\"]+)")
+
+// chooses reports whether the pattern of a flag chooses the test. In a table a
+// document writes a bar as \|.
+func chooses(pattern, test string) bool {
+	pattern, _, _ = strings.Cut(strings.ReplaceAll(strings.Trim(pattern, `'"`), `\|`, "|"), "/")
+	matched, err := regexp.MatchString(pattern, test)
+	return err == nil && matched
+}
+
 // renameInDocs renames a test in references, and in commands that run it. It
-// returns the commands that it does not dare to change.
+// returns the commands that it does not dare to change, and those that chose the
+// test by a part of its name and do so no more.
 func (t *tree) renameInDocs(dir, from, to string, changed map[string]string) (left []string, err error) {
 	old := "`" + dir + "." + from + "`"
-	flags := regexp.MustCompile(`(-(?:run|fuzz)[= ]['"]?\^?)` + from + `\b`)
+	word := regexp.MustCompile(`\b` + from + `\b`)
 	for _, doc := range t.docs {
 		text, err := t.read(doc)
 		if err != nil {
@@ -74,12 +86,19 @@ func (t *tree) renameInDocs(dir, from, to string, changed map[string]string) (le
 		var after strings.Builder
 		for line := range strings.Lines(strings.ReplaceAll(text, old, "`"+dir+"."+to+"`")) {
 			// A command may mean the test of another directory.
-			if len(t.tests[from]) == 1 || dir != rootName && strings.Contains(line, dir) {
-				line = flags.ReplaceAllString(line, "${1}"+to)
-			} else if flags.MatchString(line) {
-				left = append(left, fmt.Sprintf("%s: left alone, for %s is in several directories: %s", doc, from, strings.TrimSpace(line)))
-			}
-			after.WriteString(line)
+			sure := len(t.tests[from]) == 1 || dir != rootName && strings.Contains(line, dir)
+			after.WriteString(runFlag.ReplaceAllStringFunc(line, func(flag string) string {
+				parts := runFlag.FindStringSubmatch(flag)
+				switch named := word.MatchString(parts[2]); {
+				case named && sure:
+					return parts[1] + word.ReplaceAllString(parts[2], to)
+				case named:
+					left = append(left, fmt.Sprintf("%s: left alone, for %s is in several directories: %s", doc, from, strings.TrimSpace(line)))
+				case chooses(parts[2], from) && !chooses(parts[2], to):
+					left = append(left, fmt.Sprintf("%s: left alone, and does not choose %s: %s", doc, to, strings.TrimSpace(line)))
+				}
+				return flag
+			}))
 		}
 		if after.String() != text {
 			changed[doc] = after.String()
