@@ -3,7 +3,10 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"go/build"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -13,13 +16,14 @@ import (
 )
 
 // mend rewrites the names in the file of equivalent mutants whose code stands in
-// another function or file now. It prints what it did, and what it could not.
-func (c *config) mend(packages []string) error {
+// another function, file or package now. It prints what it did, and what it could
+// not.
+func (c *config) mend() error {
 	explained, err := readEquivalent(c.equivalent)
 	if err != nil {
 		return err
 	}
-	mutants, err := every(c.root, packages)
+	mutants, err := every(c.root)
 	if err != nil {
 		return err
 	}
@@ -38,6 +42,9 @@ func (c *config) mend(packages []string) error {
 		if explained[id] && !exists[id] {
 			if now := successor(id, mutants, explained); now != "" {
 				fmt.Printf("%s\n  is now %s\n", id, now)
+				if dir := directory(now); !byDefault(dir) {
+					fmt.Printf("  whose package is not broken by default: add %s to packages in main.go\n", dir)
+				}
 				explained[now] = true
 				line = now + "\n"
 				mended++
@@ -59,8 +66,13 @@ func (c *config) mend(packages []string) error {
 	return nil
 }
 
-// every returns all mutants of the packages.
-func every(root string, packages []string) (all []*mutant, err error) {
+// every returns all mutants of the tree: of the code that a program of a user
+// runs, whether or not its package is broken by default.
+func every(root string) (all []*mutant, err error) {
+	packages, err := productPackages(root)
+	if err != nil {
+		return nil, err
+	}
 	work, err := os.MkdirTemp("", "mutation")
 	if err != nil {
 		return nil, err
@@ -75,6 +87,49 @@ func every(root string, packages []string) (all []*mutant, err error) {
 	}
 	return all, nil
 }
+
+// productPackages returns the directories of the root module that have Go code
+// for users.
+func productPackages(root string) (dirs []string, err error) {
+	err = filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.IsDir() {
+			return err
+		}
+		rel, err := filepath.Rel(root, name)
+		if err != nil {
+			return err
+		}
+		switch dir := filepath.ToSlash(rel); {
+		case slices.Contains([]string{".git", "node_modules", "testdata", "vendor"}, entry.Name()),
+			slices.Contains([]string{"authtest", "examples", "test", "tools"}, dir):
+			return fs.SkipDir
+		case dir != "." && isFile(filepath.Join(name, "go.mod")):
+			return fs.SkipDir // another module
+		default:
+			_, err := build.ImportDir(name, 0)
+			var none *build.NoGoError
+			if errors.As(err, &none) {
+				return nil
+			}
+			dirs = append(dirs, dir)
+			return err
+		}
+	})
+	return dirs, err
+}
+
+func isFile(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && info.Mode().IsRegular()
+}
+
+// directory is the package of a mutant, by its name.
+func directory(id string) string {
+	file, _, _ := strings.Cut(id, " ")
+	return path.Dir(file)
+}
+
+func byDefault(dir string) bool { return slices.Contains(strings.Split(packages, ","), dir) }
 
 // successor returns the name that a mutant has now, "" if none or several may be
 // meant. Nothing that is explained already is meant.

@@ -11,11 +11,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Every name in equivalent.txt is that of a mutant of this repository.
+// Every name in equivalent.txt is that of a mutant of this repository, in a
+// package that is broken by default.
 func TestEquivalentMutantsExist(t *testing.T) {
 	explained, err := readEquivalent("equivalent.txt")
 	require.NoError(t, err)
-	mutants, err := every(filepath.Join("..", ".."), strings.Split(packages, ","))
+	require.Greater(t, len(explained), 200, "names have been lost")
+	for id := range explained {
+		require.True(t, byDefault(directory(id)), "add its package to packages in main.go: %s", id)
+	}
+	mutants, err := every(filepath.Join("..", ".."))
 	require.NoError(t, err)
 	require.Greater(t, len(mutants), 7000, "mutants have been lost")
 	for _, m := range mutants {
@@ -26,11 +31,25 @@ func TestEquivalentMutantsExist(t *testing.T) {
 	}
 }
 
+// Every package that is broken by default exists.
+func TestPackagesExist(t *testing.T) {
+	dirs, err := productPackages(filepath.Join("..", ".."))
+	require.NoError(t, err)
+	require.Subset(t, dirs, strings.Split(packages, ","))
+	for dir := range above {
+		require.True(t, byDefault(dir), dir)
+	}
+}
+
 // fixable is a tree whose functions have moved.
 var fixable = map[string]string{
 	"a/new.go":   "package a\n\nfunc Moved(x int) bool { return x == 1 }\n\nfunc (*T) Method(x int) bool { return x == 2 }\n",
 	"a/old.go":   "package a\n\ntype T struct{}\n\nfunc Renamed(x int) bool { return x == 3 }\n\nfunc Kept(x int) bool { return x == 4 }\n",
 	"a/other.go": "package a\n\nfunc One(x int) bool { return x == 5 }\n\nfunc Two(x int) bool { return x == 5 }\n",
+	"test/x.go":  "package x\n\nfunc Helper(x int) bool { return x == 6 }\n",
+	"mod/go.mod": "module example.com/mod\n",
+	"mod/mod.go": "package mod\n\nfunc Other(x int) bool { return x == 6 }\n",
+	"none/n.txt": "no Go\n",
 	"b/b.go":     "package b\n\nfunc Moved(x int) bool { return x == 1 }\n\nfunc Far(x int) bool { return x == 6 }\n\nfunc Elsewhere(x int) bool { return x == 3 }\n",
 }
 
@@ -45,7 +64,7 @@ func mended(t *testing.T, list string) (string, error) {
 	}
 	c := config{root: root, equivalent: filepath.Join(root, "equivalent.txt")}
 	require.NoError(t, os.WriteFile(c.equivalent, []byte(list), 0o666))
-	failed := c.mend([]string{"a", "b"})
+	failed := c.mend()
 	after, err := os.ReadFile(c.equivalent)
 	require.NoError(t, err)
 	return string(after), failed

@@ -37,6 +37,7 @@ var above = map[string][]string{
 	"issuers":              {"test/attack"},
 	"middleware":           {"test/attack"},
 	"middleware/policydoc": {},
+	"middleware/usage":     {},
 	"internal/clock":       {"jwks", "introspect", "internal/ttlcache"},
 	"internal/guard":       {"jwks", "introspect", "issuers"},
 	"internal/jose":        {"jwks", "jwtverify", "test/attack"},
@@ -45,7 +46,7 @@ var above = map[string][]string{
 }
 
 // packages are broken if -pkg does not say which.
-const packages = "scope,jwks,jwtverify,introspect,issuers,middleware,middleware/policydoc,internal/clock,internal/guard,internal/jose,internal/strictjson,internal/ttlcache"
+const packages = "scope,jwks,jwtverify,introspect,issuers,middleware,middleware/policydoc,middleware/usage,internal/clock,internal/guard,internal/jose,internal/strictjson,internal/ttlcache"
 
 type config struct {
 	root, equivalent string
@@ -67,7 +68,7 @@ func main() {
 	flag.DurationVar(&c.timeout, "timeout", 0, "for one run of tests (default ten times what they take and 3s more, at most 1m)")
 	flag.BoolVar(&c.own, "own", false, "ask only the tests of the package itself, not those of packages above it")
 	flag.BoolVar(&c.list, "list", false, "print the names of the mutants and try none")
-	flag.BoolVar(&c.fix, "fix", false, "try none, and mend the names in the file of -equivalent whose code moved to another function or file")
+	flag.BoolVar(&c.fix, "fix", false, "try none, and mend the names in the file of -equivalent whose code moved to another function, file or package")
 	flag.Parse()
 	var err error
 	if c.run, err = regexp.Compile(*run); err == nil {
@@ -76,13 +77,12 @@ func main() {
 			err = fmt.Errorf("-sample %q is not 1/N", *sample)
 		}
 	}
-	dirs := strings.Split(*pkg, ",")
 	switch {
 	case err != nil:
 	case c.fix:
-		err = c.mend(dirs)
+		err = c.mend()
 	default:
-		err = c.mutate(dirs)
+		err = c.mutate(strings.Split(*pkg, ","))
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "mutation:", err)
