@@ -107,8 +107,7 @@ func productPackages(root string) (dirs []string, err error) {
 			return fs.SkipDir // another module
 		default:
 			_, err := build.ImportDir(name, 0)
-			var none *build.NoGoError
-			if errors.As(err, &none) {
+			if _, none := errors.AsType[*build.NoGoError](err); none {
 				return nil
 			}
 			dirs = append(dirs, dir)
