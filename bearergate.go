@@ -1,6 +1,6 @@
 // Package bearergate is the vocabulary of a resource server that accepts
 // OAuth 2.0 bearer tokens (RFC 6750): the [Verifier] that decides whether a
-// token is valid, the immutable [Token] it returns, and the seven errors with
+// token is valid, the immutable [Token] it returns, and the eight errors with
 // which everything in this module answers.
 //
 // The verifiers are in the packages jwtverify (JWT access tokens, RFC 7519 and
@@ -8,8 +8,8 @@
 // front of net/http handlers. Without HTTP, in a gRPC interceptor for example,
 // a token's way is four calls:
 //
-//	raw, err := bearergate.BearerToken(md.Get("authorization"))
-//	token, err := bearergate.Verify(ctx, verifier, raw)
+//	credentials, err := bearergate.ParseCredentials(md.Get("authorization"))
+//	token, _, err := bearergate.Authenticate(ctx, verifier, bearergate.Call{Credentials: credentials})
 //	err = token.Authorize(scope.All("orders:read"))
 //	ctx = bearergate.NewContext(ctx, token)
 //
@@ -22,7 +22,6 @@ package bearergate
 import (
 	"context"
 	"errors"
-	"fmt"
 	"reflect"
 	"strings"
 )
@@ -31,9 +30,11 @@ import (
 // concurrent use.
 //
 // Verify returns a token and no error, or a nil token and an error of which
-// exactly one of the seven sentinels of this package is true. It honours ctx
-// wherever it waits; when ctx ends first, the error is [ErrUnavailable] with
-// [ReasonCanceled] and matches ctx.Err().
+// exactly one of the eight sentinels of this package is true. It honours ctx
+// wherever it waits. When ctx is canceled first, the error is [ErrUnavailable]
+// with [ReasonCanceled]; when its deadline passes first, it is ErrUnavailable with
+// the Reason of what was waited for, such as [ReasonKeysUnavailable]. Both match
+// ctx.Err().
 type Verifier interface {
 	Verify(ctx context.Context, token string) (*Token, error)
 }
@@ -49,13 +50,17 @@ func (f VerifierFunc) Verify(ctx context.Context, token string) (*Token, error) 
 	return f(ctx, token)
 }
 
+// errVerifier is what an error outside the contract makes of its verifier.
+var errVerifier = &Error{Kind: ErrMisconfigured, Reason: ReasonInternal, Cause: text("the verifier")}
+
 var errNilVerifier = errors.New("bearergate: the verifier is nil")
 
 // Verify calls v.Verify and holds it to the contract of [Verifier], so that a
 // broken verifier refuses instead of opening: a nil verifier (also a typed
 // nil), a panic, a nil token without an error, a token beside an error, and an
-// error that is not exactly one of the seven all come back as a nil token and
-// [ErrMisconfigured]. An empty token is [ErrMissingToken].
+// error that is not exactly one of the eight all come back as a nil token and
+// [ErrMisconfigured]; the end of a context, and an outage without a Reason, are
+// told apart as by [Guard]. An empty token is [ErrMissingToken].
 //
 // Use it wherever a Verifier comes from elsewhere; package middleware does.
 func Verify(ctx context.Context, v Verifier, token string) (verified *Token, err error) {
@@ -65,26 +70,18 @@ func Verify(ctx context.Context, v Verifier, token string) (verified *Token, err
 	if token == "" {
 		return nil, &Error{Kind: ErrMissingToken, Reason: ReasonNoToken}
 	}
-	returned := false
-	defer func() {
-		// Not p != nil alone: with GODEBUG=panicnil=1, panic(nil) recovers as nil.
-		if p := recover(); !returned {
-			// The value of a panic may hold anything, the token included: only its type is told.
-			verified, err = nil, &Error{Kind: ErrMisconfigured, Reason: ReasonInternal,
-				Cause: fmt.Errorf("bearergate: the verifier panicked with a %T", p)}
-		}
-	}()
-	verified, err = v.Verify(ctx, token)
-	if err != nil {
-		err = normalize(ctx, err)
-	}
-	returned = true
+	err = Guard(ctx, errVerifier, func(ctx context.Context) (err error) {
+		verified, err = v.Verify(ctx, token)
+		return err
+	})
 	switch {
 	case err != nil:
 		return nil, err
 	case verified == nil || verified.c == nil:
 		return nil, &Error{Kind: ErrMisconfigured, Reason: ReasonInternal,
 			Cause: errors.New("bearergate: the verifier returned neither a token nor an error")}
+	case verified.confirmed != nil: // a token says nothing about who sends it
+		return verified.with(nil), nil
 	}
 	return verified, nil
 }
@@ -99,54 +96,6 @@ func isNil(v Verifier) bool {
 		return r.IsNil()
 	}
 	return false
-}
-
-// BearerToken returns the token of the Bearer credentials (RFC 6750 §2.1) in
-// authorization: all values of one request's Authorization header, or of the
-// "authorization" key of gRPC metadata. The scheme is matched in any case.
-//
-// No value, an empty one, or another scheme is [ErrMissingToken]. Several
-// values, or Bearer credentials that are not of the form
-// "Bearer" 1*SP b64token, are [ErrInvalidRequest] (RFC 6750 §3.1): a request
-// that names two credentials is refused rather than having one chosen.
-//
-// The token is returned as sent and is not judged in any way, its length
-// included.
-func BearerToken(authorization []string) (string, error) {
-	switch len(authorization) {
-	case 0:
-		return "", &Error{Kind: ErrMissingToken, Reason: ReasonNoToken}
-	case 1:
-	default:
-		return "", badRequest("more than one Authorization value")
-	}
-	value := authorization[0]
-	if value == "" {
-		return "", &Error{Kind: ErrMissingToken, Reason: ReasonNoToken}
-	}
-	if value[0] == ' ' || value[0] == '\t' {
-		return "", badRequest("white space before the scheme")
-	}
-	scheme, rest, found := strings.Cut(value, " ")
-	if !strings.EqualFold(scheme, "Bearer") {
-		// "Bearer\ttoken" and "Bearer,token" are attempts at this scheme, not another one.
-		if len(scheme) > len("Bearer") && strings.EqualFold(scheme[:len("Bearer")], "Bearer") && !isTokenChar(scheme[len("Bearer")]) {
-			return "", badRequest("the Bearer scheme is not followed by a space")
-		}
-		return "", &Error{Kind: ErrMissingToken, Reason: ReasonNoToken}
-	}
-	token := strings.TrimLeft(rest, " ")
-	if !found || token == "" {
-		return "", badRequest("the Bearer scheme without a token")
-	}
-	if !isB64Token(token) {
-		return "", badRequest("a character that RFC 6750 does not allow in a token")
-	}
-	return token, nil
-}
-
-func badRequest(what string) error {
-	return &Error{Kind: ErrInvalidRequest, Reason: ReasonBadRequest, Cause: fmt.Errorf("bearergate: %s", what)}
 }
 
 // isB64Token reports whether s is a b64token of RFC 6750 §2.1:

@@ -20,6 +20,7 @@ var sentinels = []error{
 	bearergate.ErrInvalidToken,
 	bearergate.ErrInsufficientScope,
 	bearergate.ErrInsufficientAuthentication,
+	bearergate.ErrForbidden,
 	bearergate.ErrUnavailable,
 	bearergate.ErrMisconfigured,
 }
@@ -336,7 +337,11 @@ func TestVerify(t *testing.T) {
 			for _, sent := range []error{s, fmt.Errorf("wrapped: %w", s), errors.Join(boom, s), &bearergate.Error{Kind: s}} {
 				token, err := bearergate.Verify(t.Context(), answer(good, sent), raw)
 				require.Nil(t, token)
-				require.Equal(t, sent, err) // the very error: what it wraps stays reachable
+				if s == bearergate.ErrUnavailable { // no Reason: what was waited for is unknown
+					require.Equal(t, bearergate.ReasonStoreUnavailable, bearergate.ReasonOf(err))
+				} else {
+					require.Equal(t, sent, err) // the very error: what it wraps stays reachable
+				}
 				require.Equal(t, []error{s}, kindsOf(err))
 			}
 		}
@@ -396,11 +401,11 @@ func TestVerifyContextEnded(t *testing.T) {
 	}{
 		{"canceled", canceled, context.Canceled, bearergate.ErrUnavailable, bearergate.ReasonCanceled},
 		{"canceled, wrapped", canceled, fmt.Errorf("fetch: %w", context.Canceled), bearergate.ErrUnavailable, bearergate.ReasonCanceled},
-		{"deadline", late, context.DeadlineExceeded, bearergate.ErrUnavailable, bearergate.ReasonCanceled},
+		{"deadline", late, context.DeadlineExceeded, bearergate.ErrUnavailable, bearergate.ReasonStoreUnavailable},
 		{"its cause", withCause, fmt.Errorf("fetch: %w", context.Cause(withCause)), bearergate.ErrUnavailable, bearergate.ReasonCanceled},
 		{"also a yes-man", canceled, yesMan{}, bearergate.ErrUnavailable, bearergate.ReasonCanceled},
-		// The caller is still there: the verifier gave up by itself and did not say so in our terms.
-		{"another's context", t.Context(), context.Canceled, bearergate.ErrMisconfigured, bearergate.ReasonInternal},
+		// The caller is still there: the verifier gave up by itself.
+		{"another's context", t.Context(), context.Canceled, bearergate.ErrUnavailable, bearergate.ReasonStoreUnavailable},
 		{"no context error", canceled, errors.New("boom"), bearergate.ErrMisconfigured, bearergate.ReasonInternal},
 		// An error in our terms is believed.
 		{"a sentinel", canceled, bearergate.ErrInvalidToken, bearergate.ErrInvalidToken, bearergate.ReasonPolicy},

@@ -1,7 +1,6 @@
 package bearergate
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -9,7 +8,7 @@ import (
 	"time"
 )
 
-// The seven answers of a resource server. Exactly one of them is true, by
+// The eight answers of a resource server. Exactly one of them is true, by
 // errors.Is, of every error that this module's verifiers, middleware, key
 // sources and constructors return; each says whose fault it is and what the
 // client should do.
@@ -26,6 +25,10 @@ var (
 	// ErrInsufficientAuthentication: the token is valid but its user's
 	// authentication is too weak or too old. 401 insufficient_user_authentication (RFC 9470).
 	ErrInsufficientAuthentication = errors.New("insufficient user authentication")
+	// ErrForbidden: the token is valid and its scopes suffice, but a policy, a role
+	// or a tenant of the route says no. 403, without a challenge: no other token of
+	// the same kind would help.
+	ErrForbidden = errors.New("forbidden")
 	// ErrUnavailable: whether the token is valid could not be found out, because
 	// keys, an authorization server or a store could not be reached or answered
 	// nonsense, or because the caller went away. 503: never the client's fault.
@@ -44,6 +47,7 @@ var sentinels = []struct {
 	{ErrInvalidToken, ReasonPolicy},
 	{ErrInsufficientScope, ReasonScope},
 	{ErrInsufficientAuthentication, ReasonAuthentication},
+	{ErrForbidden, ReasonPolicy},
 	{ErrUnavailable, ReasonInternal},
 	{ErrMisconfigured, ReasonInternal},
 }
@@ -68,15 +72,21 @@ const (
 	ReasonInactive                 Reason = "inactive"                  // introspection answered active: false
 	ReasonRevoked                  Reason = "revoked"                   // known to be revoked
 	ReasonBinding                  Reason = "binding"                   // sender-constrained, and the constraint is not met or not checked
-	ReasonPolicy                   Reason = "policy"                    // the user's own Check refused
+	ReasonProof                    Reason = "proof"                     // a proof of possession is wrong
+	ReasonReplay                   Reason = "replay"                    // a proof of possession was used before
+	ReasonNonce                    Reason = "nonce"                     // a proof of possession has no nonce of this server, or an old one
+	ReasonPolicy                   Reason = "policy"                    // the user's own Check or policy refused
+	ReasonTenant                   Reason = "tenant"                    // the token is of another tenant than the route
+	ReasonRole                     Reason = "role"                      // the token has none of the roles of the route
 	ReasonScope                    Reason = "scope"                     // the scopes do not satisfy the route
 	ReasonAuthentication           Reason = "authentication"            // acr or auth_time does not satisfy the route
 	ReasonNoToken                  Reason = "no_token"                  // no credential
 	ReasonBadRequest               Reason = "bad_request"               // malformed credentials
 	ReasonKeysUnavailable          Reason = "keys_unavailable"          // no usable keys could be fetched
 	ReasonIntrospectionUnavailable Reason = "introspection_unavailable" // no usable introspection answer
+	ReasonStoreUnavailable         Reason = "store_unavailable"         // a function or store of the user's could not answer
 	ReasonOverloaded               Reason = "overloaded"                // too much to do; refused to protect the rest
-	ReasonCanceled                 Reason = "canceled"                  // a context ended before the answer was known
+	ReasonCanceled                 Reason = "canceled"                  // the caller went away before the answer was known
 	ReasonInternal                 Reason = "internal"                  // a broken verifier or hook
 	ReasonConfig                   Reason = "config"                    // a wrong configuration
 )
@@ -84,8 +94,9 @@ const (
 var reasons = []Reason{
 	ReasonExpired, ReasonNotYetValid, ReasonIssuer, ReasonAudience, ReasonType, ReasonAlgorithm, ReasonSignature,
 	ReasonUnknownKey, ReasonMalformed, ReasonTooLarge, ReasonMissingClaim, ReasonInactive, ReasonRevoked,
-	ReasonBinding, ReasonPolicy, ReasonScope, ReasonAuthentication, ReasonNoToken, ReasonBadRequest,
-	ReasonKeysUnavailable, ReasonIntrospectionUnavailable, ReasonOverloaded, ReasonCanceled, ReasonInternal,
+	ReasonBinding, ReasonProof, ReasonReplay, ReasonNonce, ReasonPolicy, ReasonTenant, ReasonRole, ReasonScope,
+	ReasonAuthentication, ReasonNoToken, ReasonBadRequest,
+	ReasonKeysUnavailable, ReasonIntrospectionUnavailable, ReasonStoreUnavailable, ReasonOverloaded, ReasonCanceled, ReasonInternal,
 	ReasonConfig,
 }
 
@@ -96,7 +107,7 @@ var reasons = []Reason{
 // A custom [Verifier] may return one: Kind and Reason are what matters, the
 // rest is optional.
 type Error struct {
-	// Kind is one of the seven sentinels of this package. Anything else reads as [ErrMisconfigured].
+	// Kind is one of the eight sentinels of this package. Anything else reads as [ErrMisconfigured].
 	Kind error
 	// Reason is one of the Reason constants.
 	Reason Reason
@@ -111,7 +122,7 @@ type Error struct {
 	// 0 means any age.
 	MaxAge time.Duration
 	// Cause is what went wrong underneath. errors.Is and errors.As reach it
-	// only if it matches none of the seven sentinels.
+	// only if it matches none of the eight sentinels.
 	Cause error
 }
 
@@ -154,7 +165,7 @@ func hidden(cause error) (hide bool) {
 		}
 	}()
 	// An Error below has a kind for certain, and is not asked for it: asking
-	// every level of a chain seven times would take 7^depth steps.
+	// every level of a chain eight times would take 8^depth steps.
 	var below *Error
 	return errors.As(cause, &below) || countKinds(cause) > 0
 }
@@ -189,7 +200,7 @@ func countKinds(err error) (n int) {
 
 // ReasonOf returns the Reason of err: the one its [Error] gives, or the usual
 // one of its sentinel. It is "" for nil and for an error that is not exactly
-// one of the seven.
+// one of the eight.
 func ReasonOf(err error) Reason {
 	e, ok := fromError(err)
 	if !ok {
@@ -200,7 +211,7 @@ func ReasonOf(err error) Reason {
 
 // AsError returns what err says in the terms of this package, never nil unless
 // err is: its [Error] with Kind and Reason within their closed sets, one made
-// from a bare sentinel, or, for an error that is not exactly one of the seven,
+// from a bare sentinel, or, for an error that is not exactly one of the eight,
 // [ErrMisconfigured] with [ReasonInternal], since a verifier that answers so is
 // broken. The result may be shared: do not change it.
 func AsError(err error) *Error {
@@ -249,17 +260,4 @@ func defaultReason(kind error) Reason {
 		}
 	}
 	return ReasonInternal
-}
-
-// normalize turns an error of a foreign Verifier into one that keeps the
-// contract of [Verifier].
-func normalize(ctx context.Context, err error) error {
-	if _, ok := fromError(err); ok {
-		return err
-	}
-	if ended := ctx.Err(); ended != nil && (errors.Is(err, ended) || errors.Is(err, context.Cause(ctx))) {
-		return &Error{Kind: ErrUnavailable, Reason: ReasonCanceled, Cause: ended}
-	}
-	return &Error{Kind: ErrMisconfigured, Reason: ReasonInternal,
-		Cause: fmt.Errorf("bearergate: the verifier returned an error that is not exactly one of the seven: %w", err)}
 }

@@ -262,6 +262,7 @@ func TestReasonOf(t *testing.T) {
 		bearergate.ErrInvalidToken:               bearergate.ReasonPolicy,
 		bearergate.ErrInsufficientScope:          bearergate.ReasonScope,
 		bearergate.ErrInsufficientAuthentication: bearergate.ReasonAuthentication,
+		bearergate.ErrForbidden:                  bearergate.ReasonPolicy,
 		bearergate.ErrUnavailable:                bearergate.ReasonInternal,
 		bearergate.ErrMisconfigured:              bearergate.ReasonInternal,
 	}
@@ -330,8 +331,8 @@ func TestAsError(t *testing.T) {
 // metrics in other people's dashboards.
 var allReasons = []bearergate.Reason{
 	"expired", "not_yet_valid", "issuer", "audience", "type", "algorithm", "signature", "unknown_key", "malformed",
-	"too_large", "missing_claim", "inactive", "revoked", "binding", "policy", "scope", "authentication", "no_token",
-	"bad_request", "keys_unavailable", "introspection_unavailable", "overloaded", "canceled", "internal", "config",
+	"too_large", "missing_claim", "inactive", "revoked", "binding", "proof", "replay", "nonce", "policy", "tenant", "role",
+	"scope", "authentication", "no_token", "bad_request", "keys_unavailable", "introspection_unavailable", "store_unavailable", "overloaded", "canceled", "internal", "config",
 }
 
 func TestReasons(t *testing.T) {
@@ -339,9 +340,10 @@ func TestReasons(t *testing.T) {
 		bearergate.ReasonExpired, bearergate.ReasonNotYetValid, bearergate.ReasonIssuer, bearergate.ReasonAudience,
 		bearergate.ReasonType, bearergate.ReasonAlgorithm, bearergate.ReasonSignature, bearergate.ReasonUnknownKey,
 		bearergate.ReasonMalformed, bearergate.ReasonTooLarge, bearergate.ReasonMissingClaim, bearergate.ReasonInactive,
-		bearergate.ReasonRevoked, bearergate.ReasonBinding, bearergate.ReasonPolicy, bearergate.ReasonScope,
+		bearergate.ReasonRevoked, bearergate.ReasonBinding, bearergate.ReasonProof, bearergate.ReasonReplay, bearergate.ReasonNonce,
+		bearergate.ReasonPolicy, bearergate.ReasonTenant, bearergate.ReasonRole, bearergate.ReasonScope,
 		bearergate.ReasonAuthentication, bearergate.ReasonNoToken, bearergate.ReasonBadRequest,
-		bearergate.ReasonKeysUnavailable, bearergate.ReasonIntrospectionUnavailable, bearergate.ReasonOverloaded,
+		bearergate.ReasonKeysUnavailable, bearergate.ReasonIntrospectionUnavailable, bearergate.ReasonStoreUnavailable, bearergate.ReasonOverloaded,
 		bearergate.ReasonCanceled, bearergate.ReasonInternal, bearergate.ReasonConfig,
 	}, allReasons)
 	for _, reason := range allReasons {

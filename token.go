@@ -62,6 +62,9 @@ type Token struct {
 	// in somebody's unexported field, fmt does not call Format, and where a verb
 	// does not fit a pointer it prints what the pointer points to.
 	c **Claims
+	// confirmed is what the sender proved; nil: nothing. Authenticate and
+	// Reauthenticate alone set it, and only on a token that is bound.
+	confirmed **proof
 }
 
 // NewToken returns a token with these claims, which it copies deeply. It
@@ -84,17 +87,37 @@ func NewToken(c Claims) *Token {
 	return &t.Token
 }
 
-// With returns a token with the claims of t after change has had its way with
-// a deep copy of them; t stays as it is. Like [NewToken] it verifies nothing: it
-// is for verifiers that narrow what another one found. A nil or zero Token
-// stays what it is, and change is not called.
+// With returns a token whose claims are a deep copy of those of t that change has
+// edited; t stays as it is. Like [NewToken] it verifies nothing: it is for
+// verifiers that narrow what another one found. A token that is [Token.Proven]
+// stays so only if change leaves cnf alone. A nil or zero Token stays what it is,
+// and change is not called.
 func (t *Token) With(change func(*Claims)) *Token {
 	if t == nil || t.c == nil {
 		return t
 	}
 	c := *NewToken(*t.claims()).claims()
 	change(&c)
-	return NewToken(c)
+	changed := NewToken(c)
+	if sameConfirmation(t, changed) {
+		return changed.with(t.proof())
+	}
+	return changed
+}
+
+// with returns the token with a proof, or without one where p is nil.
+func (t *Token) with(p *proof) *Token {
+	if p == nil {
+		return &Token{c: t.c}
+	}
+	return &Token{c: t.c, confirmed: &p}
+}
+
+func (t *Token) proof() *proof {
+	if t == nil || t.confirmed == nil {
+		return nil
+	}
+	return *t.confirmed
 }
 
 var noClaims Claims
@@ -167,6 +190,15 @@ func (t *Token) Stale() bool { return t.claims().Stale }
 // first may be used for access decisions.
 func (t *Token) Actor() []Actor { return slices.Clone(t.claims().Actors) }
 
+// Bound reports whether the token is bound to a key of its sender (cnf, RFC 7800
+// §3.1). [Token.Proven] tells whether the sender was found to hold the key.
+func (t *Token) Bound() bool { return t.claims().Confirmation != nil }
+
+// Proven reports whether the token is bound, and its sender proved to hold the
+// key: only [Authenticate] and [Reauthenticate] make a token so. It is false for
+// an unbound token, which owes no proof.
+func (t *Token) Proven() bool { return t.proof() != nil && t.Bound() }
+
 // Confirmation returns how the token is bound to its sender.
 func (t *Token) Confirmation() Confirmation { return Confirmation{t.claims().Confirmation} }
 
@@ -221,10 +253,15 @@ func (t *Token) Claims(v any) error {
 // Authorize returns nil if the token's scopes satisfy r, else an [Error] of
 // [ErrInsufficientScope] with the scopes that r names. A requirement with an
 // error of its own (see [scope.Requirement.Err]) is satisfied by no token. A
-// nil or zero Token is [ErrMissingToken].
+// nil or zero Token is [ErrMissingToken]. A token that is bound and not
+// [Token.Proven] is [ErrInvalidToken] with [ReasonBinding], so that nobody who
+// calls [Verifier.Verify] directly can forget the proof: use [Authenticate].
 func (t *Token) Authorize(r scope.Requirement) error {
 	if t == nil || t.c == nil {
-		return &Error{Kind: ErrMissingToken, Reason: ReasonNoToken}
+		return noToken()
+	}
+	if t.Bound() && !t.Proven() {
+		return unproven("the token is bound to its sender, and the sender has not proved to hold the key: use Authenticate instead of Verify")
 	}
 	if r.SatisfiedBy(t.claims().Scopes) {
 		return nil

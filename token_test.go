@@ -293,7 +293,7 @@ func TestTokenConcurrently(t *testing.T) {
 				require.Equal(t, "PII-raw", v["sub"])
 				v["sub"] = "changed"
 				slices.Reverse(tok.Audience())
-				require.NoError(t, tok.Authorize(scope.All("PII-read")))
+				require.ErrorIs(t, tok.Authorize(scope.All("PII-read")), bearergate.ErrInvalidToken, "it is bound, and nobody proved it")
 				_, ok := tok.Confirmation().Value("jkt")
 				require.True(t, ok)
 				_ = tok.String()

@@ -28,7 +28,7 @@ type Hooks struct {
 // metric labels; what Token says (client, subject, ID, granted scopes) is for
 // audit only.
 type DecisionEvent struct {
-	// Err is nil if the request may pass. Otherwise exactly one of the seven
+	// Err is nil if the request may pass. Otherwise exactly one of the eight
 	// sentinels is true of it. Its text is for operators.
 	Err error
 	// ReportOnly says that the request passed in spite of Err, because of

@@ -157,7 +157,7 @@ type Config struct {
 	// has to refuse that too.
 	//
 	// "" without an error, and http.ErrNoCookie, mean that there is no token:
-	// [bearergate.ErrMissingToken]. An error that wraps exactly one of the seven
+	// [bearergate.ErrMissingToken]. An error that wraps exactly one of the eight
 	// sentinels is kept: say [bearergate.ErrInvalidRequest] where the client sent
 	// nonsense. A context error is [bearergate.ErrUnavailable]. Any other error,
 	// and a panic, is [bearergate.ErrMisconfigured]: whether the client or a
@@ -176,7 +176,7 @@ type Config struct {
 	// the verifier refuse those that are not. The verifier has to let bound
 	// tokens through as well (Confirmations of jwtverify and introspect).
 	//
-	// An error that wraps exactly one of the seven sentinels is kept. A context
+	// An error that wraps exactly one of the eight sentinels is kept. A context
 	// error is [bearergate.ErrUnavailable], a panic [bearergate.ErrMisconfigured],
 	// and any other error [bearergate.ErrInvalidToken] with
 	// [bearergate.ReasonBinding].
@@ -332,7 +332,7 @@ func known(err error) bool {
 
 // Check makes the decision of [Gate.Require] without answering, for frameworks
 // whose handlers are not http.Handlers. It returns the token, or nil and an
-// error of which exactly one of the seven sentinels is true. It neither reads
+// error of which exactly one of the eight sentinels is true. It neither reads
 // the body nor changes the request. When the context of r ends first, the error
 // is [bearergate.ErrUnavailable] with [bearergate.ReasonCanceled] and matches
 // the context's.

@@ -149,7 +149,7 @@ type Config struct {
 	// default, refuses every one of them. The verifier has to let bound tokens
 	// through as well (Confirmations of jwtverify and introspect).
 	//
-	// An error that wraps exactly one of the seven sentinels is kept. A context
+	// An error that wraps exactly one of the eight sentinels is kept. A context
 	// error is [bearergate.ErrUnavailable], a panic [bearergate.ErrMisconfigured],
 	// and any other error [bearergate.ErrInvalidToken] with
 	// [bearergate.ReasonBinding].

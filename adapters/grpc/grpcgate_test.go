@@ -188,7 +188,7 @@ func requireStatus(t *testing.T, err error, code codes.Code, reason string) *err
 	return info
 }
 
-// requireError requires that exactly one of the seven is true of err.
+// requireError requires that exactly one of the eight is true of err.
 func requireError(t *testing.T, err, kind error, reason bearergate.Reason) {
 	t.Helper()
 	for _, sentinel := range []error{bearergate.ErrMissingToken, bearergate.ErrInvalidRequest, bearergate.ErrInvalidToken,

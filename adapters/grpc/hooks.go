@@ -28,7 +28,7 @@ type Hooks struct {
 // Reason and Method are from closed sets and fit for metric labels; what Token
 // says (client, subject, ID, granted scopes) is for audit only.
 type DecisionEvent struct {
-	// Err is nil if the call may go on. Otherwise exactly one of the seven
+	// Err is nil if the call may go on. Otherwise exactly one of the eight
 	// sentinels is true of it. Its text is for operators.
 	Err error
 	// Reason is bearergate.ReasonOf(Err): "" if the call may go on. With

@@ -81,7 +81,7 @@ func answerFor(ctx context.Context, e *bearergate.Error) *answer {
 //		return nil, gate.Status(ctx, err).Err()
 //	}
 //
-// An error that is not exactly one of the seven sentinels is answered as
+// An error that is not exactly one of the eight sentinels is answered as
 // [bearergate.ErrMisconfigured], and nil with nil. ctx is that of the call: it
 // tells a caller that went away from an outage.
 func (g *Gate) Status(ctx context.Context, err error) *status.Status {

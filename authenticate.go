@@ -1,0 +1,245 @@
+package bearergate
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"maps"
+	"net/netip"
+	"slices"
+)
+
+// Binding checks that the sender of a request holds the key to which its token is
+// bound (cnf, RFC 7800): DPoP (RFC 9449), a client certificate (RFC 8705).
+// Implementations are comparable by ==, usually pointers, and safe for
+// concurrent use.
+type Binding interface {
+	// Scheme is the scheme that tokens bound so are sent with.
+	Scheme() Scheme
+	// Members are the members of cnf that Confirm checks: "jkt", "x5t#S256".
+	Members() []string
+	// Confirm returns nil if the call proves what each of those members of t
+	// demands. It is called at most once for a call, and may consume the proof. Its
+	// errors are judged by the rule of [Guard]: one that is none of the eight
+	// sentinels is [ErrInvalidToken] with [ReasonBinding]. The Reply counts beside an
+	// error too.
+	//
+	// Danger: a Binding that returns nil without having checked every one of its
+	// members that the token has makes a stolen token work for the thief.
+	Confirm(ctx context.Context, c Call, t *Token) (Reply, error)
+	// Challenge is the parameters of its scheme's challenge, such as algs (RFC
+	// 9449 §7.1), beside realm and error.
+	Challenge() map[string]string
+}
+
+// Authenticate has the token of a call verified by v and, if the token is bound
+// to its sender, the binding confirmed. It is the one way by which a bound token
+// becomes [Token.Proven]. It returns the token and no error, or no token and an
+// error of which exactly one of the eight sentinels is true; the Reply comes with
+// both.
+//
+// Every member of the token's cnf needs exactly one Binding that names it, and
+// all must confirm; certificates are asked before DPoP, whose proof is consumed. A
+// token with the member jkt is refused under any scheme but DPoP, an unbound one
+// under DPoP (RFC 9449 §7.1), and a DPoP call where no Binding has that scheme is
+// refused before its token is looked at: all [ErrInvalidToken] with
+// [ReasonBinding]. A Scheme that is not one of the constants, a nil Binding, and
+// two of them for one member are [ErrMisconfigured].
+//
+// Where ctx carries a token that was proven for the very same call, by a gate
+// further out, its proof counts and no Binding is asked again: a proof can be
+// used once. The same call is: credentials, method and target, all that the
+// Bindings read of it, and the Bindings themselves.
+func Authenticate(ctx context.Context, v Verifier, c Call, bindings ...Binding) (*Token, Reply, error) {
+	if !c.Scheme.known() {
+		return nil, nil, misconfigured("the scheme of a call is not one of the constants")
+	}
+	raw := c.Raw.Reveal()
+	if raw == "" {
+		return nil, nil, noToken()
+	}
+	if len(bindings) > 0 || c.Scheme != SchemeBearer {
+		if err := checkBindings(ctx, c.Scheme, bindings); err != nil {
+			return nil, nil, err
+		}
+	}
+	t, err := Verify(ctx, v, raw)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !t.Bound() {
+		if c.Scheme != SchemeBearer {
+			return nil, nil, unproven("the token is not bound to a key, and was sent with the DPoP scheme")
+		}
+		return t, nil, nil
+	}
+	return prove(ctx, c, t, bindings)
+}
+
+// prove has every member of the token's cnf confirmed.
+func prove(ctx context.Context, c Call, t *Token, bindings []Binding) (*Token, Reply, error) {
+	needed, err := responsible(t, c.Scheme, bindings)
+	if err != nil {
+		return nil, nil, err
+	}
+	if outer, ok := FromContext(ctx); ok && outer.proof().covers(c, t, outer, needed) {
+		return t.with(outer.proof()), nil, nil
+	}
+	p := &proof{token: sha256.Sum256([]byte(c.Raw.Reveal())), scheme: c.Scheme, method: c.Method, target: c.Target, bindings: needed, read: map[string][]string{}, tls: c.TLS, peer: c.Peer}
+	watched := c
+	watched.Header = func(name string) []string {
+		values := c.Values(name)
+		p.read[name] = slices.Clone(values)
+		return values
+	}
+	reply := Reply{}
+	for _, b := range needed {
+		err := Guard(ctx, errNotConfirmed, func(ctx context.Context) error {
+			asked, err := b.Confirm(ctx, watched, t)
+			maps.Copy(reply, asked)
+			return err
+		})
+		if err != nil {
+			return nil, reply, err
+		}
+	}
+	return t.with(p), reply, nil
+}
+
+var errNotConfirmed = &Error{Kind: ErrInvalidToken, Reason: ReasonBinding, Cause: text("Binding")}
+
+// checkBindings finds mistakes that make a gate's bindings useless, whatever the
+// token.
+func checkBindings(ctx context.Context, scheme Scheme, bindings []Binding) error {
+	return Guard(ctx, errNotConfirmed, func(context.Context) error {
+		seen := map[string]bool{}
+		dpop := false
+		for _, b := range bindings {
+			if b == nil {
+				return misconfigured("a binding is nil")
+			}
+			s := b.Scheme()
+			if !s.known() {
+				return misconfigured("the scheme of a binding is not one of the constants")
+			}
+			dpop = dpop || s == SchemeDPoP
+			for _, member := range b.Members() {
+				if seen[member] {
+					return misconfigured("two bindings for one member of cnf")
+				}
+				seen[member] = true
+			}
+		}
+		if scheme == SchemeDPoP && !dpop {
+			return unproven("the call uses the DPoP scheme, and no binding checks its proof")
+		}
+		return nil
+	})
+}
+
+// responsible returns the bindings for the members of the token's cnf, in the
+// order in which they are asked, or why the token is refused without asking.
+func responsible(t *Token, scheme Scheme, bindings []Binding) (needed []Binding, err error) {
+	members := t.claims().Confirmation
+	if len(members) == 0 {
+		return nil, unproven("the token has a cnf without members")
+	}
+	covered := 0
+	wanted := SchemeBearer
+	if _, ok := members["jkt"]; ok {
+		wanted = SchemeDPoP // whatever a binding says
+	}
+	for _, s := range []Scheme{SchemeBearer, SchemeDPoP} { // a proof that is consumed comes last
+		for _, b := range bindings {
+			if b.Scheme() != s {
+				continue
+			}
+			n := 0
+			for _, member := range b.Members() {
+				if _, ok := members[member]; ok {
+					n++
+				}
+			}
+			if n == 0 {
+				continue
+			}
+			covered += n
+			needed = append(needed, b)
+			if s == SchemeDPoP {
+				wanted = SchemeDPoP
+			}
+		}
+	}
+	switch {
+	case covered < len(members):
+		return nil, unproven("the token is bound by a member of cnf that no binding confirms")
+	case scheme != wanted:
+		return nil, unproven("the token is bound in a way that is sent with another scheme")
+	}
+	return needed, nil
+}
+
+// proof is what was confirmed, and about which call. It is not changed once a
+// token has it.
+type proof struct {
+	token          [sha256.Size]byte // of the credential, which a Token does not hold
+	scheme         Scheme
+	method, target string
+	read           map[string][]string // the header fields that the bindings looked at
+	tls            *tls.ConnectionState
+	peer           netip.AddrPort
+	bindings       []Binding
+}
+
+// covers reports whether the proof of an outer gate, for the token outer, is one
+// of t in the call c by these bindings.
+func (p *proof) covers(c Call, t, outer *Token, bindings []Binding) bool {
+	if p == nil || p.scheme != c.Scheme || p.method != c.Method || p.target != c.Target || p.tls != c.TLS || p.peer != c.Peer ||
+		p.token != sha256.Sum256([]byte(c.Raw.Reveal())) || !sameConfirmation(t, outer) || !slices.EqualFunc(p.bindings, bindings, sameBinding) {
+		return false
+	}
+	for name, values := range p.read {
+		if !slices.Equal(values, c.Values(name)) {
+			return false
+		}
+	}
+	return true
+}
+
+// sameBinding is ==, and false for what cannot be compared.
+func sameBinding(a, b Binding) (same bool) {
+	defer func() {
+		if recover() != nil {
+			same = false
+		}
+	}()
+	return a == b
+}
+
+func sameConfirmation(a, b *Token) bool {
+	x, y := a.claims().Confirmation, b.claims().Confirmation
+	return (x == nil) == (y == nil) && maps.EqualFunc(x, y, func(v, w []byte) bool { return string(v) == string(w) })
+}
+
+// Reauthenticate has the token of credentials verified again by v, for a stream
+// or a long request that was opened with them. No Binding is asked: the proof of
+// proven, the token of [Authenticate], carries over if iss, sub, client and every
+// member of cnf are unchanged; if not, the answer is [ErrInvalidToken] with
+// [ReasonBinding].
+func Reauthenticate(ctx context.Context, v Verifier, c Credentials, proven *Token) (*Token, error) {
+	if !c.Scheme.known() {
+		return nil, misconfigured("the scheme of credentials is not one of the constants")
+	}
+	t, err := Verify(ctx, v, c.Raw.Reveal())
+	if err != nil {
+		return nil, err
+	}
+	bound := t.Bound()
+	if !bound && c.Scheme == SchemeBearer && !proven.Bound() {
+		return t, nil
+	}
+	if !bound || !proven.Proven() || t.Issuer() != proven.Issuer() || t.Subject() != proven.Subject() || t.ClientID() != proven.ClientID() || !sameConfirmation(t, proven) {
+		return nil, unproven("the token is not bound as it was when its sender proved to hold the key")
+	}
+	return t.with(proven.proof()), nil
+}

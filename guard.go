@@ -1,0 +1,128 @@
+package bearergate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// Guard calls a function of the user's and judges what it returns: the one rule
+// for every Check, Binding, Extract and policy of this module. nil stays nil. An
+// error becomes one of which exactly one of the eight sentinels is true:
+//
+//   - one of which that is true already is kept, with its Reason;
+//   - [context.Canceled] of ctx, or its cause, is [ErrUnavailable] with
+//     [ReasonCanceled]: the caller went away;
+//   - a deadline of ctx that has passed, any context error while ctx is alive, and
+//     a bare ErrUnavailable, are ErrUnavailable with [ReasonStoreUnavailable]: what
+//     the function waited for has not answered, and nobody else is to blame;
+//   - a panic is [ErrMisconfigured] with [ReasonInternal]; its value is not kept,
+//     for it may hold anything, and only its type is told;
+//   - every other error is otherwise, with the error as its cause.
+//
+// A function that calls [runtime.Goexit] ends the goroutine of its caller: no
+// verdict is reached, and nothing opens.
+func Guard(ctx context.Context, otherwise error, f func(context.Context) error) (err error) {
+	returned := false
+	defer func() {
+		// Not p != nil alone: with GODEBUG=panicnil=1, panic(nil) recovers as nil.
+		if p := recover(); !returned {
+			err = &Error{Kind: ErrMisconfigured, Reason: ReasonInternal, Cause: fmt.Errorf("%s panicked with a %T", who(otherwise), p)}
+		}
+	}()
+	if err = f(ctx); err != nil {
+		err = judge(ctx, otherwise, err) // inside the guard: an error may panic when it is looked at
+	}
+	returned = true
+	return err
+}
+
+// who names the function in a text for operators.
+func who(otherwise error) string {
+	if e := AsError(otherwise); e != nil && e.Cause != nil {
+		return e.Cause.Error()
+	}
+	return "bearergate: a function"
+}
+
+func judge(ctx context.Context, otherwise, err error) error {
+	e, ours := fromError(err)
+	if ctx == nil { // a caller's mistake, and no reason to panic
+		ctx = context.Background()
+	}
+	ended := ctx.Err()
+	switch {
+	case ours && e.Kind != ErrUnavailable: // a decision that was reached stays what it is
+		return err
+	case ended != nil && (ours || errors.Is(err, ended) || errors.Is(err, context.Cause(ctx))):
+		return whoEnded(ended, err, ReasonStoreUnavailable)
+	case ours && (e.Reason == ReasonCanceled || e.Reason == ReasonInternal):
+		// Canceled was a context of its own; internal is what a bare ErrUnavailable says.
+		return &Error{Kind: ErrUnavailable, Reason: ReasonStoreUnavailable, RetryAfter: e.RetryAfter, Cause: e.Cause}
+	case ours:
+		return err
+	case (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)) && countKinds(err) == 0:
+		return &Error{Kind: ErrUnavailable, Reason: ReasonStoreUnavailable, Cause: err}
+	}
+	refusal := *AsError(otherwise)
+	if refusal.Cause != nil {
+		err = fmt.Errorf("%v: %w", refusal.Cause, err) //nolint:errorlint // the cause is who refused, in words
+	}
+	refusal.Cause = err
+	return &refusal
+}
+
+// whoEnded is the answer where a wait ended with the caller's context. That the
+// caller went away is nobody's failure. That its time is up is the failure of
+// what was waited for, whose Reason is given unless err has one of its own.
+func whoEnded(ended, err error, waited Reason) error {
+	if errors.Is(ended, context.Canceled) {
+		return &Error{Kind: ErrUnavailable, Reason: ReasonCanceled, Cause: ended}
+	}
+	e, ours := fromError(err)
+	if ours && e.Reason != ReasonCanceled && e.Reason != ReasonInternal {
+		return err
+	}
+	return &Error{Kind: ErrUnavailable, Reason: waited, Cause: ended}
+}
+
+// Checks makes one check of several, for a Config.Check: all are asked, in order,
+// until one refuses. An outage never hides a refusal: what says
+// [ErrUnavailable], or breaks, is remembered while the others are asked, and is
+// the answer only if none of them refuses. Each is called by the rule of [Guard];
+// any error that is none of the eight is [ErrInvalidToken] with [ReasonPolicy]. A
+// nil function, and no function at all, refuse everything with
+// [ErrMisconfigured].
+func Checks(fs ...func(context.Context, *Token) error) func(context.Context, *Token) error {
+	fs = append([]func(context.Context, *Token) error(nil), fs...)
+	return func(ctx context.Context, t *Token) error {
+		if len(fs) == 0 {
+			return misconfigured("Checks: there is nothing to check: leave Check out instead")
+		}
+		var outage error
+		for _, f := range fs {
+			err := check(ctx, t, f)
+			switch {
+			case err == nil:
+			case errors.Is(err, ErrMisconfigured):
+				outage = err // worse than one that passes by itself
+			case errors.Is(err, ErrUnavailable):
+				if outage == nil {
+					outage = err
+				}
+			default:
+				return err
+			}
+		}
+		return outage
+	}
+}
+
+var errCheck = &Error{Kind: ErrInvalidToken, Reason: ReasonPolicy, Cause: text("Check")}
+
+func check(ctx context.Context, t *Token, f func(context.Context, *Token) error) error {
+	if f == nil {
+		return misconfigured("Checks: a check is nil")
+	}
+	return Guard(ctx, errCheck, func(ctx context.Context) error { return f(ctx, t) })
+}

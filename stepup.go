@@ -1,0 +1,79 @@
+package bearergate
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/bearergate/bearergate/scope"
+)
+
+// maxAhead is how far auth_time may lie ahead of this server's clock. Clocks
+// differ, and a user who has just authenticated must not be sent back for that;
+// but an auth_time in the far future would satisfy every MaxAge for ever.
+const maxAhead = time.Minute
+
+// StepUp demands how and when the user authenticated (RFC 9470), whatever
+// carries the request. A token that was issued without a user has neither claim
+// and never passes. The zero StepUp demands nothing.
+type StepUp struct {
+	// ACR are the authentication contexts that suffice, in order of preference:
+	// the token's acr must be one of them, compared byte for byte. nil: any.
+	ACR []string
+	// MaxAge is how long ago the user may have authenticated: the token's auth_time
+	// must be present and at most that old, without leeway; one more than a minute
+	// ahead of this server's clock counts as absent. 0: any age.
+	MaxAge time.Duration
+}
+
+// Err names the mistakes: nothing demanded; an ACR value that is empty or not
+// printable ASCII without space, double quote and backslash; a MaxAge that is
+// negative or shorter than a second.
+func (s StepUp) Err() error {
+	var errs []error
+	if len(s.ACR) == 0 && s.MaxAge == 0 {
+		errs = append(errs, errors.New("StepUp demands nothing: give acr values, a maxAge or both"))
+	}
+	for i, value := range s.ACR {
+		if !isListed(value) {
+			errs = append(errs, fmt.Errorf("StepUp: acr value %d: use printable ASCII without space, double quote and backslash", i+1))
+		}
+	}
+	if s.MaxAge != 0 && s.MaxAge < time.Second {
+		errs = append(errs, fmt.Errorf("StepUp: maxAge is %v: use at least a second, or 0 for any age", s.MaxAge))
+	}
+	return errors.Join(errs...)
+}
+
+// Authorize returns nil if the authentication behind t suffices, else an [Error]
+// of [ErrInsufficientAuthentication] with what is demanded, all of it, since the
+// next authentication has to satisfy all of it. Its Scopes are those of need if
+// the token lacks them too, so that one answer tells both (RFC 9470 §3).
+func (s StepUp) Authorize(t *Token, need scope.Requirement) error {
+	enough := len(s.ACR) == 0 || slices.Contains(s.ACR, t.ACR())
+	if enough && s.MaxAge > 0 {
+		at, ok := t.AuthTime()
+		age := time.Since(at)
+		enough = ok && age <= s.MaxAge && age >= -maxAhead
+	}
+	if enough {
+		return nil
+	}
+	e := &Error{Kind: ErrInsufficientAuthentication, Reason: ReasonAuthentication, ACRValues: slices.Clone(s.ACR), MaxAge: s.MaxAge}
+	if !need.SatisfiedBy(t.Scopes()) {
+		e.Scopes = need.Scopes()
+	}
+	return e
+}
+
+// isListed reports whether s can be one value of a space-separated parameter:
+// 1*( %x21 / %x23-5B / %x5D-7E ), as RFC 6750 §3 has it for scope.
+func isListed(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return s != ""
+}
