@@ -7,10 +7,10 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/bearergate/bearergate"
-	"github.com/bearergate/bearergate/scope"
 )
 
 // answer is one of the fixed answers: its words are all that a client is told.
@@ -37,28 +37,39 @@ var (
 	answerInactive                   = newAnswer(401, true, "invalid_token", "The access token is no longer active.")
 	answerInsufficientScope          = newAnswer(403, true, "insufficient_scope", "The access token does not have the required scope.")
 	answerInsufficientAuthentication = newAnswer(401, true, "insufficient_user_authentication", "A stronger or more recent authentication of the user is required.")
+	answerProof                      = newAnswer(401, true, "invalid_dpop_proof", "The DPoP proof is not valid here.")
+	answerNonce                      = newAnswer(401, true, "use_dpop_nonce", "The DPoP proof must have a nonce of this server.")
+	answerForbidden                  = newAnswer(403, false, "", "The access token does not allow this request.")
 	answerUnavailable                = newAnswer(503, false, "", "The access token cannot be checked at the moment. Try again later.")
 	answerMisconfigured              = newAnswer(500, false, "", "The access token cannot be checked because of an error in this server.")
 )
 
-func answerFor(e *bearergate.Error) *answer {
+// answerFor returns the answer to a request that used the scheme.
+func answerFor(e *bearergate.Error, used bearergate.Scheme) *answer {
 	switch e.Kind {
 	case bearergate.ErrMissingToken:
 		return answerMissingToken
 	case bearergate.ErrInvalidRequest:
 		return answerInvalidRequest
 	case bearergate.ErrInvalidToken:
-		switch e.Reason {
-		case bearergate.ReasonExpired:
+		switch reason := e.Reason; {
+		case reason == bearergate.ReasonExpired:
 			return answerExpired
-		case bearergate.ReasonInactive, bearergate.ReasonRevoked:
+		case reason == bearergate.ReasonInactive || reason == bearergate.ReasonRevoked:
 			return answerInactive
+		case used != bearergate.SchemeDPoP:
+		case reason == bearergate.ReasonProof || reason == bearergate.ReasonReplay:
+			return answerProof
+		case reason == bearergate.ReasonNonce:
+			return answerNonce
 		}
 		return answerInvalidToken // why is for operators: telling it would help to forge the next one
 	case bearergate.ErrInsufficientScope:
 		return answerInsufficientScope
 	case bearergate.ErrInsufficientAuthentication:
 		return answerInsufficientAuthentication
+	case bearergate.ErrForbidden:
+		return answerForbidden
 	case bearergate.ErrUnavailable:
 		return answerUnavailable
 	}
@@ -82,21 +93,19 @@ type Refusal struct {
 // refuse writes the answer to an error, unless the caller went away.
 func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, d *decision) {
 	e := bearergate.AsError(d.err)
-	if e.Reason == bearergate.ReasonCanceled && r.Context().Err() != nil {
+	if e.Reason == bearergate.ReasonCanceled && errors.Is(r.Context().Err(), context.Canceled) {
 		// On return net/http writes 200 by itself. Nobody should be there to read it, but if the
-		// context was ended by a timeout or a shutdown, somebody is, and would take the request
-		// for done: with this deadline passed, the connection breaks instead.
+		// context was canceled by a shutdown, somebody is, and would take the request for done:
+		// with this deadline passed, the connection breaks instead.
 		if http.NewResponseController(w).SetWriteDeadline(time.Unix(1, 0)) == nil {
 			return
 		}
-		// A writer that cannot break the connection gets the 503 wherever a 200 could reach
-		// somebody: a client that went away cancels, it does not time out.
-		served := r.Context().Value(http.ServerContextKey) != nil
-		if !served && !errors.Is(r.Context().Err(), context.DeadlineExceeded) {
+		// A writer that cannot break the connection gets the 503 wherever a 200 could reach somebody.
+		if served := r.Context().Value(http.ServerContextKey) != nil; !served {
 			return
 		}
 	}
-	a := answerFor(e)
+	a := answerFor(e, d.scheme)
 	contentType, body := g.render(r, a, e)
 	h := w.Header()
 	// Of whatever an outer handler had in mind.
@@ -105,7 +114,7 @@ func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, d *decision) {
 		h.Del(name)
 	}
 	if a.challenge {
-		h.Set("WWW-Authenticate", g.challenge(a, e, d.need))
+		g.challenge(h, r, a, e, d)
 	}
 	if a == answerUnavailable {
 		h.Set("Retry-After", strconv.Itoa(retryAfter(e.RetryAfter)))
@@ -143,17 +152,60 @@ func (g *Gate) render(r *http.Request, a *answer, e *bearergate.Error) (contentT
 	return "application/problem+json", a.body
 }
 
-func (g *Gate) challenge(a *answer, e *bearergate.Error, need scope.Requirement) string {
-	var c challenge
-	c.add("realm", g.config.Realm)
+// challenge sets one challenge for each scheme of the gate. The error stands in
+// that of the scheme that the request used, which comes first, and nowhere else:
+// about the others, nothing is known to be wrong (RFC 9449 §7.1).
+func (g *Gate) challenge(h http.Header, r *http.Request, a *answer, e *bearergate.Error, d *decision) {
+	used := d.scheme
+	if used == "" && e.Kind == bearergate.ErrInvalidRequest {
+		used = g.attempted(r)
+	}
+	var values []string
+	for _, s := range g.schemes {
+		c := challenge{scheme: string(s.name)}
+		c.add("realm", g.config.Realm)
+		for _, p := range s.parameters {
+			c.add(p.name, p.value)
+		}
+		if s.name == used || used == "" {
+			g.explain(&c, a, e, d)
+		}
+		c.add("resource_metadata", g.metadataURL)
+		if s.name == used {
+			values = slices.Insert(values, 0, c.String())
+		} else {
+			values = append(values, c.String())
+		}
+	}
+	h["Www-Authenticate"] = values
+}
+
+// attempted is the scheme of credentials that could not be read, Bearer if it is
+// none of the gate's.
+func (g *Gate) attempted(r *http.Request) bearergate.Scheme {
+	sent := r.Header.Get("Authorization")
+	for _, s := range g.schemes {
+		if name := string(s.name); len(sent) >= len(name) && strings.EqualFold(sent[:len(name)], name) {
+			return s.name
+		}
+	}
+	return bearergate.SchemeBearer
+}
+
+// explain adds what was wrong with the credentials of the challenge's scheme.
+func (g *Gate) explain(c *challenge, a *answer, e *bearergate.Error, d *decision) {
 	if a.code != "" { // else bare: RFC 6750 §3.1 has no more to say to who sent no token
 		c.add("error", a.code)
 		c.add("error_description", a.words)
 	}
 	switch a {
+	case answerMissingToken:
+		if g.config.AdvertiseScopes && !d.templated {
+			c.add("scope", list(d.need.Scopes()))
+		}
 	case answerInsufficientScope:
 		// A verifier that refuses for scope itself may name more than the route does.
-		c.add("scope", list(slices.Concat(need.Scopes(), e.Scopes)))
+		c.add("scope", list(slices.Concat(d.need.Scopes(), e.Scopes)))
 	case answerInsufficientAuthentication:
 		c.add("acr_values", list(e.ACRValues))
 		if e.MaxAge > 0 {
@@ -161,8 +213,6 @@ func (g *Gate) challenge(a *answer, e *bearergate.Error, need scope.Requirement)
 		}
 		c.add("scope", list(e.Scopes))
 	}
-	c.add("resource_metadata", g.metadataURL)
-	return c.String()
 }
 
 const (

@@ -31,6 +31,7 @@ const (
 	bodyInactive    = "The access token is no longer active."
 	bodyScope       = "The access token does not have the required scope."
 	bodyStepUp      = "A stronger or more recent authentication of the user is required."
+	bodyForbidden   = "The access token does not allow this request."
 	bodyUnavailable = "The access token cannot be checked at the moment. Try again later."
 	bodyBroken      = "The access token cannot be checked because of an error in this server."
 )
@@ -104,6 +105,7 @@ func TestDecisionTable(t *testing.T) {
 		bearergate.ReasonNotYetValid, bearergate.ReasonIssuer, bearergate.ReasonAudience, bearergate.ReasonType, bearergate.ReasonAlgorithm,
 		bearergate.ReasonSignature, bearergate.ReasonUnknownKey, bearergate.ReasonMalformed, bearergate.ReasonTooLarge,
 		bearergate.ReasonMissingClaim, bearergate.ReasonBinding, bearergate.ReasonPolicy,
+		bearergate.ReasonProof, bearergate.ReasonReplay, bearergate.ReasonNonce, // under Bearer, nothing to speak of
 	} {
 		rows = append(rows, row{name: "invalid: " + string(reason), verifier: refuses(bearergate.ErrInvalidToken, reason),
 			kind: bearergate.ErrInvalidToken, reason: reason, status: 401, challenge: invalid(bodyInvalid), detail: bodyInvalid})
@@ -115,9 +117,17 @@ func TestDecisionTable(t *testing.T) {
 			kind: bearergate.ErrInvalidToken, reason: reason, status: 401, challenge: invalid(bodyInactive), detail: bodyInactive})
 	}
 	for _, reason := range []bearergate.Reason{bearergate.ReasonKeysUnavailable, bearergate.ReasonIntrospectionUnavailable,
-		bearergate.ReasonOverloaded, bearergate.ReasonInternal, bearergate.ReasonCanceled} { // canceled: by something else than the caller
+		bearergate.ReasonOverloaded, bearergate.ReasonStoreUnavailable, bearergate.ReasonInternal, bearergate.ReasonCanceled} {
+		want := reason
+		if reason == bearergate.ReasonInternal || reason == bearergate.ReasonCanceled { // by something else than the caller
+			want = bearergate.ReasonStoreUnavailable
+		}
 		rows = append(rows, row{name: "unavailable: " + string(reason), verifier: refuses(bearergate.ErrUnavailable, reason),
-			kind: bearergate.ErrUnavailable, reason: reason, status: 503, detail: bodyUnavailable})
+			kind: bearergate.ErrUnavailable, reason: want, status: 503, detail: bodyUnavailable})
+	}
+	for _, reason := range []bearergate.Reason{bearergate.ReasonPolicy, bearergate.ReasonTenant, bearergate.ReasonRole} {
+		rows = append(rows, row{name: "forbidden: " + string(reason), verifier: refuses(bearergate.ErrForbidden, reason),
+			kind: bearergate.ErrForbidden, reason: reason, status: 403, detail: bodyForbidden})
 	}
 	for _, reason := range []bearergate.Reason{bearergate.ReasonInternal, bearergate.ReasonConfig} {
 		rows = append(rows, row{name: "misconfigured: " + string(reason), verifier: refuses(bearergate.ErrMisconfigured, reason),
@@ -373,7 +383,7 @@ func TestNothingIsReflected(t *testing.T) {
 			for _, carrier := range []string{"header", "extract"} {
 				c := middleware.Config{}
 				if carrier == "extract" {
-					c.Extract = func(*http.Request) (string, error) { return o, nil }
+					c.Extract = func(*http.Request) (bearergate.Credentials, error) { return sent(o), nil }
 				}
 				gate := newGate(t, v, c)
 				r := httptest.NewRequest("POST", "/", strings.NewReader(o))

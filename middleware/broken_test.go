@@ -26,7 +26,6 @@ func TestABrokenVerifierRefuses(t *testing.T) {
 		"token and error": func(context.Context, string) (*bearergate.Token, error) {
 			return bearergate.NewToken(reader), errors.New("s3cret")
 		},
-		"a foreign timeout": func(context.Context, string) (*bearergate.Token, error) { return nil, context.DeadlineExceeded },
 	} {
 		t.Run(name, func(t *testing.T) {
 			events := &log{}
@@ -43,6 +42,18 @@ func TestABrokenVerifierRefuses(t *testing.T) {
 	}
 }
 
+// A context error of a verifier's own, while the caller waits, is an outage of
+// what it waited for.
+func TestATimeoutOfTheVerifierIsAnOutage(t *testing.T) {
+	for _, err := range []error{context.DeadlineExceeded, context.Canceled} {
+		w := httptest.NewRecorder()
+		gate := newGate(t, answers(err), middleware.Config{})
+		gate.Require(scope.Requirement{})(forbidden(t)).ServeHTTP(w, bearer("GET", good))
+		require.Equal(t, 503, w.Code)
+		refused(t, gate, bearer("GET", good), scope.Requirement{}, bearergate.ErrUnavailable, bearergate.ReasonStoreUnavailable)
+	}
+}
+
 // untouchable fails the test if anything is written.
 type untouchable struct{ t testing.TB }
 
@@ -52,11 +63,10 @@ func (w untouchable) Write([]byte) (int, error) { w.t.Error("a body was written"
 
 func TestNothingIsWrittenToACallerThatLeft(t *testing.T) {
 	waits := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
-	bound := reader
-	bound.Confirmation = map[string][]byte{"jkt": []byte(`"x"`)}
 	for name, tc := range map[string]struct {
-		v bearergate.Verifier
-		c middleware.Config
+		v    bearergate.Verifier
+		c    middleware.Config
+		opts []middleware.RouteOption
 	}{
 		"the context's error": {v: bearergate.VerifierFunc(func(ctx context.Context, _ string) (*bearergate.Token, error) { return nil, waits(ctx) })},
 		"as the contract has it": {v: bearergate.VerifierFunc(func(ctx context.Context, _ string) (*bearergate.Token, error) {
@@ -66,8 +76,11 @@ func TestNothingIsWrittenToACallerThatLeft(t *testing.T) {
 			_ = waits(ctx)
 			return nil, &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonKeysUnavailable}
 		})},
-		"Extract": {v: accepts(reader), c: middleware.Config{Extract: func(r *http.Request) (string, error) { return "", waits(r.Context()) }}},
-		"Confirm": {v: accepts(bound), c: middleware.Config{Confirm: func(r *http.Request, _ *bearergate.Token) error { return waits(r.Context()) }}},
+		"Extract": {v: accepts(reader), c: middleware.Config{Extract: func(r *http.Request) (bearergate.Credentials, error) { return sent(""), waits(r.Context()) }}},
+		"a Binding": {v: accepts(holder), c: middleware.Config{Bindings: []bearergate.Binding{certificate(func(ctx context.Context, _ bearergate.Call, _ *bearergate.Token) (bearergate.Reply, error) {
+			return nil, waits(ctx)
+		})}}},
+		"a policy": {v: accepts(reader), opts: []middleware.RouteOption{middleware.Allow(func(r *http.Request, _ *bearergate.Token) error { return waits(r.Context()) })}},
 	} {
 		for _, timeout := range []bool{false, true} {
 			bubble.Test(t, func(t *testing.T) {
@@ -83,20 +96,27 @@ func TestNothingIsWrittenToACallerThatLeft(t *testing.T) {
 				events := &log{}
 				tc.c.Hooks = events.hooks()
 				gate := newGate(t, tc.v, tc.c)
-				// Clients that leave cancel. A deadline is of this server's making, and without a
-				// connection to break, nothing written would be a 200.
+				// Clients that leave cancel. A deadline is of this server's making.
 				w := httptest.NewRecorder()
 				if timeout {
-					gate.Require(scope.All("read"))(forbidden(t)).ServeHTTP(w, bearer("GET", good).WithContext(ctx))
+					gate.Require(scope.All("read"), tc.opts...)(forbidden(t)).ServeHTTP(w, bearer("GET", good).WithContext(ctx))
 					require.Equal(t, 503, w.Code)
 					require.NotEmpty(t, w.Header().Get("Retry-After"))
 				} else {
-					gate.Require(scope.All("read"))(forbidden(t)).ServeHTTP(untouchable{t}, bearer("GET", good).WithContext(ctx))
+					gate.Require(scope.All("read"), tc.opts...)(forbidden(t)).ServeHTTP(untouchable{t}, bearer("GET", good).WithContext(ctx))
 				}
 				e := events.only(t)
-				requireError(t, e.Err, bearergate.ErrUnavailable, bearergate.ReasonCanceled)
-				require.ErrorIs(t, e.Err, want, name)
-				require.Equal(t, bearergate.ReasonCanceled, e.Reason)
+				reason := bearergate.ReasonCanceled
+				if timeout {
+					reason = bearergate.ReasonStoreUnavailable
+				}
+				if timeout && name == "a fetch that broke off" {
+					reason = bearergate.ReasonKeysUnavailable
+				} else {
+					require.ErrorIs(t, e.Err, want, name)
+				}
+				requireError(t, e.Err, bearergate.ErrUnavailable, reason)
+				require.Equal(t, reason, e.Reason)
 				require.Equal(t, time.Second, e.Duration)
 			})
 		}

@@ -6,9 +6,10 @@ import (
 )
 
 // challenge builds the value of a WWW-Authenticate header (RFC 9110 §11.6.1)
-// for the Bearer scheme. Each name may be added once.
+// for one scheme. Each name may be added once.
 type challenge struct {
-	b strings.Builder
+	scheme string
+	b      strings.Builder
 }
 
 // add appends name="value". A parameter that is empty, or whose value would
@@ -20,7 +21,8 @@ func (c *challenge) add(name, value string) {
 		return
 	}
 	if c.b.Len() == 0 {
-		c.b.WriteString("Bearer ")
+		c.b.WriteString(c.scheme)
+		c.b.WriteByte(' ')
 	} else {
 		c.b.WriteString(", ")
 	}

@@ -80,7 +80,7 @@ func ExampleGate_Check() {
 	}
 	r := httptest.NewRequest("GET", "/orders", nil)
 	r.Header.Set("Authorization", "Bearer token-of-bob")
-	token, err := gate.Check(r, scope.All("orders:read"))
+	token, _, err := gate.Check(r, scope.All("orders:read"))
 	switch {
 	case err == nil:
 		fmt.Println("welcome,", token.Subject())
@@ -147,15 +147,16 @@ func ExampleGate_Require_cors() {
 func ExampleConfig_extract() {
 	sessions := map[string]string{"s1": "token-of-alice"}
 	gate, err := middleware.New(exampleVerifier(), middleware.Config{
-		Extract: func(r *http.Request) (string, error) {
+		Extract: func(r *http.Request) (bearergate.Credentials, error) {
 			cookies := r.CookiesNamed("__Host-session")
 			if len(cookies) > 1 {
-				return "", bearergate.ErrInvalidRequest
+				return bearergate.Credentials{}, bearergate.ErrInvalidRequest
 			}
 			if len(cookies) == 0 {
-				return "", bearergate.ErrMissingToken
+				return bearergate.Credentials{}, bearergate.ErrMissingToken
 			}
-			return sessions[cookies[0].Value], nil // "" is no token
+			token := sessions[cookies[0].Value] // "" is no token
+			return bearergate.Credentials{Scheme: bearergate.SchemeBearer, Raw: bearergate.NewSecret(token)}, nil
 		},
 	})
 	if err != nil {
@@ -298,37 +299,61 @@ func ExampleConfig_reportOnly() {
 	// GET /orders: 200 hello stranger
 }
 
+// certificateBinding is RFC 8705 for connections that end at this server.
+type certificateBinding struct{}
+
+func (certificateBinding) Scheme() bearergate.Scheme    { return bearergate.SchemeBearer }
+func (certificateBinding) Members() []string            { return []string{"x5t#S256"} }
+func (certificateBinding) Challenge() map[string]string { return nil }
+
+func (certificateBinding) Confirm(_ context.Context, c bearergate.Call, token *bearergate.Token) (bearergate.Reply, error) {
+	if c.TLS == nil || len(c.TLS.PeerCertificates) == 0 {
+		return nil, errors.New("no client certificate")
+	}
+	sum := sha256.Sum256(c.TLS.PeerCertificates[0].Raw)
+	want, ok := token.Confirmation().Value("x5t#S256")
+	if !ok || base64.RawURLEncoding.EncodeToString(sum[:]) != want {
+		return nil, errors.New("another client certificate")
+	}
+	return nil, nil
+}
+
 // The proof is whatever the token's cnf asks for: here the client certificate
 // of the connection (RFC 8705).
-func ExampleConfig_confirm() {
+func ExampleConfig_bindings() {
 	verifier := bearergate.VerifierFunc(func(context.Context, string) (*bearergate.Token, error) {
 		return bearergate.NewToken(bearergate.Claims{Subject: "alice",
 			Confirmation: map[string][]byte{"x5t#S256": []byte(`"bwcK0esc3ACC3DB2Y5_lESsXE8o9ltc05O89jdN-dg2"`)}}), nil
 	})
-	gate, err := middleware.New(verifier, middleware.Config{
-		Confirm: func(r *http.Request, token *bearergate.Token) error {
-			bound := token.Confirmation()
-			want, ok := bound.Value("x5t#S256")
-			if !ok || len(bound.Members()) != 1 {
-				return errors.New("bound by something else") // 401, ReasonBinding
-			}
-			if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
-				return errors.New("no client certificate")
-			}
-			sum := sha256.Sum256(r.TLS.PeerCertificates[0].Raw)
-			if base64.RawURLEncoding.EncodeToString(sum[:]) != want {
-				return errors.New("another client certificate")
-			}
-			return nil
-		},
-	})
+	gate, err := middleware.New(verifier, middleware.Config{Bindings: []bearergate.Binding{certificateBinding{}}})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
 	r := httptest.NewRequest("GET", "/orders", nil) // stolen: sent without the certificate
 	r.Header.Set("Authorization", "Bearer token-of-alice")
-	_, err = gate.Check(r, scope.Requirement{})
+	_, _, err = gate.Check(r, scope.Requirement{})
 	fmt.Println(bearergate.ReasonOf(err))
 	// Output: binding
+}
+
+// A policy engine is asked last, about tokens that satisfy everything else.
+func ExampleAllow() {
+	gate, err := middleware.New(exampleVerifier(), middleware.Config{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	own := middleware.Allow(func(r *http.Request, token *bearergate.Token) error {
+		if r.URL.Query().Get("of") != token.Subject() {
+			return errors.New("somebody else's orders") // 403, ReasonPolicy
+		}
+		return nil
+	})
+	orders := gate.Require(scope.All("orders:read"), own)(http.HandlerFunc(hello))
+	fetch(orders, "GET", "/orders?of=alice", "token-of-alice")
+	fetch(orders, "GET", "/orders?of=bob", "token-of-alice")
+	// Output:
+	// GET /orders?of=alice: 200 hello alice
+	// GET /orders?of=bob: 403
 }

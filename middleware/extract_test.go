@@ -20,96 +20,127 @@ func TestExtract(t *testing.T) {
 	custom := errors.New("session store: s3cret")
 	var typedNil *bearergate.Error
 	type testCase struct {
-		extract func(*http.Request) (string, error)
+		extract func(*http.Request) (bearergate.Credentials, error)
 		kind    error
 		reason  bearergate.Reason
 		status  int
 	}
 	for name, tc := range map[string]testCase{
 		"nothing": {
-			extract: func(*http.Request) (string, error) { return "", nil },
+			extract: func(*http.Request) (bearergate.Credentials, error) { return sent(""), nil },
 			kind:    bearergate.ErrMissingToken,
 			reason:  bearergate.ReasonNoToken,
 			status:  401,
 		},
 		"no cookie": {
-			extract: func(r *http.Request) (string, error) { _, err := r.Cookie("session"); return "", err },
-			kind:    bearergate.ErrMissingToken,
-			reason:  bearergate.ReasonNoToken,
-			status:  401,
+			extract: func(r *http.Request) (bearergate.Credentials, error) {
+				_, err := r.Cookie("session")
+				return sent(""), err
+			},
+			kind:   bearergate.ErrMissingToken,
+			reason: bearergate.ReasonNoToken,
+			status: 401,
 		},
 		"no cookie and a token": {
-			extract: func(*http.Request) (string, error) { return good, http.ErrNoCookie },
+			extract: func(*http.Request) (bearergate.Credentials, error) { return sent(good), http.ErrNoCookie },
 			kind:    bearergate.ErrMissingToken,
 			reason:  bearergate.ReasonNoToken,
 			status:  401,
 		},
 		"no cookie, and whose fault": {
-			extract: func(*http.Request) (string, error) {
-				return good, fmt.Errorf("%w: %w", bearergate.ErrInvalidRequest, http.ErrNoCookie)
+			extract: func(*http.Request) (bearergate.Credentials, error) {
+				return sent(good), fmt.Errorf("%w: %w", bearergate.ErrInvalidRequest, http.ErrNoCookie)
 			},
 			kind:   bearergate.ErrInvalidRequest,
 			reason: bearergate.ReasonBadRequest,
 			status: 400,
 		},
 		"bare sentinel": {
-			extract: func(*http.Request) (string, error) { return good, bearergate.ErrInvalidRequest },
+			extract: func(*http.Request) (bearergate.Credentials, error) { return sent(good), bearergate.ErrInvalidRequest },
 			kind:    bearergate.ErrInvalidRequest,
 			reason:  bearergate.ReasonBadRequest,
 			status:  400,
 		},
 		"wrapped sentinel": {
-			extract: func(*http.Request) (string, error) { return good, fmt.Errorf("x: %w", bearergate.ErrUnavailable) },
-			kind:    bearergate.ErrUnavailable,
-			reason:  bearergate.ReasonInternal,
-			status:  503,
+			extract: func(*http.Request) (bearergate.Credentials, error) {
+				return sent(good), fmt.Errorf("x: %w", bearergate.ErrUnavailable)
+			},
+			kind:   bearergate.ErrUnavailable,
+			reason: bearergate.ReasonStoreUnavailable,
+			status: 503,
 		},
 		"two sentinels": {
-			extract: func(*http.Request) (string, error) {
-				return good, errors.Join(bearergate.ErrMissingToken, bearergate.ErrInvalidToken)
+			extract: func(*http.Request) (bearergate.Credentials, error) {
+				return sent(good), errors.Join(bearergate.ErrMissingToken, bearergate.ErrInvalidToken)
 			},
 			kind:   bearergate.ErrMisconfigured,
 			reason: bearergate.ReasonInternal,
 			status: 500,
 		},
 		"any other error": {
-			extract: func(*http.Request) (string, error) { return good, custom },
+			extract: func(*http.Request) (bearergate.Credentials, error) { return sent(good), custom },
 			kind:    bearergate.ErrMisconfigured,
 			reason:  bearergate.ReasonInternal,
 			status:  500,
 		},
 		"a timeout of its own": {
-			extract: func(*http.Request) (string, error) { return good, fmt.Errorf("redis: %w", context.DeadlineExceeded) },
-			kind:    bearergate.ErrUnavailable,
-			reason:  bearergate.ReasonCanceled,
-			status:  503,
+			extract: func(*http.Request) (bearergate.Credentials, error) {
+				return sent(good), fmt.Errorf("redis: %w", context.DeadlineExceeded)
+			},
+			kind:   bearergate.ErrUnavailable,
+			reason: bearergate.ReasonStoreUnavailable,
+			status: 503,
 		},
 		"a panic": {
-			extract: func(*http.Request) (string, error) { panic(custom) },
+			extract: func(*http.Request) (bearergate.Credentials, error) { panic(custom) },
 			kind:    bearergate.ErrMisconfigured,
 			reason:  bearergate.ReasonInternal,
 			status:  500,
 		},
 		"a nil panic": {
-			extract: func(*http.Request) (string, error) { panic(nil) },
+			extract: func(*http.Request) (bearergate.Credentials, error) { panic(nil) },
 			kind:    bearergate.ErrMisconfigured,
 			reason:  bearergate.ReasonInternal,
 			status:  500,
 		},
 		"an abort": {
-			extract: func(*http.Request) (string, error) { panic(http.ErrAbortHandler) },
+			extract: func(*http.Request) (bearergate.Credentials, error) { panic(http.ErrAbortHandler) },
 			kind:    bearergate.ErrMisconfigured,
 			reason:  bearergate.ReasonInternal,
 			status:  500,
 		},
 		"a typed nil error": {
-			extract: func(*http.Request) (string, error) { return good, typedNil },
+			extract: func(*http.Request) (bearergate.Credentials, error) { return sent(good), typedNil },
 			kind:    bearergate.ErrMisconfigured,
 			reason:  bearergate.ReasonInternal,
 			status:  500,
 		},
+		"a scheme that is none of the constants": {
+			extract: func(*http.Request) (bearergate.Credentials, error) {
+				return bearergate.Credentials{Scheme: "Basic", Raw: bearergate.NewSecret(good)}, nil
+			},
+			kind:   bearergate.ErrMisconfigured,
+			reason: bearergate.ReasonConfig,
+			status: 500,
+		},
+		"a scheme without a token": {
+			extract: func(*http.Request) (bearergate.Credentials, error) {
+				return bearergate.Credentials{Scheme: bearergate.SchemeBearer}, nil
+			},
+			kind:   bearergate.ErrMissingToken,
+			reason: bearergate.ReasonNoToken,
+			status: 401,
+		},
+		"DPoP where nobody checks a proof": {
+			extract: func(*http.Request) (bearergate.Credentials, error) {
+				return bearergate.Credentials{Scheme: bearergate.SchemeDPoP, Raw: bearergate.NewSecret(good)}, nil
+			},
+			kind:   bearergate.ErrInvalidToken,
+			reason: bearergate.ReasonBinding,
+			status: 401,
+		},
 		"a bad token": {
-			extract: func(*http.Request) (string, error) { return "\r\n\x00ä", nil },
+			extract: func(*http.Request) (bearergate.Credentials, error) { return sent("\r\n\x00ä"), nil },
 			kind:    bearergate.ErrInvalidToken,
 			reason:  bearergate.ReasonMalformed,
 			status:  401,
@@ -132,16 +163,16 @@ func TestExtract(t *testing.T) {
 		})
 	}
 
-	gate := newGate(t, accepts(reader), middleware.Config{Extract: func(r *http.Request) (string, error) {
+	gate := newGate(t, accepts(reader), middleware.Config{Extract: func(r *http.Request) (bearergate.Credentials, error) {
 		c, err := r.Cookie("session")
 		if err != nil {
-			return "", err
+			return sent(""), err
 		}
-		return c.Value, nil
+		return sent(c.Value), nil
 	}})
 	r := httptest.NewRequest("GET", "/", nil)
 	r.AddCookie(&http.Cookie{Name: "session", Value: good})
-	token, err := gate.Check(r, scope.All("read"))
+	token, _, err := gate.Check(r, scope.All("read"))
 	require.NoError(t, err)
 	require.Equal(t, "u1", token.Subject())
 	r = bearer("GET", good) // header only: not a carrier here

@@ -65,7 +65,7 @@ func TestRequirePutsTheTokenIntoTheContext(t *testing.T) {
 
 func TestTheZeroRequirementStillRequiresAToken(t *testing.T) {
 	gate := newGate(t, accepts(bearergate.Claims{}), middleware.Config{})
-	token, err := gate.Check(bearer("GET", good), scope.Requirement{})
+	token, _, err := gate.Check(bearer("GET", good), scope.Requirement{})
 	require.NoError(t, err)
 	require.Zero(t, token.Scopes().Len())
 	refused(t, gate, httptest.NewRequest("GET", "/", nil), scope.Requirement{}, bearergate.ErrMissingToken, bearergate.ReasonNoToken)
@@ -105,6 +105,9 @@ func TestABrokenRouteIsClosed(t *testing.T) {
 		"Via nil func":           {opts: []middleware.RouteOption{middleware.Via(nilFunc)}},
 		"Via nil pointer":        {opts: []middleware.RouteOption{middleware.Via(nilPointer)}},
 		"Via twice":              {opts: []middleware.RouteOption{via, via}},
+		"Bound without Bindings": {opts: []middleware.RouteOption{middleware.Bound()}},
+		"Allow of nothing":       {opts: []middleware.RouteOption{middleware.Allow()}},
+		"Allow nil":              {opts: []middleware.RouteOption{middleware.Allow(nil)}},
 		"nil option":             {opts: []middleware.RouteOption{nil}},
 		"embedded nil option":    {opts: []middleware.RouteOption{struct{ middleware.RouteOption }{}}},
 		"StepUp of nothing":      {opts: []middleware.RouteOption{middleware.StepUp(nil, 0)}},
@@ -170,7 +173,7 @@ func TestNilGateAndNilRequest(t *testing.T) {
 func TestVia(t *testing.T) {
 	gate := newGate(t, refuses(bearergate.ErrInvalidToken, bearergate.ReasonAudience), middleware.Config{})
 	refused(t, gate, bearer("GET", good), scope.All("read"), bearergate.ErrInvalidToken, bearergate.ReasonAudience)
-	token, err := gate.Check(bearer("GET", good), scope.All("read"), middleware.Via(accepts(reader)))
+	token, _, err := gate.Check(bearer("GET", good), scope.All("read"), middleware.Via(accepts(reader)))
 	require.NoError(t, err)
 	require.Equal(t, "u1", token.Subject())
 
@@ -183,7 +186,7 @@ func TestVia(t *testing.T) {
 	require.Equal(t, 401, w.Code)
 
 	// Options of one route do not leak into the next.
-	_, err = gate.Check(bearer("GET", good), scope.All("read"))
+	_, _, err = gate.Check(bearer("GET", good), scope.All("read"))
 	require.NoError(t, err)
 }
 
@@ -243,7 +246,7 @@ func TestTheBodyIsNotTouched(t *testing.T) {
 
 	// req: R6750-04: beside a token in the header, the others are not looked at either.
 	r.Header.Set("Authorization", "Bearer "+good)
-	_, err := gate.Check(r, scope.All("read"))
+	_, _, err := gate.Check(r, scope.All("read"))
 	require.NoError(t, err)
 	require.Nil(t, r.Form)
 
@@ -289,7 +292,7 @@ func TestScopes(t *testing.T) {
 			events := &log{}
 			gate := newGate(t, accepts(bearergate.Claims{Subject: "u1", Scopes: tc.granted}), middleware.Config{Hooks: events.hooks()})
 			if tc.ok {
-				token, err := gate.Check(bearer("GET", good), tc.need)
+				token, _, err := gate.Check(bearer("GET", good), tc.need)
 				require.NoError(t, err)
 				require.Equal(t, tc.granted, token.Scopes())
 				require.Equal(t, bearergate.Reason(""), events.only(t).Reason)
@@ -318,7 +321,7 @@ func TestConcurrentUseLeavesNoGoroutine(t *testing.T) {
 				w := httptest.NewRecorder()
 				h.ServeHTTP(w, bearer("GET", token))
 				assert.Equal(t, want, w.Code)
-				_, _ = gate.Check(bearer("GET", token), scope.All("read"), middleware.StepUp([]string{"a"}, 0))
+				_, _, _ = gate.Check(bearer("GET", token), scope.All("read"), middleware.StepUp([]string{"a"}, 0))
 			})
 		}
 		wg.Wait()

@@ -14,12 +14,15 @@ import (
 
 // A HEAD pattern with the policy of its GET is fine, and so is one without a GET.
 func TestHEADWithThePolicyOfGET(t *testing.T) {
-	gate := newGate(t, granting(), middleware.Config{})
+	gate := newGate(t, granting(), middleware.Config{Bindings: bindings(dpop(proven))})
 	rt := gate.NewRouter()
 	ok := says("")
 	v := &structVerifier{granting()}
 	rt.Handle("GET /a/{x}", scope.All("read"), ok, middleware.StepUp([]string{"a", "b"}, 1e9), middleware.Via(v))
 	rt.Handle("HEAD /a/{y}", scope.All("read"), ok, middleware.Via(v), middleware.StepUp([]string{"a", "b"}, 1e9))
+	allow := middleware.Allow(policy)
+	rt.Handle("GET /aa/{x}", scope.All("read"), ok, middleware.Bound(), allow)
+	rt.Handle("HEAD /aa/{x}", scope.All("read"), ok, allow, middleware.Bound())
 	rt.Public("HEAD /b", ok)
 	rt.Handle("GET /g/h", scope.All("read"), ok)
 	rt.Group("/g", scope.Requirement{}).Handle("HEAD /h", scope.All("read"), ok)

@@ -45,6 +45,66 @@ func refuses(kind error, reason bearergate.Reason) bearergate.Verifier {
 
 var reader = bearergate.Claims{Issuer: "https://as.example.com/", Subject: "u1", Scopes: scope.Of("read")}
 
+// holder is reader with a token that is bound to a client certificate.
+var holder = boundBy("x5t#S256")
+
+// boundBy is reader with a token that is bound by these members of cnf.
+func boundBy(members ...string) bearergate.Claims {
+	c := reader
+	c.Confirmation = map[string][]byte{}
+	for _, m := range members {
+		c.Confirmation[m] = []byte(`"key"`)
+	}
+	return c
+}
+
+// binding is a Binding that says what its fields say, and counts its calls.
+type binding struct {
+	scheme    bearergate.Scheme
+	members   []string
+	challenge map[string]string
+	confirm   confirm
+
+	asked int
+}
+
+type confirm = func(context.Context, bearergate.Call, *bearergate.Token) (bearergate.Reply, error)
+
+func (b *binding) Scheme() bearergate.Scheme    { return b.scheme }
+func (b *binding) Members() []string            { return b.members }
+func (b *binding) Challenge() map[string]string { return b.challenge }
+
+func (b *binding) Confirm(ctx context.Context, c bearergate.Call, token *bearergate.Token) (bearergate.Reply, error) {
+	b.asked++
+	return b.confirm(ctx, c, token)
+}
+
+func certificate(f confirm) *binding {
+	return &binding{scheme: bearergate.SchemeBearer, members: []string{"x5t#S256"}, confirm: f}
+}
+
+func dpop(f confirm) *binding {
+	return &binding{scheme: bearergate.SchemeDPoP, members: []string{"jkt"}, challenge: map[string]string{"algs": "ES256 EdDSA"}, confirm: f}
+}
+
+// proven is a confirm that accepts whoever sends the header Proof: good.
+func proven(_ context.Context, c bearergate.Call, _ *bearergate.Token) (bearergate.Reply, error) {
+	if proof := c.Values("Proof"); len(proof) != 1 || proof[0] != "good" {
+		return nil, errors.New("s3cret: not the holder")
+	}
+	return nil, nil
+}
+
+// fails is a confirm that answers with this error.
+func fails(err error) confirm {
+	return func(context.Context, bearergate.Call, *bearergate.Token) (bearergate.Reply, error) { return nil, err }
+}
+
+// sent is what Extract finds.
+func sent(token string) bearergate.Credentials {
+	return bearergate.Credentials{Raw: bearergate.NewSecret(token)}
+}
+
 func newGate(t testing.TB, v bearergate.Verifier, c middleware.Config) *middleware.Gate {
 	t.Helper()
 	gate, err := middleware.New(v, c)
@@ -61,7 +121,7 @@ func bearer(method, token string) *http.Request {
 // refused asserts that Check refuses r so, without a token beside the error.
 func refused(t testing.TB, gate *middleware.Gate, r *http.Request, need scope.Requirement, kind error, reason bearergate.Reason, opts ...middleware.RouteOption) error {
 	t.Helper()
-	token, err := gate.Check(r, need, opts...)
+	token, _, err := gate.Check(r, need, opts...)
 	require.Nil(t, token)
 	requireError(t, err, kind, reason)
 	return err

@@ -37,9 +37,11 @@ type DecisionEvent struct {
 	// Reason is bearergate.ReasonOf(Err): "" if the request may pass. With
 	// [bearergate.ReasonCanceled] there was no failure to count.
 	Reason bearergate.Reason
-	// Token is the verified token, also when the request was refused for its
-	// binding, authentication or scope; nil when none was verified, as for a
-	// stranger that [Gate.Optional] let pass.
+	// Token is the token, verified and its binding proven, also when the request
+	// was refused by what the route demands beyond that: [Bound], [StepUp], scopes,
+	// [Allow]. It is nil when there is none, as for a stranger that [Gate.Optional]
+	// let pass, and when the sender of a bound token did not prove to hold its key:
+	// the token may be a stolen one, and says nothing about who sent it.
 	Token *bearergate.Token
 	// Source says what carried the token; "" when none was found.
 	Source Source
@@ -54,10 +56,6 @@ type DecisionEvent struct {
 	Pattern string
 	// Duration is how long the decision took, without handler and answer.
 	Duration time.Duration
-	// Unproven says that Token is bound to its sender (RFC 7800), and that this is
-	// not known to be it: the token may be a stolen one, and says nothing about who
-	// sent it.
-	Unproven bool
 }
 
 // Source is what carried a token.

@@ -69,7 +69,7 @@ func TestDecided(t *testing.T) {
 		require.Equal(t, "_OTHER", e.Method, "a method is compared with case")
 
 		events = nil
-		_, err := gate.Check(bearer("GET", good).WithContext(ctx), need)
+		_, _, err := gate.Check(bearer("GET", good).WithContext(ctx), need)
 		require.ErrorIs(t, err, bearergate.ErrInsufficientScope)
 		require.Len(t, events, 1)
 		require.Equal(t, "GET", events[0].Method)
@@ -125,7 +125,7 @@ func TestJoinHooks(t *testing.T) {
 	joined := middleware.JoinHooks(hooks...)
 	hooks[0] = middleware.Hooks{} // a copy was taken
 	gate := newGate(t, accepts(reader), middleware.Config{Hooks: middleware.JoinHooks(joined, middleware.Hooks{Decided: decided("e ")})})
-	_, err := gate.Check(bearer("GET", "bad"), scope.All("read"))
+	_, _, err := gate.Check(bearer("GET", "bad"), scope.All("read"))
 	require.ErrorIs(t, err, bearergate.ErrInvalidToken)
 	require.Equal(t, []string{"a malformed", "c Decided", "d Decided", "d malformed", "e malformed"}, calls)
 

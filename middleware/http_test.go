@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"regexp"
 	"strconv"
 	"strings"
@@ -73,9 +74,11 @@ func TestHeaderAttacks(t *testing.T) {
 		request = bearergate.ReasonBadRequest
 		token   = bearergate.ReasonMalformed
 		large   = bearergate.ReasonTooLarge
+
+		unproven = bearergate.ReasonBinding
 	)
-	status := map[bearergate.Reason]int{ok: 204, none: 401, request: 400, token: 401, large: 401}
-	codes := map[bearergate.Reason]string{ok: "", none: "", request: "invalid_request", token: "invalid_token", large: "invalid_token"}
+	status := map[bearergate.Reason]int{ok: 204, none: 401, request: 400, token: 401, large: 401, unproven: 401}
+	codes := map[bearergate.Reason]string{ok: "", none: "", request: "invalid_request", token: "invalid_token", large: "invalid_token", unproven: ""}
 
 	for _, tc := range []struct {
 		name    string
@@ -105,7 +108,7 @@ func TestHeaderAttacks(t *testing.T) {
 		{"HDR-016 Token", []string{auth + "Token " + good}, none},
 		{"HDR-016 JWT", []string{auth + "JWT " + good}, none},
 		{"HDR-016 MAC", []string{auth + "MAC id=\"" + good + "\""}, none},
-		{"DPoP", []string{auth + "DPoP " + good}, none},
+		{"DPoP", []string{auth + "DPoP " + good}, unproven},
 		{"the token alone", []string{auth + good}, none},
 		{"a letter that looks like r", []string{auth + "Beare\u02b3 " + good}, none},
 		// req: R6750-04
@@ -241,63 +244,88 @@ func TestTheClientLeaves(t *testing.T) {
 // opaqueWriter has no Unwrap, as many a logging wrapper.
 type opaqueWriter struct{ http.ResponseWriter }
 
-// A context that was ended by something else than the client must not read as a
+// A context that was canceled by something else than the client must not read as a
 // success to a client that is still there, although nothing is written.
-func TestAnEndedContextIsNeverASuccess(t *testing.T) {
-	gate := newGate(t, bearergate.VerifierFunc(func(ctx context.Context, _ string) (*bearergate.Token, error) {
-		<-ctx.Done()
-		return nil, ctx.Err()
-	}), middleware.Config{})
-	gated := gate.Require(scope.All("read"))(forbidden(t))
-	timeout := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), 5*time.Millisecond)
-		defer cancel()
-		gated.ServeHTTP(w, r.WithContext(ctx))
-	})
+func TestACanceledContextIsNeverASuccess(t *testing.T) {
+	gated := newGate(t, hangs, middleware.Config{}).Require(scope.All("read"))(forbidden(t))
 	shutdown := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithCancel(r.Context())
 		cancel()
 		gated.ServeHTTP(w, r.WithContext(ctx))
 	})
-	for name, h := range map[string]http.Handler{"timeout": timeout, "shutdown": shutdown} {
-		for _, http2 := range []bool{false, true} {
-			t.Run(name, func(t *testing.T) {
-				server := httptest.NewUnstartedServer(h)
-				server.EnableHTTP2 = http2
-				server.StartTLS()
-				defer server.Close()
-				for _, method := range []string{"POST", "HEAD"} {
-					r, err := http.NewRequest(method, server.URL, nil)
-					require.NoError(t, err)
-					r.Header.Set("Authorization", "Bearer "+good)
-					res, err := server.Client().Do(r)
-					if err == nil {
-						_ = res.Body.Close()
-						t.Fatalf("%s %s was answered with %s", res.Proto, method, res.Status)
-					}
-				}
-			})
+	for _, http2 := range []bool{false, true} {
+		server := httptest.NewUnstartedServer(shutdown)
+		server.EnableHTTP2 = http2
+		server.StartTLS()
+		defer server.Close()
+		for _, method := range []string{"POST", "HEAD"} {
+			res, err := server.Client().Do(clientRequest(t, method, server.URL))
+			if err == nil {
+				_ = res.Body.Close()
+				t.Fatalf("%s %s was answered with %s", res.Proto, method, res.Status)
+			}
 		}
 	}
 	// Where a writer of somebody's own hides the connection, it cannot be broken.
-	for name, h := range map[string]http.Handler{"timeout": timeout, "shutdown": shutdown} {
-		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.ServeHTTP(opaqueWriter{w}, r) }))
-		r, err := http.NewRequest("POST", server.URL, nil)
-		require.NoError(t, err)
-		r.Header.Set("Authorization", "Bearer "+good)
-		res, err := server.Client().Do(r)
-		require.NoError(t, err)
-		require.NoError(t, res.Body.Close())
-		require.Equal(t, 503, res.StatusCode, name)
-		server.Close()
-	}
-	// A handler with a writer of its own answers by itself.
-	server := httptest.NewServer(http.TimeoutHandler(gated, 5*time.Millisecond, "late"))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { shutdown.ServeHTTP(opaqueWriter{w}, r) }))
 	defer server.Close()
-	r, err := http.NewRequest("POST", server.URL, nil)
+	res, err := server.Client().Do(clientRequest(t, "POST", server.URL))
+	require.NoError(t, err)
+	require.NoError(t, res.Body.Close())
+	require.Equal(t, 503, res.StatusCode)
+}
+
+// hangs answers when its context ends.
+var hangs = bearergate.VerifierFunc(func(ctx context.Context, _ string) (*bearergate.Token, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+})
+
+func clientRequest(t testing.TB, method, url string) *http.Request {
+	r, err := http.NewRequest(method, url, nil)
 	require.NoError(t, err)
 	r.Header.Set("Authorization", "Bearer "+good)
-	res, err := server.Client().Do(r)
+	return r
+}
+
+// A deadline that passes is an outage of what was waited for: the client is there,
+// and is told so on a connection that stays in order.
+func TestAPassedDeadlineIsAnswered(t *testing.T) {
+	gate := newGate(t, hangs, middleware.Config{})
+	gated := gate.Require(scope.All("read"))(forbidden(t))
+	deadline := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), 5*time.Millisecond)
+		defer cancel()
+		gated.ServeHTTP(w, r.WithContext(ctx))
+	})
+	for _, http2 := range []bool{false, true} {
+		server := httptest.NewUnstartedServer(deadline)
+		server.EnableHTTP2 = http2
+		server.StartTLS()
+		defer server.Close()
+		var used []net.Conn
+		for _, method := range []string{"POST", "HEAD", "GET"} {
+			r := clientRequest(t, method, server.URL)
+			r = r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) { used = append(used, c.Conn) }}))
+			res, err := server.Client().Do(r)
+			require.NoError(t, err)
+			body, err := io.ReadAll(res.Body)
+			require.NoError(t, err)
+			require.NoError(t, res.Body.Close())
+			require.Equal(t, 503, res.StatusCode)
+			require.Equal(t, http2, res.ProtoMajor == 2)
+			require.NotEmpty(t, res.Header.Get("Retry-After"))
+			require.Empty(t, res.Header.Values("WWW-Authenticate"))
+			if method != "HEAD" {
+				require.Equal(t, problem("Service Unavailable", 503, bodyUnavailable), string(body))
+			}
+			require.Same(t, used[0], used[len(used)-1], "the connection was given up")
+		}
+	}
+	// http.TimeoutHandler answers by itself.
+	server := httptest.NewServer(http.TimeoutHandler(gated, 5*time.Millisecond, "late"))
+	defer server.Close()
+	res, err := server.Client().Do(clientRequest(t, "POST", server.URL))
 	require.NoError(t, err)
 	require.NoError(t, res.Body.Close())
 	require.Equal(t, 503, res.StatusCode)

@@ -1,6 +1,7 @@
 package middleware
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -45,8 +46,8 @@ func identityNames(headers map[string]func(*bearergate.Token) string) (map[strin
 }
 
 // identify says of the token what Config.Identity asks for.
-func (g *Gate) identify(token *bearergate.Token) (headers []identity, err error) {
-	err = guard("Identity", func() error {
+func (g *Gate) identify(ctx context.Context, token *bearergate.Token) (headers []identity, err error) {
+	err = bearergate.Guard(ctx, errIdentity, func(context.Context) error {
 		for name, value := range g.config.Identity {
 			if encoded := encode(value(token)); encoded != "" {
 				headers = append(headers, identity{name, encoded})

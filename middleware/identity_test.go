@@ -207,7 +207,7 @@ func TestIdentityThatPanics(t *testing.T) {
 	require.NotContains(t, w.Body.String(), "s3cret")
 	requireError(t, events.only(t).Err, bearergate.ErrMisconfigured, bearergate.ReasonInternal)
 	// It is not asked where nothing is passed on, and not about those who are refused.
-	_, err := gate.Check(bearer("GET", good), scope.All("read"))
+	_, _, err := gate.Check(bearer("GET", good), scope.All("read"))
 	require.NoError(t, err)
 	refused(t, gate, bearer("GET", good), scope.All("write"), bearergate.ErrInsufficientScope, bearergate.ReasonScope)
 	w = httptest.NewRecorder()

@@ -189,7 +189,7 @@ func TestMetadataDocument(t *testing.T) {
 	require.Equal(t, minimal, document(middleware.Config{}, middleware.Metadata{}))
 	require.Equal(t, minimal, document(middleware.Config{}, middleware.Metadata{Scopes: []string{}, AuthorizationServers: []string{}, SigningAlgorithms: []string{}}))
 	require.Equal(t, minimal, document(middleware.Config{}, middleware.Metadata{Scopes: []string{"a"}, HideScopes: true}))
-	require.Equal(t, map[string]any{"resource": "https://h/"}, document(middleware.Config{Extract: func(*http.Request) (string, error) { return "", nil }}, middleware.Metadata{}))
+	require.Equal(t, map[string]any{"resource": "https://h/"}, document(middleware.Config{Extract: func(*http.Request) (bearergate.Credentials, error) { return sent(""), nil }}, middleware.Metadata{}))
 	// req: R9728-02
 	require.Equal(t, map[string]any{
 		"resource": "https://h/", "bearer_methods_supported": []any{"header"}, "authorization_servers": []any{"https://as/1", "http://localhost:1"},

@@ -19,9 +19,11 @@
 //
 //  1. exactly one credential is extracted;
 //  2. the verifier accepts the token;
-//  3. a sender-constrained token (RFC 7800 cnf) is confirmed by [Config.Confirm];
+//  3. the sender of a bound token (RFC 7800 cnf) proves to hold its key
+//     ([Config.Bindings]), and where [Bound] asks for it, the token is bound;
 //  4. the user's authentication satisfies [StepUp];
-//  5. the scopes satisfy the route's [scope.Requirement].
+//  5. the scopes satisfy the route's [scope.Requirement];
+//  6. the route's own policies agree ([Allow]).
 //
 // So the answer to an invalid token is always invalid_token, and never tells what a
 // route requires (RFC 6750 §3.1, RFC 9470 §9). Authentication goes before scope
@@ -35,10 +37,18 @@
 //	no credential                              401     nothing more
 //	malformed or repeated credential           400     error="invalid_request"
 //	invalid token                              401     error="invalid_token"
+//	DPoP proof wrong or used before            401     error="invalid_dpop_proof"
+//	DPoP proof without a nonce of this server  401     error="use_dpop_nonce"
 //	scopes insufficient                        403     error="insufficient_scope", scope="…"
 //	authentication too weak or too old         401     error="insufficient_user_authentication", acr_values="…", max_age="…"
-//	keys or authorization server unavailable   503     none; Retry-After of 1 to 60 seconds
+//	a policy of the route says no              403     none
+//	keys, server or store unavailable          503     none; Retry-After of 1 to 60 seconds
 //	this server is misconfigured               500     none
+//
+// Where a Binding has the scheme DPoP (RFC 9449 §7.1), there is a second challenge
+// for it, in a header line of its own. The error stands only in the challenge of
+// the scheme that the request used; the other is bare, and so is Bearer if the
+// request used a scheme that this gate does not accept.
 //
 // Every refusal has Cache-Control: no-store and, unless the method is HEAD, a body
 // of type application/problem+json (RFC 9457) in fixed words; [Config.Render]
@@ -46,7 +56,8 @@
 // sent comes back, with one exception: a scope filled from the path
 // ([scope.Template]) is named to a client that lacks it. With [Config.Resource],
 // every challenge ends with resource_metadata="…" (RFC 9728 §5.1). A caller that
-// went away gets no answer.
+// went away gets no answer. What a [bearergate.Binding] replies, such as
+// DPoP-Nonce, is in the header of refusals and of what the handler sends alike.
 //
 // # What the caller must do
 //
@@ -66,6 +77,7 @@ import (
 	"fmt"
 	"net/http"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/bearergate/bearergate"
@@ -100,8 +112,8 @@ type Config struct {
 	// new policy would refuse, before it refuses anybody.
 	//
 	// Decisions are made and reported ([DecisionEvent.ReportOnly]). The context of
-	// the handler has a token if that was verified and its binding confirmed, even
-	// if scopes or authentication do not suffice. A route whose handler is nil is
+	// the handler has a token if that was verified and its sender proved to hold its
+	// key, even if scopes, authentication or a policy do not suffice. A route whose handler is nil is
 	// still refused. [Gate.Check] is not affected: it returns the error.
 	InsecureReportOnly bool
 
@@ -149,38 +161,40 @@ type Config struct {
 	// the gate, set SameSite on the cookie, and check Origin yourself on a
 	// WebSocket handshake, which CORS does not cover.
 	//
-	// Extract returns the token of the request, which it must not change, from
-	// whatever carries it: the cookie of a backend for frontend, a WebSocket
+	// Extract returns the credentials of the request, which it must not change, from
+	// whatever carries them: the cookie of a backend for frontend, a WebSocket
 	// subprotocol. It replaces the Authorization header entirely: a token there
 	// is then not read. nil, the default, reads the header, and refuses a
 	// request with more than one credential; an Extract that reads two places
-	// has to refuse that too.
+	// has to refuse that too. A token without a Scheme counts as sent with
+	// [bearergate.SchemeBearer], for a cookie has none.
 	//
-	// "" without an error, and http.ErrNoCookie, mean that there is no token:
-	// [bearergate.ErrMissingToken]. An error that wraps exactly one of the eight
-	// sentinels is kept: say [bearergate.ErrInvalidRequest] where the client sent
-	// nonsense. A context error is [bearergate.ErrUnavailable]. Any other error,
-	// and a panic, is [bearergate.ErrMisconfigured]: whether the client or a
-	// session store is to blame is not known, and a client must not be blamed
-	// for an outage. Whatever the error, the handler does not run.
-	Extract func(*http.Request) (string, error)
+	// Credentials without a token and without an error, and http.ErrNoCookie, mean
+	// that there is no token: [bearergate.ErrMissingToken]. Other errors are judged
+	// by the rule of [bearergate.Guard]; one that says nothing else, and a panic, is
+	// [bearergate.ErrMisconfigured]: whether the client or a session store is to
+	// blame is not known, and a client must not be blamed for an outage. Say
+	// [bearergate.ErrInvalidRequest] where the client sent nonsense. Whatever the
+	// error, the handler does not run.
+	Extract func(*http.Request) (bearergate.Credentials, error)
 
-	// Confirm decides whether the sender of the request holds the key to which
-	// the token is bound (cnf, RFC 7800 §3.1): whether it is the client
-	// certificate of the connection that x5t#S256 names (RFC 8705 §3), for
-	// example. If it returns nil without having checked every member of
-	// [bearergate.Token.Confirmation], a stolen token works for the thief.
-	//
-	// It is called for tokens that are bound, and only for those; nil, the
-	// default, refuses every one of them. To demand that tokens are bound, let
-	// the verifier refuse those that are not. The verifier has to let bound
-	// tokens through as well (Confirmations of jwtverify and introspect).
-	//
-	// An error that wraps exactly one of the eight sentinels is kept. A context
-	// error is [bearergate.ErrUnavailable], a panic [bearergate.ErrMisconfigured],
-	// and any other error [bearergate.ErrInvalidToken] with
-	// [bearergate.ReasonBinding].
-	Confirm func(*http.Request, *bearergate.Token) error
+	// Bindings check that the sender of a bound token (cnf, RFC 7800) holds its key:
+	// by DPoP (RFC 9449), by a client certificate (RFC 8705). They are asked by the
+	// rules of [bearergate.Authenticate], for bound tokens only; without the right
+	// one, a bound token is refused with [bearergate.ReasonBinding]. Each has members
+	// of cnf of its own. The verifier has to let bound tokens through as well
+	// (Confirmations of jwtverify and introspect): [New] compares the two where the
+	// verifier tells, and names the difference.
+	Bindings []bearergate.Binding
+
+	// RequireBinding demands of every route what [Bound] demands of one: an unbound
+	// token is refused.
+	RequireBinding bool
+
+	// AdvertiseScopes tells callers without a token which scopes the route wants:
+	// their challenge has scope="…" (RFC 6750 §3), and no error. Anybody can then read
+	// what a route requires. A [scope.Template] is not advertised.
+	AdvertiseScopes bool
 }
 
 // Gate decides which requests reach a handler. Make one with [New], once, and
@@ -190,6 +204,7 @@ type Gate struct {
 	verifier    bearergate.Verifier
 	config      Config
 	metadataURL string // "" without Config.Resource
+	schemes     []scheme
 }
 
 // New returns a gate that has tokens verified by v. Its error is
@@ -212,11 +227,21 @@ func New(v bearergate.Verifier, c Config) (*Gate, error) {
 	if c.Identity, err = identityNames(c.Identity); err != nil {
 		errs = append(errs, err)
 	}
+	c.Bindings = slices.Clone(c.Bindings)
+	schemes, err := schemesOf(c.Bindings)
+	if err != nil {
+		errs = append(errs, err)
+	} else {
+		errs = append(errs, unpromised(v, c.Bindings), unconfirmed(v, c.Bindings))
+	}
+	if c.RequireBinding && len(c.Bindings) == 0 {
+		errs = append(errs, errors.New("Config.RequireBinding without Bindings: no token could enter"))
+	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, misconfigured(err)
 	}
 	c.Hooks = JoinHooks(c.Hooks) // each hook guarded
-	return &Gate{verifier: v, config: c, metadataURL: metadataURL}, nil
+	return &Gate{verifier: v, config: c, metadataURL: metadataURL, schemes: schemes}, nil
 }
 
 // isNil reports whether v is nil or typed nil. bearergate.Verify looks at that
@@ -237,17 +262,17 @@ func misconfigured(err error) error {
 // more. Every other request is answered as the package comment says.
 //
 // A mistake cannot be returned here, so it closes the route: with a
-// [scope.Requirement] whose Err is not nil, a wrong option (see [StepUp] and
-// [Via]), or a nil handler, every request is answered with 500 and the event says
+// [scope.Requirement] whose Err is not nil, a wrong option (see [RouteOption]),
+// or a nil handler, every request is answered with 500 and the event says
 // [bearergate.ReasonConfig].
 //
-// If the context of the request ends before its token is verified, the caller is
-// taken to be gone: nothing is written, and the connection is given up. Otherwise
-// net/http would send 200 on return, which would reach a caller that is still
-// there, because a timeout or a shutdown ended the context. A timeout handler that
-// wants to answer must write through a writer of its own, as http.TimeoutHandler
-// does. If the http.ResponseWriter cannot give the connection up, the answer is
-// 503.
+// If the context of the request is canceled before its token is verified, the
+// caller is taken to be gone: nothing is written, and the connection is given up.
+// Otherwise net/http would send 200 on return, which would reach a caller that is
+// still there, because a shutdown canceled the context. If the
+// http.ResponseWriter cannot give the connection up, the answer is 503. A deadline
+// of the context that passes is an outage of whatever was waited for, and the
+// answer is 503 too.
 //
 // A panic of the handler is not recovered.
 func (g *Gate) Require(need scope.Requirement, opts ...RouteOption) func(http.Handler) http.Handler {
@@ -282,6 +307,7 @@ func (g *Gate) wrap(rt route, next http.Handler) http.Handler {
 		if rt.access == AccessOptional && !closed && g.config.Extract == nil {
 			w.Header().Add("Vary", "Authorization")
 		}
+		reply(w, d.reply)
 		if d.err != nil && !d.reportOnly {
 			g.refuse(w, r, &d)
 			return
@@ -305,7 +331,7 @@ func isNilHandler(h http.Handler) bool {
 // pass calls the handler with what it is to know.
 func (g *Gate) pass(w http.ResponseWriter, r *http.Request, rt *route, d *decision, next http.Handler) {
 	token := d.token
-	if !known(d.err) || d.unproven {
+	if !known(d.err) {
 		token = nil
 	}
 	ctx := r.Context()
@@ -327,36 +353,40 @@ func (g *Gate) pass(w http.ResponseWriter, r *http.Request, rt *route, d *decisi
 
 // known reports whether a token beside err is valid, whatever the route asks beyond that.
 func known(err error) bool {
-	return err == nil || errors.Is(err, bearergate.ErrInsufficientScope) || errors.Is(err, bearergate.ErrInsufficientAuthentication)
+	return err == nil || errors.Is(err, bearergate.ErrInsufficientScope) || errors.Is(err, bearergate.ErrInsufficientAuthentication) ||
+		errors.Is(err, bearergate.ErrForbidden)
 }
 
 // Check makes the decision of [Gate.Require] without answering, for frameworks
 // whose handlers are not http.Handlers. It returns the token, or nil and an
-// error of which exactly one of the eight sentinels is true. It neither reads
-// the body nor changes the request. When the context of r ends first, the error
-// is [bearergate.ErrUnavailable] with [bearergate.ReasonCanceled] and matches
-// the context's.
-func (g *Gate) Check(r *http.Request, req scope.Requirement, opts ...RouteOption) (*bearergate.Token, error) {
+// error of which exactly one of the eight sentinels is true. Beside both there are
+// the response headers that a [bearergate.Binding] asks for: send them. It neither
+// reads the body nor changes the request. When the context of r ends first, the
+// error is [bearergate.ErrUnavailable] and matches the context's; its Reason is
+// [bearergate.ReasonCanceled] only if the context was canceled.
+func (g *Gate) Check(r *http.Request, req scope.Requirement, opts ...RouteOption) (*bearergate.Token, bearergate.Reply, error) {
 	rt := g.route(req, opts)
 	if r == nil {
 		r, rt.err = new(http.Request), misconfigured(errors.New("the request is nil"))
 	}
 	d := g.check(r, &rt, false)
 	if d.err != nil {
-		return nil, d.err
+		return nil, d.reply, d.err
 	}
-	return d.token, nil
+	return d.token, d.reply, nil
 }
 
 // decision is what came out for one request.
 type decision struct {
-	token      *bearergate.Token // verified; beside an error, for the hook
+	token      *bearergate.Token // authenticated; beside an error, for the hook
+	reply      bearergate.Reply
+	scheme     bearergate.Scheme // of the credentials; "" if there are none
 	source     Source
 	need       scope.Requirement // of the route, its placeholders filled
+	templated  bool              // it has some
 	identity   []identity
 	err        error
 	reportOnly bool
-	unproven   bool // the token is bound to a sender, and this is not known to be it
 }
 
 // check decides and tells the hook.
@@ -379,14 +409,13 @@ func (g *Gate) check(r *http.Request, rt *route, reportOnly bool) decision {
 		Method:     methodLabel(r.Method),
 		Pattern:    r.Pattern,
 		Duration:   time.Since(start),
-		Unproven:   d.unproven,
 	})
 	return d
 }
 
 // decide is the order of the package comment.
 func (g *Gate) decide(r *http.Request, rt *route) (d decision) {
-	d.need = rt.need
+	d.need, d.templated = rt.need, rt.templated
 	if rt.err != nil {
 		d.err = rt.err
 		return d
@@ -394,110 +423,66 @@ func (g *Gate) decide(r *http.Request, rt *route) (d decision) {
 	if rt.templated {
 		d.need = bind(rt.need, r)
 	}
-	raw, err := g.extract(r)
-	if raw != "" {
-		d.source = g.source()
+	c, err := g.extract(r)
+	sent := c.Scheme != ""
+	if sent {
+		d.source, d.scheme = g.source(), c.Scheme
 	}
-	if rt.access == AccessOptional && raw == "" && (err == nil || errors.Is(err, bearergate.ErrMissingToken)) {
+	if rt.access == AccessOptional && !sent && (err == nil || errors.Is(err, bearergate.ErrMissingToken)) {
 		return d // what was not sent, as opposed to what a verifier does not find, makes a caller anonymous
 	}
 	if err == nil {
-		d.token, err = bearergate.Verify(r.Context(), rt.verifier, raw)
+		d.token, d.reply, err = bearergate.Authenticate(r.Context(), rt.verifier, g.call(r, c), g.config.Bindings...)
 	}
-	if err == nil && d.token.Confirmation().Bound() {
-		err = g.confirm(r, d.token)
-		d.unproven = err != nil // whatever sentinel Confirm chose
+	if err == nil && rt.bound && !d.token.Proven() {
+		err = errUnbound
 	}
-	if err != nil {
-		d.err = canceled(r.Context(), err)
-		return d
+	if err == nil {
+		err = rt.stepUp.Authorize(d.token, d.need)
 	}
-	if d.err = rt.stepUp.check(d.token, d.need); d.err == nil {
-		d.err = d.token.Authorize(d.need)
+	if err == nil {
+		err = d.token.Authorize(d.need)
 	}
-	if rt.forwards && len(g.config.Identity) > 0 && (d.err == nil || g.config.InsecureReportOnly) {
-		if d.identity, err = g.identify(d.token); err != nil {
+	if err == nil {
+		err = rt.allowed(r, d.token)
+	}
+	d.err = err
+	if rt.forwards && len(g.config.Identity) > 0 && d.token != nil && (err == nil || g.config.InsecureReportOnly && known(err)) {
+		if d.identity, err = g.identify(r.Context(), d.token); err != nil {
 			d.err = err
 		}
 	}
 	return d
 }
 
-func (g *Gate) extract(r *http.Request) (token string, err error) {
+// extract returns what the request presents, the zero Credentials if that is
+// nothing.
+func (g *Gate) extract(r *http.Request) (c bearergate.Credentials, err error) {
 	if g.config.Extract == nil {
-		return bearergate.BearerToken(r.Header["Authorization"])
+		// DPoP counts even where nothing checks its proof: Authenticate refuses it
+		// then, instead of taking its sender for a stranger.
+		return bearergate.ParseCredentials(r.Header["Authorization"], bearergate.SchemeBearer, bearergate.SchemeDPoP)
 	}
-	err = guard("Extract", func() (err error) {
-		if token, err = g.config.Extract(r); err == nil {
-			return nil // Verify refuses an empty token
-		}
+	err = bearergate.Guard(r.Context(), errExtract, func(context.Context) (err error) {
+		c, err = g.config.Extract(r)
 		if errors.Is(err, http.ErrNoCookie) && bearergate.ReasonOf(err) == "" {
 			return &bearergate.Error{Kind: bearergate.ErrMissingToken, Reason: bearergate.ReasonNoToken, Cause: err}
 		}
-		return classify(err, "Extract", bearergate.ErrMisconfigured, bearergate.ReasonInternal)
+		return err
 	})
-	if err != nil {
-		return "", err
+	switch {
+	case err != nil:
+		return bearergate.Credentials{}, err
+	case c.Raw.Reveal() == "":
+		return bearergate.Credentials{}, errNoToken
+	case c.Scheme == "":
+		c.Scheme = bearergate.SchemeBearer
 	}
-	return token, nil
+	return c, nil
 }
 
-func (g *Gate) confirm(r *http.Request, token *bearergate.Token) error {
-	if g.config.Confirm == nil {
-		return &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonBinding,
-			Cause: errors.New("middleware: the token is bound to its sender and Config.Confirm is not set")}
-	}
-	return guard("Confirm", func() error {
-		if err := g.config.Confirm(r, token); err != nil {
-			return classify(err, "Confirm", bearergate.ErrInvalidToken, bearergate.ReasonBinding)
-		}
-		return nil
-	})
-}
-
-// guard makes a panic of the user's function an error. It stands around what
-// judges the function's error too: a nil *bearergate.Error in an error may
-// panic when it is looked at.
-func guard(function string, f func() error) (err error) {
-	returned := false
-	defer func() {
-		// Not p != nil alone: with GODEBUG=panicnil=1, panic(nil) recovers as nil.
-		if p := recover(); !returned {
-			// Only the type: the value may hold anything, the token included.
-			err = &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonInternal,
-				Cause: fmt.Errorf("middleware: %s panicked with a %T", function, p)}
-		}
-	}()
-	err = f()
-	returned = true
-	return err
-}
-
-// classify keeps an error of a user's function that says whose fault it is, and
-// otherwise makes it one of kind and reason.
-func classify(err error, function string, kind error, reason bearergate.Reason) error {
-	if bearergate.ReasonOf(err) != "" { // so exactly one sentinel is true
-		return err
-	}
-	for _, ended := range []error{context.Canceled, context.DeadlineExceeded} {
-		if errors.Is(err, ended) {
-			return &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonCanceled, Cause: ended}
-		}
-	}
-	return &bearergate.Error{Kind: kind, Reason: reason, Cause: fmt.Errorf("middleware: %s: %w", function, err)}
-}
-
-// canceled says of an outage that it was the end of ctx, if it was: a fetch that
-// was cut short because the caller left is no failure of anybody's. A decision
-// that was reached stays what it is.
-func canceled(ctx context.Context, err error) error {
-	ended := ctx.Err()
-	if ended == nil || !errors.Is(err, bearergate.ErrUnavailable) {
-		return err
-	}
-	if bearergate.ReasonOf(err) == bearergate.ReasonCanceled && errors.Is(err, ended) {
-		return err
-	}
-	return &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonCanceled,
-		Cause: fmt.Errorf("middleware: %w (%v)", ended, err)}
-}
+var (
+	errNoToken  = &bearergate.Error{Kind: bearergate.ErrMissingToken, Reason: bearergate.ReasonNoToken}
+	errExtract  = &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonInternal, Cause: errors.New("middleware: Extract")}
+	errIdentity = &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonInternal, Cause: errors.New("middleware: Identity")}
+)

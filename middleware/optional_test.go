@@ -38,7 +38,7 @@ func TestOptional(t *testing.T) {
 		header   []string
 		need     scope.Requirement
 		opts     []middleware.RouteOption
-		extract  func(*http.Request) (string, error)
+		extract  func(*http.Request) (bearergate.Credentials, error)
 		status   int
 		who      string
 		reason   bearergate.Reason
@@ -55,18 +55,19 @@ func TestOptional(t *testing.T) {
 		"a token, wrong scope": {header: []string{"Bearer " + good}, need: scope.All("write"), status: 403, reason: bearergate.ReasonScope},
 		"a token, step-up": {header: []string{"Bearer " + good}, opts: []middleware.RouteOption{middleware.StepUp([]string{"mfa"}, 0)},
 			status: 401, reason: bearergate.ReasonAuthentication},
-		"a bound token": {verifier: accepts(bound), header: []string{"Bearer " + good}, status: 401, reason: bearergate.ReasonBinding},
+		"a bound token":                    {verifier: accepts(bound), header: []string{"Bearer " + good}, status: 401, reason: bearergate.ReasonBinding},
+		"DPoP where nobody checks a proof": {header: []string{"DPoP " + good}, status: 401, reason: bearergate.ReasonBinding},
 		"an outage": {verifier: refuses(bearergate.ErrUnavailable, bearergate.ReasonKeysUnavailable), header: []string{"Bearer " + good},
 			status: 503, reason: bearergate.ReasonKeysUnavailable},
 		"no token during an outage": {verifier: refuses(bearergate.ErrUnavailable, bearergate.ReasonKeysUnavailable), status: 200, who: "nobody"},
 		// Whether a token was sent is not for the verifier to say.
 		"a verifier that finds none": {verifier: refuses(bearergate.ErrMissingToken, bearergate.ReasonNoToken), header: []string{"Bearer " + good},
 			status: 401, reason: bearergate.ReasonNoToken},
-		"no cookie":              {extract: func(r *http.Request) (string, error) { _, err := r.Cookie("s"); return "", err }, status: 200, who: "nobody"},
-		"nothing extracted":      {extract: func(*http.Request) (string, error) { return "", nil }, header: []string{"Bearer " + good}, status: 200, who: "nobody"},
-		"a token in the cookie":  {extract: func(*http.Request) (string, error) { return good, nil }, status: 200, who: "u1"},
-		"a broken session store": {extract: func(*http.Request) (string, error) { return "", errors.New("x") }, status: 500, reason: bearergate.ReasonInternal},
-		"a panic of Extract":     {extract: func(*http.Request) (string, error) { panic("x") }, status: 500, reason: bearergate.ReasonInternal},
+		"no cookie":              {extract: func(r *http.Request) (bearergate.Credentials, error) { _, err := r.Cookie("s"); return sent(""), err }, status: 200, who: "nobody"},
+		"nothing extracted":      {extract: func(*http.Request) (bearergate.Credentials, error) { return sent(""), nil }, header: []string{"Bearer " + good}, status: 200, who: "nobody"},
+		"a token in the cookie":  {extract: func(*http.Request) (bearergate.Credentials, error) { return sent(good), nil }, status: 200, who: "u1"},
+		"a broken session store": {extract: func(*http.Request) (bearergate.Credentials, error) { return sent(""), errors.New("x") }, status: 500, reason: bearergate.ReasonInternal},
+		"a panic of Extract":     {extract: func(*http.Request) (bearergate.Credentials, error) { panic("x") }, status: 500, reason: bearergate.ReasonInternal},
 		"a mistake closes it":    {need: scope.All("a b"), status: 500, reason: bearergate.ReasonConfig},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -164,7 +165,7 @@ func TestInsecureReportOnly(t *testing.T) {
 			require.Equal(t, bearergate.ReasonOf(e.Err), e.Reason)
 
 			// Check decides, and does not serve.
-			token, err := gate.Check(r, tc.need, tc.opts...)
+			token, _, err := gate.Check(r, tc.need, tc.opts...)
 			require.Nil(t, token)
 			require.ErrorIs(t, err, tc.kind)
 			require.False(t, events.only(t).ReportOnly)

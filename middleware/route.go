@@ -1,6 +1,7 @@
 package middleware
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -13,8 +14,8 @@ import (
 )
 
 // RouteOption changes what one route asks for, beyond its scopes. The options
-// are [StepUp] and [Via], each at most once per route, and [CancelOnExpiry]; a
-// nil option closes the route.
+// are [StepUp] and [Via], each at most once per route, [Bound], [Allow] and
+// [CancelOnExpiry]; a nil option closes the route.
 type RouteOption interface{ routeOption() }
 
 // StepUp demands how and when the user authenticated (RFC 9470). With acr
@@ -34,8 +35,34 @@ type RouteOption interface{ routeOption() }
 // value that is empty or not made of printable ASCII without space, double quote
 // and backslash; a maxAge that is negative or shorter than a second.
 func StepUp(acr []string, maxAge time.Duration) RouteOption {
-	return stepUp{acr: slices.Clone(acr), maxAge: maxAge}
+	return stepUp{bearergate.StepUp{ACR: slices.Clone(acr), MaxAge: maxAge}}
 }
+
+// Bound demands that the token is bound to a key of its sender (cnf, RFC 7800),
+// and that the sender proved to hold it. An unbound token, which
+// [Config.Bindings] does not concern, is refused with
+// [bearergate.ErrInvalidToken] and [bearergate.ReasonBinding]. Without Bindings, no
+// token could enter: that is a mistake, and closes the route.
+func Bound() RouteOption { return bound{} }
+
+var errUnbound = &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonBinding,
+	Cause: errors.New("middleware: the route demands a token that is bound to its sender, and this one is not")}
+
+// Allow asks policies of the user's whether a request may enter whose token
+// satisfies everything else: each in turn, until one refuses. Each returns nil, or
+// an error that is judged by the rule of [bearergate.Guard]; one that says nothing
+// else is [bearergate.ErrForbidden] with [bearergate.ReasonPolicy]. A policy must
+// not change the request, and has to be safe for concurrent use; whatever it waits
+// for, it honours the context of the request. It is not asked about a request
+// without a token on an optional route.
+//
+// Allow may be given several times; all policies have to agree. No policy, and a
+// nil one, are mistakes, and close the route.
+func Allow(policies ...func(*http.Request, *bearergate.Token) error) RouteOption {
+	return &allow{slices.Clone(policies)}
+}
+
+var errPolicy = &bearergate.Error{Kind: bearergate.ErrForbidden, Reason: bearergate.ReasonPolicy, Cause: errors.New("middleware: Allow")}
 
 // Via has the tokens of one route verified by v instead of the gate's verifier:
 // for a route with an audience of its own, or one where tokens must be checked
@@ -59,16 +86,21 @@ func CancelOnExpiry() RouteOption { return cancelOnExpiry{} }
 var errExpired = &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonExpired,
 	Cause: errors.New("middleware: the token expired while its request was served")}
 
-type stepUp struct {
-	acr    []string
-	maxAge time.Duration
-}
+type stepUp struct{ bearergate.StepUp }
 
 type via struct{ verifier bearergate.Verifier }
 
 type cancelOnExpiry struct{}
 
+type bound struct{}
+
+type allow struct {
+	policies []func(*http.Request, *bearergate.Token) error
+}
+
 func (stepUp) routeOption()         {}
+func (bound) routeOption()          {}
+func (*allow) routeOption()         {}
 func (via) routeOption()            {}
 func (cancelOnExpiry) routeOption() {}
 
@@ -89,6 +121,8 @@ type route struct {
 	templated bool // need has placeholders
 	access    Access
 	stepUp    stepUp
+	bound     bool
+	allow     []*allow
 	via       bool  // verifier is not the gate's
 	cancel    bool  // with the token
 	forwards  bool  // to a handler
@@ -110,7 +144,7 @@ func (g *Gate) plan(need scope.Requirement, opts []RouteOption) (route, error) {
 	if g == nil || g.verifier == nil {
 		errs = append(errs, errors.New("the gate is nil or zero: make it with New"))
 	} else {
-		rt.verifier = g.verifier
+		rt.verifier, rt.bound = g.verifier, g.config.RequireBinding
 	}
 	if err := need.Err(); err != nil {
 		errs = append(errs, fmt.Errorf("the requirement of the route: %w", err))
@@ -122,17 +156,30 @@ func (g *Gate) plan(need scope.Requirement, opts []RouteOption) (route, error) {
 		case stepUp:
 			steps++
 			rt.stepUp = opt
-			errs = append(errs, opt.mistakes())
+			errs = append(errs, opt.Err())
 		case via:
 			vias++
 			rt.verifier, rt.via = opt.verifier, true
 			if isNil(opt.verifier) {
 				errs = append(errs, errors.New("Via: the verifier is nil"))
 			}
+			if g != nil {
+				errs = append(errs, unconfirmed(opt.verifier, g.config.Bindings))
+			}
+		case bound:
+			rt.bound = true
+			if g != nil && len(g.config.Bindings) == 0 {
+				errs = append(errs, errors.New("Bound: the gate has no Bindings, so no token could enter"))
+			}
+		case *allow:
+			rt.allow = append(rt.allow, opt)
+			if len(opt.policies) == 0 || slices.ContainsFunc(opt.policies, func(f func(*http.Request, *bearergate.Token) error) bool { return f == nil }) {
+				errs = append(errs, errors.New("Allow: there is no policy, or one is nil"))
+			}
 		case cancelOnExpiry:
 			rt.cancel = true // twice is the same as once
 		default:
-			errs = append(errs, fmt.Errorf("option %d is a %T: use StepUp, Via or CancelOnExpiry", i+1, opt))
+			errs = append(errs, fmt.Errorf("option %d is a %T: use StepUp, Via, Bound, Allow or CancelOnExpiry", i+1, opt))
 		}
 	}
 	if steps > 1 {
@@ -155,57 +202,35 @@ func bind(need scope.Requirement, r *http.Request) scope.Requirement {
 }
 
 // same reports whether two routes have one policy. When in doubt they have not:
-// two verifiers are one only if == says so, which functions cannot be asked.
+// two verifiers are one only if == says so, which functions cannot be asked, and
+// policies are the same only if they come from one call of Allow.
 func (rt *route) same(o *route) bool {
 	verifiers := rt.via == o.via
 	if rt.via && o.via {
 		a, b := reflect.ValueOf(rt.verifier), reflect.ValueOf(o.verifier)
 		verifiers = a.IsValid() && b.IsValid() && a.Comparable() && b.Comparable() && rt.verifier == o.verifier
 	}
-	return verifiers && rt.access == o.access && rt.cancel == o.cancel && rt.stepUp.maxAge == o.stepUp.maxAge &&
-		slices.Equal(rt.stepUp.acr, o.stepUp.acr) && reflect.DeepEqual(rt.need, o.need) //nolint:govet // the error in a Requirement is part of what it is
+	return verifiers && rt.access == o.access && rt.cancel == o.cancel && rt.bound == o.bound && slices.Equal(rt.allow, o.allow) &&
+		rt.stepUp.MaxAge == o.stepUp.MaxAge && slices.Equal(rt.stepUp.ACR, o.stepUp.ACR) && reflect.DeepEqual(rt.need, o.need) //nolint:govet // the error in a Requirement is part of what it is
 }
 
-func (s stepUp) mistakes() error {
-	var errs []error
-	if len(s.acr) == 0 && s.maxAge == 0 {
-		errs = append(errs, errors.New("StepUp demands nothing: give acr values, a maxAge or both"))
-	}
-	for i, value := range s.acr {
-		if !isListed(value) {
-			errs = append(errs, fmt.Errorf("StepUp: acr value %d: use printable ASCII without space, double quote and backslash", i+1))
+// allowed asks the policies of the route.
+func (rt *route) allowed(r *http.Request, token *bearergate.Token) error {
+	for _, a := range rt.allow {
+		for _, policy := range a.policies {
+			err := bearergate.Guard(r.Context(), errPolicy, func(context.Context) error { return policy(r, token) })
+			if err != nil {
+				return err
+			}
 		}
 	}
-	if s.maxAge != 0 && s.maxAge < time.Second {
-		errs = append(errs, fmt.Errorf("StepUp: maxAge is %v: use at least a second, or 0 for any age", s.maxAge))
-	}
-	return errors.Join(errs...)
+	return nil
 }
 
-// maxAhead is how far auth_time may lie ahead of this server's clock. Clocks
-// differ, and a user who has just authenticated must not be sent back for that;
-// but an auth_time in the far future would satisfy every maxAge for ever.
-const maxAhead = time.Minute
-
-// check returns nil for the zero stepUp.
-func (s stepUp) check(token *bearergate.Token, need scope.Requirement) error {
-	enough := len(s.acr) == 0 || slices.Contains(s.acr, token.ACR())
-	if enough && s.maxAge > 0 {
-		at, ok := token.AuthTime()
-		age := time.Since(at)
-		enough = ok && age <= s.maxAge && age >= -maxAhead
+// policies returns how many there are.
+func (rt *route) policies() (n int) {
+	for _, a := range rt.allow {
+		n += len(a.policies)
 	}
-	if enough {
-		return nil
-	}
-	e := &bearergate.Error{
-		Kind:      bearergate.ErrInsufficientAuthentication,
-		Reason:    bearergate.ReasonAuthentication,
-		ACRValues: slices.Clone(s.acr),
-		MaxAge:    s.maxAge,
-	}
-	if !need.SatisfiedBy(token.Scopes()) {
-		e.Scopes = need.Scopes()
-	}
-	return e
+	return n
 }

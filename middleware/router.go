@@ -66,9 +66,19 @@ func (rt *Router) Handle(pattern string, need scope.Requirement, h http.Handler,
 	rt.add(pattern, need, h, opts, AccessToken, zeroIsAMistake(need)...)
 }
 
+// HandleFunc is [Router.Handle] with a function.
+func (rt *Router) HandleFunc(pattern string, need scope.Requirement, f func(http.ResponseWriter, *http.Request), opts ...RouteOption) {
+	rt.Handle(pattern, need, http.HandlerFunc(f), opts...)
+}
+
 // Authenticated registers a handler for requests with any valid token.
 func (rt *Router) Authenticated(pattern string, h http.Handler, opts ...RouteOption) {
 	rt.add(pattern, scope.Requirement{}, h, opts, AccessToken)
+}
+
+// AuthenticatedFunc is [Router.Authenticated] with a function.
+func (rt *Router) AuthenticatedFunc(pattern string, f func(http.ResponseWriter, *http.Request), opts ...RouteOption) {
+	rt.Authenticated(pattern, http.HandlerFunc(f), opts...)
 }
 
 // Optional registers a handler that also serves requests without a token: see
@@ -77,11 +87,21 @@ func (rt *Router) Optional(pattern string, need scope.Requirement, h http.Handle
 	rt.add(pattern, need, h, opts, AccessOptional)
 }
 
+// OptionalFunc is [Router.Optional] with a function.
+func (rt *Router) OptionalFunc(pattern string, need scope.Requirement, f func(http.ResponseWriter, *http.Request), opts ...RouteOption) {
+	rt.Optional(pattern, need, http.HandlerFunc(f), opts...)
+}
+
 // Public registers a handler for everybody: no token is looked for, no decision
 // made, no event sent. [Config.Identity] and [Config.DropAuthorization] keep their
 // headers from this handler too.
 func (rt *Router) Public(pattern string, h http.Handler) {
 	rt.add(pattern, scope.Requirement{}, h, nil, AccessPublic)
+}
+
+// PublicFunc is [Router.Public] with a function.
+func (rt *Router) PublicFunc(pattern string, f func(http.ResponseWriter, *http.Request)) {
+	rt.Public(pattern, http.HandlerFunc(f))
 }
 
 // Metadata registers the metadata document of [Config.Resource] as a public
@@ -126,10 +146,20 @@ func (g *Group) Handle(pattern string, need scope.Requirement, h http.Handler, o
 	g.add(pattern, need, h, opts, zeroIsAMistake(need)...)
 }
 
+// HandleFunc is [Group.Handle] with a function.
+func (g *Group) HandleFunc(pattern string, need scope.Requirement, f func(http.ResponseWriter, *http.Request), opts ...RouteOption) {
+	g.Handle(pattern, need, http.HandlerFunc(f), opts...)
+}
+
 // Authenticated registers a handler for requests with a valid token that
 // satisfies what the group requires.
 func (g *Group) Authenticated(pattern string, h http.Handler, opts ...RouteOption) {
 	g.add(pattern, g.need, h, opts)
+}
+
+// AuthenticatedFunc is [Group.Authenticated] with a function.
+func (g *Group) AuthenticatedFunc(pattern string, f func(http.ResponseWriter, *http.Request), opts ...RouteOption) {
+	g.Authenticated(pattern, http.HandlerFunc(f), opts...)
 }
 
 // Group returns a group in the group.
@@ -194,6 +224,7 @@ func (rt *Router) add(pattern string, need scope.Requirement, h http.Handler, op
 	}
 	planned, err := rt.gate.plan(need, opts)
 	planned.access = access
+	planned.bound = planned.bound && access != AccessPublic
 	reg := registered{pattern: pattern, route: planned, handler: h, errs: append(errs, err)}
 	for _, name := range need.Placeholders() {
 		if !slices.Contains(wildcards(pattern), name) {
@@ -218,7 +249,7 @@ func (rt *Router) register(reg registered) {
 // caller returns where this package was called.
 func caller() string {
 	const here = "github.com/bearergate/bearergate/middleware."
-	pcs := make([]uintptr, 8) // Group.Handle is the deepest
+	pcs := make([]uintptr, 8) // Group.HandleFunc is the deepest
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs)])
 	for {
 		frame, more := frames.Next()

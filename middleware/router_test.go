@@ -89,7 +89,7 @@ func TestRouter(t *testing.T) {
 }
 
 func TestRouterReportsEveryMistakeAtOnce(t *testing.T) {
-	gate := newGate(t, granting(), middleware.Config{})
+	gate := newGate(t, granting(), middleware.Config{Bindings: bindings(dpop(proven))})
 	read := scope.All("read")
 	ok := says("")
 	var nilFunc http.HandlerFunc
@@ -173,6 +173,20 @@ func TestRouterReportsEveryMistakeAtOnce(t *testing.T) {
 			rt.Handle("GET /ag", read, ok, middleware.Via(granting()))
 			rt.Handle("HEAD /ag", read, ok)
 		},
+		"HEAD, unbound": func(rt *middleware.Router) {
+			rt.Handle("GET /af7", read, ok, middleware.Bound())
+			rt.Handle("HEAD /af7", read, ok)
+		},
+		"HEAD, without the policy": func(rt *middleware.Router) {
+			rt.Handle("GET /af8", read, ok, middleware.Allow(policy))
+			rt.Handle("HEAD /af8", read, ok)
+		},
+		"HEAD, policies that are functions": func(rt *middleware.Router) {
+			rt.Handle("GET /af9", read, ok, middleware.Allow(policy))
+			rt.Handle("HEAD /af9", read, ok, middleware.Allow(policy))
+		},
+		"Allow of nothing":                   func(rt *middleware.Router) { rt.Handle("/ao", read, ok, middleware.Allow()) },
+		"Allow nil":                          func(rt *middleware.Router) { rt.Handle("/ap", read, ok, middleware.Allow(policy, nil)) },
 		"HEAD, optional":                     func(rt *middleware.Router) { rt.Handle("GET /ah", read, ok); rt.Optional("HEAD /ah", read, ok) },
 		"HEAD, one more tab":                 func(rt *middleware.Router) { rt.Handle("GET\t/ai", read, ok); rt.Authenticated("HEAD \t /ai", ok) },
 		"group without a slash":              func(rt *middleware.Router) { rt.Group("admin", read).Handle("GET /a", read, ok) },

@@ -23,6 +23,11 @@ type Route struct {
 	// ACRValues and MaxAge are what [StepUp] demands.
 	ACRValues []string
 	MaxAge    time.Duration
+	// Bound says that the token must be bound to its sender: [Bound], or
+	// [Config.RequireBinding].
+	Bound bool
+	// Policies is how many functions of [Allow] have to agree.
+	Policies int
 	// Via says that the route has a verifier of its own.
 	Via bool
 	// CancelOnExpiry says that the request ends with its token.
@@ -43,8 +48,10 @@ func (rt *Router) Routes() []Route {
 			Pattern:        reg.pattern,
 			Access:         reg.route.access,
 			Required:       reg.route.need,
-			ACRValues:      slices.Clone(reg.route.stepUp.acr),
-			MaxAge:         reg.route.stepUp.maxAge,
+			ACRValues:      slices.Clone(reg.route.stepUp.ACR),
+			MaxAge:         reg.route.stepUp.MaxAge,
+			Bound:          reg.route.bound,
+			Policies:       reg.route.policies(),
 			Via:            reg.route.via,
 			CancelOnExpiry: reg.route.cancel,
 		}

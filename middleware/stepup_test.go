@@ -61,7 +61,7 @@ func TestStepUp(t *testing.T) {
 			gate := newGate(t, v, middleware.Config{})
 			option := middleware.StepUp(tc.accept, tc.maxAge)
 			if tc.ok {
-				_, err := gate.Check(bearer("GET", good), scope.All("read"), option)
+				_, _, err := gate.Check(bearer("GET", good), scope.All("read"), option)
 				require.NoError(t, err, name)
 				continue
 			}

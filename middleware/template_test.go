@@ -69,7 +69,7 @@ func TestTemplates(t *testing.T) {
 	r.Header.Set("Authorization", with("doc:7"))
 	refused(t, gate, r, scope.Template("doc:{id}"), bearergate.ErrInsufficientScope, bearergate.ReasonScope)
 	r.SetPathValue("id", "7")
-	_, err := gate.Check(r, scope.Template("doc:{id}"))
+	_, _, err := gate.Check(r, scope.Template("doc:{id}"))
 	require.NoError(t, err)
 	r.SetPathValue("id", "")
 	refused(t, gate, r, scope.Template("doc:{id}"), bearergate.ErrInsufficientScope, bearergate.ReasonScope)

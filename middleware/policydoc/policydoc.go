@@ -24,7 +24,7 @@ import (
 // Markdown renders routes as a table, one line each. In a file that a test
 // compares, a change of what a route demands is a line of the diff. It does not
 // show what a [scope.Policy] lets stand for a scope, which verifier [middleware.Via] names,
-// nor the gate's own configuration.
+// what the functions of [middleware.Allow] decide, nor the gate's own configuration.
 func Markdown(routes []middleware.Route) string {
 	var b strings.Builder
 	b.WriteString("| Method | Path | Access | Scopes | Beyond scopes |\n|---|---|---|---|---|\n")
@@ -42,6 +42,12 @@ func Markdown(routes []middleware.Route) string {
 		}
 		if r.MaxAge > 0 {
 			beyond = append(beyond, "authenticated within "+r.MaxAge.String())
+		}
+		if r.Bound {
+			beyond = append(beyond, "bound to its sender")
+		}
+		if r.Policies > 0 {
+			beyond = append(beyond, "policies of the route: "+strconv.Itoa(r.Policies))
 		}
 		if r.Via {
 			beyond = append(beyond, "verifier of its own")
@@ -153,6 +159,12 @@ func operation(r middleware.Route) (map[string]any, error) {
 	}
 	if r.MaxAge > 0 {
 		operation["x-max-age"] = int64(r.MaxAge / time.Second)
+	}
+	if r.Bound {
+		operation["x-bound"] = true
+	}
+	if r.Policies > 0 {
+		operation["x-policies"] = r.Policies
 	}
 	if r.Via {
 		operation["x-verifier"] = "of the route"

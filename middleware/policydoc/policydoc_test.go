@@ -1,9 +1,11 @@
 package policydoc_test
 
 import (
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -38,10 +40,20 @@ func golden(t *testing.T, file, got string) {
 	require.Equal(t, strings.ReplaceAll(string(want), "\r\n", "\n"), got, "the policy has changed: if that is meant, run go test -update")
 }
 
+type binding struct{}
+
+func (binding) Scheme() bearergate.Scheme    { return bearergate.SchemeDPoP }
+func (binding) Members() []string            { return []string{"jkt"} }
+func (binding) Challenge() map[string]string { return nil }
+
+func (binding) Confirm(context.Context, bearergate.Call, *bearergate.Token) (bearergate.Reply, error) {
+	return nil, nil
+}
+
 // policed is a router as a service has it; change makes another one of it.
 func policed(t *testing.T, change func(need scope.Requirement) scope.Requirement) *middleware.Router {
 	t.Helper()
-	rt := newRouter(t, middleware.Config{Resource: "https://api.example.com/v1"})
+	rt := newRouter(t, middleware.Config{Resource: "https://api.example.com/v1", Bindings: []bearergate.Binding{binding{}}})
 	h := kit.Says("")
 	rt.Public("GET /health", h)
 	rt.Metadata(middleware.Metadata{})
@@ -51,6 +63,8 @@ func policed(t *testing.T, change func(need scope.Requirement) scope.Requirement
 	v1.Handle("POST /orders", change(scope.All("orders:write", "orders:read")), h)
 	v1.Handle("GET /documents/{id}", scope.AnyOf(scope.All("documents:admin"), scope.AllOf(scope.All("documents"), scope.Template("document:read:{id}"))), h)
 	v1.Handle("POST /payments", scope.All("pay"), h, middleware.StepUp([]string{"urn:example:mfa", "hw"}, 5*time.Minute))
+	policy := func(*http.Request, *bearergate.Token) error { return nil }
+	v1.Handle("POST /refunds", scope.All("pay"), h, middleware.Bound(), middleware.Allow(policy), middleware.Allow(policy))
 	v1.Handle("GET /events/{topic...}", scope.All("events"), h, middleware.CancelOnExpiry())
 	v1.Handle("/partner/{$}", scope.All("partner|x"), h, middleware.Via(kit.Granting()))
 	admin := v1.Group("/admin", scope.All("admin"))

@@ -90,7 +90,7 @@ func New(c Config) (*Usage, error) {
 func (u *Usage) Hooks() middleware.Hooks { return middleware.Hooks{Decided: u.decided} }
 
 func (u *Usage) decided(_ context.Context, e middleware.DecisionEvent) {
-	if e.Token == nil || !known(e.Err) || e.Unproven {
+	if e.Token == nil || !known(e.Err) {
 		return // nobody's privileges
 	}
 	granted := e.Token.Scopes()
@@ -136,7 +136,8 @@ func (u *Usage) decided(_ context.Context, e middleware.DecisionEvent) {
 
 // known reports whether a token beside err is valid, whatever the route asks beyond that.
 func known(err error) bool {
-	return err == nil || errors.Is(err, bearergate.ErrInsufficientScope) || errors.Is(err, bearergate.ErrInsufficientAuthentication)
+	return err == nil || errors.Is(err, bearergate.ErrInsufficientScope) || errors.Is(err, bearergate.ErrInsufficientAuthentication) ||
+		errors.Is(err, bearergate.ErrForbidden)
 }
 
 // exercise returns which of the granted scopes opened a route. Those that the
