@@ -106,6 +106,9 @@ func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, d *decision) {
 		}
 	}
 	a := answerFor(e, d.scheme)
+	if a.challenge && d.scheme != "" && !g.accepts(d.scheme) {
+		a = answerMissingToken // RFC 6750 §3.1: no error code for who tried a scheme that is not supported
+	}
 	contentType, body := g.render(r, a, e)
 	h := w.Header()
 	// Of whatever an outer handler had in mind.
@@ -150,6 +153,10 @@ func (g *Gate) render(r *http.Request, a *answer, e *bearergate.Error) (contentT
 		}
 	}
 	return "application/problem+json", a.body
+}
+
+func (g *Gate) accepts(name bearergate.Scheme) bool {
+	return slices.ContainsFunc(g.schemes, func(s scheme) bool { return s.name == name })
 }
 
 // challenge sets one challenge for each scheme of the gate. The error stands in

@@ -230,6 +230,9 @@ func TestSchemes(t *testing.T) {
 				wrap(scope.All("read"))(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(w, presents(tc.scheme, "good"))
 				require.Equal(t, tc.status, w.Code)
 				require.Equal(t, tc.challenges, w.Header().Values("WWW-Authenticate"))
+				if len(tc.challenges) == 1 {
+					require.Equal(t, problem("Unauthorized", 401, bodyMissing), w.Body.String())
+				}
 			}
 		})
 	}

@@ -157,8 +157,11 @@ type verdict struct {
 }
 
 var (
-	ok         = verdict{status: 200}
-	noToken    = verdict{status: 401, reason: bearergate.ReasonNoToken}
+	ok      = verdict{status: 200}
+	noToken = verdict{status: 401, reason: bearergate.ReasonNoToken}
+	// A credential of a scheme that the gate does not take, and knows.
+	unsupported = verdict{status: 401, reason: bearergate.ReasonBinding}
+
 	badRequest = verdict{status: 400, code: "invalid_request", reason: bearergate.ReasonBadRequest}
 	noScope    = verdict{status: 403, code: "insufficient_scope", reason: bearergate.ReasonScope}
 	down       = verdict{status: 503, reason: bearergate.ReasonKeysUnavailable}
@@ -196,6 +199,8 @@ func (v verdict) sentinel() error {
 		return nil
 	case v.status == 400:
 		return bearergate.ErrInvalidRequest
+	case v == unsupported:
+		return bearergate.ErrInvalidToken
 	case v.status == 401 && v.code == "":
 		return bearergate.ErrMissingToken
 	case v.status == 401 && v.code == "invalid_token":
@@ -393,7 +398,10 @@ func direct(t *testing.T, r row, v, uncached *jwtverify.Verifier, token string) 
 			require.Nil(t, verified)
 			continue
 		}
-		if r.want == ok && r.http == nil {
+		switch {
+		case verified.Bound(): // nobody has proved anything
+			requireError(t, bad(binding), verified.Authorize(need))
+		case r.want == ok && r.http == nil:
 			require.NoError(t, verified.Authorize(need))
 		}
 		if i == 0 {
@@ -439,6 +447,9 @@ func (h *house) overHTTP(t *testing.T, r row, v bearergate.Verifier, token strin
 	for _, f := range r.gate {
 		f(&config)
 	}
+	if config.Bindings != nil {
+		v = bearergate.VerifierFunc(v.Verify) // New compares what a verifier promises with the bindings; here they may differ
+	}
 	g, err := middleware.New(v, config)
 	require.NoError(t, err)
 	need := scope.All("read")
@@ -480,7 +491,11 @@ func (h *house) overHTTP(t *testing.T, r row, v bearergate.Verifier, token strin
 	require.Equal(t, "application/problem+json", resp.Header.Get("Content-Type"))
 	text := "" // of the challenge
 	if want.status < 500 {
-		require.Len(t, resp.Header["Www-Authenticate"], 1)
+		schemes := []string{resp.Header.Get("WWW-Authenticate")}
+		if config.Bindings != nil {
+			schemes = append(schemes, `DPoP realm="api"`)
+		}
+		require.Equal(t, schemes, resp.Header["Www-Authenticate"])
 		text = resp.Header.Get("WWW-Authenticate")
 		found := challenge.FindStringSubmatch(text)
 		require.NotNil(t, found, "the challenge is %q", text)

@@ -3,7 +3,6 @@ package attack_test
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -232,6 +231,21 @@ func issRows() []row {
 	)
 }
 
+// holderOf is a Binding that gives every sender of a scheme the same answer.
+type holderOf struct {
+	scheme bearergate.Scheme
+	member string
+	answer error
+}
+
+func (h holderOf) Scheme() bearergate.Scheme    { return h.scheme }
+func (h holderOf) Members() []string            { return []string{h.member} }
+func (h holderOf) Challenge() map[string]string { return nil }
+
+func (h holderOf) Confirm(context.Context, bearergate.Call, *bearergate.Token) (bearergate.Reply, error) {
+	return nil, h.answer
+}
+
 // clmRows attack the other claims: RFC 9068 §2.2, RFC 7800, RFC 8693.
 func clmRows() []row {
 	is := valid().clm
@@ -248,10 +262,12 @@ func clmRows() []row {
 	}
 	// Keycloak, Ping and others name members of cnf that nobody here checks.
 	promised := conf(func(c *jwtverify.Config) { c.Confirmations = []string{"x5t#S256", "jkt"} })
-	confirms := gate(func(c *middleware.Config) { c.Confirm = func(*http.Request, *bearergate.Token) error { return nil } })
-	refuses := gate(func(c *middleware.Config) {
-		c.Confirm = func(*http.Request, *bearergate.Token) error { return errForeign }
-	})
+	bound := func(answer error) func(*row) {
+		return gate(func(c *middleware.Config) {
+			c.Bindings = []bearergate.Binding{holderOf{bearergate.SchemeBearer, "x5t#S256", answer}, holderOf{bearergate.SchemeDPoP, "jkt", answer}}
+		})
+	}
+	confirms, refuses := bound(nil), bound(errForeign)
 	for i, v := range []string{`"x"`, `[]`, `null`, `5`, `true`, `{}`, `{ }`, `""`, `["x"]`, `{"jkt":""}`, `{"jkt":null}`, `{"jkt":5}`, `{"x5t#S256":["a"]}`, `{"kid":1}`, `{"jwk":{}}`, `{"jkt":"a","x":null}`} {
 		rows = append(rows, r(fmt.Sprintf("CLM-011.%02d", i+1), "cnf "+v, is("cnf", v), bad(malformed), promised, confirms))
 	}
@@ -275,11 +291,12 @@ func clmRows() []row {
 		r("CLM-008b", "cid, azp and appid instead of client_id", valid().noClm("client_id").clm("cid", `"c"`).clm("azp", `"c"`).clm("appid", `"c"`), bad(missingClaim)),
 		r("CLM-010", "jti null", is("jti", `null`), bad(malformed)),
 		// req: R8725-12: a bound token is not a bearer token
-		r("CLM-012.a", "cnf that Config promises to check, and Confirm accepts", is("cnf", `{"jkt":"x"}`), ok, promised, confirms),
-		r("CLM-012.b", "cnf that Config promises to check, and Confirm refuses", is("cnf", `{"jkt":"x"}`), ok, promised, refuses, overHTTP(bad(binding))),
-		r("CLM-012.c", "cnf that Config promises to check, and there is no Confirm", is("cnf", `{"jkt":"x"}`), ok, promised, overHTTP(bad(binding))),
+		r("CLM-012.a", "cnf that Config promises to check, and a Binding accepts", is("cnf", `{"x5t#S256":"x"}`), ok, promised, confirms),
+		r("CLM-012.b", "cnf that Config promises to check, and the Binding refuses", is("cnf", `{"x5t#S256":"x"}`), ok, promised, refuses, overHTTP(bad(binding))),
+		r("CLM-012.c", "cnf that Config promises to check, and there is no Binding", is("cnf", `{"x5t#S256":"x"}`), ok, promised, overHTTP(bad(binding))),
+		r("CLM-012.h", "a token bound by DPoP as Bearer, whatever the Binding says", is("cnf", `{"jkt":"x"}`), ok, promised, confirms, overHTTP(bad(binding))),
 		r("CLM-012.d", "cnf with one member that is promised and one that is not", is("cnf", `{"jkt":"x","jwk":{"kty":"EC"}}`), bad(binding), promised, confirms),
-		r("CLM-012.e", "cnf with two members that are promised", is("cnf", `{"jkt":"x","x5t#S256":"y"}`), ok, promised, confirms),
+		r("CLM-012.e", "cnf with two members that are promised, as Bearer", is("cnf", `{"jkt":"x","x5t#S256":"y"}`), ok, promised, confirms, overHTTP(bad(binding))),
 		r("CLM-012.f", "cnf with a member in another case", is("cnf", `{"JKT":"x"}`), bad(binding), promised, confirms),
 		r("CLM-012.g", "CNF instead of cnf: an unknown claim", is("CNF", `{"jkt":"x"}`), ok),
 		r("CLM-014b", "an act chain of 16", is("act", chain(16)), ok),
@@ -300,8 +317,8 @@ func clmRows() []row {
 		r("CLM-016j", "58 of RequiredClaims: more than can be", nil, startup, required(numbered(58)...)),
 		r("CLM-017", "Check refuses", valid(), bad(policy), checks(errForeign)),
 		r("CLM-017b", "Check says revoked", valid(), bad(bearergate.ReasonRevoked), checks(&bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonRevoked})),
-		r("CLM-017c", "Check cannot tell: an outage is not the client's fault", valid(), verdict{status: 503, reason: bearergate.ReasonInternal}, checks(bearergate.ErrUnavailable)),
-		r("CLM-017d", "Check times out", valid(), verdict{status: 503, reason: bearergate.ReasonCanceled}, checks(context.DeadlineExceeded)),
+		r("CLM-017c", "Check cannot tell: an outage is not the client's fault", valid(), verdict{status: 503, reason: bearergate.ReasonStoreUnavailable}, checks(bearergate.ErrUnavailable)),
+		r("CLM-017d", "Check times out", valid(), verdict{status: 503, reason: bearergate.ReasonStoreUnavailable}, checks(context.DeadlineExceeded)),
 		r("CLM-017e", "Check says insufficient scope", valid(), noScope, checks(bearergate.ErrInsufficientScope), early),
 		r("CLM-017f", "Check panics", valid(), broken, conf(func(c *jwtverify.Config) {
 			c.Check = func(ctx, *bearergate.Token) error { panic("attack") }

@@ -40,7 +40,8 @@ func hdrRows() []row {
 		r("HDR-016", "another scheme: Token", auth("Token {t}"), noToken),
 		r("HDR-016b", "another scheme: JWT", auth("JWT {t}"), noToken),
 		r("HDR-016c", "another scheme: MAC", auth("MAC {t}"), noToken),
-		r("HDR-016d", "another scheme: DPoP", auth("DPoP {t}"), noToken),
+		// Not a stranger, who could enter an optional route: a credential that nobody can check.
+		r("HDR-016d", "another scheme: DPoP", auth("DPoP {t}"), noToken, overHTTP(unsupported)),
 		r("HDR-016e", "another scheme: BearerX", auth("BearerX {t}"), noToken),
 		r("HDR-016f", "another scheme: Negotiate", auth("Negotiate {t}"), noToken),
 		// req: R6750-04
