@@ -105,6 +105,30 @@ func ExampleGate_Status() {
 	// rpc error: code = PermissionDenied desc = The access token does not have the required scope.
 }
 
+// An interceptor of your own, made of the parts, answers as a gate would: the text
+// of an error is for operators, and stays here.
+func ExampleError() {
+	verifier := bearergate.VerifierFunc(func(context.Context, string) (*bearergate.Token, error) {
+		return nil, fmt.Errorf("db7.internal.example: row 42: %w", bearergate.ErrInvalidToken)
+	})
+	unary := func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+		credentials, err := bearergate.ParseCredentials(metadata.ValueFromIncomingContext(ctx, "authorization"))
+		if err != nil {
+			return nil, grpcgate.Error(ctx, err)
+		}
+		token, _, err := bearergate.Authenticate(ctx, verifier, bearergate.Call{Credentials: credentials, Method: "POST", Target: info.FullMethod})
+		if err != nil {
+			return nil, grpcgate.Error(ctx, err)
+		}
+		return handler(bearergate.NewContext(ctx, token), req)
+	}
+	ctx := metadata.NewIncomingContext(context.Background(), metadata.Pairs("authorization", "Bearer x"))
+	_, err := unary(ctx, nil, &grpc.UnaryServerInfo{FullMethod: "/orders.v1.Orders/List"}, nil)
+	fmt.Println(err)
+	// Output:
+	// rpc error: code = Unauthenticated desc = The access token is not valid here.
+}
+
 // Which methods a service has, and which of them the policy forgot.
 func ExampleGate_CheckServices() {
 	verifier := bearergate.VerifierFunc(func(context.Context, string) (*bearergate.Token, error) {

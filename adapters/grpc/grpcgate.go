@@ -1,7 +1,7 @@
 // Package grpcgate puts a [bearergate.Verifier] in front of gRPC handlers: it
-// takes the bearer token from the metadata of a call (RFC 6750 §2.1), has it
-// verified, checks what the method requires, and otherwise answers with a fixed
-// status.
+// takes the token from the metadata of a call (RFC 6750 §2.1, RFC 9449 §7.1), has
+// it verified, checks what the method requires, and otherwise answers with a
+// fixed status.
 //
 //	gate, err := grpcgate.New(verifier, grpcgate.Config{
 //		Methods: map[string]scope.Requirement{"/orders.v1.Orders/List": scope.All("orders:read")},
@@ -15,19 +15,24 @@
 // the methods without a policy and the policies without a method. The health
 // and reflection services are methods like all others.
 //
-// The package does not log in users, authenticate peers, or ask for RFC 9470
-// step-up: a handler that needs more than scopes reads the token and answers
-// with [Gate.Status].
+// The package does not log in users or authenticate peers. A handler that needs
+// more than its method demands reads the token and answers with [Gate.Status]. An
+// interceptor of your own that calls the parts itself, [bearergate.ParseCredentials],
+// [bearergate.Authenticate] and [bearergate.Token.Authorize], answers with [Error].
 //
 // # Order of a decision
 //
 //  1. the method is listed;
 //  2. exactly one credential is in the metadata;
-//  3. the verifier accepts the token;
-//  4. a sender-constrained token (RFC 7800 cnf) is confirmed by [Config.Confirm];
-//  5. the scopes satisfy the [scope.Requirement] of the method.
+//  3. the verifier of the method accepts the token;
+//  4. the sender of a bound token (RFC 7800 cnf) proves to hold its key
+//     ([Config.Bindings]), and with [Config.RequireBinding] the token is bound;
+//  5. the user's authentication satisfies [Config.StepUp];
+//  6. the scopes satisfy the [scope.Requirement] of the method.
 //
-// The first that fails answers. An invalid token never tells what a method requires.
+// The first that fails answers. An invalid token never tells what a method
+// requires. Authentication goes before scope because its answer may name the
+// missing scopes as well (RFC 9470 §3).
 //
 // # Answers
 //
@@ -38,12 +43,22 @@
 //	expired                               UNAUTHENTICATED    TOKEN_EXPIRED
 //	inactive or revoked                   UNAUTHENTICATED    TOKEN_INACTIVE
 //	invalid for any other reason          UNAUTHENTICATED    INVALID_TOKEN
+//	DPoP proof wrong or used before       UNAUTHENTICATED    INVALID_DPOP_PROOF
+//	DPoP proof without a nonce of ours    UNAUTHENTICATED    USE_DPOP_NONCE
 //	scopes insufficient                   PERMISSION_DENIED  INSUFFICIENT_SCOPE                scope
 //	authentication too weak or too old    UNAUTHENTICATED    INSUFFICIENT_USER_AUTHENTICATION  acr_values, max_age, scope
-//	keys or issuer unavailable            UNAVAILABLE        TEMPORARILY_UNAVAILABLE
+//	a policy says no                      PERMISSION_DENIED  FORBIDDEN
+//	keys, issuer or store unavailable     UNAVAILABLE        TEMPORARILY_UNAVAILABLE
+//	the deadline of the call passed       UNAVAILABLE        TEMPORARILY_UNAVAILABLE
 //	this server is misconfigured          INTERNAL           MISCONFIGURED
 //	the caller went away                  CANCELLED          CANCELED
-//	the deadline of the call passed       DEADLINE_EXCEEDED  DEADLINE_EXCEEDED
+//
+// Where the deadline of a call passes while something is waited for, it is an
+// outage of what was waited for, so that it counts: the event has its Reason, such
+// as [bearergate.ReasonKeysUnavailable]. The decision ends a moment before that, by a
+// tenth of the time left but 10 ms at most, since a client takes its call back at its
+// deadline; it may still have its own DEADLINE_EXCEEDED first. Only a client that
+// took its call back earlier, [bearergate.ReasonCanceled], is no failure of anybody's.
 //
 // Every refusal carries a google.rpc.ErrorInfo with that Reason, the domain of
 // [Config.Domain] and that Metadata (lists are separated by spaces, max_age is
@@ -51,7 +66,9 @@
 // jitter. Messages are fixed. These words are all that a client is told: a
 // [bearergate.Reason] and the text of an error are for operators and reach
 // [Hooks.Decided] only, since telling why a forged token failed would help to
-// forge the next one. Nothing that was sent comes back.
+// forge the next one. Nothing that was sent comes back. What a
+// [bearergate.Binding] replies, such as dpop-nonce, comes with the headers of a
+// call that goes on and with the trailers of one that is refused.
 //
 // # Streams
 //
@@ -66,7 +83,8 @@
 //
 // The handler itself is not interrupted: the stream is over for gRPC when it
 // returns. A handler that waits for something else has to watch its context.
-// [Config.Reverify] ends streams whose token was revoked.
+// [Config.Reverify] ends streams whose token was revoked. A proof of possession is
+// asked for once, when the stream opens.
 //
 // To be able to return early, RecvMsg and SendMsg of such a stream run in a
 // goroutine of their own, which costs one to two microseconds per message; one that
@@ -94,6 +112,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
@@ -112,6 +132,8 @@ const (
 	reverifyTimeout = 10 * time.Second
 	// MaxExpiryLeeway is the longest [Config.ExpiryLeeway].
 	MaxExpiryLeeway = 5 * time.Minute
+	// deadlineMargin is how long before the deadline of a call its decision ends.
+	deadlineMargin = 10 * time.Millisecond
 )
 
 // Config is what [New] needs besides the verifier: at least one method. Methods
@@ -139,21 +161,34 @@ type Config struct {
 	// spaces; default [DefaultDomain].
 	Domain string
 
-	// Confirm decides whether the sender of the call holds the key to which the
-	// token is bound (cnf, RFC 7800 §3.1): whether it is the client certificate
-	// of the connection that x5t#S256 names (RFC 8705 §3), for example, which
-	// peer.FromContext tells. If it returns nil without having checked every member
-	// of [bearergate.Token.Confirmation], a stolen token works for the thief.
+	// Via has the tokens of a method verified by another verifier than that of
+	// [New], which then has no say in it: by one that asks the authorization server
+	// every time, or that knows a second issuer. Each name is one of Methods or
+	// Authenticated as listed there, and stands for the same: what is said of
+	// "/package.Service/*" does not count for a method that is named by itself.
+	Via map[string]bearergate.Verifier
+
+	// StepUp demands of the tokens of a method how and when the user authenticated
+	// (RFC 9470). Names are as in Via.
+	StepUp map[string]bearergate.StepUp
+
+	// Bindings check that the sender of a bound token (cnf, RFC 7800) holds its key:
+	// by DPoP (RFC 9449), by a client certificate (RFC 8705). They are asked by the
+	// rules of [bearergate.Authenticate], for bound tokens only, once for a call or a
+	// stream; without the right one, a bound token is refused with
+	// [bearergate.ReasonBinding]. Each has members of cnf of its own. The verifier has
+	// to let bound tokens through as well (Confirmations of jwtverify and
+	// introspect): [New] compares the two where the verifier tells, and names the
+	// difference.
 	//
-	// It is called for tokens that are bound, and only for those; nil, the
-	// default, refuses every one of them. The verifier has to let bound tokens
-	// through as well (Confirmations of jwtverify and introspect).
-	//
-	// An error that wraps exactly one of the eight sentinels is kept. A context
-	// error is [bearergate.ErrUnavailable], a panic [bearergate.ErrMisconfigured],
-	// and any other error [bearergate.ErrInvalidToken] with
-	// [bearergate.ReasonBinding].
-	Confirm func(context.Context, *bearergate.Token) error
+	// The [bearergate.Call] that they see is a POST to the full method, with the
+	// metadata as header, :authority as Host, and the TLS state and the address of
+	// the connection.
+	Bindings []bearergate.Binding
+
+	// RequireBinding refuses unbound tokens, with [bearergate.ReasonBinding]: every
+	// token must be bound, and its sender prove to hold the key.
+	RequireBinding bool
 
 	// ExpiryLeeway is how long after its exp a token keeps an open stream alive.
 	// Default 0: exp to the letter. The leeway of the verifier is not added, so a
@@ -167,10 +202,12 @@ type Config struct {
 
 	// Reverify is how often the token of an open stream is decided on anew, from
 	// the credential with which the stream was opened, less up to a tenth, at
-	// random. A token that was revoked or lost a scope ends the stream. An outage
+	// random. A token that was revoked, lost a scope, is no longer enough for StepUp
+	// or says another issuer, subject, client or binding ends the stream. An outage
 	// ends it if it is met twice in a row, so a revocation takes at most two
 	// intervals, two waits of 10 s, and what a cache of the verifier adds. The
-	// handler keeps the token that opened the stream, and its exp.
+	// handler keeps the token that opened the stream, and its exp. The proof with
+	// which it was opened stays good: no Binding is asked again.
 	//
 	// Each open stream then has one goroutine more. Default 0: never. At least
 	// [MinReverify].
@@ -184,17 +221,25 @@ type Config struct {
 // Gate refuses everything with [bearergate.ErrMisconfigured]. It is safe for
 // concurrent use.
 type Gate struct {
-	verifier bearergate.Verifier
-	config   Config             // without the policy
-	methods  map[string]*method // not changed after New
+	config  Config             // without the policy
+	methods map[string]*method // not changed after New; nil only in a zero Gate
 }
 
 // New returns a gate that has tokens verified by v. Its error is
 // [bearergate.ErrMisconfigured] and names every mistake in c at once.
 func New(v bearergate.Verifier, c Config) (*Gate, error) {
-	methods, errs := compile(c)
+	methods, errs := compile(v, c)
 	if isNil(v) {
 		errs = append(errs, errors.New("the verifier is nil: pass the result of jwtverify.New, introspect.New or your own Verifier"))
+	}
+	c.Bindings = slices.Clone(c.Bindings)
+	if err := checkBindings(c.Bindings); err != nil {
+		errs = append(errs, err)
+	} else if err := checkConfirmations(c.Bindings, append(slices.Collect(maps.Values(c.Via)), v)...); err != nil {
+		errs = append(errs, err)
+	}
+	if c.RequireBinding && len(c.Bindings) == 0 {
+		errs = append(errs, errors.New("Config.RequireBinding without Bindings: no token could enter"))
 	}
 	if c.Domain == "" {
 		c.Domain = DefaultDomain
@@ -216,8 +261,8 @@ func New(v bearergate.Verifier, c Config) (*Gate, error) {
 	}
 	c.Hooks = JoinHooks(c.Hooks) // each hook guarded
 
-	c.Methods, c.Authenticated, c.Public = nil, nil, nil // the caller's; methods is the copy
-	return &Gate{verifier: v, config: c, methods: methods}, nil
+	c.Methods, c.Authenticated, c.Public, c.Via, c.StepUp = nil, nil, nil, nil, nil // the caller's; methods is the copy
+	return &Gate{config: c, methods: methods}, nil
 }
 
 // isNil reports whether v is nil or typed nil. bearergate.Verify looks at that
@@ -240,11 +285,12 @@ func (g *Gate) ServerOptions() []grpc.ServerOption {
 // Unary is a grpc.UnaryServerInterceptor. A panic of the handler is not recovered.
 func (g *Gate) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	c := g.open(ctx, info.FullMethod)
+	c.reply(ctx)
 	if c.err != nil {
 		return nil, g.Status(ctx, c.err).Err()
 	}
 	if !c.method.public {
-		ctx = bearergate.NewContext(ctx, c.token)
+		ctx = c.admitted(ctx)
 	}
 	return handler(ctx, req)
 }
@@ -252,6 +298,7 @@ func (g *Gate) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, h
 // Stream is a grpc.StreamServerInterceptor. A panic of the handler is not recovered.
 func (g *Gate) Stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 	c := g.open(ss.Context(), info.FullMethod)
+	c.reply(ss.Context())
 	switch {
 	case c.err != nil:
 		return g.Status(ss.Context(), c.err).Err()
@@ -263,16 +310,26 @@ func (g *Gate) Stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo
 
 // call is one call, and what was decided about it.
 type call struct {
-	method *method
-	raw    string            // the credential
-	token  *bearergate.Token // verified; beside an error, for the hook
-	err    error
-	opened time.Time // zero without a hook
+	method      *method
+	credentials bearergate.Credentials
+	sender      *sender           // nil if no binding needs it
+	token       *bearergate.Token // verified and its binding proven; beside an error, for the hook
+	asked       bearergate.Reply
+	err         error
+	opened      time.Time // zero without a hook
+}
+
+// admitted returns the context for the handler.
+func (c call) admitted(ctx context.Context) context.Context {
+	if c.sender != nil {
+		ctx = context.WithValue(ctx, senderKey{}, c.sender)
+	}
+	return bearergate.NewContext(ctx, c.token)
 }
 
 // open decides whether a call may begin, and tells the hook.
 func (g *Gate) open(ctx context.Context, fullMethod string) (c call) {
-	if g == nil || g.verifier == nil {
+	if g == nil || g.methods == nil {
 		return call{err: misconfigured(errors.New("the gate is nil or zero: make it with New"))}
 	}
 	if c.method = g.find(fullMethod); c.method.public {
@@ -286,57 +343,49 @@ func (g *Gate) open(ctx context.Context, fullMethod string) (c call) {
 		c.err = errUnlisted
 		return c
 	}
-	if c.raw, c.err = bearergate.BearerToken(metadata.ValueFromIncomingContext(ctx, "authorization")); c.err == nil {
-		c.token, c.err = g.decide(ctx, c.method, c.raw)
+	authorization := metadata.ValueFromIncomingContext(ctx, "authorization")
+	if c.credentials, c.err = bearergate.ParseCredentials(authorization, bearergate.SchemeBearer, bearergate.SchemeDPoP); c.err != nil {
+		return c
+	}
+	bounded, done := beforeDeadline(ctx)
+	defer done()
+	c.token, c.asked, c.err = bearergate.Authenticate(bounded, c.method.verifier, g.shown(ctx, fullMethod, &c), g.config.Bindings...)
+	if c.err == nil && g.config.RequireBinding && !c.token.Proven() {
+		c.err = errUnbound
+	}
+	if c.err == nil {
+		c.err = c.method.authorize(c.token)
 	}
 	return c
 }
 
-// decide judges a credential. Beside an error, the token is that of a credential
-// which is valid but does not suffice.
-func (g *Gate) decide(ctx context.Context, m *method, raw string) (*bearergate.Token, error) {
-	token, err := bearergate.Verify(ctx, g.verifier, raw)
-	if err == nil && token.Confirmation().Bound() {
-		err = g.confirm(ctx, token)
+// beforeDeadline returns a context that ends a moment before the deadline of a call.
+// At the deadline, the client takes its call back and most often is faster than the
+// clock of this server: an outage would look as if the caller had gone away.
+func beforeDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return ctx, func() {}
 	}
+	return context.WithDeadline(ctx, deadline.Add(-min(deadlineMargin, time.Until(deadline)/10)))
+}
+
+var errUnbound = &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonBinding,
+	Cause: errors.New("grpcgate: Config.RequireBinding: the token is not bound to a key of its sender")}
+
+// again decides anew on a call that was let in and is still going on.
+func (g *Gate) again(ctx context.Context, c call) error {
+	token, err := bearergate.Reauthenticate(ctx, c.method.verifier, c.credentials, c.token)
 	if err != nil {
-		return token, canceled(ctx, err)
-	}
-	return token, token.Authorize(m.need)
-}
-
-func (g *Gate) confirm(ctx context.Context, token *bearergate.Token) error {
-	if g.config.Confirm == nil {
-		return &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonBinding,
-			Cause: errors.New("grpcgate: the token is bound to its sender and Config.Confirm is not set")}
-	}
-	// As a Verifier, so that a panic is caught and its error held to the contract.
-	confirmed := bearergate.VerifierFunc(func(ctx context.Context, _ string) (*bearergate.Token, error) {
-		err := g.config.Confirm(ctx, token)
-		switch {
-		case err == nil || bearergate.ReasonOf(err) != "": // so exactly one sentinel is true
-			return token, err
-		case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
-			return nil, &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonCanceled, Cause: err}
-		}
-		return nil, &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonBinding,
-			Cause: fmt.Errorf("grpcgate: Confirm: %w", err)}
-	})
-	_, err := bearergate.Verify(ctx, confirmed, "bound")
-	return err
-}
-
-// canceled says of an outage that it was the end of ctx, if it was: a fetch that
-// was cut short because the caller left is no failure of anybody's. A decision
-// that was reached stays what it is.
-func canceled(ctx context.Context, err error) error {
-	ended := ctx.Err()
-	if ended == nil || !errors.Is(err, bearergate.ErrUnavailable) {
 		return err
 	}
-	if bearergate.ReasonOf(err) == bearergate.ReasonCanceled && errors.Is(err, ended) {
-		return err
+	// Reauthenticate looks at these for bound tokens. The handler acts for the one
+	// that opened the stream, whether or not that was bound.
+	if token.Issuer() != c.token.Issuer() || token.Subject() != c.token.Subject() || token.ClientID() != c.token.ClientID() {
+		return errSomebodyElse
 	}
-	return &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonCanceled,
-		Cause: fmt.Errorf("grpcgate: %w (%v)", ended, err)}
+	return c.method.authorize(token)
 }
+
+var errSomebodyElse = &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonBinding,
+	Cause: errors.New("grpcgate: the token says another issuer, subject or client than when its stream was opened")}

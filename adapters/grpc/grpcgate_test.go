@@ -192,7 +192,7 @@ func requireStatus(t *testing.T, err error, code codes.Code, reason string) *err
 func requireError(t *testing.T, err, kind error, reason bearergate.Reason) {
 	t.Helper()
 	for _, sentinel := range []error{bearergate.ErrMissingToken, bearergate.ErrInvalidRequest, bearergate.ErrInvalidToken,
-		bearergate.ErrInsufficientScope, bearergate.ErrInsufficientAuthentication, bearergate.ErrUnavailable, bearergate.ErrMisconfigured} {
+		bearergate.ErrInsufficientScope, bearergate.ErrInsufficientAuthentication, bearergate.ErrForbidden, bearergate.ErrUnavailable, bearergate.ErrMisconfigured} {
 		require.Equal(t, sentinel == kind, errors.Is(err, sentinel), "%v: %v", sentinel, err)
 	}
 	require.Equal(t, reason, bearergate.ReasonOf(err))
@@ -335,7 +335,17 @@ func TestAnswers(t *testing.T) {
 			reason: bearergate.ReasonKeysUnavailable, retry: true},
 		"somebody's timeout": {verifier: refuse(bearergate.ErrUnavailable, bearergate.ReasonCanceled), code: codes.Unavailable,
 			wire: "TEMPORARILY_UNAVAILABLE", words: "The access token cannot be checked at the moment. Try again later.",
-			reason: bearergate.ReasonCanceled, retry: true},
+			reason: bearergate.ReasonStoreUnavailable, retry: true},
+		"forbidden": {verifier: refuse(bearergate.ErrForbidden, bearergate.ReasonTenant), code: codes.PermissionDenied,
+			wire: "FORBIDDEN", words: "The access token does not allow this call.", reason: bearergate.ReasonTenant},
+		"a wrong proof": {verifier: refuse(bearergate.ErrInvalidToken, bearergate.ReasonProof), code: codes.Unauthenticated,
+			wire: "INVALID_DPOP_PROOF", words: "The DPoP proof is not valid here.", reason: bearergate.ReasonProof},
+		"a used proof": {verifier: refuse(bearergate.ErrInvalidToken, bearergate.ReasonReplay), code: codes.Unauthenticated,
+			wire: "INVALID_DPOP_PROOF", words: "The DPoP proof is not valid here.", reason: bearergate.ReasonReplay},
+		"a proof without nonce": {verifier: refuse(bearergate.ErrInvalidToken, bearergate.ReasonNonce), code: codes.Unauthenticated,
+			wire: "USE_DPOP_NONCE", words: "The DPoP proof must have a nonce of this server.", reason: bearergate.ReasonNonce},
+		"not its key": {verifier: refuse(bearergate.ErrInvalidToken, bearergate.ReasonBinding), code: codes.Unauthenticated,
+			wire: "INVALID_TOKEN", words: "The access token is not valid here.", reason: bearergate.ReasonBinding},
 		"misconfigured": {verifier: refuse(bearergate.ErrMisconfigured, bearergate.ReasonConfig), code: codes.Internal,
 			wire: "MISCONFIGURED", words: "The access token cannot be checked because of an error in this server.", reason: bearergate.ReasonConfig},
 		"foreign error": {verifier: answers(nil, cause), code: codes.Internal,
@@ -381,88 +391,36 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-func TestConfirm(t *testing.T) {
-	bound := reader(func(c *bearergate.Claims) { c.Confirmation = map[string][]byte{"jkt": []byte(`"abc"`)} })
-	never := func(context.Context, *bearergate.Token) error { panic("called for a token that is not bound") }
-	for name, test := range map[string]struct {
-		token   *bearergate.Token
-		confirm func(context.Context, *bearergate.Token) error
-		kind    error
-		reason  bearergate.Reason
-	}{
-		"not bound":             {token: reader(nil), confirm: never},
-		"not bound, no Confirm": {token: reader(nil)},
-		"no Confirm":            {token: bound, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonBinding},
-		"confirmed": {token: bound, confirm: func(ctx context.Context, token *bearergate.Token) error {
-			method, _ := grpc.Method(ctx)
-			require.Equal(t, unaryCall, method, "the context of the call")
-			require.Same(t, bound, token)
-			return nil
-		}},
-		"refused": {token: bound, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonBinding,
-			confirm: func(context.Context, *bearergate.Token) error { return errors.New("another key") }},
-		"refused in our terms": {token: bound, kind: bearergate.ErrUnavailable, reason: bearergate.ReasonOverloaded,
-			confirm: func(context.Context, *bearergate.Token) error {
-				return &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonOverloaded}
-			}},
-		"two sentinels": {token: bound, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonBinding,
-			confirm: func(context.Context, *bearergate.Token) error {
-				return fmt.Errorf("%w %w", bearergate.ErrUnavailable, bearergate.ErrMissingToken)
-			}},
-		"timed out": {token: bound, kind: bearergate.ErrUnavailable, reason: bearergate.ReasonCanceled,
-			confirm: func(context.Context, *bearergate.Token) error { return context.DeadlineExceeded }},
-		"panicked": {token: bound, kind: bearergate.ErrMisconfigured, reason: bearergate.ReasonInternal,
-			confirm: func(context.Context, *bearergate.Token) error { panic("boom") }},
-		"panics when looked at": {token: bound, kind: bearergate.ErrMisconfigured, reason: bearergate.ReasonInternal,
-			confirm: func(context.Context, *bearergate.Token) error { return explosive{} }},
-	} {
-		t.Run(name, func(t *testing.T) {
-			var seen events
-			s := new(service)
-			conn := serve(t, newGate(t, answers(test.token, nil), grpcgate.Config{Confirm: test.confirm, Hooks: seen.hooks()}), s)
-			err := call(bearer(t, "x"), conn)
-			decided := seen.take()
-			require.Len(t, decided, 1)
-			require.Same(t, test.token, decided[0].Token, "for audit")
-			if test.kind == nil {
-				require.NoError(t, err)
-				require.Equal(t, 1, s.count())
-				return
-			}
-			requireError(t, decided[0].Err, test.kind, test.reason)
-			require.Error(t, err)
-			require.Zero(t, s.count(), "the handler ran")
-		})
-	}
-}
-
 type explosive struct{}
 
 func (explosive) Error() string   { return "explosive" }
 func (explosive) Is(error) bool   { panic("boom") }
 func (e explosive) Unwrap() error { panic("boom") }
 
-// A caller that went away is not an outage.
+// A caller that went away is not an outage. A caller whose time is up is one of
+// what was waited for.
 func TestCallerGone(t *testing.T) {
 	waits := bearergate.VerifierFunc(func(ctx context.Context, _ string) (*bearergate.Token, error) {
 		<-ctx.Done()
-		return nil, &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonKeysUnavailable}
+		return nil, &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonKeysUnavailable, Cause: ctx.Err()}
 	})
 	handler := func(context.Context, any) (any, error) { panic("the handler ran") }
 	for name, test := range map[string]struct {
 		context func(context.Context) (context.Context, context.CancelFunc)
 		code    codes.Code
 		wire    string
+		details int
+		reason  bearergate.Reason
 		err     error
 	}{
 		"canceled": {func(ctx context.Context) (context.Context, context.CancelFunc) {
 			ctx, cancel := context.WithCancel(ctx)
 			time.AfterFunc(time.Second, cancel)
 			return ctx, cancel
-		}, codes.Canceled, "CANCELED", context.Canceled},
+		}, codes.Canceled, "CANCELED", 1, bearergate.ReasonCanceled, context.Canceled},
 		"timed out": {func(ctx context.Context) (context.Context, context.CancelFunc) {
 			return context.WithTimeout(ctx, time.Second)
-		}, codes.DeadlineExceeded, "DEADLINE_EXCEEDED", context.DeadlineExceeded},
+		}, codes.Unavailable, "TEMPORARILY_UNAVAILABLE", 2, bearergate.ReasonKeysUnavailable, context.DeadlineExceeded},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -472,14 +430,57 @@ func TestCallerGone(t *testing.T) {
 				defer cancel()
 				_, err := gate.Unary(ctx, nil, &grpc.UnaryServerInfo{FullMethod: unaryCall}, handler)
 				requireStatus(t, err, test.code, test.wire)
-				require.Len(t, status.Convert(err).Details(), 1, "no RetryInfo")
+				require.Len(t, status.Convert(err).Details(), test.details, "RetryInfo for an outage alone")
 				decided := seen.take()
 				require.Len(t, decided, 1)
-				requireError(t, decided[0].Err, bearergate.ErrUnavailable, bearergate.ReasonCanceled)
+				requireError(t, decided[0].Err, bearergate.ErrUnavailable, test.reason)
 				require.ErrorIs(t, decided[0].Err, test.err)
 			})
 		})
 	}
+	// The same over the network, where the client ends its call at the deadline.
+	t.Run("over the network", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var seen events
+			s := new(service)
+			conn := serve(t, newGate(t, waits, grpcgate.Config{Hooks: seen.hooks()}), s)
+			ctx, cancel := context.WithTimeout(bearer(t, "x"), time.Second)
+			defer cancel()
+			start := time.Now()
+			requireStatus(t, call(ctx, conn), codes.Unavailable, "TEMPORARILY_UNAVAILABLE")
+			require.Equal(t, 990*time.Millisecond, time.Since(start), "before the client takes its call back")
+			require.Zero(t, s.count())
+			decided := seen.take()
+			require.Len(t, decided, 1)
+			requireError(t, decided[0].Err, bearergate.ErrUnavailable, bearergate.ReasonKeysUnavailable)
+
+			ctx, cancel = context.WithTimeout(bearer(t, "x"), 50*time.Millisecond)
+			defer cancel()
+			start = time.Now()
+			requireStatus(t, stream(ctx, conn), codes.Unavailable, "TEMPORARILY_UNAVAILABLE")
+			require.Equal(t, 45*time.Millisecond, time.Since(start), "a tenth of a short time")
+			seen.take()
+
+			ctx, cancel = context.WithCancel(bearer(t, "x"))
+			time.AfterFunc(time.Second, cancel)
+			require.Equal(t, codes.Canceled, status.Code(call(ctx, conn)))
+			synctest.Wait()
+			decided = seen.take()
+			require.Len(t, decided, 1)
+			requireError(t, decided[0].Err, bearergate.ErrUnavailable, bearergate.ReasonCanceled)
+		})
+	})
+	t.Run("the handler has all of its time", func(t *testing.T) {
+		gate := newGate(t, answers(reader(nil), nil), grpcgate.Config{})
+		ctx, cancel := context.WithTimeout(incoming(t.Context(), "x"), time.Hour)
+		defer cancel()
+		want, _ := ctx.Deadline()
+		require.NoError(t, unary(ctx, gate, func(ctx context.Context, _ any) (any, error) {
+			got, _ := ctx.Deadline()
+			require.Equal(t, want, got)
+			return nil, ctx.Err()
+		}))
+	})
 	t.Run("after a decision", func(t *testing.T) {
 		gate := newGate(t, answers(nil, bearergate.ErrInvalidToken), grpcgate.Config{})
 		ctx, cancel := context.WithCancel(incoming(t.Context(), "x"))
@@ -516,8 +517,13 @@ func TestNewNamesEveryMistake(t *testing.T) {
 			"/*/Wild":       scope.All("x"),
 			"/a.B/*":        scope.All("x"),
 		},
-		Authenticated:        []string{"/a.B/Twice", "", "/a.B", "/a.B/", "/a.B/*", "//M", "/a.B/C/D", "x/a.B/M", "/a.B/sp ace", "/a.B/ä", "/a.B/\xff"},
-		Public:               []string{"/a.B/Pub", "/a.B/Pub", "/a.C/*"},
+		Authenticated: []string{"/a.B/Twice", "", "/a.B", "/a.B/", "/a.B/*", "//M", "/a.B/C/D", "x/a.B/M", "/a.B/sp ace", "/a.B/ä", "/a.B/\xff"},
+		Public:        []string{"/a.B/Pub", "/a.B/Pub", "/a.C/*"},
+		Via:           map[string]bearergate.Verifier{"/a.B/Via": answers(nil, nil), "/a.B/Twice": (*jwtverify.Verifier)(nil), "/a.B/Pub": nil, "/a.B/": answers(nil, nil)},
+		StepUp: map[string]bearergate.StepUp{"/a.B/Up": {ACR: []string{"mfa"}}, "/a.B/Twice": {}, "/a.B/*": {ACR: []string{"two words"}, MaxAge: 1},
+			"/a.B/Pub": {MaxAge: time.Minute}},
+		Bindings: []bearergate.Binding{nil, &binding{scheme: "Basic"}, &binding{scheme: bearergate.SchemeDPoP}, dpop(), dpop(),
+			&binding{scheme: bearergate.SchemeBearer, members: []string{"a", "a"}}, (*binding)(nil)},
 		Domain:               "a b",
 		ExpiryLeeway:         -1,
 		InsecureOutliveToken: true,
@@ -545,6 +551,21 @@ func TestNewNamesEveryMistake(t *testing.T) {
 		`Config.Authenticated: "/a.B/\xff": use the full name`,
 		`Config.Public: "/a.B/Pub": listed before`,
 		`Config.Public: "/a.C/*": a service cannot be public`,
+		`Config.Via: "/a.B/Via": not listed in Methods or Authenticated by this name`,
+		`Config.Via: "/a.B/Twice": the verifier is nil`,
+		"Config.Via: \"/a.B/Pub\": the verifier is nil\nnot listed",
+		`Config.Via: "/a.B/": not listed`,
+		`Config.StepUp: "/a.B/Up": not listed`,
+		`Config.StepUp: "/a.B/Twice": StepUp demands nothing`,
+		`Config.StepUp: "/a.B/*": StepUp: acr value 1`,
+		"StepUp: maxAge is 1ns",
+		`Config.StepUp: "/a.B/Pub": not listed`,
+		"Config.Bindings: number 1 is nil",
+		`Config.Bindings: number 2 has the scheme "Basic"`,
+		"Config.Bindings: number 3 names no member",
+		`Config.Bindings: the member "jkt" has two`,
+		`Config.Bindings: the member "a" has two`,
+		"Config.Bindings panicked",
 		`Config.Domain: "a b"`,
 		"Config.ExpiryLeeway: -1ns",
 		"Config.Reverify: 999.999999ms",
@@ -556,6 +577,7 @@ func TestNewNamesEveryMistake(t *testing.T) {
 	one := []string{"/a.B/M"}
 	for name, c := range map[string]grpcgate.Config{
 		"no method is listed":   {},
+		"Config.RequireBinding": {Authenticated: one, RequireBinding: true},
 		"Config.ExpiryLeeway":   {Authenticated: one, ExpiryLeeway: grpcgate.MaxExpiryLeeway + 1},
 		"Config.Reverify":       {Authenticated: one, Reverify: -time.Hour},
 		"InsecureOutliveToken":  {Authenticated: one, InsecureOutliveToken: true, Reverify: time.Hour},
@@ -582,18 +604,25 @@ func TestDefaults(t *testing.T) {
 
 // What the caller does to its Config afterwards changes nothing.
 func TestNewCopies(t *testing.T) {
+	b := mtls()
 	c := grpcgate.Config{
 		Methods:       map[string]scope.Requirement{unaryCall: scope.All("admin")},
 		Authenticated: []string{duplex},
 		Public:        []string{emptyCall},
+		Via:           map[string]bearergate.Verifier{duplex: answers(boundBy("x5t#S256"), nil)},
+		StepUp:        map[string]bearergate.StepUp{duplex: {ACR: []string{"mfa"}}},
+		Bindings:      []bearergate.Binding{b},
 	}
 	gate, err := grpcgate.New(answers(reader(nil), nil), c)
 	require.NoError(t, err)
 	c.Methods[unaryCall], c.Authenticated[0], c.Public[0] = scope.All("read"), emptyCall, unaryCall
+	c.StepUp[duplex].ACR[0], c.Bindings[0] = "otp", nil
+	delete(c.Via, duplex)
 	conn := serve(t, gate, new(service))
 	requireStatus(t, call(with(t), conn), codes.Unauthenticated, "MISSING_TOKEN")
 	requireStatus(t, call(bearer(t, "x"), conn), codes.PermissionDenied, "INSUFFICIENT_SCOPE")
-	require.NoError(t, stream(bearer(t, "x"), conn))
+	requireStatus(t, stream(bearer(t, "x"), conn), codes.Unauthenticated, "INSUFFICIENT_USER_AUTHENTICATION")
+	require.EqualValues(t, 1, b.asked.Load())
 }
 
 // A panic of the handler is left to whoever recovers.

@@ -34,8 +34,10 @@ type DecisionEvent struct {
 	// Reason is bearergate.ReasonOf(Err): "" if the call may go on. With
 	// [bearergate.ReasonCanceled] there was no failure to count.
 	Reason bearergate.Reason
-	// Token is the verified token, also when the call was refused for its binding
-	// or scope; nil when none was verified.
+	// Token is the token, verified and its binding proven, also when the call was
+	// refused by [Config.RequireBinding], [Config.StepUp] or for its scope. It is nil
+	// when there is none, and when the sender of a bound token did not prove to hold
+	// its key: the token may be a stolen one, and says nothing about who sent it.
 	Token *bearergate.Token
 	// Required is what the method requires; see [scope.Requirement.Scopes].
 	Required scope.Requirement

@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/scope"
 )
 
@@ -26,9 +27,19 @@ const (
 // method is what Config says about a method or, with a name that ends in "/*",
 // about a service. It is not changed after New.
 type method struct {
-	name   string // as listed: a closed set, so fit for a metric label
-	need   scope.Requirement
-	public bool
+	name     string // as listed: a closed set, so fit for a metric label
+	public   bool   // the rest is then zero
+	verifier bearergate.Verifier
+	stepUp   bearergate.StepUp // zero: none
+	need     scope.Requirement
+}
+
+// authorize decides whether a token that is in order suffices for the method.
+func (m *method) authorize(t *bearergate.Token) error {
+	if err := m.stepUp.Authorize(t, m.need); err != nil {
+		return err
+	}
+	return t.Authorize(m.need)
 }
 
 // unlisted stands for everything that Config does not list.
@@ -48,9 +59,9 @@ func (g *Gate) find(fullMethod string) *method {
 	return unlisted
 }
 
-// compile returns the policy of c, the entry for "/package.Service/*" under
-// "/package.Service/", and all that is wrong with it.
-func compile(c Config) (map[string]*method, []error) {
+// compile returns the policy of c for tokens that v verifies, the entry for
+// "/package.Service/*" under "/package.Service/", and all that is wrong with it.
+func compile(v bearergate.Verifier, c Config) (map[string]*method, []error) {
 	methods := map[string]*method{}
 	var errs []error
 	add := func(field string, m method) {
@@ -70,7 +81,7 @@ func compile(c Config) (map[string]*method, []error) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Methods)) {
 		need := c.Methods[name]
-		add("Config.Methods", method{name: name, need: need})
+		add("Config.Methods", method{name: name, verifier: v, need: need})
 		var err error
 		switch {
 		case need.Err() != nil:
@@ -85,10 +96,35 @@ func compile(c Config) (map[string]*method, []error) {
 		}
 	}
 	for _, name := range c.Authenticated {
-		add("Config.Authenticated", method{name: name})
+		add("Config.Authenticated", method{name: name, verifier: v})
 	}
 	for _, name := range c.Public {
 		add("Config.Public", method{name: name, public: true})
+	}
+	// edit changes the entry of that name, which has to be one that asks for a token.
+	edit := func(field, name string, mistake error, change func(*method)) {
+		m := methods[strings.TrimSuffix(name, "*")]
+		if m == nil || m.name != name || m.public {
+			mistake = errors.Join(mistake, errors.New("not listed in Methods or Authenticated by this name"))
+		}
+		if mistake != nil {
+			errs = append(errs, fmt.Errorf("%s: %q: %w", field, name, mistake))
+			return
+		}
+		change(m)
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Via)) {
+		via := c.Via[name]
+		var mistake error
+		if isNil(via) {
+			mistake = errors.New("the verifier is nil")
+		}
+		edit("Config.Via", name, mistake, func(m *method) { m.verifier = via })
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.StepUp)) {
+		demand := c.StepUp[name]
+		demand.ACR = slices.Clone(demand.ACR)
+		edit("Config.StepUp", name, demand.Err(), func(m *method) { m.stepUp = demand })
 	}
 	if len(methods) == 0 && len(errs) == 0 {
 		errs = append(errs, errors.New("no method is listed in Config: without Methods, Authenticated and Public nothing is ever served"))
@@ -120,7 +156,7 @@ func isWord(s string) bool {
 // Call it when everything is registered, before Serve or in a test. It is not
 // for a server with grpc.UnknownServiceHandler, which serves more than it tells.
 func (g *Gate) CheckServices(services map[string]grpc.ServiceInfo) error {
-	if g == nil || g.verifier == nil {
+	if g == nil || g.methods == nil {
 		return misconfigured(errors.New("the gate is nil or zero: make it with New"))
 	}
 	used := map[*method]bool{}

@@ -2,8 +2,11 @@ package grpcgate_test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
@@ -127,6 +130,110 @@ func TestMethods(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Which verifier decides for a method, and which authentication it demands.
+func TestViaAndStepUp(t *testing.T) {
+	asked := ""
+	from := func(name string, change func(*bearergate.Claims)) bearergate.Verifier {
+		return bearergate.VerifierFunc(func(context.Context, string) (*bearergate.Token, error) {
+			asked = name
+			return reader(change), nil
+		})
+	}
+	strong := func(c *bearergate.Claims) { c.ACR, c.AuthTime = "mfa", time.Now().Add(-time.Minute) }
+	mfa := bearergate.StepUp{ACR: []string{"mfa", "hwk"}, MaxAge: time.Hour}
+	var seen events
+	gate, err := grpcgate.New(from("default", nil), grpcgate.Config{
+		Methods: map[string]scope.Requirement{
+			"/a.Admin/*":     scope.All("read"),
+			"/a.Admin/Named": scope.All("read"),
+			"/a.Admin/Both":  scope.All("write"),
+			"/a.Weak/Scope":  scope.All("write"),
+		},
+		Authenticated: []string{"/a.Any/*", "/a.Any/Live"},
+		Via: map[string]bearergate.Verifier{
+			"/a.Admin/*":  from("strong", strong),
+			"/a.Any/Live": from("live", nil),
+		},
+		StepUp: map[string]bearergate.StepUp{
+			"/a.Admin/*": mfa, "/a.Admin/Both": mfa, "/a.Any/Live": {MaxAge: time.Minute},
+		},
+		Hooks: seen.hooks(),
+	})
+	require.NoError(t, err)
+	for method, test := range map[string]struct {
+		asked    string
+		kind     error
+		metadata map[string]string
+	}{
+		"/a.Admin/Drop":  {asked: "strong"},
+		"/a.Admin/Named": {asked: "default"}, // named by itself: what is said of the service does not count
+		"/a.Admin/Both": {asked: "default", kind: bearergate.ErrInsufficientAuthentication,
+			metadata: map[string]string{"acr_values": "mfa hwk", "max_age": "3600", "scope": "write"}},
+		"/a.Weak/Scope": {asked: "default", kind: bearergate.ErrInsufficientScope, metadata: map[string]string{"scope": "write"}},
+		"/a.Any/Thing":  {asked: "default"},
+		"/a.Any/Live":   {asked: "live", kind: bearergate.ErrInsufficientAuthentication, metadata: map[string]string{"max_age": "60"}},
+	} {
+		t.Run(method, func(t *testing.T) {
+			ctx := incoming(t.Context(), "x")
+			_, unary := gate.Unary(ctx, nil, &grpc.UnaryServerInfo{FullMethod: method}, nothing)
+			require.Equal(t, test.asked, asked)
+			stream := gate.Stream(nil, &fakeStream{ctx: ctx}, &grpc.StreamServerInfo{FullMethod: method}, func(any, grpc.ServerStream) error { return nil })
+			decided := seen.take()
+			require.Len(t, decided, 2)
+			for i, err := range []error{unary, stream} {
+				require.Equal(t, "alice", decided[i].Token.Subject(), "for audit")
+				if test.kind == nil {
+					require.NoError(t, err)
+					continue
+				}
+				code, wire := codes.PermissionDenied, "INSUFFICIENT_SCOPE"
+				if test.kind == bearergate.ErrInsufficientAuthentication {
+					code, wire = codes.Unauthenticated, "INSUFFICIENT_USER_AUTHENTICATION"
+				}
+				require.Equal(t, test.metadata, requireStatus(t, err, code, wire).GetMetadata())
+				require.ErrorIs(t, decided[i].Err, test.kind)
+			}
+		})
+	}
+}
+
+// The order of a decision: token, binding, step-up, scopes.
+func TestOrderOfADecision(t *testing.T) {
+	weak := boundBy("x5t#S256").With(func(c *bearergate.Claims) { c.Scopes = scope.Of("other") })
+	b := mtls().says(errors.New("another key"))
+	decide := func(v bearergate.Verifier) error {
+		gate := newGate(t, v, grpcgate.Config{Bindings: []bearergate.Binding{b}, StepUp: map[string]bearergate.StepUp{unaryCall: {ACR: []string{"mfa"}}}})
+		return unary(incoming(t.Context(), "x"), gate, nothing)
+	}
+	requireStatus(t, decide(answers(nil, &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonExpired})), codes.Unauthenticated, "TOKEN_EXPIRED")
+	require.Zero(t, b.asked.Load(), "the token first")
+	requireStatus(t, decide(answers(weak, nil)), codes.Unauthenticated, "INVALID_TOKEN")
+	b.confirm = nil
+	requireStatus(t, decide(answers(weak, nil)), codes.Unauthenticated, "INSUFFICIENT_USER_AUTHENTICATION")
+	requireStatus(t, decide(answers(weak.With(func(c *bearergate.Claims) { c.ACR = "mfa" }), nil)), codes.PermissionDenied, "INSUFFICIENT_SCOPE")
+}
+
+// A stream is decided on anew by the verifier and the step-up of its method.
+func TestReverifyOfAMethodWithViaAndStepUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		var calls int
+		via := bearergate.VerifierFunc(func(context.Context, string) (*bearergate.Token, error) {
+			calls++
+			return reader(func(c *bearergate.Claims) { c.AuthTime = start }), nil
+		})
+		gate := newGate(t, answers(nil, bearergate.ErrMisconfigured), grpcgate.Config{
+			Reverify: 10 * time.Second,
+			Via:      map[string]bearergate.Verifier{duplex: via},
+			StepUp:   map[string]bearergate.StepUp{duplex: {MaxAge: 25 * time.Second}},
+		})
+		err := follow(t, gate, new(fakeStream), func(s grpc.ServerStream) error { return s.RecvMsg(nil) })
+		requireStatus(t, err, codes.Unauthenticated, "INSUFFICIENT_USER_AUTHENTICATION")
+		require.Equal(t, 4, calls)
+		require.LessOrEqual(t, time.Since(start), 35*time.Second)
+	})
 }
 
 // A method that is registered and not listed is closed; so is what a handler for

@@ -33,12 +33,14 @@ var (
 	answerInvalidToken               = &answer{codes.Unauthenticated, "INVALID_TOKEN", "The access token is not valid here."}
 	answerExpired                    = &answer{codes.Unauthenticated, "TOKEN_EXPIRED", "The access token has expired."}
 	answerInactive                   = &answer{codes.Unauthenticated, "TOKEN_INACTIVE", "The access token is no longer active."}
+	answerProof                      = &answer{codes.Unauthenticated, "INVALID_DPOP_PROOF", "The DPoP proof is not valid here."}
+	answerNonce                      = &answer{codes.Unauthenticated, "USE_DPOP_NONCE", "The DPoP proof must have a nonce of this server."}
 	answerInsufficientScope          = &answer{codes.PermissionDenied, "INSUFFICIENT_SCOPE", "The access token does not have the required scope."}
 	answerInsufficientAuthentication = &answer{codes.Unauthenticated, "INSUFFICIENT_USER_AUTHENTICATION", "A stronger or more recent authentication of the user is required."}
+	answerForbidden                  = &answer{codes.PermissionDenied, "FORBIDDEN", "The access token does not allow this call."}
 	answerUnavailable                = &answer{codes.Unavailable, "TEMPORARILY_UNAVAILABLE", "The access token cannot be checked at the moment. Try again later."}
 	answerMisconfigured              = &answer{codes.Internal, "MISCONFIGURED", "The access token cannot be checked because of an error in this server."}
 	answerCanceled                   = &answer{codes.Canceled, "CANCELED", "The call was canceled."}
-	answerDeadline                   = &answer{codes.DeadlineExceeded, "DEADLINE_EXCEEDED", "The deadline of the call has passed."}
 )
 
 func answerFor(ctx context.Context, e *bearergate.Error) *answer {
@@ -53,25 +55,44 @@ func answerFor(ctx context.Context, e *bearergate.Error) *answer {
 			return answerExpired
 		case bearergate.ReasonInactive, bearergate.ReasonRevoked:
 			return answerInactive
+		case bearergate.ReasonProof, bearergate.ReasonReplay:
+			return answerProof
+		case bearergate.ReasonNonce:
+			return answerNonce
 		}
 		return answerInvalidToken // why is for operators: telling it would help to forge the next one
 	case bearergate.ErrInsufficientScope:
 		return answerInsufficientScope
 	case bearergate.ErrInsufficientAuthentication:
 		return answerInsufficientAuthentication
+	case bearergate.ErrForbidden:
+		return answerForbidden
 	case bearergate.ErrUnavailable:
-		switch ended := ctx.Err(); {
-		case e.Reason != bearergate.ReasonCanceled || ended == nil:
-			return answerUnavailable
-		case errors.Is(ended, context.DeadlineExceeded):
-			return answerDeadline
+		if e.Reason == bearergate.ReasonCanceled && ctx != nil && errors.Is(ctx.Err(), context.Canceled) {
+			return answerCanceled
 		}
-		return answerCanceled
+		return answerUnavailable
 	}
 	if e == errUnlisted {
 		return answerUnlisted
 	}
 	return answerMisconfigured
+}
+
+// Error returns the answer to an error in the terms of package bearergate, as the
+// package comment has it, with [DefaultDomain]: for an interceptor of your own that
+// calls [bearergate.ParseCredentials], [bearergate.Authenticate] and
+// [bearergate.Token.Authorize] itself. Such an error must not be returned to gRPC as
+// it is, for its text is for operators, and gRPC would send it to the client with
+// the code UNKNOWN.
+//
+// An error that is not exactly one of the eight sentinels is answered as
+// [bearergate.ErrMisconfigured], and nil with nil. ctx is that of the call: it
+// tells a caller that went away from an outage. The [bearergate.Reply] of
+// Authenticate is for you to send, with grpc.SetTrailer beside an error and with
+// grpc.SetHeader otherwise. With a gate, use [Gate.Status].
+func Error(ctx context.Context, err error) error {
+	return (*Gate)(nil).Status(ctx, err).Err()
 }
 
 // Status returns the answer to an error in the terms of package bearergate, as

@@ -22,7 +22,7 @@ var (
 // follow runs the handler of a stream whose token ends it.
 func (g *Gate) follow(ss grpc.ServerStream, c call, handler func(grpc.ServerStream) error) error {
 	outer := ss.Context()
-	ctx := bearergate.NewContext(outer, c.token)
+	ctx := c.admitted(outer)
 	expires := c.token.ExpiresAt()
 	mortal := !expires.IsZero() && !g.config.InsecureOutliveToken
 	if !mortal && g.config.Reverify == 0 {
@@ -65,7 +65,7 @@ func (g *Gate) reverify(ctx context.Context, end context.CancelCauseFunc, c call
 		case <-time.After(interval):
 		}
 		bounded, done := context.WithTimeout(ctx, reverifyTimeout) // one that hangs must not keep the stream alive
-		_, err := g.decide(bounded, c.method, c.raw)
+		err := g.again(bounded, c)
 		done()
 		switch {
 		case err == nil:

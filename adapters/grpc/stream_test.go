@@ -331,12 +331,17 @@ func TestReverify(t *testing.T) {
 		"bound now": {verdicts: list{good, func() (*bearergate.Token, error) {
 			return reader(func(c *bearergate.Claims) { c.Confirmation = map[string][]byte{"jkt": []byte(`"a"`)} }), nil
 		}}, ends: 1, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonBinding, code: codes.Unauthenticated, wire: "INVALID_TOKEN"},
+		"of another subject now": {verdicts: list{good, func() (*bearergate.Token, error) {
+			return reader(func(c *bearergate.Claims) { c.Subject = "mallory" }), nil
+		}}, ends: 1, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonBinding, code: codes.Unauthenticated, wire: "INVALID_TOKEN"},
+		"forbidden": {verdicts: list{good, refused(bearergate.ErrForbidden, bearergate.ReasonPolicy)}, ends: 1,
+			kind: bearergate.ErrForbidden, reason: bearergate.ReasonPolicy, code: codes.PermissionDenied, wire: "FORBIDDEN"},
 		"an outage":       {verdicts: list{good, outage, good}},
 		"outages between": {verdicts: list{good, outage, good, outage, good, outage, good}},
 		"a long outage": {verdicts: list{good, good, outage}, ends: 3,
 			kind: bearergate.ErrUnavailable, reason: bearergate.ReasonIntrospectionUnavailable, code: codes.Unavailable, wire: "TEMPORARILY_UNAVAILABLE"},
 		"timeouts of the verifier": {verdicts: list{good, refused(bearergate.ErrUnavailable, bearergate.ReasonCanceled)}, ends: 2,
-			kind: bearergate.ErrUnavailable, reason: bearergate.ReasonCanceled, code: codes.Unavailable, wire: "TEMPORARILY_UNAVAILABLE"},
+			kind: bearergate.ErrUnavailable, reason: bearergate.ReasonStoreUnavailable, code: codes.Unavailable, wire: "TEMPORARILY_UNAVAILABLE"},
 		"a broken verifier": {verdicts: list{good, func() (*bearergate.Token, error) { panic("boom") }}, ends: 1,
 			kind: bearergate.ErrMisconfigured, reason: bearergate.ReasonInternal, code: codes.Internal, wire: "MISCONFIGURED"},
 		"a verifier that does not return": {verdicts: list{good, func() (*bearergate.Token, error) { runtime.Goexit(); return nil, nil }}, ends: 1,

@@ -4,7 +4,9 @@ go 1.26
 
 require (
 	github.com/bearergate/bearergate v0.1.0
+	github.com/bearergate/bearergate/adapters/grpc v0.1.0
 	github.com/stretchr/testify v1.12.1
+	google.golang.org/genproto/googleapis/rpc v0.0.0-20260706201446-f0a921348800
 	google.golang.org/grpc v1.84.0
 	google.golang.org/protobuf v1.36.11
 )
@@ -27,7 +29,9 @@ require (
 	golang.org/x/sync v0.22.0 // indirect
 	golang.org/x/sys v0.47.0 // indirect
 	golang.org/x/text v0.40.0 // indirect
-	google.golang.org/genproto/googleapis/rpc v0.0.0-20260706201446-f0a921348800 // indirect
 )
 
-replace github.com/bearergate/bearergate => ../..
+replace (
+	github.com/bearergate/bearergate => ../..
+	github.com/bearergate/bearergate/adapters/grpc => ../../adapters/grpc
+)

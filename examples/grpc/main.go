@@ -5,8 +5,8 @@
 //	go run .
 //
 // What to copy from is [guard.admit]; the rest is demonstration. The module
-// adapters/grpc has an interceptor ready to use, which also ends streams with
-// their token and tells clients more.
+// adapters/grpc, of which this takes the answers alone, has an interceptor ready to
+// use, which also ends streams with their token.
 package main
 
 import (
@@ -29,6 +29,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/bearergate/bearergate"
+	grpcgate "github.com/bearergate/bearergate/adapters/grpc"
 	"github.com/bearergate/bearergate/authtest"
 	"github.com/bearergate/bearergate/jwtverify"
 	"github.com/bearergate/bearergate/scope"
@@ -49,33 +50,20 @@ func (g guard) admit(ctx context.Context, method string) (context.Context, error
 	if !listed {
 		return nil, status.Error(codes.Unimplemented, "this method is not available")
 	}
-	raw, err := bearergate.BearerToken(metadata.ValueFromIncomingContext(ctx, "authorization"))
+	credentials, err := bearergate.ParseCredentials(metadata.ValueFromIncomingContext(ctx, "authorization"))
 	if err != nil {
-		return nil, refusal(err)
+		return nil, grpcgate.Error(ctx, err) // never err itself: its text is for operators
 	}
-	token, err := bearergate.Verify(ctx, g.verifier, raw)
+	// A token that is bound to a key (cnf) is refused here: to take it, name what
+	// checks the proof after the call, and fill in what that looks at.
+	token, _, err := bearergate.Authenticate(ctx, g.verifier, bearergate.Call{Credentials: credentials, Method: "POST", Target: method})
 	if err != nil {
-		return nil, refusal(err)
+		return nil, grpcgate.Error(ctx, err)
 	}
 	if err := token.Authorize(need); err != nil {
-		return nil, refusal(err)
+		return nil, grpcgate.Error(ctx, err)
 	}
 	return bearergate.NewContext(ctx, token), nil
-}
-
-// refusal keeps the text of err to itself: it is for operators.
-func refusal(err error) error {
-	switch bearergate.AsError(err).Kind {
-	case bearergate.ErrInvalidRequest:
-		return status.Error(codes.InvalidArgument, "send exactly one well-formed bearer token")
-	case bearergate.ErrInsufficientScope:
-		return status.Error(codes.PermissionDenied, "the token does not have the required scope")
-	case bearergate.ErrUnavailable: // nobody's fault, least of all the client's
-		return status.Error(codes.Unavailable, "the token cannot be checked at the moment")
-	case bearergate.ErrMisconfigured:
-		return status.Error(codes.Internal, "the token cannot be checked")
-	}
-	return status.Error(codes.Unauthenticated, "a valid bearer token is required")
 }
 
 func (g guard) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
@@ -106,13 +94,18 @@ func newServer(issuer string) (*grpc.Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	return protected(verifier), nil
+}
+
+// protected is the API, for tokens that the verifier accepts.
+func protected(verifier bearergate.Verifier) *grpc.Server {
 	g := guard{verifier, map[string]scope.Requirement{
 		"/orders.v1.Orders/List":  scope.All("orders:read"),
 		"/orders.v1.Orders/Watch": scope.All("orders:read", "orders:watch"),
 	}}
 	server := grpc.NewServer(grpc.UnaryInterceptor(g.unary), grpc.StreamInterceptor(g.stream)) // both, or the other kind is open
 	server.RegisterService(&ordersDesc, nil)
-	return server, nil
+	return server
 }
 
 func main() {
