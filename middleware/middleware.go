@@ -65,7 +65,7 @@
 // preflights itself: a preflight carries no credentials, and the gate, which
 // treats OPTIONS like every other method, would refuse it. That handler must also
 // send Access-Control-Expose-Headers: WWW-Authenticate, or scripts cannot read why
-// they were refused. Put whatever must not run without a valid token, such as a
+// they were refused (and DPoP-Nonce, where that is used). Put whatever must not run without a valid token, such as a
 // body parser, inside the gate.
 //
 // Everything here is safe for concurrent use.
@@ -284,8 +284,9 @@ func (g *Gate) Require(need scope.Requirement, opts ...RouteOption) func(http.Ha
 // token. Such a request reaches the handler, whose context then carries no token,
 // not even that of an outer gate. A token that was sent must be valid and satisfy
 // need and the options. Everything else is refused as by Require: a bad token, two
-// credentials, an outage. Credentials of another scheme are no bearer token: such
-// a request passes as one without a token.
+// credentials, an outage, a DPoP token where no Binding checks its proof.
+// Credentials of any other scheme are no token: such a request passes as one
+// without.
 //
 // Responses say Vary: Authorization, or a cache could give one caller what was
 // meant for another. With [Config.Extract], that is left to the handler.

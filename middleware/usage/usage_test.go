@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"sync"
 	"testing"
 	"time"
@@ -250,4 +251,27 @@ func TestUsageConcurrently(t *testing.T) {
 	wg.Wait()
 	clients, _ := u.Report()
 	require.Len(t, clients, 5)
+}
+
+// Whose token a policy refused had it, and exercised nothing; a token whose sender
+// proved nothing is nobody's.
+func TestRefusals(t *testing.T) {
+	u := newUsage(t, usage.Config{})
+	policy := middleware.Allow(func(*http.Request, *bearergate.Token) error { return errors.New("no") })
+	gate := newGate(t, kit.Granting(), middleware.Config{Hooks: u.Hooks()})
+	h := gate.Require(scope.All("read"), policy)(kit.Says(""))
+	require.Equal(t, 403, kit.Ask(h, "GET", "/", "read").Code)
+	clients, _ := u.Report()
+	require.Len(t, clients, 1)
+	require.Equal(t, []string{"read"}, clients[0].Unexercised)
+	require.Empty(t, clients[0].Exercised)
+
+	u = newUsage(t, usage.Config{})
+	bound := bearergate.VerifierFunc(func(context.Context, string) (*bearergate.Token, error) {
+		return bearergate.NewToken(bearergate.Claims{ClientID: "c1", Scopes: scope.Of("read"), Confirmation: map[string][]byte{"jkt": []byte(`"x"`)}}), nil
+	})
+	h = newGate(t, bound, middleware.Config{Hooks: u.Hooks()}).Require(scope.All("read"))(kit.Says(""))
+	require.Equal(t, 401, kit.Ask(h, "GET", "/", "read").Code)
+	clients, _ = u.Report()
+	require.Empty(t, clients)
 }

@@ -1,6 +1,7 @@
 package interop_test
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/tls"
 	"errors"
@@ -15,24 +16,45 @@ import (
 
 const certificateMember = "x5t#S256"
 
-// sameCertificate is the check of RFC 8705 §3 as an API makes it.
-func sameCertificate(r *http.Request, token *bearergate.Token) error {
-	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
-		return errors.New("there is no client certificate")
+// sameCertificate is the Binding of RFC 8705 §3 as an API makes it.
+type sameCertificate struct{}
+
+func (sameCertificate) Scheme() bearergate.Scheme    { return bearergate.SchemeBearer }
+func (sameCertificate) Members() []string            { return []string{certificateMember} }
+func (sameCertificate) Challenge() map[string]string { return nil }
+
+func (sameCertificate) Confirm(_ context.Context, c bearergate.Call, token *bearergate.Token) (bearergate.Reply, error) {
+	if c.TLS == nil || len(c.TLS.PeerCertificates) == 0 {
+		return nil, errors.New("there is no client certificate")
 	}
-	sum := sha256.Sum256(r.TLS.PeerCertificates[0].Raw)
+	sum := sha256.Sum256(c.TLS.PeerCertificates[0].Raw)
 	want, ok := token.Confirmation().Value(certificateMember)
 	if !ok || want != b64(sum[:]) {
-		return errors.New("the client certificate is another one")
+		return nil, errors.New("the client certificate is another one")
 	}
-	return nil
+	return nil, nil
 }
+
+// credulous is a Binding that believes every sender of a DPoP token.
+type credulous struct{}
+
+func (credulous) Scheme() bearergate.Scheme    { return bearergate.SchemeDPoP }
+func (credulous) Members() []string            { return []string{"jkt"} }
+func (credulous) Challenge() map[string]string { return nil }
+
+func (credulous) Confirm(context.Context, bearergate.Call, *bearergate.Token) (bearergate.Reply, error) {
+	return nil, nil
+}
+
+// silent is v without what it says of itself: New would refuse bindings that do
+// not fit it.
+func silent(v bearergate.Verifier) bearergate.Verifier { return bearergate.VerifierFunc(v.Verify) }
 
 // serveTLS starts an API that sees client certificates. What it returns is the
 // API as used by a client with certain ones.
-func serveTLS(t *testing.T, v bearergate.Verifier, confirm func(*http.Request, *bearergate.Token) error) func(...tls.Certificate) *api {
+func serveTLS(t *testing.T, v bearergate.Verifier, bindings ...bearergate.Binding) func(...tls.Certificate) *api {
 	t.Helper()
-	a := serveWith(t, v, middleware.Config{Confirm: confirm}, &tls.Config{ClientAuth: tls.RequestClientCert})
+	a := serveWith(t, v, middleware.Config{Bindings: bindings}, &tls.Config{ClientAuth: tls.RequestClientCert})
 	return func(certificates ...tls.Certificate) *api {
 		transport := a.http.Transport.(*http.Transport).Clone()
 		transport.TLSClientConfig.Certificates = certificates
@@ -55,14 +77,14 @@ func TestCertificateBoundToken(t *testing.T) {
 					Profile: jwtverify.RFC9068, Confirmations: confirmations})
 			}
 			// Nobody has promised to check, or nobody does.
-			as := serveTLS(t, verifierWith(), sameCertificate)
+			as := serveTLS(t, silent(verifierWith()), sameCertificate{})
 			as(authority.trusted).requireVerdict(t, refused(bearergate.ReasonBinding), token)
-			as = serveTLS(t, verifierWith("jkt"), sameCertificate)
+			as = serveTLS(t, silent(verifierWith("jkt")), sameCertificate{})
 			as(authority.trusted).requireVerdict(t, refused(bearergate.ReasonBinding), token)
-			as = serveTLS(t, verifierWith(certificateMember), nil)
+			as = serveTLS(t, silent(verifierWith(certificateMember)))
 			as(authority.trusted).requireVerdict(t, refused(bearergate.ReasonBinding), token)
 
-			as = serveTLS(t, verifierWith(certificateMember), sameCertificate)
+			as = serveTLS(t, verifierWith(certificateMember), sameCertificate{})
 			for range 2 { // the second from the cache
 				as(authority.trusted).requireVerdict(t, accepted, token)
 				as(authority.other).requireVerdict(t, refused(bearergate.ReasonBinding), token)
@@ -81,11 +103,10 @@ func TestDPoPBoundToken(t *testing.T) {
 	opaque := shared.token(t, grant{app: appDPoP, kind: "opaque", proof: newProver()})
 	for _, confirmations := range [][]string{nil, {certificateMember}, {"jkt"}} {
 		v := verifier(t, jwtverify.Config{Issuer: shared.HTTP, Audiences: []string{audience("es256")}, Confirmations: confirmations})
-		serve(t, v).requireVerdict(t, refused(bearergate.ReasonBinding), jwt)
+		serve(t, silent(v)).requireVerdict(t, refused(bearergate.ReasonBinding), jwt)
 		c := introspector(t, introspect.Config{Issuer: shared.HTTP, Auth: basic(), Confirmations: confirmations})
-		serve(t, c).requireVerdict(t, refused(bearergate.ReasonBinding), opaque)
+		serve(t, silent(c)).requireVerdict(t, refused(bearergate.ReasonBinding), opaque)
 		// The answer's token_type says DPoP, whatever is thought of its cnf.
-		credulous := middleware.Config{Confirm: func(*http.Request, *bearergate.Token) error { return nil }}
-		serveWith(t, c, credulous, nil).requireVerdict(t, refused(bearergate.ReasonBinding), opaque)
+		serveWith(t, silent(c), middleware.Config{Bindings: []bearergate.Binding{credulous{}}}, nil).requireVerdict(t, refused(bearergate.ReasonBinding), opaque)
 	}
 }
