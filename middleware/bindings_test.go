@@ -298,8 +298,19 @@ func TestChallengesOfSchemes(t *testing.T) {
 	require.Equal(t, []string{invalid(bodyInvalid)}, w.Header().Values("WWW-Authenticate"))
 }
 
+// Several Bindings of one scheme share its challenge.
+func TestParametersOfChallenges(t *testing.T) {
+	gate := newGate(t, accepts(reader), middleware.Config{Resource: "https://h/", Bindings: bindings(
+		&binding{scheme: "DPoP", members: []string{"x"}, challenge: map[string]string{"z": "1", "b": ""}}, dpop(proven),
+		&binding{scheme: "Bearer", members: []string{"y"}, challenge: map[string]string{"x5": "2"}})})
+	w := httptest.NewRecorder()
+	gate.Require(scope.All("read"))(forbidden(t)).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+	const metadata = `, resource_metadata="https://h/.well-known/oauth-protected-resource"`
+	require.Equal(t, []string{`Bearer realm="api", x5="2"` + metadata, `DPoP realm="api", z="1", algs="ES256 EdDSA"` + metadata}, w.Header().Values("WWW-Authenticate"))
+}
+
 func TestRepliesOfBindings(t *testing.T) {
-	reply := bearergate.Reply{"dpop-nonce": "n-1", "X-Bad": "a\r\nSet-Cookie: x=y", "X-Beyond": "ä", "a b": "c", "": "d"}
+	reply := bearergate.Reply{"dpop-nonce": "n-1", "X-Bad": "a\r\nSet-Cookie: x=y", "X-Beyond": "ä", "a b": "c", "": "d", "X:y": "e", "X\u00e4": "f", "X_9!": "g"}
 	for _, answer := range []error{nil, &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonNonce}} {
 		gate := newGate(t, accepts(boundBy("jkt")), middleware.Config{Bindings: bindings(dpop(
 			func(context.Context, bearergate.Call, *bearergate.Token) (bearergate.Reply, error) {
@@ -310,9 +321,10 @@ func TestRepliesOfBindings(t *testing.T) {
 			assert.Equal(t, "n-1", w.Header().Get("DPoP-Nonce"), "before the handler runs")
 		})).ServeHTTP(w, presents("DPoP", ""))
 		require.Equal(t, []string{"n-1"}, w.Header().Values("DPoP-Nonce"))
-		for _, name := range []string{"X-Bad", "X-Beyond", "Set-Cookie", "a b", ""} {
+		for _, name := range []string{"X-Bad", "X-Beyond", "Set-Cookie", "a b", "", "X:y", "X\u00e4"} {
 			require.Empty(t, w.Header()[name], name)
 		}
+		require.Equal(t, "g", w.Header().Get("X_9!"))
 		_, got, err := gate.Check(presents("DPoP", ""), scope.All("read"))
 		require.Equal(t, answer == nil, err == nil)
 		require.Equal(t, reply, got)
@@ -346,9 +358,13 @@ func TestBound(t *testing.T) {
 
 	// In a roll-out: whose tokens are not bound yet is in the event, and the handler is told nobody.
 	events := &log{}
-	trial := newGate(t, accepts(reader), middleware.Config{Bindings: bindings(b), RequireBinding: true, InsecureReportOnly: true, Hooks: events.hooks()})
+	trial := newGate(t, accepts(reader), middleware.Config{Bindings: bindings(b), RequireBinding: true, InsecureReportOnly: true, Hooks: events.hooks(),
+		Identity: map[string]func(*bearergate.Token) string{"X-Who": (*bearergate.Token).Subject}})
 	w = httptest.NewRecorder()
-	trial.Require(scope.All("read"))(whoami(t)).ServeHTTP(w, bearer("GET", good))
+	trial.Require(scope.All("read"))(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		assert.Empty(t, r.Header["X-Who"])
+		whoami(t).ServeHTTP(w, r)
+	})).ServeHTTP(w, bearer("GET", good))
 	require.Equal(t, "nobody", w.Body.String())
 	require.Equal(t, "u1", events.only(t).Token.Subject())
 
@@ -381,6 +397,7 @@ func TestMistakesInBindings(t *testing.T) {
 		"no member":           {bindings: bindings(&binding{scheme: "DPoP"}), says: "no member"},
 		"two for one member":  {bindings: bindings(dpop(proven), dpop(proven)), says: `"jkt"`},
 		"realm of its own":    {bindings: bindings(&binding{scheme: "DPoP", members: []string{"jkt"}, challenge: map[string]string{"realm": "x"}}), says: `"realm"`},
+		"a parameter twice":   {bindings: bindings(dpop(proven), &binding{scheme: "DPoP", members: []string{"x"}, challenge: map[string]string{"algs": "RS256"}}), says: `"algs"`},
 		"a quote":             {bindings: bindings(&binding{scheme: "DPoP", members: []string{"jkt"}, challenge: map[string]string{"algs": `a"b`}}), says: `"algs"`},
 		"a parameter's name":  {bindings: bindings(&binding{scheme: "DPoP", members: []string{"jkt"}, challenge: map[string]string{"a b": "c"}}), says: `"a b"`},
 		"never asked":         {bindings: bindings(certificate(proven)), promised: []string{}, says: "Confirmations"},
@@ -445,6 +462,11 @@ func TestTheCallOfABinding(t *testing.T) {
 	require.Equal(t, []string{"GET", "/orders?x=y", "api.example"}, []string{got.Method, got.Target, got.Host})
 	require.Nil(t, got.TLS)
 	require.False(t, got.Peer.IsValid())
+
+	// One that somebody put together, and left things out.
+	_, _, err = gate.Check(&http.Request{Header: r.Header}, scope.All("read"))
+	require.NoError(t, err)
+	require.Equal(t, []string{"GET", "", ""}, []string{got.Method, got.Target, got.Host})
 }
 
 // A proof can be used once: an inner gate takes that of the outer one, if it is
