@@ -14,8 +14,9 @@ import (
 //   - [context.Canceled] of ctx, or its cause, is [ErrUnavailable] with
 //     [ReasonCanceled]: the caller went away;
 //   - a deadline of ctx that has passed, any context error while ctx is alive, and
-//     a bare ErrUnavailable, are ErrUnavailable with [ReasonStoreUnavailable]: what
-//     the function waited for has not answered, and nobody else is to blame;
+//     a bare ErrUnavailable, are ErrUnavailable with [ReasonStoreUnavailable], or
+//     with the Reason of otherwise if that is an ErrUnavailable: what the function
+//     waited for has not answered, and nobody else is to blame;
 //   - a panic is [ErrMisconfigured] with [ReasonInternal]; its value is not kept,
 //     for it may hold anything, and only its type is told;
 //   - every other error is otherwise, with the error as its cause.
@@ -47,6 +48,11 @@ func who(otherwise error) string {
 
 func judge(ctx context.Context, otherwise, err error) error {
 	e, ours := fromError(err)
+	refusal := *AsError(otherwise)
+	waited := ReasonStoreUnavailable
+	if refusal.Kind == ErrUnavailable {
+		waited = refusal.Reason
+	}
 	if ctx == nil { // a caller's mistake, and no reason to panic
 		ctx = context.Background()
 	}
@@ -55,16 +61,15 @@ func judge(ctx context.Context, otherwise, err error) error {
 	case ours && e.Kind != ErrUnavailable: // a decision that was reached stays what it is
 		return err
 	case ended != nil && (ours || errors.Is(err, ended) || errors.Is(err, context.Cause(ctx))):
-		return whoEnded(ended, err, ReasonStoreUnavailable)
+		return whoEnded(ended, err, waited)
 	case ours && (e.Reason == ReasonCanceled || e.Reason == ReasonInternal):
 		// Canceled was a context of its own; internal is what a bare ErrUnavailable says.
-		return &Error{Kind: ErrUnavailable, Reason: ReasonStoreUnavailable, RetryAfter: e.RetryAfter, Cause: e.Cause}
+		return &Error{Kind: ErrUnavailable, Reason: waited, RetryAfter: e.RetryAfter, Cause: e.Cause}
 	case ours:
 		return err
 	case (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)) && countKinds(err) == 0:
-		return &Error{Kind: ErrUnavailable, Reason: ReasonStoreUnavailable, Cause: err}
+		return &Error{Kind: ErrUnavailable, Reason: waited, Cause: err}
 	}
-	refusal := *AsError(otherwise)
 	if refusal.Cause != nil {
 		err = fmt.Errorf("%v: %w", refusal.Cause, err) //nolint:errorlint // the cause is who refused, in words
 	}

@@ -259,22 +259,6 @@ func (o Assertion) sign(id, issuer string, key crypto.Signer) (string, error) {
 	return signed, nil
 }
 
-// Secret holds a key. Printing it in any way does not show the key.
-type Secret struct{ reveal func() []byte }
-
-// NewSecret returns a Secret with a copy of key.
-func NewSecret(key []byte) Secret {
-	own := string(key)
-	return Secret{func() []byte { return []byte(own) }}
-}
-
-func (s Secret) bytes() []byte {
-	if s.reveal == nil {
-		return nil
-	}
-	return s.reveal()
-}
-
 // isB64Token reports whether s is a b64token of RFC 6750 §2.1, the form of
 // every token that can stand in an Authorization header.
 func isB64Token(s string) bool {

@@ -174,7 +174,7 @@ func TestTwoClientsShareNothing(t *testing.T) {
 		shared := newStore()
 		base := func(s *server) introspect.Config {
 			return with(config(s), func(c *introspect.Config) {
-				c.Store, c.StoreKey = shared, introspect.NewSecret(make([]byte, 32))
+				c.Store, c.StoreKey = shared, bearergate.NewSecret(string(make([]byte, 32)))
 			})
 		}
 		first := newServer()
@@ -189,7 +189,7 @@ func TestTwoClientsShareNothing(t *testing.T) {
 			"parts moved": func(c *introspect.Config) {
 				c.ClientID, c.Auth = clientID, introspect.BasicAuth(clientID+secret[:1], secret[1:])
 			},
-			"another key":  func(c *introspect.Config) { c.StoreKey = introspect.NewSecret(append(make([]byte, 31), 1)) },
+			"another key":  func(c *introspect.Config) { c.StoreKey = bearergate.NewSecret(string(append(make([]byte, 31), 1))) },
 			"another form": func(c *introspect.Config) { c.Signing = introspect.SignedIfOffered },
 		} {
 			s := newServer()
@@ -323,7 +323,7 @@ func TestCachedEqualsUncached(t *testing.T) {
 					c.MaxStale = time.Minute
 				}
 				if rng.IntN(4) == 0 {
-					c.Store, c.StoreKey = newStore(), introspect.NewSecret(make([]byte, 32))
+					c.Store, c.StoreKey = newStore(), bearergate.NewSecret(string(make([]byte, 32)))
 				}
 			}))
 			live := newClient(t, with(base, func(c *introspect.Config) { c.DisableCache = true }))

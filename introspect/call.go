@@ -104,7 +104,7 @@ func (c *Client) await(ctx context.Context, m *memory, name key, raw string) (o 
 			}
 			return o, !led
 		case <-ctx.Done():
-			return outcome{err: canceled(ctx)}, false
+			return outcome{err: ended(ctx)}, false
 		}
 	}
 }

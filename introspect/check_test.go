@@ -31,7 +31,7 @@ func TestCheck(t *testing.T) {
 	result = bearergate.ErrInsufficientAuthentication
 	requireRefused(t, client, opaque, bearergate.ErrInsufficientAuthentication, bearergate.ReasonAuthentication)
 	result = fmt.Errorf("revocation list: %w", context.DeadlineExceeded)
-	requireRefused(t, client, opaque, unavailable, bearergate.ReasonCanceled)
+	requireRefused(t, client, opaque, unavailable, bearergate.ReasonStoreUnavailable)
 	require.Equal(t, 4, calls)
 	require.Equal(t, 1, s.requests())
 }

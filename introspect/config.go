@@ -137,7 +137,7 @@ func (m *mistakes) cache(c *Config) {
 }
 
 func (m *mistakes) store(c *Config) {
-	n := len(c.StoreKey.bytes())
+	n := len(c.StoreKey.Reveal())
 	switch {
 	case c.Store == nil && n > 0:
 		m.Addf("StoreKey is set without Store")

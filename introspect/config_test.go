@@ -76,7 +76,7 @@ func TestNewNamesEveryMistake(t *testing.T) {
 		}, []string{"Auth: introspect.PrivateKeyJWT", "key"}},
 		{"keys that panic", func(c *introspect.Config) { c.Signing, c.Keys = introspect.SignedRequired, brokenKeys{} }, []string{"Keys cannot be used"}},
 		{"store timeout", func(c *introspect.Config) {
-			c.Store, c.StoreKey, c.StoreTimeout = newStore(), introspect.NewSecret(make([]byte, 32)), introspect.DefaultTimeout/3+1
+			c.Store, c.StoreKey, c.StoreTimeout = newStore(), bearergate.NewSecret(string(make([]byte, 32))), introspect.DefaultTimeout/3+1
 		}, []string{"StoreTimeout"}},
 		{"certificate without id", func(c *introspect.Config) { c.Auth = introspect.CertificateAuth("") }, []string{"Auth: introspect.CertificateAuth"}},
 		{"audiences", func(c *introspect.Config) { c.Audiences = nil }, []string{"Audiences is empty"}},
@@ -91,15 +91,17 @@ func TestNewNamesEveryMistake(t *testing.T) {
 		{"live and cache", func(c *introspect.Config) { c.DisableCache, c.PositiveTTL = true, time.Second }, []string{"DisableCache"}},
 		{"live and stale", func(c *introspect.Config) { c.DisableCache, c.MaxStale = true, time.Second }, []string{"DisableCache"}},
 		{"live and store", func(c *introspect.Config) {
-			c.DisableCache, c.Store, c.StoreKey = true, newStore(), introspect.NewSecret(make([]byte, 32))
+			c.DisableCache, c.Store, c.StoreKey = true, newStore(), bearergate.NewSecret(string(make([]byte, 32)))
 		}, []string{"DisableCache"}},
 		{"store without key", func(c *introspect.Config) { c.Store = newStore() }, []string{"StoreKey has 0 bytes"}},
-		{"store with short key", func(c *introspect.Config) { c.Store, c.StoreKey = newStore(), introspect.NewSecret(make([]byte, 31)) }, []string{"StoreKey has 31 bytes"}},
-		{"key without store", func(c *introspect.Config) { c.StoreKey = introspect.NewSecret(make([]byte, 32)) }, []string{"StoreKey is set without Store"}},
+		{"store with short key", func(c *introspect.Config) {
+			c.Store, c.StoreKey = newStore(), bearergate.NewSecret(string(make([]byte, 31)))
+		}, []string{"StoreKey has 31 bytes"}},
+		{"key without store", func(c *introspect.Config) { c.StoreKey = bearergate.NewSecret(string(make([]byte, 32))) }, []string{"StoreKey is set without Store"}},
 		{"nil store", func(c *introspect.Config) { c.Store = (*store)(nil) }, []string{"Store is a nil"}},
 		{"store of nobody", func(c *introspect.Config) {
 			c.Auth = introspect.BearerAuth(func(context.Context) (string, error) { return "x", nil })
-			c.Store, c.StoreKey = newStore(), introspect.NewSecret(make([]byte, 32))
+			c.Store, c.StoreKey = newStore(), bearergate.NewSecret(string(make([]byte, 32)))
 		}, []string{"ClientID is empty"}},
 		{"signing", func(c *introspect.Config) { c.Signing = 7 }, []string{"Signing 7"}},
 		{"keys unused", func(c *introspect.Config) { c.Keys = otherKeys }, []string{"set Signing"}},

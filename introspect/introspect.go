@@ -206,7 +206,7 @@ type Config struct {
 	Store Store
 	// StoreKey encrypts what goes into Store: 32 random bytes or more, the same
 	// for all who share it. Required with Store.
-	StoreKey Secret
+	StoreKey bearergate.Secret
 	// StoreTimeout bounds an operation of Store. Default: [DefaultStoreTimeout],
 	// or a third of Timeout if that is less; at most a third of Timeout.
 	StoreTimeout time.Duration
@@ -340,9 +340,11 @@ func (c *Client) Live() bool { return c != nil && c.live }
 
 // Verify returns what the authorization server says about the token if it is
 // active and meant for us, as [Config] says. Errors are of type
-// [bearergate.Error]; its sentinel says whose fault it is. When ctx ends first,
-// the answer is [bearergate.ErrUnavailable] with [bearergate.ReasonCanceled]; the
-// call goes on for the others who wait for it.
+// [bearergate.Error]; its sentinel says whose fault it is. When ctx is canceled
+// first, the answer is [bearergate.ErrUnavailable] with
+// [bearergate.ReasonCanceled]; when its deadline passes first, with
+// [bearergate.ReasonIntrospectionUnavailable]. The call goes on for the others who
+// wait for it.
 func (c *Client) Verify(ctx context.Context, token string) (*bearergate.Token, error) {
 	if c == nil || c.slots == nil {
 		return nil, misconfigured(errors.New("introspect: the Client was not made by New"))
@@ -362,28 +364,38 @@ func (c *Client) Verify(ctx context.Context, token string) (*bearergate.Token, e
 
 func (c *Client) verify(ctx context.Context, raw string) (t *bearergate.Token, result Result, shared bool, err error) {
 	result = ResultRefused
+	err = c.guard(ctx, func() (err error) {
+		if err = c.admit(ctx, raw); err == nil {
+			t, result, shared, err = c.decide(ctx, raw)
+		}
+		if err == nil && c.check != nil {
+			err = c.runCheck(ctx, t)
+		}
+		return err
+	})
+	if err != nil {
+		own := *bearergate.AsError(err) // a remembered or shared one is not the caller's to change
+		return nil, result, shared, &own
+	}
+	return t, result, shared, nil
+}
+
+// guard makes a panic of the user's Accept, Now or Check an error.
+func (c *Client) guard(ctx context.Context, f func() error) (err error) {
 	returned := false
 	defer func() {
 		// Not p != nil alone: with GODEBUG=panicnil=1, panic(nil) recovers as nil.
-		if p := recover(); !returned { // the user's Accept, Now or Check
-			t, err = nil, &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonInternal,
+		if p := recover(); !returned {
+			err = &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonInternal,
 				Cause: fmt.Errorf("introspect: panic with a %T", p)}
 			if c.hooks.Panicked != nil {
 				c.hooks.Panicked(context.WithoutCancel(ctx), PanicEvent{Where: "Verify", Type: fmt.Sprintf("%T", p)})
 			}
 		}
 	}()
-	if err = c.admit(ctx, raw); err == nil {
-		t, result, shared, err = c.decide(ctx, raw)
-	}
-	if err == nil && c.check != nil {
-		err = c.runCheck(ctx, t)
-	}
+	err = f()
 	returned = true
-	if err != nil {
-		return nil, result, shared, err
-	}
-	return t, result, shared, nil
+	return err
 }
 
 // admit refuses what is not worth looking up.
@@ -392,7 +404,7 @@ func (c *Client) admit(ctx context.Context, raw string) error {
 	case raw == "":
 		return &bearergate.Error{Kind: bearergate.ErrMissingToken, Reason: bearergate.ReasonNoToken}
 	case ctx.Err() != nil:
-		return canceled(ctx)
+		return ended(ctx)
 	case len(raw) > c.maxTokenBytes:
 		return invalid(bearergate.ReasonTooLarge, "the token is longer than MaxTokenBytes")
 	}
@@ -485,24 +497,25 @@ func (c *Client) refreshAhead(ctx context.Context, m *memory, name key, raw stri
 	}
 }
 
+// What an error becomes that says nothing by itself.
+var (
+	errWait  = &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonIntrospectionUnavailable}
+	errCheck = &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonPolicy, Cause: errors.New("introspect: Check")}
+)
+
 func (c *Client) runCheck(ctx context.Context, t *bearergate.Token) error {
-	err := c.check(ctx, t)
-	switch {
-	case err == nil:
-		return nil
-	case bearergate.ReasonOf(err) != "":
+	err := bearergate.Guard(ctx, errCheck, func(ctx context.Context) error {
+		return c.guard(ctx, func() error { return c.check(ctx, t) }) // tells the hook of a panic
+	})
+	if err != nil {
 		return bearergate.AsError(err)
-	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
-		if ended := ctx.Err(); ended != nil {
-			err = ended
-		}
-		return &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonCanceled, Cause: err}
 	}
-	return &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonPolicy, Cause: err}
+	return nil
 }
 
-func canceled(ctx context.Context) error {
-	return &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonCanceled, Cause: ctx.Err()}
+// ended is the answer to a caller whose context has ended.
+func ended(ctx context.Context) error {
+	return bearergate.Guard(ctx, errWait, context.Context.Err)
 }
 
 func misconfigured(cause error) error {

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/internal/guard"
 )
 
@@ -46,14 +47,14 @@ const (
 // vault is a Store with its encryption.
 type vault struct {
 	store   Store
-	secret  Secret
+	secret  bearergate.Secret
 	slots   chan struct{}
 	timeout time.Duration
 }
 
 // derive makes a key for one purpose from the configured one (RFC 5869).
-func derive(secret Secret, purpose string) ([]byte, error) {
-	return hkdf.Key(sha256.New, secret.bytes(), nil, "bearergate/introspect/1 "+purpose, 32)
+func derive(secret bearergate.Secret, purpose string) ([]byte, error) {
+	return hkdf.Key(sha256.New, []byte(secret.Reveal()), nil, "bearergate/introspect/1 "+purpose, 32)
 }
 
 func (v *vault) cipher(name key) (cipher.AEAD, error) {

@@ -77,7 +77,7 @@ func (s *store) one(t *testing.T) (key string, value []byte) {
 
 func sharing(s *server, st introspect.Store) introspect.Config {
 	return with(config(s), func(c *introspect.Config) {
-		c.Store, c.StoreKey = st, introspect.NewSecret(bytes.Repeat([]byte{7}, 32))
+		c.Store, c.StoreKey = st, bearergate.NewSecret(string(bytes.Repeat([]byte{7}, 32)))
 	})
 }
 

@@ -284,10 +284,11 @@ func (r *Router) Verify(ctx context.Context, token string) (*bearergate.Token, e
 	return nil, invalid(bearergate.ReasonIssuer, "no verifier is configured for the issuer")
 }
 
+// errWait is what a caller is told whose deadline has passed.
+var errWait = &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonKeysUnavailable}
+
 // left is the answer to a caller whose context has ended.
-func left(ctx context.Context) error {
-	return &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonCanceled, Cause: ctx.Err()}
-}
+func left(ctx context.Context) error { return bearergate.Guard(ctx, errWait, context.Context.Err) }
 
 // invalid is an error of the token itself. Its text names the rule, never what
 // the token says.

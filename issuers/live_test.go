@@ -292,7 +292,7 @@ func TestRequireLiveContext(t *testing.T) {
 	ctx, cancel = context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
 	token, err = v.Verify(ctx, "x")
-	requireError(t, token, err, bearergate.ErrUnavailable, bearergate.ReasonCanceled)
+	requireError(t, token, err, bearergate.ErrUnavailable, bearergate.ReasonStoreUnavailable)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 
 	var none context.Context

@@ -83,7 +83,7 @@ func TestWaiterHasItsOwnBound(t *testing.T) {
 		start := time.Now()
 		_, err := c.Keys(ctx, "k1", "ES256")
 		require.Equal(t, 300*time.Millisecond, time.Since(start))
-		requireError(t, err, bearergate.ErrUnavailable, bearergate.ReasonCanceled)
+		requireError(t, err, bearergate.ErrUnavailable, bearergate.ReasonKeysUnavailable)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		has(t, c, "k1") // the fetch went on
 		require.Equal(t, 2*time.Second, time.Since(start))
@@ -91,7 +91,7 @@ func TestWaiterHasItsOwnBound(t *testing.T) {
 
 		// A caller that has gone already starts no fetch, but gets keys that are there.
 		_, err = c.Keys(ctx, "x", "ES256")
-		requireError(t, err, bearergate.ErrUnavailable, bearergate.ReasonCanceled)
+		requireError(t, err, bearergate.ErrUnavailable, bearergate.ReasonKeysUnavailable)
 		require.Equal(t, 1, s.count(""))
 		keys, err := c.Keys(ctx, "k1", "ES256")
 		require.NoError(t, err)

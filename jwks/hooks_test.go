@@ -164,7 +164,7 @@ func TestWaited(t *testing.T) {
 			all.Go(func() { require.NoError(t, keys(i, time.Minute)) })
 		}
 		all.Go(func() {
-			requireError(t, keys("gone", time.Second/2), bearergate.ErrUnavailable, bearergate.ReasonCanceled)
+			requireError(t, keys("gone", time.Second/2), bearergate.ErrUnavailable, bearergate.ReasonKeysUnavailable)
 		})
 		all.Wait()
 		require.NoError(t, keys("late", time.Minute), "a hit waits for nothing")
@@ -207,7 +207,7 @@ func TestHookContext(t *testing.T) {
 		ctx, cancel := context.WithTimeout(context.WithValue(t.Context(), key{}, "trace"), time.Second)
 		defer cancel()
 		_, err := c.Keys(ctx, "k1", "ES256")
-		requireError(t, err, bearergate.ErrUnavailable, bearergate.ReasonCanceled)
+		requireError(t, err, bearergate.ErrUnavailable, bearergate.ReasonKeysUnavailable)
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		require.Equal(t, "trace", got)

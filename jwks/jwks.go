@@ -420,8 +420,11 @@ func (c *Cache) await(ctx context.Context, t Trigger, seen uint64) error {
 		case <-ctx.Done():
 		}
 	}
-	return &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonCanceled, Cause: ctx.Err()}
+	return bearergate.Guard(ctx, errWait, context.Context.Err)
 }
+
+// errWait is what a caller is told whose deadline passes while it waits for keys.
+var errWait = &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonKeysUnavailable}
 
 func (v *view) unavailable(retryAfter time.Duration) error {
 	cause := v.err

@@ -182,7 +182,7 @@ func TestRefresh(t *testing.T) {
 
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		requireError(t, c.Refresh(ctx), bearergate.ErrUnavailable, bearergate.ReasonCanceled)
+		requireError(t, c.Refresh(ctx), bearergate.ErrUnavailable, bearergate.ReasonKeysUnavailable)
 		time.Sleep(5 * time.Second)
 	})
 }

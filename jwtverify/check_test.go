@@ -76,13 +76,13 @@ func TestCheck(t *testing.T) {
 			name:   "its own timeout",
 			check:  func(context.Context, *bearergate.Token) error { return fmt.Errorf("db: %w", context.DeadlineExceeded) },
 			kind:   bearergate.ErrUnavailable,
-			reason: bearergate.ReasonCanceled,
+			reason: bearergate.ReasonStoreUnavailable,
 		},
 		{
 			name:   "a call of its own that was canceled",
 			check:  func(context.Context, *bearergate.Token) error { return fmt.Errorf("db: %w", context.Canceled) },
 			kind:   bearergate.ErrUnavailable,
-			reason: bearergate.ReasonCanceled,
+			reason: bearergate.ReasonStoreUnavailable,
 		},
 		{
 			name:   "panics with nil",
@@ -172,7 +172,7 @@ func TestContext(t *testing.T) {
 	ctx, cancel = context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
 	token, err = waits.Verify(ctx, raw)
-	requireError(t, token, err, bearergate.ErrUnavailable, bearergate.ReasonCanceled)
+	requireError(t, token, err, bearergate.ErrUnavailable, bearergate.ReasonKeysUnavailable)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 
 	var none context.Context
@@ -196,13 +196,26 @@ func TestEndedContextsOfUserCode(t *testing.T) {
 		check := config(s.Set(t))
 		check.Check = func(ctx context.Context, _ *bearergate.Token) error { return waits(ctx) }
 		source := config(sourceFunc(func(ctx context.Context, _, _ string) ([]jwks.Key, error) { return nil, waits(ctx) }))
-		for where, c := range map[string]jwtverify.Config{"Check": check, "Source": source} {
-			t.Run(where+" returns "+name, func(t *testing.T) {
+		for where, w := range map[string]struct {
+			config jwtverify.Config
+			late   bearergate.Reason
+		}{
+			"Check":  {check, bearergate.ReasonStoreUnavailable},
+			"Source": {source, bearergate.ReasonKeysUnavailable},
+		} {
+			t.Run(where+" returns "+name+", deadline", func(t *testing.T) {
 				ctx, cancel := context.WithTimeoutCause(t.Context(), time.Millisecond, cause)
 				defer cancel()
-				token, err := newVerifier(t, c).Verify(ctx, raw)
-				requireError(t, token, err, bearergate.ErrUnavailable, bearergate.ReasonCanceled)
+				token, err := newVerifier(t, w.config).Verify(ctx, raw)
+				requireError(t, token, err, bearergate.ErrUnavailable, w.late)
 				require.ErrorIs(t, err, context.DeadlineExceeded)
+			})
+			t.Run(where+" returns "+name+", canceled", func(t *testing.T) {
+				ctx, cancel := context.WithCancelCause(t.Context())
+				time.AfterFunc(time.Millisecond, func() { cancel(cause) })
+				token, err := newVerifier(t, w.config).Verify(ctx, raw)
+				requireError(t, token, err, bearergate.ErrUnavailable, bearergate.ReasonCanceled)
+				require.ErrorIs(t, err, context.Canceled)
 			})
 		}
 	}

@@ -238,6 +238,15 @@ func (v *Verifier) Issuer() string {
 	return v.issuer
 }
 
+// Confirmations returns a copy of Config.Confirmations: the members of cnf that
+// whoever calls Verify has to have confirmed.
+func (v *Verifier) Confirmations() []string {
+	if v == nil {
+		return nil
+	}
+	return slices.Clone(v.confirmations)
+}
+
 // Live reports false: a Verifier asks nobody whether a token was revoked. By it,
 // issuers.RequireLive refuses a Verifier, or a type that embeds one, as live.
 func (v *Verifier) Live() bool { return false }
@@ -377,44 +386,24 @@ func (v *Verifier) decide(ctx context.Context, raw string) (*bearergate.Token, e
 // Nothing that it returns may point into one: NewToken copies.
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
-// unavailable keeps an error of the key source that says whose fault it is,
-// and makes any other one ours or the caller's, never the token's.
-func unavailable(ctx context.Context, err error) error {
-	if ended := canceled(ctx, err); ended != nil {
-		return ended
-	}
-	if bearergate.ReasonOf(err) != "" {
-		return bearergate.AsError(err)
-	}
-	return &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonKeysUnavailable, Cause: err}
-}
+// What an error of the user's code becomes that says nothing by itself.
+var (
+	errKeys  = &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonKeysUnavailable}
+	errCheck = &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonPolicy, Cause: errors.New("jwtverify: Check")}
+)
 
-// canceled returns what to answer if err is the end of ctx, else nil. An error
-// that blames somebody else stays what it is, even if ctx has ended meanwhile.
-func canceled(ctx context.Context, err error) error {
-	ended := ctx.Err()
-	if ended == nil || bearergate.ReasonOf(err) != "" && !errors.Is(err, bearergate.ErrUnavailable) {
-		return nil
-	}
-	if errors.Is(err, ended) || errors.Is(err, context.Cause(ctx)) || errors.Is(err, bearergate.ErrUnavailable) {
-		return &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonCanceled, Cause: ended}
-	}
-	return nil
+// unavailable makes an error of the key source, which is not nil, ours or the
+// caller's: it is never the token's fault.
+func unavailable(ctx context.Context, err error) error {
+	return bearergate.AsError(bearergate.Guard(ctx, errKeys, func(context.Context) error { return err }))
 }
 
 func (v *Verifier) runCheck(ctx context.Context, t *bearergate.Token) error {
-	err := v.check(ctx, t)
-	if err == nil {
-		return nil
-	}
-	if ended := canceled(ctx, err); ended != nil {
-		return ended
-	}
-	switch {
-	case bearergate.ReasonOf(err) != "":
+	err := bearergate.Guard(ctx, errCheck, func(ctx context.Context) error {
+		return v.guard(ctx, func() error { return v.check(ctx, t) }) // tells the hook of a panic
+	})
+	if err != nil {
 		return bearergate.AsError(err)
-	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
-		return &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonCanceled, Cause: err}
 	}
-	return &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonPolicy, Cause: err}
+	return nil
 }

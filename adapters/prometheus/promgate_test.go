@@ -481,6 +481,8 @@ func TestOutcomes(t *testing.T) {
 		"outage":        {&bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonKeysUnavailable}, "unavailable", "keys_unavailable"},
 		"misconfigured": {&bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonConfig}, "misconfigured", "config"},
 		"gone":          {&bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonCanceled, Cause: context.Canceled}, "canceled", "canceled"},
+		"forbidden":     {&bearergate.Error{Kind: bearergate.ErrForbidden, Reason: bearergate.ReasonRole}, "refused", "role"},
+		"a store":       {&bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonStoreUnavailable}, "unavailable", "store_unavailable"},
 		"foreign":       {errors.New("what a token says"), "misconfigured", "internal"},
 	} {
 		m, registry := newMetrics(t, promgate.Config{})
@@ -492,6 +494,47 @@ func TestOutcomes(t *testing.T) {
 		require.Equal(t, map[string]float64{fmt.Sprintf(`cached="false",issuer="i",outcome=%q,reason=%q`, tc.outcome, tc.reason): 1}, s.of("jwt_verifications_total"), name)
 		require.Equal(t, map[string]float64{fmt.Sprintf(`issuer="i",outcome=%q,reason=%q,result="stale"`, tc.outcome, tc.reason): 1}, s.of("introspections_total"), name)
 	}
+}
+
+// A store that a Check asks hangs, and every request runs into the Check's own
+// deadline or into that of the service: both are failures of ours, and neither is
+// a caller that left. Only such a one is left out of the shipped failure ratio.
+func TestAStoreThatHangsIsAFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, registry := newMetrics(t, promgate.Config{})
+		as := authtest.New(t)
+		v, err := jwtverify.New(jwtverify.Config{
+			Issuer: as.Issuer(), Audiences: []string{authtest.DefaultAudience}, HTTPClient: as.Client(), Hooks: m.VerifyHooks(),
+			Check: func(ctx context.Context, _ *bearergate.Token) error {
+				ctx, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
+				defer cancel()
+				<-ctx.Done() // the store never answers
+				return ctx.Err()
+			},
+		})
+		require.NoError(t, err)
+		token := as.Token(authtest.Claims{})
+		for range 3 {
+			_, err := v.Verify(t.Context(), token)
+			require.ErrorIs(t, err, bearergate.ErrUnavailable)
+		}
+		hurried, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer cancel()
+		_, err = v.Verify(hurried, token)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		leaving, leave := context.WithCancel(t.Context())
+		time.AfterFunc(10*time.Millisecond, leave)
+		_, err = v.Verify(leaving, token)
+		require.ErrorIs(t, err, context.Canceled)
+
+		s := scrape(t, serve(t, promhttp.HandlerFor(registry, promhttp.HandlerOpts{})))
+		outcomes := map[string]float64{}
+		for labels, n := range s.of("jwt_verifications_total") {
+			_, outcome, _ := strings.Cut(labels, "outcome=")
+			outcomes[outcome] += n
+		}
+		require.Equal(t, map[string]float64{`"unavailable",reason="store_unavailable"`: 4, `"canceled",reason="canceled"`: 1}, outcomes)
+	})
 }
 
 // The other counters, each told by its own event.

@@ -419,7 +419,7 @@ func status(err error) int {
 		return 0
 	case e.Kind == bearergate.ErrInvalidRequest:
 		return http.StatusBadRequest
-	case e.Kind == bearergate.ErrInsufficientScope:
+	case e.Kind == bearergate.ErrInsufficientScope, e.Kind == bearergate.ErrForbidden:
 		return http.StatusForbidden
 	case e.Kind == bearergate.ErrUnavailable:
 		return http.StatusServiceUnavailable

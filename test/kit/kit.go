@@ -91,7 +91,7 @@ func (s Signer) SignWith(t testing.TB, header, change map[string]any) string {
 func Sentinels() []error {
 	return []error{
 		bearergate.ErrMissingToken, bearergate.ErrInvalidRequest, bearergate.ErrInvalidToken, bearergate.ErrInsufficientScope,
-		bearergate.ErrInsufficientAuthentication, bearergate.ErrUnavailable, bearergate.ErrMisconfigured,
+		bearergate.ErrInsufficientAuthentication, bearergate.ErrForbidden, bearergate.ErrUnavailable, bearergate.ErrMisconfigured,
 	}
 }
 

@@ -1,0 +1,41 @@
+package jwtverify_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/jwtverify"
+	"github.com/bearergate/bearergate/test/kit"
+	"github.com/stretchr/testify/require"
+)
+
+// A Check is judged here as everywhere: see the same table in introspect.
+func TestCheckOutcomes(t *testing.T) {
+	s := newSigner(t, "ES256", "k")
+	raw := s.Sign(t, nil)
+	for _, o := range kit.Outcomes(kit.Verdict{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonPolicy}) {
+		kit.EachCaller(t, o, func(t *testing.T, ctx context.Context, end func(), want kit.Verdict) {
+			told := 0
+			c := config(s.Set(t))
+			c.Check = func(ctx context.Context, _ *bearergate.Token) error { end(); return o.Do(ctx) }
+			c.Hooks.Panicked = func(context.Context, jwtverify.PanicEvent) { told++ }
+			token, err := newVerifier(t, c).Verify(ctx, raw)
+			if want.Kind == nil {
+				require.NoError(t, err)
+				return
+			}
+			requireError(t, token, err, want.Kind, want.Reason)
+			require.Equal(t, o.Name == "panics", told == 1, "the hook is told of a panic, and of nothing else")
+		})
+	}
+}
+
+func TestConfirmationsAreTold(t *testing.T) {
+	c := config(newSigner(t, "ES256", "k").Set(t))
+	c.Confirmations = []string{"jkt"}
+	v := newVerifier(t, c)
+	v.Confirmations()[0] = "changed"
+	require.Equal(t, []string{"jkt"}, v.Confirmations())
+	require.Nil(t, (*jwtverify.Verifier)(nil).Confirmations())
+}

@@ -1,0 +1,102 @@
+package kit
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"testing"
+
+	"github.com/bearergate/bearergate"
+)
+
+// Verdict is what an error must say.
+type Verdict struct {
+	Kind   error // nil: accepted
+	Reason bearergate.Reason
+}
+
+// Outcome is something that a function of the user's may do, and what must come
+// of it while the caller waits, after it went away, and after its deadline.
+type Outcome struct {
+	Name              string
+	Do                func(ctx context.Context) error
+	Alive, Gone, Late Verdict
+}
+
+// Outcomes are what a Check, a Binding or a policy may do. refused is the verdict
+// where such a function merely says no.
+func Outcomes(refused Verdict) []Outcome {
+	canceled := Verdict{bearergate.ErrUnavailable, bearergate.ReasonCanceled}
+	store := Verdict{bearergate.ErrUnavailable, bearergate.ReasonStoreUnavailable}
+	broken := Verdict{bearergate.ErrMisconfigured, bearergate.ReasonInternal}
+	says := func(err error) func(context.Context) error { return func(context.Context) error { return err } }
+	all := func(name string, do func(context.Context) error, v Verdict) Outcome {
+		return Outcome{Name: name, Do: do, Alive: v, Gone: v, Late: v}
+	}
+	overloaded := Verdict{bearergate.ErrUnavailable, bearergate.ReasonOverloaded}
+	outcomes := []Outcome{
+		all("says yes", says(nil), Verdict{}),
+		all("says no", says(io.EOF), refused),
+		all("says no beside a context error", says(errors.Join(bearergate.ErrForbidden, context.Canceled)), Verdict{bearergate.ErrForbidden, bearergate.ReasonPolicy}),
+		all("says two things", says(errors.Join(bearergate.ErrForbidden, bearergate.ErrUnavailable)), refused),
+		all("panics", func(context.Context) error { panic("hunter2") }, broken),
+		{Name: "a store is down", Do: says(bearergate.ErrUnavailable), Alive: store, Gone: canceled, Late: store},
+		{Name: "a store is down, with a Reason", Do: says(&bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonOverloaded}), Alive: overloaded, Gone: canceled, Late: overloaded},
+		{Name: "its own deadline passes", Do: says(context.DeadlineExceeded), Alive: store, Gone: store, Late: store},
+		{Name: "its own context is canceled", Do: says(context.Canceled), Alive: store, Gone: canceled, Late: store},
+		{Name: "returns the end of the caller's context", Do: func(ctx context.Context) error { return ctx.Err() }, Gone: canceled, Late: store},
+		{Name: "returns the cause of it", Do: context.Cause, Gone: canceled, Late: store},
+	}
+	for _, s := range Sentinels() {
+		if s != bearergate.ErrUnavailable {
+			outcomes = append(outcomes, all("says "+s.Error(), says(s), Verdict{s, bearergate.ReasonOf(s)}))
+		}
+	}
+	return outcomes
+}
+
+// EachCaller runs f three times: for a caller that waits, for one that goes away
+// when end is called, and for one whose deadline passes then.
+func EachCaller(t *testing.T, o Outcome, f func(t *testing.T, ctx context.Context, end func(), want Verdict)) {
+	t.Helper()
+	cause := errors.New("the client hung up")
+	t.Run(o.Name+", caller alive", func(t *testing.T) { f(t, t.Context(), func() {}, o.Alive) })
+	t.Run(o.Name+", caller gone", func(t *testing.T) {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		f(t, ctx, func() { cancel(cause) }, o.Gone)
+	})
+	t.Run(o.Name+", caller late", func(t *testing.T) {
+		ctx := &lateContext{Context: t.Context(), done: make(chan struct{})}
+		f(t, ctx, ctx.expire, o.Late)
+	})
+}
+
+// lateContext is a context whose deadline passes when a test says so.
+type lateContext struct {
+	context.Context //nolint:containedctx // it is one
+
+	mu   sync.Mutex // guards late
+	late bool
+	done chan struct{}
+}
+
+func (c *lateContext) expire() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.late {
+		c.late = true
+		close(c.done)
+	}
+}
+
+func (c *lateContext) Done() <-chan struct{} { return c.done }
+
+func (c *lateContext) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.late {
+		return context.DeadlineExceeded
+	}
+	return nil
+}
