@@ -168,7 +168,8 @@ func TestNames(t *testing.T) {
 func TestLabels(t *testing.T) {
 	metrics := metrics(t)
 	outcomes := []string{"accepted", "refused", "unavailable", "misconfigured", "canceled"}
-	reasons := words(bearergate.ReasonNoToken, bearergate.ReasonBadRequest, bearergate.ReasonScope, bearergate.ReasonAuthentication)
+	reasons := words(bearergate.ReasonNoToken, bearergate.ReasonBadRequest, bearergate.ReasonScope, bearergate.ReasonAuthentication,
+		bearergate.ReasonNonce, bearergate.ReasonRole, bearergate.ReasonTenant)
 	values := map[string][]string{ // by label, or metric and label
 		"outcome": outcomes,
 		"reason":  reasons,
