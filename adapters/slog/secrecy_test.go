@@ -229,12 +229,12 @@ func TestSecrecy(t *testing.T) {
 				for _, carrier := range []string{"header", "cookie", "own error"} {
 					c := middleware.Config{Hooks: middleware.JoinHooks(a.GateHooks(), middleware.Hooks{Decided: func(context.Context, middleware.DecisionEvent) { panic(body) }})}
 					if carrier != "header" {
-						c.Extract = func(r *http.Request) (string, error) {
+						c.Extract = func(r *http.Request) (bearergate.Credentials, error) {
 							session, err := r.Cookie("session")
 							if err != nil || carrier == "own error" {
-								return "", fmt.Errorf("no session: %v %v", r.Header, err)
+								return bearergate.Credentials{}, fmt.Errorf("no session: %v %v", r.Header, err)
 							}
-							return session.Value, nil
+							return bearergate.Credentials{Raw: bearergate.NewSecret(session.Value)}, nil
 						}
 					}
 					gate, err := middleware.New(verifier, c)
