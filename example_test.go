@@ -22,11 +22,11 @@ func Example_interceptor() {
 	})
 
 	authenticate := func(ctx context.Context, metadata map[string][]string) (context.Context, error) {
-		raw, err := bearergate.BearerToken(metadata["authorization"])
+		credentials, err := bearergate.ParseCredentials(metadata["authorization"])
 		if err != nil {
 			return nil, err
 		}
-		token, err := bearergate.Verify(ctx, verifier, raw)
+		token, _, err := bearergate.Authenticate(ctx, verifier, bearergate.Call{Credentials: credentials})
 		if err != nil {
 			return nil, err
 		}

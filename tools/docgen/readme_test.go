@@ -219,7 +219,7 @@ var (
 	md                                        interface{ Get(name string) []string }
 	v, payments, partner, opaque, verifier    bearergate.Verifier
 	gate                                      *middleware.Gate
-	confirmCertificate                        func(*http.Request, *bearergate.Token) error
+	certificates                              bearergate.Binding
 	handler                                   http.Handler
 	health, me, listOrders, document, refund  http.Handler
 )
