@@ -71,7 +71,7 @@ func judge(ctx context.Context, otherwise, err error) error {
 		return &Error{Kind: ErrUnavailable, Reason: waited, Cause: err}
 	}
 	if refusal.Cause != nil {
-		err = fmt.Errorf("%v: %w", refusal.Cause, err) //nolint:errorlint // the cause is who refused, in words
+		err = fmt.Errorf("%v: %w", refusal.Cause, err) // the cause is who refused, in words
 	}
 	refusal.Cause = err
 	return &refusal

@@ -54,13 +54,8 @@ func schemesOf(bindings []bearergate.Binding) ([]scheme, error) {
 				}
 				seen[member] = true
 			}
-			challenge := b.Challenge()
-			for _, name := range slices.Sorted(maps.Keys(challenge)) {
-				if !isToken(name) || indexUnquotable(challenge[name]) >= 0 || slices.Contains(ownParameters, name) ||
-					slices.ContainsFunc(schemes[of].parameters, func(p parameter) bool { return p.name == name }) {
-					return fmt.Errorf("number %d: the parameter %q of its challenge cannot be sent", i+1, name)
-				}
-				schemes[of].parameters = append(schemes[of].parameters, parameter{name, challenge[name]})
+			if name := schemes[of].add(b.Challenge()); name != "" {
+				return fmt.Errorf("number %d: the parameter %q of its challenge cannot be sent", i+1, name)
 			}
 			return nil
 		})
@@ -69,6 +64,19 @@ func schemesOf(bindings []bearergate.Binding) ([]scheme, error) {
 		}
 	}
 	return schemes, errors.Join(errs...)
+}
+
+// add takes parameters of a binding's challenge over, sorted by name, and returns
+// the first that cannot be sent.
+func (s *scheme) add(challenge map[string]string) (wrong string) {
+	for _, name := range slices.Sorted(maps.Keys(challenge)) {
+		if !isToken(name) || indexUnquotable(challenge[name]) >= 0 || slices.Contains(ownParameters, name) ||
+			slices.ContainsFunc(s.parameters, func(p parameter) bool { return p.name == name }) {
+			return name
+		}
+		s.parameters = append(s.parameters, parameter{name, challenge[name]})
+	}
+	return ""
 }
 
 var errBinding = &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonConfig, Cause: errors.New("Config.Bindings")}

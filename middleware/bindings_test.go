@@ -494,7 +494,7 @@ func TestNestedGatesAskOnce(t *testing.T) {
 	}{
 		"the same":           {change: func(*http.Request) {}, asked: 1, ran: true},
 		"a stripped prefix":  {change: func(r *http.Request) { r.URL.Path = "/x" }, asked: 1, ran: true},
-		"another header":     {change: func(r *http.Request) { r.Header.Set("X-Request-Id", "1") }, asked: 1, ran: true},
+		"another header":     {change: func(r *http.Request) { r.Header.Set("X-Request-ID", "1") }, asked: 1, ran: true},
 		"another credential": {change: func(r *http.Request) { r.Header.Set("Authorization", "DPoP other.token") }, asked: 2},
 		"another method":     {change: func(r *http.Request) { r.Method = "DELETE" }, asked: 2},
 		"another target":     {change: func(r *http.Request) { r.RequestURI = "/admin" }, asked: 2},

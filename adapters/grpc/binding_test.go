@@ -142,7 +142,7 @@ func TestBindings(t *testing.T) {
 			for i, call := range []func(context.Context, *grpc.ClientConn) error{call, stream} {
 				err := call(with(t, test.scheme+" x"), conn)
 				for _, b := range test.bindings {
-					require.EqualValues(t, test.asked*int32(i+1), b.asked.Load())
+					require.Equal(t, test.asked*int32(i+1), b.asked.Load())
 				}
 				decided := seen.take()
 				require.Len(t, decided, 1)

@@ -264,8 +264,6 @@ func TestCachedDecisionsFollowTheKeys(t *testing.T) {
 	}
 }
 
-func (v verdict) because(r bearergate.Reason) verdict { v.reason = r; return v }
-
 // Nothing is remembered for longer than CacheTTL: what is kept apart from the
 // claims, that the key is still the issuer's for example, may have changed.
 func TestMemoryEnds(t *testing.T) {

@@ -49,7 +49,7 @@ func Outcomes(refused Verdict) []Outcome {
 		{Name: "returns the cause of it", Do: context.Cause, Gone: canceled, Late: store},
 	}
 	for _, s := range Sentinels() {
-		if s != bearergate.ErrUnavailable {
+		if !errors.Is(s, bearergate.ErrUnavailable) {
 			outcomes = append(outcomes, all("says "+s.Error(), says(s), Verdict{s, bearergate.ReasonOf(s)}))
 		}
 	}
