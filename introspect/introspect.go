@@ -114,10 +114,11 @@ type Config struct {
 	// token_type is not Bearer. Default: none.
 	Confirmations []string
 	// Check is asked last, on every call, for answers from the cache too. What
-	// it returns is judged as in jwtverify.Config: nil accepts; an error that
-	// wraps one of the sentinels of package bearergate keeps it; a context's
-	// error is [bearergate.ErrUnavailable]; any other is
-	// [bearergate.ErrInvalidToken] with [bearergate.ReasonPolicy].
+	// it returns is judged by [bearergate.Guard], as in jwtverify.Config: nil
+	// accepts; an error that wraps one of the sentinels of package bearergate keeps
+	// it; a deadline that has passed, Check's own or the caller's, is
+	// [bearergate.ErrUnavailable] with [bearergate.ReasonStoreUnavailable]; any other
+	// error is [bearergate.ErrInvalidToken] with [bearergate.ReasonPolicy].
 	Check func(context.Context, *bearergate.Token) error
 	// Accept says whether a text can be a token of this server, by its prefix,
 	// length or checksum. false refuses the token without a call. Accept is asked
@@ -334,6 +335,15 @@ func (c *Client) Issuer() string {
 	return c.issuer
 }
 
+// Confirmations returns a copy of Config.Confirmations: the members of cnf that
+// whoever calls Verify has to have confirmed. It is nil for a nil Client only.
+func (c *Client) Confirmations() []string {
+	if c == nil {
+		return nil
+	}
+	return append([]string{}, c.confirmations...)
+}
+
 // Live reports whether the Client remembers nothing (DisableCache). Every token
 // that it accepts was then active when Verify was called for it, or later.
 func (c *Client) Live() bool { return c != nil && c.live }
@@ -343,8 +353,9 @@ func (c *Client) Live() bool { return c != nil && c.live }
 // [bearergate.Error]; its sentinel says whose fault it is. When ctx is canceled
 // first, the answer is [bearergate.ErrUnavailable] with
 // [bearergate.ReasonCanceled]; when its deadline passes first, with
-// [bearergate.ReasonIntrospectionUnavailable]. The call goes on for the others who
-// wait for it.
+// [bearergate.ReasonIntrospectionUnavailable], or while Check is asked with
+// [bearergate.ReasonStoreUnavailable]. The call goes on for the others who wait for
+// it.
 func (c *Client) Verify(ctx context.Context, token string) (*bearergate.Token, error) {
 	if c == nil || c.slots == nil {
 		return nil, misconfigured(errors.New("introspect: the Client was not made by New"))
@@ -368,11 +379,11 @@ func (c *Client) verify(ctx context.Context, raw string) (t *bearergate.Token, r
 		if err = c.admit(ctx, raw); err == nil {
 			t, result, shared, err = c.decide(ctx, raw)
 		}
-		if err == nil && c.check != nil {
-			err = c.runCheck(ctx, t)
-		}
 		return err
 	})
+	if err == nil && c.check != nil {
+		err = c.runCheck(ctx, t)
+	}
 	if err != nil {
 		own := *bearergate.AsError(err) // a remembered or shared one is not the caller's to change
 		return nil, result, shared, &own
@@ -380,7 +391,8 @@ func (c *Client) verify(ctx context.Context, raw string) (t *bearergate.Token, r
 	return t, result, shared, nil
 }
 
-// guard makes a panic of the user's Accept, Now or Check an error.
+// guard makes a panic of the user's Accept, Now or Check an error, and tells the
+// hook of it.
 func (c *Client) guard(ctx context.Context, f func() error) (err error) {
 	returned := false
 	defer func() {

@@ -2,7 +2,10 @@ package introspect_test
 
 import (
 	"context"
+	"errors"
+	"runtime"
 	"testing"
+	"time"
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/introspect"
@@ -25,9 +28,46 @@ func TestCheckOutcomes(t *testing.T) {
 				return
 			}
 			requireError(t, token, err, want.Kind, want.Reason)
-			require.Equal(t, o.Name == "panics", told == 1, "the hook is told of a panic, and of nothing else")
+			require.Equal(t, map[bool]int{true: 1}[o.Panics], told, "the hook is told of a panic, once, and of nothing else")
 		})
 	}
+}
+
+// No verdict is reached, and nothing opens.
+func TestCheckEndsTheGoroutine(t *testing.T) {
+	told := 0
+	client := newClient(t, with(config(newServer()), func(c *introspect.Config) {
+		c.Check = func(context.Context, *bearergate.Token) error { runtime.Goexit(); return nil }
+		c.Hooks.Panicked = func(context.Context, introspect.PanicEvent) { told++ }
+	}))
+	require.True(t, kit.EndsGoroutine(func() { _, _ = client.Verify(t.Context(), opaque) }))
+	require.Equal(t, 1, told)
+}
+
+func TestConfirmationsAreTold(t *testing.T) {
+	members := []string{"jkt"}
+	client := newClient(t, with(config(newServer()), func(c *introspect.Config) { c.Confirmations = members }))
+	client.Confirmations()[0], members[0] = "changed", "changed"
+	require.Equal(t, []string{"jkt"}, client.Confirmations())
+	require.Nil(t, (*introspect.Client)(nil).Confirmations())
+	require.Equal(t, []string{}, newClient(t, config(newServer())).Confirmations(), "it tells, and there are none")
+}
+
+// An ended context before anything is asked: whose fault it is, and nobody is asked.
+func TestEndedBefore(t *testing.T) {
+	s := newServer()
+	client := newClient(t, config(s))
+	late, cancel := context.WithDeadlineCause(t.Context(), time.Now().Add(-time.Second), errors.New("too slow"))
+	defer cancel()
+	token, err := client.Verify(late, opaque)
+	requireError(t, token, err, unavailable, bearergate.ReasonIntrospectionUnavailable)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	token, err = client.Verify(gone, opaque)
+	requireError(t, token, err, unavailable, bearergate.ReasonCanceled)
+	require.ErrorIs(t, err, context.Canceled)
+	require.Zero(t, s.requests())
 }
 
 // What errors.As finds is the caller's own copy: nobody changes what the next

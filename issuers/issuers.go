@@ -54,10 +54,11 @@ type Config struct {
 	//   - nil and nil: there is no such issuer. The token is
 	//     [bearergate.ErrInvalidToken] with [bearergate.ReasonIssuer]. This is
 	//     remembered for [UnresolvedTTL].
-	//   - An error that is exactly one of bearergate's sentinels is kept. Any other
-	//     one is [bearergate.ErrUnavailable] with [bearergate.ReasonKeysUnavailable],
-	//     since the token is not to blame. After an outage or a mistake, Resolve is
-	//     not called for that issuer for a second.
+	//   - An error is judged by [bearergate.Guard]. One that is exactly one of
+	//     bearergate's sentinels is kept. Any other one is [bearergate.ErrUnavailable]
+	//     with [bearergate.ReasonKeysUnavailable], since the token is not to blame.
+	//     After an outage or a mistake, Resolve is not called for that issuer for a
+	//     second.
 	//
 	// There is one call per issuer at a time, shared by all tokens that wait. Its
 	// context is independent of theirs and ends after ResolveTimeout; Resolve should
@@ -246,8 +247,9 @@ func recoverMethod(name string, err *error) {
 
 // Verify chooses the verifier of the token and asks it through
 // [bearergate.Verify]. The errors of that verifier are passed on as they are. When
-// ctx ends first, the answer is
-// [bearergate.ErrUnavailable] with [bearergate.ReasonCanceled].
+// ctx is canceled first, the answer is [bearergate.ErrUnavailable] with
+// [bearergate.ReasonCanceled]; when its deadline passes first, with the Reason of
+// what was waited for, [bearergate.ReasonKeysUnavailable] here and in Resolve.
 func (r *Router) Verify(ctx context.Context, token string) (*bearergate.Token, error) {
 	if r == nil || r.maxTokenBytes == 0 {
 		return nil, &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonConfig,

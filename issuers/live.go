@@ -34,7 +34,8 @@ import (
 // The token that is returned is that of local, narrowed by what live says: the
 // scopes are those that both grant, so that an answer of live without scope
 // leaves none; it expires at the earlier time; and where only live has a cnf, it
-// is bound by that. Everything else, the claims object included, is local's.
+// is bound by that. Everything else, the claims object included, is local's, and
+// so are the Confirmations that it tells.
 //
 // live must not answer from a cache. Refused as live is a verifier that
 //
@@ -57,7 +58,11 @@ func RequireLive(local, live bearergate.Verifier) (bearergate.Verifier, error) {
 	if err := wrong.Err(); err != nil {
 		return nil, misconfigured(err)
 	}
-	return &liveVerifier{local, live}, nil
+	v := &liveVerifier{local, live}
+	if local, ok := local.(confirming); ok {
+		return &confirmingLive{v, local}, nil
+	}
+	return v, nil
 }
 
 // maxUnwrap bounds the verifiers around verifiers that are looked through.
@@ -99,6 +104,20 @@ func checkLive(v bearergate.Verifier, depth int) (err error) {
 func (r *Router) Live() bool { return r != nil && checkLive(r, maxUnwrap) == nil }
 
 type liveVerifier struct{ local, live bearergate.Verifier }
+
+// confirming is a verifier that tells which members of cnf whoever calls it has to
+// have confirmed.
+type confirming interface{ Confirmations() []string }
+
+// confirmingLive is a liveVerifier whose local tells. One that does not tell must
+// not seem to.
+type confirmingLive struct {
+	*liveVerifier
+	local confirming
+}
+
+// Confirmations returns those of local.
+func (v *confirmingLive) Confirmations() []string { return v.local.Confirmations() }
 
 // Live says that it may itself be the live one of another RequireLive.
 func (*liveVerifier) Live() bool { return true }

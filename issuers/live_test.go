@@ -295,6 +295,16 @@ func TestRequireLiveContext(t *testing.T) {
 	requireError(t, token, err, bearergate.ErrUnavailable, bearergate.ReasonStoreUnavailable)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 
+	// The deadline passes between the two: the keys were waited for, and the second
+	// is not asked.
+	late, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
+	defer cancel()
+	live = &recorder{}
+	token, err = requireLive(t, says(full()), live).Verify(late, "x")
+	requireError(t, token, err, bearergate.ErrUnavailable, bearergate.ReasonKeysUnavailable)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.Zero(t, live.asked())
+
 	var none context.Context
 	_, err = requireLive(t, says(full()), says(full())).Verify(none, "x")
 	require.NoError(t, err)
@@ -388,4 +398,20 @@ func ExampleRequireLive() {
 	// Output:
 	// accepted: alice may pay
 	// refused: inactive
+}
+
+// RequireLive tells the Confirmations of local, if that tells any: what does not
+// tell must not seem to refuse every bound token.
+func TestRequireLiveConfirmations(t *testing.T) {
+	c := config(newSigner(t, "ES256", "k").Set(t))
+	c.Confirmations = []string{"jkt"}
+	v, ok := requireLive(t, newVerifier(t, c), says(full())).(interface{ Confirmations() []string })
+	require.True(t, ok)
+	require.Equal(t, []string{"jkt"}, v.Confirmations())
+	_, ok = v.(interface{ Issuer() string })
+	require.True(t, ok)
+	_, ok = v.(interface{ Live() bool })
+	require.True(t, ok)
+	_, ok = requireLive(t, says(full()), says(full())).(interface{ Confirmations() []string })
+	require.False(t, ok)
 }

@@ -233,7 +233,7 @@ func (r *resolver) find(ctx context.Context, a *allowance, issuer string) (*reso
 	case err != nil:
 		return nil, err
 	case e.verifier == nil:
-		return nil, e.err
+		return nil, copied(e.err)
 	}
 	return e, nil
 }
@@ -287,35 +287,40 @@ func (r *resolver) start(a *allowance, issuer string, now time.Time) (*flight, e
 	return f, nil
 }
 
-// ask calls Resolve, and returns either a verifier or an error of this module.
+var errResolve = &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonKeysUnavailable, RetryAfter: resolvePause,
+	Cause: errors.New("issuers: Resolve")}
+
+// ask calls Resolve, and returns either a verifier or an error of this module. Its
+// context is that of the call, not that of any caller.
 func (r *resolver) ask(ctx context.Context, issuer string) (v bearergate.Verifier, err error) {
-	returned := false
-	defer func() {
-		// Not p != nil alone: with GODEBUG=panicnil=1, panic(nil) recovers as nil.
-		if p := recover(); !returned {
-			v, err = nil, &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonInternal,
-				Cause: fmt.Errorf("issuers: Resolve panicked with a %T", p)}
+	err = bearergate.Guard(ctx, errResolve, func(ctx context.Context) (err error) {
+		switch v, err = r.resolve(ctx, issuer); {
+		case err != nil:
+			return err
+		case v == nil:
+			return invalid(bearergate.ReasonIssuer, "Resolve knows no such issuer")
 		}
-	}()
-	v, err = r.resolve(ctx, issuer)
-	if err == nil && v == nil {
-		err = invalid(bearergate.ReasonIssuer, "Resolve knows no such issuer")
-	} else if err == nil {
 		if wrong := checkMember(issuer, v); wrong != nil {
-			err = &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonConfig,
-				Cause: fmt.Errorf("issuers: what Resolve returned cannot be used: %w", wrong)}
+			return misconfigured(fmt.Errorf("issuers: what Resolve returned cannot be used: %w", wrong))
 		}
-	} else if reason := bearergate.ReasonOf(err); reason == "" || reason == bearergate.ReasonCanceled {
-		// Canceled was the context of the call, not that of any caller.
-		err = unresolved(fmt.Errorf("issuers: Resolve: %w", err))
-	} else {
-		err = bearergate.AsError(err)
+		return nil
+	})
+	if err == nil {
+		return v, nil
 	}
-	returned = true
-	if err != nil {
-		return nil, err
+	e := copied(err)
+	if errors.Is(e, bearergate.ErrUnavailable) && e.RetryAfter == 0 {
+		e.RetryAfter = resolvePause
 	}
-	return v, nil
+	return nil, e
+}
+
+// copied is an error of its own for everybody who is told: what one caller does
+// with it, the next one, or the one who made it, must not notice.
+func copied(err error) *bearergate.Error {
+	e := *bearergate.AsError(err)
+	e.Scopes, e.ACRValues = slices.Clone(e.Scopes), slices.Clone(e.ACRValues)
+	return &e
 }
 
 func unresolved(cause error) error {

@@ -215,6 +215,14 @@ func TestResolveAnswers(t *testing.T) {
 		{"a context of its own", func(ctx context.Context, _ string) (bearergate.Verifier, error) {
 			return nil, &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonCanceled, Cause: context.DeadlineExceeded}
 		}, bearergate.ErrUnavailable, bearergate.ReasonKeysUnavailable, time.Second},
+		{"a deadline of its own", func(context.Context, string) (bearergate.Verifier, error) {
+			return nil, fmt.Errorf("db: %w", context.DeadlineExceeded)
+		}, bearergate.ErrUnavailable, bearergate.ReasonKeysUnavailable, time.Second},
+		{"a bare outage", func(context.Context, string) (bearergate.Verifier, error) {
+			return nil, fmt.Errorf("db: %w", bearergate.ErrUnavailable)
+		}, bearergate.ErrUnavailable, bearergate.ReasonKeysUnavailable, time.Second},
+		{"an error that panics", func(context.Context, string) (bearergate.Verifier, error) { return nil, panicking{} },
+			bearergate.ErrMisconfigured, bearergate.ReasonInternal, time.Second},
 		{"a nil error that is none", func(context.Context, string) (bearergate.Verifier, error) { return nil, (*bearergate.Error)(nil) },
 			bearergate.ErrMisconfigured, bearergate.ReasonInternal, time.Second},
 		{"typed nil", func(context.Context, string) (bearergate.Verifier, error) { return (*jwtverify.Verifier)(nil), nil },
@@ -241,6 +249,9 @@ func TestResolveAnswers(t *testing.T) {
 					require.NotContains(t, err.Error(), "login.example.com")
 					require.Equal(t, tt.reason, bearergate.AsError(err).Reason)
 					require.IsType(t, &bearergate.Error{}, err) //nolint:testifylint // itself, and not something that wraps one
+					e := bearergate.AsError(err)
+					require.Equal(t, errors.Is(err, bearergate.ErrUnavailable), e.RetryAfter > 0)
+					e.Kind, e.Reason = bearergate.ErrInsufficientScope, bearergate.ReasonScope // the next caller's is another
 				}
 				verify()
 				synctest.Wait()
@@ -961,3 +972,8 @@ func ExampleNewRouter_resolve() {
 	// refused: issuer
 	// refused: issuer
 }
+
+type panicking struct{}
+
+func (panicking) Error() string { panic("Error") }
+func (panicking) Is(error) bool { panic("Is") }

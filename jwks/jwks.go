@@ -217,9 +217,10 @@ func (c *Cache) Issuer() string {
 //
 // A call waits for the fetch under way and, if that began too early to have seen
 // the key, for one more. Each ends within FetchTimeout; slow hooks may take as
-// much again. If ctx ends first, the fetch goes on for the others, and the error
-// is [bearergate.ErrUnavailable] with [bearergate.ReasonCanceled]. Any other
-// failure has [bearergate.ReasonKeysUnavailable] and RetryAfter.
+// much again. If ctx ends first, the fetch goes on for the others. The error is
+// then [bearergate.ErrUnavailable] with [bearergate.ReasonCanceled] if ctx was
+// canceled, and with [bearergate.ReasonKeysUnavailable] if its deadline passed. Any
+// other failure has [bearergate.ReasonKeysUnavailable] and RetryAfter.
 func (c *Cache) Keys(ctx context.Context, kid, alg string) ([]Key, error) {
 	v, err := c.current()
 	if err != nil {

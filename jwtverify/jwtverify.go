@@ -145,12 +145,13 @@ type Config struct {
 	Confirmations []string
 
 	// Check is asked last, on every call, for tokens from the cache too. It should
-	// honour its context. nil accepts. An error that wraps one of the sentinels of
-	// package bearergate keeps it. The error of a context is
-	// [bearergate.ErrUnavailable]. Any other error is [bearergate.ErrInvalidToken]
-	// with [bearergate.ReasonPolicy]: so wrap ErrUnavailable around an outage of a
-	// store that Check asks, or a denylist that is down refuses every token, and
-	// clients throw their sessions away.
+	// honour its context. What it returns is judged by [bearergate.Guard]: nil
+	// accepts. An error that wraps one of the sentinels of package bearergate keeps
+	// it. A deadline that has passed, Check's own or the caller's, is
+	// [bearergate.ErrUnavailable] with [bearergate.ReasonStoreUnavailable]. Any other
+	// error is [bearergate.ErrInvalidToken] with [bearergate.ReasonPolicy]: so wrap
+	// ErrUnavailable around an outage of a store that Check asks, or a denylist that
+	// is down refuses every token, and clients throw their sessions away.
 	Check func(context.Context, *bearergate.Token) error
 
 	// Now is the clock that exp, nbf and iat are compared with. Default: time.Now.
@@ -239,12 +240,12 @@ func (v *Verifier) Issuer() string {
 }
 
 // Confirmations returns a copy of Config.Confirmations: the members of cnf that
-// whoever calls Verify has to have confirmed.
+// whoever calls Verify has to have confirmed. It is nil for a nil Verifier only.
 func (v *Verifier) Confirmations() []string {
 	if v == nil {
 		return nil
 	}
-	return slices.Clone(v.confirmations)
+	return append([]string{}, v.confirmations...)
 }
 
 // Live reports false: a Verifier asks nobody whether a token was revoked. By it,
@@ -258,9 +259,11 @@ func misconfigured(cause error) error {
 }
 
 // Verify returns the token's claims if it is valid, as [Config] says. Errors are
-// of type [bearergate.Error]; its sentinel says whose fault it is. When ctx ends
-// first, the answer is
-// [bearergate.ErrUnavailable] with [bearergate.ReasonCanceled].
+// of type [bearergate.Error]; its sentinel says whose fault it is. When ctx is
+// canceled first, the answer is [bearergate.ErrUnavailable] with
+// [bearergate.ReasonCanceled]; when its deadline passes first, with
+// [bearergate.ReasonKeysUnavailable], or while Check is asked with
+// [bearergate.ReasonStoreUnavailable].
 func (v *Verifier) Verify(ctx context.Context, token string) (*bearergate.Token, error) {
 	if v == nil || v.keys == nil {
 		return nil, errZero()
@@ -283,13 +286,17 @@ func (v *Verifier) verify(ctx context.Context, raw string) (t *bearergate.Token,
 		t, cached, err = v.verdict(ctx, raw)
 		return err
 	})
+	if err == nil && v.check != nil {
+		err = v.runCheck(ctx, t)
+	}
 	if err != nil {
 		return nil, cached, err
 	}
 	return t, cached, nil
 }
 
-// guard makes a panic of the user's Check, Now or Keys an error.
+// guard makes a panic of the user's Check, Now or Keys an error, and tells the
+// hook of it.
 func (v *Verifier) guard(ctx context.Context, f func() error) (err error) {
 	returned := false
 	defer func() {
@@ -307,6 +314,7 @@ func (v *Verifier) guard(ctx context.Context, f func() error) (err error) {
 	return err
 }
 
+// verdict is the whole decision but Check.
 func (v *Verifier) verdict(ctx context.Context, raw string) (*bearergate.Token, bool, error) {
 	switch {
 	case raw == "":
@@ -319,9 +327,6 @@ func (v *Verifier) verdict(ctx context.Context, raw string) (*bearergate.Token, 
 	t, cached, err := v.remembered(ctx, raw)
 	if t == nil && err == nil {
 		t, err = v.decide(ctx, raw)
-	}
-	if err == nil && v.check != nil {
-		err = v.runCheck(ctx, t)
 	}
 	if err != nil {
 		return nil, cached, err

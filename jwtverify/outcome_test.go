@@ -2,6 +2,7 @@ package jwtverify_test
 
 import (
 	"context"
+	"runtime"
 	"testing"
 
 	"github.com/bearergate/bearergate"
@@ -26,9 +27,22 @@ func TestCheckOutcomes(t *testing.T) {
 				return
 			}
 			requireError(t, token, err, want.Kind, want.Reason)
-			require.Equal(t, o.Name == "panics", told == 1, "the hook is told of a panic, and of nothing else")
+			require.Equal(t, map[bool]int{true: 1}[o.Panics], told, "the hook is told of a panic, once, and of nothing else")
 		})
 	}
+}
+
+// No verdict is reached, and nothing opens.
+func TestCheckEndsTheGoroutine(t *testing.T) {
+	s := newSigner(t, "ES256", "k")
+	raw := s.Sign(t, nil)
+	told := 0
+	c := config(s.Set(t))
+	c.Check = func(context.Context, *bearergate.Token) error { runtime.Goexit(); return nil }
+	c.Hooks.Panicked = func(context.Context, jwtverify.PanicEvent) { told++ }
+	v := newVerifier(t, c)
+	require.True(t, kit.EndsGoroutine(func() { _, _ = v.Verify(t.Context(), raw) }))
+	require.Equal(t, 1, told)
 }
 
 func TestConfirmationsAreTold(t *testing.T) {
@@ -38,4 +52,6 @@ func TestConfirmationsAreTold(t *testing.T) {
 	v.Confirmations()[0] = "changed"
 	require.Equal(t, []string{"jkt"}, v.Confirmations())
 	require.Nil(t, (*jwtverify.Verifier)(nil).Confirmations())
+	c.Confirmations = nil
+	require.Equal(t, []string{}, newVerifier(t, c).Confirmations(), "it tells, and there are none")
 }

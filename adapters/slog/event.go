@@ -39,8 +39,8 @@ func DefaultLevel(e Event, detail string) slog.Level {
 		switch bearergate.Reason(detail) {
 		case "", bearergate.ReasonNoToken, bearergate.ReasonCanceled:
 			return slog.LevelInfo
-		case bearergate.ReasonKeysUnavailable, bearergate.ReasonIntrospectionUnavailable, bearergate.ReasonOverloaded,
-			bearergate.ReasonInternal, bearergate.ReasonConfig:
+		case bearergate.ReasonKeysUnavailable, bearergate.ReasonIntrospectionUnavailable, bearergate.ReasonStoreUnavailable,
+			bearergate.ReasonOverloaded, bearergate.ReasonInternal, bearergate.ReasonConfig:
 			return slog.LevelError
 		}
 		return slog.LevelWarn

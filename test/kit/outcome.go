@@ -3,9 +3,11 @@ package kit
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/bearergate/bearergate"
 )
@@ -22,6 +24,7 @@ type Outcome struct {
 	Name              string
 	Do                func(ctx context.Context) error
 	Alive, Gone, Late Verdict
+	Panics            bool // Do does not return: Hooks.Panicked are told
 }
 
 // Outcomes are what a Check, a Binding or a policy may do. refused is the verdict
@@ -35,14 +38,26 @@ func Outcomes(refused Verdict) []Outcome {
 		return Outcome{Name: name, Do: do, Alive: v, Gone: v, Late: v}
 	}
 	overloaded := Verdict{bearergate.ErrUnavailable, bearergate.ReasonOverloaded}
+	panics := func(name string, do func(context.Context) error) Outcome {
+		o := all(name, do, broken)
+		o.Panics = true
+		return o
+	}
 	outcomes := []Outcome{
 		all("says yes", says(nil), Verdict{}),
 		all("says no", says(io.EOF), refused),
 		all("says no beside a context error", says(errors.Join(bearergate.ErrForbidden, context.Canceled)), Verdict{bearergate.ErrForbidden, bearergate.ReasonPolicy}),
 		all("says two things", says(errors.Join(bearergate.ErrForbidden, bearergate.ErrUnavailable)), refused),
-		all("panics", func(context.Context) error { panic("hunter2") }, broken),
+		all("says no, wrapped", says(fmt.Errorf("session 7: %w", &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonRevoked})), Verdict{bearergate.ErrInvalidToken, bearergate.ReasonRevoked}),
+		all("returns a typed nil", says((*bearergate.Error)(nil)), broken),
+		all("returns an error that panics", says(panicking{}), broken),
+		panics("panics", func(context.Context) error { panic("hunter2") }),
+		panics("panics with nil", func(context.Context) error { panic(nil) }),
+		panics("panics with an error of ours", func(context.Context) error { panic(bearergate.ErrInvalidToken) }),
 		{Name: "a store is down", Do: says(bearergate.ErrUnavailable), Alive: store, Gone: canceled, Late: store},
 		{Name: "a store is down, with a Reason", Do: says(&bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonOverloaded}), Alive: overloaded, Gone: canceled, Late: overloaded},
+		{Name: "a store hangs until its own deadline", Do: hang, Alive: store, Gone: canceled, Late: store},
+		{Name: "says that somebody left", Do: says(&bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonCanceled}), Alive: store, Gone: canceled, Late: store},
 		{Name: "its own deadline passes", Do: says(context.DeadlineExceeded), Alive: store, Gone: store, Late: store},
 		{Name: "its own context is canceled", Do: says(context.Canceled), Alive: store, Gone: canceled, Late: store},
 		{Name: "returns the end of the caller's context", Do: func(ctx context.Context) error { return ctx.Err() }, Gone: canceled, Late: store},
@@ -54,6 +69,33 @@ func Outcomes(refused Verdict) []Outcome {
 		}
 	}
 	return outcomes
+}
+
+// hang waits for a store that never answers, for 20 ms.
+func hang(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
+	defer cancel()
+	<-ctx.Done()
+	return fmt.Errorf("the store: %w", ctx.Err())
+}
+
+// panicking is an error that cannot be looked at.
+type panicking struct{}
+
+func (panicking) Error() string { panic("Error") }
+func (panicking) Is(error) bool { panic("Is") }
+
+// EndsGoroutine reports whether f ends its goroutine, as [runtime.Goexit] does,
+// instead of returning.
+func EndsGoroutine(f func()) bool {
+	returned := false
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		f()
+		returned = true
+	})
+	wait.Wait()
+	return !returned
 }
 
 // EachCaller runs f three times: for a caller that waits, for one that goes away
