@@ -300,6 +300,20 @@ func TestResolveIsAskedOnce(t *testing.T) {
 	}
 }
 
+// A caller whose deadline passes while it waits for Resolve.
+func TestResolveTakesLongerThanTheCallerHas(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		r := (&directory{takes: 2 * time.Second}).router(t, nil)
+		ctx, cancel := context.WithTimeoutCause(t.Context(), time.Second, errors.New("too slow"))
+		defer cancel()
+		token, err := r.Verify(ctx, unsigned(tenant(1)))
+		requireError(t, token, err, bearergate.ErrUnavailable, bearergate.ReasonKeysUnavailable)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		_, err = r.Verify(t.Context(), unsigned(tenant(1)))
+		require.NoError(t, err)
+	})
+}
+
 // The first caller leaves, and nobody else notices.
 func TestResolveOutlivesItsFirstCaller(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {

@@ -250,6 +250,13 @@ func TestRouterContext(t *testing.T) {
 		requireError(t, token, err, bearergate.ErrUnavailable, bearergate.ReasonCanceled)
 		require.ErrorIs(t, err, context.Canceled)
 	}
+	late, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
+	defer cancel()
+	for _, raw := range []string{unsigned(issuer), "opaque"} {
+		token, err := r.Verify(late, raw)
+		requireError(t, token, err, bearergate.ErrUnavailable, bearergate.ReasonKeysUnavailable)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+	}
 	require.Zero(t, a.asked()+opaque.asked())
 	token, err := r.Verify(ctx, "")
 	requireError(t, token, err, bearergate.ErrMissingToken, bearergate.ReasonNoToken)
