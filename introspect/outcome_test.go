@@ -15,6 +15,7 @@ import (
 
 // A Check is judged here as everywhere: see the same table in jwtverify.
 func TestCheckOutcomes(t *testing.T) {
+	t.Setenv("GODEBUG", "panicnil=1") // recover returns nil for panic(nil), as it did before Go 1.21
 	for _, o := range kit.Outcomes(kit.Verdict{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonPolicy}) {
 		kit.EachCaller(t, o, func(t *testing.T, ctx context.Context, end func(), want kit.Verdict) {
 			told := 0

@@ -52,7 +52,7 @@ func Outcomes(refused Verdict) []Outcome {
 		all("returns a typed nil", says((*bearergate.Error)(nil)), broken),
 		all("returns an error that panics", says(panicking{}), broken),
 		panics("panics", func(context.Context) error { panic("hunter2") }),
-		panics("panics with nil", func(context.Context) error { panic(nil) }),
+		panics("panics with nil", func(context.Context) error { panic(nil) }), //nolint:govet // nilness: a nil that panics is the case
 		panics("panics with an error of ours", func(context.Context) error { panic(bearergate.ErrInvalidToken) }),
 		{Name: "a store is down", Do: says(bearergate.ErrUnavailable), Alive: store, Gone: canceled, Late: store},
 		{Name: "a store is down, with a Reason", Do: says(&bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonOverloaded}), Alive: overloaded, Gone: canceled, Late: overloaded},
