@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/bearergate/bearergate"
@@ -108,6 +109,33 @@ type liveVerifier struct{ local, live bearergate.Verifier }
 // confirming is a verifier that tells which members of cnf whoever calls it has to
 // have confirmed.
 type confirming interface{ Confirmations() []string }
+
+// Confirmations returns the members of cnf that whoever calls Verify has to have
+// confirmed: those of all of the router's verifiers together. It is nil, which says
+// nothing, unless each of them tells its own, and with Resolve.
+func (r *Router) Confirmations() []string {
+	if r == nil || r.resolver != nil {
+		return nil
+	}
+	verifiers := slices.Collect(maps.Values(r.issuers))
+	if r.opaque != nil {
+		verifiers = append(verifiers, r.opaque)
+	}
+	all := []string{}
+	for _, v := range verifiers {
+		tells, ok := v.(confirming)
+		if !ok {
+			return nil
+		}
+		members := tells.Confirmations()
+		if members == nil {
+			return nil
+		}
+		all = append(all, members...)
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
 
 // confirmingLive is a liveVerifier whose local tells. One that does not tell must
 // not seem to.

@@ -415,3 +415,23 @@ func TestRequireLiveConfirmations(t *testing.T) {
 	_, ok = requireLive(t, says(full()), says(full())).(interface{ Confirmations() []string })
 	require.False(t, ok)
 }
+
+// A Router tells what its verifiers let through, and nothing where one of them
+// does not tell: a gate must not take that for a refusal of bound tokens.
+func TestRouterConfirmations(t *testing.T) {
+	tells := func(members ...string) bearergate.Verifier {
+		c := config(newSigner(t, "ES256", "k").Set(t))
+		c.Confirmations = members
+		return newVerifier(t, c)
+	}
+	router := func(a, opaque bearergate.Verifier) *issuers.Router {
+		return newRouter(t, issuers.Config{Issuers: map[string]bearergate.Verifier{issuer: a}, Opaque: opaque})
+	}
+	require.Equal(t, []string{"jkt", "x5t#S256"}, router(tells("x5t#S256", "jkt"), tells("jkt")).Confirmations())
+	require.Equal(t, []string{}, router(tells(), tells()).Confirmations())
+	require.Equal(t, []string{"jkt"}, router(tells("jkt"), nil).Confirmations())
+	require.Nil(t, router(tells("jkt"), says(full())).Confirmations())
+	require.Nil(t, router(tells("jkt"), router(tells("jkt"), says(full()))).Confirmations())
+	require.Nil(t, (&directory{}).router(t, nil).Confirmations())
+	require.Nil(t, (*issuers.Router)(nil).Confirmations())
+}

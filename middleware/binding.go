@@ -94,7 +94,7 @@ func promises(v bearergate.Verifier) (members []string, ok bool) {
 		members = p.Confirmations()
 		return nil
 	})
-	return members, err == nil
+	return members, err == nil && members != nil // nil says nothing
 }
 
 // unpromised reports bindings that are never asked, because the verifier refuses

@@ -416,6 +416,7 @@ func TestMistakesInBindings(t *testing.T) {
 	}
 	newGate(t, promising{accepts(reader), []string{"jkt"}}, middleware.Config{Bindings: bindings(dpop(proven))})
 	newGate(t, promising{accepts(reader), nil}, middleware.Config{})
+	newGate(t, promising{accepts(reader), nil}, middleware.Config{Bindings: bindings(dpop(proven))}) // nil says nothing
 
 	// A route's own verifier may refuse what the gate confirms, and must not promise more.
 	gate := newGate(t, accepts(reader), middleware.Config{Bindings: bindings(dpop(proven))})

@@ -64,7 +64,9 @@ func checkConfirmations(bindings []bearergate.Binding, verifiers ...bearergate.V
 			continue
 		}
 		err := bearergate.Guard(context.Background(), errBinding, func(context.Context) error {
-			promised = append(promised, p.Confirmations()...)
+			members := p.Confirmations()
+			silent = silent || members == nil // nil says nothing
+			promised = append(promised, members...)
 			return nil
 		})
 		silent = silent || err != nil
