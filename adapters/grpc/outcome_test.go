@@ -1,0 +1,46 @@
+package grpcgate_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/bearergate/bearergate"
+	grpcgate "github.com/bearergate/bearergate/adapters/grpc"
+	"github.com/bearergate/bearergate/scope"
+	"github.com/bearergate/bearergate/test/kit"
+)
+
+// What a Binding may do is judged as everywhere: the same table as in jwtverify,
+// introspect and middleware.
+func TestBindingOutcomes(t *testing.T) {
+	bound := bearergate.NewToken(bearergate.Claims{Issuer: "https://as.example", Scopes: scope.Of("read"), Confirmation: map[string][]byte{"x5t#S256": []byte(`"k"`)}})
+	for _, o := range kit.Outcomes(kit.Verdict{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonBinding}) {
+		kit.EachCaller(t, o, func(t *testing.T, ctx context.Context, end func(), want kit.Verdict) {
+			b := &binding{scheme: bearergate.SchemeBearer, members: []string{"x5t#S256"}}
+			b.that(func(ctx context.Context, _ bearergate.Call, _ *bearergate.Token) error { end(); return o.Do(ctx) })
+			var decided error
+			gate := newGate(t, answers(bound, nil), grpcgate.Config{
+				Bindings: []bearergate.Binding{b},
+				Hooks:    grpcgate.Hooks{Decided: func(_ context.Context, e grpcgate.DecisionEvent) { decided = e.Err }},
+			})
+			ran := false
+			ctx = metadata.NewIncomingContext(ctx, metadata.Pairs("authorization", "Bearer x"))
+			_, err := gate.Unary(ctx, nil, &grpc.UnaryServerInfo{FullMethod: unaryCall}, func(context.Context, any) (any, error) {
+				ran = true
+				return nil, nil
+			})
+			require.Equal(t, want.Kind == nil, ran)
+			if want.Kind == nil {
+				require.NoError(t, err)
+				require.NoError(t, decided)
+				return
+			}
+			require.Error(t, err)
+			kit.RequireError(t, decided, want.Kind, want.Reason)
+		})
+	}
+}

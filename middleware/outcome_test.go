@@ -1,0 +1,68 @@
+package middleware_test
+
+import (
+	"context"
+	"net/http"
+	"testing"
+
+	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/middleware"
+	"github.com/bearergate/bearergate/scope"
+	"github.com/bearergate/bearergate/test/kit"
+	"github.com/stretchr/testify/require"
+)
+
+// What a Binding, a policy and an Extract may do is judged as a Check is: the
+// same table as in jwtverify and introspect. Only what a mere no means differs.
+func TestOutcomesOfUsersFunctions(t *testing.T) {
+	bound := reader
+	bound.Confirmation = map[string][]byte{"x5t#S256": []byte(`"k"`)}
+	for _, function := range []struct {
+		name    string
+		refused kit.Verdict
+		gate    func(t *testing.T, do func(context.Context) error) (*middleware.Gate, []middleware.RouteOption)
+	}{
+		{
+			name:    "Binding",
+			refused: kit.Verdict{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonBinding},
+			gate: func(t *testing.T, do func(context.Context) error) (*middleware.Gate, []middleware.RouteOption) {
+				b := certificate(func(ctx context.Context, _ bearergate.Call, _ *bearergate.Token) (bearergate.Reply, error) {
+					return nil, do(ctx)
+				})
+				return newGate(t, accepts(bound), middleware.Config{Bindings: []bearergate.Binding{b}}), nil
+			},
+		},
+		{
+			name:    "Allow",
+			refused: kit.Verdict{Kind: bearergate.ErrForbidden, Reason: bearergate.ReasonPolicy},
+			gate: func(t *testing.T, do func(context.Context) error) (*middleware.Gate, []middleware.RouteOption) {
+				policy := func(r *http.Request, _ *bearergate.Token) error { return do(r.Context()) }
+				return newGate(t, accepts(reader), middleware.Config{}), []middleware.RouteOption{middleware.Allow(policy)}
+			},
+		},
+		{
+			name:    "Extract",
+			refused: kit.Verdict{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonInternal},
+			gate: func(t *testing.T, do func(context.Context) error) (*middleware.Gate, []middleware.RouteOption) {
+				extract := func(r *http.Request) (bearergate.Credentials, error) {
+					return bearergate.Credentials{Raw: bearergate.NewSecret(good)}, do(r.Context())
+				}
+				return newGate(t, accepts(reader), middleware.Config{Extract: extract}), nil
+			},
+		},
+	} {
+		for _, o := range kit.Outcomes(function.refused) {
+			t.Run(function.name, func(t *testing.T) {
+				kit.EachCaller(t, o, func(t *testing.T, ctx context.Context, end func(), want kit.Verdict) {
+					gate, opts := function.gate(t, func(ctx context.Context) error { end(); return o.Do(ctx) })
+					token, _, err := gate.Check(bearer("GET", good).WithContext(ctx), scope.All("read"), opts...)
+					if want.Kind == nil {
+						require.NoError(t, err)
+						return
+					}
+					kit.RequireRefused(t, token, err, want.Kind, want.Reason)
+				})
+			})
+		}
+	}
+}
