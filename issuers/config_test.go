@@ -111,19 +111,25 @@ type unnameable struct{ bearergate.Verifier }
 func (unnameable) Verify(context.Context, string) (*bearergate.Token, error) { return nil, nil }
 func (unnameable) Issuer() string                                            { panic("no name") }
 
+type nameless struct{}
+
+func (*nameless) Verify(context.Context, string) (*bearergate.Token, error) { return nil, nil }
+func (*nameless) Issuer() string                                            { return "" }
+
 func TestNewRouterAccepts(t *testing.T) {
 	resolve := func(context.Context, string) (bearergate.Verifier, error) { return nil, nil }
 	for name, c := range map[string]issuers.Config{
-		"issuers only":      {Issuers: map[string]bearergate.Verifier{issuer: &recorder{}}},
-		"opaque only":       {Opaque: &recorder{}},
-		"resolve only":      {Resolve: resolve, ResolveIssuers: []string{"https://a.example/{t}"}},
-		"an exact list":     {Resolve: resolve, ResolveIssuers: []string{"https://a.example/t1", "accounts.example.com"}},
-		"http on loopback":  {Resolve: resolve, ResolveIssuers: []string{"http://localhost:8080/realms/{realm}"}},
-		"two placeholders":  {Resolve: resolve, ResolveIssuers: []string{"https://a.example/{region}/x/{t}/"}},
-		"named":             {Issuers: map[string]bearergate.Verifier{issuer: named{&recorder{}, issuer}}},
-		"of no name":        {Issuers: map[string]bearergate.Verifier{issuer: named{&recorder{}, ""}}},
-		"a million issuers": {Resolve: resolve, ResolveIssuers: slices.Repeat([]string{issuerB}, 1<<20)},
-		"tildes":            {Resolve: resolve, ResolveIssuers: []string{"https://a.example/~x/{t~}"}},
+		"issuers only":             {Issuers: map[string]bearergate.Verifier{issuer: &recorder{}}},
+		"opaque only":              {Opaque: &recorder{}},
+		"resolve only":             {Resolve: resolve, ResolveIssuers: []string{"https://a.example/{t}"}},
+		"an exact list":            {Resolve: resolve, ResolveIssuers: []string{"https://a.example/t1", "accounts.example.com"}},
+		"http on loopback":         {Resolve: resolve, ResolveIssuers: []string{"http://localhost:8080/realms/{realm}"}},
+		"two placeholders":         {Resolve: resolve, ResolveIssuers: []string{"https://a.example/{region}/x/{t}/"}},
+		"named":                    {Issuers: map[string]bearergate.Verifier{issuer: named{&recorder{}, issuer}}},
+		"of no name":               {Issuers: map[string]bearergate.Verifier{issuer: named{&recorder{}, ""}}},
+		"of no name and no fields": {Issuers: map[string]bearergate.Verifier{issuer: &nameless{}}},
+		"a million issuers":        {Resolve: resolve, ResolveIssuers: slices.Repeat([]string{issuerB}, 1<<20)},
+		"tildes":                   {Resolve: resolve, ResolveIssuers: []string{"https://a.example/~x/{t~}"}},
 		"other bounds": {Resolve: resolve, ResolveIssuers: []string{"https://a.example/{t}"}, MaxResolved: issuers.MaxResolvedLimit, ResolvedTTL: time.Second,
 			ResolveTimeout: time.Millisecond, MaxResolvesPerMinute: 1, MaxTokenBytes: 1},
 		"all bounds": {Resolve: resolve, ResolveIssuers: []string{"https://a.example/{t}"}, MaxResolved: 1, ResolvedTTL: 24 * time.Hour,

@@ -235,7 +235,7 @@ func issuerOf(v bearergate.Verifier) string {
 func isZeroNamed(v bearergate.Verifier) bool {
 	_, named := v.(interface{ Issuer() string })
 	r := reflect.ValueOf(v)
-	return named && r.Kind() == reflect.Pointer && r.Elem().IsZero()
+	return named && r.Kind() == reflect.Pointer && r.Elem().Type().Size() > 0 && r.Elem().IsZero() // one without fields was made as it is
 }
 
 // recoverMethod makes a panic of a method of the user's an error.
