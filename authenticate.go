@@ -224,7 +224,7 @@ func sameConfirmation(a, b *Token) bool {
 // Reauthenticate has the token of credentials verified again by v, for a stream
 // or a long request that was opened with them. No Binding is asked: the proof of
 // proven, the token of [Authenticate], carries over if iss, sub, client and every
-// member of cnf are unchanged; if not, the answer is [ErrInvalidToken] with
+// member of cnf are unchanged and the scheme is that of the proof; if not, the answer is [ErrInvalidToken] with
 // [ReasonBinding].
 func Reauthenticate(ctx context.Context, v Verifier, c Credentials, proven *Token) (*Token, error) {
 	if !c.Scheme.known() {
@@ -238,7 +238,7 @@ func Reauthenticate(ctx context.Context, v Verifier, c Credentials, proven *Toke
 	if !bound && c.Scheme == SchemeBearer && !proven.Bound() {
 		return t, nil
 	}
-	if !bound || !proven.Proven() || t.Issuer() != proven.Issuer() || t.Subject() != proven.Subject() || t.ClientID() != proven.ClientID() || !sameConfirmation(t, proven) {
+	if !bound || !proven.Proven() || c.Scheme != proven.proof().scheme || t.Issuer() != proven.Issuer() || t.Subject() != proven.Subject() || t.ClientID() != proven.ClientID() || !sameConfirmation(t, proven) {
 		return nil, unproven("the token is not bound as it was when its sender proved to hold the key")
 	}
 	return t.with(proven.proof()), nil

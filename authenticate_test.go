@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/scope"
@@ -291,6 +292,7 @@ func TestReauthenticate(t *testing.T) {
 		{name: "a member less", before: proven, scheme: bearergate.SchemeDPoP, change: func(c *bearergate.Claims) { delete(c.Confirmation, "x") }, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonBinding},
 		{name: "no longer bound", before: proven, scheme: bearergate.SchemeDPoP, change: func(c *bearergate.Claims) { c.Confirmation = nil }, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonBinding},
 		{name: "no longer bound, under Bearer", before: proven, scheme: bearergate.SchemeBearer, change: func(c *bearergate.Claims) { c.Confirmation = nil }, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonBinding},
+		{name: "under another scheme", before: proven, scheme: bearergate.SchemeBearer, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonBinding},
 		{name: "never proven", before: bearergate.NewToken(claims(nil)), scheme: bearergate.SchemeDPoP, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonBinding},
 		{name: "no token before", scheme: bearergate.SchemeDPoP, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonBinding},
 		{name: "unbound before, bound now", before: unbound, scheme: bearergate.SchemeBearer, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonBinding},
@@ -332,4 +334,8 @@ func TestStepUp(t *testing.T) {
 	e.ACRValues[0] = "x"
 	require.Equal(t, "hw", acr[0])
 	require.True(t, slices.Contains(acr, "hw"))
+	// Its mistakes are satisfied by nothing.
+	for _, mistake := range []bearergate.StepUp{{MaxAge: -time.Hour}, {ACR: []string{""}}} {
+		require.ErrorIs(t, mistake.Authorize(bearergate.NewToken(bearergate.Claims{AuthTime: time.Now()}), scope.Requirement{}), bearergate.ErrInsufficientAuthentication)
+	}
 }

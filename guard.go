@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"os"
 )
 
 // Guard calls a function of the user's and judges what it returns: the one rule
@@ -13,8 +15,8 @@ import (
 //   - one of which that is true already is kept, with its Reason;
 //   - [context.Canceled] of ctx, or its cause, is [ErrUnavailable] with
 //     [ReasonCanceled]: the caller went away;
-//   - a deadline of ctx that has passed, any context error while ctx is alive, and
-//     a bare ErrUnavailable, are ErrUnavailable with [ReasonStoreUnavailable], or
+//   - a deadline of ctx that has passed, any context error or i/o timeout while ctx
+//     is alive, and a bare ErrUnavailable, are ErrUnavailable with [ReasonStoreUnavailable], or
 //     with the Reason of otherwise if that is an ErrUnavailable: what the function
 //     waited for has not answered, and nobody else is to blame;
 //   - a panic is [ErrMisconfigured] with [ReasonInternal]; its value is not kept,
@@ -60,14 +62,14 @@ func judge(ctx context.Context, otherwise, err error) error {
 	switch {
 	case ours && e.Kind != ErrUnavailable: // a decision that was reached stays what it is
 		return err
-	case ended != nil && (ours || errors.Is(err, ended) || errors.Is(err, context.Cause(ctx))):
+	case ended != nil && (ours || errors.Is(err, ended) || errors.Is(err, context.Cause(ctx)) || ranOut(err) && errors.Is(ended, context.DeadlineExceeded) && countKinds(err) == 0):
 		return whoEnded(ended, err, waited)
 	case ours && (e.Reason == ReasonCanceled || e.Reason == ReasonInternal):
 		// Canceled was a context of its own; internal is what a bare ErrUnavailable says.
 		return &Error{Kind: ErrUnavailable, Reason: waited, RetryAfter: e.RetryAfter, Cause: e.Cause}
 	case ours:
 		return err
-	case (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)) && countKinds(err) == 0:
+	case ranOut(err) && countKinds(err) == 0:
 		return &Error{Kind: ErrUnavailable, Reason: waited, Cause: err}
 	}
 	if refusal.Cause != nil {
@@ -75,6 +77,15 @@ func judge(ctx context.Context, otherwise, err error) error {
 	}
 	refusal.Cause = err
 	return &refusal
+}
+
+// ranOut reports an error of a wait that ended before its answer came. Clients of
+// stores put the deadline of a context on their sockets, and then return an i/o
+// timeout that is no context error.
+func ranOut(err error) bool {
+	var network net.Error
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) ||
+		errors.As(err, &network) && network.Timeout()
 }
 
 // whoEnded is the answer where a wait ended with the caller's context. That the

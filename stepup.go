@@ -51,8 +51,8 @@ func (s StepUp) Err() error {
 // next authentication has to satisfy all of it. Its Scopes are those of need if
 // the token lacks them too, so that one answer tells both (RFC 9470 §3).
 func (s StepUp) Authorize(t *Token, need scope.Requirement) error {
-	enough := len(s.ACR) == 0 || slices.Contains(s.ACR, t.ACR())
-	if enough && s.MaxAge > 0 {
+	enough := len(s.ACR) == 0 || t.ACR() != "" && slices.Contains(s.ACR, t.ACR())
+	if enough && s.MaxAge != 0 { // a negative one, which Err names, is satisfied by nothing
 		at, ok := t.AuthTime()
 		age := time.Since(at)
 		enough = ok && age <= s.MaxAge && age >= -maxAhead

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"os"
 	"sync"
 	"testing"
 	"time"
@@ -59,6 +61,7 @@ func Outcomes(refused Verdict) []Outcome {
 		{Name: "a store hangs until its own deadline", Do: hang, Alive: store, Gone: canceled, Late: store},
 		{Name: "says that somebody left", Do: says(&bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonCanceled}), Alive: store, Gone: canceled, Late: store},
 		{Name: "its own deadline passes", Do: says(context.DeadlineExceeded), Alive: store, Gone: store, Late: store},
+		{Name: "its socket times out", Do: says(&net.OpError{Op: "read", Net: "tcp", Err: os.ErrDeadlineExceeded}), Alive: store, Gone: store, Late: store},
 		{Name: "its own context is canceled", Do: says(context.Canceled), Alive: store, Gone: canceled, Late: store},
 		{Name: "returns the end of the caller's context", Do: func(ctx context.Context) error { return ctx.Err() }, Gone: canceled, Late: store},
 		{Name: "returns the cause of it", Do: context.Cause, Gone: canceled, Late: store},
