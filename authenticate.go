@@ -4,9 +4,12 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
+	"encoding/binary"
+	"io"
 	"maps"
 	"net/netip"
 	"slices"
+	"sync"
 )
 
 // Binding checks that the sender of a request holds the key to which its token is
@@ -48,8 +51,8 @@ type Binding interface {
 //
 // Where ctx carries a token that was proven for the very same call, by a gate
 // further out, its proof counts and no Binding is asked again: a proof can be
-// used once. The same call is: credentials, method and target, all that the
-// Bindings read of it, and the Bindings themselves.
+// used once. The same call is: credentials, method, target, host and connection,
+// the header fields that the Bindings read, and the Bindings themselves.
 func Authenticate(ctx context.Context, v Verifier, c Call, bindings ...Binding) (*Token, Reply, error) {
 	if !c.Scheme.known() {
 		return nil, nil, misconfigured("the scheme of a call is not one of the constants")
@@ -85,11 +88,12 @@ func prove(ctx context.Context, c Call, t *Token, bindings []Binding) (*Token, R
 	if outer, ok := FromContext(ctx); ok && outer.proof().covers(c, t, outer, needed) {
 		return t.with(outer.proof()), nil, nil
 	}
-	p := &proof{token: sha256.Sum256([]byte(c.Raw.Reveal())), scheme: c.Scheme, method: c.Method, target: c.Target, bindings: needed, read: map[string][]string{}, tls: c.TLS, peer: c.Peer}
+	p := &proof{token: sha256.Sum256([]byte(c.Raw.Reveal())), scheme: c.Scheme, method: c.Method, target: c.Target, host: c.Host, bindings: needed, tls: c.TLS, peer: c.Peer}
+	read := &readings{digests: map[string][sha256.Size]byte{}}
 	watched := c
 	watched.Header = func(name string) []string {
 		values := c.Values(name)
-		p.read[name] = slices.Clone(values)
+		read.note(name, values)
 		return values
 	}
 	reply := Reply{}
@@ -103,7 +107,39 @@ func prove(ctx context.Context, c Call, t *Token, bindings []Binding) (*Token, R
 			return nil, reply, err
 		}
 	}
+	p.read = read.all()
 	return t.with(p), reply, nil
+}
+
+// readings are the header fields that bindings looked at. A Binding may read from
+// several goroutines, and one that it leaves behind changes no proof.
+type readings struct {
+	mu      sync.Mutex // guards digests
+	digests map[string][sha256.Size]byte
+}
+
+func (r *readings) note(name string, values []string) {
+	d := digest(values)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.digests[name] = d
+}
+
+func (r *readings) all() map[string][sha256.Size]byte {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return maps.Clone(r.digests)
+}
+
+// digest stands for the values of a header field, each with its length, so that
+// neither a credential nor anything of a sender's choice is kept.
+func digest(values []string) [sha256.Size]byte {
+	h := sha256.New()
+	for _, v := range values {
+		_, _ = h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(v))))
+		_, _ = io.WriteString(h, v)
+	}
+	return [sha256.Size]byte(h.Sum(nil))
 }
 
 var errNotConfirmed = &Error{Kind: ErrInvalidToken, Reason: ReasonBinding, Cause: text("Binding")}
@@ -185,7 +221,8 @@ type proof struct {
 	token          [sha256.Size]byte // of the credential, which a Token does not hold
 	scheme         Scheme
 	method, target string
-	read           map[string][]string // the header fields that the bindings looked at
+	host           string
+	read           map[string][sha256.Size]byte // digests of the header fields that the bindings looked at
 	tls            *tls.ConnectionState
 	peer           netip.AddrPort
 	bindings       []Binding
@@ -194,12 +231,12 @@ type proof struct {
 // covers reports whether the proof of an outer gate, for the token outer, is one
 // of t in the call c by these bindings.
 func (p *proof) covers(c Call, t, outer *Token, bindings []Binding) bool {
-	if p == nil || p.scheme != c.Scheme || p.method != c.Method || p.target != c.Target || p.tls != c.TLS || p.peer != c.Peer ||
+	if p == nil || p.scheme != c.Scheme || p.method != c.Method || p.target != c.Target || p.host != c.Host || p.tls != c.TLS || p.peer != c.Peer ||
 		p.token != sha256.Sum256([]byte(c.Raw.Reveal())) || !sameConfirmation(t, outer) || !slices.EqualFunc(p.bindings, bindings, sameBinding) {
 		return false
 	}
 	for name, values := range p.read {
-		if !slices.Equal(values, c.Values(name)) {
+		if values != digest(c.Values(name)) {
 			return false
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -232,6 +234,7 @@ func TestNestedGatesAskOnce(t *testing.T) {
 		{name: "another token", change: func(c *bearergate.Call) { c.Raw = bearergate.NewSecret("c.d") }, again: true},
 		{name: "another method", change: func(c *bearergate.Call) { c.Method = "POST" }, again: true},
 		{name: "another target", change: func(c *bearergate.Call) { c.Target = "/y" }, again: true},
+		{name: "another host", change: func(c *bearergate.Call) { c.Host = "other.example" }, again: true},
 		{name: "another proof", change: func(c *bearergate.Call) { c.Header = func(string) []string { return []string{"p2"} } }, again: true},
 		{name: "no proof", change: func(c *bearergate.Call) { c.Header = nil }, again: true},
 		{name: "another connection", change: func(c *bearergate.Call) { c.TLS = &tls.ConnectionState{} }, again: true},
@@ -337,5 +340,28 @@ func TestStepUp(t *testing.T) {
 	// Its mistakes are satisfied by nothing.
 	for _, mistake := range []bearergate.StepUp{{MaxAge: -time.Hour}, {ACR: []string{""}}} {
 		require.ErrorIs(t, mistake.Authorize(bearergate.NewToken(bearergate.Claims{AuthTime: time.Now()}), scope.Requirement{}), bearergate.ErrInsufficientAuthentication)
+	}
+}
+
+// A Binding may read the call from several goroutines, and what it leaves behind
+// does no harm to the token.
+func TestABindingThatReadsConcurrently(t *testing.T) {
+	b := dpop()
+	b.confirm = func(c bearergate.Call, _ *bearergate.Token) error {
+		var all sync.WaitGroup
+		for i := range 8 {
+			all.Go(func() { c.Values("H" + strconv.Itoa(i%2)) })
+		}
+		go c.Values("Late")
+		all.Wait()
+		return nil
+	}
+	c := call(bearergate.SchemeDPoP)
+	c.Header = func(string) []string { return []string{"x"} }
+	for range 20 {
+		token, _, err := bearergate.Authenticate(t.Context(), boundBy("jkt"), c, b)
+		require.NoError(t, err)
+		_, _, err = bearergate.Authenticate(bearergate.NewContext(t.Context(), token), boundBy("jkt"), c, b)
+		require.NoError(t, err)
 	}
 }
