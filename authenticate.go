@@ -81,7 +81,11 @@ func Authenticate(ctx context.Context, v Verifier, c Call, bindings ...Binding) 
 
 // prove has every member of the token's cnf confirmed.
 func prove(ctx context.Context, c Call, t *Token, bindings []Binding) (*Token, Reply, error) {
-	needed, err := responsible(t, c.Scheme, bindings)
+	var needed []Binding
+	err := Guard(ctx, errNotConfirmed, func(context.Context) (err error) {
+		needed, err = responsible(t, c.Scheme, bindings)
+		return err
+	})
 	if err != nil {
 		return nil, nil, err
 	}

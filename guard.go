@@ -72,11 +72,20 @@ func judge(ctx context.Context, otherwise, err error) error {
 	case ranOut(err) && countKinds(err) == 0:
 		return &Error{Kind: ErrUnavailable, Reason: waited, Cause: err}
 	}
+	if onlyOurs(err) {
+		return &Error{Kind: ErrMisconfigured, Reason: ReasonInternal, Cause: err}
+	}
 	if refusal.Cause != nil {
 		err = fmt.Errorf("%v: %w", refusal.Cause, err) // the cause is who refused, in words
 	}
 	refusal.Cause = err
 	return &refusal
+}
+
+// onlyOurs reports an error that says both ErrUnavailable and ErrMisconfigured, and
+// nothing that blames anybody else: two outages, joined.
+func onlyOurs(err error) bool {
+	return countKinds(err) == 2 && errors.Is(err, ErrUnavailable) && errors.Is(err, ErrMisconfigured)
 }
 
 // ranOut reports an error of a wait that ended before its answer came. Clients of

@@ -349,6 +349,7 @@ func (g *Gate) open(ctx context.Context, fullMethod string) (c call) {
 	}
 	bounded, done := beforeDeadline(ctx)
 	defer done()
+	c.err = errUndecided // what the hook is told if a verifier ends the goroutine
 	c.token, c.asked, c.err = bearergate.Authenticate(bounded, c.method.verifier, g.shown(ctx, fullMethod, &c), g.config.Bindings...)
 	if c.err == nil && g.config.RequireBinding && !c.token.Proven() {
 		c.err = errUnbound
@@ -358,6 +359,9 @@ func (g *Gate) open(ctx context.Context, fullMethod string) (c call) {
 	}
 	return c
 }
+
+var errUndecided = &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonInternal,
+	Cause: errors.New("grpcgate: the verifier or a binding ended the goroutine of the call")}
 
 // beforeDeadline returns a context that ends a moment before the deadline of a call.
 // At the deadline, the client takes its call back and most often is faster than the

@@ -2,6 +2,7 @@ package grpcgate_test
 
 import (
 	"context"
+	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -43,4 +44,19 @@ func TestBindingOutcomes(t *testing.T) {
 			kit.RequireError(t, decided, want.Kind, want.Reason)
 		})
 	}
+}
+
+// Nothing was decided where a verifier ends the goroutine of the call: the handler
+// does not run, and the event does not say that the call may go on.
+func TestAVerifierThatEndsTheGoroutine(t *testing.T) {
+	var decided error
+	ran := false
+	gate := newGate(t, bearergate.VerifierFunc(func(context.Context, string) (*bearergate.Token, error) { runtime.Goexit(); return nil, nil }),
+		grpcgate.Config{Hooks: grpcgate.Hooks{Decided: func(_ context.Context, e grpcgate.DecisionEvent) { decided = e.Err }}})
+	require.True(t, kit.EndsGoroutine(func() {
+		ctx := metadata.NewIncomingContext(context.Background(), metadata.Pairs("authorization", "Bearer x"))
+		_, _ = gate.Unary(ctx, nil, &grpc.UnaryServerInfo{FullMethod: unaryCall}, func(context.Context, any) (any, error) { ran = true; return nil, nil })
+	}))
+	require.False(t, ran)
+	kit.RequireError(t, decided, bearergate.ErrMisconfigured, bearergate.ReasonInternal)
 }

@@ -50,6 +50,7 @@ func Outcomes(refused Verdict) []Outcome {
 		all("says no", says(io.EOF), refused),
 		all("says no beside a context error", says(errors.Join(bearergate.ErrForbidden, context.Canceled)), Verdict{bearergate.ErrForbidden, bearergate.ReasonPolicy}),
 		all("says two things", says(errors.Join(bearergate.ErrForbidden, bearergate.ErrUnavailable)), refused),
+		all("says that two things are down", says(errors.Join(bearergate.ErrUnavailable, bearergate.ErrMisconfigured)), broken),
 		all("says no, wrapped", says(fmt.Errorf("session 7: %w", &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonRevoked})), Verdict{bearergate.ErrInvalidToken, bearergate.ReasonRevoked}),
 		all("returns a typed nil", says((*bearergate.Error)(nil)), broken),
 		all("returns an error that panics", says(panicking{}), broken),
