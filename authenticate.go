@@ -164,6 +164,9 @@ func checkBindings(ctx context.Context, scheme Scheme, bindings []Binding) error
 			}
 			dpop = dpop || s == SchemeDPoP
 			for _, member := range b.Members() {
+				if member == "jkt" && s != SchemeDPoP {
+					return misconfigured("a binding for jkt has another scheme than SchemeDPoP (RFC 9449 section 7.1)")
+				}
 				if seen[member] {
 					return misconfigured("two bindings for one member of cnf")
 				}

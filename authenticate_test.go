@@ -94,7 +94,7 @@ func TestAuthenticate(t *testing.T) {
 		{name: "DPoP, the wrong binding", scheme: withDPoP, verifier: boundBy("jkt"), bindings: []bearergate.Binding{mtls()}, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonBinding},
 		{name: "jkt under Bearer", scheme: bearer, verifier: boundBy("jkt"), bindings: []bearergate.Binding{dpop()}, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonBinding},
 		{name: "jkt under Bearer, whatever a binding says", scheme: bearer, verifier: boundBy("jkt"),
-			bindings: []bearergate.Binding{&binding{scheme: bearer, members: []string{"jkt"}}}, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonBinding},
+			bindings: []bearergate.Binding{&binding{scheme: bearer, members: []string{"jkt"}}}, kind: bearergate.ErrMisconfigured, reason: bearergate.ReasonConfig},
 		{name: "certificate", scheme: bearer, verifier: boundBy("x5t#S256"), bindings: []bearergate.Binding{dpop(), mtls()}, proven: true},
 		{name: "certificate, no binding", scheme: bearer, verifier: boundBy("x5t#S256"), kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonBinding},
 		{name: "certificate under DPoP", scheme: withDPoP, verifier: boundBy("x5t#S256"), bindings: []bearergate.Binding{dpop(), mtls()}, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonBinding},

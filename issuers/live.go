@@ -35,8 +35,8 @@ import (
 // The token that is returned is that of local, narrowed by what live says: the
 // scopes are those that both grant, so that an answer of live without scope
 // leaves none; it expires at the earlier time; and where only live has a cnf, it
-// is bound by that. Everything else, the claims object included, is local's, and
-// so are the Confirmations that it tells.
+// is bound by that. Everything else, the claims object included, is local's. The
+// Confirmations that it tells are those of both, or nil where one does not tell.
 //
 // live must not answer from a cache. Refused as live is a verifier that
 //
@@ -59,11 +59,7 @@ func RequireLive(local, live bearergate.Verifier) (bearergate.Verifier, error) {
 	if err := wrong.Err(); err != nil {
 		return nil, misconfigured(err)
 	}
-	v := &liveVerifier{local, live}
-	if local, ok := local.(confirming); ok {
-		return &confirmingLive{v, local}, nil
-	}
-	return v, nil
+	return &liveVerifier{local, live}, nil
 }
 
 // maxUnwrap bounds the verifiers around verifiers that are looked through.
@@ -121,6 +117,12 @@ func (r *Router) Confirmations() []string {
 	if r.opaque != nil {
 		verifiers = append(verifiers, r.opaque)
 	}
+	return union(verifiers...)
+}
+
+// union returns the Confirmations of all verifiers; nil, which says nothing, where
+// one of them does not tell.
+func union(verifiers ...bearergate.Verifier) []string {
 	all := []string{}
 	for _, v := range verifiers {
 		tells, ok := v.(confirming)
@@ -137,15 +139,9 @@ func (r *Router) Confirmations() []string {
 	return slices.Compact(all)
 }
 
-// confirmingLive is a liveVerifier whose local tells. One that does not tell must
-// not seem to.
-type confirmingLive struct {
-	*liveVerifier
-	local confirming
-}
-
-// Confirmations returns those of local.
-func (v *confirmingLive) Confirmations() []string { return v.local.Confirmations() }
+// Confirmations returns the members of cnf that whoever calls Verify has to have
+// confirmed, of local and live together, for either may bind the token.
+func (v *liveVerifier) Confirmations() []string { return union(v.local, v.live) }
 
 // Live says that it may itself be the live one of another RequireLive.
 func (*liveVerifier) Live() bool { return true }

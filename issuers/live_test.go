@@ -400,21 +400,28 @@ func ExampleRequireLive() {
 	// refused: inactive
 }
 
-// RequireLive tells the Confirmations of local, if that tells any: what does not
-// tell must not seem to refuse every bound token.
+// RequireLive tells the Confirmations of both, since the live answer alone may bind
+// a token; nil, which says nothing, where one does not tell.
 func TestRequireLiveConfirmations(t *testing.T) {
-	c := config(newSigner(t, "ES256", "k").Set(t))
-	c.Confirmations = []string{"jkt"}
-	v, ok := requireLive(t, newVerifier(t, c), says(full())).(interface{ Confirmations() []string })
-	require.True(t, ok)
-	require.Equal(t, []string{"jkt"}, v.Confirmations())
-	_, ok = v.(interface{ Issuer() string })
-	require.True(t, ok)
-	_, ok = v.(interface{ Live() bool })
-	require.True(t, ok)
-	_, ok = requireLive(t, says(full()), says(full())).(interface{ Confirmations() []string })
-	require.False(t, ok)
+	tells := func(members ...string) bearergate.Verifier {
+		return confirmations{says(full()), append([]string{}, members...)}
+	}
+	confirms := func(local, live bearergate.Verifier) []string {
+		return requireLive(t, local, live).(interface{ Confirmations() []string }).Confirmations()
+	}
+	require.Equal(t, []string{"jkt", "x5t#S256"}, confirms(tells("x5t#S256", "jkt"), tells("jkt")))
+	require.Equal(t, []string{"jkt"}, confirms(tells(), tells("jkt")))
+	require.Equal(t, []string{}, confirms(tells(), tells()))
+	require.Nil(t, confirms(tells("jkt"), says(full())))
+	require.Nil(t, confirms(says(full()), tells("jkt")))
 }
+
+type confirmations struct {
+	bearergate.Verifier
+	members []string
+}
+
+func (c confirmations) Confirmations() []string { return c.members }
 
 // A Router tells what its verifiers let through, and nothing where one of them
 // does not tell: a gate must not take that for a refusal of bound tokens.

@@ -49,6 +49,9 @@ func schemesOf(bindings []bearergate.Binding) ([]scheme, error) {
 				return fmt.Errorf("number %d names no member of cnf", i+1)
 			}
 			for _, member := range b.Members() {
+				if member == "jkt" && b.Scheme() != bearergate.SchemeDPoP {
+					return fmt.Errorf("number %d is for jkt, and its scheme is not SchemeDPoP: such tokens are sent with that (RFC 9449 §7.1)", i+1)
+				}
 				if seen[member] {
 					return fmt.Errorf("the member %q has two bindings", member)
 				}

@@ -66,3 +66,10 @@ func TestOutcomesOfUsersFunctions(t *testing.T) {
 		}
 	}
 }
+
+// A binding by which nobody could enter is refused at start.
+func TestABindingForJKTUnderBearerIsAMistake(t *testing.T) {
+	b := &binding{scheme: bearergate.SchemeBearer, members: []string{"jkt"}, confirm: proven}
+	_, err := middleware.New(accepts(reader), middleware.Config{Bindings: []bearergate.Binding{b}})
+	requireError(t, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+}
