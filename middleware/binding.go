@@ -45,17 +45,8 @@ func schemesOf(bindings []bearergate.Binding) ([]scheme, error) {
 			default:
 				return fmt.Errorf("number %d has the scheme %q: use SchemeBearer or SchemeDPoP", i+1, b.Scheme())
 			}
-			if len(b.Members()) == 0 {
-				return fmt.Errorf("number %d names no member of cnf", i+1)
-			}
-			for _, member := range b.Members() {
-				if member == "jkt" && b.Scheme() != bearergate.SchemeDPoP {
-					return fmt.Errorf("number %d is for jkt, and its scheme is not SchemeDPoP: such tokens are sent with that (RFC 9449 §7.1)", i+1)
-				}
-				if seen[member] {
-					return fmt.Errorf("the member %q has two bindings", member)
-				}
-				seen[member] = true
+			if err := checkMembers(i, b, seen); err != nil {
+				return err
 			}
 			if name := schemes[of].add(b.Challenge()); name != "" {
 				return fmt.Errorf("number %d: the parameter %q of its challenge cannot be sent", i+1, name)
@@ -67,6 +58,23 @@ func schemesOf(bindings []bearergate.Binding) ([]scheme, error) {
 		}
 	}
 	return schemes, errors.Join(errs...)
+}
+
+// checkMembers adds the members of binding i to those that others have.
+func checkMembers(i int, b bearergate.Binding, seen map[string]bool) error {
+	if len(b.Members()) == 0 {
+		return fmt.Errorf("number %d names no member of cnf", i+1)
+	}
+	for _, member := range b.Members() {
+		if member == "jkt" && b.Scheme() != bearergate.SchemeDPoP {
+			return fmt.Errorf("number %d is for jkt, and its scheme is not SchemeDPoP: such tokens are sent with that (RFC 9449 §7.1)", i+1)
+		}
+		if seen[member] {
+			return fmt.Errorf("the member %q has two bindings", member)
+		}
+		seen[member] = true
+	}
+	return nil
 }
 
 // add takes parameters of a binding's challenge over, sorted by name, and returns
