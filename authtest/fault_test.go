@@ -167,7 +167,7 @@ func TestFaultHonoursCancellation(t *testing.T) {
 			cancel()
 			// The server ends it at once too: nothing waits for the rest of the fault.
 			synctest.Wait()
-			require.NotContains(t, stacks(), "authtest.(*Server).serve", path)
+			requireGone(t, "authtest.(*Server).serve")
 		}
 	})
 }
