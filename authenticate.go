@@ -12,29 +12,6 @@ import (
 	"sync"
 )
 
-// Binding checks that the sender of a request holds the key to which its token is
-// bound (cnf, RFC 7800): DPoP (RFC 9449), a client certificate (RFC 8705).
-// Implementations are comparable by ==, usually pointers, and safe for
-// concurrent use.
-type Binding interface {
-	// Scheme is the scheme that tokens bound so are sent with.
-	Scheme() Scheme
-	// Members are the members of cnf that Confirm checks: "jkt", "x5t#S256".
-	Members() []string
-	// Confirm returns nil if the call proves what each of those members of t
-	// demands. It is called at most once for a call, and may consume the proof. Its
-	// errors are judged by the rule of [Guard]: one that is none of the eight
-	// sentinels is [ErrInvalidToken] with [ReasonBinding]. The Reply counts beside an
-	// error too.
-	//
-	// Danger: a Binding that returns nil without having checked every one of its
-	// members that the token has makes a stolen token work for the thief.
-	Confirm(ctx context.Context, c Call, t *Token) (Reply, error)
-	// Challenge is the parameters of its scheme's challenge, such as algs (RFC
-	// 9449 §7.1), beside realm and error.
-	Challenge() map[string]string
-}
-
 // Authenticate has the token of a call verified by v and, if the token is bound
 // to its sender, the binding confirmed. It is the one way by which a bound token
 // becomes [Token.Proven]. It returns the token and no error, or no token and an
@@ -46,8 +23,8 @@ type Binding interface {
 // token with the member jkt is refused under any scheme but DPoP, an unbound one
 // under DPoP (RFC 9449 §7.1), and a DPoP call where no Binding has that scheme is
 // refused before its token is looked at: all [ErrInvalidToken] with
-// [ReasonBinding]. A Scheme that is not one of the constants, a nil Binding, and
-// two of them for one member are [ErrMisconfigured].
+// [ReasonBinding]. A Scheme that is not one of the constants, and what
+// [CheckBindings] finds, are [ErrMisconfigured].
 //
 // Where ctx carries a token that was proven for the very same call, by a gate
 // further out, its proof counts and no Binding is asked again: a proof can be
@@ -62,8 +39,11 @@ func Authenticate(ctx context.Context, v Verifier, c Call, bindings ...Binding) 
 		return nil, nil, noToken()
 	}
 	if len(bindings) > 0 || c.Scheme != SchemeBearer {
-		if err := checkBindings(ctx, c.Scheme, bindings); err != nil {
+		if err := CheckBindings(bindings); err != nil {
 			return nil, nil, err
+		}
+		if c.Scheme == SchemeDPoP && !slices.ContainsFunc(bindings, func(b Binding) bool { return b.Scheme() == SchemeDPoP }) {
+			return nil, nil, unproven("the call uses the DPoP scheme, and no binding checks its proof")
 		}
 	}
 	t, err := Verify(ctx, v, raw)
@@ -147,38 +127,6 @@ func digest(values []string) [sha256.Size]byte {
 }
 
 var errNotConfirmed = &Error{Kind: ErrInvalidToken, Reason: ReasonBinding, Cause: text("Binding")}
-
-// checkBindings finds mistakes that make a gate's bindings useless, whatever the
-// token.
-func checkBindings(ctx context.Context, scheme Scheme, bindings []Binding) error {
-	return Guard(ctx, errNotConfirmed, func(context.Context) error {
-		seen := map[string]bool{}
-		dpop := false
-		for _, b := range bindings {
-			if b == nil {
-				return misconfigured("a binding is nil")
-			}
-			s := b.Scheme()
-			if !s.known() {
-				return misconfigured("the scheme of a binding is not one of the constants")
-			}
-			dpop = dpop || s == SchemeDPoP
-			for _, member := range b.Members() {
-				if member == "jkt" && s != SchemeDPoP {
-					return misconfigured("a binding for jkt has another scheme than SchemeDPoP (RFC 9449 section 7.1)")
-				}
-				if seen[member] {
-					return misconfigured("two bindings for one member of cnf")
-				}
-				seen[member] = true
-			}
-		}
-		if scheme == SchemeDPoP && !dpop {
-			return unproven("the call uses the DPoP scheme, and no binding checks its proof")
-		}
-		return nil
-	})
-}
 
 // responsible returns the bindings for the members of the token's cnf, in the
 // order in which they are asked, or why the token is refused without asking.
@@ -268,8 +216,8 @@ func sameConfirmation(a, b *Token) bool {
 // Reauthenticate has the token of credentials verified again by v, for a stream
 // or a long request that was opened with them. No Binding is asked: the proof of
 // proven, the token of [Authenticate], carries over if iss, sub, client and every
-// member of cnf are unchanged and the scheme is that of the proof; if not, the answer is [ErrInvalidToken] with
-// [ReasonBinding].
+// member of cnf are unchanged and the scheme is that of the proof. If not, the
+// answer is [ErrInvalidToken] with [ReasonBinding].
 func Reauthenticate(ctx context.Context, v Verifier, c Credentials, proven *Token) (*Token, error) {
 	if !c.Scheme.known() {
 		return nil, misconfigured("the scheme of credentials is not one of the constants")
@@ -282,7 +230,8 @@ func Reauthenticate(ctx context.Context, v Verifier, c Credentials, proven *Toke
 	if !bound && c.Scheme == SchemeBearer && !proven.Bound() {
 		return t, nil
 	}
-	if !bound || !proven.Proven() || c.Scheme != proven.proof().scheme || t.Issuer() != proven.Issuer() || t.Subject() != proven.Subject() || t.ClientID() != proven.ClientID() || !sameConfirmation(t, proven) {
+	same := t.Issuer() == proven.Issuer() && t.Subject() == proven.Subject() && t.ClientID() == proven.ClientID() && sameConfirmation(t, proven)
+	if !bound || !same || !proven.Proven() || c.Scheme != proven.proof().scheme {
 		return nil, unproven("the token is not bound as it was when its sender proved to hold the key")
 	}
 	return t.with(proven.proof()), nil

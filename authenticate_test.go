@@ -110,7 +110,7 @@ func TestAuthenticate(t *testing.T) {
 			kind: bearergate.ErrUnavailable, reason: bearergate.ReasonStoreUnavailable, asked: true},
 		{name: "two bindings for one member", scheme: bearer, verifier: boundBy(), bindings: []bearergate.Binding{mtls(), mtls()}, kind: bearergate.ErrMisconfigured, reason: bearergate.ReasonConfig},
 		{name: "a nil binding", scheme: bearer, verifier: boundBy(), bindings: []bearergate.Binding{nil}, kind: bearergate.ErrMisconfigured, reason: bearergate.ReasonConfig},
-		{name: "a nil pointer", scheme: bearer, verifier: boundBy(), bindings: []bearergate.Binding{(*binding)(nil)}, kind: bearergate.ErrMisconfigured, reason: bearergate.ReasonInternal},
+		{name: "a nil pointer", scheme: bearer, verifier: boundBy(), bindings: []bearergate.Binding{(*binding)(nil)}, kind: bearergate.ErrMisconfigured, reason: bearergate.ReasonConfig},
 		{name: "a scheme that is none", scheme: "bearer", verifier: boundBy(), kind: bearergate.ErrMisconfigured, reason: bearergate.ReasonConfig},
 		{name: "no scheme", scheme: "", verifier: boundBy(), kind: bearergate.ErrMisconfigured, reason: bearergate.ReasonConfig},
 		{name: "a binding's scheme that is none", scheme: bearer, verifier: boundBy(), bindings: []bearergate.Binding{&binding{scheme: "MAC", members: []string{"x"}}},

@@ -49,7 +49,7 @@ func ParseCredentials(authorization []string, accepted ...Scheme) (Credentials, 
 func parseAuthorization(authorization []string, accepted []Scheme) (Scheme, string, error) {
 	for _, s := range accepted {
 		if !s.known() {
-			return "", "", misconfigured("ParseCredentials: a scheme that is not one of the constants")
+			return "", "", misconfigured("ParseCredentials accepts SchemeBearer and SchemeDPoP: use these constants")
 		}
 	}
 	switch len(authorization) {

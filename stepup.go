@@ -36,7 +36,7 @@ func (s StepUp) Err() error {
 		errs = append(errs, errors.New("StepUp demands nothing: give acr values, a maxAge or both"))
 	}
 	for i, value := range s.ACR {
-		if !isListed(value) {
+		if scope.All(value).Err() != nil { // the characters of a scope (RFC 6750 §3)
 			errs = append(errs, fmt.Errorf("StepUp: acr value %d: use printable ASCII without space, double quote and backslash", i+1))
 		}
 	}
@@ -65,15 +65,4 @@ func (s StepUp) Authorize(t *Token, need scope.Requirement) error {
 		e.Scopes = need.Scopes()
 	}
 	return e
-}
-
-// isListed reports whether s can be one value of a space-separated parameter:
-// 1*( %x21 / %x23-5B / %x5D-7E ), as RFC 6750 §3 has it for scope.
-func isListed(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; c <= ' ' || c > '~' || c == '"' || c == '\\' {
-			return false
-		}
-	}
-	return s != ""
 }

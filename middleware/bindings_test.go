@@ -391,9 +391,9 @@ func TestMistakesInBindings(t *testing.T) {
 		promised []string
 		says     string
 	}{
-		"nil":                 {bindings: bindings(nil), says: "number 1 is nil"},
-		"typed nil":           {bindings: bindings(typedNil), says: "Config.Bindings panicked"},
-		"unknown scheme":      {bindings: bindings(certificate(proven), other), says: "number 2"},
+		"nil":                 {bindings: bindings(nil), says: "binding 1: it is nil"},
+		"typed nil":           {bindings: bindings(typedNil), says: "binding 1: a method of it panicked"},
+		"unknown scheme":      {bindings: bindings(certificate(proven), other), says: "binding 2: its scheme is"},
 		"no member":           {bindings: bindings(&binding{scheme: "DPoP"}), says: "no member"},
 		"two for one member":  {bindings: bindings(dpop(proven), dpop(proven)), says: `"jkt"`},
 		"realm of its own":    {bindings: bindings(&binding{scheme: "DPoP", members: []string{"jkt"}, challenge: map[string]string{"realm": "x"}}), says: `"realm"`},
@@ -424,6 +424,12 @@ func TestMistakesInBindings(t *testing.T) {
 	require.NoError(t, err)
 	refused(t, gate, bearer("GET", good), scope.All("read"), bearergate.ErrMisconfigured, bearergate.ReasonConfig,
 		middleware.Via(promising{accepts(reader), []string{"x5t#S256"}}))
+
+	// One that refuses every bound token, where the route demands one, is a mistake.
+	refused(t, gate, bearer("GET", good), scope.All("read"), bearergate.ErrMisconfigured, bearergate.ReasonConfig,
+		middleware.Bound(), middleware.Via(promising{accepts(reader), []string{}}))
+	refused(t, newGate(t, accepts(reader), middleware.Config{Bindings: bindings(dpop(proven)), RequireBinding: true}), bearer("GET", good), scope.All("read"),
+		bearergate.ErrMisconfigured, bearergate.ReasonConfig, middleware.Via(promising{accepts(reader), []string{}}))
 
 	// The caller's slice is its own.
 	given := bindings(dpop(proven))

@@ -3,6 +3,8 @@ package middleware
 import (
 	"slices"
 	"strings"
+
+	"github.com/bearergate/bearergate/scope"
 )
 
 // challenge builds the value of a WWW-Authenticate header (RFC 9110 §11.6.1)
@@ -50,11 +52,9 @@ func isPrintable(s string) bool {
 	return !strings.ContainsFunc(s, func(c rune) bool { return c < 0x20 || c > 0x7e })
 }
 
-// isListed reports whether s can be one value of a space-separated parameter:
-// 1*( %x21 / %x23-5B / %x5D-7E ), as RFC 6750 §3 has it for scope.
-func isListed(s string) bool {
-	return s != "" && !strings.Contains(s, " ") && indexUnquotable(s) < 0
-}
+// isListed reports whether s can be one value of a space-separated parameter: the
+// characters are those of a scope (RFC 6750 §3).
+func isListed(s string) bool { return scope.All(s).Err() == nil }
 
 // list joins values into a space-separated parameter, the order kept, each once,
 // without those that cannot be listed.

@@ -228,11 +228,12 @@ func New(v bearergate.Verifier, c Config) (*Gate, error) {
 		errs = append(errs, err)
 	}
 	c.Bindings = slices.Clone(c.Bindings)
-	schemes, err := schemesOf(c.Bindings)
-	if err != nil {
-		errs = append(errs, err)
+	var schemes []scheme
+	if err := bearergate.CheckBindings(c.Bindings); err != nil {
+		errs = append(errs, inBindings(err))
 	} else {
-		errs = append(errs, unpromised(v, c.Bindings), unconfirmed(v, c.Bindings))
+		schemes, err = schemesOf(c.Bindings)
+		errs = append(errs, err, inBindings(bearergate.CheckBindings(c.Bindings, v)))
 	}
 	if c.RequireBinding && len(c.Bindings) == 0 {
 		errs = append(errs, errors.New("Config.RequireBinding without Bindings: no token could enter"))
@@ -242,6 +243,14 @@ func New(v bearergate.Verifier, c Config) (*Gate, error) {
 	}
 	c.Hooks = JoinHooks(c.Hooks) // each hook guarded
 	return &Gate{verifier: v, config: c, metadataURL: metadataURL, schemes: schemes}, nil
+}
+
+// inBindings names the field in what [bearergate.CheckBindings] found.
+func inBindings(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("Config.Bindings: %w", bearergate.AsError(err).Cause)
 }
 
 // isNil reports whether v is nil or typed nil. bearergate.Verify looks at that

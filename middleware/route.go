@@ -164,7 +164,8 @@ func (g *Gate) plan(need scope.Requirement, opts []RouteOption) (route, error) {
 				errs = append(errs, errors.New("Via: the verifier is nil"))
 			}
 			if g != nil {
-				errs = append(errs, unconfirmed(opt.verifier, g.config.Bindings))
+				// With that of the gate, which vouches for the bindings that the route does not need.
+				errs = append(errs, inBindings(bearergate.CheckBindings(g.config.Bindings, g.verifier, opt.verifier)))
 			}
 		case bound:
 			rt.bound = true
@@ -182,6 +183,9 @@ func (g *Gate) plan(need scope.Requirement, opts []RouteOption) (route, error) {
 			errs = append(errs, fmt.Errorf("option %d is a %T: use StepUp, Via, Bound, Allow or CancelOnExpiry", i+1, opt))
 		}
 	}
+	if g != nil && rt.bound && neverBound(rt.verifier, g.config.Bindings) {
+		errs = append(errs, errors.New("the route demands a bound token, and its verifier refuses every one that a binding could confirm: name their members in its Confirmations"))
+	}
 	if steps > 1 {
 		errs = append(errs, errors.New("StepUp is given more than once: say all of it in one"))
 	}
@@ -189,6 +193,15 @@ func (g *Gate) plan(need scope.Requirement, opts []RouteOption) (route, error) {
 		errs = append(errs, errors.New("Via is given more than once: a route has one verifier"))
 	}
 	return rt, errors.Join(errs...)
+}
+
+// neverBound reports a verifier that says that it accepts no token which one of
+// the bindings confirms.
+func neverBound(v bearergate.Verifier, bindings []bearergate.Binding) bool {
+	accepted := bearergate.ConfirmationsOf(v)
+	return accepted != nil && !slices.ContainsFunc(bindings, func(b bearergate.Binding) bool {
+		return slices.ContainsFunc(b.Members(), func(member string) bool { return slices.Contains(accepted, member) })
+	})
 }
 
 // bind fills the placeholders of need from the path of r. What cannot be filled

@@ -3,10 +3,7 @@ package grpcgate
 import (
 	"context"
 	"crypto/tls"
-	"errors"
-	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 
 	"google.golang.org/grpc"
@@ -16,83 +13,6 @@ import (
 
 	"github.com/bearergate/bearergate"
 )
-
-// checkBindings returns all that is wrong with the bindings of a gate.
-func checkBindings(bindings []bearergate.Binding) error {
-	var errs []error
-	seen := map[string]bool{}
-	for i, b := range bindings {
-		err := bearergate.Guard(context.Background(), errBinding, func(context.Context) error {
-			if b == nil {
-				return fmt.Errorf("number %d is nil", i+1)
-			}
-			if s := b.Scheme(); s != bearergate.SchemeBearer && s != bearergate.SchemeDPoP {
-				return fmt.Errorf("number %d has the scheme %q: use SchemeBearer or SchemeDPoP", i+1, s)
-			}
-			if len(b.Members()) == 0 {
-				return fmt.Errorf("number %d names no member of cnf", i+1)
-			}
-			for _, member := range b.Members() {
-				if member == "jkt" && b.Scheme() != bearergate.SchemeDPoP {
-					return fmt.Errorf("number %d is for jkt, and its scheme is not SchemeDPoP: such tokens are sent with that (RFC 9449 §7.1)", i+1)
-				}
-				if seen[member] {
-					return fmt.Errorf("the member %q has two bindings", member)
-				}
-				seen[member] = true
-			}
-			return nil
-		})
-		if err != nil {
-			errs = append(errs, bearergate.AsError(err).Cause)
-		}
-	}
-	return errors.Join(errs...)
-}
-
-var errBinding = &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonConfig, Cause: errors.New("Config.Bindings")}
-
-// checkConfirmations compares the bindings, which are in order, with the members
-// of cnf that the verifiers let through, where these tell.
-func checkConfirmations(bindings []bearergate.Binding, verifiers ...bearergate.Verifier) error {
-	var confirmed, promised, useless, unconfirmed []string
-	for _, b := range bindings {
-		confirmed = append(confirmed, b.Members()...)
-	}
-	silent := false
-	for _, v := range verifiers {
-		p, ok := v.(interface{ Confirmations() []string })
-		if !ok || isNil(v) {
-			silent = true
-			continue
-		}
-		err := bearergate.Guard(context.Background(), errBinding, func(context.Context) error {
-			members := p.Confirmations()
-			silent = silent || members == nil // nil says nothing
-			promised = append(promised, members...)
-			return nil
-		})
-		silent = silent || err != nil
-	}
-	for _, member := range confirmed {
-		if !silent && !slices.Contains(promised, member) {
-			useless = append(useless, member)
-		}
-	}
-	for _, member := range promised {
-		if !slices.Contains(confirmed, member) && !slices.Contains(unconfirmed, member) {
-			unconfirmed = append(unconfirmed, member)
-		}
-	}
-	var errs []error
-	if useless != nil {
-		errs = append(errs, fmt.Errorf("Config.Bindings: the verifier refuses tokens with the members %q of cnf: name them in its Confirmations", useless))
-	}
-	if unconfirmed != nil {
-		errs = append(errs, fmt.Errorf("the verifier's Confirmations have the members %q of cnf, which nobody confirms: put what does into Config.Bindings, or take them out", unconfirmed))
-	}
-	return errors.Join(errs...)
-}
 
 // sender is who is at the other end of a connection.
 type sender struct {

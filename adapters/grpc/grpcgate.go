@@ -233,10 +233,8 @@ func New(v bearergate.Verifier, c Config) (*Gate, error) {
 		errs = append(errs, errors.New("the verifier is nil: pass the result of jwtverify.New, introspect.New or your own Verifier"))
 	}
 	c.Bindings = slices.Clone(c.Bindings)
-	if err := checkBindings(c.Bindings); err != nil {
-		errs = append(errs, err)
-	} else if err := checkConfirmations(c.Bindings, append(slices.Collect(maps.Values(c.Via)), v)...); err != nil {
-		errs = append(errs, err)
+	if err := bearergate.CheckBindings(c.Bindings, append(slices.Collect(maps.Values(c.Via)), v)...); err != nil {
+		errs = append(errs, fmt.Errorf("Config.Bindings: %w", bearergate.AsError(err).Cause))
 	}
 	if c.RequireBinding && len(c.Bindings) == 0 {
 		errs = append(errs, errors.New("Config.RequireBinding without Bindings: no token could enter"))
