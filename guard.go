@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
+	"slices"
 )
 
 // Guard calls a function of the user's and judges what it returns: the one rule
@@ -15,10 +15,11 @@ import (
 //   - one of which that is true already is kept, with its Reason;
 //   - [context.Canceled] of ctx, or its cause, is [ErrUnavailable] with
 //     [ReasonCanceled]: the caller went away;
-//   - a deadline of ctx that has passed, any context error or i/o timeout while ctx
-//     is alive, and a bare ErrUnavailable, are ErrUnavailable with [ReasonStoreUnavailable], or
-//     with the Reason of otherwise if that is an ErrUnavailable: what the function
-//     waited for has not answered, and nobody else is to blame;
+//   - a deadline of ctx that has passed, any context error while ctx is alive, an
+//     error of the network ([net.Error]) and a bare ErrUnavailable are
+//     ErrUnavailable with [ReasonStoreUnavailable], or with the Reason of otherwise
+//     if that is an ErrUnavailable: what the function waited for has not answered,
+//     and nobody else is to blame;
 //   - a panic is [ErrMisconfigured] with [ReasonInternal]; its value is not kept,
 //     for it may hold anything, and only its type is told;
 //   - every other error is otherwise, with the error as its cause.
@@ -62,14 +63,14 @@ func judge(ctx context.Context, otherwise, err error) error {
 	switch {
 	case ours && e.Kind != ErrUnavailable: // a decision that was reached stays what it is
 		return err
-	case ended != nil && (ours || errors.Is(err, ended) || errors.Is(err, context.Cause(ctx)) || ranOut(err) && errors.Is(ended, context.DeadlineExceeded) && countKinds(err) == 0):
+	case ended != nil && (ours || errors.Is(err, ended) || errors.Is(err, context.Cause(ctx)) || noAnswer(err) && errors.Is(ended, context.DeadlineExceeded)):
 		return whoEnded(ended, err, waited)
 	case ours && (e.Reason == ReasonCanceled || e.Reason == ReasonInternal):
 		// Canceled was a context of its own; internal is what a bare ErrUnavailable says.
 		return &Error{Kind: ErrUnavailable, Reason: waited, RetryAfter: e.RetryAfter, Cause: e.Cause}
 	case ours:
 		return err
-	case ranOut(err) && countKinds(err) == 0:
+	case noAnswer(err):
 		return &Error{Kind: ErrUnavailable, Reason: waited, Cause: err}
 	}
 	if onlyOurs(err) {
@@ -88,13 +89,14 @@ func onlyOurs(err error) bool {
 	return countKinds(err) == 2 && errors.Is(err, ErrUnavailable) && errors.Is(err, ErrMisconfigured)
 }
 
-// ranOut reports an error of a wait that ended before its answer came. Clients of
-// stores put the deadline of a context on their sockets, and then return an i/o
-// timeout that is no context error.
-func ranOut(err error) bool {
+// noAnswer reports an error of a question that was not answered: a wait that ended,
+// or a network that failed. Clients of stores put the deadline of a context on their
+// sockets, and then return an i/o timeout that is no context error. Whoever has
+// been refused a connection knows nothing about a token.
+func noAnswer(err error) bool {
 	var network net.Error
-	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) ||
-		errors.As(err, &network) && network.Timeout()
+	says := errors.Is(err, context.Canceled) || errors.As(err, &network) // among these, the passed deadlines of contexts and of sockets
+	return says && countKinds(err) == 0                                  // one that says more than that is not believed
 }
 
 // whoEnded is the answer where a wait ended with the caller's context. That the
@@ -104,9 +106,9 @@ func whoEnded(ended, err error, waited Reason) error {
 	if errors.Is(ended, context.Canceled) {
 		return &Error{Kind: ErrUnavailable, Reason: ReasonCanceled, Cause: ended}
 	}
-	e, ours := fromError(err)
-	if ours && e.Reason != ReasonCanceled && e.Reason != ReasonInternal {
-		return err
+	if e, ours := fromError(err); ours && e.Reason != ReasonCanceled && e.Reason != ReasonInternal {
+		// In words alone: errors.Is finds ended, and nothing that could hide it.
+		return &Error{Kind: ErrUnavailable, Reason: e.Reason, RetryAfter: e.RetryAfter, Cause: fmt.Errorf("%w (%v)", ended, e)}
 	}
 	return &Error{Kind: ErrUnavailable, Reason: waited, Cause: ended}
 }
@@ -119,7 +121,7 @@ func whoEnded(ended, err error, waited Reason) error {
 // nil function, and no function at all, refuse everything with
 // [ErrMisconfigured].
 func Checks(fs ...func(context.Context, *Token) error) func(context.Context, *Token) error {
-	fs = append([]func(context.Context, *Token) error(nil), fs...)
+	fs = slices.Clone(fs)
 	return func(ctx context.Context, t *Token) error {
 		if len(fs) == 0 {
 			return misconfigured("Checks: there is nothing to check: leave Check out instead")

@@ -3,82 +3,40 @@ package bearergate_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"runtime"
 	"testing"
-	"time"
 
 	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/test/kit"
 	"github.com/stretchr/testify/require"
 )
 
 var errPolicy = &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonPolicy, Cause: errors.New("pkg: Check")}
 
-// What a user's function says, and what is made of it, with the caller alive, gone
-// and out of time.
+// What a user's function may do, and what is made of it, with the caller alive, gone
+// and out of time. The verifiers and gates run the same rows.
 func TestGuard(t *testing.T) {
-	cause := errors.New("the client hung up")
-	gone, cancel := context.WithCancelCause(t.Context())
-	cancel(cause)
-	late, done := context.WithDeadline(t.Context(), time.Unix(0, 0))
-	defer done()
-	alive := t.Context()
-	own, ended := context.WithCancel(t.Context())
-	ended()
-	type verdict struct {
-		kind   error
-		reason bearergate.Reason
-	}
-	canceled := verdict{bearergate.ErrUnavailable, bearergate.ReasonCanceled}
-	store := verdict{bearergate.ErrUnavailable, bearergate.ReasonStoreUnavailable}
-	policy := verdict{bearergate.ErrInvalidToken, bearergate.ReasonPolicy}
-	broken := verdict{bearergate.ErrMisconfigured, bearergate.ReasonInternal}
-	var typedNil *bearergate.Error
-	for _, tc := range []struct {
-		name              string
-		f                 func(context.Context) error
-		alive, gone, late verdict
-	}{
-		{name: "a foreign error", f: returns(io.EOF), alive: policy, gone: policy, late: policy},
-		{name: "a sentinel", f: returns(fmt.Errorf("x: %w", bearergate.ErrForbidden)),
-			alive: verdict{bearergate.ErrForbidden, bearergate.ReasonPolicy}, gone: verdict{bearergate.ErrForbidden, bearergate.ReasonPolicy}, late: verdict{bearergate.ErrForbidden, bearergate.ReasonPolicy}},
-		{name: "a sentinel beside a context error", f: returns(errors.Join(bearergate.ErrInvalidToken, context.Canceled, context.DeadlineExceeded)), alive: policy, gone: policy, late: policy},
-		{name: "two sentinels", f: returns(errors.Join(bearergate.ErrUnavailable, bearergate.ErrForbidden)), alive: policy, gone: policy, late: policy},
-		{name: "a bare outage", f: returns(fmt.Errorf("redis: %w", bearergate.ErrUnavailable)), alive: store, gone: canceled, late: store},
-		{name: "an outage with a reason", f: returns(&bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonOverloaded}),
-			alive: verdict{bearergate.ErrUnavailable, bearergate.ReasonOverloaded}, gone: canceled, late: verdict{bearergate.ErrUnavailable, bearergate.ReasonOverloaded}},
-		{name: "a verifier that it asked with a context of its own", f: returns(&bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonCanceled}), alive: store, gone: canceled, late: store},
-		{name: "the end of its own context", f: returns(own.Err()), alive: store, gone: canceled, late: store},
-		{name: "its own deadline", f: returns(context.DeadlineExceeded), alive: store, gone: store, late: store},
-		{name: "the end of the caller's context", f: func(ctx context.Context) error { return ctx.Err() }, gone: canceled, late: store},
-		{name: "the cause of it", f: context.Cause, gone: canceled, late: store},
-		{name: "a panic", f: func(context.Context) error { panic("hunter2") }, alive: broken, gone: broken, late: broken},
-		{name: "an error that panics", f: returns(panicError{}), alive: broken, gone: broken, late: broken},
-		{name: "a typed nil", f: returns(typedNil), alive: broken, gone: broken, late: broken},
-		{name: "nil", f: returns(nil)},
-	} {
-		for _, caller := range []struct {
-			name string
-			ctx  context.Context
-			want verdict
-		}{{"alive", alive, tc.alive}, {"gone", gone, tc.gone}, {"late", late, tc.late}} {
-			t.Run(tc.name+", caller "+caller.name, func(t *testing.T) {
-				err := bearergate.Guard(caller.ctx, errPolicy, tc.f)
-				if caller.want.kind == nil {
-					require.NoError(t, err)
-					return
-				}
-				require.Equal(t, []error{caller.want.kind}, kindsOf(err), "%v", err)
-				require.Equal(t, caller.want.reason, bearergate.ReasonOf(err), "%v", err)
-				require.NotContains(t, err.Error(), "hunter2")
-				if caller.want == canceled {
-					require.ErrorIs(t, err, context.Canceled)
-				}
-			})
-		}
+	for _, o := range kit.Outcomes(kit.Verdict{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonPolicy}) {
+		kit.EachCaller(t, o, func(t *testing.T, ctx context.Context, end func(), want kit.Verdict) {
+			err := bearergate.Guard(ctx, errPolicy, func(ctx context.Context) error { end(); return o.Do(ctx) })
+			if want.Kind == nil {
+				require.NoError(t, err)
+				return
+			}
+			kit.RequireError(t, err, want.Kind, want.Reason)
+			require.NotContains(t, err.Error(), "hunter2", "the value of a panic is not kept")
+			if ended := ctx.Err(); ended != nil && errors.Is(err, bearergate.ErrUnavailable) && !ownEnd[o.Name] {
+				require.ErrorIs(t, err, ended)
+			}
+		})
 	}
 }
+
+// ownEnd are the outcomes that a caller's end does not explain, if that is of the
+// other kind.
+var ownEnd = map[string]bool{"its own deadline passes": true, "its own context is canceled": true, "its socket times out": true,
+	"its store refuses the connection": true, "its store has no address": true}
 
 func returns(err error) func(context.Context) error {
 	return func(context.Context) error { return err }

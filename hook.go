@@ -11,8 +11,9 @@ import (
 // A hook that panics keeps neither the others from being called nor its caller
 // from going on. Unless panicked is nil, it is told the value of the panic, while
 // runtime/debug.Stack still shows where it came from. The value is nil for a hook
-// that ends its goroutine, and for panic(nil) under GODEBUG=panicnil=1. A panic
-// of panicked itself is dropped: there is nobody left to tell.
+// that ends its goroutine, which unwinds through every Hook around it and is told
+// by each, and for panic(nil) under GODEBUG=panicnil=1. A panic of panicked itself
+// is dropped: there is nobody left to tell.
 func Hook[E any](panicked func(ctx context.Context, value any), fs ...func(context.Context, E)) func(context.Context, E) {
 	fs = slices.DeleteFunc(slices.Clone(fs), func(f func(context.Context, E)) bool { return f == nil })
 	if len(fs) == 0 {

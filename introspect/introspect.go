@@ -116,8 +116,8 @@ type Config struct {
 	// Check is asked last, on every call, for answers from the cache too. What
 	// it returns is judged by [bearergate.Guard], as in jwtverify.Config: nil
 	// accepts; an error that wraps one of the sentinels of package bearergate keeps
-	// it; a deadline that has passed, Check's own or the caller's, is
-	// [bearergate.ErrUnavailable] with [bearergate.ReasonStoreUnavailable]; any other
+	// it; a deadline that has passed, Check's own or the caller's, and an error of the
+	// network, is [bearergate.ErrUnavailable] with [bearergate.ReasonStoreUnavailable]; any other
 	// error is [bearergate.ErrInvalidToken] with [bearergate.ReasonPolicy].
 	Check func(context.Context, *bearergate.Token) error
 	// Accept says whether a text can be a token of this server, by its prefix,

@@ -216,7 +216,10 @@ func checkMember(issuer string, v bearergate.Verifier) (err error) {
 		return fmt.Errorf("the verifier is a nil %T", v)
 	}
 	own := issuerOf(v)
-	if own != issuer && (own != "" || isZeroNamed(v)) {
+	switch {
+	case own == "" && isZeroNamed(v):
+		return fmt.Errorf("the verifier is a zero %T, for the issuer %q: make it with its constructor", v, own)
+	case own != "" && own != issuer:
 		return fmt.Errorf("the verifier is for the issuer %q", own)
 	}
 	return nil

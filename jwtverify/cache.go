@@ -61,17 +61,16 @@ func (v *Verifier) remembered(ctx context.Context, raw string) (*bearergate.Toke
 // decoded, what holds them, and a string's header and more for each name.
 func entrySize(tokenBytes, names int) int64 { return 1024 + 2*int64(tokenBytes) + 64*int64(names) }
 
-// newCache returns nothing with DisableCache.
+// newCache returns nothing with DisableCache, and where New fails.
 func newCache(c *Config, wrong *mistake.List) (*ttlcache.Cache[*verified], *ttlcache.Namer) {
 	if c.CacheEntries < 0 || c.CacheBytes < 0 {
 		wrong.Addf("CacheEntries and CacheBytes must not be negative: use DisableCache for no cache")
-		return nil, nil
 	}
-	if c.DisableCache {
-		if c.CacheEntries != 0 || c.CacheBytes != 0 {
-			wrong.Addf("DisableCache is set together with CacheEntries or CacheBytes: choose one")
-		}
-		return nil, nil
+	if c.DisableCache && (c.CacheEntries != 0 || c.CacheBytes != 0) {
+		wrong.Addf("DisableCache is set together with CacheEntries or CacheBytes: choose one")
+	}
+	if c.DisableCache || wrong.Err() != nil {
+		return nil, nil // there will be no Verifier, and negative sizes make no cache
 	}
 	// This Verifier's own secret: entries cannot be aimed at from outside, nor
 	// shared between Verifiers.

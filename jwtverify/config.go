@@ -2,7 +2,6 @@ package jwtverify
 
 import (
 	"fmt"
-	"net"
 	"net/url"
 	"reflect"
 	"slices"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/internal/fetch"
 	"github.com/bearergate/bearergate/internal/jose"
 	"github.com/bearergate/bearergate/internal/mistake"
 	"github.com/bearergate/bearergate/jwks"
@@ -150,8 +150,7 @@ func plainHTTP(issuer string) bool {
 	if err != nil || u.Scheme != "http" {
 		return false
 	}
-	ip := net.ParseIP(u.Hostname())
-	return u.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback())
+	return !fetch.Loopback(issuer)
 }
 
 // ownerOf returns the issuer that the keys belong to, "" if they do not say.

@@ -180,6 +180,18 @@ func TestNewNamesEveryMistake(t *testing.T) {
 			says:   []string{"DisableCache"},
 		},
 		{name: "negative cache", change: func(c *jwtverify.Config) { c.CacheBytes = -1 }, says: []string{"CacheBytes"}},
+		{
+			name:     "no cache, of a negative size",
+			change:   func(c *jwtverify.Config) { c.DisableCache, c.CacheEntries = true, -1 },
+			says:     []string{"must not be negative", "DisableCache is set together"},
+			mistakes: 2,
+		},
+		{
+			name:     "no issuer, and nil keys",
+			change:   func(c *jwtverify.Config) { c.Issuer, c.Keys = "", (*jwks.Set)(nil) },
+			says:     []string{"Issuer is empty", "Keys is a nil *jwks.Set"},
+			mistakes: 2,
+		},
 		{name: "negative entries", change: func(c *jwtverify.Config) { c.CacheEntries = -1 }, says: []string{"CacheEntries"}},
 		{
 			name:     "three at once",
@@ -241,6 +253,7 @@ func TestNewAccepts(t *testing.T) {
 		"http on loopback, own keys":  func(c *jwtverify.Config) { c.Issuer = "http://127.0.0.1:9400" },
 		"http on loopback 6":          func(c *jwtverify.Config) { c.Issuer = "http://[::1]:9400" },
 		"what no URL parser takes":    func(c *jwtverify.Config) { c.Issuer = "http://%zz" },
+		"loopback, in any case":       func(c *jwtverify.Config) { c.Issuer, c.Keys = "http://LOCALHOST:8080", nil },
 		"a cache of one's own size":   func(c *jwtverify.Config) { c.CacheEntries, c.CacheBytes = 1, 1 },
 		"as many claims as there are": func(c *jwtverify.Config) { c.RequiredClaims = strings.Fields(manyNames(61)) },
 	} {

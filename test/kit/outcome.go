@@ -62,6 +62,8 @@ func Outcomes(refused Verdict) []Outcome {
 		{Name: "a store hangs until its own deadline", Do: hang, Alive: store, Gone: canceled, Late: store},
 		{Name: "says that somebody left", Do: says(&bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonCanceled}), Alive: store, Gone: canceled, Late: store},
 		{Name: "its own deadline passes", Do: says(context.DeadlineExceeded), Alive: store, Gone: store, Late: store},
+		all("its store refuses the connection", says(&net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}), store),
+		all("its store has no address", says(&net.DNSError{Err: "no such host", Name: "redis"}), store),
 		{Name: "its socket times out", Do: says(&net.OpError{Op: "read", Net: "tcp", Err: os.ErrDeadlineExceeded}), Alive: store, Gone: store, Late: store},
 		{Name: "its own context is canceled", Do: says(context.Canceled), Alive: store, Gone: canceled, Late: store},
 		{Name: "returns the end of the caller's context", Do: func(ctx context.Context) error { return ctx.Err() }, Gone: canceled, Late: store},

@@ -2,9 +2,7 @@ package coverage_test
 
 import (
 	"fmt"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -83,34 +81,15 @@ func TestCatalogues(t *testing.T) {
 	}
 
 	found := map[string]bool{}
-	err = filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if entry.IsDir() {
-			switch entry.Name() {
-			case ".git", "testdata", "vendor", "node_modules":
-				return fs.SkipDir
-			}
-			return nil
-		}
-		if !strings.HasSuffix(name, "_test.go") {
-			return nil
-		}
-		b, err := os.ReadFile(name)
-		if err != nil {
-			return err
-		}
-		ids := rowsIn(string(b))
+	eachTestFile(t, func(name string, text []byte) {
+		ids := rowsIn(string(text))
 		for _, id := range ids {
 			found[id] = true
 		}
 		for _, id := range missing(ids, catalogue) {
 			t.Errorf("%s names %s, which is in no catalogue", name, id)
 		}
-		return nil
 	})
-	require.NoError(t, err)
 	require.Greater(t, len(found), 900, "hardly any ID was found")
 
 	places := tests(t)
