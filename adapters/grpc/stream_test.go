@@ -334,6 +334,12 @@ func TestReverify(t *testing.T) {
 		"of another subject now": {verdicts: list{good, func() (*bearergate.Token, error) {
 			return reader(func(c *bearergate.Claims) { c.Subject = "mallory" }), nil
 		}}, ends: 1, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonBinding, code: codes.Unauthenticated, wire: "INVALID_TOKEN"},
+		"of another issuer now": {verdicts: list{good, func() (*bearergate.Token, error) {
+			return reader(func(c *bearergate.Claims) { c.Issuer = "https://other.example" }), nil
+		}}, ends: 1, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonBinding, code: codes.Unauthenticated, wire: "INVALID_TOKEN"},
+		"of another client now": {verdicts: list{good, func() (*bearergate.Token, error) {
+			return reader(func(c *bearergate.Claims) { c.ClientID = "app" }), nil
+		}}, ends: 1, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonBinding, code: codes.Unauthenticated, wire: "INVALID_TOKEN"},
 		"forbidden": {verdicts: list{good, refused(bearergate.ErrForbidden, bearergate.ReasonPolicy)}, ends: 1,
 			kind: bearergate.ErrForbidden, reason: bearergate.ReasonPolicy, code: codes.PermissionDenied, wire: "FORBIDDEN"},
 		"an outage":       {verdicts: list{good, outage, good}},
