@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/internal/guard"
 	"github.com/bearergate/bearergate/internal/jose"
 	"github.com/bearergate/bearergate/internal/strictjson"
 )
@@ -173,7 +174,7 @@ type Assertion struct {
 // in a KMS or an HSM; a failure of it is [bearergate.ErrUnavailable].
 func PrivateKeyJWT(id string, key crypto.Signer, assertion Assertion) Auth {
 	a := &auth{method: "PrivateKeyJWT", id: id}
-	if id == "" || key == nil || isNil(key) {
+	if id == "" || key == nil || guard.IsNil(key) {
 		a.wrong = errors.New("the client ID must not be empty, nor the key nil")
 		return a
 	}

@@ -2,13 +2,13 @@ package introspect
 
 import (
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/bearergate/bearergate/internal/accept"
 	"github.com/bearergate/bearergate/internal/fetch"
-	"github.com/bearergate/bearergate/internal/jose"
+	"github.com/bearergate/bearergate/internal/guard"
 	"github.com/bearergate/bearergate/internal/mistake"
 	"github.com/bearergate/bearergate/jwks"
 )
@@ -55,7 +55,7 @@ func (m *mistakes) server(c *Config) {
 	switch {
 	case c.Auth == nil:
 		m.Addf("Auth is nil: the endpoint answers only to clients that it knows (RFC 7662 section 2.1); use BasicAuth, for example")
-	case isNil(c.Auth):
+	case guard.IsNil(c.Auth):
 		m.Addf("Auth is a nil %T", c.Auth)
 		c.Auth = nil
 	default:
@@ -96,26 +96,8 @@ func (m *mistakes) signing(c *Config) {
 		c.Signing = Unsigned
 		return
 	}
-	if c.Keys != nil && isNil(c.Keys) {
-		m.Addf("Keys is a nil %T: leave the field out to discover the keys from Issuer", c.Keys)
-	} else if owner, err := ownerOf(c.Keys); err != nil {
-		m.Addf("Keys cannot be used: %w: give a jwks.Cache, for example, or leave the field out", err)
-	} else if owner != "" && owner != c.Issuer {
-		m.Addf("Keys belong to the issuer %q, not to Issuer %q: keys must be the issuer's own", owner, c.Issuer)
-	}
-	c.Algorithms = slices.Clone(c.Algorithms)
-	if len(c.Algorithms) == 0 {
-		c.Algorithms = []string{"RS256", "PS256", "ES256", "ES384", "EdDSA"}
-	}
-	for _, alg := range c.Algorithms {
-		if !slices.Contains(jose.Algorithms(), alg) {
-			m.Addf("Algorithms: %q is not accepted: use asymmetric signatures, of %s", alg, strings.Join(jose.Algorithms(), ", "))
-		}
-	}
-	// RFC 9864: two names of one algorithm.
-	if slices.Contains(c.Algorithms, "EdDSA") || slices.Contains(c.Algorithms, "Ed25519") {
-		c.Algorithms = append(c.Algorithms, "EdDSA", "Ed25519")
-	}
+	c.Keys = accept.Source(&m.List, "Keys", c.Keys, c.Issuer, jwks.Config{Issuer: c.Issuer, HTTPClient: c.HTTPClient, Hooks: c.KeyHooks, InsecureAllowHTTP: c.InsecureAllowHTTP})
+	c.Algorithms = accept.Algorithms(&m.List, "Algorithms", c.Algorithms)
 	if len(c.AnswerAudiences) == 0 {
 		c.AnswerAudiences = []string{c.ClientID}
 		if c.ClientID == "" {
@@ -128,12 +110,7 @@ func (m *mistakes) cache(c *Config) {
 	if c.DisableCache && (c.PositiveTTL != 0 || c.NegativeTTL != 0 || c.HalfLife || c.MaxStale != 0 || c.CacheEntries != 0 || c.CacheBytes != 0 || c.Store != nil) {
 		m.Addf("DisableCache is set together with a field of the cache or Store: choose one")
 	}
-	switch {
-	case c.NoLeeway && c.Leeway != 0:
-		m.Addf("Leeway and NoLeeway are both set: choose one")
-	case c.Leeway == 0 && !c.NoLeeway:
-		c.Leeway = DefaultLeeway
-	}
+	c.Leeway = accept.Leeway(&m.List, c.Leeway, c.NoLeeway, DefaultLeeway, MaxLeeway)
 }
 
 func (m *mistakes) store(c *Config) {
@@ -143,7 +120,7 @@ func (m *mistakes) store(c *Config) {
 		m.Addf("StoreKey is set without Store")
 	case c.Store == nil:
 		return
-	case isNil(c.Store):
+	case guard.IsNil(c.Store):
 		m.Addf("Store is a nil %T: leave the field out for none", c.Store)
 	case n < minStoreKeyBytes:
 		m.Addf("StoreKey has %d bytes: give it %d or more, random ones; without, whoever can reach Store could have any token accepted", n, minStoreKeyBytes)
@@ -153,33 +130,16 @@ func (m *mistakes) store(c *Config) {
 }
 
 func (m *mistakes) numbers(c *Config) {
-	duration(m, "Leeway", &c.Leeway, 0, MaxLeeway)
-	duration(m, "Timeout", &c.Timeout, DefaultTimeout, MaxTimeout)
-	duration(m, "PositiveTTL", &c.PositiveTTL, DefaultPositiveTTL, MaxTTL)
-	duration(m, "NegativeTTL", &c.NegativeTTL, DefaultNegativeTTL, MaxTTL)
-	duration(m, "MaxStale", &c.MaxStale, 0, MaxStaleLimit)
-	duration(m, "StoreTimeout", &c.StoreTimeout, min(DefaultStoreTimeout, c.Timeout/3), c.Timeout/3)
-	number(m, "MaxTokenBytes", &c.MaxTokenBytes, DefaultMaxTokenBytes, MaxTokenBytesLimit)
-	number(m, "MaxCalls", &c.MaxCalls, DefaultMaxCalls, 1<<16)
-	number(m, "MaxResponseBytes", &c.MaxResponseBytes, DefaultMaxResponseBytes, 16<<20)
-	number(m, "CacheEntries", &c.CacheEntries, DefaultCacheEntries, 1<<24)
-	number(m, "CacheBytes", &c.CacheBytes, DefaultCacheBytes, 1<<40)
-}
-
-func duration(m *mistakes, name string, field *time.Duration, byDefault, most time.Duration) {
-	if *field == 0 {
-		*field = byDefault
-	} else if *field < 0 || *field > most {
-		m.Addf("%s is %v: choose between 0 and %v", name, *field, most)
-	}
-}
-
-func number[N int | int64](m *mistakes, name string, field *N, byDefault, most N) {
-	if *field == 0 {
-		*field = byDefault
-	} else if *field < 0 || *field > most {
-		m.Addf("%s is %d: choose between 1 and %d", name, *field, most)
-	}
+	mistake.Between(&m.List, "Timeout", &c.Timeout, DefaultTimeout, 0, MaxTimeout)
+	mistake.Between(&m.List, "PositiveTTL", &c.PositiveTTL, DefaultPositiveTTL, 0, MaxTTL)
+	mistake.Between(&m.List, "NegativeTTL", &c.NegativeTTL, DefaultNegativeTTL, 0, MaxTTL)
+	mistake.Between(&m.List, "MaxStale", &c.MaxStale, 0, 0, MaxStaleLimit)
+	mistake.Between(&m.List, "StoreTimeout", &c.StoreTimeout, min(DefaultStoreTimeout, c.Timeout/3), 0, c.Timeout/3)
+	mistake.Between(&m.List, "MaxTokenBytes", &c.MaxTokenBytes, DefaultMaxTokenBytes, 1, MaxTokenBytesLimit)
+	mistake.Between(&m.List, "MaxCalls", &c.MaxCalls, DefaultMaxCalls, 1, 1<<16)
+	mistake.Between(&m.List, "MaxResponseBytes", &c.MaxResponseBytes, DefaultMaxResponseBytes, 1, 16<<20)
+	mistake.Between(&m.List, "CacheEntries", &c.CacheEntries, DefaultCacheEntries, 1, 1<<24)
+	mistake.Between(&m.List, "CacheBytes", &c.CacheBytes, DefaultCacheBytes, 1, 1<<40)
 }
 
 // guarded is to be deferred: foreign code that New calls must not end the program.
@@ -192,21 +152,4 @@ func guarded(err *error, of any) {
 func problemOf(a Auth) (problem, err error) {
 	defer guarded(&err, a)
 	return a.problem(), nil
-}
-
-// ownerOf returns the issuer that the keys belong to, "" if they do not say.
-func ownerOf(s jwks.Source) (issuer string, err error) {
-	defer guarded(&err, s)
-	if s, ok := s.(interface{ Issuer() string }); ok {
-		issuer = s.Issuer()
-	}
-	return issuer, nil
-}
-
-func isNil(v any) bool {
-	switch r := reflect.ValueOf(v); r.Kind() {
-	case reflect.Pointer, reflect.Func, reflect.Map, reflect.Slice, reflect.Chan:
-		return r.IsNil()
-	}
-	return false
 }

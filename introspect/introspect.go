@@ -35,12 +35,12 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/internal/accept"
 	"github.com/bearergate/bearergate/internal/fetch"
 	"github.com/bearergate/bearergate/internal/ttlcache"
 	"github.com/bearergate/bearergate/jwks"
@@ -221,22 +221,20 @@ type Config struct {
 // goroutine outlives its work, except for those of connections that the HTTP
 // client keeps. A nil or zero Client answers [bearergate.ErrMisconfigured].
 type Client struct {
-	issuer                       string
-	auth                         Auth
-	audiences, confirmations     []string
-	missingAudience, anyAudience bool
-	check                        func(context.Context, *bearergate.Token) error
-	accept                       func(string) bool
-	maxTokenBytes                int
-	hint                         string
-	scopeArrays                  bool
-	leeway                       time.Duration
-	now                          func() time.Time
+	issuer        string
+	auth          Auth
+	fields        accept.Fields
+	rules         accept.Rules // of what an answer says
+	check         func(context.Context, *bearergate.Token) error
+	accepts       func(string) bool
+	maxTokenBytes int
+	hint          string
+	now           func() time.Time
 
-	signing         Signing
-	keys            jwks.Source
-	algorithms      []string
-	answerAudiences []string
+	signing    Signing
+	keys       jwks.Source
+	algorithms []string
+	answers    accept.Rules // of a signed answer itself
 
 	http             *fetch.Client
 	endpoint         *endpoint
@@ -266,20 +264,12 @@ func New(c Config) (*Client, error) {
 	wrong := newMistakes()
 	wrong.check(&c)
 	client := &Client{
-		issuer: c.Issuer, auth: c.Auth, audiences: slices.Clone(c.Audiences), confirmations: slices.Clone(c.Confirmations),
-		missingAudience: c.AllowMissingAudience, anyAudience: c.InsecureAnyAudience, check: c.Check, accept: c.Accept,
-		maxTokenBytes: c.MaxTokenBytes, hint: c.TokenTypeHint, scopeArrays: c.AllowScopeArray, leeway: c.Leeway, now: c.Now,
-		signing: c.Signing, keys: c.Keys, algorithms: slices.Clone(c.Algorithms), answerAudiences: slices.Clone(c.AnswerAudiences),
+		issuer: c.Issuer, auth: c.Auth, fields: fieldsOf(c.AllowScopeArray), rules: rulesOf(&c), check: c.Check, accepts: c.Accept,
+		maxTokenBytes: c.MaxTokenBytes, hint: c.TokenTypeHint, now: c.Now,
+		signing: c.Signing, keys: c.Keys, algorithms: c.Algorithms, answers: signedRules(&c),
 		timeout: c.Timeout, maxWait: c.Timeout / 3, maxResponseBytes: c.MaxResponseBytes,
 		positiveTTL: c.PositiveTTL, negativeTTL: c.NegativeTTL, maxStale: c.MaxStale, halfLife: c.HalfLife, live: c.DisableCache,
 		cacheEntries: c.CacheEntries, cacheBytes: c.CacheBytes, hooks: JoinHooks(c.Hooks), // each hook guarded
-	}
-	if c.Signing != Unsigned && c.Keys == nil && c.Issuer != "" {
-		cache, err := jwks.New(jwks.Config{Issuer: c.Issuer, HTTPClient: c.HTTPClient, Hooks: c.KeyHooks, InsecureAllowHTTP: c.InsecureAllowHTTP})
-		if err != nil {
-			wrong.Addf("Issuer cannot be used to discover keys: %v", err)
-		}
-		client.keys = cache
 	}
 	if err := wrong.err(); err != nil {
 		return nil, err
@@ -341,7 +331,7 @@ func (c *Client) Confirmations() []string {
 	if c == nil {
 		return nil
 	}
-	return append([]string{}, c.confirmations...)
+	return append([]string{}, c.rules.Confirmations...)
 }
 
 // Live reports whether the Client remembers nothing (DisableCache). Every token
@@ -418,7 +408,7 @@ func (c *Client) admit(ctx context.Context, raw string) error {
 	case ctx.Err() != nil:
 		return ended(ctx)
 	case len(raw) > c.maxTokenBytes:
-		return invalid(bearergate.ReasonTooLarge, "the token is longer than MaxTokenBytes")
+		return accept.Invalid(bearergate.ReasonTooLarge, "the token is longer than MaxTokenBytes")
 	}
 	return nil
 }
@@ -428,9 +418,9 @@ func (c *Client) admit(ctx context.Context, raw string) error {
 func (c *Client) plausible(raw string) error {
 	switch {
 	case !isB64Token(raw):
-		return invalid(bearergate.ReasonMalformed, "a character that RFC 6750 does not allow in a token")
-	case c.accept != nil && !c.accept(raw):
-		return invalid(bearergate.ReasonMalformed, "Accept refuses the token")
+		return accept.Invalid(bearergate.ReasonMalformed, "a character that RFC 6750 does not allow in a token")
+	case c.accepts != nil && !c.accepts(raw):
+		return accept.Invalid(bearergate.ReasonMalformed, "Accept refuses the token")
 	}
 	return nil
 }
@@ -473,7 +463,7 @@ func (c *Client) decide(ctx context.Context, raw string) (*bearergate.Token, Res
 
 // timely returns the token if its times are good now.
 func (c *Client) timely(t *bearergate.Token) (*bearergate.Token, error) {
-	if err := c.checkTimes(c.now(), t.ExpiresAt(), t.NotBefore(), t.IssuedAt()); err != nil {
+	if err := c.rules.CheckTimes(c.now(), t.ExpiresAt(), t.NotBefore(), t.IssuedAt()); err != nil {
 		return nil, err
 	}
 	return t, nil

@@ -8,10 +8,8 @@ import (
 	"time"
 
 	"github.com/bearergate/bearergate"
-	"github.com/bearergate/bearergate/internal/claim"
+	"github.com/bearergate/bearergate/internal/accept"
 	"github.com/bearergate/bearergate/internal/jose"
-	"github.com/bearergate/bearergate/internal/strictjson"
-	"github.com/bearergate/bearergate/jwks"
 )
 
 // Signing says whether answers are signed JWTs (RFC 9701).
@@ -36,7 +34,6 @@ const (
 	typePlain  = "application/json"
 	typeSigned = "application/token-introspection+jwt" // RFC 9701 §5
 
-	maxKeysTried = 4           // signatures checked for one answer
 	maxAnswerAge = time.Minute // since iat, and no leeway: the answer was made for this very call
 )
 
@@ -81,52 +78,39 @@ func (c *Client) unwrap(ctx context.Context, body []byte) ([]byte, *failure) {
 	if !slices.Contains(c.algorithms, jws.Header.Algorithm) {
 		return bad("alg is not among Algorithms")
 	}
-	keys, err := c.keys.Keys(ctx, jws.Header.KeyID, jws.Header.Algorithm)
-	if err != nil {
-		return nil, &failure{outcome: OutcomeKeys, ours: errors.Is(err, bearergate.ErrMisconfigured),
-			retryAfter: bearergate.AsError(err).RetryAfter, cause: errors.New(err.Error())}
-	}
-	if jws.Header.KeyID == "" && len(keys) != 1 {
-		return bad("it names no key, and there is not exactly one")
-	}
-	verifies := func(k jwks.Key) bool { return k.Verify(jws.Header.Algorithm, jws.Signed, jws.Signature) == nil }
-	if !slices.ContainsFunc(keys[:min(len(keys), maxKeysTried)], verifies) {
-		return bad("no key of the issuer verifies it")
-	}
-
-	var answer []byte
-	var issuer string
-	var audience []string
-	var issued, expires time.Time
-	err = strictjson.Object(jws.Payload, func(name, value []byte) (err error) {
-		switch string(name) {
-		case "iss":
-			issuer, err = strictjson.String(value)
-		case "aud":
-			audience, err = claim.StringOrStrings(value)
-		case "iat":
-			issued, err = strictjson.NumericDate(value)
-		case "exp": // should not be there (RFC 9701 §5), but is not ignored either
-			expires, err = strictjson.NumericDate(value)
-		case "token_introspection":
-			answer = value
+	if _, err := accept.Signer(ctx, c.keys, jws); err != nil {
+		e := bearergate.AsError(err)
+		if e.Kind == bearergate.ErrInvalidToken { // what is invalid is the answer, not the token
+			return bad(e.Cause.Error())
 		}
-		return err
-	})
-	now := c.now()
+		return nil, &failure{outcome: OutcomeKeys, ours: e.Kind == bearergate.ErrMisconfigured, retryAfter: e.RetryAfter, cause: errors.New(err.Error())}
+	}
+	var r accept.Reading
+	if err := signedFields.Read(jws.Payload, &r); err != nil {
+		return bad("the claims are " + err.Error())
+	}
+	// iat is judged closely: no leeway for its age, since the answer was made for this very call.
+	now, issued := c.now(), r.Claims.IssuedAt
+	err = c.answers.Judge(&r, true)
+	if err == nil {
+		err = c.answers.CheckTimes(now, r.Claims.ExpiresAt, r.Claims.NotBefore, issued)
+	}
 	switch {
 	case err != nil:
-		return bad("the claims are malformed")
-	case issuer != c.issuer:
-		return bad("iss is not the configured issuer")
-	case !slices.ContainsFunc(c.answerAudiences, func(ours string) bool { return slices.Contains(audience, ours) }):
-		return bad("aud is not among AnswerAudiences")
-	case issued.IsZero() || now.Add(c.leeway).Before(issued) || now.After(issued.Add(maxAnswerAge)):
-		return bad("iat is missing, in the future, or more than a minute ago")
-	case !expires.IsZero() && !now.Before(expires.Add(c.leeway)):
-		return bad("exp has passed")
-	case answer == nil:
+		return bad(bearergate.AsError(err).Cause.Error())
+	case now.After(issued.Add(maxAnswerAge)):
+		return bad("iat is more than a minute ago")
+	case r.Extra[0] == nil:
 		return bad("there is no token_introspection")
 	}
-	return answer, nil
+	return r.Extra[0], nil
+}
+
+// signedFields is what is read in the claims around a signed answer (RFC 9701 §5).
+// exp should not be there, but is not ignored either.
+var signedFields = accept.Fields{Required: []string{"iss", "aud", "iat"}, Extra: []string{"token_introspection"}}
+
+// signedRules are what those claims must say.
+func signedRules(c *Config) accept.Rules {
+	return accept.Rules{Issuer: c.Issuer, Audiences: slices.Clone(c.AnswerAudiences), Required: signedFields.Required, Leeway: c.Leeway, ExpiryOptional: true}
 }

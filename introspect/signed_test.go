@@ -45,6 +45,9 @@ func (s signer) keys(t testing.TB) *jwks.Set {
 func (s signer) sign(t testing.TB, header, claims map[string]any) string {
 	h := map[string]any{"alg": s.alg, "kid": s.kid, "typ": "token-introspection+jwt"}
 	c := map[string]any{"iss": issuer, "aud": clientID, "iat": time.Now().Unix(), "token_introspection": answer(nil)}
+	if s.kid == "" {
+		delete(h, "kid")
+	}
 	maps.Copy(h, header)
 	maps.Copy(c, claims)
 	for _, m := range []map[string]any{h, c} {
@@ -235,6 +238,43 @@ func TestKeysUnavailable(t *testing.T) {
 		err := requireRefused(t, client, opaque, tt.kind, tt.reason)
 		require.NotErrorIs(t, err, context.DeadlineExceeded)
 	}
+}
+
+// A server that replaces its one key, which has no ID, signs with the new one at
+// once: the answer is the first sign of it.
+func TestSignedByANewerKeyWithoutID(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		old, now := newSigner(t, "ES256", ""), newSigner(t, "ES256", "")
+		published := old
+		s := newServer()
+		fetches := 0
+		s.metadata = func(r *http.Request) *http.Response {
+			if r.URL.Path != "/.well-known/keys" {
+				return reply(200, "application/json", encode(map[string]any{"issuer": issuer, "jwks_uri": "https://as.example.com/.well-known/keys"}))
+			}
+			fetches++
+			jwk, err := jose.PublicJWK("", published.key.Public(), "ES256")
+			require.NoError(t, err)
+			return reply(200, "application/json", `{"keys":[`+string(jwk)+`]}`)
+		}
+		signer := old
+		s.fail(func() (*http.Response, error) { return reply(200, signedType, signer.sign(t, nil, nil)), nil })
+		client := newClient(t, signed(s, nil))
+		requireAccepted(t, client, "token-1")
+		require.Equal(t, 1, fetches)
+
+		published, signer = now, now
+		time.Sleep(time.Minute)
+		requireAccepted(t, client, "token-2")
+		require.Equal(t, 2, fetches)
+
+		// One that nobody published is refused, and the limiter holds: an outage of the
+		// answer, not of the token.
+		signer = newSigner(t, "ES256", "")
+		requireRefused(t, client, "token-3", unavailable, bearergate.ReasonIntrospectionUnavailable)
+		requireRefused(t, client, "token-4", unavailable, bearergate.ReasonIntrospectionUnavailable)
+		require.Equal(t, 2, fetches)
+	})
 }
 
 // The keys are found through the issuer, as the endpoint is.

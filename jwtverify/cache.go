@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/internal/accept"
 	"github.com/bearergate/bearergate/internal/mistake"
 	"github.com/bearergate/bearergate/internal/ttlcache"
 )
@@ -32,7 +33,7 @@ func (v *Verifier) remembered(ctx context.Context, raw string) (*bearergate.Toke
 		return nil, false, nil
 	}
 	e := entry.Value
-	keys, err := v.candidates(ctx, e.keyID, e.alg)
+	keys, err := accept.Candidates(ctx, v.keys, e.keyID, e.alg)
 	if err != nil {
 		return nil, false, err
 	}
@@ -50,7 +51,7 @@ func (v *Verifier) remembered(ctx context.Context, raw string) (*bearergate.Toke
 			continue
 		}
 		if now.Before(e.from) || !now.Before(e.until) {
-			return nil, true, v.checkTimes(now, e.token.ExpiresAt(), e.token.NotBefore(), e.token.IssuedAt())
+			return nil, true, v.rules.CheckTimes(now, e.token.ExpiresAt(), e.token.NotBefore(), e.token.IssuedAt())
 		}
 		return e.token, true, nil
 	}

@@ -1,16 +1,11 @@
 package jwtverify
 
 import (
-	"fmt"
 	"net/url"
-	"reflect"
 	"slices"
-	"strings"
-	"time"
 
-	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/internal/accept"
 	"github.com/bearergate/bearergate/internal/fetch"
-	"github.com/bearergate/bearergate/internal/jose"
 	"github.com/bearergate/bearergate/internal/mistake"
 	"github.com/bearergate/bearergate/jwks"
 )
@@ -40,45 +35,13 @@ func checkNames(c *Config, wrong *mistake.List) {
 	}
 }
 
-func algorithms(c *Config, wrong *mistake.List) []string {
-	if len(c.Algorithms) == 0 {
-		c.Algorithms = DefaultAlgorithms()
-	}
-	for _, alg := range c.Algorithms {
-		if !slices.Contains(jose.Algorithms(), alg) {
-			wrong.Addf("Algorithms: %q is not accepted: use asymmetric signatures, of %s", alg, strings.Join(jose.Algorithms(), ", "))
-		}
-	}
-	// RFC 9864: two names of one algorithm.
-	if slices.Contains(c.Algorithms, "EdDSA") || slices.Contains(c.Algorithms, "Ed25519") {
-		return slices.Concat(c.Algorithms, []string{"EdDSA", "Ed25519"})
-	}
-	return slices.Clone(c.Algorithms)
-}
-
 // keySource returns Config.Keys, or a cache that discovers them from the issuer.
 func keySource(c *Config, issuerOK bool, wrong *mistake.List) jwks.Source {
-	switch {
-	case c.Keys == nil && !issuerOK:
-		return nil // said already
-	case c.Keys == nil:
-		cache, err := jwks.New(jwks.Config{Issuer: c.Issuer, HTTPClient: c.HTTPClient, Hooks: c.KeyHooks, InsecureAllowHTTP: c.InsecureAllowHTTP})
-		if err != nil {
-			wrong.Addf("Issuer cannot be used to discover keys: %v", bearergate.AsError(err).Cause)
-			return nil
-		}
-		return cache
-	case isNil(c.Keys):
-		wrong.Addf("Keys is a nil %T: leave the field out to discover the keys from Issuer", c.Keys)
-		return nil
+	discover := jwks.Config{HTTPClient: c.HTTPClient, Hooks: c.KeyHooks, InsecureAllowHTTP: c.InsecureAllowHTTP}
+	if issuerOK {
+		discover.Issuer = c.Issuer
 	}
-	owner, err := ownerOf(c.Keys)
-	if err != nil {
-		wrong.Addf("Keys cannot be used: %v", err)
-	} else if owner != "" && owner != c.Issuer {
-		wrong.Addf("Keys belong to the issuer %q, not to Issuer %q: keys must be the issuer's own", owner, c.Issuer)
-	}
-	return c.Keys
+	return accept.Source(wrong, "Keys", c.Keys, c.Issuer, discover)
 }
 
 // requiredClaims are those of the profile, of MaxTokenAge and of RequiredClaims.
@@ -104,8 +67,8 @@ func requiredClaims(c *Config, wrong *mistake.List) (required []string) {
 			required = append(required, name)
 		}
 	}
-	if len(required) > maxRequiredClaims {
-		wrong.Addf("RequiredClaims names more than %d claims", maxRequiredClaims)
+	if len(required) > accept.MaxRequired {
+		wrong.Addf("RequiredClaims names more than %d claims", accept.MaxRequired)
 	}
 	return required
 }
@@ -114,34 +77,10 @@ func scopeClaims(c *Config, wrong *mistake.List) []string {
 	if len(c.ScopeClaims) == 0 {
 		return []string{"scope", "scp"}
 	}
-	if slices.Contains(c.ScopeClaims, "") || len(c.ScopeClaims) > maxScopeClaims {
-		wrong.Addf("ScopeClaims must be at most %d names, none of them empty", maxScopeClaims)
+	if slices.Contains(c.ScopeClaims, "") || len(c.ScopeClaims) > accept.MaxScopeClaims {
+		wrong.Addf("ScopeClaims must be at most %d names, none of them empty", accept.MaxScopeClaims)
 	}
 	return slices.Clone(c.ScopeClaims)
-}
-
-func leeway(c *Config, wrong *mistake.List) time.Duration {
-	switch {
-	case c.Leeway < 0:
-		wrong.Addf("Leeway %v is negative: use NoLeeway for none", c.Leeway)
-	case c.Leeway > MaxLeeway:
-		wrong.Addf("Leeway %v is above %v: set the clocks instead", c.Leeway, MaxLeeway)
-	case c.NoLeeway && c.Leeway != 0:
-		wrong.Addf("Leeway and NoLeeway are both set: choose one")
-	case c.Leeway == 0 && !c.NoLeeway:
-		return DefaultLeeway
-	}
-	return c.Leeway
-}
-
-func maxTokenBytes(c *Config, wrong *mistake.List) int {
-	switch {
-	case c.MaxTokenBytes < 0 || c.MaxTokenBytes > MaxTokenBytesLimit:
-		wrong.Addf("MaxTokenBytes %d is not between 1 and %d", c.MaxTokenBytes, MaxTokenBytesLimit)
-	case c.MaxTokenBytes == 0:
-		return DefaultMaxTokenBytes
-	}
-	return c.MaxTokenBytes
 }
 
 // plainHTTP reports an http URL whose host is not this machine.
@@ -151,25 +90,4 @@ func plainHTTP(issuer string) bool {
 		return false
 	}
 	return !fetch.Loopback(issuer)
-}
-
-// ownerOf returns the issuer that the keys belong to, "" if they do not say.
-func ownerOf(s jwks.Source) (issuer string, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("the method Issuer of %T panics with a %T", s, p)
-		}
-	}()
-	if s, ok := s.(interface{ Issuer() string }); ok {
-		issuer = s.Issuer()
-	}
-	return issuer, nil
-}
-
-func isNil(s jwks.Source) bool {
-	switch r := reflect.ValueOf(s); r.Kind() {
-	case reflect.Pointer, reflect.Func, reflect.Map, reflect.Slice, reflect.Chan:
-		return r.IsNil()
-	}
-	return false
 }

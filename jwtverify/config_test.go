@@ -93,7 +93,7 @@ func TestNewNamesEveryMistake(t *testing.T) {
 		{
 			name:   "leeway of an hour",
 			change: func(c *jwtverify.Config) { c.Leeway = time.Hour },
-			says:   []string{"Leeway 1h0m0s", "5m0s"},
+			says:   []string{"Leeway is 1h0m0s", "5m0s"},
 		},
 		{
 			name:   "leeway just over",
@@ -107,7 +107,7 @@ func TestNewNamesEveryMistake(t *testing.T) {
 			says:   []string{"NoLeeway"},
 		},
 		{name: "profile", change: func(c *jwtverify.Config) { c.Profile = 7 }, says: []string{"Profile 7"}},
-		{name: "token bytes", change: func(c *jwtverify.Config) { c.MaxTokenBytes = -1 }, says: []string{"MaxTokenBytes -1"}},
+		{name: "token bytes", change: func(c *jwtverify.Config) { c.MaxTokenBytes = -1 }, says: []string{"MaxTokenBytes is -1"}},
 		{
 			name:   "too many token bytes",
 			change: func(c *jwtverify.Config) { c.MaxTokenBytes = jwtverify.MaxTokenBytesLimit + 1 },
@@ -196,7 +196,7 @@ func TestNewNamesEveryMistake(t *testing.T) {
 		{
 			name:     "three at once",
 			change:   func(c *jwtverify.Config) { c.Audiences, c.Leeway, c.Algorithms = nil, time.Hour, []string{"none"} },
-			says:     []string{"Audiences is empty", "Leeway 1h0m0s", `"none"`},
+			says:     []string{"Audiences is empty", "Leeway is 1h0m0s", `"none"`},
 			mistakes: 3,
 		},
 	} {

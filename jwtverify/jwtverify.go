@@ -28,10 +28,12 @@ import (
 	"net/http"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/internal/accept"
 	"github.com/bearergate/bearergate/internal/jose"
 	"github.com/bearergate/bearergate/internal/mistake"
 	"github.com/bearergate/bearergate/internal/ttlcache"
@@ -51,7 +53,7 @@ const (
 
 // DefaultAlgorithms returns the algorithms that are accepted unless
 // Config.Algorithms says otherwise: RS256, PS256, ES256, ES384 and EdDSA.
-func DefaultAlgorithms() []string { return []string{"RS256", "PS256", "ES256", "ES384", "EdDSA"} }
+func DefaultAlgorithms() []string { return accept.DefaultAlgorithms() }
 
 // Profile says what a JWT must look like to be an access token.
 type Profile int
@@ -175,17 +177,12 @@ type Config struct {
 // safe for concurrent use. A nil or zero Verifier answers
 // [bearergate.ErrMisconfigured].
 type Verifier struct {
-	issuer        string
-	audiences     []string
 	algorithms    []string
 	keys          jwks.Source
 	profile       Profile
-	leeway        time.Duration
 	maxTokenBytes int
-	maxTokenAge   time.Duration
-	required      []string
-	scopeClaims   []string
-	confirmations []string
+	fields        accept.Fields
+	rules         accept.Rules
 	check         func(context.Context, *bearergate.Token) error
 	now           func() time.Time // nil: time.Now
 	hooks         Hooks
@@ -196,25 +193,26 @@ type Verifier struct {
 // New checks the configuration and touches no network. All mistakes come at
 // once, each saying what to change, as one [bearergate.ErrMisconfigured].
 func New(c Config) (*Verifier, error) {
-	v := &Verifier{
-		issuer:        c.Issuer,
-		audiences:     slices.Clone(c.Audiences),
-		profile:       c.Profile,
-		maxTokenAge:   c.MaxTokenAge,
-		confirmations: slices.Clone(c.Confirmations),
-		check:         c.Check,
-		now:           c.Now,
-		hooks:         JoinHooks(c.Hooks), // each hook guarded
-	}
 	wrong := mistake.In("jwtverify")
 	issuerOK := checkIssuer(&c, &wrong)
 	checkNames(&c, &wrong)
-	v.algorithms = algorithms(&c, &wrong)
-	v.keys = keySource(&c, issuerOK, &wrong)
-	v.required = requiredClaims(&c, &wrong)
-	v.scopeClaims = scopeClaims(&c, &wrong)
-	v.leeway = leeway(&c, &wrong)
-	v.maxTokenBytes = maxTokenBytes(&c, &wrong)
+	mistake.Between(&wrong, "MaxTokenBytes", &c.MaxTokenBytes, DefaultMaxTokenBytes, 1, MaxTokenBytesLimit)
+	required := requiredClaims(&c, &wrong)
+	v := &Verifier{
+		algorithms:    accept.Algorithms(&wrong, "Algorithms", c.Algorithms),
+		keys:          keySource(&c, issuerOK, &wrong),
+		profile:       c.Profile,
+		maxTokenBytes: c.MaxTokenBytes,
+		fields:        accept.Fields{Required: required, Scopes: scopeClaims(&c, &wrong)},
+		rules: accept.Rules{
+			Issuer: c.Issuer, Audiences: slices.Clone(c.Audiences), Required: required, Uses: []string{"access"},
+			Confirmations: slices.Clone(c.Confirmations), MaxLife: c.MaxTokenAge,
+			Leeway: accept.Leeway(&wrong, c.Leeway, c.NoLeeway, DefaultLeeway, MaxLeeway),
+		},
+		check: c.Check,
+		now:   c.Now,
+		hooks: JoinHooks(c.Hooks), // each hook guarded
+	}
 	v.cache, v.names = newCache(&c, &wrong)
 	if err := wrong.Err(); err != nil {
 		return nil, misconfigured(err)
@@ -236,7 +234,7 @@ func (v *Verifier) Issuer() string {
 	if v == nil {
 		return ""
 	}
-	return v.issuer
+	return v.rules.Issuer
 }
 
 // Confirmations returns a copy of Config.Confirmations: the members of cnf that
@@ -245,7 +243,7 @@ func (v *Verifier) Confirmations() []string {
 	if v == nil {
 		return nil
 	}
-	return append([]string{}, v.confirmations...)
+	return append([]string{}, v.rules.Confirmations...)
 }
 
 // Live reports false: a Verifier asks nobody whether a token was revoked. By it,
@@ -277,7 +275,7 @@ func (v *Verifier) Verify(ctx context.Context, token string) (*bearergate.Token,
 	}
 	start := time.Now()
 	t, cached, err := v.verify(ctx, token)
-	v.hooks.Verified(ctx, VerifyEvent{Issuer: v.issuer, Duration: time.Since(start), Err: err, Cached: cached, Token: t})
+	v.hooks.Verified(ctx, VerifyEvent{Issuer: v.rules.Issuer, Duration: time.Since(start), Err: err, Cached: cached, Token: t})
 	return t, err
 }
 
@@ -320,9 +318,9 @@ func (v *Verifier) verdict(ctx context.Context, raw string) (*bearergate.Token, 
 	case raw == "":
 		return nil, false, &bearergate.Error{Kind: bearergate.ErrMissingToken, Reason: bearergate.ReasonNoToken}
 	case ctx.Err() != nil:
-		return nil, false, unavailable(ctx, ctx.Err())
+		return nil, false, accept.Unavailable(ctx, ctx.Err())
 	case len(raw) > v.maxTokenBytes: // before the whole of it is hashed
-		return nil, false, invalid(bearergate.ReasonTooLarge, "the token is longer than MaxTokenBytes")
+		return nil, false, accept.Invalid(bearergate.ReasonTooLarge, "the token is longer than MaxTokenBytes")
 	}
 	t, cached, err := v.remembered(ctx, raw)
 	if t == nil && err == nil {
@@ -345,24 +343,24 @@ func (v *Verifier) decide(ctx context.Context, raw string) (*bearergate.Token, e
 	}()
 	jws, err := jose.ParseInto(buf, raw, v.maxTokenBytes)
 	if err != nil {
-		return nil, invalid(bearergate.ReasonMalformed, err.Error())
+		return nil, accept.Invalid(bearergate.ReasonMalformed, err.Error())
 	}
 	if !slices.Contains(v.algorithms, jws.Header.Algorithm) {
-		return nil, invalid(bearergate.ReasonAlgorithm, "alg is not among Algorithms")
+		return nil, accept.Invalid(bearergate.ReasonAlgorithm, "alg is not among Algorithms")
 	}
 	explicit, err := v.headerType(jws.Header)
 	if err != nil {
 		return nil, err
 	}
-	key, err := v.checkSignature(ctx, jws)
+	key, err := accept.Signer(ctx, v.keys, jws)
 	if err != nil {
 		return nil, err
 	}
-	r, err := v.read(jws.Payload)
-	if err != nil {
-		return nil, err
+	var r accept.Reading
+	if err := v.fields.Read(jws.Payload, &r); err != nil {
+		return nil, accept.Invalid(bearergate.ReasonMalformed, "the claims are "+err.Error())
 	}
-	if err := v.judge(&r, explicit); err != nil {
+	if err := v.rules.Judge(&r, explicit); err != nil {
 		return nil, err
 	}
 	moment := time.Now()
@@ -370,38 +368,38 @@ func (v *Verifier) decide(ctx context.Context, raw string) (*bearergate.Token, e
 	if v.now != nil {
 		now = v.now()
 	}
-	if err := v.checkTimes(now, r.claims.ExpiresAt, r.claims.NotBefore, r.claims.IssuedAt); err != nil {
+	c := &r.Claims
+	if err := v.rules.CheckTimes(now, c.ExpiresAt, c.NotBefore, c.IssuedAt); err != nil {
 		return nil, err
 	}
-	t := bearergate.NewToken(r.claims)
+	t := bearergate.NewToken(*c)
 	if v.cache != nil {
-		e := &verified{t, jws.Header.KeyID, jws.Header.Algorithm, key.Thumbprint(),
-			r.claims.NotBefore.Add(-v.leeway), r.claims.ExpiresAt.Add(v.leeway)}
-		if iat := r.claims.IssuedAt.Add(-v.leeway); iat.After(e.from) {
-			e.from = iat
-		}
+		e := &verified{token: t, keyID: jws.Header.KeyID, alg: jws.Header.Algorithm, thumbprint: key.Thumbprint()}
+		e.from, e.until = v.rules.Window(c.ExpiresAt, c.NotBefore, c.IssuedAt)
 		// exp is checked again on every hit; the entry has no use after it.
 		ttl := min(CacheTTL, e.until.Sub(now))
-		v.cache.Add(v.names.Name(raw), e, entrySize(len(raw), len(r.claims.Audience)+r.claims.Scopes.Len()), moment, ttl)
+		v.cache.Add(v.names.Name(raw), e, entrySize(len(raw), len(c.Audience)+c.Scopes.Len()), moment, ttl)
 	}
 	return t, nil
+}
+
+// headerType judges typ (RFC 8725 §3.11, RFC 9068 §4). explicit says that it
+// names an access token and nothing else.
+func (v *Verifier) headerType(h jose.Header) (explicit bool, err error) {
+	switch {
+	case strings.EqualFold(h.Type, "at+jwt"), strings.EqualFold(h.Type, "application/at+jwt"):
+		return true, nil
+	case v.profile == AccessToken && (!h.HasType || strings.EqualFold(h.Type, "JWT")):
+		return false, nil
+	}
+	return false, accept.Invalid(bearergate.ReasonType, "typ is not that of an access token")
 }
 
 // buffers hold the parts of a token while [Verifier.decide] looks at them.
 // Nothing that it returns may point into one: NewToken copies.
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
-// What an error of the user's code becomes that says nothing by itself.
-var (
-	errKeys  = &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonKeysUnavailable}
-	errCheck = &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonPolicy, Cause: errors.New("jwtverify: Check")}
-)
-
-// unavailable makes an error of the key source, which is not nil, ours or the
-// caller's: it is never the token's fault.
-func unavailable(ctx context.Context, err error) error {
-	return bearergate.AsError(bearergate.Guard(ctx, errKeys, func(context.Context) error { return err }))
-}
+var errCheck = &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonPolicy, Cause: errors.New("jwtverify: Check")}
 
 func (v *Verifier) runCheck(ctx context.Context, t *bearergate.Token) error {
 	err := bearergate.Guard(ctx, errCheck, func(ctx context.Context) error {

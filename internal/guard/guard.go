@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 )
 
@@ -47,4 +48,17 @@ func Isolate(ctx context.Context, wait time.Duration, f func()) error {
 	case <-timer.C:
 		return ErrLate
 	}
+}
+
+// IsNil reports whether v is nil, or holds a nil pointer, func, map, slice or
+// channel: a typed nil, whose methods would panic.
+func IsNil(v any) bool {
+	if v == nil {
+		return true
+	}
+	switch r := reflect.ValueOf(v); r.Kind() {
+	case reflect.Pointer, reflect.Func, reflect.Map, reflect.Slice, reflect.Chan:
+		return r.IsNil()
+	}
+	return false
 }

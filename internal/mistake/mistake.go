@@ -24,3 +24,13 @@ func (l *List) Addf(format string, args ...any) {
 
 // Err joins the mistakes; nil if there are none.
 func (l *List) Err() error { return errors.Join(l.errs...) }
+
+// Between puts the default into a field that is zero, and otherwise checks that it
+// is within its bounds.
+func Between[N ~int | ~int64](l *List, name string, field *N, byDefault, least, most N) {
+	if *field == 0 {
+		*field = byDefault
+	} else if *field < least || *field > most {
+		l.Addf("%s is %v: choose between %v and %v", name, *field, least, most)
+	}
+}

@@ -1,0 +1,136 @@
+// Package accept reads and judges what an issuer says in a set of claims, and
+// checks its signatures: the one place for both, whatever carried the claims. A
+// JWT access token and the answer of an introspection endpoint, plain or signed,
+// are read and judged here.
+//
+//	key, err := accept.Signer(ctx, source, jws)   // whose signature it is
+//	err = fields.Read(jws.Payload, &reading)      // what it says
+//	err = rules.Judge(&reading, false)            // whether that is for us
+//	err = rules.CheckTimes(now, exp, nbf, iat)    // whether it is so now
+//
+// It is the one internal package that stands above the root. It caches nothing,
+// asks no clock, and calls no function of the user's but the key source.
+//
+// Errors are of type [bearergate.Error], except where the doc says otherwise. Their
+// texts name the rule, and nothing that the issuer or a sender wrote.
+//
+// Everything here is safe for concurrent use.
+package accept
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/bearergate/bearergate"
+)
+
+// Rules are what the claims of one issuer must say to be accepted. They are not
+// changed while they are in use. The zero Rules accept nothing.
+type Rules struct {
+	Issuer string // what iss must be, code point by code point
+	// IssuerImplied accepts claims without iss: they came from the issuer itself.
+	IssuerImplied bool
+
+	Audiences []string // aud must name one of them
+	// AnyAudience accepts every aud, and none.
+	AnyAudience bool
+	// MissingAudience accepts claims without aud.
+	MissingAudience bool
+
+	// Required are the claims that must be there and not empty: those of Fields, for
+	// they are found by their place there.
+	Required []string
+	// Uses are the values of token_use that stand for an access token.
+	Uses []string
+	// Confirmations are the members of cnf that somebody else confirms.
+	Confirmations []string
+	// MaxLife is the longest time from iat to exp; 0: any.
+	MaxLife time.Duration
+
+	Leeway time.Duration // how far clocks may differ
+	// ExpiryOptional accepts claims without exp.
+	ExpiryOptional bool
+}
+
+// Invalid is an error of the token itself. Its text names the rule, never what
+// the token says.
+func Invalid(reason bearergate.Reason, text string) error {
+	return &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: reason, Cause: errors.New(text)}
+}
+
+// Judge makes every check that does not depend on the time of day. explicit says
+// that something else than the claims says that this is an access token, and of no
+// other kind: its typ.
+func (r *Rules) Judge(of *Reading, explicit bool) error {
+	c := &of.Claims
+	switch {
+	case of.Wrong != "":
+		return Invalid(bearergate.ReasonMalformed, "the claim "+of.Wrong+" is not of its type")
+	case c.Issuer != "" && c.Issuer != r.Issuer: // before what is missing: it tells more
+		return r.anotherIssuer()
+	case !explicit && of.kind.other(r.Uses):
+		return Invalid(bearergate.ReasonType, "the claims are those of another kind of token than an access token")
+	}
+	for i, name := range r.Required {
+		if of.found&(1<<i) == 0 {
+			return Invalid(bearergate.ReasonMissingClaim, "the required claim "+name+" is absent or empty")
+		}
+	}
+	if c.Issuer != r.Issuer && (of.HasIssuer || !r.IssuerImplied) {
+		return r.anotherIssuer()
+	}
+	if err := r.judgeAudience(of); err != nil {
+		return err
+	}
+	if r.MaxLife > 0 && c.ExpiresAt.Sub(c.IssuedAt) > r.MaxLife {
+		return Invalid(bearergate.ReasonPolicy, "the token lives longer than MaxTokenAge")
+	}
+	for member := range c.Confirmation {
+		if !slices.Contains(r.Confirmations, member) {
+			return Invalid(bearergate.ReasonBinding, "the token is bound by a cnf member that is not named in Confirmations")
+		}
+	}
+	return nil
+}
+
+func (r *Rules) anotherIssuer() error {
+	return Invalid(bearergate.ReasonIssuer, "iss is not the configured issuer")
+}
+
+// judgeAudience: that a token is genuine, or active at its server, is not that it
+// was issued for us (RFC 7662 §4, RFC 9700 §2.3).
+func (r *Rules) judgeAudience(of *Reading) error {
+	switch {
+	case r.AnyAudience, r.MissingAudience && !of.hasAudience:
+		return nil
+	case !of.hasAudience || of.emptyAudience:
+		return Invalid(bearergate.ReasonMissingClaim, "there is no aud, or an empty one")
+	case !slices.ContainsFunc(r.Audiences, func(ours string) bool { return slices.Contains(of.Claims.Audience, ours) }):
+		return Invalid(bearergate.ReasonAudience, "aud names none of the configured audiences")
+	}
+	return nil
+}
+
+// CheckTimes compares exp, nbf and iat with now; zero means absent. It is to be
+// made anew for everything that comes from a cache.
+func (r *Rules) CheckTimes(now, exp, nbf, iat time.Time) error {
+	switch {
+	case (!exp.IsZero() || !r.ExpiryOptional) && !now.Before(exp.Add(r.Leeway)):
+		return Invalid(bearergate.ReasonExpired, "exp has passed")
+	case now.Add(r.Leeway).Before(nbf):
+		return Invalid(bearergate.ReasonNotYetValid, "nbf has not come yet")
+	case now.Add(r.Leeway).Before(iat):
+		return Invalid(bearergate.ReasonNotYetValid, "iat is in the future")
+	}
+	return nil
+}
+
+// Window returns from when on, and until when, CheckTimes accepts these times,
+// which have an exp.
+func (r *Rules) Window(exp, nbf, iat time.Time) (from, until time.Time) {
+	if from = nbf; iat.After(from) {
+		from = iat
+	}
+	return from.Add(-r.Leeway), exp.Add(r.Leeway)
+}

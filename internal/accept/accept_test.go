@@ -1,0 +1,384 @@
+package accept_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/internal/accept"
+	"github.com/bearergate/bearergate/internal/jose"
+	"github.com/bearergate/bearergate/jwks"
+	"github.com/bearergate/bearergate/scope"
+	"github.com/stretchr/testify/require"
+)
+
+var (
+	fields = accept.Fields{Required: []string{"iss", "aud", "exp", "iat"}, Scopes: []string{"scope", "scp"}, Extra: []string{"active"}}
+	rules  = accept.Rules{
+		Issuer: "https://as.example.test", Audiences: []string{"api", "api2"}, Required: fields.Required,
+		Uses: []string{"access"}, Confirmations: []string{"jkt"}, MaxLife: time.Hour, Leeway: 5 * time.Second,
+	}
+)
+
+// good is a valid set of claims.
+func good() map[string]any {
+	return map[string]any{"iss": "https://as.example.test", "aud": "api", "exp": 2000, "iat": 1000, "sub": "somebody", "scope": "read write"}
+}
+
+func read(t *testing.T, f accept.Fields, claims map[string]any) (r accept.Reading) {
+	t.Helper()
+	data, err := json.Marshal(claims)
+	require.NoError(t, err)
+	require.NoError(t, f.Read(data, &r))
+	return r
+}
+
+// absent takes a claim out.
+type absent struct{}
+
+func with(name string, value any) func(map[string]any) {
+	return func(c map[string]any) {
+		if c[name] = value; value == (absent{}) {
+			delete(c, name)
+		}
+	}
+}
+
+// Every rule, as good claims plus one mutation.
+func TestJudge(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		change   func(map[string]any)
+		loosen   func(*accept.Rules)
+		explicit bool
+		reason   bearergate.Reason // "": accepted
+	}{
+		{name: "good"},
+		{name: "another issuer", change: with("iss", "https://other.example.test"), reason: bearergate.ReasonIssuer},
+		{name: "an issuer that differs by a slash", change: with("iss", "https://as.example.test/"), reason: bearergate.ReasonIssuer},
+		{name: "no issuer", change: with("iss", absent{}), reason: bearergate.ReasonMissingClaim},
+		{name: "an empty issuer", change: with("iss", ""), reason: bearergate.ReasonMissingClaim},
+		{name: "no issuer, not required", change: with("iss", absent{}), loosen: func(r *accept.Rules) { r.Required = nil }, reason: bearergate.ReasonIssuer},
+		{name: "no issuer, implied", change: with("iss", absent{}), loosen: func(r *accept.Rules) { r.Required, r.IssuerImplied = nil, true }},
+		{name: "an empty issuer, implied", change: with("iss", ""), loosen: func(r *accept.Rules) { r.Required, r.IssuerImplied = nil, true }, reason: bearergate.ReasonIssuer},
+		{name: "another issuer, implied", change: with("iss", "x"), loosen: func(r *accept.Rules) { r.Required, r.IssuerImplied = nil, true }, reason: bearergate.ReasonIssuer},
+		{name: "an issuer that is no string", change: with("iss", 1), reason: bearergate.ReasonMalformed},
+
+		{name: "the second audience", change: with("aud", []string{"x", "api2"})},
+		{name: "another audience", change: with("aud", "x"), reason: bearergate.ReasonAudience},
+		{name: "no audience of several", change: with("aud", []string{"x", "API"}), reason: bearergate.ReasonAudience},
+		{name: "no audience", change: with("aud", absent{}), reason: bearergate.ReasonMissingClaim},
+		{name: "an empty audience", change: with("aud", []string{}), reason: bearergate.ReasonMissingClaim},
+		{name: "no audience, not required", change: with("aud", absent{}), loosen: func(r *accept.Rules) { r.Required = nil }, reason: bearergate.ReasonMissingClaim},
+		{name: "no audience, allowed", change: with("aud", absent{}), loosen: func(r *accept.Rules) { r.Required, r.MissingAudience = nil, true }},
+		{name: "another audience, a missing one allowed", change: with("aud", "x"), loosen: func(r *accept.Rules) { r.MissingAudience = true }, reason: bearergate.ReasonAudience},
+		{name: "an empty audience, a missing one allowed", change: with("aud", []string{}), loosen: func(r *accept.Rules) { r.Required, r.MissingAudience = nil, true }, reason: bearergate.ReasonMissingClaim},
+		{name: "another audience, any allowed", change: with("aud", "x"), loosen: func(r *accept.Rules) { r.AnyAudience = true }},
+		{name: "an audience that is no string, any allowed", change: with("aud", []any{"x", 1}), loosen: func(r *accept.Rules) { r.AnyAudience = true }, reason: bearergate.ReasonMalformed},
+
+		{name: "no exp", change: with("exp", absent{}), reason: bearergate.ReasonMissingClaim},
+		{name: "a null exp", change: with("exp", nil), reason: bearergate.ReasonMalformed},
+		{name: "no iat", change: with("iat", absent{}), reason: bearergate.ReasonMissingClaim},
+		{name: "the longest life", change: with("exp", 1000+3600)},
+		{name: "a second longer", change: with("exp", 1000+3601), reason: bearergate.ReasonPolicy},
+		{name: "any life", change: with("exp", 1000+3601), loosen: func(r *accept.Rules) { r.MaxLife = 0 }},
+
+		{name: "an ID token", change: with("at_hash", "x"), reason: bearergate.ReasonType},
+		{name: "a mark, and an explicit type", change: with("at_hash", "x"), explicit: true},
+		{name: "another use", change: with("token_use", "id"), reason: bearergate.ReasonType},
+		{name: "another kind under an explicit type, of another issuer", change: func(c map[string]any) { c["at_hash"], c["iss"] = "x", "x" }, explicit: true, reason: bearergate.ReasonIssuer},
+
+		{name: "bound as somebody confirms", change: with("cnf", map[string]any{"jkt": "x"})},
+		{name: "bound as nobody confirms", change: with("cnf", map[string]any{"x5t#S256": "x"}), reason: bearergate.ReasonBinding},
+		{name: "bound twice, once as nobody confirms", change: with("cnf", map[string]any{"jkt": "x", "kid": "x"}), reason: bearergate.ReasonBinding},
+		{name: "nobody confirms anything", change: with("cnf", map[string]any{"jkt": "x"}), loosen: func(r *accept.Rules) { r.Confirmations = nil }, reason: bearergate.ReasonBinding},
+		{name: "an empty cnf", change: with("cnf", map[string]any{}), reason: bearergate.ReasonMalformed},
+		{name: "a null in cnf", change: with("cnf", map[string]any{"jkt": "x", "kid": nil}), reason: bearergate.ReasonMalformed},
+		{name: "malformed before everything else", change: func(c map[string]any) { c["cnf"], c["iss"], c["aud"] = "x", "x", "x" }, reason: bearergate.ReasonMalformed},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			claims, r := good(), rules
+			if tt.change != nil {
+				tt.change(claims)
+			}
+			if tt.loosen != nil {
+				tt.loosen(&r)
+			}
+			reading := read(t, fields, claims)
+			err := r.Judge(&reading, tt.explicit)
+			require.Equal(t, tt.reason, bearergate.ReasonOf(err), "%v", err)
+			require.Equal(t, tt.reason != "", errors.Is(err, bearergate.ErrInvalidToken))
+		})
+	}
+	t.Run("zero rules accept nothing", func(t *testing.T) {
+		for _, claims := range []map[string]any{good(), {}, {"aud": []string{}}, {"iss": ""}} {
+			reading := read(t, fields, claims)
+			require.Error(t, new(accept.Rules).Judge(&reading, true))
+		}
+	})
+}
+
+func TestCheckTimes(t *testing.T) {
+	at := func(seconds float64) time.Time { return time.UnixMilli(int64(seconds * 1000)) }
+	var none time.Time
+	for _, tt := range []struct {
+		name               string
+		now, exp, nbf, iat time.Time
+		optional           bool
+		reason             bearergate.Reason
+	}{
+		{name: "good", now: at(1500), exp: at(2000), nbf: at(1000), iat: at(1000)},
+		{name: "no nbf and no iat", now: at(1500), exp: at(2000)},
+		{name: "a moment before exp and the leeway", now: at(2004.999), exp: at(2000)},
+		{name: "at exp and the leeway", now: at(2005), exp: at(2000), reason: bearergate.ReasonExpired},
+		{name: "no exp", now: at(1500), exp: none, reason: bearergate.ReasonExpired},
+		{name: "no exp, which is optional", now: at(1500), exp: none, optional: true},
+		{name: "expired, and exp is optional", now: at(2005), exp: at(2000), optional: true, reason: bearergate.ReasonExpired},
+		{name: "nbf within the leeway", now: at(995), exp: at(2000), nbf: at(1000)},
+		{name: "nbf beyond the leeway", now: at(994.999), exp: at(2000), nbf: at(1000), reason: bearergate.ReasonNotYetValid},
+		{name: "iat within the leeway", now: at(995), exp: at(2000), iat: at(1000)},
+		{name: "iat beyond the leeway", now: at(994.999), exp: at(2000), iat: at(1000), reason: bearergate.ReasonNotYetValid},
+		{name: "both too early and too late", now: at(3000), exp: at(2000), nbf: at(4000), reason: bearergate.ReasonExpired},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := rules
+			r.ExpiryOptional = tt.optional
+			err := r.CheckTimes(tt.now, tt.exp, tt.nbf, tt.iat)
+			require.Equal(t, tt.reason, bearergate.ReasonOf(err), "%v", err)
+			if tt.exp != none {
+				from, until := r.Window(tt.exp, tt.nbf, tt.iat)
+				require.Equal(t, err == nil, !tt.now.Before(from) && tt.now.Before(until), "the window says the same")
+			}
+		})
+	}
+}
+
+// What each claim may be, and what stands in the Claims then.
+func TestRead(t *testing.T) {
+	set := func(change func(*bearergate.Claims)) bearergate.Claims {
+		var c bearergate.Claims
+		change(&c)
+		return c
+	}
+	for _, tt := range []struct {
+		name, json string
+		want       bearergate.Claims
+		wrong      string
+	}{
+		{name: "nothing", json: `{}`},
+		{name: "a claim nobody knows", json: `{"x":[{}],"Iss":1,"SCOPE":1}`},
+		{name: "names in full", json: `{"iss":"i","sub":"s","client_id":"c","jti":"j","acr":"a"}`,
+			want: bearergate.Claims{Issuer: "i", Subject: "s", ClientID: "c", ID: "j", ACR: "a"}},
+		{name: "an escaped name", json: `{"\u0069ss":"i"}`, want: bearergate.Claims{Issuer: "i"}},
+		{name: "sub null", json: `{"sub":null}`},
+		{name: "sub a number", json: `{"sub":1}`, wrong: "sub"},
+		{name: "iss null", json: `{"iss":null}`, wrong: "iss"},
+		{name: "client_id an array", json: `{"client_id":["c"]}`, wrong: "client_id"},
+		{name: "jti a number", json: `{"jti":1}`, wrong: "jti"},
+		{name: "acr a number", json: `{"acr":1}`, wrong: "acr"},
+		{name: "the first that is wrong", json: `{"jti":1,"acr":1}`, wrong: "jti"},
+
+		{name: "aud a string", json: `{"aud":"a b"}`, want: bearergate.Claims{Audience: []string{"a b"}}},
+		{name: "aud an array", json: `{"aud":["a","b"]}`, want: bearergate.Claims{Audience: []string{"a", "b"}}},
+		{name: "aud empty", json: `{"aud":[]}`, want: bearergate.Claims{Audience: []string{}}},
+		{name: "aud null", json: `{"aud":null}`, wrong: "aud"},
+		{name: "aud with a number", json: `{"aud":["a",1]}`, wrong: "aud"},
+		{name: "aud an object", json: `{"aud":{"a":1}}`, wrong: "aud"},
+
+		{name: "times", json: `{"exp":1,"nbf":2.5,"iat":3,"auth_time":4}`, want: bearergate.Claims{
+			ExpiresAt: time.Unix(1, 0).UTC(), NotBefore: time.Unix(2, 5e8).UTC(), IssuedAt: time.Unix(3, 0).UTC(), AuthTime: time.Unix(4, 0).UTC()}},
+		{name: "exp a string", json: `{"exp":"1"}`, wrong: "exp"},
+		{name: "nbf negative", json: `{"nbf":-1}`, wrong: "nbf"},
+		{name: "iat too large", json: `{"iat":1e300}`, wrong: "iat"},
+		{name: "auth_time a string", json: `{"auth_time":"x"}`, wrong: "auth_time"},
+
+		{name: "scope a string", json: `{"scope":"a b"}`, want: set(func(c *bearergate.Claims) { c.Scopes = scope.Of("a", "b") })},
+		{name: "scope with doubled spaces and a tab", json: `{"scope":" a  b\tc"}`, want: set(func(c *bearergate.Claims) { c.Scopes = scope.Of("a") })},
+		{name: "scope an array", json: `{"scope":["a b","c"]}`, want: set(func(c *bearergate.Claims) { c.Scopes = scope.Of("c") })},
+		{name: "scp in place of scope", json: `{"scp":["a"]}`, want: set(func(c *bearergate.Claims) { c.Scopes = scope.Of("a") })},
+		{name: "the first of both, whatever their order", json: `{"scp":["a"],"scope":"b"}`, want: set(func(c *bearergate.Claims) { c.Scopes = scope.Of("b") })},
+		{name: "scope null", json: `{"scope":null}`, wrong: "scope"},
+		{name: "scope with a null", json: `{"scope":[null]}`, wrong: "scope"},
+		{name: "scope true", json: `{"scope":true}`, wrong: "scope"},
+
+		{name: "cnf", json: `{"cnf":{"x5t#S256":"x","jwk":{"kty":"EC"}}}`,
+			want: bearergate.Claims{Confirmation: map[string][]byte{"x5t#S256": []byte(`"x"`), "jwk": []byte(`{"kty":"EC"}`)}}},
+		{name: "cnf empty", json: `{"cnf":{}}`, wrong: "cnf"},
+		{name: "cnf null", json: `{"cnf":null}`, wrong: "cnf"},
+		{name: "cnf a string", json: `{"cnf":"x"}`, wrong: "cnf"},
+		{name: "cnf an array", json: `{"cnf":[]}`, wrong: "cnf"},
+		{name: "jkt empty", json: `{"cnf":{"jkt":""}}`, wrong: "cnf"},
+		{name: "jkt a number", json: `{"cnf":{"jkt":1}}`, wrong: "cnf"},
+		{name: "jkt null beside another", json: `{"cnf":{"jkt":null,"x5t#S256":"x"}}`, wrong: "cnf"},
+		{name: "kid an array", json: `{"cnf":{"kid":[]}}`, wrong: "cnf"},
+		{name: "x5t#S256 an object", json: `{"cnf":{"x5t#S256":{}}}`, wrong: "cnf"},
+		{name: "an unknown member empty", json: `{"cnf":{"jkt":"x","other":""}}`, wrong: "cnf"},
+
+		{name: "act", json: `{"act":{"sub":"a","act":{"iss":"i","client_id":"c","act":{}}}}`,
+			want: bearergate.Claims{Actors: []bearergate.Actor{{Subject: "a"}, {Issuer: "i", ClientID: "c"}, {}}}},
+		{name: "act of 16", json: `{"act":` + chain(16) + `}`, want: bearergate.Claims{Actors: make([]bearergate.Actor, 16)}},
+		{name: "act of 17", json: `{"act":` + chain(17) + `}`, wrong: "act"},
+		{name: "act null", json: `{"act":null}`, wrong: "act"},
+		{name: "act a string", json: `{"act":"a"}`, wrong: "act"},
+		{name: "act.sub a number", json: `{"act":{"sub":1}}`, wrong: "act"},
+		{name: "act.act null", json: `{"act":{"act":null}}`, wrong: "act"},
+		{name: "act.act.iss an array", json: `{"act":{"act":{"iss":[]}}}`, wrong: "act"},
+
+		{name: "typ a number", json: `{"typ":1}`, wrong: "typ"},
+		{name: "token_use null", json: `{"token_use":null}`, wrong: "token_use"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var r accept.Reading
+			require.NoError(t, fields.Read([]byte(tt.json), &r))
+			require.Equal(t, tt.wrong, r.Wrong)
+			if tt.wrong == "" {
+				tt.want.Raw = []byte(tt.json)
+				require.Equal(t, tt.want, r.Claims)
+			}
+		})
+	}
+	t.Run("a scope must be a string", func(t *testing.T) {
+		r := read(t, accept.Fields{Scopes: []string{"scope"}, ScopeString: true}, map[string]any{"scope": []string{"a"}})
+		require.Equal(t, "scope", r.Wrong)
+	})
+	t.Run("extra", func(t *testing.T) {
+		require.Equal(t, `true`, string(read(t, fields, map[string]any{"active": true}).Extra[0]))
+		require.Nil(t, read(t, fields, good()).Extra[0])
+	})
+	for _, text := range []string{``, `null`, `[]`, `{"a":1,"a":2}`, `{"a":{"b":1,"b":2}}`, `{} {}`, "\xef\xbb\xbf{}", "{\"a\":\"\xff\"}", `{"a":"\ud800"}`} {
+		require.ErrorIs(t, fields.Read([]byte(text), new(accept.Reading)), accept.ErrNotAnObject, text)
+	}
+}
+
+func chain(n int) string { return strings.Repeat(`{"act":`, n-1) + `{}` + strings.Repeat(`}`, n-1) }
+
+// The marks by which a token shows that it is of another kind.
+func TestKind(t *testing.T) {
+	for text, other := range map[string]bool{
+		`{}`: false, `{"typ":"Bearer","nonce":"x"}`: false, `{"token_use":"access"}`: false, `{"typ":"other"}`: false,
+		`{"nonce":"x"}`: true, `{"nonce":null}`: true, `{"at_hash":null}`: true, `{"c_hash":1}`: true, `{"s_hash":1}`: true, `{"events":{}}`: true,
+		`{"token_introspection":{}}`: true, `{"typ":"ID"}`: true, `{"typ":"refresh"}`: true, `{"typ":"OFFLINE"}`: true, `{"typ":"Logout"}`: true,
+		`{"token_use":"id"}`: true, `{"token_use":""}`: true, `{"token_use":"Access"}`: true,
+	} {
+		claims := good()
+		var more map[string]any
+		require.NoError(t, json.Unmarshal([]byte(text), &more))
+		maps.Copy(claims, more)
+		reading := read(t, fields, claims)
+		want := bearergate.Reason("")
+		if other {
+			want = bearergate.ReasonType
+		}
+		require.Equal(t, want, bearergate.ReasonOf(rules.Judge(&reading, false)), text)
+		require.NoError(t, rules.Judge(&reading, true), text)
+	}
+}
+
+// source is a key source that answers as it is told, and counts.
+type source struct {
+	keys, later []jwks.Key
+	err, lateE  error
+	asked       []string
+}
+
+func (s *source) Keys(_ context.Context, kid, alg string) ([]jwks.Key, error) {
+	s.asked = append(s.asked, "keys "+kid+" "+alg)
+	return s.keys, s.err
+}
+
+type rotating struct{ *source }
+
+func (s rotating) KeysAfterMiss(_ context.Context, alg string) ([]jwks.Key, error) {
+	s.asked = append(s.asked, "newer "+alg)
+	return s.later, s.lateE
+}
+
+func TestSigner(t *testing.T) {
+	mine, other := newKey(t, "k"), newKey(t, "k")
+	unnamed, unnamedOther := newKey(t, ""), newKey(t, "")
+	theirs := newKey(t, "another")
+	outage := &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonOverloaded}
+	for _, tt := range []struct {
+		name     string
+		signed   key
+		source   source
+		rotating bool
+		want     error
+		reason   bearergate.Reason
+		asked    []string
+	}{
+		{name: "the key", signed: mine, source: source{keys: keys(mine)}, asked: []string{"keys k ES256"}},
+		{name: "the second of one kid", signed: mine, source: source{keys: keys(other, mine)}},
+		{name: "the fourth", signed: mine, source: source{keys: keys(other, other, other, mine)}},
+		{name: "the fifth is not tried", signed: mine, source: source{keys: keys(other, other, other, other, mine)}, want: bearergate.ErrInvalidToken, reason: bearergate.ReasonSignature},
+		{name: "no key", signed: mine, want: bearergate.ErrInvalidToken, reason: bearergate.ReasonUnknownKey},
+		{name: "another key", signed: mine, source: source{keys: keys(other)}, rotating: true, want: bearergate.ErrInvalidToken, reason: bearergate.ReasonSignature, asked: []string{"keys k ES256"}},
+		{name: "a source that does not know kids", signed: mine, source: source{keys: keys(mine, theirs)}, want: bearergate.ErrMisconfigured, reason: bearergate.ReasonInternal},
+
+		{name: "no kid, one key", signed: unnamed, source: source{keys: keys(unnamed)}},
+		{name: "no kid, two keys", signed: unnamed, source: source{keys: keys(unnamed, other)}, want: bearergate.ErrInvalidToken, reason: bearergate.ReasonUnknownKey},
+		{name: "no kid, rotated", signed: unnamed, source: source{keys: keys(unnamedOther), later: keys(unnamed)}, rotating: true, asked: []string{"keys  ES256", "newer ES256"}},
+		{name: "no kid, rotated, and the source cannot tell", signed: unnamed, source: source{keys: keys(unnamedOther), later: keys(unnamed)}, want: bearergate.ErrInvalidToken, reason: bearergate.ReasonSignature},
+		{name: "no kid, and nothing newer", signed: unnamed, source: source{keys: keys(unnamedOther), later: keys(unnamedOther)}, rotating: true, want: bearergate.ErrInvalidToken, reason: bearergate.ReasonSignature},
+		{name: "no kid, and two newer", signed: unnamed, source: source{keys: keys(unnamedOther), later: keys(unnamed, other)}, rotating: true, want: bearergate.ErrInvalidToken, reason: bearergate.ReasonSignature},
+		{name: "no kid, and what is newer cannot be had", signed: unnamed, source: source{keys: keys(unnamedOther), lateE: outage}, rotating: true, want: bearergate.ErrUnavailable, reason: bearergate.ReasonOverloaded},
+
+		{name: "an outage", signed: mine, source: source{err: outage}, want: bearergate.ErrUnavailable, reason: bearergate.ReasonOverloaded},
+		{name: "an error that says nothing", signed: mine, source: source{err: errors.New("x")}, want: bearergate.ErrUnavailable, reason: bearergate.ReasonKeysUnavailable},
+		{name: "a context of its own", signed: mine, source: source{err: context.DeadlineExceeded}, want: bearergate.ErrUnavailable, reason: bearergate.ReasonKeysUnavailable},
+		{name: "a source that blames the token", signed: mine, source: source{err: &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonUnknownKey}}, want: bearergate.ErrUnavailable, reason: bearergate.ReasonKeysUnavailable},
+		{name: "a source that blames the scope", signed: mine, source: source{err: bearergate.ErrInsufficientScope}, want: bearergate.ErrUnavailable, reason: bearergate.ReasonKeysUnavailable},
+		{name: "a source that is set up wrongly", signed: mine, source: source{err: bearergate.ErrMisconfigured}, want: bearergate.ErrMisconfigured, reason: bearergate.ReasonInternal},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var s jwks.Source = &tt.source
+			if tt.rotating {
+				s = rotating{&tt.source}
+			}
+			jws, err := jose.Parse(tt.signed.sign(t), 16<<10)
+			require.NoError(t, err)
+			found, err := accept.Signer(t.Context(), s, jws)
+			require.Equal(t, tt.reason, bearergate.ReasonOf(err), "%v", err)
+			if tt.want != nil {
+				require.ErrorIs(t, err, tt.want)
+				require.Equal(t, jwks.Key{}, found)
+			} else {
+				require.NoError(t, err)
+				require.Equal(t, tt.signed.public.Thumbprint(), found.Thumbprint())
+			}
+			if tt.asked != nil {
+				require.Equal(t, tt.asked, tt.source.asked)
+			}
+		})
+	}
+}
+
+// Whatever the bytes: no panic, and what a strict reader of another make finds in
+// iss, aud and cnf is what the rules judged.
+func FuzzReadAndJudge(f *testing.F) {
+	seed, err := json.Marshal(good())
+	require.NoError(f, err)
+	f.Add(seed)
+	f.Add([]byte(`{"iss":"https://as.example.test","aud":["api"],"exp":2e3,"iat":1000,"cnf":{"jkt":"x"},"act":{"sub":"a"},"scp":["a"]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var r accept.Reading
+		if fields.Read(data, &r) != nil || rules.Judge(&r, false) != nil {
+			return
+		}
+		var again map[string]any // not a struct: encoding/json would fold the names
+		require.NoError(t, json.Unmarshal(data, &again))
+		require.Equal(t, rules.Issuer, again["iss"])
+		require.Contains(t, fmt.Sprint(again["aud"]), "api")
+		require.Contains(t, again, "exp")
+		cnf, _ := again["cnf"].(map[string]any)
+		for member := range cnf {
+			require.Equal(t, "jkt", member)
+		}
+	})
+}

@@ -1,0 +1,92 @@
+package accept
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/internal/guard"
+	"github.com/bearergate/bearergate/internal/jose"
+	"github.com/bearergate/bearergate/internal/mistake"
+	"github.com/bearergate/bearergate/jwks"
+)
+
+// DefaultAlgorithms returns the algorithms that are accepted where a
+// configuration names none.
+func DefaultAlgorithms() []string { return []string{"RS256", "PS256", "ES256", "ES384", "EdDSA"} }
+
+// Algorithms returns a copy of what a configuration names, or the default.
+func Algorithms(wrong *mistake.List, field string, named []string) []string {
+	if len(named) == 0 {
+		named = DefaultAlgorithms()
+	}
+	for _, alg := range named {
+		if !slices.Contains(jose.Algorithms(), alg) {
+			wrong.Addf("%s: %q is not accepted: use asymmetric signatures, of %s", field, alg, strings.Join(jose.Algorithms(), ", "))
+		}
+	}
+	// RFC 9864: two names of one algorithm.
+	if slices.Contains(named, "EdDSA") || slices.Contains(named, "Ed25519") {
+		return slices.Concat(named, []string{"EdDSA", "Ed25519"})
+	}
+	return slices.Clone(named)
+}
+
+// Source returns the key source that a configuration names, which must be
+// that of the issuer if it says so, or a cache as in discover. Where discover has
+// no issuer, somebody else has said so already.
+func Source(wrong *mistake.List, field string, named jwks.Source, issuer string, discover jwks.Config) jwks.Source {
+	switch {
+	case named == nil && discover.Issuer == "":
+		return nil
+	case named == nil:
+		cache, err := jwks.New(discover)
+		if err != nil {
+			wrong.Addf("Issuer cannot be used to discover keys: %v", bearergate.AsError(err).Cause)
+			return nil
+		}
+		return cache
+	case guard.IsNil(named):
+		wrong.Addf("%s is a nil %T: leave the field out to discover the keys from Issuer", field, named)
+		return nil
+	}
+	owner, err := ownerOf(named)
+	switch {
+	case err != nil:
+		wrong.Addf("%s cannot be used: %w: give a jwks.Cache, for example, or leave the field out", field, err)
+	case owner != "" && owner != issuer:
+		wrong.Addf("%s belong to the issuer %q, not to Issuer %q: keys must be the issuer's own", field, owner, issuer)
+	}
+	return named
+}
+
+// ownerOf returns the issuer that the keys belong to, "" if they do not say.
+func ownerOf(s jwks.Source) (issuer string, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("the method Issuer of %T panics with a %T", s, p)
+		}
+	}()
+	if s, ok := s.(interface{ Issuer() string }); ok {
+		issuer = s.Issuer()
+	}
+	return issuer, nil
+}
+
+// Leeway returns how far clocks may differ: what a configuration says, or the
+// default. none is its field NoLeeway.
+func Leeway(wrong *mistake.List, leeway time.Duration, none bool, byDefault, most time.Duration) time.Duration {
+	switch {
+	case none && leeway != 0:
+		wrong.Addf("Leeway and NoLeeway are both set: choose one")
+	case leeway < 0:
+		wrong.Addf("Leeway is %v: use NoLeeway for none", leeway)
+	case leeway > most:
+		wrong.Addf("Leeway is %v, and more than %v: set the clocks instead", leeway, most)
+	case leeway == 0 && !none:
+		return byDefault
+	}
+	return leeway
+}
