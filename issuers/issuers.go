@@ -183,12 +183,7 @@ func NewRouter(c Config) (*Router, error) {
 	if c.Opaque != nil && isNilVerifier(c.Opaque) {
 		wrong.Addf("Opaque is a nil %T: leave the field out to refuse opaque tokens", c.Opaque)
 	}
-	switch {
-	case c.MaxTokenBytes < 0 || c.MaxTokenBytes > MaxTokenBytesLimit:
-		wrong.Addf("MaxTokenBytes %d is not between 1 and %d", c.MaxTokenBytes, MaxTokenBytesLimit)
-	case c.MaxTokenBytes == 0:
-		r.maxTokenBytes = DefaultMaxTokenBytes
-	}
+	mistake.Between(&wrong, "MaxTokenBytes", &r.maxTokenBytes, DefaultMaxTokenBytes, 1, MaxTokenBytesLimit)
 	r.resolver = newResolver(c, &wrong)
 
 	if err := wrong.Err(); err != nil {

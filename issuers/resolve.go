@@ -42,7 +42,7 @@ type resolver struct {
 	entries   map[string]*resolved
 	proven    list.List // the entries that are proven, the one used last in front
 	others    list.List // the other entries, likewise
-	flights   map[string]*flight
+	calls     map[string]*call
 	forExact  allowance // of the calls for exact issuers
 	forOthers allowance // of the calls for issuers that a template matches
 	forProven allowance // of the calls for issuers of which a token has been accepted
@@ -64,8 +64,8 @@ type resolved struct {
 	retryAt  time.Time     // not asked again in the background before
 }
 
-// flight is a call of Resolve that is under way.
-type flight struct {
+// call is a call of Resolve that is under way.
+type call struct {
 	allowance *allowance
 	done      chan struct{}   // closed when answer is there
 	late      <-chan struct{} // closed when the call has taken ResolveTimeout, and after done
@@ -82,7 +82,7 @@ func newResolver(c Config, wrong *mistake.List) *resolver {
 	}
 	r := &resolver{
 		resolve: c.Resolve, exact: map[string]bool{}, max: c.MaxResolved, ttl: c.ResolvedTTL, timeout: c.ResolveTimeout,
-		entries: map[string]*resolved{}, flights: map[string]*flight{},
+		entries: map[string]*resolved{}, calls: map[string]*call{},
 	}
 	if len(c.ResolveIssuers) == 0 || len(c.ResolveIssuers) > maxResolveIssuers {
 		wrong.Addf("ResolveIssuers has %d entries, not 1 to %d: name the issuers that Resolve may be asked for, exactly or by a template", len(c.ResolveIssuers), maxResolveIssuers)
@@ -104,28 +104,12 @@ func newResolver(c Config, wrong *mistake.List) *resolver {
 			r.exact[issuer] = true
 		}
 	}
-	if r.max == 0 {
-		r.max = DefaultMaxResolved
-	} else if r.max < 0 || r.max > MaxResolvedLimit {
-		wrong.Addf("MaxResolved %d is not between 1 and %d", r.max, MaxResolvedLimit)
-	}
-	if r.ttl == 0 {
-		r.ttl = DefaultResolvedTTL
-	} else if r.ttl < leastResolvedTTL || r.ttl > limitResolvedTTL {
-		wrong.Addf("ResolvedTTL %v is not between %v and %v", r.ttl, leastResolvedTTL, limitResolvedTTL)
-	}
-	if r.timeout == 0 {
-		r.timeout = DefaultResolveTimeout
-	} else if r.timeout < leastResolveTimeout || r.timeout > limitResolveTimeout {
-		wrong.Addf("ResolveTimeout %v is not between %v and %v", r.timeout, leastResolveTimeout, limitResolveTimeout)
-	}
-	perMinute := c.MaxResolvesPerMinute
-	if perMinute == 0 {
-		perMinute = DefaultMaxResolvesPerMinute
-	} else if perMinute < 0 || perMinute > limitPerMinute {
-		wrong.Addf("MaxResolvesPerMinute %d is not between 1 and %d", perMinute, limitPerMinute)
-	}
-	r.forExact = allowance{perMinute: float64(perMinute), left: float64(perMinute)}
+	mistake.Between(wrong, "MaxResolved", &r.max, DefaultMaxResolved, 1, MaxResolvedLimit)
+	mistake.Between(wrong, "ResolvedTTL", &r.ttl, DefaultResolvedTTL, leastResolvedTTL, limitResolvedTTL)
+	mistake.Between(wrong, "ResolveTimeout", &r.timeout, DefaultResolveTimeout, leastResolveTimeout, limitResolveTimeout)
+	mistake.Between(wrong, "MaxResolvesPerMinute", &c.MaxResolvesPerMinute, DefaultMaxResolvesPerMinute, 1, limitPerMinute)
+	perMinute := float64(c.MaxResolvesPerMinute)
+	r.forExact = allowance{perMinute: perMinute, left: perMinute}
 	r.forOthers, r.forProven = r.forExact, r.forExact
 	return r
 }
@@ -238,8 +222,8 @@ func (r *resolver) find(ctx context.Context, a *allowance, issuer string) (*reso
 	return e, nil
 }
 
-// lookup returns the entry if it is fresh, or the flight that will have it.
-func (r *resolver) lookup(a *allowance, issuer string) (*resolved, *flight, error) {
+// lookup returns the entry if it is fresh, or the call that will have it.
+func (r *resolver) lookup(a *allowance, issuer string) (*resolved, *call, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := time.Now()
@@ -255,9 +239,9 @@ func (r *resolver) lookup(a *allowance, issuer string) (*resolved, *flight, erro
 	return e, nil, nil
 }
 
-// start joins the flight for the issuer, or begins one. r.mu is held.
-func (r *resolver) start(a *allowance, issuer string, now time.Time) (*flight, error) {
-	if f := r.flights[issuer]; f != nil {
+// start joins the call for the issuer, or begins one. r.mu is held.
+func (r *resolver) start(a *allowance, issuer string, now time.Time) (*call, error) {
+	if f := r.calls[issuer]; f != nil {
 		return f, nil
 	}
 	// Names that somebody invents must not use up what renews the issuers in use.
@@ -270,8 +254,8 @@ func (r *resolver) start(a *allowance, issuer string, now time.Time) (*flight, e
 	}
 	// Not the caller's context: it must not shape an answer that is shared.
 	ctx, cancel := context.WithTimeout(context.Background(), r.timeout)
-	f := &flight{allowance: a, done: make(chan struct{}), late: ctx.Done()}
-	r.flights[issuer] = f
+	f := &call{allowance: a, done: make(chan struct{}), late: ctx.Done()}
+	r.calls[issuer] = f
 	go func() {
 		defer cancel() // after done is closed, so that late is never seen without it
 		answer := &resolved{issuer: issuer, ttl: resolvePause}
@@ -327,9 +311,9 @@ func unresolved(cause error) error {
 	return &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonKeysUnavailable, RetryAfter: resolvePause, Cause: cause}
 }
 
-// wait returns the answer of the flight. A call that takes longer than it may
+// wait returns the answer of the call. A call that takes longer than it may
 // goes on, so that there is never a second one beside it, but nobody waits.
-func (f *flight) wait(ctx context.Context) (*resolved, error) {
+func (f *call) wait(ctx context.Context) (*resolved, error) {
 	select {
 	case <-f.done:
 		return f.answer, nil
@@ -346,12 +330,12 @@ func (f *flight) wait(ctx context.Context) (*resolved, error) {
 }
 
 // finish stores the answer, unless it is a failure and there is a better one.
-func (r *resolver) finish(f *flight, e *resolved) {
+func (r *resolver) finish(f *call, e *resolved) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	e.at = time.Now()
 	f.allowance.busy--
-	delete(r.flights, e.issuer)
+	delete(r.calls, e.issuer)
 	f.answer = e
 	close(f.done)
 

@@ -5,6 +5,7 @@ import (
 	"context"
 
 	"github.com/bearergate/bearergate/internal/fetch"
+	"github.com/bearergate/bearergate/internal/mistake"
 )
 
 // File returns a [Cache] whose set is in a file, for keys that a platform
@@ -17,11 +18,11 @@ import (
 // valid tokens. The fields URL, HTTPClient and InsecureAllowHTTP of the Config
 // must be zero. Issuer is optional; it says to whom the keys belong.
 func File(path string, c Config) (*Cache, error) {
-	wrong := newMistakes()
+	wrong := mistake.In("jwks")
 	if c.TTL == 0 {
 		c.TTL = cmp.Or(c.MinTTL, DefaultMinTTL)
 	}
-	wrong.limits(&c)
+	limits(&wrong, &c)
 	if path == "" {
 		wrong.Addf("set the path of the file")
 	}
@@ -33,8 +34,8 @@ func File(path string, c Config) (*Cache, error) {
 			wrong.Addf("Issuer %w", err)
 		}
 	}
-	if err := wrong.err(); err != nil {
-		return nil, err
+	if err := wrong.Err(); err != nil {
+		return nil, misconfigured(err)
 	}
 	cache := newCache(c)
 	cache.url = path

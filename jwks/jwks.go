@@ -157,8 +157,8 @@ type Cache struct {
 // [Cache.Refresh] to fetch before the first token arrives. The error names
 // everything that is wrong with the configuration.
 func New(c Config) (*Cache, error) {
-	wrong := newMistakes()
-	wrong.limits(&c)
+	wrong := mistake.In("jwks")
+	limits(&wrong, &c)
 	if c.Issuer == "" && c.URL == "" {
 		wrong.Addf("set Issuer to discover the keys, or URL to name the set")
 	}
@@ -172,8 +172,8 @@ func New(c Config) (*Cache, error) {
 			wrong.Addf("URL %w", err)
 		}
 	}
-	if err := wrong.err(); err != nil {
-		return nil, err
+	if err := wrong.Err(); err != nil {
+		return nil, misconfigured(err)
 	}
 	cache := newCache(c)
 	remote := remote{
@@ -319,8 +319,8 @@ func (c *Cache) current() (*view, error) {
 }
 
 // keys is all of Keys but the warm hit. v was current when the call arrived.
-// missed: the keys of v have been tried and are not enough.
-func (c *Cache) keys(ctx context.Context, v *view, kid, alg string, missed bool) ([]Key, error) {
+// tried: the keys of v have been, and the signature is of none of them.
+func (c *Cache) keys(ctx context.Context, v *view, kid, alg string, tried bool) ([]Key, error) {
 	if ctx == nil {
 		ctx = context.Background()
 	}
@@ -329,12 +329,12 @@ func (c *Cache) keys(ctx context.Context, v *view, kid, alg string, missed bool)
 	if err != nil {
 		return nil, err
 	}
-	if !missed {
+	if !tried {
 		if keys, known := v.set.find(kid, alg); known {
 			return keys, nil
 		}
 	}
-	return c.miss(ctx, seen, kid, alg, missed)
+	return c.miss(ctx, seen, kid, alg, tried)
 }
 
 // ready does what the state asks for, and returns a view with usable keys.
@@ -369,7 +369,7 @@ func (c *Cache) ready(ctx context.Context, v *view) (*view, error) {
 
 // miss answers for an unknown key. One limiter bounds the fetches for all of
 // them. No ID is remembered: an attacker can invent more than memory holds.
-func (c *Cache) miss(ctx context.Context, seen uint64, kid, alg string, missed bool) ([]Key, error) {
+func (c *Cache) miss(ctx context.Context, seen uint64, kid, alg string, tried bool) ([]Key, error) {
 	waited, suppressed := false, false
 	// Twice, for the first may be the end of a fetch that began before the call
 	// and so may not have seen the key.
@@ -386,7 +386,7 @@ func (c *Cache) miss(ctx context.Context, seen uint64, kid, alg string, missed b
 			return nil, err
 		}
 		waited = true
-		if _, known := c.view.Load().set.find(kid, alg); known && !missed {
+		if _, known := c.view.Load().set.find(kid, alg); known && !tried {
 			break
 		}
 	}
@@ -402,7 +402,7 @@ func (c *Cache) miss(ctx context.Context, seen uint64, kid, alg string, missed b
 	// "No such key" refuses a token. It is the answer only if the server has said
 	// so recently enough: a failed attempt proves nothing.
 	recent := v.failures == 0 && now.Since(v.answered) < c.policy.missInterval
-	if known && !missed || v.succeeded > seen || recent {
+	if known && !tried || v.succeeded > seen || recent {
 		return keys, nil
 	}
 	return nil, v.unavailable(v.missPause(now))
@@ -439,44 +439,17 @@ func misconfigured(cause error) error {
 	return &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonConfig, Cause: cause}
 }
 
-// mistakes are those in a configuration.
-type mistakes struct{ mistake.List }
-
-func newMistakes() mistakes { return mistakes{mistake.In("jwks")} }
-
-func (m *mistakes) err() error {
-	if err := m.Err(); err != nil {
-		return misconfigured(err)
-	}
-	return nil
-}
-
 // limits puts in the defaults and checks all numbers.
-func (m *mistakes) limits(c *Config) {
-	between := func(name string, field *time.Duration, byDefault, least, most time.Duration) {
-		if *field == 0 {
-			*field = byDefault
-		} else if *field < least || *field > most {
-			m.Addf("%s is %v: choose between %v and %v", name, *field, least, most)
-		}
-	}
-	between("MinTTL", &c.MinTTL, DefaultMinTTL, leastDuration, limitDuration)
-	between("MaxTTL", &c.MaxTTL, DefaultMaxTTL, leastDuration, limitDuration)
-	between("TTL", &c.TTL, DefaultTTL, leastDuration, limitDuration)
-	between("MaxStale", &c.MaxStale, DefaultMaxStale, 1, limitDuration)
-	between("MissInterval", &c.MissInterval, DefaultMissInterval, leastDuration, limitMissInterval)
-	between("FetchTimeout", &c.FetchTimeout, DefaultFetchTimeout, leastDuration, limitFetchTimeout)
+func limits(wrong *mistake.List, c *Config) {
+	mistake.Between(wrong, "MinTTL", &c.MinTTL, DefaultMinTTL, leastDuration, limitDuration)
+	mistake.Between(wrong, "MaxTTL", &c.MaxTTL, DefaultMaxTTL, leastDuration, limitDuration)
+	mistake.Between(wrong, "TTL", &c.TTL, DefaultTTL, leastDuration, limitDuration)
+	mistake.Between(wrong, "MaxStale", &c.MaxStale, DefaultMaxStale, 1, limitDuration)
+	mistake.Between(wrong, "MissInterval", &c.MissInterval, DefaultMissInterval, leastDuration, limitMissInterval)
+	mistake.Between(wrong, "FetchTimeout", &c.FetchTimeout, DefaultFetchTimeout, leastDuration, limitFetchTimeout)
+	mistake.Between(wrong, "MaxBytes", &c.MaxBytes, DefaultMaxBytes, 1, limitBytes)
+	mistake.Between(wrong, "MaxKeys", &c.MaxKeys, DefaultMaxKeys, 1, limitKeys)
 	if c.TTL < c.MinTTL || c.TTL > c.MaxTTL {
-		m.Addf("TTL is %v: choose between MinTTL (%v) and MaxTTL (%v), or change those", c.TTL, c.MinTTL, c.MaxTTL)
-	}
-	if c.MaxBytes == 0 {
-		c.MaxBytes = DefaultMaxBytes
-	} else if c.MaxBytes < 0 || c.MaxBytes > limitBytes {
-		m.Addf("MaxBytes is %d: choose between 1 and %d", c.MaxBytes, limitBytes)
-	}
-	if c.MaxKeys == 0 {
-		c.MaxKeys = DefaultMaxKeys
-	} else if c.MaxKeys < 0 || c.MaxKeys > limitKeys {
-		m.Addf("MaxKeys is %d: choose between 1 and %d", c.MaxKeys, limitKeys)
+		wrong.Addf("TTL is %v: choose between MinTTL (%v) and MaxTTL (%v), or change those", c.TTL, c.MinTTL, c.MaxTTL)
 	}
 }

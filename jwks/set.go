@@ -8,6 +8,7 @@ import (
 
 	"github.com/bearergate/bearergate/internal/fetch"
 	"github.com/bearergate/bearergate/internal/jose"
+	"github.com/bearergate/bearergate/internal/mistake"
 	"github.com/bearergate/bearergate/internal/strictjson"
 )
 
@@ -26,7 +27,7 @@ func Static(jwks []byte) (*Set, error) {
 
 // NewSet returns a Set of keys made by [ParseKey] and [NewKey].
 func NewSet(keys ...Key) (*Set, error) {
-	wrong := newMistakes()
+	wrong := mistake.In("jwks")
 	if len(keys) == 0 {
 		wrong.Addf("a Set needs at least one key")
 	}
@@ -35,8 +36,8 @@ func NewSet(keys ...Key) (*Set, error) {
 			wrong.Addf("key %d is the zero Key: make it with ParseKey or NewKey", i+1)
 		}
 	}
-	if err := wrong.err(); err != nil {
-		return nil, err
+	if err := wrong.Err(); err != nil {
+		return nil, misconfigured(err)
 	}
 	return &Set{newKeySet(slices.Clone(keys))}, nil
 }

@@ -22,8 +22,8 @@ type verified struct {
 }
 
 // remembered returns the token if the cache holds it, its key is still
-// published and its times are good: what [Verifier.decide] would find again.
-// No token and no error means that decide must be asked.
+// published and its times are good: what [Verifier.examine] would find again.
+// No token and no error means that examine must be asked.
 func (v *Verifier) remembered(ctx context.Context, raw string) (*bearergate.Token, bool, error) {
 	if v.cache == nil {
 		return nil, false, nil

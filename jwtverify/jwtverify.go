@@ -324,7 +324,7 @@ func (v *Verifier) verdict(ctx context.Context, raw string) (*bearergate.Token, 
 	}
 	t, cached, err := v.remembered(ctx, raw)
 	if t == nil && err == nil {
-		t, err = v.decide(ctx, raw)
+		t, err = v.examine(ctx, raw)
 	}
 	if err != nil {
 		return nil, cached, err
@@ -332,8 +332,8 @@ func (v *Verifier) verdict(ctx context.Context, raw string) (*bearergate.Token, 
 	return t, cached, nil
 }
 
-// decide makes every check, from the first byte.
-func (v *Verifier) decide(ctx context.Context, raw string) (*bearergate.Token, error) {
+// examine makes every check, from the first byte.
+func (v *Verifier) examine(ctx context.Context, raw string) (*bearergate.Token, error) {
 	buf := buffers.Get().(*[]byte)
 	defer func() {
 		clear((*buf)[:min(cap(*buf), 2*len(raw))]) // no token stays in memory because of the pool
@@ -395,7 +395,7 @@ func (v *Verifier) headerType(h jose.Header) (explicit bool, err error) {
 	return false, accept.Invalid(bearergate.ReasonType, "typ is not that of an access token")
 }
 
-// buffers hold the parts of a token while [Verifier.decide] looks at them.
+// buffers hold the parts of a token while [Verifier.examine] looks at them.
 // Nothing that it returns may point into one: NewToken copies.
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 

@@ -3,7 +3,7 @@
 //
 //	u, err := usage.New(usage.Config{})
 //	gate, err := middleware.New(v, middleware.Config{Hooks: u.Hooks()})
-//	clients, missed := u.Report() // after a while
+//	clients, unwatched := u.Report() // after a while
 //
 // It sees what gates decide, not what a handler does with
 // [bearergate.Token.Authorize]. Everything is in memory and bounded by [Config];
@@ -54,7 +54,7 @@ type Usage struct {
 	mu      sync.Mutex // guards what follows
 	clients map[client]*clientUse
 	swept   time.Time
-	missed  int
+	unwatched  int
 }
 
 // client is a client of an authorization server; its ID says nothing without it.
@@ -110,7 +110,7 @@ func (u *Usage) decided(_ context.Context, e middleware.DecisionEvent) {
 	switch {
 	case use == nil:
 		if len(u.clients) >= u.config.MaxClients && !u.sweep(now) {
-			u.missed++
+			u.unwatched++
 			return
 		}
 		use = &clientUse{}
@@ -189,7 +189,7 @@ type Client struct {
 
 // Report returns what was seen in the last Window, sorted by issuer and client,
 // and how many decisions were left out because of MaxClients, since the start.
-func (u *Usage) Report() (clients []Client, missed int) {
+func (u *Usage) Report() (clients []Client, unwatched int) {
 	now := time.Now()
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -216,5 +216,5 @@ func (u *Usage) Report() (clients []Client, missed int) {
 	slices.SortFunc(clients, func(a, b Client) int {
 		return cmp.Or(cmp.Compare(a.Issuer, b.Issuer), cmp.Compare(a.ClientID, b.ClientID))
 	})
-	return clients, u.missed
+	return clients, u.unwatched
 }

@@ -52,9 +52,9 @@ func TestUsage(t *testing.T) {
 		rt.Authenticated("GET /me", kit.Says(""))
 		rt.Optional("GET /news", scope.Requirement{}, kit.Says(""))
 		h := kit.Built(t, rt)
-		clients, missed := u.Report()
+		clients, unwatched := u.Report()
 		require.Empty(t, clients)
-		require.Zero(t, missed)
+		require.Zero(t, unwatched)
 
 		const scopes = "orders:read+orders:write+doc:7+doc:8+billing"
 		kit.Ask(h, "GET", "/me", scopes)
@@ -65,12 +65,12 @@ func TestUsage(t *testing.T) {
 		kit.Ask(h, "GET", "/news", "")
 		time.Sleep(time.Minute)
 		require.Equal(t, 403, kit.Ask(h, "POST", "/orders", "orders:read").Code)
-		clients, missed = u.Report()
+		clients, unwatched = u.Report()
 		require.Equal(t, []usage.Client{{
 			ClientID: "c1", Exercised: []string{"doc:7", "orders:read"}, Unexercised: []string{"billing", "doc:8", "orders:write"},
 			FirstSeen: start, LastSeen: start.Add(time.Minute),
 		}}, clients)
-		require.Zero(t, missed)
+		require.Zero(t, unwatched)
 	})
 }
 
@@ -156,15 +156,15 @@ func TestUsageIsBounded(t *testing.T) {
 		for i := range 10 {
 			decide(u, fmt.Sprint("c", i), scope.Of("a"), scope.All("a"))
 		}
-		clients, missed := u.Report()
+		clients, unwatched := u.Report()
 		require.Len(t, clients, 3)
-		require.Equal(t, 7, missed)
+		require.Equal(t, 7, unwatched)
 		time.Sleep(time.Hour + 1)
 		decide(u, "new", scope.Of("a", "b", "c"), scope.All("a"))
 		decide(u, "new", scope.Of("d"), scope.All("d"))
-		clients, missed = u.Report()
+		clients, unwatched = u.Report()
 		require.Len(t, clients, 1, "those that were not seen for a window make room")
-		require.Equal(t, 7, missed)
+		require.Equal(t, 7, unwatched)
 		require.Equal(t, "new", clients[0].ClientID)
 		require.True(t, clients[0].Partial)
 		require.Equal(t, []string{"a", "b"}, clients[0].Exercised, "of a token with too many scopes, all count")
@@ -175,10 +175,10 @@ func TestUsageIsBounded(t *testing.T) {
 			decide(u, fmt.Sprint("c", i), scope.Of("a"), scope.All("a"))
 			time.Sleep(pause)
 		}
-		clients, missed = u.Report()
+		clients, unwatched = u.Report()
 		require.Len(t, clients, 1)
 		require.Equal(t, "c3", clients[0].ClientID, "c1 came too early, and c2 too soon after c1")
-		require.Equal(t, 2, missed)
+		require.Equal(t, 2, unwatched)
 	})
 
 	u := newUsage(t, usage.Config{})
@@ -202,9 +202,9 @@ func TestUsageIgnoresWhatIsNobodys(t *testing.T) {
 		u.Hooks().Decided(context.Background(), middleware.DecisionEvent{Token: token, Err: err})
 	}
 	u.Hooks().Decided(context.Background(), middleware.DecisionEvent{})
-	clients, missed := u.Report()
+	clients, unwatched := u.Report()
 	require.Empty(t, clients)
-	require.Zero(t, missed)
+	require.Zero(t, unwatched)
 	// The same ID at another issuer is another client.
 	for _, issuer := range []string{"https://b", "https://a"} {
 		for _, id := range []string{"d", ""} {
@@ -230,9 +230,9 @@ func TestUsageConfig(t *testing.T) {
 	for i := range 1001 {
 		decide(u, fmt.Sprint(i), scope.Of("a"), scope.All("a"))
 	}
-	clients, missed := u.Report()
+	clients, unwatched := u.Report()
 	require.Len(t, clients, usage.DefaultMaxClients)
-	require.Equal(t, 1, missed)
+	require.Equal(t, 1, unwatched)
 }
 
 func TestUsageConcurrently(t *testing.T) {
