@@ -3,6 +3,7 @@ package bearergate
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -144,6 +145,22 @@ func (e *Error) Error() string {
 		b.WriteString(strings.TrimPrefix(fmt.Sprint(e.Cause), "bearergate: "))
 	}
 	return b.String()
+}
+
+// RetryDelay is how long to have a client wait that is told of an outage, in
+// whatever carries the answer: RetryAfter in whole seconds, rounded up, or 5 s where
+// it is unknown. It is between 1 and 60 s, and spread at random over about a
+// quarter, so that clients do not come back all at once: later than asked for,
+// except where that would go past 60.
+func (e *Error) RetryDelay() time.Duration {
+	const unknown, most = 5 * time.Second, time.Minute
+	delay := unknown
+	if e != nil && e.RetryAfter > 0 {
+		delay = (min(e.RetryAfter, most) + time.Second - 1).Truncate(time.Second)
+	}
+	spread := time.Second + (delay / 4).Truncate(time.Second)
+	earliest := min(delay, most-spread)
+	return min(earliest+rand.N(spread+time.Second), most)
 }
 
 // Unwrap gives errors.Is and errors.As the Kind, and the Cause unless that

@@ -361,3 +361,34 @@ func TestReasonConstantsAreAllListed(t *testing.T) {
 	}
 	require.ElementsMatch(t, allReasons, found)
 }
+
+// What a client is told to wait: not less than asked for, and never the same for all.
+func TestRetryDelay(t *testing.T) {
+	for _, tt := range []struct{ asked, least, most time.Duration }{
+		{asked: 0, least: 5 * time.Second, most: 7 * time.Second},
+		{asked: -1 << 63, least: 5 * time.Second, most: 7 * time.Second},
+		{asked: 1, least: time.Second, most: 2 * time.Second},
+		{asked: time.Second, least: time.Second, most: 2 * time.Second},
+		{asked: 1001 * time.Millisecond, least: 2 * time.Second, most: 3 * time.Second},
+		{asked: 20 * time.Second, least: 20 * time.Second, most: 26 * time.Second},
+		{asked: 50 * time.Second, least: 47 * time.Second, most: time.Minute},
+		{asked: time.Minute, least: 44 * time.Second, most: time.Minute},
+		{asked: 1<<63 - 1, least: 44 * time.Second, most: time.Minute},
+	} {
+		seen := map[time.Duration]bool{} // in whole seconds
+		for range 2000 {
+			delay := (&bearergate.Error{Kind: bearergate.ErrUnavailable, RetryAfter: tt.asked}).RetryDelay()
+			require.LessOrEqual(t, delay, time.Minute)
+			seen[delay.Truncate(time.Second)] = true
+		}
+		least := min(tt.most, time.Minute-time.Second) // a minute itself is one moment
+		for second := tt.least; second <= least; second += time.Second {
+			require.True(t, seen[second], "%v: never %v", tt.asked, second)
+			delete(seen, second)
+		}
+		delete(seen, time.Minute)
+		require.Empty(t, seen, "%v", tt.asked)
+	}
+	var none *bearergate.Error
+	require.Positive(t, none.RetryDelay())
+}

@@ -3,7 +3,6 @@ package middleware
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strconv"
@@ -120,7 +119,7 @@ func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, d *decision) {
 		g.challenge(h, r, a, e, d)
 	}
 	if a == answerUnavailable {
-		h.Set("Retry-After", strconv.Itoa(retryAfter(e.RetryAfter)))
+		h.Set("Retry-After", strconv.Itoa(int(e.RetryDelay()/time.Second)))
 	}
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Type", contentType)
@@ -208,34 +207,16 @@ func (g *Gate) explain(c *challenge, a *answer, e *bearergate.Error, d *decision
 	switch a {
 	case answerMissingToken:
 		if g.config.AdvertiseScopes && !d.templated {
-			c.add("scope", list(d.need.Scopes()))
+			c.add("scope", listed(d.need.Scopes()))
 		}
 	case answerInsufficientScope:
 		// A verifier that refuses for scope itself may name more than the route does.
-		c.add("scope", list(slices.Concat(d.need.Scopes(), e.Scopes)))
+		c.add("scope", listed(slices.Concat(d.need.Scopes(), e.Scopes)))
 	case answerInsufficientAuthentication:
-		c.add("acr_values", list(e.ACRValues))
+		c.add("acr_values", listed(e.ACRValues))
 		if e.MaxAge > 0 {
 			c.add("max_age", strconv.FormatInt(int64(e.MaxAge/time.Second), 10))
 		}
-		c.add("scope", list(e.Scopes))
+		c.add("scope", listed(e.Scopes))
 	}
-}
-
-const (
-	defaultRetryAfter = 5  // seconds
-	maxRetryAfter     = 60 // seconds
-)
-
-// retryAfter returns whole seconds from 1 to 60, spread over about a quarter of
-// the time so that clients do not come back all at once: later than asked for,
-// except where that would go past 60.
-func retryAfter(asked time.Duration) int {
-	seconds := defaultRetryAfter
-	if asked > 0 {
-		seconds = int(min((asked-1)/time.Second+1, maxRetryAfter)) // rounded up
-	}
-	spread := 1 + seconds/4
-	latest := min(seconds+spread, maxRetryAfter)
-	return latest - rand.IntN(spread+1)
 }

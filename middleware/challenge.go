@@ -1,7 +1,6 @@
 package middleware
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/bearergate/bearergate/scope"
@@ -52,18 +51,7 @@ func isPrintable(s string) bool {
 	return !strings.ContainsFunc(s, func(c rune) bool { return c < 0x20 || c > 0x7e })
 }
 
-// isListed reports whether s can be one value of a space-separated parameter: the
-// characters are those of a scope (RFC 6750 §3).
-func isListed(s string) bool { return scope.All(s).Err() == nil }
-
-// list joins values into a space-separated parameter, the order kept, each once,
-// without those that cannot be listed.
-func list(values []string) string {
-	listed := make([]string, 0, len(values))
-	for _, value := range values {
-		if isListed(value) && !slices.Contains(listed, value) {
-			listed = append(listed, value)
-		}
-	}
-	return strings.Join(listed, " ")
-}
+// listed joins values into a space-separated parameter, the order kept, each once.
+// What cannot be listed is left out: the characters are those of a scope (RFC 6750
+// §3).
+func listed(values []string) string { return scope.Of(values...).String() }

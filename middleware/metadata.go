@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/bearergate/bearergate/scope"
 )
 
 // DefaultMetadataMaxAge is how long a metadata document may be cached when
@@ -141,7 +143,7 @@ func (g *Gate) document(m Metadata) ([]byte, error) {
 	if slices.ContainsFunc(m.SigningAlgorithms, func(alg string) bool { return alg == "" || strings.EqualFold(alg, "none") }) {
 		errs = append(errs, errors.New("Metadata.SigningAlgorithms: neither the empty name nor none signs anything"))
 	}
-	if slices.ContainsFunc(m.Scopes, func(s string) bool { return !isListed(s) }) {
+	if len(m.Scopes) > 0 && scope.All(m.Scopes...).Err() != nil {
 		errs = append(errs, errors.New("Metadata.Scopes: use scope tokens of RFC 6749 §3.3"))
 	}
 	if m.MaxAge != 0 && (m.MaxAge < time.Second || m.MaxAge > 24*time.Hour) {

@@ -384,7 +384,7 @@ func TestAnswers(t *testing.T) {
 				require.Len(t, details, 2)
 				delay := details[1].(*errdetails.RetryInfo).GetRetryDelay().AsDuration()
 				require.GreaterOrEqual(t, delay, 5*time.Second)
-				require.LessOrEqual(t, delay, 6250*time.Millisecond)
+				require.LessOrEqual(t, delay, 8*time.Second)
 			}
 			require.Zero(t, s.count(), "the handler ran")
 		})

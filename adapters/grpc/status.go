@@ -3,10 +3,7 @@ package grpcgate
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -16,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/scope"
 )
 
 // answer is one of the fixed answers: its words are all that a client is told.
@@ -123,15 +121,15 @@ func (g *Gate) Status(ctx context.Context, err error) *status.Status {
 	}
 	switch a {
 	case answerInsufficientScope:
-		put("scope", list(e.Scopes))
+		put("scope", listed(e.Scopes))
 	case answerInsufficientAuthentication:
-		put("acr_values", list(e.ACRValues))
+		put("acr_values", listed(e.ACRValues))
 		if e.MaxAge > 0 {
 			put("max_age", strconv.FormatInt(int64(e.MaxAge/time.Second), 10))
 		}
-		put("scope", list(e.Scopes))
+		put("scope", listed(e.Scopes))
 	case answerUnavailable:
-		details = append(details, protoadapt.MessageV1Of(&errdetails.RetryInfo{RetryDelay: durationpb.New(retryDelay(e.RetryAfter))}))
+		details = append(details, protoadapt.MessageV1Of(&errdetails.RetryInfo{RetryDelay: durationpb.New(e.RetryDelay())}))
 	}
 	bare := status.New(a.code, a.words)
 	if st, err := bare.WithDetails(details...); err == nil {
@@ -140,33 +138,7 @@ func (g *Gate) Status(ctx context.Context, err error) *status.Status {
 	return bare
 }
 
-// list joins values with spaces, the order kept, each once. What is not a word
-// is left out: it does not belong into a list, and what is not UTF-8 would cost
-// the status its details.
-func list(values []string) string {
-	listed := make([]string, 0, len(values))
-	for _, value := range values {
-		if isWord(value) && !slices.Contains(listed, value) {
-			listed = append(listed, value)
-		}
-	}
-	return strings.Join(listed, " ")
-}
-
-const (
-	defaultRetryDelay = 5 * time.Second
-	minRetryDelay     = time.Second
-	maxRetryDelay     = time.Minute
-)
-
-// retryDelay returns 1 to 60 seconds, spread over about a quarter of the time so
-// that clients do not come back all at once: later than asked for, except where
-// that would go past 60.
-func retryDelay(asked time.Duration) time.Duration {
-	delay := defaultRetryDelay
-	if asked > 0 {
-		delay = min(max(asked, minRetryDelay), maxRetryDelay)
-	}
-	spread := delay / 4
-	return min(delay+spread, maxRetryDelay) - rand.N(spread+1)
-}
+// listed joins values with spaces, the order kept, each once. What is no scope token
+// (RFC 6749 §3.3) is left out: it does not belong into a list, and what is not UTF-8
+// would cost the status its details.
+func listed(values []string) string { return scope.Of(values...).String() }

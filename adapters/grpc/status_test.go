@@ -83,24 +83,13 @@ func TestError(t *testing.T) {
 
 func TestRetryDelay(t *testing.T) {
 	gate := newGate(t, answers(nil, nil), grpcgate.Config{})
-	for asked, want := range map[time.Duration][2]time.Duration{
-		-time.Hour:           {5 * time.Second, 6250 * time.Millisecond},
-		0:                    {5 * time.Second, 6250 * time.Millisecond},
-		time.Millisecond:     {time.Second, 1250 * time.Millisecond},
-		20 * time.Second:     {20 * time.Second, 25 * time.Second},
-		50 * time.Second:     {47*time.Second + 500*time.Millisecond, time.Minute},
-		1000000 * time.Hour:  {45 * time.Second, time.Minute},
-		60 * time.Second:     {45 * time.Second, time.Minute},
-		1<<63 - 1:            {45 * time.Second, time.Minute},
-		-1 << 63:             {5 * time.Second, 6250 * time.Millisecond},
-		3 * time.Millisecond: {time.Second, 1250 * time.Millisecond},
-	} {
+	for _, asked := range []time.Duration{-1 << 63, 0, 1, 20 * time.Second, time.Hour, 1<<63 - 1} {
 		different := map[time.Duration]bool{}
 		for range 100 {
 			st := gate.Status(t.Context(), &bearergate.Error{Kind: bearergate.ErrUnavailable, RetryAfter: asked})
 			delay := st.Details()[1].(*errdetails.RetryInfo).GetRetryDelay().AsDuration()
-			require.GreaterOrEqual(t, delay, want[0], asked)
-			require.LessOrEqual(t, delay, want[1], asked)
+			require.GreaterOrEqual(t, delay, time.Second, asked)
+			require.LessOrEqual(t, delay, time.Minute, asked)
 			different[delay] = true
 		}
 		require.Greater(t, len(different), 10, "no jitter")
