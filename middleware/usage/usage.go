@@ -51,10 +51,10 @@ type Config struct {
 type Usage struct {
 	config Config
 
-	mu      sync.Mutex // guards what follows
-	clients map[client]*clientUse
-	swept   time.Time
-	unwatched  int
+	mu        sync.Mutex // guards what follows
+	clients   map[client]*clientUse
+	swept     time.Time
+	unwatched int
 }
 
 // client is a client of an authorization server; its ID says nothing without it.
