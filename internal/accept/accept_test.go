@@ -91,8 +91,8 @@ func TestJudge(t *testing.T) {
 
 		{name: "an ID token", change: with("at_hash", "x"), reason: bearergate.ReasonType},
 		{name: "a mark, and an explicit type", change: with("at_hash", "x"), explicit: true},
+		{name: "an ID token of another issuer", change: func(c map[string]any) { c["at_hash"], c["iss"] = "x", "x" }, reason: bearergate.ReasonIssuer},
 		{name: "another use", change: with("token_use", "id"), reason: bearergate.ReasonType},
-		{name: "another kind under an explicit type, of another issuer", change: func(c map[string]any) { c["at_hash"], c["iss"] = "x", "x" }, explicit: true, reason: bearergate.ReasonIssuer},
 
 		{name: "bound as somebody confirms", change: with("cnf", map[string]any{"jkt": "x"})},
 		{name: "bound as nobody confirms", change: with("cnf", map[string]any{"x5t#S256": "x"}), reason: bearergate.ReasonBinding},
@@ -182,6 +182,7 @@ func TestRead(t *testing.T) {
 		{name: "client_id an array", json: `{"client_id":["c"]}`, wrong: "client_id"},
 		{name: "jti a number", json: `{"jti":1}`, wrong: "jti"},
 		{name: "acr a number", json: `{"acr":1}`, wrong: "acr"},
+		{name: "the first that is wrong, and scope", json: `{"jti":1,"scope":1}`, wrong: "jti"},
 		{name: "the first that is wrong", json: `{"jti":1,"acr":1}`, wrong: "jti"},
 
 		{name: "aud a string", json: `{"aud":"a b"}`, want: bearergate.Claims{Audience: []string{"a b"}}},
@@ -216,6 +217,8 @@ func TestRead(t *testing.T) {
 		{name: "jkt empty", json: `{"cnf":{"jkt":""}}`, wrong: "cnf"},
 		{name: "jkt a number", json: `{"cnf":{"jkt":1}}`, wrong: "cnf"},
 		{name: "jkt null beside another", json: `{"cnf":{"jkt":null,"x5t#S256":"x"}}`, wrong: "cnf"},
+		{name: "kid a number", json: `{"cnf":{"kid":1}}`, wrong: "cnf"},
+		{name: "x5t#S256 a number", json: `{"cnf":{"x5t#S256":1}}`, wrong: "cnf"},
 		{name: "kid an array", json: `{"cnf":{"kid":[]}}`, wrong: "cnf"},
 		{name: "x5t#S256 an object", json: `{"cnf":{"x5t#S256":{}}}`, wrong: "cnf"},
 		{name: "an unknown member empty", json: `{"cnf":{"jkt":"x","other":""}}`, wrong: "cnf"},
@@ -326,6 +329,7 @@ func TestSigner(t *testing.T) {
 		{name: "no kid, rotated", signed: unnamed, source: source{keys: keys(unnamedOther), later: keys(unnamed)}, rotating: true, asked: []string{"keys  ES256", "newer ES256"}},
 		{name: "no kid, rotated, and the source cannot tell", signed: unnamed, source: source{keys: keys(unnamedOther), later: keys(unnamed)}, want: bearergate.ErrInvalidToken, reason: bearergate.ReasonSignature},
 		{name: "no kid, and nothing newer", signed: unnamed, source: source{keys: keys(unnamedOther), later: keys(unnamedOther)}, rotating: true, want: bearergate.ErrInvalidToken, reason: bearergate.ReasonSignature},
+		{name: "no kid, rotated, and signed by neither", signed: newKey(t, ""), source: source{keys: keys(unnamedOther), later: keys(unnamed)}, rotating: true, want: bearergate.ErrInvalidToken, reason: bearergate.ReasonSignature},
 		{name: "no kid, and two newer", signed: unnamed, source: source{keys: keys(unnamedOther), later: keys(unnamed, other)}, rotating: true, want: bearergate.ErrInvalidToken, reason: bearergate.ReasonSignature},
 		{name: "no kid, and what is newer cannot be had", signed: unnamed, source: source{keys: keys(unnamedOther), lateE: outage}, rotating: true, want: bearergate.ErrUnavailable, reason: bearergate.ReasonOverloaded},
 

@@ -10,7 +10,7 @@ import (
 )
 
 // The values of the claims that decide something. They must come from
-// strictjson.Object; no error carries text of them.
+// strictjson.Object, which hands out no empty one; no error carries text of them.
 
 const maxActors = 16 // length of the act chain
 
@@ -21,7 +21,7 @@ var (
 
 // stringOrStrings reads aud (RFC 7519 §4.1.3).
 func stringOrStrings(value []byte) ([]string, error) {
-	if len(value) > 0 && value[0] == '[' {
+	if value[0] == '[' {
 		return strictjson.Strings(value)
 	}
 	s, err := strictjson.String(value)
@@ -35,7 +35,7 @@ func stringOrStrings(value []byte) ([]string, error) {
 // split at U+0020 and nothing else. What then is no scope token of RFC 6749
 // §3.3 is for scope.Of to drop.
 func scopes(value []byte) ([]string, error) {
-	if len(value) > 0 && value[0] == '[' {
+	if value[0] == '[' {
 		return strictjson.Strings(value)
 	}
 	s, err := strictjson.String(value)
@@ -53,7 +53,7 @@ func confirmation(value []byte) (map[string][]byte, error) {
 	err := strictjson.Object(value, func(name, value []byte) error {
 		switch string(name) {
 		case "x5t#S256", "jkt", "kid":
-			if s, err := strictjson.String(value); err != nil || s == "" {
+			if s, _ := strictjson.String(value); s == "" {
 				return errEmpty
 			}
 		}
@@ -63,11 +63,8 @@ func confirmation(value []byte) (map[string][]byte, error) {
 		members[string(name)] = value
 		return nil
 	})
-	if err == nil && len(members) == 0 {
-		err = errEmpty
-	}
-	if err != nil {
-		return nil, err
+	if err != nil || len(members) == 0 {
+		return nil, errEmpty
 	}
 	return members, nil
 }

@@ -40,13 +40,14 @@ var above = map[string][]string{
 	"middleware/usage":     {},
 	"internal/clock":       {"jwks", "introspect", "internal/ttlcache"},
 	"internal/guard":       {"jwks", "introspect", "issuers"},
+	"internal/accept":      {"jwtverify", "introspect", "test/attack"},
 	"internal/jose":        {"jwks", "jwtverify", "test/attack"},
 	"internal/strictjson":  {".", "internal/jose", "jwtverify", "test/attack"},
 	"internal/ttlcache":    {"jwtverify", "introspect"},
 }
 
 // packages are broken if -pkg does not say which.
-const packages = "scope,jwks,jwtverify,introspect,issuers,middleware,middleware/policydoc,middleware/usage,internal/clock,internal/guard,internal/jose,internal/strictjson,internal/ttlcache"
+const packages = "scope,jwks,jwtverify,introspect,issuers,middleware,middleware/policydoc,middleware/usage,internal/accept,internal/clock,internal/guard,internal/jose,internal/strictjson,internal/ttlcache"
 
 type config struct {
 	root, equivalent string
