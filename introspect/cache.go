@@ -149,7 +149,7 @@ func (c *Client) remember(m *memory, name key, e *entry) bool {
 // process is writing to the Store is purged again as soon as it is written. Other
 // processes that share the Store keep what they have in memory until it ends, and
 // one that is asking the server may put the older answer into the Store, for its
-// PositiveTTL. Purge returns when the Store has answered, or after StoreTimeout.
+// PositiveTTL. Purge returns when the Store has answered, or after Store.Timeout.
 func (c *Client) Purge(token string) {
 	if c == nil || c.memory.Load() == nil {
 		return

@@ -69,18 +69,18 @@ func TestLifetimes(t *testing.T) {
 		{
 			name:   "half of the life",
 			exp:    40 * time.Second,
-			change: func(c *introspect.Config) { c.HalfLife = true },
+			change: func(c *introspect.Config) { c.Cache.HalfLife = true },
 			min:    18 * time.Second,
 			max:    20 * time.Second,
 		},
 		{
 			name:   "half of a long life",
 			exp:    time.Hour,
-			change: func(c *introspect.Config) { c.HalfLife = true },
+			change: func(c *introspect.Config) { c.Cache.HalfLife = true },
 			min:    27 * time.Second,
 			max:    30 * time.Second,
 		},
-		{name: "half of nothing", change: func(c *introspect.Config) { c.HalfLife = true }},
+		{name: "half of nothing", change: func(c *introspect.Config) { c.Cache.HalfLife = true }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			bubble.Test(t, func(t *testing.T) {
@@ -130,7 +130,7 @@ func TestNegativeCache(t *testing.T) {
 		require.Equal(t, 3, s.requests())
 
 		// Invented tokens do not push out real ones.
-		small := newClient(t, with(config(s), func(c *introspect.Config) { c.CacheEntries = 16 }))
+		small := newClient(t, with(config(s), func(c *introspect.Config) { c.Cache.Entries = 16 }))
 		requireAccepted(t, small, opaque)
 		for i := range 1000 {
 			requireRefused(t, small, fmt.Sprint("invented-", i), invalid, bearergate.ReasonInactive)
@@ -174,7 +174,7 @@ func TestTwoClientsShareNothing(t *testing.T) {
 		shared := newStore()
 		base := func(s *server) introspect.Config {
 			return with(config(s), func(c *introspect.Config) {
-				c.Store, c.StoreKey = shared, bearergate.NewSecret(string(make([]byte, 32)))
+				c.Store.Answers, c.Store.Key = shared, bearergate.NewSecret(string(make([]byte, 32)))
 			})
 		}
 		first := newServer()
@@ -189,8 +189,8 @@ func TestTwoClientsShareNothing(t *testing.T) {
 			"parts moved": func(c *introspect.Config) {
 				c.ClientID, c.Auth = clientID, introspect.BasicAuth(clientID+secret[:1], secret[1:])
 			},
-			"another key":  func(c *introspect.Config) { c.StoreKey = bearergate.NewSecret(string(append(make([]byte, 31), 1))) },
-			"another form": func(c *introspect.Config) { c.Signing = introspect.SignedIfOffered },
+			"another key":  func(c *introspect.Config) { c.Store.Key = bearergate.NewSecret(string(append(make([]byte, 31), 1))) },
+			"another form": func(c *introspect.Config) { c.Signed.Answers = introspect.SignedIfOffered },
 		} {
 			s := newServer()
 			delete(s.answers, opaque)
@@ -310,6 +310,9 @@ func TestCachedEqualsUncached(t *testing.T) {
 				c.Leeway = time.Duration(rng.IntN(3)) * 5 * time.Second
 				c.NoLeeway = c.Leeway == 0 && rng.IntN(2) == 0
 				c.AllowMissingAudience, c.InsecureAnyAudience, c.AllowScopeArray = rng.IntN(2) == 0, rng.IntN(4) == 0, rng.IntN(2) == 0
+				if c.InsecureAnyAudience {
+					c.Audiences, c.AllowMissingAudience = nil, false
+				}
 				if rng.IntN(2) == 0 {
 					c.Confirmations = []string{"x5t#S256"}
 				}
@@ -318,12 +321,12 @@ func TestCachedEqualsUncached(t *testing.T) {
 			})
 			cached := newClient(t, with(base, func(c *introspect.Config) {
 				c.PositiveTTL, c.NegativeTTL = time.Duration(rng.IntN(200))*time.Second, time.Duration(rng.IntN(100))*time.Second
-				c.HalfLife = rng.IntN(3) == 0
+				c.Cache.HalfLife = rng.IntN(3) == 0
 				if rng.IntN(2) == 0 {
 					c.MaxStale = time.Minute
 				}
 				if rng.IntN(4) == 0 {
-					c.Store, c.StoreKey = newStore(), bearergate.NewSecret(string(make([]byte, 32)))
+					c.Store.Answers, c.Store.Key = newStore(), bearergate.NewSecret(string(make([]byte, 32)))
 				}
 			}))
 			live := newClient(t, with(base, func(c *introspect.Config) { c.DisableCache = true }))

@@ -227,7 +227,7 @@ func (c *Client) isolated(ctx context.Context, raw string) (reply, *failure) {
 	done := make(chan result, 1)
 	err := guard.Isolate(ctx, grace, func() {
 		// Here, not after Isolate: a client that is deaf to its context keeps its
-		// slot, so that no more than MaxCalls of it can ever hang.
+		// slot, so that no more than Calls.Max of it can ever hang.
 		defer c.release()
 		r, f := c.call(ctx, raw)
 		done <- result{r, f}
@@ -261,7 +261,7 @@ func (c *Client) acquire(ctx context.Context) *failure {
 	case <-timer.C:
 	case <-ctx.Done():
 	}
-	return &failure{outcome: outcomeOverloaded, cause: errors.New("MaxCalls calls are under way")}
+	return &failure{outcome: outcomeOverloaded, cause: errors.New("as many calls are under way as Calls.Max says")}
 }
 
 func (c *Client) release() { <-c.slots }

@@ -2,6 +2,7 @@ package introspect
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -79,53 +80,58 @@ func (m *mistakes) audience(c *Config) {
 	if len(c.Audiences) == 0 && !c.InsecureAnyAudience {
 		m.Addf("Audiences is empty: name the audience that your authorization server puts into aud for this API")
 	}
-	if slices.Contains(c.Audiences, "") || slices.Contains(c.Confirmations, "") || slices.Contains(c.AnswerAudiences, "") {
-		m.Addf("Audiences, Confirmations or AnswerAudiences contains an empty string: remove it")
+	if c.InsecureAnyAudience && (len(c.Audiences) > 0 || c.AllowMissingAudience) {
+		m.Addf("InsecureAnyAudience is set together with Audiences or AllowMissingAudience, which it would make void: choose one")
+	}
+	if slices.Contains(c.Audiences, "") || slices.Contains(c.Confirmations, "") || slices.Contains(c.Signed.Audiences, "") {
+		m.Addf("Audiences, Confirmations or Signed.Audiences contains an empty string: remove it")
 	}
 }
 
 func (m *mistakes) signing(c *Config) {
-	if c.Signing == Unsigned {
-		if c.Keys != nil || len(c.Algorithms) > 0 || len(c.AnswerAudiences) > 0 {
-			m.Addf("Keys, Algorithms or AnswerAudiences is set, and no answer will be signed: set Signing")
+	if c.Signed.Answers == Unsigned {
+		unused := c.Signed
+		unused.KeyHooks = jwks.Hooks{} // harmless: whoever wires telemetry gives hooks to everything
+		if !reflect.ValueOf(unused).IsZero() {
+			m.Addf("Signed has fields set, and no answer will be signed: set Signed.Answers")
 		}
 		return
 	}
-	if c.Signing != SignedIfOffered && c.Signing != SignedRequired {
-		m.Addf("Signing %d is unknown: use Unsigned, SignedIfOffered or SignedRequired", c.Signing)
-		c.Signing = Unsigned
+	if c.Signed.Answers != SignedIfOffered && c.Signed.Answers != SignedRequired {
+		m.Addf("Signed.Answers %d is unknown: use Unsigned, SignedIfOffered or SignedRequired", c.Signed.Answers)
+		c.Signed.Answers = Unsigned
 		return
 	}
-	c.Keys = accept.Source(&m.List, "Keys", c.Keys, c.Issuer, jwks.Config{Issuer: c.Issuer, HTTPClient: c.HTTPClient, Hooks: c.KeyHooks, InsecureAllowHTTP: c.InsecureAllowHTTP})
-	c.Algorithms = accept.Algorithms(&m.List, "Algorithms", c.Algorithms)
-	if len(c.AnswerAudiences) == 0 {
-		c.AnswerAudiences = []string{c.ClientID}
+	c.Signed.Keys = accept.Source(&m.List, "Signed.Keys", c.Signed.Keys, c.Issuer, jwks.Config{Issuer: c.Issuer, HTTPClient: c.HTTPClient, Hooks: c.Signed.KeyHooks, InsecureAllowHTTP: c.InsecureAllowHTTP})
+	c.Signed.Algorithms = accept.Algorithms(&m.List, "Signed.Algorithms", c.Signed.Algorithms)
+	if len(c.Signed.Audiences) == 0 {
+		c.Signed.Audiences = []string{c.ClientID}
 		if c.ClientID == "" {
-			m.Addf("AnswerAudiences is empty, and there is no client ID to take in its place: name whom signed answers are for")
+			m.Addf("Signed.Audiences is empty, and there is no client ID to take in its place: name whom signed answers are for")
 		}
 	}
 }
 
 func (m *mistakes) cache(c *Config) {
-	if c.DisableCache && (c.PositiveTTL != 0 || c.NegativeTTL != 0 || c.HalfLife || c.MaxStale != 0 || c.CacheEntries != 0 || c.CacheBytes != 0 || c.Store != nil) {
-		m.Addf("DisableCache is set together with a field of the cache or Store: choose one")
+	if c.DisableCache && (c.PositiveTTL != 0 || c.NegativeTTL != 0 || c.MaxStale != 0 || c.Cache != (CacheConfig{}) || c.Store.Answers != nil) {
+		m.Addf("DisableCache is set together with PositiveTTL, NegativeTTL, MaxStale, Cache or Store: choose one")
 	}
 	c.Leeway = accept.Leeway(&m.List, c.Leeway, c.NoLeeway, DefaultLeeway, MaxLeeway)
 }
 
 func (m *mistakes) store(c *Config) {
-	n := len(c.StoreKey.Reveal())
+	n := len(c.Store.Key.Reveal())
 	switch {
-	case c.Store == nil && n > 0:
-		m.Addf("StoreKey is set without Store")
-	case c.Store == nil:
+	case c.Store.Answers == nil && (n > 0 || c.Store.Timeout != 0):
+		m.Addf("Store.Key or Store.Timeout is set without Store.Answers")
+	case c.Store.Answers == nil:
 		return
-	case guard.IsNil(c.Store):
-		m.Addf("Store is a nil %T: leave the field out for none", c.Store)
+	case guard.IsNil(c.Store.Answers):
+		m.Addf("Store.Answers is a nil %T: leave the field out for none", c.Store.Answers)
 	case n < minStoreKeyBytes:
-		m.Addf("StoreKey has %d bytes: give it %d or more, random ones; without, whoever can reach Store could have any token accepted", n, minStoreKeyBytes)
+		m.Addf("Store.Key has %d bytes: give it %d or more, random ones; without, whoever can reach the store could have any token accepted", n, minStoreKeyBytes)
 	case c.ClientID == "":
-		m.Addf("ClientID is empty: with Store, it keeps our answers apart from those of other clients")
+		m.Addf("ClientID is empty: with a store, it keeps our answers apart from those of other clients")
 	}
 }
 
@@ -134,12 +140,12 @@ func (m *mistakes) numbers(c *Config) {
 	mistake.Between(&m.List, "PositiveTTL", &c.PositiveTTL, DefaultPositiveTTL, 0, MaxTTL)
 	mistake.Between(&m.List, "NegativeTTL", &c.NegativeTTL, DefaultNegativeTTL, 0, MaxTTL)
 	mistake.Between(&m.List, "MaxStale", &c.MaxStale, 0, 0, MaxStaleLimit)
-	mistake.Between(&m.List, "StoreTimeout", &c.StoreTimeout, min(DefaultStoreTimeout, c.Timeout/3), 0, c.Timeout/3)
+	mistake.Between(&m.List, "Store.Timeout", &c.Store.Timeout, min(DefaultStoreTimeout, c.Timeout/3), 0, c.Timeout/3)
 	mistake.Between(&m.List, "MaxTokenBytes", &c.MaxTokenBytes, DefaultMaxTokenBytes, 1, MaxTokenBytesLimit)
-	mistake.Between(&m.List, "MaxCalls", &c.MaxCalls, DefaultMaxCalls, 1, 1<<16)
-	mistake.Between(&m.List, "MaxResponseBytes", &c.MaxResponseBytes, DefaultMaxResponseBytes, 1, 16<<20)
-	mistake.Between(&m.List, "CacheEntries", &c.CacheEntries, DefaultCacheEntries, 1, 1<<24)
-	mistake.Between(&m.List, "CacheBytes", &c.CacheBytes, DefaultCacheBytes, 1, 1<<40)
+	mistake.Between(&m.List, "Calls.Max", &c.Calls.Max, DefaultMaxCalls, 1, 1<<16)
+	mistake.Between(&m.List, "Calls.MaxResponseBytes", &c.Calls.MaxResponseBytes, DefaultMaxResponseBytes, 1, 16<<20)
+	mistake.Between(&m.List, "Cache.Entries", &c.Cache.Entries, DefaultCacheEntries, 1, 1<<24)
+	mistake.Between(&m.List, "Cache.Bytes", &c.Cache.Bytes, DefaultCacheBytes, 1, 1<<40)
 }
 
 // guarded is to be deferred: foreign code that New calls must not end the program.

@@ -14,6 +14,7 @@ import (
 	"github.com/bearergate/bearergate/introspect"
 	"github.com/bearergate/bearergate/issuers"
 	"github.com/bearergate/bearergate/jwks"
+	"github.com/bearergate/bearergate/test/kit"
 	"github.com/stretchr/testify/require"
 )
 
@@ -43,6 +44,8 @@ func TestDefaults(t *testing.T) {
 
 func TestNewNamesEveryMistake(t *testing.T) {
 	s := newServer()
+	ownKeys, err := jwks.New(jwks.Config{Issuer: issuer})
+	require.NoError(t, err)
 	otherKeys, err := jwks.New(jwks.Config{Issuer: "https://other.example.com"})
 	require.NoError(t, err)
 	for _, tt := range []struct {
@@ -74,10 +77,10 @@ func TestNewNamesEveryMistake(t *testing.T) {
 		{"key that panics", func(c *introspect.Config) {
 			c.Auth = introspect.PrivateKeyJWT("x", brokenKey{}, introspect.Assertion{})
 		}, []string{"Auth: introspect.PrivateKeyJWT", "key"}},
-		{"keys that panic", func(c *introspect.Config) { c.Signing, c.Keys = introspect.SignedRequired, brokenKeys{} }, []string{"Keys cannot be used"}},
+		{"keys that panic", func(c *introspect.Config) { c.Signed.Answers, c.Signed.Keys = introspect.SignedRequired, brokenKeys{} }, []string{"Keys cannot be used"}},
 		{"store timeout", func(c *introspect.Config) {
-			c.Store, c.StoreKey, c.StoreTimeout = newStore(), bearergate.NewSecret(string(make([]byte, 32))), introspect.DefaultTimeout/3+1
-		}, []string{"StoreTimeout"}},
+			c.Store.Answers, c.Store.Key, c.Store.Timeout = newStore(), bearergate.NewSecret(string(make([]byte, 32))), introspect.DefaultTimeout/3+1
+		}, []string{"Store.Timeout"}},
 		{"certificate without id", func(c *introspect.Config) { c.Auth = introspect.CertificateAuth("") }, []string{"Auth: introspect.CertificateAuth"}},
 		{"audiences", func(c *introspect.Config) { c.Audiences = nil }, []string{"Audiences is empty"}},
 		{"empty audience", func(c *introspect.Config) { c.Audiences = []string{audience, ""} }, []string{"empty string"}},
@@ -87,32 +90,44 @@ func TestNewNamesEveryMistake(t *testing.T) {
 		{"both leeways", func(c *introspect.Config) { c.Leeway, c.NoLeeway = 1, true }, []string{"choose one"}},
 		{"ttl", func(c *introspect.Config) { c.PositiveTTL, c.NegativeTTL = time.Hour, -1 }, []string{"PositiveTTL", "NegativeTTL"}},
 		{"stale", func(c *introspect.Config) { c.MaxStale = 2 * time.Hour }, []string{"MaxStale"}},
-		{"bytes", func(c *introspect.Config) { c.MaxTokenBytes, c.MaxResponseBytes = -1, -1 }, []string{"MaxTokenBytes", "MaxResponseBytes"}},
+		{"bytes", func(c *introspect.Config) { c.MaxTokenBytes, c.Calls.MaxResponseBytes = -1, -1 }, []string{"MaxTokenBytes", "MaxResponseBytes"}},
 		{"live and cache", func(c *introspect.Config) { c.DisableCache, c.PositiveTTL = true, time.Second }, []string{"DisableCache"}},
 		{"live and stale", func(c *introspect.Config) { c.DisableCache, c.MaxStale = true, time.Second }, []string{"DisableCache"}},
 		{"live and store", func(c *introspect.Config) {
-			c.DisableCache, c.Store, c.StoreKey = true, newStore(), bearergate.NewSecret(string(make([]byte, 32)))
+			c.DisableCache, c.Store.Answers, c.Store.Key = true, newStore(), bearergate.NewSecret(string(make([]byte, 32)))
 		}, []string{"DisableCache"}},
-		{"store without key", func(c *introspect.Config) { c.Store = newStore() }, []string{"StoreKey has 0 bytes"}},
+		{"store without key", func(c *introspect.Config) { c.Store.Answers = newStore() }, []string{"Store.Key has 0 bytes"}},
 		{"store with short key", func(c *introspect.Config) {
-			c.Store, c.StoreKey = newStore(), bearergate.NewSecret(string(make([]byte, 31)))
-		}, []string{"StoreKey has 31 bytes"}},
-		{"key without store", func(c *introspect.Config) { c.StoreKey = bearergate.NewSecret(string(make([]byte, 32))) }, []string{"StoreKey is set without Store"}},
-		{"nil store", func(c *introspect.Config) { c.Store = (*store)(nil) }, []string{"Store is a nil"}},
+			c.Store.Answers, c.Store.Key = newStore(), bearergate.NewSecret(string(make([]byte, 31)))
+		}, []string{"Store.Key has 31 bytes"}},
+		{"key without store", func(c *introspect.Config) { c.Store.Key = bearergate.NewSecret(string(make([]byte, 32))) }, []string{"Store.Key or Store.Timeout is set without Store.Answers"}},
+		{"nil store", func(c *introspect.Config) { c.Store.Answers = (*store)(nil) }, []string{"Store.Answers is a nil"}},
 		{"store of nobody", func(c *introspect.Config) {
 			c.Auth = introspect.BearerAuth(func(context.Context) (string, error) { return "x", nil })
-			c.Store, c.StoreKey = newStore(), bearergate.NewSecret(string(make([]byte, 32)))
+			c.Store.Answers, c.Store.Key = newStore(), bearergate.NewSecret(string(make([]byte, 32)))
 		}, []string{"ClientID is empty"}},
-		{"signing", func(c *introspect.Config) { c.Signing = 7 }, []string{"Signing 7"}},
-		{"keys unused", func(c *introspect.Config) { c.Keys = otherKeys }, []string{"set Signing"}},
-		{"algorithms unused", func(c *introspect.Config) { c.Algorithms = []string{"ES256"} }, []string{"set Signing"}},
-		{"answer audiences unused", func(c *introspect.Config) { c.AnswerAudiences = []string{clientID} }, []string{"set Signing"}},
-		{"keys of another", func(c *introspect.Config) { c.Signing, c.Keys = introspect.SignedRequired, otherKeys }, []string{"Keys belong to"}},
-		{"nil keys", func(c *introspect.Config) { c.Signing, c.Keys = introspect.SignedRequired, (*jwks.Cache)(nil) }, []string{"Keys is a nil"}},
-		{"none", func(c *introspect.Config) { c.Signing, c.Algorithms = introspect.SignedRequired, []string{"none"} }, []string{`"none"`}},
+		{"signing", func(c *introspect.Config) { c.Signed.Answers = 7 }, []string{"Signed.Answers 7"}},
+		{"any audience, and some", func(c *introspect.Config) { c.InsecureAnyAudience = true }, []string{"InsecureAnyAudience is set together with Audiences"}},
+		{"any audience, and none", func(c *introspect.Config) {
+			c.Audiences, c.InsecureAnyAudience, c.AllowMissingAudience = nil, true, true
+		}, []string{"InsecureAnyAudience is set together with", "AllowMissingAudience"}},
+		{"hooks of a cache that is not made", func(c *introspect.Config) {
+			c.Signed = introspect.SignedConfig{Answers: introspect.SignedRequired, Keys: ownKeys, KeyHooks: jwks.Hooks{Fetched: func(context.Context, jwks.FetchEvent) {}}}
+		}, []string{"Signed.Keys and KeyHooks are both set"}},
+		{"a store's timeout without a store", func(c *introspect.Config) { c.Store.Timeout = 1 }, []string{"Store.Timeout is set without Store.Answers"}},
+		{"keys unused", func(c *introspect.Config) { c.Signed.Keys = otherKeys }, []string{"set Signed.Answers"}},
+		{"algorithms unused", func(c *introspect.Config) { c.Signed.Algorithms = []string{"ES256"} }, []string{"set Signed.Answers"}},
+		{"answer audiences unused", func(c *introspect.Config) { c.Signed.Audiences = []string{clientID} }, []string{"set Signed.Answers"}},
+		{"keys of another", func(c *introspect.Config) { c.Signed.Answers, c.Signed.Keys = introspect.SignedRequired, otherKeys }, []string{"Keys belong to"}},
+		{"nil keys", func(c *introspect.Config) {
+			c.Signed.Answers, c.Signed.Keys = introspect.SignedRequired, (*jwks.Cache)(nil)
+		}, []string{"Keys is a nil"}},
+		{"none", func(c *introspect.Config) {
+			c.Signed.Answers, c.Signed.Algorithms = introspect.SignedRequired, []string{"none"}
+		}, []string{`"none"`}},
 		{"answer audience", func(c *introspect.Config) {
-			c.Signing, c.Auth = introspect.SignedRequired, introspect.BearerAuth(func(context.Context) (string, error) { return "x", nil })
-		}, []string{"AnswerAudiences is empty"}},
+			c.Signed.Answers, c.Auth = introspect.SignedRequired, introspect.BearerAuth(func(context.Context) (string, error) { return "x", nil })
+		}, []string{"Signed.Audiences is empty"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			client, err := introspect.New(with(config(s), tt.change))
@@ -126,11 +141,11 @@ func TestNewNamesEveryMistake(t *testing.T) {
 		})
 	}
 	require.Zero(t, s.requests())
-	// What Signing is for is not judged when nobody knows what it is.
-	_, err = introspect.New(with(config(s), func(c *introspect.Config) { c.Signing, c.Keys = 7, otherKeys }))
+	// What Signed is for is not judged when nobody knows what it is.
+	_, err = introspect.New(with(config(s), func(c *introspect.Config) { c.Signed.Answers, c.Signed.Keys = 7, otherKeys }))
 	require.ErrorIs(t, err, misconfigured)
 	require.NotContains(t, err.Error(), "Keys belong to")
-	_, err = introspect.New(with(config(s), func(c *introspect.Config) { c.Signing, c.Issuer = introspect.SignedRequired, "" }))
+	_, err = introspect.New(with(config(s), func(c *introspect.Config) { c.Signed.Answers, c.Issuer = introspect.SignedRequired, "" }))
 	require.ErrorIs(t, err, misconfigured)
 	require.NotContains(t, err.Error(), "discover keys")
 }
@@ -143,14 +158,14 @@ func TestLimits(t *testing.T) {
 		"PositiveTTL": func(c *introspect.Config, more int) { c.PositiveTTL = introspect.MaxTTL + time.Duration(more) },
 		"NegativeTTL": func(c *introspect.Config, more int) { c.NegativeTTL = introspect.MaxTTL + time.Duration(more) },
 		"MaxStale":    func(c *introspect.Config, more int) { c.MaxStale = introspect.MaxStaleLimit + time.Duration(more) },
-		"StoreTimeout": func(c *introspect.Config, more int) {
-			c.StoreTimeout = introspect.DefaultTimeout/3 + time.Duration(more)
+		"Store.Timeout": func(c *introspect.Config, more int) {
+			c.Store = introspect.StoreConfig{Answers: newStore(), Key: bearergate.NewSecret(string(make([]byte, 32))), Timeout: introspect.DefaultTimeout/3 + time.Duration(more)}
 		},
-		"MaxTokenBytes":    func(c *introspect.Config, more int) { c.MaxTokenBytes = introspect.MaxTokenBytesLimit + more },
-		"MaxCalls":         func(c *introspect.Config, more int) { c.MaxCalls = 1<<16 + more },
-		"MaxResponseBytes": func(c *introspect.Config, more int) { c.MaxResponseBytes = 16<<20 + int64(more) },
-		"CacheEntries":     func(c *introspect.Config, more int) { c.CacheEntries = 1<<24 + more },
-		"CacheBytes":       func(c *introspect.Config, more int) { c.CacheBytes = 1<<40 + int64(more) },
+		"MaxTokenBytes":          func(c *introspect.Config, more int) { c.MaxTokenBytes = introspect.MaxTokenBytesLimit + more },
+		"Calls.Max":              func(c *introspect.Config, more int) { c.Calls.Max = 1<<16 + more },
+		"Calls.MaxResponseBytes": func(c *introspect.Config, more int) { c.Calls.MaxResponseBytes = 16<<20 + int64(more) },
+		"Cache.Entries":          func(c *introspect.Config, more int) { c.Cache.Entries = 1<<24 + more },
+		"Cache.Bytes":            func(c *introspect.Config, more int) { c.Cache.Bytes = 1<<40 + int64(more) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			requireAccepted(t, newClient(t, with(config(newServer()), func(c *introspect.Config) { at(c, 0) })), opaque)
@@ -162,6 +177,15 @@ func TestLimits(t *testing.T) {
 }
 
 func TestHTTPOnLoopback(t *testing.T) {
+	for host, loopback := range kit.Hosts() {
+		for _, change := range []func(*introspect.Config){
+			func(c *introspect.Config) { c.Endpoint = "http://" + host + "/introspect" },
+			func(c *introspect.Config) { c.Endpoint, c.Issuer = "", "http://"+host },
+		} {
+			_, err := introspect.New(with(config(newServer()), change))
+			require.Equal(t, loopback, err == nil, "%s: %v", host, err)
+		}
+	}
 	for _, c := range []introspect.Config{
 		with(config(newServer()), func(c *introspect.Config) { c.Endpoint = "http://localhost:8080/introspect" }),
 		with(config(newServer()), func(c *introspect.Config) { c.Endpoint = "http://127.0.0.1/introspect" }),
@@ -171,7 +195,7 @@ func TestHTTPOnLoopback(t *testing.T) {
 		requireAccepted(t, newClient(t, with(c, func(c *introspect.Config) {
 			if c.Endpoint == "" {
 				c.Endpoint = endpoint
-				c.InsecureAnyAudience = true
+				c.InsecureAnyAudience, c.Audiences = true, nil
 				s := newServer()
 				s.answers[opaque] = answer(map[string]any{"iss": absent})
 				c.HTTPClient = &http.Client{Transport: s}

@@ -139,7 +139,7 @@ func TestDiscoveryInTheBackground(t *testing.T) {
 				bubble.Test(t, func(t *testing.T) {
 					s := newServer()
 					s.metadata, s.respond = good, odd
-					client := newClient(t, with(config(s), func(c *introspect.Config) { c.Endpoint, c.DisableCache, c.MaxCalls = "", true, 1 }))
+					client := newClient(t, with(config(s), func(c *introspect.Config) { c.Endpoint, c.DisableCache, c.Calls.Max = "", true, 1 }))
 					requireAccepted(t, client, opaque)
 					time.Sleep(time.Minute)
 					if !oddToken {

@@ -91,7 +91,7 @@ type Config struct {
 	// Auth is how we authenticate to the endpoint. Required.
 	Auth Auth
 	// ClientID is our client ID, where Auth does not hold one ([BearerAuth]). It is
-	// required for a Store, and is the default of AnswerAudiences.
+	// required for a Store, and is the default of Signed.Audiences.
 	ClientID string
 
 	// Audiences are the names of this API; aud must contain at least one of
@@ -106,7 +106,8 @@ type Config struct {
 	// token: use Accept if yours differ in form.
 	AllowMissingAudience bool
 	// InsecureAnyAudience accepts every active token, also those issued for
-	// other APIs, whose operators can then use them here. Audiences is ignored.
+	// other APIs, whose operators can then use them here. With Audiences or
+	// AllowMissingAudience, it is a mistake.
 	InsecureAnyAudience bool
 	// Confirmations are the members of cnf (RFC 7800) whose proof of possession
 	// the caller promises to check on every request, for example "x5t#S256"
@@ -143,21 +144,6 @@ type Config struct {
 	// Now is the clock that exp, nbf and iat are compared with. Default: time.Now.
 	Now func() time.Time
 
-	// Signing asks for signed answers (RFC 9701). Default: [Unsigned].
-	Signing Signing
-	// Keys provides the keys that verify signed answers. Default: a
-	// [jwks.Cache] discovered from Issuer.
-	Keys jwks.Source
-	// KeyHooks are the hooks of the default cache; not used when Keys is set.
-	KeyHooks jwks.Hooks
-	// Algorithms are the values of alg that are accepted in signed answers.
-	// Default: RS256, PS256, ES256, ES384 and EdDSA.
-	Algorithms []string
-	// AnswerAudiences are the names of this resource server in aud of a signed
-	// answer; one of them must be there. Default: the client ID. For a server that
-	// puts the audience of the token there, set it to the same as Audiences.
-	AnswerAudiences []string
-
 	// HTTPClient makes the requests: set it for a CA of your own, a client
 	// certificate ([CertificateAuth]) or a proxy. It is copied; its Jar and
 	// CheckRedirect are not used. The default keeps a connection for 5 s and uses
@@ -167,15 +153,9 @@ type Config struct {
 	// accepted: it allows http for every host.
 	InsecureAllowHTTP bool
 	// Timeout bounds a call together with its retry. Verify waits no longer than
-	// StoreTimeout and Timeout together; with DisableCache, than twice Timeout.
+	// Store.Timeout and Timeout together; with DisableCache, than twice Timeout.
 	// Default: [DefaultTimeout]; at most [MaxTimeout].
 	Timeout time.Duration
-	// MaxCalls is how many calls may be under way at once. More wait, a third of
-	// Timeout at most. Default: [DefaultMaxCalls].
-	MaxCalls int
-	// MaxResponseBytes bounds an answer. Default: [DefaultMaxResponseBytes].
-	MaxResponseBytes int64
-
 	// PositiveTTL is how long an active token is remembered, and so for how long
 	// a revoked one may still be accepted. It is never remembered past exp, and
 	// without exp for at most [NoExpiryTTL]. The server's Cache-Control is ignored.
@@ -185,35 +165,75 @@ type Config struct {
 	// NegativeTTL is how long a refused token is remembered.
 	// Default: [DefaultNegativeTTL]; at most [MaxTTL].
 	NegativeTTL time.Duration
-	// HalfLife remembers an active token for at most half of the time to its
-	// exp, and not at all without exp (iGov profile).
-	HalfLife bool
 	// MaxStale is how long after its TTL an answer may still be used while the
 	// server cannot be reached, never past exp. The token then says so:
 	// [bearergate.Token.Stale]. Default: not at all; at most [MaxStaleLimit].
 	//
 	// Danger: during an outage, a revoked token is accepted for that much longer.
 	MaxStale time.Duration
-	// CacheEntries bounds the cache of active tokens, and apart from it the one
-	// of refused tokens. Default: [DefaultCacheEntries].
-	CacheEntries int
-	// CacheBytes bounds the memory of each, roughly. Default: [DefaultCacheBytes].
-	CacheBytes int64
 	// DisableCache asks the server on every call of Verify, never before it: see
 	// [Client.Live].
 	DisableCache bool
 
-	// Store is a second cache, which shares answers between processes.
-	Store Store
-	// StoreKey encrypts what goes into Store: 32 random bytes or more, the same
-	// for all who share it. Required with Store.
-	StoreKey bearergate.Secret
-	// StoreTimeout bounds an operation of Store. Default: [DefaultStoreTimeout],
-	// or a third of Timeout if that is less; at most a third of Timeout.
-	StoreTimeout time.Duration
+	// What few set.
+	Cache  CacheConfig  // how much is remembered
+	Calls  CallsConfig  // how much is asked at once
+	Store  StoreConfig  // a second cache, which several processes share
+	Signed SignedConfig // answers that are signed JWTs (RFC 9701)
 
 	// Hooks feed telemetry.
 	Hooks Hooks
+}
+
+// CacheConfig is how much a Client remembers.
+type CacheConfig struct {
+	// Entries bounds the cache of active tokens, and apart from it the one of refused
+	// tokens. Default: [DefaultCacheEntries].
+	Entries int
+	// Bytes bounds the memory of each, roughly. Default: [DefaultCacheBytes].
+	Bytes int64
+	// HalfLife remembers an active token for at most half of the time to its
+	// exp, and not at all without exp (iGov profile).
+	HalfLife bool
+}
+
+// CallsConfig bounds the calls of a Client.
+type CallsConfig struct {
+	// Max is how many calls may be under way at once. More wait, a third of
+	// Config.Timeout at most. Default: [DefaultMaxCalls].
+	Max int
+	// MaxResponseBytes bounds an answer. Default: [DefaultMaxResponseBytes].
+	MaxResponseBytes int64
+}
+
+// StoreConfig is a second cache, which shares answers between processes.
+type StoreConfig struct {
+	// Answers is the cache. Default: none.
+	Answers Store
+	// Key encrypts what goes into it: 32 random bytes or more, the same for all who
+	// share it. Required with Answers.
+	Key bearergate.Secret
+	// Timeout bounds an operation of it. Default: [DefaultStoreTimeout], or a third
+	// of Config.Timeout if that is less; at most a third of Config.Timeout.
+	Timeout time.Duration
+}
+
+// SignedConfig is about answers that are signed JWTs (RFC 9701).
+type SignedConfig struct {
+	// Answers asks for them. Default: [Unsigned].
+	Answers Signing
+	// Keys provides the keys that verify them. Default: a [jwks.Cache] discovered
+	// from Config.Issuer.
+	Keys jwks.Source
+	// KeyHooks are the hooks of the default cache. With Keys, they are a mistake.
+	KeyHooks jwks.Hooks
+	// Algorithms are the values of alg that are accepted. Default: RS256, PS256,
+	// ES256, ES384 and EdDSA.
+	Algorithms []string
+	// Audiences are the names of this resource server in aud of a signed answer;
+	// one of them must be there. Default: the client ID. For a server that puts the
+	// audience of the token there, set it to the same as Config.Audiences.
+	Audiences []string
 }
 
 // Client asks one authorization server about its tokens. It is a
@@ -266,29 +286,29 @@ func New(c Config) (*Client, error) {
 	client := &Client{
 		issuer: c.Issuer, auth: c.Auth, fields: fieldsOf(c.AllowScopeArray), rules: rulesOf(&c), check: c.Check, accepts: c.Accept,
 		maxTokenBytes: c.MaxTokenBytes, hint: c.TokenTypeHint, now: c.Now,
-		signing: c.Signing, keys: c.Keys, algorithms: c.Algorithms, answers: signedRules(&c),
-		timeout: c.Timeout, maxWait: c.Timeout / 3, maxResponseBytes: c.MaxResponseBytes,
-		positiveTTL: c.PositiveTTL, negativeTTL: c.NegativeTTL, maxStale: c.MaxStale, halfLife: c.HalfLife, live: c.DisableCache,
-		cacheEntries: c.CacheEntries, cacheBytes: c.CacheBytes, hooks: JoinHooks(c.Hooks), // each hook guarded
+		signing: c.Signed.Answers, keys: c.Signed.Keys, algorithms: c.Signed.Algorithms, answers: signedRules(&c),
+		timeout: c.Timeout, maxWait: c.Timeout / 3, maxResponseBytes: c.Calls.MaxResponseBytes,
+		positiveTTL: c.PositiveTTL, negativeTTL: c.NegativeTTL, maxStale: c.MaxStale, halfLife: c.Cache.HalfLife, live: c.DisableCache,
+		cacheEntries: c.Cache.Entries, cacheBytes: c.Cache.Bytes, hooks: JoinHooks(c.Hooks), // each hook guarded
 	}
 	if err := wrong.err(); err != nil {
 		return nil, err
 	}
 	client.http = fetch.NewClient(httpClient(c.HTTPClient))
 	client.endpoint = newEndpoint(c, client.http, c.Timeout)
-	client.slots, client.telling = make(chan struct{}, c.MaxCalls), make(chan struct{}, maxTelling)
+	client.slots, client.telling = make(chan struct{}, c.Calls.Max), make(chan struct{}, maxTelling)
 	seed := make([]byte, 32)
 	_, _ = rand.Read(seed) // never fails: the program ends instead
-	if c.Store != nil {
+	if c.Store.Answers != nil {
 		var err error
-		if seed, err = derive(c.StoreKey, "name"); err != nil {
-			return nil, misconfigured(fmt.Errorf("introspect: StoreKey cannot be used: %w", err))
+		if seed, err = derive(c.Store.Key, "name"); err != nil {
+			return nil, misconfigured(fmt.Errorf("introspect: Store.Key cannot be used: %w", err))
 		}
-		client.vault = &vault{store: c.Store, secret: c.StoreKey, slots: make(chan struct{}, storeCalls), timeout: c.StoreTimeout}
+		client.vault = &vault{store: c.Store.Answers, secret: c.Store.Key, slots: make(chan struct{}, storeCalls), timeout: c.Store.Timeout}
 	}
-	prefix := namePrefix(seed, append([]string{c.Endpoint, c.Issuer, c.Signing.form(), c.ClientID}, c.Auth.identity()...)...)
+	prefix := namePrefix(seed, append([]string{c.Endpoint, c.Issuer, c.Signed.Answers.form(), c.ClientID}, c.Auth.identity()...)...)
 	client.names = ttlcache.NewNamer(prefix)
-	if c.Store != nil {
+	if c.Store.Answers != nil {
 		client.names = ttlcache.NewSharedNamer(prefix)
 	}
 	client.memory.Store(client.newMemory())

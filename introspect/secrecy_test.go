@@ -85,7 +85,7 @@ func TestSecrecy(t *testing.T) {
 			st := newStore()
 			st.err = fmt.Errorf("redis: %s %s", opaque, marker)
 			c := with(config(s), func(c *introspect.Config) {
-				c.Auth, c.ClientID, c.Store, c.StoreKey = auth, clientID, st, bearergate.NewSecret(string(storeKey))
+				c.Auth, c.ClientID, c.Store.Answers, c.Store.Key = auth, clientID, st, bearergate.NewSecret(string(storeKey))
 				c.Hooks = introspect.Hooks{
 					Looked:         func(_ context.Context, e introspect.LookEvent) { tell(e, e.Err); panic(opaque) },
 					Called:         func(_ context.Context, e introspect.CallEvent) { tell(e, e.Err) },
@@ -96,13 +96,13 @@ func TestSecrecy(t *testing.T) {
 				}
 			})
 			// A struct of somebody's own, whose fields fmt reads by reflection.
-			tell(auth, &auth, c.StoreKey, struct{ hidden introspect.Auth }{auth}, struct{ hidden bearergate.Secret }{c.StoreKey}, struct {
+			tell(auth, &auth, c.Store.Key, struct{ hidden introspect.Auth }{auth}, struct{ hidden bearergate.Secret }{c.Store.Key}, struct {
 				Auth introspect.Auth
 				key  bearergate.Secret
-			}{auth, c.StoreKey})
-			c.HTTPClient, c.Store = nil, nil // the test's own fakes hold what they were sent
+			}{auth, c.Store.Key})
+			c.HTTPClient, c.Store.Answers = nil, nil // the test's own fakes hold what they were sent
 			tell(c)
-			c.HTTPClient, c.Store = &http.Client{Transport: s}, st
+			c.HTTPClient, c.Store.Answers = &http.Client{Transport: s}, st
 			client := newClient(t, c)
 			tell(client, struct{ c *introspect.Client }{client})
 			require.Equal(t, `introspect.Client{issuer: "`+issuer+`"}`, fmt.Sprint(client))
@@ -144,7 +144,7 @@ func TestTokenIsNotInMemory(t *testing.T) {
 	s := &forgetful{claim: claim}
 	client := newClient(t, with(config(newServer()), func(c *introspect.Config) {
 		c.HTTPClient = &http.Client{Transport: s}
-		c.Store, c.StoreKey = newStore(), bearergate.NewSecret(string(make([]byte, 32)))
+		c.Store.Answers, c.Store.Key = newStore(), bearergate.NewSecret(string(make([]byte, 32)))
 		c.MaxStale = time.Minute
 	}))
 	verified := make(chan bool)

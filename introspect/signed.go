@@ -112,5 +112,5 @@ var signedFields = accept.Fields{Required: []string{"iss", "aud", "iat"}, Extra:
 
 // signedRules are what those claims must say.
 func signedRules(c *Config) accept.Rules {
-	return accept.Rules{Issuer: c.Issuer, Audiences: slices.Clone(c.AnswerAudiences), Required: signedFields.Required, Leeway: c.Leeway, ExpiryOptional: true}
+	return accept.Rules{Issuer: c.Issuer, Audiences: slices.Clone(c.Signed.Audiences), Required: signedFields.Required, Leeway: c.Leeway, ExpiryOptional: true}
 }

@@ -63,7 +63,7 @@ func (s signer) sign(t testing.TB, header, claims map[string]any) string {
 }
 
 func signed(s *server, keys jwks.Source) introspect.Config {
-	return with(config(s), func(c *introspect.Config) { c.Signing, c.Keys = introspect.SignedRequired, keys })
+	return with(config(s), func(c *introspect.Config) { c.Signed.Answers, c.Signed.Keys = introspect.SignedRequired, keys })
 }
 
 // req: R9701-01, R9701-02, R9701-03, R9701-04
@@ -165,7 +165,7 @@ func TestSignedAnswers(t *testing.T) {
 func TestSignedIfOffered(t *testing.T) {
 	key := newSigner(t, "EdDSA", "k")
 	s := newServer()
-	client := newClient(t, with(signed(s, key.keys(t)), func(c *introspect.Config) { c.Signing, c.DisableCache = introspect.SignedIfOffered, true }))
+	client := newClient(t, with(signed(s, key.keys(t)), func(c *introspect.Config) { c.Signed.Answers, c.DisableCache = introspect.SignedIfOffered, true }))
 	requireAccepted(t, client, opaque)
 	require.Equal(t, signedType+", application/json;q=0.5", s.last.Header.Get("Accept"))
 	s.fail(func() (*http.Response, error) { return reply(200, signedType, key.sign(t, nil, nil)), nil })
@@ -197,7 +197,7 @@ func TestSignedAlgorithms(t *testing.T) {
 		client := newClient(t, signed(s, key.keys(t)))
 		if alg == "ES512" { // by configuration only
 			requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
-			client = newClient(t, with(signed(s, key.keys(t)), func(c *introspect.Config) { c.Algorithms = []string{alg} }))
+			client = newClient(t, with(signed(s, key.keys(t)), func(c *introspect.Config) { c.Signed.Algorithms = []string{alg} }))
 		}
 		requireAccepted(t, client, opaque)
 	}
@@ -211,7 +211,7 @@ func TestAnswerAudiences(t *testing.T) {
 		return reply(200, signedType, key.sign(t, nil, map[string]any{"aud": audience})), nil
 	})
 	requireRefused(t, newClient(t, signed(s, key.keys(t))), opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
-	requireAccepted(t, newClient(t, with(signed(s, key.keys(t)), func(c *introspect.Config) { c.AnswerAudiences = c.Audiences })), opaque)
+	requireAccepted(t, newClient(t, with(signed(s, key.keys(t)), func(c *introspect.Config) { c.Signed.Audiences = c.Audiences })), opaque)
 }
 
 type source func() ([]jwks.Key, error)

@@ -77,7 +77,7 @@ func (s *store) one(t *testing.T) (key string, value []byte) {
 
 func sharing(s *server, st introspect.Store) introspect.Config {
 	return with(config(s), func(c *introspect.Config) {
-		c.Store, c.StoreKey = st, bearergate.NewSecret(string(bytes.Repeat([]byte{7}, 32)))
+		c.Store.Answers, c.Store.Key = st, bearergate.NewSecret(string(bytes.Repeat([]byte{7}, 32)))
 	})
 }
 
@@ -344,7 +344,7 @@ func TestStoreKeepsFormsApart(t *testing.T) {
 		synctest.Wait()
 		_, plain := st.one(t)
 		key := newSigner(t, "ES256", "k")
-		strict := with(sharing(s, st), func(c *introspect.Config) { c.Signing, c.Keys = introspect.SignedRequired, key.keys(t) })
+		strict := with(sharing(s, st), func(c *introspect.Config) { c.Signed.Answers, c.Signed.Keys = introspect.SignedRequired, key.keys(t) })
 		requireRefused(t, newClient(t, strict), opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
 		require.Equal(t, 2, s.requests())
 		_ = plain

@@ -10,6 +10,7 @@ import (
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/jwks"
+	"github.com/bearergate/bearergate/test/kit"
 	"github.com/stretchr/testify/require"
 )
 
@@ -151,4 +152,14 @@ func TestClientIsCopied(t *testing.T) {
 type cookieJar struct {
 	http.CookieJar
 	asked atomic.Int32
+}
+
+// http is for this machine, whatever it is called here.
+func TestHTTPOnLoopback(t *testing.T) {
+	for host, loopback := range kit.Hosts() {
+		for _, c := range []jwks.Config{{Issuer: "http://" + host}, {URL: "http://" + host + "/keys"}} {
+			_, err := jwks.New(c)
+			require.Equal(t, loopback, err == nil, "%+v: %v", c, err)
+		}
+	}
 }

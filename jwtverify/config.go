@@ -41,6 +41,9 @@ func keySource(c *Config, issuerOK bool, wrong *mistake.List) jwks.Source {
 	if issuerOK {
 		discover.Issuer = c.Issuer
 	}
+	if c.Keys != nil && c.HTTPClient != nil {
+		wrong.Addf("Keys and HTTPClient are both set: HTTPClient is for the cache that is made without Keys; give it to your own")
+	}
 	return accept.Source(wrong, "Keys", c.Keys, c.Issuer, discover)
 }
 

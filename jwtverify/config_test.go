@@ -2,6 +2,7 @@ package jwtverify_test
 
 import (
 	"context"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/bearergate/bearergate/internal/jose"
 	"github.com/bearergate/bearergate/jwks"
 	"github.com/bearergate/bearergate/jwtverify"
+	"github.com/bearergate/bearergate/test/kit"
 	"github.com/stretchr/testify/require"
 )
 
@@ -163,6 +165,16 @@ func TestNewNamesEveryMistake(t *testing.T) {
 			name:   "nil channel for keys",
 			change: func(c *jwtverify.Config) { c.Keys = chanSource(nil) },
 			says:   []string{"Keys is a nil"},
+		},
+		{
+			name:   "keys, and a client for others",
+			change: func(c *jwtverify.Config) { c.HTTPClient = http.DefaultClient },
+			says:   []string{"Keys and HTTPClient are both set"},
+		},
+		{
+			name:   "keys, and hooks for others",
+			change: func(c *jwtverify.Config) { c.KeyHooks.Fetched = func(context.Context, jwks.FetchEvent) {} },
+			says:   []string{"Keys and KeyHooks are both set"},
 		},
 		{
 			name:   "another issuer's keys",
@@ -328,4 +340,12 @@ func TestPanicsInTheConfigurationAreErrors(t *testing.T) {
 	_, err := jwtverify.New(c)
 	requireError(t, nil, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
 	requireError(t, nil, newVerifier(t, config(struct{ jwks.Source }{})).Warm(t.Context()), bearergate.ErrMisconfigured, bearergate.ReasonInternal)
+}
+
+// http is for this machine, whatever it is called here.
+func TestIssuerOnLoopback(t *testing.T) {
+	for host, loopback := range kit.Hosts() {
+		_, err := jwtverify.New(jwtverify.Config{Issuer: "http://" + host, Audiences: []string{"x"}})
+		require.Equal(t, loopback, err == nil, "%s: %v", host, err)
+	}
 }

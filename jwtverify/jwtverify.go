@@ -104,10 +104,10 @@ type Config struct {
 	// returns another issuer's name is refused: keys belong to one issuer
 	// (RFC 8725 §3.8).
 	Keys jwks.Source
-	// KeyHooks are the hooks of the default cache; not used when Keys is set.
+	// KeyHooks are the hooks of the default cache. With Keys, they are a mistake.
 	KeyHooks jwks.Hooks
 	// HTTPClient is what the default cache fetches with: for a CA or a proxy
-	// of your own. Default: one with bounded times. Not used when Keys is set.
+	// of your own. Default: one with bounded times. With Keys, it is a mistake.
 	HTTPClient *http.Client
 	// InsecureAllowHTTP lets anybody between here and the authorization server
 	// replace its keys and so forge tokens: it accepts an http Issuer, and http

@@ -16,6 +16,7 @@ import (
 	"github.com/bearergate/bearergate/middleware"
 	"github.com/bearergate/bearergate/scope"
 	"github.com/bearergate/bearergate/test/bubble"
+	"github.com/bearergate/bearergate/test/kit"
 )
 
 func TestNewNamesEveryMistake(t *testing.T) {
@@ -36,6 +37,21 @@ func TestNewNamesEveryMistake(t *testing.T) {
 	}
 	for _, realm := range []string{"", "api", "The orders of <us>, 'all' !#[]~"} {
 		newGate(t, accepts(reader), middleware.Config{Realm: realm})
+	}
+}
+
+func TestNewNamesContradictions(t *testing.T) {
+	_, err := middleware.New(accepts(reader), middleware.Config{DropAuthorization: true,
+		Extract: func(*http.Request) (bearergate.Credentials, error) { return bearergate.Credentials{}, nil }})
+	requireError(t, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+	require.ErrorContains(t, err, "Config.DropAuthorization with Extract")
+}
+
+// http is for this machine, whatever it is called here.
+func TestResourceOnLoopback(t *testing.T) {
+	for host, loopback := range kit.Hosts() {
+		_, err := middleware.New(accepts(reader), middleware.Config{Resource: "http://" + host + "/api"})
+		require.Equal(t, loopback, err == nil, "%s: %v", host, err)
 	}
 }
 

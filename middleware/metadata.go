@@ -6,8 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"path"
 	"slices"
@@ -200,8 +200,8 @@ func secureURL(s string) (*url.URL, error) {
 	if err != nil {
 		return nil, errors.New("it is not a URL")
 	}
-	ip := net.ParseIP(u.Hostname())
-	loopback := u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
+	address, err := netip.ParseAddr(u.Hostname())
+	loopback := strings.EqualFold(u.Hostname(), "localhost") || err == nil && address.Unmap().IsLoopback()
 	switch {
 	case u.Scheme != "https" && (u.Scheme != "http" || !loopback) || u.Hostname() == "":
 		return nil, errors.New("use https://host…; http is for localhost and loopback addresses")

@@ -121,6 +121,7 @@ type Config struct {
 	// the gate, those of [Router.Public] routes too, so that none of them can pass
 	// a token on or log it. They get a copy of the request; the caller's is not
 	// changed. A handler that reads this header itself must not be behind the gate.
+	// With Extract, which takes the token from elsewhere, it is a mistake.
 	DropAuthorization bool
 
 	// Identity tells the handlers behind the gate who calls, in request headers,
@@ -226,6 +227,9 @@ func New(v bearergate.Verifier, c Config) (*Gate, error) {
 	}
 	if c.Identity, err = identityNames(c.Identity); err != nil {
 		errs = append(errs, err)
+	}
+	if c.DropAuthorization && c.Extract != nil {
+		errs = append(errs, errors.New("Config.DropAuthorization with Extract: it keeps the Authorization header from the handlers, and the token is elsewhere; take it out of the request in a handler of your own"))
 	}
 	c.Bindings = slices.Clone(c.Bindings)
 	var schemes []scheme

@@ -356,7 +356,7 @@ func opaque(t testing.TB, r *rig, as answers, change ...func(*introspect.Config)
 	t.Helper()
 	config := introspect.Config{Issuer: "https://as.example.test", Endpoint: "https://as.example.test/introspect",
 		Auth: introspect.BasicAuth("orders-api", "our-s3cret"), Audiences: []string{"https://api.example.test"},
-		HTTPClient: &http.Client{Transport: as}, Hooks: r.IntrospectHooks(), KeyHooks: r.KeyHooks()}
+		HTTPClient: &http.Client{Transport: as}, Hooks: r.IntrospectHooks(), Signed: introspect.SignedConfig{KeyHooks: r.KeyHooks()}}
 	for _, c := range change {
 		c(&config)
 	}

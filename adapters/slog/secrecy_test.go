@@ -213,7 +213,7 @@ func TestSecrecy(t *testing.T) {
 				Hooks: jwks.JoinHooks(a.KeyHooks(), jwks.Hooks{Fetched: func(context.Context, jwks.FetchEvent) { panic(body) }})})
 			require.NoError(t, err)
 			client, err := introspect.New(introspect.Config{Issuer: "https://opaque.example.test", Endpoint: "https://opaque.example.test/introspect", Auth: auth, ClientID: "orders-api",
-				Audiences: []string{authtest.DefaultAudience}, HTTPClient: &http.Client{Transport: echo{mode, body, answers}}, Store: store{storeText}, StoreKey: bearergate.NewSecret(storeText),
+				Audiences: []string{authtest.DefaultAudience}, HTTPClient: &http.Client{Transport: echo{mode, body, answers}}, Store: introspect.StoreConfig{Answers: store{storeText}, Key: bearergate.NewSecret(storeText)},
 				Hooks: introspect.JoinHooks(a.IntrospectHooks(), introspect.Hooks{Looked: func(context.Context, introspect.LookEvent) { panic(body) }})})
 			require.NoError(t, err)
 			router, err := issuers.NewRouter(issuers.Config{Issuers: map[string]bearergate.Verifier{as.Issuer(): v}, Opaque: client})

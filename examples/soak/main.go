@@ -130,7 +130,7 @@ func (w *world) serve(workers int) error {
 	jwts, err := jwtverify.New(jwtverify.Config{Issuer: issuer, Audiences: audiences, Keys: w.keys, CacheEntries: kitSize})
 	errs[1] = err
 	opaque, err := introspect.New(introspect.Config{Issuer: issuer, Audiences: audiences, HTTPClient: w.as.Client(), Auth: introspect.BasicAuth("api", "secret"),
-		Timeout: callTimeout, MaxCalls: 1 << 16, PositiveTTL: positiveTTL, NegativeTTL: positiveTTL, CacheEntries: 256,
+		Timeout: callTimeout, Calls: introspect.CallsConfig{Max: 1 << 16}, PositiveTTL: positiveTTL, NegativeTTL: positiveTTL, Cache: introspect.CacheConfig{Entries: 256},
 		Hooks: introspect.Hooks{Called: w.called, BreakerChanged: w.breaker}})
 	errs[2] = err
 	router, err := issuers.NewRouter(issuers.Config{Issuers: map[string]bearergate.Verifier{issuer: jwts}, Opaque: opaque})

@@ -2,6 +2,7 @@ package accept
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -51,6 +52,9 @@ func Source(wrong *mistake.List, field string, named jwks.Source, issuer string,
 	case guard.IsNil(named):
 		wrong.Addf("%s is a nil %T: leave the field out to discover the keys from Issuer", field, named)
 		return nil
+	}
+	if !reflect.ValueOf(discover.Hooks).IsZero() {
+		wrong.Addf("%s and KeyHooks are both set: KeyHooks are for the cache that is made without %[1]s; give them to your own", field)
 	}
 	owner, err := ownerOf(named)
 	switch {

@@ -14,7 +14,7 @@ import (
 
 func signedConfig(s *server, alg string) introspect.Config {
 	c := apiSigned[alg]
-	return introspect.Config{Issuer: s.HTTP, Auth: introspect.BasicAuth(c.id, c.secret), Signing: introspect.SignedRequired, Algorithms: []string{alg}}
+	return introspect.Config{Issuer: s.HTTP, Auth: introspect.BasicAuth(c.id, c.secret), Signed: introspect.SignedConfig{Answers: introspect.SignedRequired, Algorithms: []string{alg}}}
 }
 
 // Signed introspection answers (RFC 9701), whose aud is the caller's client_id.
@@ -37,17 +37,17 @@ func TestSignedAnswers(t *testing.T) {
 			}
 			api.requireVerdict(t, refused(bearergate.ReasonInactive), "unknown"+token)
 
-			config.Algorithms = nil // the default accepts each of them
+			config.Signed.Algorithms = nil // the default accepts each of them
 			serve(t, introspector(t, config)).requireVerdict(t, accepted, token)
-			config.Signing = introspect.SignedIfOffered
+			config.Signed.Answers = introspect.SignedIfOffered
 			serve(t, introspector(t, config)).requireVerdict(t, accepted, token)
 
 			unavailable := unavailable(bearergate.ReasonIntrospectionUnavailable)
 			config = signedConfig(shared, alg)
-			config.Algorithms = []string{"ES384"}
+			config.Signed.Algorithms = []string{"ES384"}
 			serve(t, introspector(t, config)).requireVerdict(t, unavailable, token)
 			config = signedConfig(shared, alg)
-			config.AnswerAudiences = []string{"somebody-else"}
+			config.Signed.Audiences = []string{"somebody-else"}
 			serve(t, introspector(t, config)).requireVerdict(t, unavailable, token)
 			config = signedConfig(shared, alg)
 			config.Issuer, config.HTTPClient = shared.HTTPS, authority.client()

@@ -46,7 +46,7 @@ type section struct {
 
 var sections = []section{
 	{dir: "jwtverify", types: []string{"Config", "Profile", "Hooks"}, constants: true},
-	{dir: "introspect", types: []string{"Config", "Signing", "Assertion", "Hooks"}, makers: []string{"Auth"}, constants: true},
+	{dir: "introspect", types: []string{"Config", "CacheConfig", "CallsConfig", "StoreConfig", "SignedConfig", "Signing", "Assertion", "Hooks"}, makers: []string{"Auth"}, constants: true},
 	{dir: "jwks", types: []string{"Config", "Hooks"}, constants: true},
 	{dir: "middleware", types: []string{"Config", "Metadata", "Hooks"}, makers: []string{"RouteOption"}, constants: true},
 	{dir: "issuers", types: []string{"Config"}, constants: true},
