@@ -2,12 +2,12 @@ package introspect
 
 import (
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/bearergate/bearergate/internal/fetch"
+	"github.com/bearergate/bearergate/internal/guard"
 	"github.com/bearergate/bearergate/internal/jose"
 	"github.com/bearergate/bearergate/internal/mistake"
 	"github.com/bearergate/bearergate/jwks"
@@ -55,13 +55,14 @@ func (m *mistakes) server(c *Config) {
 	switch {
 	case c.Auth == nil:
 		m.Addf("Auth is nil: the endpoint answers only to clients that it knows (RFC 7662 section 2.1); use BasicAuth, for example")
-	case isNil(c.Auth):
+	case guard.IsNil(c.Auth):
 		m.Addf("Auth is a nil %T", c.Auth)
 		c.Auth = nil
 	default:
-		problem, err := problemOf(c.Auth)
+		var problem error
+		err := guard.Call(func() error { problem = c.Auth.problem(); return nil }, nil)
 		if err != nil {
-			m.Addf("Auth cannot be used: %w: use BasicAuth, for example, and leave no embedded Auth nil", err)
+			m.Addf("Auth cannot be used: a method of it %w: use BasicAuth, for example, and leave no embedded Auth nil", err)
 			c.Auth = nil
 		} else if problem != nil {
 			m.Addf("Auth: %s: %w", c.Auth, problem)
@@ -96,7 +97,7 @@ func (m *mistakes) signing(c *Config) {
 		c.Signing = Unsigned
 		return
 	}
-	if c.Keys != nil && isNil(c.Keys) {
+	if c.Keys != nil && guard.IsNil(c.Keys) {
 		m.Addf("Keys is a nil %T: leave the field out to discover the keys from Issuer", c.Keys)
 	} else if owner, err := ownerOf(c.Keys); err != nil {
 		m.Addf("Keys cannot be used: %w: give a jwks.Cache, for example, or leave the field out", err)
@@ -143,7 +144,7 @@ func (m *mistakes) store(c *Config) {
 		m.Addf("StoreKey is set without Store")
 	case c.Store == nil:
 		return
-	case isNil(c.Store):
+	case guard.IsNil(c.Store):
 		m.Addf("Store is a nil %T: leave the field out for none", c.Store)
 	case n < minStoreKeyBytes:
 		m.Addf("StoreKey has %d bytes: give it %d or more, random ones; without, whoever can reach Store could have any token accepted", n, minStoreKeyBytes)
@@ -189,11 +190,6 @@ func guarded(err *error, of any) {
 	}
 }
 
-func problemOf(a Auth) (problem, err error) {
-	defer guarded(&err, a)
-	return a.problem(), nil
-}
-
 // ownerOf returns the issuer that the keys belong to, "" if they do not say.
 func ownerOf(s jwks.Source) (issuer string, err error) {
 	defer guarded(&err, s)
@@ -201,12 +197,4 @@ func ownerOf(s jwks.Source) (issuer string, err error) {
 		issuer = s.Issuer()
 	}
 	return issuer, nil
-}
-
-func isNil(v any) bool {
-	switch r := reflect.ValueOf(v); r.Kind() {
-	case reflect.Pointer, reflect.Func, reflect.Map, reflect.Slice, reflect.Chan:
-		return r.IsNil()
-	}
-	return false
 }

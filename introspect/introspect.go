@@ -42,6 +42,7 @@ import (
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/internal/fetch"
+	"github.com/bearergate/bearergate/internal/guard"
 	"github.com/bearergate/bearergate/internal/ttlcache"
 	"github.com/bearergate/bearergate/jwks"
 	"golang.org/x/sync/singleflight"
@@ -375,7 +376,7 @@ func (c *Client) Verify(ctx context.Context, token string) (*bearergate.Token, e
 
 func (c *Client) verify(ctx context.Context, raw string) (t *bearergate.Token, result Result, shared bool, err error) {
 	result = ResultRefused
-	err = c.guard(ctx, func() (err error) {
+	err = c.guard(ctx, "Verify", func() (err error) {
 		if err = c.admit(ctx, raw); err == nil {
 			t, result, shared, err = c.decide(ctx, raw)
 		}
@@ -393,21 +394,13 @@ func (c *Client) verify(ctx context.Context, raw string) (t *bearergate.Token, r
 
 // guard makes a panic of the user's Accept, Now or Check an error, and tells the
 // hook of it.
-func (c *Client) guard(ctx context.Context, f func() error) (err error) {
-	returned := false
-	defer func() {
-		// Not p != nil alone: with GODEBUG=panicnil=1, panic(nil) recovers as nil.
-		if p := recover(); !returned {
-			err = &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonInternal,
-				Cause: fmt.Errorf("introspect: panic with a %T", p)}
-			if c.hooks.Panicked != nil {
-				c.hooks.Panicked(context.WithoutCancel(ctx), PanicEvent{Where: "Verify", Type: fmt.Sprintf("%T", p)})
-			}
+func (c *Client) guard(ctx context.Context, where string, f func() error) error {
+	return guard.Call(f, func(p guard.PanicError) error {
+		if c.hooks.Panicked != nil {
+			c.hooks.Panicked(context.WithoutCancel(ctx), bearergate.PanicEvent{Where: where, Type: p.Type})
 		}
-	}()
-	err = f()
-	returned = true
-	return err
+		return &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonInternal, Cause: fmt.Errorf("introspect: %s %w", where, p)}
+	})
 }
 
 // admit refuses what is not worth looking up.
@@ -517,7 +510,7 @@ var (
 
 func (c *Client) runCheck(ctx context.Context, t *bearergate.Token) error {
 	err := bearergate.Guard(ctx, errCheck, func(ctx context.Context) error {
-		return c.guard(ctx, func() error { return c.check(ctx, t) }) // tells the hook of a panic
+		return c.guard(ctx, "Check", func() error { return c.check(ctx, t) }) // tells the hook of a panic
 	})
 	if err != nil {
 		return bearergate.AsError(err)

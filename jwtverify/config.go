@@ -3,13 +3,13 @@ package jwtverify
 import (
 	"fmt"
 	"net/url"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/internal/fetch"
+	"github.com/bearergate/bearergate/internal/guard"
 	"github.com/bearergate/bearergate/internal/jose"
 	"github.com/bearergate/bearergate/internal/mistake"
 	"github.com/bearergate/bearergate/jwks"
@@ -68,7 +68,7 @@ func keySource(c *Config, issuerOK bool, wrong *mistake.List) jwks.Source {
 			return nil
 		}
 		return cache
-	case isNil(c.Keys):
+	case guard.IsNil(c.Keys):
 		wrong.Addf("Keys is a nil %T: leave the field out to discover the keys from Issuer", c.Keys)
 		return nil
 	}
@@ -164,12 +164,4 @@ func ownerOf(s jwks.Source) (issuer string, err error) {
 		issuer = s.Issuer()
 	}
 	return issuer, nil
-}
-
-func isNil(s jwks.Source) bool {
-	switch r := reflect.ValueOf(s); r.Kind() {
-	case reflect.Pointer, reflect.Func, reflect.Map, reflect.Slice, reflect.Chan:
-		return r.IsNil()
-	}
-	return false
 }
