@@ -10,6 +10,8 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+
+	"github.com/bearergate/bearergate/internal/guard"
 )
 
 // Authenticate has the token of a call verified by v and, if the token is bound
@@ -200,12 +202,8 @@ func (p *proof) covers(c Call, t, outer *Token, bindings []Binding) bool {
 
 // sameBinding is ==, and false for what cannot be compared.
 func sameBinding(a, b Binding) (same bool) {
-	defer func() {
-		if recover() != nil {
-			same = false
-		}
-	}()
-	return a == b
+	_ = guard.Call(func() error { same = a == b; return nil }, nil)
+	return same
 }
 
 func sameConfirmation(a, b *Token) bool {

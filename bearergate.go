@@ -22,8 +22,9 @@ package bearergate
 import (
 	"context"
 	"errors"
-	"reflect"
 	"strings"
+
+	"github.com/bearergate/bearergate/internal/guard"
 )
 
 // Verifier decides whether a token is valid. Implementations are safe for
@@ -64,7 +65,7 @@ var errNilVerifier = errors.New("bearergate: the verifier is nil")
 //
 // Use it wherever a Verifier comes from elsewhere; package middleware does.
 func Verify(ctx context.Context, v Verifier, token string) (verified *Token, err error) {
-	if isNil(v) {
+	if guard.IsNil(v) {
 		return nil, &Error{Kind: ErrMisconfigured, Reason: ReasonConfig, Cause: errNilVerifier}
 	}
 	if token == "" {
@@ -84,18 +85,6 @@ func Verify(ctx context.Context, v Verifier, token string) (verified *Token, err
 		return verified.with(nil), nil
 	}
 	return verified, nil
-}
-
-// isNil reports whether v is nil or holds a nil pointer, func or map.
-func isNil(v Verifier) bool {
-	if v == nil {
-		return true
-	}
-	switch r := reflect.ValueOf(v); r.Kind() {
-	case reflect.Pointer, reflect.Func, reflect.Map, reflect.Slice, reflect.Chan, reflect.Interface:
-		return r.IsNil()
-	}
-	return false
 }
 
 // isB64Token reports whether s is a b64token of RFC 6750 §2.1:

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/bearergate/bearergate/internal/guard"
 )
 
 // Binding checks that the sender of a request holds the key to which its token is
@@ -132,7 +134,7 @@ func disagreements(bindings []Binding, verifiers []Verifier) (errs []error) {
 // somebody else to confirm: what its method Confirmations tells. nil says nothing:
 // it has no such method, returned nil, is nil itself or panicked.
 func ConfirmationsOf(v Verifier) (members []string) {
-	if isNil(v) {
+	if guard.IsNil(v) {
 		return nil
 	}
 	tells, ok := v.(interface{ Confirmations() []string })

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/bearergate/bearergate/internal/guard"
 )
 
 // The eight answers of a resource server. Exactly one of them is true, by
@@ -175,16 +177,16 @@ func (e *Error) Unwrap() []error {
 
 // hidden reports whether errors.Is must not reach cause: it matches a sentinel,
 // or panics when asked.
-func hidden(cause error) (hide bool) {
-	defer func() {
-		if recover() != nil {
-			hide = true
-		}
-	}()
-	// An Error below has a kind for certain, and is not asked for it: asking
-	// every level of a chain eight times would take 8^depth steps.
-	var below *Error
-	return errors.As(cause, &below) || countKinds(cause) > 0
+func hidden(cause error) bool {
+	hide := true
+	_ = guard.Call(func() error {
+		// An Error below has a kind for certain, and is not asked for it: asking
+		// every level of a chain eight times would take 8^depth steps.
+		var below *Error
+		hide = errors.As(cause, &below) || countKinds(cause) > 0
+		return nil
+	}, nil)
+	return hide
 }
 
 func (e *Error) kind() error {
@@ -201,17 +203,18 @@ func (e *Error) kind() error {
 
 // countKinds returns of how many sentinels err is: of all of them if it panics
 // when asked, as the Unwrap of many a typed nil does.
-func countKinds(err error) (n int) {
-	defer func() {
-		if recover() != nil {
-			n = len(sentinels)
+func countKinds(err error) int {
+	n := len(sentinels)
+	_ = guard.Call(func() error {
+		count := 0
+		for _, s := range sentinels {
+			if errors.Is(err, s.kind) {
+				count++
+			}
 		}
-	}()
-	for _, s := range sentinels {
-		if errors.Is(err, s.kind) {
-			n++
-		}
-	}
+		n = count
+		return nil
+	}, nil)
 	return n
 }
 

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"slices"
+
+	"github.com/bearergate/bearergate/internal/guard"
 )
 
 // Guard calls a function of the user's and judges what it returns: the one rule
@@ -26,19 +28,15 @@ import (
 //
 // A function that calls [runtime.Goexit] ends the goroutine of its caller: no
 // verdict is reached, and nothing opens.
-func Guard(ctx context.Context, otherwise error, f func(context.Context) error) (err error) {
-	returned := false
-	defer func() {
-		// Not p != nil alone: with GODEBUG=panicnil=1, panic(nil) recovers as nil.
-		if p := recover(); !returned {
-			err = &Error{Kind: ErrMisconfigured, Reason: ReasonInternal, Cause: fmt.Errorf("%s panicked with a %T", who(otherwise), p)}
+func Guard(ctx context.Context, otherwise error, f func(context.Context) error) error {
+	return guard.Call(func() error {
+		if err := f(ctx); err != nil {
+			return judge(ctx, otherwise, err) // inside the guard: an error may panic when it is looked at
 		}
-	}()
-	if err = f(ctx); err != nil {
-		err = judge(ctx, otherwise, err) // inside the guard: an error may panic when it is looked at
-	}
-	returned = true
-	return err
+		return nil
+	}, func(p guard.PanicError) error {
+		return &Error{Kind: ErrMisconfigured, Reason: ReasonInternal, Cause: fmt.Errorf("%s %w", who(otherwise), p)}
+	})
 }
 
 // who names the function in a text for operators.

@@ -3,38 +3,45 @@ package bearergate
 import (
 	"context"
 	"slices"
+
+	"github.com/bearergate/bearergate/internal/guard"
 )
+
+// PanicEvent is a panic of a hook, or of another function of a configuration, that
+// was recovered. The value of the panic is not kept, for it may hold a token or a
+// secret.
+type PanicEvent struct {
+	// Where is the hook or the function of the configuration that panicked, such as
+	// "Verified", "Check" or "Render"; for those that a method calls on its way, the
+	// method: "Verify".
+	Where string
+	// Type is the type of the value, as %T prints it. A type is part of the program
+	// and holds nothing of a request. It is "" for a function that ended its
+	// goroutine (runtime.Goexit), and for panic(nil) under GODEBUG=panicnil=1.
+	Type string
+}
 
 // Hook returns one function that calls each of fs that is not nil, in order; nil
 // if there is none. It is what the JoinHooks of the other packages are made of.
 //
 // A hook that panics keeps neither the others from being called nor its caller
-// from going on. Unless panicked is nil, it is told the value of the panic, while
-// runtime/debug.Stack still shows where it came from. The value is nil for a hook
-// that ends its goroutine, which unwinds through every Hook around it and is told
-// by each, and for panic(nil) under GODEBUG=panicnil=1. A panic of panicked itself
-// is dropped: there is nobody left to tell.
-func Hook[E any](panicked func(ctx context.Context, value any), fs ...func(context.Context, E)) func(context.Context, E) {
+// from going on. Unless panicked is nil, it is told of the panic of the hook named
+// where, while runtime/debug.Stack still shows where it came from. It is told too of
+// a hook that ends its goroutine, which unwinds through every Hook around it and is
+// told by each. A panic of panicked itself is dropped: there is nobody left to tell.
+func Hook[E any](where string, panicked func(context.Context, PanicEvent), fs ...func(context.Context, E)) func(context.Context, E) {
 	fs = slices.DeleteFunc(slices.Clone(fs), func(f func(context.Context, E)) bool { return f == nil })
 	if len(fs) == 0 {
 		return nil
 	}
 	return func(ctx context.Context, event E) {
 		for _, f := range fs {
-			callHook(ctx, panicked, f, event)
+			_ = guard.Call(func() error { f(ctx, event); return nil }, func(p guard.PanicError) error {
+				if panicked != nil {
+					panicked(ctx, PanicEvent{Where: where, Type: p.Type})
+				}
+				return nil
+			})
 		}
 	}
-}
-
-func callHook[E any](ctx context.Context, panicked func(context.Context, any), f func(context.Context, E), event E) {
-	returned := false
-	defer func() {
-		// Not value != nil alone: with GODEBUG=panicnil=1, panic(nil) recovers as nil.
-		if value := recover(); !returned && panicked != nil {
-			defer func() { _ = recover() }()
-			panicked(ctx, value)
-		}
-	}()
-	f(ctx, event)
-	returned = true
 }

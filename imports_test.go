@@ -24,7 +24,7 @@ const modulePath = "github.com/bearergate/bearergate"
 // imports upwards. The longest matching directory counts. A directory that
 // matches none has no place in the house.
 var arrows = map[string][]string{
-	".":          {"scope", "internal/strictjson"},
+	".":          {"scope", "internal/guard", "internal/strictjson"},
 	"scope":      {},
 	"jwks":       {".", "internal"},
 	"jwtverify":  {".", "scope", "jwks", "internal"},
@@ -246,6 +246,7 @@ func TestImportRulesBite(t *testing.T) {
 	}{
 		{".", "token.go", own + "/scope", false, true},
 		{".", "token.go", own + "/internal/strictjson", false, true},
+		{".", "hook.go", own + "/internal/guard", false, true},
 		{".", "token.go", own + "/internal/jose", false, false},
 		{".", "token.go", own + "/jwtverify", false, false},
 		{".", "token.go", "golang.org/x/sync/singleflight", false, false},

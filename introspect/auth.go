@@ -174,11 +174,12 @@ type Assertion struct {
 // in a KMS or an HSM; a failure of it is [bearergate.ErrUnavailable].
 func PrivateKeyJWT(id string, key crypto.Signer, assertion Assertion) Auth {
 	a := &auth{method: "PrivateKeyJWT", id: id}
-	if id == "" || key == nil || guard.IsNil(key) {
+	if id == "" || guard.IsNil(key) {
 		a.wrong = errors.New("the client ID must not be empty, nor the key nil")
 		return a
 	}
-	der, err := assertion.prepare(key)
+	var der []byte
+	err := guard.Call(func() (err error) { der, err = assertion.prepare(key); return err }, nil)
 	if err != nil {
 		a.wrong = fmt.Errorf("give a complete key of a type that Algorithm is for: %w", err)
 		return a
@@ -198,10 +199,9 @@ func PrivateKeyJWT(id string, key crypto.Signer, assertion Assertion) Auth {
 	return a
 }
 
-// prepare puts in the algorithm, and returns the public half of a key, which
-// may not be there or be incomplete.
+// prepare puts in the algorithm, and returns the public half of a key. It may panic
+// if that is not there or incomplete.
 func (o *Assertion) prepare(key crypto.Signer) (der []byte, err error) {
-	defer guarded(&err, key)
 	pub := key.Public()
 	if o.Algorithm == "" {
 		o.Algorithm = algorithmFor(pub)

@@ -2,7 +2,6 @@ package introspect
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/bearergate/bearergate"
@@ -31,9 +30,11 @@ type Hooks struct {
 	Purged func(context.Context, PurgeEvent)
 	// StoreFailed is called when the Store fails or is too slow. The request goes on without it.
 	StoreFailed func(context.Context, StoreEvent)
-	// Panicked is called when another hook or a function of the Config panicked.
-	// A panic of its own is ignored.
-	Panicked func(context.Context, PanicEvent)
+	// Panicked is called when another hook, Config.Check, Config.Accept or
+	// Config.Now panicked, while runtime/debug.Stack shows where. Where is "Verify"
+	// for Accept and Now. What panics in a call is told by its Outcome instead. A
+	// panic of its own is ignored.
+	Panicked func(context.Context, bearergate.PanicEvent)
 }
 
 // Result is where a decision came from: a closed set, fit for a metric label.
@@ -144,31 +145,20 @@ type StoreEvent struct {
 	Err       error
 }
 
-// PanicEvent is a panic in the user's code that was recovered.
-type PanicEvent struct {
-	Where string // the name of the hook, or "Verify"
-	Type  string // the type of the value, which itself may hold anything and is not kept
-}
-
 // JoinHooks returns hooks that call those of all of hs, in order. A hook that
 // panics does not keep the others from being called.
 func JoinHooks(hs ...Hooks) Hooks {
 	var joined Hooks
-	told := func(name string) func(context.Context, any) {
-		return func(ctx context.Context, value any) {
-			if joined.Panicked != nil {
-				joined.Panicked(ctx, PanicEvent{Where: name, Type: fmt.Sprintf("%T", value)})
-			}
-		}
+	for _, h := range hs {
+		joined.Panicked = bearergate.Hook("Panicked", nil, joined.Panicked, h.Panicked)
 	}
 	for _, h := range hs {
-		joined.Looked = bearergate.Hook(told("Looked"), joined.Looked, h.Looked)
-		joined.Called = bearergate.Hook(told("Called"), joined.Called, h.Called)
-		joined.Waited = bearergate.Hook(told("Waited"), joined.Waited, h.Waited)
-		joined.BreakerChanged = bearergate.Hook(told("BreakerChanged"), joined.BreakerChanged, h.BreakerChanged)
-		joined.Purged = bearergate.Hook(told("Purged"), joined.Purged, h.Purged)
-		joined.StoreFailed = bearergate.Hook(told("StoreFailed"), joined.StoreFailed, h.StoreFailed)
-		joined.Panicked = bearergate.Hook(nil, joined.Panicked, h.Panicked)
+		joined.Looked = bearergate.Hook("Looked", joined.Panicked, joined.Looked, h.Looked)
+		joined.Called = bearergate.Hook("Called", joined.Panicked, joined.Called, h.Called)
+		joined.Waited = bearergate.Hook("Waited", joined.Panicked, joined.Waited, h.Waited)
+		joined.BreakerChanged = bearergate.Hook("BreakerChanged", joined.Panicked, joined.BreakerChanged, h.BreakerChanged)
+		joined.Purged = bearergate.Hook("Purged", joined.Panicked, joined.Purged, h.Purged)
+		joined.StoreFailed = bearergate.Hook("StoreFailed", joined.Panicked, joined.StoreFailed, h.StoreFailed)
 	}
 	return joined
 }

@@ -42,6 +42,8 @@ import (
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/internal/accept"
 	"github.com/bearergate/bearergate/internal/fetch"
+	"github.com/bearergate/bearergate/internal/guard"
+	"github.com/bearergate/bearergate/internal/mistake"
 	"github.com/bearergate/bearergate/internal/ttlcache"
 	"github.com/bearergate/bearergate/jwks"
 	"golang.org/x/sync/singleflight"
@@ -281,8 +283,8 @@ type Client struct {
 // New checks the configuration and touches no network. All mistakes come at
 // once, each saying what to change, as one [bearergate.ErrMisconfigured].
 func New(c Config) (*Client, error) {
-	wrong := newMistakes()
-	wrong.check(&c)
+	wrong := mistake.In("introspect")
+	complete(&c, &wrong)
 	client := &Client{
 		issuer: c.Issuer, auth: c.Auth, fields: fieldsOf(c.AllowScopeArray), rules: rulesOf(&c), check: c.Check, accepts: c.Accept,
 		maxTokenBytes: c.MaxTokenBytes, hint: c.TokenTypeHint, now: c.Now,
@@ -291,8 +293,8 @@ func New(c Config) (*Client, error) {
 		positiveTTL: c.PositiveTTL, negativeTTL: c.NegativeTTL, maxStale: c.MaxStale, halfLife: c.Cache.HalfLife, live: c.DisableCache,
 		cacheEntries: c.Cache.Entries, cacheBytes: c.Cache.Bytes, hooks: JoinHooks(c.Hooks), // each hook guarded
 	}
-	if err := wrong.err(); err != nil {
-		return nil, err
+	if err := wrong.Err(); err != nil {
+		return nil, misconfigured(err)
 	}
 	client.http = fetch.NewClient(httpClient(c.HTTPClient))
 	client.endpoint = newEndpoint(c, client.http, c.Timeout)
@@ -385,9 +387,9 @@ func (c *Client) Verify(ctx context.Context, token string) (*bearergate.Token, e
 
 func (c *Client) verify(ctx context.Context, raw string) (t *bearergate.Token, result Result, shared bool, err error) {
 	result = ResultRefused
-	err = c.guard(ctx, func() (err error) {
+	err = c.guard(ctx, "Verify", func() (err error) {
 		if err = c.admit(ctx, raw); err == nil {
-			t, result, shared, err = c.decide(ctx, raw)
+			t, result, shared, err = c.lookUp(ctx, raw)
 		}
 		return err
 	})
@@ -403,21 +405,13 @@ func (c *Client) verify(ctx context.Context, raw string) (t *bearergate.Token, r
 
 // guard makes a panic of the user's Accept, Now or Check an error, and tells the
 // hook of it.
-func (c *Client) guard(ctx context.Context, f func() error) (err error) {
-	returned := false
-	defer func() {
-		// Not p != nil alone: with GODEBUG=panicnil=1, panic(nil) recovers as nil.
-		if p := recover(); !returned {
-			err = &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonInternal,
-				Cause: fmt.Errorf("introspect: panic with a %T", p)}
-			if c.hooks.Panicked != nil {
-				c.hooks.Panicked(context.WithoutCancel(ctx), PanicEvent{Where: "Verify", Type: fmt.Sprintf("%T", p)})
-			}
+func (c *Client) guard(ctx context.Context, where string, f func() error) error {
+	return guard.Call(f, func(p guard.PanicError) error {
+		if c.hooks.Panicked != nil {
+			c.hooks.Panicked(context.WithoutCancel(ctx), bearergate.PanicEvent{Where: where, Type: p.Type})
 		}
-	}()
-	err = f()
-	returned = true
-	return err
+		return &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonInternal, Cause: fmt.Errorf("introspect: %s %w", where, p)}
+	})
 }
 
 // admit refuses what is not worth looking up.
@@ -445,10 +439,10 @@ func (c *Client) plausible(raw string) error {
 	return nil
 }
 
-// decide returns the decision on a token, from the cache or from the server. Both
-// decide alike: the judged answer is what is remembered, and what depends on the
+// lookUp returns the verdict on a token, from the cache or from the server. Both
+// judge alike: the judged answer is what is remembered, and what depends on the
 // time of day is judged every time.
-func (c *Client) decide(ctx context.Context, raw string) (*bearergate.Token, Result, bool, error) {
+func (c *Client) lookUp(ctx context.Context, raw string) (*bearergate.Token, Result, bool, error) {
 	name, now, m := c.names.Name(raw), time.Now(), c.memory.Load()
 	e, fresh := m.look(name, now)
 	if fresh {
@@ -527,7 +521,7 @@ var (
 
 func (c *Client) runCheck(ctx context.Context, t *bearergate.Token) error {
 	err := bearergate.Guard(ctx, errCheck, func(ctx context.Context) error {
-		return c.guard(ctx, func() error { return c.check(ctx, t) }) // tells the hook of a panic
+		return c.guard(ctx, "Check", func() error { return c.check(ctx, t) }) // tells the hook of a panic
 	})
 	if err != nil {
 		return bearergate.AsError(err)

@@ -3,7 +3,6 @@ package introspect_test
 import (
 	"context"
 	"errors"
-	"runtime"
 	"testing"
 	"time"
 
@@ -21,7 +20,7 @@ func TestCheckOutcomes(t *testing.T) {
 			told := 0
 			client := newClient(t, with(config(newServer()), func(c *introspect.Config) {
 				c.Check = func(ctx context.Context, _ *bearergate.Token) error { end(); return o.Do(ctx) }
-				c.Hooks.Panicked = func(context.Context, introspect.PanicEvent) { told++ }
+				c.Hooks.Panicked = func(context.Context, bearergate.PanicEvent) { told++ }
 			}))
 			token, err := client.Verify(ctx, opaque)
 			if want.Kind == nil {
@@ -32,17 +31,6 @@ func TestCheckOutcomes(t *testing.T) {
 			require.Equal(t, map[bool]int{true: 1}[o.Panics], told, "the hook is told of a panic, once, and of nothing else")
 		})
 	}
-}
-
-// No verdict is reached, and nothing opens.
-func TestCheckEndsTheGoroutine(t *testing.T) {
-	told := 0
-	client := newClient(t, with(config(newServer()), func(c *introspect.Config) {
-		c.Check = func(context.Context, *bearergate.Token) error { runtime.Goexit(); return nil }
-		c.Hooks.Panicked = func(context.Context, introspect.PanicEvent) { told++ }
-	}))
-	require.True(t, kit.EndsGoroutine(func() { _, _ = client.Verify(t.Context(), opaque) }))
-	require.Equal(t, 1, told)
 }
 
 func TestConfirmationsAreTold(t *testing.T) {

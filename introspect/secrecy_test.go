@@ -92,7 +92,7 @@ func TestSecrecy(t *testing.T) {
 					BreakerChanged: func(_ context.Context, e introspect.BreakerEvent) { tell(e) },
 					Purged:         func(_ context.Context, e introspect.PurgeEvent) { tell(e) },
 					StoreFailed:    func(_ context.Context, e introspect.StoreEvent) { tell(e, e.Err) },
-					Panicked:       func(_ context.Context, e introspect.PanicEvent) { tell(e) },
+					Panicked:       func(_ context.Context, e bearergate.PanicEvent) { tell(e) },
 				}
 			})
 			// A struct of somebody's own, whose fields fmt reads by reflection.

@@ -28,6 +28,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/internal/guard"
 	"github.com/bearergate/bearergate/internal/jose"
 	"github.com/bearergate/bearergate/internal/mistake"
 	"github.com/bearergate/bearergate/internal/strictjson"
@@ -180,7 +181,7 @@ func NewRouter(c Config) (*Router, error) {
 			wrong.Addf("Issuers[%q]: %w", issuer, err)
 		}
 	}
-	if c.Opaque != nil && isNilVerifier(c.Opaque) {
+	if c.Opaque != nil && guard.IsNil(c.Opaque) {
 		wrong.Addf("Opaque is a nil %T: leave the field out to refuse opaque tokens", c.Opaque)
 	}
 	mistake.Between(&wrong, "MaxTokenBytes", &r.maxTokenBytes, DefaultMaxTokenBytes, 1, MaxTokenBytesLimit)
@@ -196,22 +197,17 @@ func misconfigured(cause error) error {
 	return &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonConfig, Cause: cause}
 }
 
-// isNilVerifier reports whether v is nil or typed nil. bearergate.Verify looks
-// at that first, and never calls v with an empty token.
-func isNilVerifier(v bearergate.Verifier) bool {
-	_, err := bearergate.Verify(context.Background(), v, "")
-	return errors.Is(err, bearergate.ErrMisconfigured)
-}
-
 // checkMember says what is wrong with v as the verifier of issuer, as far as
 // can be told without a token.
-func checkMember(issuer string, v bearergate.Verifier) (err error) {
-	defer recoverMethod("Issuer", &err)
-	if isNilVerifier(v) {
+func checkMember(issuer string, v bearergate.Verifier) error {
+	if guard.IsNil(v) {
 		return fmt.Errorf("the verifier is a nil %T", v)
 	}
-	own := issuerOf(v)
+	own := ""
+	err := guard.Call(func() error { own = issuerOf(v); return nil }, nil)
 	switch {
+	case err != nil:
+		return fmt.Errorf("its method Issuer %w", err)
 	case own == "" && isZeroNamed(v):
 		return fmt.Errorf("the verifier is a zero %T, for the issuer %q: make it with its constructor", v, own)
 	case own != "" && own != issuer:
@@ -234,13 +230,6 @@ func isZeroNamed(v bearergate.Verifier) bool {
 	_, named := v.(interface{ Issuer() string })
 	r := reflect.ValueOf(v)
 	return named && r.Kind() == reflect.Pointer && r.Elem().Type().Size() > 0 && r.Elem().IsZero() // one without fields was made as it is
-}
-
-// recoverMethod makes a panic of a method of the user's an error.
-func recoverMethod(name string, err *error) {
-	if p := recover(); p != nil {
-		*err = fmt.Errorf("its method %s panicked with a %T", name, p)
-	}
 }
 
 // Verify chooses the verifier of the token and asks it through

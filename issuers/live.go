@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/internal/guard"
 	"github.com/bearergate/bearergate/internal/mistake"
 	"github.com/bearergate/bearergate/internal/strictjson"
 	"github.com/bearergate/bearergate/scope"
@@ -48,12 +49,12 @@ import (
 // The error is [bearergate.ErrMisconfigured] and names every mistake.
 func RequireLive(local, live bearergate.Verifier) (bearergate.Verifier, error) {
 	wrong := mistake.In("issuers")
-	if isNilVerifier(local) {
+	if guard.IsNil(local) {
 		wrong.Addf("RequireLive: local is nil: pass the verifier of the JWTs")
 	}
-	if isNilVerifier(live) {
+	if guard.IsNil(live) {
 		wrong.Addf("RequireLive: live is nil: pass the client that asks the authorization server")
-	} else if err := checkLive(live, maxUnwrap); err != nil {
+	} else if err := checkLive(live); err != nil {
 		wrong.Addf("RequireLive: live: %w", err)
 	}
 	if err := wrong.Err(); err != nil {
@@ -66,8 +67,13 @@ func RequireLive(local, live bearergate.Verifier) (bearergate.Verifier, error) {
 const maxUnwrap = 16
 
 // checkLive says why v would not ask for every token, as far as can be told.
-func checkLive(v bearergate.Verifier, depth int) (err error) {
-	defer recoverMethod("Live or Unwrap", &err)
+func checkLive(v bearergate.Verifier) error {
+	return guard.Call(func() error { return searchLive(v, maxUnwrap) }, func(p guard.PanicError) error {
+		return fmt.Errorf("its method Live or Unwrap %w", p)
+	})
+}
+
+func searchLive(v bearergate.Verifier, depth int) error {
 	if depth == 0 {
 		return fmt.Errorf("it wraps more than %d verifiers", maxUnwrap)
 	}
@@ -76,12 +82,12 @@ func checkLive(v bearergate.Verifier, depth int) (err error) {
 			return errors.New("a Router with Resolve cannot be shown to ask for every token: call RequireLive in Resolve")
 		}
 		for _, member := range v.issuers {
-			if err := checkLive(member, depth-1); err != nil {
+			if err := searchLive(member, depth-1); err != nil {
 				return err
 			}
 		}
 		if v.opaque != nil {
-			return checkLive(v.opaque, depth-1)
+			return searchLive(v.opaque, depth-1)
 		}
 		return nil
 	}
@@ -89,8 +95,8 @@ func checkLive(v bearergate.Verifier, depth int) (err error) {
 		return fmt.Errorf("the %T answers from its cache, or asks nobody: set DisableCache in the Config of an introspect.Client, and pass the verifier of the JWTs first", v)
 	}
 	if v, ok := v.(interface{ Unwrap() bearergate.Verifier }); ok {
-		if inner := v.Unwrap(); !isNilVerifier(inner) {
-			return checkLive(inner, depth-1)
+		if inner := v.Unwrap(); !guard.IsNil(inner) {
+			return searchLive(inner, depth-1)
 		}
 	}
 	return nil
@@ -98,7 +104,7 @@ func checkLive(v bearergate.Verifier, depth int) (err error) {
 
 // Live reports whether each of the router's verifiers asks for every token, as
 // far as can be told: see [RequireLive].
-func (r *Router) Live() bool { return r != nil && checkLive(r, maxUnwrap) == nil }
+func (r *Router) Live() bool { return r != nil && checkLive(r) == nil }
 
 type liveVerifier struct{ local, live bearergate.Verifier }
 

@@ -2,7 +2,6 @@ package jwks
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/bearergate/bearergate"
@@ -32,9 +31,9 @@ type Hooks struct {
 	// KeySkipped is called for each key of a fetched set that is not admitted.
 	// The others are used.
 	KeySkipped func(context.Context, KeyEvent)
-	// Panicked is called when one of the others has panicked. A panic of its own
-	// is ignored.
-	Panicked func(context.Context, PanicEvent)
+	// Panicked is called when one of the others has panicked, while
+	// runtime/debug.Stack shows where. A panic of its own is ignored.
+	Panicked func(context.Context, bearergate.PanicEvent)
 }
 
 // Trigger is why a fetch was made: a closed set, fit for a metric label.
@@ -130,12 +129,6 @@ type KeyEvent struct {
 	Err         error  // why
 }
 
-// PanicEvent is a hook that panicked.
-type PanicEvent struct {
-	Hook string // the name of the field in Hooks
-	Type string // the type of the value, which itself may hold anything and is not kept
-}
-
 func (h Hooks) none() bool {
 	return h.Fetched == nil && h.StateChanged == nil && h.KeySkipped == nil
 }
@@ -144,21 +137,16 @@ func (h Hooks) none() bool {
 // panics does not keep the others from being called.
 func JoinHooks(hooks ...Hooks) Hooks {
 	var out Hooks
-	told := func(name string) func(context.Context, any) {
-		return func(ctx context.Context, value any) {
-			if out.Panicked != nil {
-				out.Panicked(ctx, PanicEvent{Hook: name, Type: fmt.Sprintf("%T", value)})
-			}
-		}
+	for _, h := range hooks {
+		out.Panicked = bearergate.Hook("Panicked", nil, out.Panicked, h.Panicked)
 	}
 	for _, h := range hooks {
-		out.Fetched = bearergate.Hook(told("Fetched"), out.Fetched, h.Fetched)
-		out.Waited = bearergate.Hook(told("Waited"), out.Waited, h.Waited)
-		out.StateChanged = bearergate.Hook(told("StateChanged"), out.StateChanged, h.StateChanged)
-		out.MissSuppressed = bearergate.Hook(told("MissSuppressed"), out.MissSuppressed, h.MissSuppressed)
-		out.StaleServed = bearergate.Hook(told("StaleServed"), out.StaleServed, h.StaleServed)
-		out.KeySkipped = bearergate.Hook(told("KeySkipped"), out.KeySkipped, h.KeySkipped)
-		out.Panicked = bearergate.Hook(nil, out.Panicked, h.Panicked)
+		out.Fetched = bearergate.Hook("Fetched", out.Panicked, out.Fetched, h.Fetched)
+		out.Waited = bearergate.Hook("Waited", out.Panicked, out.Waited, h.Waited)
+		out.StateChanged = bearergate.Hook("StateChanged", out.Panicked, out.StateChanged, h.StateChanged)
+		out.MissSuppressed = bearergate.Hook("MissSuppressed", out.Panicked, out.MissSuppressed, h.MissSuppressed)
+		out.StaleServed = bearergate.Hook("StaleServed", out.Panicked, out.StaleServed, h.StaleServed)
+		out.KeySkipped = bearergate.Hook("KeySkipped", out.Panicked, out.KeySkipped, h.KeySkipped)
 	}
 	return out
 }

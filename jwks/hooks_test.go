@@ -11,8 +11,11 @@ import (
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/jwks"
+	"github.com/bearergate/bearergate/test/kit"
 	"github.com/stretchr/testify/require"
 )
+
+func TestPanics(t *testing.T) { kit.EachHook(t, jwks.JoinHooks) }
 
 func TestHooksThatBreak(t *testing.T) {
 	within(t, func(t *testing.T) {
@@ -30,7 +33,7 @@ func TestHooksThatBreak(t *testing.T) {
 			has(t, c, "k1")
 			require.Equal(t, 2, s.count(""))
 			if name == "panic" {
-				require.Equal(t, []jwks.PanicEvent{{Hook: "Fetched", Type: "string"}, {Hook: "Fetched", Type: "string"}}, r.panicked)
+				require.Equal(t, []bearergate.PanicEvent{{Where: "Fetched", Type: "string"}, {Where: "Fetched", Type: "string"}}, r.panicked)
 				require.NotEmpty(t, r.states, "the other hooks are called")
 			}
 			time.Sleep(2 * time.Hour)
@@ -47,7 +50,7 @@ func TestPanickingHooksOnTheWay(t *testing.T) {
 			c.Hooks.StateChanged = func(context.Context, jwks.StateEvent) { panic(c) }
 			c.Hooks.KeySkipped = func(context.Context, jwks.KeyEvent) { panic("secret") }
 			noted := c.Hooks.Panicked
-			c.Hooks.Panicked = func(ctx context.Context, e jwks.PanicEvent) { noted(ctx, e); panic("again") }
+			c.Hooks.Panicked = func(ctx context.Context, e bearergate.PanicEvent) { noted(ctx, e); panic("again") }
 		})
 		has(t, c, "k1")
 		hasNot(t, c, "x")
@@ -57,7 +60,7 @@ func TestPanickingHooksOnTheWay(t *testing.T) {
 		has(t, c, "k1")
 		seen := map[string]bool{}
 		for _, e := range r.panicked {
-			seen[e.Hook] = true
+			seen[e.Where] = true
 		}
 		require.Equal(t, map[string]bool{"MissSuppressed": true, "StaleServed": true, "StateChanged": true, "KeySkipped": true}, seen)
 		require.Zero(t, r.dead)
@@ -66,8 +69,6 @@ func TestPanickingHooksOnTheWay(t *testing.T) {
 
 func TestJoinHooks(t *testing.T) {
 	within(t, func(t *testing.T) {
-		require.Nil(t, jwks.JoinHooks().Fetched)
-		require.Nil(t, jwks.JoinHooks().Waited)
 		s := newServer(t, "k1")
 		a, b := &recorder{}, &recorder{}
 		broken := jwks.Hooks{Fetched: func(context.Context, jwks.FetchEvent) { panic("x") }}

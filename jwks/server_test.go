@@ -193,7 +193,7 @@ type recorder struct {
 	suppressed []jwks.MissEvent
 	stale      []jwks.StaleEvent
 	skipped    []jwks.KeyEvent
-	panicked   []jwks.PanicEvent
+	panicked   []bearergate.PanicEvent
 	dead       int // events with a context that had ended
 }
 
@@ -205,7 +205,7 @@ func (r *recorder) hooks() jwks.Hooks {
 		MissSuppressed: func(ctx context.Context, e jwks.MissEvent) { note(ctx, r, &r.suppressed, e) },
 		StaleServed:    func(ctx context.Context, e jwks.StaleEvent) { note(ctx, r, &r.stale, e) },
 		KeySkipped:     func(ctx context.Context, e jwks.KeyEvent) { note(ctx, r, &r.skipped, e) },
-		Panicked:       func(ctx context.Context, e jwks.PanicEvent) { note(ctx, r, &r.panicked, e) },
+		Panicked:       func(ctx context.Context, e bearergate.PanicEvent) { note(ctx, r, &r.panicked, e) },
 	}
 }
 

@@ -2,7 +2,6 @@ package jwtverify
 
 import (
 	"context"
-	"runtime/debug"
 	"time"
 
 	"github.com/bearergate/bearergate"
@@ -15,8 +14,10 @@ import (
 type Hooks struct {
 	// Verified is called at the end of every Verify.
 	Verified func(context.Context, VerifyEvent)
-	// Panicked is called when a hook, Config.Check, Config.Now or the key source panicked.
-	Panicked func(context.Context, PanicEvent)
+	// Panicked is called when another hook, Config.Check, Config.Now or the key
+	// source panicked, while runtime/debug.Stack shows where. Where is "Verify" for
+	// Now and the key source, or "Warm". A panic of its own is ignored.
+	Panicked func(context.Context, bearergate.PanicEvent)
 }
 
 // VerifyEvent is one call of Verify. Issuer and [bearergate.ReasonOf] of Err
@@ -29,24 +30,15 @@ type VerifyEvent struct {
 	Token    *bearergate.Token // nil unless accepted
 }
 
-// PanicEvent is a panic in the user's code that was recovered.
-type PanicEvent struct {
-	Value any // what was passed to panic; it may hold anything
-	Stack []byte
-}
-
 // JoinHooks returns hooks that call those of all of hs, in order. A hook that
 // panics does not keep the others from being called.
 func JoinHooks(hs ...Hooks) Hooks {
 	var joined Hooks
-	told := func(ctx context.Context, value any) {
-		if joined.Panicked != nil {
-			joined.Panicked(ctx, PanicEvent{Value: value, Stack: debug.Stack()})
-		}
+	for _, h := range hs {
+		joined.Panicked = bearergate.Hook("Panicked", nil, joined.Panicked, h.Panicked)
 	}
 	for _, h := range hs {
-		joined.Verified = bearergate.Hook(told, joined.Verified, h.Verified)
-		joined.Panicked = bearergate.Hook(nil, joined.Panicked, h.Panicked)
+		joined.Verified = bearergate.Hook("Verified", joined.Panicked, joined.Verified, h.Verified)
 	}
 	return joined
 }

@@ -26,7 +26,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -34,6 +33,7 @@ import (
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/internal/accept"
+	"github.com/bearergate/bearergate/internal/guard"
 	"github.com/bearergate/bearergate/internal/jose"
 	"github.com/bearergate/bearergate/internal/mistake"
 	"github.com/bearergate/bearergate/internal/ttlcache"
@@ -280,7 +280,7 @@ func (v *Verifier) Verify(ctx context.Context, token string) (*bearergate.Token,
 }
 
 func (v *Verifier) verify(ctx context.Context, raw string) (t *bearergate.Token, cached bool, err error) {
-	err = v.guard(ctx, func() (err error) {
+	err = v.guard(ctx, "Verify", func() (err error) {
 		t, cached, err = v.verdict(ctx, raw)
 		return err
 	})
@@ -295,21 +295,13 @@ func (v *Verifier) verify(ctx context.Context, raw string) (t *bearergate.Token,
 
 // guard makes a panic of the user's Check, Now or Keys an error, and tells the
 // hook of it.
-func (v *Verifier) guard(ctx context.Context, f func() error) (err error) {
-	returned := false
-	defer func() {
-		// Not p != nil alone: with GODEBUG=panicnil=1, panic(nil) recovers as nil.
-		if p := recover(); !returned {
-			if v.hooks.Panicked != nil {
-				v.hooks.Panicked(ctx, PanicEvent{Value: p, Stack: debug.Stack()})
-			}
-			err = &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonInternal,
-				Cause: fmt.Errorf("jwtverify: panic with a %T", p)}
+func (v *Verifier) guard(ctx context.Context, where string, f func() error) error {
+	return guard.Call(f, func(p guard.PanicError) error {
+		if v.hooks.Panicked != nil {
+			v.hooks.Panicked(ctx, bearergate.PanicEvent{Where: where, Type: p.Type})
 		}
-	}()
-	err = f()
-	returned = true
-	return err
+		return &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonInternal, Cause: fmt.Errorf("jwtverify: %s %w", where, p)}
+	})
 }
 
 // verdict is the whole decision but Check.
@@ -403,7 +395,7 @@ var errCheck = &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: beare
 
 func (v *Verifier) runCheck(ctx context.Context, t *bearergate.Token) error {
 	err := bearergate.Guard(ctx, errCheck, func(ctx context.Context) error {
-		return v.guard(ctx, func() error { return v.check(ctx, t) }) // tells the hook of a panic
+		return v.guard(ctx, "Check", func() error { return v.check(ctx, t) }) // tells the hook of a panic
 	})
 	if err != nil {
 		return bearergate.AsError(err)

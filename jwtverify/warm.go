@@ -19,7 +19,7 @@ func (v *Verifier) Warm(ctx context.Context) error {
 	if ctx == nil {
 		ctx = context.Background()
 	}
-	return v.guard(ctx, func() error { return v.warm(ctx) })
+	return v.guard(ctx, "Warm", func() error { return v.warm(ctx) })
 }
 
 func (v *Verifier) warm(ctx context.Context) error {

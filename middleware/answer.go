@@ -134,19 +134,9 @@ func (g *Gate) render(r *http.Request, a *answer, e *bearergate.Error) (contentT
 	if g != nil && g.config.Render != nil {
 		refusal := Refusal{Status: a.status, Code: a.code, Detail: a.words, Err: *e}
 		refusal.Err.Scopes, refusal.Err.ACRValues = slices.Clone(e.Scopes), slices.Clone(e.ACRValues)
-		func() {
-			returned := false
-			defer func() {
-				if p := recover(); !returned {
-					contentType, body = "", nil
-					if g.config.Hooks.Panicked != nil {
-						g.config.Hooks.Panicked(r.Context(), PanicEvent{Hook: "Render", Value: p})
-					}
-				}
-			}()
+		bearergate.Hook("Render", g.config.Hooks.Panicked, func(_ context.Context, refusal Refusal) {
 			contentType, body = g.config.Render(r, refusal)
-			returned = true
-		}()
+		})(r.Context(), refusal)
 		if contentType != "" && isPrintable(contentType) && body != nil {
 			return contentType, body
 		}

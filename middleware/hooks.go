@@ -17,10 +17,10 @@ type Hooks struct {
 	// refusal is written. The context is that of the request.
 	Decided func(context.Context, DecisionEvent)
 
-	// Panicked is called when another hook or [Config.Render] panicked. The panic goes no further
-	// and changes no decision; runtime/debug.Stack shows where it came from. A
-	// panic of Panicked itself is dropped.
-	Panicked func(context.Context, PanicEvent)
+	// Panicked is called when another hook or [Config.Render] panicked, while
+	// runtime/debug.Stack shows where. The panic goes no further and changes no
+	// decision. A panic of Panicked itself is dropped.
+	Panicked func(context.Context, bearergate.PanicEvent)
 }
 
 // DecisionEvent is one decision of a [Gate]. It never holds the token as sent or
@@ -74,26 +74,15 @@ func (g *Gate) source() Source {
 	return SourceHeader
 }
 
-// PanicEvent is a panic of a hook.
-type PanicEvent struct {
-	// Hook is the name of the field in [Hooks], or "Render" for [Config.Render].
-	Hook string
-	// Value is what the hook panicked with.
-	Value any
-}
-
 // JoinHooks returns hooks that call those of every argument, in order. One that
 // panics does not keep the others from being called.
 func JoinHooks(hooks ...Hooks) Hooks {
 	var joined Hooks
-	told := func(ctx context.Context, value any) {
-		if joined.Panicked != nil {
-			joined.Panicked(ctx, PanicEvent{Hook: "Decided", Value: value})
-		}
+	for _, h := range hooks {
+		joined.Panicked = bearergate.Hook("Panicked", nil, joined.Panicked, h.Panicked)
 	}
 	for _, h := range hooks {
-		joined.Decided = bearergate.Hook(told, joined.Decided, h.Decided)
-		joined.Panicked = bearergate.Hook(nil, joined.Panicked, h.Panicked)
+		joined.Decided = bearergate.Hook("Decided", joined.Panicked, joined.Decided, h.Decided)
 	}
 	return joined
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
-	"runtime/debug"
 	"testing"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 	"github.com/bearergate/bearergate/middleware"
 	"github.com/bearergate/bearergate/scope"
 	"github.com/bearergate/bearergate/test/bubble"
+	"github.com/bearergate/bearergate/test/kit"
 )
 
 func TestDecided(t *testing.T) {
@@ -78,17 +78,14 @@ func TestDecided(t *testing.T) {
 }
 
 func TestAPanickingHookChangesNothing(t *testing.T) {
-	var panics []middleware.PanicEvent
-	var stack string
+	kit.EachHook(t, middleware.JoinHooks)
+	var panics []bearergate.PanicEvent
 	boom := func(context.Context, middleware.DecisionEvent) { panic("boom") }
-	report := func(_ context.Context, e middleware.PanicEvent) {
-		panics = append(panics, e)
-		stack = string(debug.Stack())
-	}
+	report := func(_ context.Context, e bearergate.PanicEvent) { panics = append(panics, e) }
 	for name, hooks := range map[string]middleware.Hooks{
 		"reported":     {Decided: boom, Panicked: report},
 		"not reported": {Decided: boom},
-		"in vain":      {Decided: boom, Panicked: func(context.Context, middleware.PanicEvent) { panic("again") }},
+		"in vain":      {Decided: boom, Panicked: func(context.Context, bearergate.PanicEvent) { panic("again") }},
 		"aborting":     {Decided: func(context.Context, middleware.DecisionEvent) { panic(http.ErrAbortHandler) }},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -102,9 +99,8 @@ func TestAPanickingHookChangesNothing(t *testing.T) {
 			require.Equal(t, 401, w.Code)
 		})
 	}
-	event := middleware.PanicEvent{Hook: "Decided", Value: "boom"}
-	require.Equal(t, []middleware.PanicEvent{event, event}, panics)
-	require.Contains(t, stack, "TestAPanickingHookChangesNothing", "the stack shows where it came from")
+	event := bearergate.PanicEvent{Where: "Decided", Type: "string"}
+	require.Equal(t, []bearergate.PanicEvent{event, event}, panics)
 }
 
 func TestJoinHooks(t *testing.T) {
@@ -112,13 +108,13 @@ func TestJoinHooks(t *testing.T) {
 	decided := func(name string) func(context.Context, middleware.DecisionEvent) {
 		return func(_ context.Context, e middleware.DecisionEvent) { calls = append(calls, name+string(e.Reason)) }
 	}
-	panicked := func(name string) func(context.Context, middleware.PanicEvent) {
-		return func(_ context.Context, e middleware.PanicEvent) { calls = append(calls, name+e.Hook) }
+	panicked := func(name string) func(context.Context, bearergate.PanicEvent) {
+		return func(_ context.Context, e bearergate.PanicEvent) { calls = append(calls, name+e.Where) }
 	}
 	hooks := []middleware.Hooks{
 		{Decided: decided("a ")},
 		{},
-		{Decided: func(context.Context, middleware.DecisionEvent) { panic("boom") }, Panicked: func(context.Context, middleware.PanicEvent) { panic("again") }},
+		{Decided: func(context.Context, middleware.DecisionEvent) { panic("boom") }, Panicked: func(context.Context, bearergate.PanicEvent) { panic("again") }},
 		{Panicked: panicked("c ")},
 		{Decided: decided("d "), Panicked: panicked("d ")},
 	}
@@ -128,9 +124,4 @@ func TestJoinHooks(t *testing.T) {
 	_, _, err := gate.Check(bearer("GET", "bad"), scope.All("read"))
 	require.ErrorIs(t, err, bearergate.ErrInvalidToken)
 	require.Equal(t, []string{"a malformed", "c Decided", "d Decided", "d malformed", "e malformed"}, calls)
-
-	// What nobody listens to stays nil and costs nothing.
-	require.Nil(t, middleware.JoinHooks().Decided)
-	require.Nil(t, middleware.JoinHooks(middleware.Hooks{}, middleware.Hooks{}).Panicked)
-	require.Nil(t, middleware.JoinHooks(middleware.Hooks{Panicked: panicked("")}).Decided)
 }

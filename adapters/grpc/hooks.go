@@ -18,10 +18,10 @@ type Hooks struct {
 	// method that was called. Calls of [Config.Public] methods are not decided on.
 	Decided func(context.Context, DecisionEvent)
 
-	// Panicked is called when another hook panicked. The panic goes no further and
-	// changes no decision; runtime/debug.Stack shows where it came from. A panic
-	// of Panicked itself is dropped.
-	Panicked func(context.Context, PanicEvent)
+	// Panicked is called when another hook panicked, while runtime/debug.Stack shows
+	// where. The panic goes no further and changes no decision. A panic of Panicked
+	// itself is dropped.
+	Panicked func(context.Context, bearergate.PanicEvent)
 }
 
 // DecisionEvent is one decision of a [Gate]. It never holds the token as sent.
@@ -53,26 +53,15 @@ type DecisionEvent struct {
 	Duration time.Duration
 }
 
-// PanicEvent is a panic of a hook.
-type PanicEvent struct {
-	// Hook is the name of the field in [Hooks].
-	Hook string
-	// Value is what the hook panicked with.
-	Value any
-}
-
 // JoinHooks returns hooks that call those of every argument, in order. One that
 // panics does not keep the others from being called.
 func JoinHooks(hooks ...Hooks) Hooks {
 	var joined Hooks
-	told := func(ctx context.Context, value any) {
-		if joined.Panicked != nil {
-			joined.Panicked(ctx, PanicEvent{Hook: "Decided", Value: value})
-		}
+	for _, h := range hooks {
+		joined.Panicked = bearergate.Hook("Panicked", nil, joined.Panicked, h.Panicked)
 	}
 	for _, h := range hooks {
-		joined.Decided = bearergate.Hook(told, joined.Decided, h.Decided)
-		joined.Panicked = bearergate.Hook(nil, joined.Panicked, h.Panicked)
+		joined.Decided = bearergate.Hook("Decided", joined.Panicked, joined.Decided, h.Decided)
 	}
 	return joined
 }

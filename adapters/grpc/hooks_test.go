@@ -12,6 +12,7 @@ import (
 	"github.com/bearergate/bearergate"
 	grpcgate "github.com/bearergate/bearergate/adapters/grpc"
 	"github.com/bearergate/bearergate/scope"
+	"github.com/bearergate/bearergate/test/kit"
 )
 
 func unary(ctx context.Context, gate *grpcgate.Gate, handler grpc.UnaryHandler) error {
@@ -46,12 +47,13 @@ func TestDecided(t *testing.T) {
 }
 
 func TestAPanickingHookChangesNothing(t *testing.T) {
-	var panics []grpcgate.PanicEvent
+	kit.EachHook(t, grpcgate.JoinHooks)
+	var panics []bearergate.PanicEvent
 	boom := func(context.Context, grpcgate.DecisionEvent) { panic("boom") }
 	for name, hooks := range map[string]grpcgate.Hooks{
-		"reported": {Decided: boom, Panicked: func(_ context.Context, e grpcgate.PanicEvent) { panics = append(panics, e) }},
+		"reported": {Decided: boom, Panicked: func(_ context.Context, e bearergate.PanicEvent) { panics = append(panics, e) }},
 		"ignored":  {Decided: boom},
-		"in vain":  {Decided: boom, Panicked: func(context.Context, grpcgate.PanicEvent) { panic("again") }},
+		"in vain":  {Decided: boom, Panicked: func(context.Context, bearergate.PanicEvent) { panic("again") }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			gate := newGate(t, answers(reader(nil), nil), grpcgate.Config{Hooks: hooks})
@@ -61,8 +63,8 @@ func TestAPanickingHookChangesNothing(t *testing.T) {
 			require.Error(t, unary(t.Context(), gate, nothing))
 		})
 	}
-	event := grpcgate.PanicEvent{Hook: "Decided", Value: "boom"}
-	require.Equal(t, []grpcgate.PanicEvent{event, event}, panics)
+	event := bearergate.PanicEvent{Where: "Decided", Type: "string"}
+	require.Equal(t, []bearergate.PanicEvent{event, event}, panics)
 }
 
 func TestJoinHooks(t *testing.T) {
@@ -70,13 +72,13 @@ func TestJoinHooks(t *testing.T) {
 	decided := func(name string) func(context.Context, grpcgate.DecisionEvent) {
 		return func(_ context.Context, e grpcgate.DecisionEvent) { calls = append(calls, name+string(e.Reason)) }
 	}
-	panicked := func(name string) func(context.Context, grpcgate.PanicEvent) {
-		return func(_ context.Context, e grpcgate.PanicEvent) { calls = append(calls, name+e.Hook) }
+	panicked := func(name string) func(context.Context, bearergate.PanicEvent) {
+		return func(_ context.Context, e bearergate.PanicEvent) { calls = append(calls, name+e.Where) }
 	}
 	hooks := []grpcgate.Hooks{
 		{Decided: decided("a ")},
 		{},
-		{Decided: func(context.Context, grpcgate.DecisionEvent) { panic("boom") }, Panicked: func(context.Context, grpcgate.PanicEvent) { panic("again") }},
+		{Decided: func(context.Context, grpcgate.DecisionEvent) { panic("boom") }, Panicked: func(context.Context, bearergate.PanicEvent) { panic("again") }},
 		{Panicked: panicked("c ")},
 		{Decided: decided("d "), Panicked: panicked("d ")},
 	}
@@ -85,9 +87,4 @@ func TestJoinHooks(t *testing.T) {
 	gate := newGate(t, answers(reader(nil), nil), grpcgate.Config{Hooks: grpcgate.JoinHooks(joined, grpcgate.Hooks{Decided: decided("e ")})})
 	require.Error(t, unary(t.Context(), gate, nothing))
 	require.Equal(t, []string{"a no_token", "c Decided", "d Decided", "d no_token", "e no_token"}, calls)
-
-	// What nobody listens to stays nil and costs nothing.
-	require.Nil(t, grpcgate.JoinHooks().Decided)
-	require.Nil(t, grpcgate.JoinHooks(grpcgate.Hooks{}, grpcgate.Hooks{}).Panicked)
-	require.Nil(t, grpcgate.JoinHooks(grpcgate.Hooks{Panicked: panicked("")}).Decided)
 }

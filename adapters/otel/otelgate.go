@@ -185,7 +185,7 @@ func misconfigured(errs []error) error {
 func (t *Telemetry) VerifyHooks() jwtverify.Hooks {
 	return jwtverify.Hooks{
 		Verified: t.verified,
-		Panicked: func(ctx context.Context, _ jwtverify.PanicEvent) { t.panicked(ctx, "jwtverify") },
+		Panicked: t.panicked("jwtverify"),
 	}
 }
 
@@ -206,7 +206,7 @@ func (t *Telemetry) KeyHooks() jwks.Hooks {
 		KeySkipped: func(ctx context.Context, e jwks.KeyEvent) {
 			t.skippedKeys.Add(ctx, 1, t.otherSeries.of(otherLabels{issuer: e.Issuer}).add...)
 		},
-		Panicked: func(ctx context.Context, _ jwks.PanicEvent) { t.panicked(ctx, "jwks") },
+		Panicked: t.panicked("jwks"),
 	}
 	if t.tracing {
 		h.Waited = func(ctx context.Context, e jwks.WaitEvent) { t.shared.link(ctx, e.FetchID) }
@@ -226,7 +226,7 @@ func (t *Telemetry) IntrospectHooks() introspect.Hooks {
 		StoreFailed: func(ctx context.Context, e introspect.StoreEvent) {
 			t.storeFailures.Add(ctx, 1, t.otherSeries.of(otherLabels{e.Issuer, keyOperation, e.Operation}).add...)
 		},
-		Panicked: func(ctx context.Context, _ introspect.PanicEvent) { t.panicked(ctx, "introspect") },
+		Panicked: t.panicked("introspect"),
 	}
 	if t.tracing {
 		h.Waited = func(ctx context.Context, e introspect.WaitEvent) { t.shared.link(ctx, e.CallID) }
@@ -238,7 +238,7 @@ func (t *Telemetry) IntrospectHooks() introspect.Hooks {
 func (t *Telemetry) GateHooks() middleware.Hooks {
 	return middleware.Hooks{
 		Decided:  t.decided,
-		Panicked: func(ctx context.Context, _ middleware.PanicEvent) { t.panicked(ctx, "middleware") },
+		Panicked: t.panicked("middleware"),
 	}
 }
 
@@ -291,8 +291,10 @@ func (t *Telemetry) decided(ctx context.Context, e middleware.DecisionEvent) {
 	}
 }
 
-func (t *Telemetry) panicked(ctx context.Context, pkg string) {
-	t.panics.Add(ctx, 1, t.otherSeries.of(otherLabels{"", keyPackage, pkg}).add...)
+func (t *Telemetry) panicked(pkg string) func(context.Context, bearergate.PanicEvent) {
+	return func(ctx context.Context, _ bearergate.PanicEvent) {
+		t.panics.Add(ctx, 1, t.otherSeries.of(otherLabels{"", keyPackage, pkg}).add...)
+	}
 }
 
 // reasonOf is "" for nil only: whatever else a verifier of others makes of it,

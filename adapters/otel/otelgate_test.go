@@ -508,10 +508,10 @@ func TestCounters(t *testing.T) {
 		keys.KeySkipped(ctx, jwks.KeyEvent{Issuer: "i", KeyID: "secret"})
 		look.BreakerChanged(ctx, introspect.BreakerEvent{Issuer: "i", From: introspect.BreakerClosed, To: introspect.BreakerOpen})
 		look.StoreFailed(ctx, introspect.StoreEvent{Issuer: "i", Operation: "get", Err: errors.New("secret")})
-		r.VerifyHooks().Panicked(ctx, jwtverify.PanicEvent{Value: "secret"})
-		keys.Panicked(ctx, jwks.PanicEvent{Hook: "secret"})
-		look.Panicked(ctx, introspect.PanicEvent{Where: "secret"})
-		r.GateHooks().Panicked(ctx, middleware.PanicEvent{Value: "secret"})
+		r.VerifyHooks().Panicked(ctx, bearergate.PanicEvent{Where: "secret", Type: "secret"})
+		keys.Panicked(ctx, bearergate.PanicEvent{Where: "secret", Type: "secret"})
+		look.Panicked(ctx, bearergate.PanicEvent{Where: "secret", Type: "secret"})
+		r.GateHooks().Panicked(ctx, bearergate.PanicEvent{Where: "secret", Type: "secret"})
 	}
 	for name, want := range map[string]map[string]int{
 		"bearergate.jwks.state_changes":         {"bearergate.issuer=i bearergate.jwks.state=stale": 2},

@@ -200,7 +200,7 @@ func (m *Metrics) VerifyHooks() jwtverify.Hooks {
 			outcome, reason := outcomeOf(e.Err)
 			m.verifications.observe(e.Duration, key{e.Issuer, strconv.FormatBool(e.Cached), outcome, reason})
 		},
-		Panicked: func(context.Context, jwtverify.PanicEvent) { m.panics.add(1, key{"jwtverify"}) },
+		Panicked: m.panicked("jwtverify"),
 	}
 }
 
@@ -217,7 +217,7 @@ func (m *Metrics) KeyHooks() jwks.Hooks {
 		MissSuppressed: func(_ context.Context, e jwks.MissEvent) { m.suppressedMisses.add(1, key{e.Issuer}) },
 		StaleServed:    func(_ context.Context, e jwks.StaleEvent) { m.staleAnswers.add(1, key{e.Issuer}) },
 		KeySkipped:     func(_ context.Context, e jwks.KeyEvent) { m.skippedKeys.add(1, key{e.Issuer}) },
-		Panicked:       func(context.Context, jwks.PanicEvent) { m.panics.add(1, key{"jwks"}) },
+		Panicked:       m.panicked("jwks"),
 	}
 }
 
@@ -240,7 +240,7 @@ func (m *Metrics) IntrospectHooks() introspect.Hooks {
 		},
 		Purged:      func(_ context.Context, e introspect.PurgeEvent) { m.purges.add(1, key{e.Issuer}) },
 		StoreFailed: func(_ context.Context, e introspect.StoreEvent) { m.storeFailures.add(1, key{e.Issuer, e.Operation}) },
-		Panicked:    func(context.Context, introspect.PanicEvent) { m.panics.add(1, key{"introspect"}) },
+		Panicked:    m.panicked("introspect"),
 	}
 }
 
@@ -251,8 +251,12 @@ func (m *Metrics) GateHooks() middleware.Hooks {
 			outcome, reason := outcomeOf(e.Err)
 			m.decisions.observe(e.Duration, key{outcome, e.Pattern, reason, strconv.FormatBool(e.ReportOnly)})
 		},
-		Panicked: func(context.Context, middleware.PanicEvent) { m.panics.add(1, key{"middleware"}) },
+		Panicked: m.panicked("middleware"),
 	}
+}
+
+func (m *Metrics) panicked(pkg string) func(context.Context, bearergate.PanicEvent) {
+	return func(context.Context, bearergate.PanicEvent) { m.panics.add(1, key{pkg}) }
 }
 
 // outcomeOf says whose fault err is, and its Reason. An error of a foreign

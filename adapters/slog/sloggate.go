@@ -176,9 +176,7 @@ func (a *Audit) GateHooks() middleware.Hooks {
 				}
 			})
 		},
-		Panicked: func(ctx context.Context, e middleware.PanicEvent) {
-			a.panicked(ctx, "middleware", e.Hook, typeOf(e.Value))
-		},
+		Panicked: a.panicked("middleware"),
 	}
 }
 
@@ -193,7 +191,7 @@ func (a *Audit) VerifyHooks() jwtverify.Hooks {
 				r.add(slog.Bool("cached", e.Cached))
 			})
 		},
-		Panicked: func(ctx context.Context, e jwtverify.PanicEvent) { a.panicked(ctx, "jwtverify", "", typeOf(e.Value)) },
+		Panicked: a.panicked("jwtverify"),
 	}
 }
 
@@ -239,7 +237,7 @@ func (a *Audit) IntrospectHooks() introspect.Hooks {
 				r.word("operation", e.Operation)
 			})
 		},
-		Panicked: func(ctx context.Context, e introspect.PanicEvent) { a.panicked(ctx, "introspect", e.Where, e.Type) },
+		Panicked: a.panicked("introspect"),
 	}
 }
 
@@ -294,20 +292,19 @@ func (a *Audit) KeyHooks() jwks.Hooks {
 				r.text("kid", e.KeyID)
 			})
 		},
-		Panicked: func(ctx context.Context, e jwks.PanicEvent) { a.panicked(ctx, "jwks", e.Hook, e.Type) },
+		Panicked: a.panicked("jwks"),
 	}
 }
 
-func (a *Audit) panicked(ctx context.Context, pkg, where, kind string) {
-	a.tell(ctx, EventPanic, pkg, &a.panics, func(r *record) {
-		r.word("package", pkg)
-		r.text("where", where)
-		r.text("type", kind)
-	})
+func (a *Audit) panicked(pkg string) func(context.Context, bearergate.PanicEvent) {
+	return func(ctx context.Context, e bearergate.PanicEvent) {
+		a.tell(ctx, EventPanic, pkg, &a.panics, func(r *record) {
+			r.word("package", pkg)
+			r.text("where", e.Where)
+			r.text("type", e.Type)
+		})
+	}
 }
-
-// typeOf, since the value itself may be anything.
-func typeOf(value any) string { return fmt.Sprintf("%T", value) }
 
 // decide writes the record of a decision, of which more is what the others do not say.
 func (a *Audit) decide(ctx context.Context, event Event, limits *decisionLimits, err error, token *bearergate.Token, d time.Duration, more func(*record)) {
@@ -383,12 +380,11 @@ func (a *Audit) more(ctx context.Context) (attrs []slog.Attr) {
 	if a.config.Attrs == nil {
 		return nil
 	}
-	defer func() {
-		if p := recover(); p != nil {
-			attrs = []slog.Attr{slog.String("attrs_panicked", typeOf(p))}
-		}
-	}()
-	return a.config.Attrs(ctx)
+	ask := func(ctx context.Context, _ struct{}) { attrs = a.config.Attrs(ctx) }
+	bearergate.Hook("Attrs", func(_ context.Context, e bearergate.PanicEvent) {
+		attrs = []slog.Attr{slog.String("attrs_panicked", e.Type)}
+	}, ask)(ctx, struct{}{})
+	return attrs
 }
 
 // outcomeOf says whose fault err is, and its Reason; an error of a foreign

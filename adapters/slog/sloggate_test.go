@@ -238,17 +238,17 @@ func TestEvents(t *testing.T) {
 			a.KeyHooks().KeySkipped(ctx, jwks.KeyEvent{Issuer: issuer, URL: url, Index: 8, KeyID: "k8", Err: unreadable})
 		}, map[string]any{"level": "WARN", "issuer": issuer, "url": url, "index": 8.0, "kid": "k8"}},
 		{sloggate.EventPanic, func(a *sloggate.Audit, ctx context.Context) {
-			a.GateHooks().Panicked(ctx, middleware.PanicEvent{Hook: "Decided", Value: unreadable})
-		}, map[string]any{"level": "ERROR", "package": "middleware", "where": "Decided", "type": "*errors.errorString"}},
+			a.GateHooks().Panicked(ctx, bearergate.PanicEvent{Where: "Decided", Type: "*main.broken"})
+		}, map[string]any{"level": "ERROR", "package": "middleware", "where": "Decided", "type": "*main.broken"}},
 		{sloggate.EventPanic, func(a *sloggate.Audit, ctx context.Context) {
-			a.VerifyHooks().Panicked(ctx, jwtverify.PanicEvent{Value: "what nobody may read", Stack: []byte("what nobody may read")})
-		}, map[string]any{"level": "ERROR", "package": "jwtverify", "type": "string"}},
+			a.VerifyHooks().Panicked(ctx, bearergate.PanicEvent{Where: "Check", Type: "*main.broken"})
+		}, map[string]any{"level": "ERROR", "package": "jwtverify", "where": "Check", "type": "*main.broken"}},
 		{sloggate.EventPanic, func(a *sloggate.Audit, ctx context.Context) {
-			a.IntrospectHooks().Panicked(ctx, introspect.PanicEvent{Where: "Looked", Type: "string"})
-		}, map[string]any{"level": "ERROR", "package": "introspect", "where": "Looked", "type": "string"}},
+			a.IntrospectHooks().Panicked(ctx, bearergate.PanicEvent{Where: "Looked", Type: "*main.broken"})
+		}, map[string]any{"level": "ERROR", "package": "introspect", "where": "Looked", "type": "*main.broken"}},
 		{sloggate.EventPanic, func(a *sloggate.Audit, ctx context.Context) {
-			a.KeyHooks().Panicked(ctx, jwks.PanicEvent{Hook: "Fetched", Type: "string"})
-		}, map[string]any{"level": "ERROR", "package": "jwks", "where": "Fetched", "type": "string"}},
+			a.KeyHooks().Panicked(ctx, bearergate.PanicEvent{Where: "Fetched", Type: "*main.broken"})
+		}, map[string]any{"level": "ERROR", "package": "jwks", "where": "Fetched", "type": "*main.broken"}},
 	} {
 		a, o := newAudit(t, sloggate.Config{MaxPerSecond: 1})
 		tc.tell(a, t.Context())
@@ -345,7 +345,7 @@ func TestFlood(t *testing.T) {
 			func() { a.KeyHooks().KeySkipped(t.Context(), jwks.KeyEvent{}) },
 			func() { a.KeyHooks().StateChanged(t.Context(), jwks.StateEvent{}) },
 			func() { a.KeyHooks().Fetched(t.Context(), jwks.FetchEvent{}) },
-			func() { a.KeyHooks().Panicked(t.Context(), jwks.PanicEvent{}) },
+			func() { a.KeyHooks().Panicked(t.Context(), bearergate.PanicEvent{}) },
 			func() { a.IntrospectHooks().Called(t.Context(), introspect.CallEvent{}) },
 			func() { a.IntrospectHooks().StoreFailed(t.Context(), introspect.StoreEvent{}) },
 			func() { a.IntrospectHooks().BreakerChanged(t.Context(), introspect.BreakerEvent{}) },

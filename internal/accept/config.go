@@ -1,7 +1,6 @@
 package accept
 
 import (
-	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -59,7 +58,7 @@ func Source(wrong *mistake.List, field string, named jwks.Source, issuer string,
 	owner, err := ownerOf(named)
 	switch {
 	case err != nil:
-		wrong.Addf("%s cannot be used: %w: give a jwks.Cache, for example, or leave the field out", field, err)
+		wrong.Addf("%s cannot be used: its method Issuer %w: give a jwks.Cache, for example, or leave the field out", field, err)
 	case owner != "" && owner != issuer:
 		wrong.Addf("%s belong to the issuer %q, not to Issuer %q: keys must be the issuer's own", field, owner, issuer)
 	}
@@ -68,15 +67,13 @@ func Source(wrong *mistake.List, field string, named jwks.Source, issuer string,
 
 // ownerOf returns the issuer that the keys belong to, "" if they do not say.
 func ownerOf(s jwks.Source) (issuer string, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("the method Issuer of %T panics with a %T", s, p)
+	err = guard.Call(func() error {
+		if s, ok := s.(interface{ Issuer() string }); ok {
+			issuer = s.Issuer()
 		}
-	}()
-	if s, ok := s.(interface{ Issuer() string }); ok {
-		issuer = s.Issuer()
-	}
-	return issuer, nil
+		return nil
+	}, nil)
+	return issuer, err
 }
 
 // Leeway returns how far clocks may differ: what a configuration says, or the

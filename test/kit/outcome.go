@@ -40,11 +40,6 @@ func Outcomes(refused Verdict) []Outcome {
 		return Outcome{Name: name, Do: do, Alive: v, Gone: v, Late: v}
 	}
 	overloaded := Verdict{bearergate.ErrUnavailable, bearergate.ReasonOverloaded}
-	panics := func(name string, do func(context.Context) error) Outcome {
-		o := all(name, do, broken)
-		o.Panics = true
-		return o
-	}
 	outcomes := []Outcome{
 		all("says yes", says(nil), Verdict{}),
 		all("says no", says(io.EOF), refused),
@@ -54,9 +49,6 @@ func Outcomes(refused Verdict) []Outcome {
 		all("says no, wrapped", says(fmt.Errorf("session 7: %w", &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonRevoked})), Verdict{bearergate.ErrInvalidToken, bearergate.ReasonRevoked}),
 		all("returns a typed nil", says((*bearergate.Error)(nil)), broken),
 		all("returns an error that panics", says(panicking{}), broken),
-		panics("panics", func(context.Context) error { panic("hunter2") }),
-		panics("panics with nil", func(context.Context) error { panic(nil) }), //nolint:govet // nilness: a nil that panics is the case
-		panics("panics with an error of ours", func(context.Context) error { panic(bearergate.ErrInvalidToken) }),
 		{Name: "a store is down", Do: says(bearergate.ErrUnavailable), Alive: store, Gone: canceled, Late: store},
 		{Name: "a store is down, with a Reason", Do: says(&bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonOverloaded}), Alive: overloaded, Gone: canceled, Late: overloaded},
 		{Name: "a store hangs until its own deadline", Do: hang, Alive: store, Gone: canceled, Late: store},
@@ -72,6 +64,13 @@ func Outcomes(refused Verdict) []Outcome {
 	for _, s := range Sentinels() {
 		if !errors.Is(s, bearergate.ErrUnavailable) {
 			outcomes = append(outcomes, all("says "+s.Error(), says(s), Verdict{s, bearergate.ReasonOf(s)}))
+		}
+	}
+	for _, p := range panics() {
+		if !p.Ends {
+			o := all(p.Name, func(context.Context) error { p.Do(); return nil }, broken)
+			o.Panics = true
+			outcomes = append(outcomes, o)
 		}
 	}
 	return outcomes
