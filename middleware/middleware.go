@@ -23,7 +23,9 @@
 //     ([Config.Bindings]), and where [Bound] asks for it, the token is bound;
 //  4. the user's authentication satisfies [StepUp];
 //  5. the scopes satisfy the route's [scope.Requirement];
-//  6. the route's own policies agree ([Allow]).
+//  6. the token has the roles, the tenant and the audience that the route demands
+//     ([Roles], [Tenant], [Audience]);
+//  7. the route's own policies agree ([Allow]).
 //
 // So the answer to an invalid token is always invalid_token, and never tells what a
 // route requires (RFC 6750 §3.1, RFC 9470 §9). Authentication goes before scope
@@ -41,7 +43,7 @@
 //	DPoP proof without a nonce of this server  401     error="use_dpop_nonce"
 //	scopes insufficient                        403     error="insufficient_scope", scope="…"
 //	authentication too weak or too old         401     error="insufficient_user_authentication", acr_values="…", max_age="…"
-//	a policy of the route says no              403     none
+//	role, tenant, audience or policy says no   403     none
 //	keys, server or store unavailable          503     none; Retry-After of 1 to 60 seconds
 //	this server is misconfigured               500     none
 //
@@ -452,6 +454,9 @@ func (g *Gate) decide(r *http.Request, rt *route) (d decision) {
 	}
 	if err == nil {
 		err = d.token.Authorize(d.need)
+	}
+	if err == nil {
+		err = rt.claimed(r, d.token)
 	}
 	if err == nil {
 		err = rt.allowed(r, d.token)
