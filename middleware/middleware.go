@@ -316,6 +316,10 @@ func (g *Gate) wrap(rt route, next http.Handler) http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		d := g.check(r, &rt, !closed && g.config.InsecureReportOnly)
+		if q, asks := w.(*question); asks {
+			q.answer(r, rt.access, &d)
+			return
+		}
 		if rt.access == AccessOptional && !closed && g.config.Extract == nil {
 			w.Header().Add("Vary", "Authorization")
 		}
@@ -342,11 +346,7 @@ func isNilHandler(h http.Handler) bool {
 
 // pass calls the handler with what it is to know.
 func (g *Gate) pass(w http.ResponseWriter, r *http.Request, rt *route, d *decision, next http.Handler) {
-	token := d.token
-	if !known(d.err) {
-		token = nil
-	}
-	ctx := r.Context()
+	token, ctx := d.known(), r.Context()
 	if _, outer := bearergate.FromContext(ctx); token != nil || outer {
 		ctx = bearergate.NewContext(ctx, token)
 	}
@@ -361,6 +361,14 @@ func (g *Gate) pass(w http.ResponseWriter, r *http.Request, rt *route, d *decisi
 		r.Header[h.name] = []string{h.value}
 	}
 	next.ServeHTTP(w, r)
+}
+
+// known returns the token that the handler is to know.
+func (d *decision) known() *bearergate.Token {
+	if known(d.err) {
+		return d.token
+	}
+	return nil
 }
 
 // known reports whether a token beside err is valid, whatever the route asks beyond that.
