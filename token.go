@@ -25,6 +25,13 @@ type Claims struct {
 	Audience []string  // aud (RFC 7519 §4.1.3)
 	Scopes   scope.Set // scope (RFC 8693 §4.2)
 
+	// Roles are those of the subject, and Tenant is the customer that the token
+	// belongs to. Servers put them into claims of many names: a verifier fills them in
+	// only if it was told which. Like Subject, they mean something only together with
+	// Issuer.
+	Roles  []string
+	Tenant string
+
 	ExpiresAt time.Time // exp (RFC 7519 §4.1.4)
 	IssuedAt  time.Time // iat (RFC 7519 §4.1.6)
 	NotBefore time.Time // nbf (RFC 7519 §4.1.5)
@@ -72,6 +79,7 @@ type Token struct {
 // checks, and for tests.
 func NewToken(c Claims) *Token {
 	c.Audience = slices.Clone(c.Audience)
+	c.Roles = slices.Clone(c.Roles)
 	c.Actors = slices.Clone(c.Actors)
 	c.Raw = bytes.Clone(c.Raw)
 	c.Confirmation = maps.Clone(c.Confirmation)
@@ -152,6 +160,18 @@ func (t *Token) HasAudience(audience string) bool {
 
 // Scopes returns the granted scopes.
 func (t *Token) Scopes() scope.Set { return t.claims().Scopes }
+
+// Roles returns a copy of the roles; nil when there are none, or when the verifier
+// was not told where they stand. A role is no scope: [Token.Authorize] does not look
+// at it.
+func (t *Token) Roles() []string { return slices.Clone(t.claims().Roles) }
+
+// HasRole reports whether the token has the role, compared byte for byte.
+func (t *Token) HasRole(role string) bool { return slices.Contains(t.claims().Roles, role) }
+
+// Tenant returns the tenant, or "" when there is none, or when the verifier was not
+// told where it stands. "" is no tenant: do not compare it with another "".
+func (t *Token) Tenant() string { return t.claims().Tenant }
 
 // ExpiresAt returns exp, or the zero time when absent.
 func (t *Token) ExpiresAt() time.Time { return t.claims().ExpiresAt }

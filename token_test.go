@@ -21,8 +21,9 @@ import (
 func everything() bearergate.Claims {
 	return bearergate.Claims{
 		Issuer: "https://as.example", Subject: "PII-sub", ClientID: "PII-client", ID: "PII-jti",
-		Audience:  []string{"PII-aud", "PII-aud2"},
-		Scopes:    scope.Of("PII-read", "PII-write"),
+		Audience: []string{"PII-aud", "PII-aud2"},
+		Scopes:   scope.Of("PII-read", "PII-write"),
+		Roles:    []string{"PII-role", "PII-role2"}, Tenant: "PII-tenant",
 		ExpiresAt: time.Unix(2_000_000_000, 0), IssuedAt: time.Unix(1_000_000_001, 0),
 		NotBefore: time.Unix(1_000_000_002, 0), AuthTime: time.Unix(1_000_000_003, 0), ACR: "PII-acr",
 		Actors:       []bearergate.Actor{{Subject: "PII-actor", Issuer: "PII-actor-iss", ClientID: "PII-actor-client"}, {Subject: "PII-earlier"}},
@@ -46,6 +47,12 @@ func TestTokenAccessors(t *testing.T) {
 		require.False(t, tok.HasAudience(not), not)
 	}
 	require.Equal(t, c.Scopes.Names(), tok.Scopes().Names())
+	require.Equal(t, c.Roles, tok.Roles())
+	require.True(t, tok.HasRole("PII-role2"))
+	for _, not := range []string{"", "pii-role", "PII-rol", "PII-role ", "PII-read"} {
+		require.False(t, tok.HasRole(not), not)
+	}
+	require.Equal(t, "PII-tenant", tok.Tenant())
 	require.Equal(t, c.ExpiresAt, tok.ExpiresAt())
 	require.Equal(t, c.IssuedAt, tok.IssuedAt())
 	require.Equal(t, c.NotBefore, tok.NotBefore())
@@ -80,6 +87,7 @@ func TestTokenIsImmutable(t *testing.T) {
 		t.Helper()
 		want := everything()
 		require.Equal(t, want.Audience, tok.Audience())
+		require.Equal(t, want.Roles, tok.Roles())
 		require.Equal(t, want.Actors, tok.Actor())
 		require.Equal(t, want.Scopes.Names(), tok.Scopes().Names())
 		require.Equal(t, []string{"jkt", "x5t#S256"}, tok.Confirmation().Members())
@@ -93,6 +101,7 @@ func TestTokenIsImmutable(t *testing.T) {
 
 	// What was passed in.
 	c.Audience[0] = "changed"
+	c.Roles[0] = "changed"
 	c.Actors[0].Subject = "changed"
 	c.Confirmation["jkt"][1] = 'X'
 	c.Confirmation["new"] = []byte(`"x"`)
@@ -103,6 +112,7 @@ func TestTokenIsImmutable(t *testing.T) {
 	// What is given out.
 	tok.Audience()[0] = "changed"
 	_ = append(tok.Audience()[:1], "changed")
+	tok.Roles()[0] = "changed"
 	tok.Actor()[0].Subject = "changed"
 	tok.Confirmation().Members()[0] = "changed"
 	tok.Scopes().Names()[0] = "changed"

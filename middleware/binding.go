@@ -86,11 +86,16 @@ func (g *Gate) call(r *http.Request, c bearergate.Credentials) bearergate.Call {
 
 // reply writes what bindings ask for, but nothing that a header cannot hold.
 func reply(w http.ResponseWriter, headers bearergate.Reply) {
-	for name, value := range headers {
-		if isToken(name) && isPrintable(value) {
-			w.Header().Set(name, value)
-		}
+	for name, value := range sendable(headers) {
+		w.Header().Set(name, value)
 	}
+}
+
+// sendable returns a copy of what a header can hold.
+func sendable(headers bearergate.Reply) bearergate.Reply {
+	headers = maps.Clone(headers)
+	maps.DeleteFunc(headers, func(name, value string) bool { return !isToken(name) || !isPrintable(value) })
+	return headers
 }
 
 // isToken reports whether s is a token of RFC 9110 §5.6.2, as the names of headers

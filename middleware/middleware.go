@@ -23,7 +23,9 @@
 //     ([Config.Bindings]), and where [Bound] asks for it, the token is bound;
 //  4. the user's authentication satisfies [StepUp];
 //  5. the scopes satisfy the route's [scope.Requirement];
-//  6. the route's own policies agree ([Allow]).
+//  6. the token has the roles, the tenant and the audience that the route demands
+//     ([Roles], [Tenant], [Audience]);
+//  7. the route's own policies agree ([Allow]).
 //
 // So the answer to an invalid token is always invalid_token, and never tells what a
 // route requires (RFC 6750 §3.1, RFC 9470 §9). Authentication goes before scope
@@ -41,7 +43,7 @@
 //	DPoP proof without a nonce of this server  401     error="use_dpop_nonce"
 //	scopes insufficient                        403     error="insufficient_scope", scope="…"
 //	authentication too weak or too old         401     error="insufficient_user_authentication", acr_values="…", max_age="…"
-//	a policy of the route says no              403     none
+//	role, tenant, audience or policy says no   403     none
 //	keys, server or store unavailable          503     none; Retry-After of 1 to 60 seconds
 //	this server is misconfigured               500     none
 //
@@ -318,6 +320,10 @@ func (g *Gate) wrap(rt route, next http.Handler) http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		d := g.check(r, &rt, !closed && g.config.InsecureReportOnly)
+		if q, asks := w.(*question); asks {
+			q.answer(r, rt.access, &d)
+			return
+		}
 		if rt.access == AccessOptional && !closed && g.config.Extract == nil {
 			w.Header().Add("Vary", "Authorization")
 		}
@@ -344,11 +350,7 @@ func isNilHandler(h http.Handler) bool {
 
 // pass calls the handler with what it is to know.
 func (g *Gate) pass(w http.ResponseWriter, r *http.Request, rt *route, d *decision, next http.Handler) {
-	token := d.token
-	if !known(d.err) {
-		token = nil
-	}
-	ctx := r.Context()
+	token, ctx := d.known(), r.Context()
 	if _, outer := bearergate.FromContext(ctx); token != nil || outer {
 		ctx = bearergate.NewContext(ctx, token)
 	}
@@ -363,6 +365,14 @@ func (g *Gate) pass(w http.ResponseWriter, r *http.Request, rt *route, d *decisi
 		r.Header[h.name] = []string{h.value}
 	}
 	next.ServeHTTP(w, r)
+}
+
+// known returns the token that the handler is to know.
+func (d *decision) known() *bearergate.Token {
+	if known(d.err) {
+		return d.token
+	}
+	return nil
 }
 
 // known reports whether a token beside err is valid, whatever the route asks beyond that.
@@ -456,6 +466,9 @@ func (g *Gate) decide(r *http.Request, rt *route) (d decision) {
 	}
 	if err == nil {
 		err = d.token.Authorize(d.need)
+	}
+	if err == nil {
+		err = rt.claimed(r, d.token)
 	}
 	if err == nil {
 		err = rt.allowed(r, d.token)

@@ -14,8 +14,9 @@ import (
 )
 
 // RouteOption changes what one route asks for, beyond its scopes. The options
-// are [StepUp] and [Via], each at most once per route, [Bound], [Allow] and
-// [CancelOnExpiry]; a nil option closes the route.
+// are [StepUp] and [Via], each at most once per route, [Bound], [Roles], [Tenant],
+// [Audience], [Allow] and [CancelOnExpiry]; a nil option closes the route. What an
+// option asks of a token is never asked of a request without one on an optional route.
 type RouteOption interface{ routeOption() }
 
 // StepUp demands how and when the user authenticated (RFC 9470). With acr
@@ -122,6 +123,9 @@ type route struct {
 	access    Access
 	stepUp    stepUp
 	bound     bool
+	roles     [][]string // a token has one of each list
+	tenants   []*tenant
+	audiences [][]string // aud names one of each list
 	allow     []*allow
 	via       bool  // verifier is not the gate's
 	cancel    bool  // with the token
@@ -172,6 +176,17 @@ func (g *Gate) plan(need scope.Requirement, opts []RouteOption) (route, error) {
 			if g != nil && len(g.config.Bindings) == 0 {
 				errs = append(errs, errors.New("Bound: the gate has no Bindings, so no token could enter"))
 			}
+		case roles:
+			rt.roles = append(rt.roles, opt.any)
+			errs = append(errs, named("Roles", opt.any))
+		case *tenant:
+			rt.tenants = append(rt.tenants, opt)
+			if opt.of == nil {
+				errs = append(errs, errors.New("Tenant: the function is nil"))
+			}
+		case audience:
+			rt.audiences = append(rt.audiences, opt.names)
+			errs = append(errs, named("Audience", opt.names))
 		case *allow:
 			rt.allow = append(rt.allow, opt)
 			if len(opt.policies) == 0 || slices.ContainsFunc(opt.policies, func(f func(*http.Request, *bearergate.Token) error) bool { return f == nil }) {
@@ -180,7 +195,7 @@ func (g *Gate) plan(need scope.Requirement, opts []RouteOption) (route, error) {
 		case cancelOnExpiry:
 			rt.cancel = true // twice is the same as once
 		default:
-			errs = append(errs, fmt.Errorf("option %d is a %T: use StepUp, Via, Bound, Allow or CancelOnExpiry", i+1, opt))
+			errs = append(errs, fmt.Errorf("option %d is a %T: use the options of this package", i+1, opt))
 		}
 	}
 	if g != nil && rt.bound && neverBound(rt.verifier, g.config.Bindings) {
@@ -216,7 +231,7 @@ func bind(need scope.Requirement, r *http.Request) scope.Requirement {
 
 // same reports whether two routes have one policy. When in doubt they have not:
 // two verifiers are one only if == says so, which functions cannot be asked, and
-// policies are the same only if they come from one call of Allow.
+// functions are the same only if they come from one call of Allow or Tenant.
 func (rt *route) same(o *route) bool {
 	verifiers := rt.via == o.via
 	if rt.via && o.via {
@@ -224,8 +239,11 @@ func (rt *route) same(o *route) bool {
 		verifiers = a.IsValid() && b.IsValid() && a.Comparable() && b.Comparable() && rt.verifier == o.verifier
 	}
 	return verifiers && rt.access == o.access && rt.cancel == o.cancel && rt.bound == o.bound && slices.Equal(rt.allow, o.allow) &&
+		equal(rt.roles, o.roles) && slices.Equal(rt.tenants, o.tenants) && equal(rt.audiences, o.audiences) &&
 		rt.stepUp.MaxAge == o.stepUp.MaxAge && slices.Equal(rt.stepUp.ACR, o.stepUp.ACR) && reflect.DeepEqual(rt.need, o.need) //nolint:govet // the error in a Requirement is part of what it is
 }
+
+func equal(a, b [][]string) bool { return slices.EqualFunc(a, b, slices.Equal) }
 
 // allowed asks the policies of the route.
 func (rt *route) allowed(r *http.Request, token *bearergate.Token) error {

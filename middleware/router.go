@@ -355,7 +355,14 @@ func (rt *Router) guarded(reg *registered) http.Handler {
 		return nil // build says so
 	}
 	if reg.route.access == AccessPublic {
-		return rt.gate.cleaned(reg.handler)
+		open := rt.gate.cleaned(reg.handler)
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if q, asks := w.(*question); asks {
+				q.answer(r, AccessPublic, &decision{})
+				return
+			}
+			open.ServeHTTP(w, r)
+		})
 	}
 	return rt.gate.wrap(reg.route, reg.handler)
 }

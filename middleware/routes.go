@@ -26,6 +26,12 @@ type Route struct {
 	// Bound says that the token must be bound to its sender: [Bound], or
 	// [Config.RequireBinding].
 	Bound bool
+	// Roles are the lists of [Roles]: a token has one role of each.
+	Roles [][]string
+	// Tenants is how many functions of [Tenant] have to name the token's tenant.
+	Tenants int
+	// Audiences are the lists of [Audience]: aud names one of each.
+	Audiences [][]string
 	// Policies is how many functions of [Allow] have to agree.
 	Policies int
 	// Via says that the route has a verifier of its own.
@@ -51,6 +57,9 @@ func (rt *Router) Routes() []Route {
 			ACRValues:      slices.Clone(reg.route.stepUp.ACR),
 			MaxAge:         reg.route.stepUp.MaxAge,
 			Bound:          reg.route.bound,
+			Roles:          cloned(reg.route.roles),
+			Tenants:        len(reg.route.tenants),
+			Audiences:      cloned(reg.route.audiences),
 			Policies:       reg.route.policies(),
 			Via:            reg.route.via,
 			CancelOnExpiry: reg.route.cancel,
@@ -63,6 +72,14 @@ func (rt *Router) Routes() []Route {
 		return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Host, b.Host), cmp.Compare(a.Method, b.Method))
 	})
 	return routes
+}
+
+func cloned(lists [][]string) [][]string {
+	lists = slices.Clone(lists)
+	for i := range lists {
+		lists[i] = slices.Clone(lists[i])
+	}
+	return lists
 }
 
 // scopes returns what the routes require, sorted, each scope once.

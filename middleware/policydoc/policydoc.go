@@ -24,7 +24,8 @@ import (
 // Markdown renders routes as a table, one line each. In a file that a test
 // compares, a change of what a route demands is a line of the diff. It does not
 // show what a [scope.Policy] lets stand for a scope, which verifier [middleware.Via] names,
-// what the functions of [middleware.Allow] decide, nor the gate's own configuration.
+// what the functions of [middleware.Tenant] and [middleware.Allow] decide, nor the
+// gate's own configuration.
 func Markdown(routes []middleware.Route) string {
 	var b strings.Builder
 	b.WriteString("| Method | Path | Access | Scopes | Beyond scopes |\n|---|---|---|---|---|\n")
@@ -46,6 +47,15 @@ func Markdown(routes []middleware.Route) string {
 		if r.Bound {
 			beyond = append(beyond, "bound to its sender")
 		}
+		for _, any := range r.Roles {
+			beyond = append(beyond, "role "+oneOf(any))
+		}
+		if r.Tenants > 0 {
+			beyond = append(beyond, "tenant of the request: "+strconv.Itoa(r.Tenants))
+		}
+		for _, names := range r.Audiences {
+			beyond = append(beyond, "audience "+oneOf(names))
+		}
 		if r.Policies > 0 {
 			beyond = append(beyond, "policies of the route: "+strconv.Itoa(r.Policies))
 		}
@@ -58,6 +68,18 @@ func Markdown(routes []middleware.Route) string {
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", cmp.Or(r.Method, "any"), code(r.Host+r.Path), r.Access, required, strings.Join(beyond, ", "))
 	}
 	return b.String()
+}
+
+// oneOf renders names, in which there may be spaces.
+func oneOf(names []string) string {
+	rendered := make([]string, len(names))
+	for i, name := range names {
+		if quoted := strconv.Quote(name); quoted != `"`+name+`"` {
+			name = quoted // a control character could end the line
+		}
+		rendered[i] = code(name)
+	}
+	return strings.Join(rendered, " or ")
 }
 
 // code renders s as a code span in a table of GitHub's Markdown.
@@ -162,6 +184,15 @@ func operation(r middleware.Route) (map[string]any, error) {
 	}
 	if r.Bound {
 		operation["x-bound"] = true
+	}
+	if len(r.Roles) > 0 {
+		operation["x-roles"] = r.Roles
+	}
+	if r.Tenants > 0 {
+		operation["x-tenants"] = r.Tenants
+	}
+	if len(r.Audiences) > 0 {
+		operation["x-audiences"] = r.Audiences
 	}
 	if r.Policies > 0 {
 		operation["x-policies"] = r.Policies

@@ -65,6 +65,8 @@ func policed(t *testing.T, change func(need scope.Requirement) scope.Requirement
 	v1.Handle("POST /payments", scope.All("pay"), h, middleware.StepUp([]string{"urn:example:mfa", "hw"}, 5*time.Minute))
 	policy := func(*http.Request, *bearergate.Token) error { return nil }
 	v1.Handle("POST /refunds", scope.All("pay"), h, middleware.Bound(), middleware.Allow(policy), middleware.Allow(policy))
+	v1.Handle("GET /tenants/{tenant}/audits", scope.All("audit"), h, middleware.Roles("auditor", "head of audit"), middleware.Roles("staff"),
+		middleware.Tenant(func(r *http.Request) string { return r.PathValue("tenant") }), middleware.Audience("https://audit.example"))
 	v1.Handle("GET /events/{topic...}", scope.All("events"), h, middleware.CancelOnExpiry())
 	v1.Handle("/partner/{$}", scope.All("partner|x"), h, middleware.Via(kit.Granting()))
 	admin := v1.Group("/admin", scope.All("admin"))
@@ -114,6 +116,8 @@ func TestAPolicyChangeIsAVisibleDiff(t *testing.T) {
 
 func TestMarkdownEscapes(t *testing.T) {
 	rt := newRouter(t, middleware.Config{})
+	rt.Authenticated("GET /roles", kit.Says(""), middleware.Roles("a b", "a`|c", "Führung", "x\n| y |", `"`))
+	require.Contains(t, policydoc.Markdown(rt.Routes()), "| role `a b` or `` a`\\|c `` or `Führung` or `\"x\\n\\| y \\|\"` or `\"\\\"\"` |\n")
 	rt.Handle("GET /a`b|c", scope.All("x|y`z", "``"), kit.Says(""))
 	require.Contains(t, policydoc.Markdown(rt.Routes()), "| GET | `` /a`b\\|c `` | token | ``` x\\|y`z and `` ``` |  |\n")
 }

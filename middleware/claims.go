@@ -1,0 +1,103 @@
+package middleware
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/bearergate/bearergate"
+)
+
+// Roles demands that the token has one of these roles ([bearergate.Token.HasRole]),
+// compared byte for byte. Otherwise the answer is [bearergate.ErrForbidden] with
+// [bearergate.ReasonRole]. A role never satisfies a scope, nor a scope a role. A
+// verifier knows roles only if it was told which claim holds them; until then, no
+// token enters.
+//
+// Roles may be given several times, by a group and by its route for example: the
+// token then needs one of each list. An empty list and an empty role are mistakes,
+// and close the route.
+func Roles(any ...string) RouteOption { return roles{slices.Clone(any)} }
+
+// Audience demands that aud names one of these audiences, compared byte for byte.
+// Otherwise the answer is [bearergate.ErrForbidden] with
+// [bearergate.ReasonAudience]: it is for an API of several resources behind one
+// verifier that accepts the audiences of them all. It adds to what the verifier
+// demands and takes nothing away; a token whose audience the verifier does not accept
+// is invalid before this is asked.
+//
+// Audience may be given several times; every list then has to be satisfied. An empty
+// list and an empty name are mistakes, and close the route.
+func Audience(names ...string) RouteOption { return audience{slices.Clone(names)} }
+
+// Tenant demands that the request is for the tenant of the token: what of says of
+// the request, such as r.PathValue("tenant"), equals [bearergate.Token.Tenant] byte
+// for byte. Otherwise the answer is [bearergate.ErrForbidden] with
+// [bearergate.ReasonTenant], also when either of them is "": no tenant equals no
+// tenant. A verifier knows the tenant only if it was told which claim holds it.
+//
+// of must take the tenant from where the handler will take it, or the handler serves
+// another one than was asked about. It must not change the request, and has to be
+// safe for concurrent use; a panic is [bearergate.ErrMisconfigured].
+//
+// Tenant may be given several times; all have to agree. A nil function is a mistake,
+// and closes the route.
+func Tenant(of func(*http.Request) string) RouteOption { return &tenant{of} }
+
+type roles struct{ any []string }
+
+type audience struct{ names []string }
+
+type tenant struct {
+	of func(*http.Request) string
+}
+
+func (roles) routeOption()    {}
+func (audience) routeOption() {}
+func (*tenant) routeOption()  {}
+
+var (
+	errRole = &bearergate.Error{Kind: bearergate.ErrForbidden, Reason: bearergate.ReasonRole,
+		Cause: errors.New("middleware: the token has none of the roles of the route")}
+	errTenant = &bearergate.Error{Kind: bearergate.ErrForbidden, Reason: bearergate.ReasonTenant,
+		Cause: errors.New("middleware: the token is not of the tenant of the request, or one of the two has none")}
+	errAudience = &bearergate.Error{Kind: bearergate.ErrForbidden, Reason: bearergate.ReasonAudience,
+		Cause: errors.New("middleware: aud names no audience of the route")}
+	errTenantOf = &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonInternal, Cause: errors.New("middleware: Tenant")}
+)
+
+// named reports what is wrong with the names that an option was given.
+func named(option string, names []string) error {
+	if len(names) == 0 || slices.Contains(names, "") {
+		return fmt.Errorf("%s: there is no name, or one is empty", option)
+	}
+	return nil
+}
+
+// claimed asks for the roles, the tenant and the audience that the route demands.
+func (rt *route) claimed(r *http.Request, token *bearergate.Token) error {
+	for _, any := range rt.roles {
+		if !slices.ContainsFunc(any, token.HasRole) {
+			return errRole
+		}
+	}
+	for _, t := range rt.tenants {
+		err := bearergate.Guard(r.Context(), errTenantOf, func(context.Context) error {
+			if asked := t.of(r); asked == "" || asked != token.Tenant() {
+				return errTenant
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for _, names := range rt.audiences {
+		if !slices.ContainsFunc(names, token.HasAudience) {
+			return errAudience
+		}
+	}
+	return nil
+}
