@@ -25,9 +25,9 @@ type Claims struct {
 	Audience []string  // aud (RFC 7519 §4.1.3)
 	Scopes   scope.Set // scope (RFC 8693 §4.2)
 
-	// Roles are those of the subject, and Tenant is the customer that the token
-	// belongs to. Servers put them into claims of many names: a verifier fills them in
-	// only if it was told which. Like Subject, they mean something only together with
+	// Roles are those of the subject: roles (RFC 9068 §2.2.3.1). Tenant is the customer
+	// that the token belongs to; servers put it into claims of many names, so whoever
+	// knows which fills it in. Like Subject, both mean something only together with
 	// Issuer.
 	Roles  []string
 	Tenant string
@@ -161,16 +161,15 @@ func (t *Token) HasAudience(audience string) bool {
 // Scopes returns the granted scopes.
 func (t *Token) Scopes() scope.Set { return t.claims().Scopes }
 
-// Roles returns a copy of the roles; nil when there are none, or when the verifier
-// was not told where they stand. A role is no scope: [Token.Authorize] does not look
+// Roles returns a copy of the roles; nil when there are none. A role is no scope: [Token.Authorize] does not look
 // at it.
 func (t *Token) Roles() []string { return slices.Clone(t.claims().Roles) }
 
 // HasRole reports whether the token has the role, compared byte for byte.
 func (t *Token) HasRole(role string) bool { return slices.Contains(t.claims().Roles, role) }
 
-// Tenant returns the tenant, or "" when there is none, or when the verifier was not
-// told where it stands. "" is no tenant: do not compare it with another "".
+// Tenant returns the tenant, or "" when there is none, or nobody filled it in. "" is
+// no tenant: do not compare it with another "".
 func (t *Token) Tenant() string { return t.claims().Tenant }
 
 // ExpiresAt returns exp, or the zero time when absent.

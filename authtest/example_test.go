@@ -137,7 +137,7 @@ func TestVerifiedTokenSaysWhatWasAsked(t *testing.T) {
 	as := authtest.New(t)
 	want := authtest.Claims{
 		Issuer: as.Issuer(), Subject: "alice", ClientID: "app", ID: "id-1", Audience: []string{authtest.DefaultAudience, "b"},
-		Scopes: scope.Of("a", "b"), ExpiresAt: time.Now().Add(time.Minute).Truncate(time.Second).UTC(),
+		Scopes: scope.Of("a", "b"), Roles: []string{"clerk"}, ExpiresAt: time.Now().Add(time.Minute).Truncate(time.Second).UTC(),
 		IssuedAt: time.Now().Truncate(time.Second).UTC(), NotBefore: time.Now().Truncate(time.Second).UTC(),
 		AuthTime: time.Now().Add(-time.Hour).Truncate(time.Second).UTC(), ACR: "mfa",
 		Actors: []bearergate.Actor{{Subject: "s", Issuer: "i"}, {ClientID: "c"}},
@@ -147,7 +147,7 @@ func TestVerifiedTokenSaysWhatWasAsked(t *testing.T) {
 	at, _ := got.AuthTime()
 	require.Equal(t, want, authtest.Claims{
 		Issuer: got.Issuer(), Subject: got.Subject(), ClientID: got.ClientID(), ID: got.ID(), Audience: got.Audience(),
-		Scopes: got.Scopes(), ExpiresAt: got.ExpiresAt(), IssuedAt: got.IssuedAt(), NotBefore: got.NotBefore(),
+		Scopes: got.Scopes(), Roles: got.Roles(), ExpiresAt: got.ExpiresAt(), IssuedAt: got.IssuedAt(), NotBefore: got.NotBefore(),
 		AuthTime: at, ACR: got.ACR(), Actors: got.Actor(),
 	})
 }

@@ -141,6 +141,9 @@ func (s *Server) claims(c Claims) (map[string]any, error) {
 	if len(c.Audience) > 0 {
 		claims["aud"] = audience(c.Audience)
 	}
+	if len(c.Roles) > 0 {
+		claims["roles"] = append([]string{}, c.Roles...)
+	}
 	if len(c.Actors) > 0 {
 		claims["act"] = act(c.Actors)
 	}

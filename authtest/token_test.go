@@ -28,7 +28,7 @@ func TestTokenWritesEveryField(t *testing.T) {
 	at := time.Unix(1_700_000_000, 999_999_999)
 	token := as.Token(authtest.Claims{
 		Issuer: "https://other.example.test", Subject: "alice", ClientID: "app", ID: "id-1",
-		Audience: []string{"a", "b"}, Scopes: scope.Of("orders:read", "orders:write"),
+		Audience: []string{"a", "b"}, Scopes: scope.Of("orders:read", "orders:write"), Roles: []string{"clerk"},
 		ExpiresAt: at, IssuedAt: at.Add(-time.Minute), NotBefore: at.Add(-2 * time.Minute), AuthTime: at.Add(-time.Hour), ACR: "mfa",
 		Actors:       []bearergate.Actor{{Subject: "service"}, {Subject: "earlier", Issuer: "https://i.test", ClientID: "c"}},
 		Confirmation: map[string][]byte{"jkt": []byte(`"thumb"`), "jwk": []byte(`{"kty":"OKP"}`)},
@@ -40,7 +40,7 @@ func TestTokenWritesEveryField(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, `{"acr":"mfa","act":{"act":{"client_id":"c","iss":"https://i.test","sub":"earlier"},"sub":"service"},`+
 		`"aud":["a","b"],"auth_time":1699996400,"client_id":"app","cnf":{"jkt":"thumb","jwk":{"kty":"OKP"}},"exp":1700000000,`+
-		`"iat":1699999940,"iss":"https://other.example.test","jti":"id-1","nbf":1699999880,"scope":"orders:read orders:write",`+
+		`"iat":1699999940,"iss":"https://other.example.test","jti":"id-1","nbf":1699999880,"roles":["clerk"],"scope":"orders:read orders:write",`+
 		`"sub":"alice","tenant":{"id":9007199254740993}}`, string(payload))
 }
 

@@ -370,7 +370,7 @@ func (v *Verifier) examine(ctx context.Context, raw string) (*bearergate.Token, 
 		e.from, e.until = v.rules.Window(c.ExpiresAt, c.NotBefore, c.IssuedAt)
 		// exp is checked again on every hit; the entry has no use after it.
 		ttl := min(CacheTTL, e.until.Sub(now))
-		v.cache.Add(v.names.Name(raw), e, entrySize(len(raw), len(c.Audience)+c.Scopes.Len()), moment, ttl)
+		v.cache.Add(v.names.Name(raw), e, entrySize(len(raw), len(c.Audience)+len(c.Roles)+c.Scopes.Len()), moment, ttl)
 	}
 	return t, nil
 }

@@ -12,9 +12,8 @@ import (
 
 // Roles demands that the token has one of these roles ([bearergate.Token.HasRole]),
 // compared byte for byte. Otherwise the answer is [bearergate.ErrForbidden] with
-// [bearergate.ReasonRole]. A role never satisfies a scope, nor a scope a role. A
-// verifier knows roles only if it was told which claim holds them; until then, no
-// token enters.
+// [bearergate.ReasonRole]. A role never satisfies a scope, nor a scope a role.
+// jwtverify and introspect take roles from the claim roles.
 //
 // Roles may be given several times, by a group and by its route for example: the
 // token then needs one of each list. An empty list and an empty role are mistakes,
@@ -36,7 +35,8 @@ func Audience(names ...string) RouteOption { return audience{slices.Clone(names)
 // the request, such as r.PathValue("tenant"), equals [bearergate.Token.Tenant] byte
 // for byte. Otherwise the answer is [bearergate.ErrForbidden] with
 // [bearergate.ReasonTenant], also when either of them is "": no tenant equals no
-// tenant. A verifier knows the tenant only if it was told which claim holds it.
+// tenant. There is no standard claim for it: wrap the verifier in one that sets
+// [bearergate.Claims.Tenant] by [bearergate.Token.With].
 //
 // of must take the tenant from where the handler will take it, or the handler serves
 // another one than was asked about. It must not change the request, and has to be

@@ -357,3 +357,58 @@ func ExampleAllow() {
 	// GET /orders?of=alice: 200 hello alice
 	// GET /orders?of=bob: 403
 }
+
+// One deployment, many customers: the tenant stands in a claim that only this
+// server has, and in the path.
+func ExampleTenant() {
+	as, err := authtest.Start() // stands in for the authorization server
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer as.Close()
+	jwts, err := jwtverify.New(jwtverify.Config{Issuer: as.Issuer(), Audiences: []string{authtest.DefaultAudience}, HTTPClient: as.Client()})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	verifier := bearergate.VerifierFunc(func(ctx context.Context, raw string) (*bearergate.Token, error) {
+		token, err := jwts.Verify(ctx, raw)
+		if err != nil {
+			return nil, err
+		}
+		var claims struct {
+			Organization string `json:"org_id"`
+		}
+		if err := token.Claims(&claims); err != nil {
+			return nil, fmt.Errorf("%w: org_id: %w", bearergate.ErrInvalidToken, err)
+		}
+		return token.With(func(c *bearergate.Claims) { c.Tenant = claims.Organization }), nil
+	})
+	gate, err := middleware.New(verifier, middleware.Config{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	router := gate.NewRouter()
+	router.AuthenticatedFunc("GET /tenants/{tenant}/orders", func(http.ResponseWriter, *http.Request) {},
+		middleware.Tenant(func(r *http.Request) string { return r.PathValue("tenant") }))
+	handler, err := router.Handler()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	claims := as.Claims(authtest.Claims{Subject: "alice"})
+	claims["org_id"] = "acme"
+	raw := as.Sign(nil, claims)
+	for _, path := range []string{"/tenants/acme/orders", "/tenants/globex/orders"} {
+		r := httptest.NewRequest("GET", path, nil)
+		r.Header.Set("Authorization", "Bearer "+raw)
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		fmt.Println(path, w.Code)
+	}
+	// Output:
+	// /tenants/acme/orders 200
+	// /tenants/globex/orders 403
+}

@@ -208,6 +208,11 @@ func TestRead(t *testing.T) {
 		{name: "scope with a null", json: `{"scope":[null]}`, wrong: "scope"},
 		{name: "scope true", json: `{"scope":true}`, wrong: "scope"},
 
+		{name: "roles", json: `{"roles":["a","b c"]}`, want: bearergate.Claims{Roles: []string{"a", "b c"}}},
+		{name: "roles, just one", json: `{"roles":"a"}`, want: bearergate.Claims{Roles: []string{"a"}}},
+		{name: "roles of another shape", json: `{"roles":[{"value":"a"}]}`},
+		{name: "roles null", json: `{"roles":null}`},
+
 		{name: "cnf", json: `{"cnf":{"x5t#S256":"x","jwk":{"kty":"EC"}}}`,
 			want: bearergate.Claims{Confirmation: map[string][]byte{"x5t#S256": []byte(`"x"`), "jwk": []byte(`{"kty":"EC"}`)}}},
 		{name: "cnf empty", json: `{"cnf":{}}`, wrong: "cnf"},

@@ -105,6 +105,8 @@ func (r *Reading) take(name, value []byte) (err error) {
 		c.AuthTime, err = strictjson.NumericDate(value)
 	case "acr":
 		c.ACR, err = strictjson.String(value)
+	case "roles": // RFC 9068 §2.2.3.1; what is of another shape names no role, and opens nothing
+		c.Roles, _ = stringOrStrings(value)
 	case "cnf":
 		c.Confirmation, err = confirmation(value)
 	case "act":
