@@ -26,7 +26,8 @@ import (
 // [bearergate.ErrInvalidToken]:
 //
 //   - an iss that both have and that differ: [bearergate.ReasonIssuer]
-//   - a sub or client_id that both have and that differ: [bearergate.ReasonPolicy]
+//   - a sub, client_id or tenant that both have and that differ:
+//     [bearergate.ReasonPolicy]
 //   - a cnf that both have and that differ in a member or its value:
 //     [bearergate.ReasonBinding]
 //
@@ -35,8 +36,8 @@ import (
 //
 // The token that is returned is that of local, narrowed by what live says: the
 // scopes are those that both grant, so that an answer of live without scope
-// leaves none; it expires at the earlier time; and where only live has a cnf, it
-// is bound by that. Everything else, the claims object included, is local's. The
+// leaves none; where live names roles, those that both name; it expires at the
+// earlier time; and where only live has a cnf, it is bound by that. Everything else, the claims object included, is local's. The
 // Confirmations that it tells are those of both, or nil where one does not tell.
 //
 // live must not answer from a cache. Refused as live is a verifier that
@@ -192,6 +193,8 @@ func narrow(c, answer *bearergate.Claims) error {
 		return invalid(bearergate.ReasonPolicy, "RequireLive: the live answer is about another sub")
 	case contradict(c.ClientID, answer.ClientID):
 		return invalid(bearergate.ReasonPolicy, "RequireLive: the live answer is about another client_id")
+	case contradict(c.Tenant, answer.Tenant):
+		return invalid(bearergate.ReasonPolicy, "RequireLive: the live answer is about another tenant")
 	case c.Confirmation != nil && answer.Confirmation != nil && !maps.EqualFunc(c.Confirmation, answer.Confirmation, sameJSON):
 		return invalid(bearergate.ReasonBinding, "RequireLive: the live answer has another cnf")
 	}
@@ -199,6 +202,9 @@ func narrow(c, answer *bearergate.Claims) error {
 		c.Confirmation = answer.Confirmation
 	}
 	c.Scopes = intersection(c.Scopes, answer.Scopes)
+	if answer.Roles != nil { // few servers put them into answers
+		c.Roles = slices.DeleteFunc(c.Roles, func(role string) bool { return !slices.Contains(answer.Roles, role) })
+	}
 	c.ExpiresAt = earlier(c.ExpiresAt, answer.ExpiresAt)
 	return nil
 }

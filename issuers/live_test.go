@@ -133,7 +133,7 @@ func (liveWrapper) Live() bool { return true }
 func full() bearergate.Claims {
 	return bearergate.Claims{
 		Issuer: issuer, Subject: "user-1", ClientID: "client-1", ID: "id-1", Audience: []string{audience, "other"},
-		Scopes: scope.Of("read", "write", "admin"), ExpiresAt: now.Add(time.Hour), IssuedAt: now, NotBefore: now.Add(-time.Minute),
+		Scopes: scope.Of("read", "write", "admin"), Roles: []string{"clerk", "chief"}, Tenant: "blue", ExpiresAt: now.Add(time.Hour), IssuedAt: now, NotBefore: now.Add(-time.Minute),
 		AuthTime: now.Add(-time.Hour), ACR: "gold", Actors: []bearergate.Actor{{Subject: "agent"}},
 		Confirmation: map[string][]byte{"jkt": []byte(`"thumb"`), "jwk": []byte(`{"kty":"EC"}`)},
 		Raw:          []byte(`{"sub":"user-1","tenant":"blue"}`),
@@ -161,6 +161,13 @@ func TestRequireLiveDecides(t *testing.T) {
 		{name: "another sub", live: func(c *bearergate.Claims) { c.Subject = "user-2" }, reason: bearergate.ReasonPolicy},
 		{name: "sub in upper case", live: func(c *bearergate.Claims) { c.Subject = "USER-1" }, reason: bearergate.ReasonPolicy},
 		{name: "another client_id", live: func(c *bearergate.Claims) { c.ClientID = "client-2" }, reason: bearergate.ReasonPolicy},
+		{name: "another tenant", live: func(c *bearergate.Claims) { c.Tenant = "green" }, reason: bearergate.ReasonPolicy},
+		{name: "no tenant", live: func(c *bearergate.Claims) { c.Tenant = "" }, want: func(*bearergate.Claims) {}},
+		{name: "fewer roles", live: func(c *bearergate.Claims) { c.Roles = []string{"clerk"} }, want: func(c *bearergate.Claims) { c.Roles = []string{"clerk"} }},
+		{name: "other roles", live: func(c *bearergate.Claims) { c.Roles = []string{"Clerk", "root"} }, want: func(c *bearergate.Claims) { c.Roles = []string{} }},
+		{name: "an empty list of roles", live: func(c *bearergate.Claims) { c.Roles = []string{} }, want: func(c *bearergate.Claims) { c.Roles = []string{} }},
+		{name: "roles not told", live: func(c *bearergate.Claims) { c.Roles = nil }, want: func(*bearergate.Claims) {}},
+		{name: "roles on the live side only", local: func(c *bearergate.Claims) { c.Roles = nil }, want: func(*bearergate.Claims) {}},
 		{name: "no iss", live: func(c *bearergate.Claims) { c.Issuer = "" }, want: func(*bearergate.Claims) {}},
 		{name: "no sub", live: func(c *bearergate.Claims) { c.Subject = "" }, want: func(*bearergate.Claims) {}},
 		{name: "no client_id", live: func(c *bearergate.Claims) { c.ClientID = "" }, want: func(*bearergate.Claims) {}},
