@@ -135,9 +135,3 @@ func checkNumbers(c *Config, wrong *mistake.List) {
 	mistake.Between(wrong, "Cache.Entries", &c.Cache.Entries, DefaultCacheEntries, 1, 1<<24)
 	mistake.Between(wrong, "Cache.Bytes", &c.Cache.Bytes, DefaultCacheBytes, 1, 1<<40)
 }
-
-// problemOf asks an Auth what is wrong with it. One that embeds a nil Auth panics.
-func problemOf(a Auth) (problem, err error) {
-	err = guard.Call(func() error { problem = a.problem(); return nil }, nil)
-	return problem, err
-}

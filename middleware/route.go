@@ -177,8 +177,8 @@ func (g *Gate) plan(need scope.Requirement, opts []RouteOption) (route, error) {
 				errs = append(errs, errors.New("Bound: the gate has no Bindings, so no token could enter"))
 			}
 		case roles:
-			rt.roles = append(rt.roles, opt.any)
-			errs = append(errs, named("Roles", opt.any))
+			rt.roles = append(rt.roles, opt.anyOf)
+			errs = append(errs, named("Roles", opt.anyOf))
 		case *tenant:
 			rt.tenants = append(rt.tenants, opt)
 			if opt.of == nil {
