@@ -70,8 +70,8 @@ func newCache(c *Config, wrong *mistake.List) (*ttlcache.Cache[*verified], *ttlc
 	if c.DisableCache && (c.CacheEntries != 0 || c.CacheBytes != 0) {
 		wrong.Addf("DisableCache is set together with CacheEntries or CacheBytes: choose one")
 	}
-	if c.DisableCache || wrong.Err() != nil {
-		return nil, nil // there will be no Verifier, and negative sizes make no cache
+	if c.DisableCache {
+		return nil, nil
 	}
 	// This Verifier's own secret: entries cannot be aimed at from outside, nor
 	// shared between Verifiers.

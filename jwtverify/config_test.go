@@ -66,7 +66,7 @@ func TestNewNamesEveryMistake(t *testing.T) {
 		{
 			name:   "http issuer, keys discovered",
 			change: func(c *jwtverify.Config) { c.Issuer, c.Keys = "http://as.example.com", nil },
-			says:   []string{"https"},
+			says:   []string{"https"}, mistakes: 1,
 		},
 		{
 			name:   "issuer is no URL, keys discovered",
@@ -259,6 +259,7 @@ func TestNewAccepts(t *testing.T) {
 		"every algorithm":             func(c *jwtverify.Config) { c.Algorithms = jose.Algorithms() },
 		"the most leeway":             func(c *jwtverify.Config) { c.Leeway = jwtverify.MaxLeeway },
 		"no leeway":                   func(c *jwtverify.Config) { c.NoLeeway = true },
+		"the shortest token":          func(c *jwtverify.Config) { c.MaxTokenBytes = 1 },
 		"the longest token":           func(c *jwtverify.Config) { c.MaxTokenBytes = jwtverify.MaxTokenBytesLimit },
 		"as many scope claims":        func(c *jwtverify.Config) { c.ScopeClaims = strings.Fields(manyNames(8)) },
 		"a claim required already":    func(c *jwtverify.Config) { c.RequiredClaims = strings.Fields(manyNames(61) + "exp iss") },

@@ -32,7 +32,7 @@ import (
 var above = map[string][]string{
 	"scope":                {".", "middleware"},
 	"jwks":                 {"jwtverify", "test/attack"},
-	"jwtverify":            {"test/attack"},
+	"jwtverify":            {"issuers", "test/attack"},
 	"introspect":           {},
 	"issuers":              {"test/attack"},
 	"middleware":           {"test/attack"},
