@@ -14,7 +14,7 @@ import (
 )
 
 // RouteOption changes what one route asks for, beyond its scopes. The options
-// are [StepUp] and [Via], each at most once per route, [Bound], [Allow] and
+// are [StepUp], [Via] and [Recheck], each at most once per route, [Bound], [Allow] and
 // [CancelOnExpiry]; a nil option closes the route.
 type RouteOption interface{ routeOption() }
 
@@ -80,7 +80,8 @@ func Via(v bearergate.Verifier) RouteOption { return via{v} }
 // The time is exp exactly, without the leeway of the verifier: a token that was
 // accepted only because of the leeway finds its context ended. The wait runs on
 // the monotonic clock of this server: setting the wall clock does not change a
-// wait that has begun. A token without exp never ends a context.
+// wait that has begun. A token without exp never ends a context. With
+// [Config.InsecureReportOnly] the end is reported, and ends nothing.
 func CancelOnExpiry() RouteOption { return cancelOnExpiry{} }
 
 var errExpired = &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonExpired,
@@ -123,10 +124,11 @@ type route struct {
 	stepUp    stepUp
 	bound     bool
 	allow     []*allow
-	via       bool  // verifier is not the gate's
-	cancel    bool  // with the token
-	forwards  bool  // to a handler
-	err       error // not nil: every request is refused with it
+	via       bool          // verifier is not the gate's
+	cancel    bool          // with the token
+	recheck   time.Duration // 0: never
+	forwards  bool          // to a handler
+	err       error         // not nil: every request is refused with it
 }
 
 func (g *Gate) route(need scope.Requirement, opts []RouteOption) route {
@@ -149,7 +151,7 @@ func (g *Gate) plan(need scope.Requirement, opts []RouteOption) (route, error) {
 	if err := need.Err(); err != nil {
 		errs = append(errs, fmt.Errorf("the requirement of the route: %w", err))
 	}
-	var steps, vias int
+	var steps, vias, rechecks int
 	for i, opt := range opts {
 		// By type and not by calling a method: a struct that embeds a nil RouteOption is one too.
 		switch opt := opt.(type) {
@@ -179,8 +181,14 @@ func (g *Gate) plan(need scope.Requirement, opts []RouteOption) (route, error) {
 			}
 		case cancelOnExpiry:
 			rt.cancel = true // twice is the same as once
+		case recheck:
+			rechecks++
+			rt.recheck = opt.every
+			if opt.every < bearergate.MinRecheck {
+				errs = append(errs, fmt.Errorf("Recheck: every is %v: use at least %v", opt.every, bearergate.MinRecheck))
+			}
 		default:
-			errs = append(errs, fmt.Errorf("option %d is a %T: use StepUp, Via, Bound, Allow or CancelOnExpiry", i+1, opt))
+			errs = append(errs, fmt.Errorf("option %d is a %T: use StepUp, Via, Bound, Allow, CancelOnExpiry or Recheck", i+1, opt))
 		}
 	}
 	if g != nil && rt.bound && neverBound(rt.verifier, g.config.Bindings) {
@@ -191,6 +199,9 @@ func (g *Gate) plan(need scope.Requirement, opts []RouteOption) (route, error) {
 	}
 	if vias > 1 {
 		errs = append(errs, errors.New("Via is given more than once: a route has one verifier"))
+	}
+	if rechecks > 1 {
+		errs = append(errs, errors.New("Recheck is given more than once: a route has one interval"))
 	}
 	return rt, errors.Join(errs...)
 }
@@ -223,8 +234,21 @@ func (rt *route) same(o *route) bool {
 		a, b := reflect.ValueOf(rt.verifier), reflect.ValueOf(o.verifier)
 		verifiers = a.IsValid() && b.IsValid() && a.Comparable() && b.Comparable() && rt.verifier == o.verifier
 	}
-	return verifiers && rt.access == o.access && rt.cancel == o.cancel && rt.bound == o.bound && slices.Equal(rt.allow, o.allow) &&
+	return verifiers && rt.access == o.access && rt.cancel == o.cancel && rt.recheck == o.recheck && rt.bound == o.bound && slices.Equal(rt.allow, o.allow) &&
 		rt.stepUp.MaxAge == o.stepUp.MaxAge && slices.Equal(rt.stepUp.ACR, o.stepUp.ACR) && reflect.DeepEqual(rt.need, o.need) //nolint:govet // the error in a Requirement is part of what it is
+}
+
+// demands is what the route asks of a token that is in order, apart from its
+// policies: once before the handler runs, and again by [Recheck]. need is that of
+// the route, filled.
+func (rt *route) demands(t *bearergate.Token, need scope.Requirement) error {
+	if rt.bound && !t.Proven() {
+		return errUnbound
+	}
+	if err := rt.stepUp.Authorize(t, need); err != nil {
+		return err
+	}
+	return t.Authorize(need)
 }
 
 // allowed asks the policies of the route.
