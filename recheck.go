@@ -45,12 +45,13 @@ func Recheck(ctx context.Context, every time.Duration, again func(context.Contex
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(every - rand.N(every/10+1)):
+		case <-time.After(every - rand.N(every/10+1)): //nolint:gosec // jitter is no secret
 		}
 		err := recheck(ctx, again)
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // whatever came of it, there is nothing left to end
+		}
 		switch {
-		case ctx.Err() != nil:
-			return nil // whatever came of it, there is nothing left to end
 		case err == nil:
 			borne = false
 		case errors.Is(err, ErrUnavailable) && !borne:

@@ -350,7 +350,8 @@ func TestRecheckOfNestedGates(t *testing.T) {
 				a.Require(scope.All("read"), recheck)(b.Require(scope.All("read"), recheck)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 					<-r.Context().Done()
 				}))).ServeHTTP(httptest.NewRecorder(), bearer("GET", good))
-				require.Equal(t, tc.told, []bool{len(outer.all()) == 2, len(inner.all()) == 2})
+				got := []bool{len(outer.all()) == 2, len(inner.all()) == 2}
+				require.Equal(t, tc.told, got)
 			})
 		})
 	}
