@@ -13,7 +13,7 @@ const (
 	// recheckTimeout bounds each decision of Recheck.
 	recheckTimeout = 10 * time.Second
 	// recheckGrace is how long one may take to say that its context has ended.
-	recheckGrace = time.Second
+	recheckGrace = 5 * time.Second
 )
 
 // Recheck decides again and again on a request that takes long, a stream or a long
@@ -30,10 +30,11 @@ const (
 // the token's fault; the second in a row ends the request. So a revocation takes at
 // most two intervals, two waits, and what a cache of the verifier adds.
 //
-// Each call of again has a goroutine of its own, so that it can do no harm: one that
-// does not return a second after its context ended is an outage, and is left
-// behind; of these there are two at most. One that ends its goroutine
-// ([runtime.Goexit]) has decided nothing, and ends the request with ErrMisconfigured.
+// Each call of again has a goroutine of its own, so that it can do no harm. One that
+// ends its goroutine ([runtime.Goexit]), or has not returned 5 s after its context
+// ended, has decided nothing and is broken: the request ends with ErrMisconfigured.
+// The latter is left behind, so that a request leaves one goroutine at most. Two
+// calls of again never run at once.
 //
 // An interval shorter than [MinRecheck], and a nil ctx or again, are ErrMisconfigured
 // at once.
@@ -85,5 +86,5 @@ func recheck(ctx context.Context, again func(context.Context) error) error {
 var (
 	errRecheck        = &Error{Kind: ErrMisconfigured, Reason: ReasonInternal, Cause: text("Recheck")}
 	errEndedGoroutine = &Error{Kind: ErrMisconfigured, Reason: ReasonInternal, Cause: text("Recheck: the decision ended its goroutine")}
-	errHangs          = &Error{Kind: ErrUnavailable, Reason: ReasonStoreUnavailable, Cause: text("Recheck: the decision ignores the end of its context")}
+	errHangs          = &Error{Kind: ErrMisconfigured, Reason: ReasonInternal, Cause: text("Recheck: the decision ignores the end of its context")}
 )

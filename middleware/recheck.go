@@ -29,7 +29,8 @@ import (
 //
 // Each such request has one goroutine more. When the handler returns or panics, its
 // context ends, and with it the goroutine and what it asks: only a verifier that does
-// not honour its context stays longer. A connection that was hijacked is not
+// not honour its context stays longer, in one goroutine. 5 s after the bound of a
+// decision, it ends the request with [bearergate.ErrMisconfigured]. A connection that was hijacked is not
 // watched after that. [Gate.Check] has no handler to end, and with
 // [Config.InsecureReportOnly] a refusal is reported and ends nothing.
 //
