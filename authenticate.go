@@ -212,10 +212,11 @@ func sameConfirmation(a, b *Token) bool {
 }
 
 // Reauthenticate has the token of credentials verified again by v, for a stream
-// or a long request that was opened with them. No Binding is asked: the proof of
-// proven, the token of [Authenticate], carries over if iss, sub, client and every
-// member of cnf are unchanged and the scheme is that of the proof. If not, the
-// answer is [ErrInvalidToken] with [ReasonBinding].
+// or a long request that was opened with them; [Recheck] says when. No Binding is
+// asked: the proof of proven, the token of [Authenticate], carries over. Whether or
+// not the token is bound, iss, sub and client must be unchanged, for whoever serves
+// the request acts for the one who opened it; and so must be every member of cnf and
+// the scheme. If not, the answer is [ErrInvalidToken] with [ReasonBinding].
 func Reauthenticate(ctx context.Context, v Verifier, c Credentials, proven *Token) (*Token, error) {
 	if !c.Scheme.known() {
 		return nil, misconfigured("the scheme of credentials is not one of the constants")
@@ -224,12 +225,14 @@ func Reauthenticate(ctx context.Context, v Verifier, c Credentials, proven *Toke
 	if err != nil {
 		return nil, err
 	}
-	bound := t.Bound()
-	if !bound && c.Scheme == SchemeBearer && !proven.Bound() {
+	switch {
+	case proven == nil || proven.c == nil:
+		return nil, unproven("there is no token of which it could be the same")
+	case t.Issuer() != proven.Issuer() || t.Subject() != proven.Subject() || t.ClientID() != proven.ClientID():
+		return nil, unproven("the token says another issuer, subject or client than when its request was opened")
+	case !t.Bound() && !proven.Bound() && c.Scheme == SchemeBearer:
 		return t, nil
-	}
-	same := t.Issuer() == proven.Issuer() && t.Subject() == proven.Subject() && t.ClientID() == proven.ClientID() && sameConfirmation(t, proven)
-	if !bound || !same || !proven.Proven() || c.Scheme != proven.proof().scheme {
+	case !t.Bound() || !sameConfirmation(t, proven) || !proven.Proven() || c.Scheme != proven.proof().scheme:
 		return nil, unproven("the token is not bound as it was when its sender proved to hold the key")
 	}
 	return t.with(proven.proof()), nil

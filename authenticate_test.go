@@ -277,7 +277,12 @@ func TestReauthenticate(t *testing.T) {
 	b := &binding{scheme: bearergate.SchemeDPoP, members: []string{"jkt", "x"}}
 	proven, _, err := bearergate.Authenticate(t.Context(), verifies(claims(nil)), call(bearergate.SchemeDPoP), b)
 	require.NoError(t, err)
-	unbound := bearergate.NewToken(bearergate.Claims{Issuer: "https://as"})
+	noCNF := func(c *bearergate.Claims) { c.Confirmation = nil }
+	unbound := bearergate.NewToken(claims(noCNF))
+	// unboundBut is a token without cnf that differs otherwise too.
+	unboundBut := func(change func(*bearergate.Claims)) func(*bearergate.Claims) {
+		return func(c *bearergate.Claims) { noCNF(c); change(c) }
+	}
 	for _, tc := range []struct {
 		name   string
 		change func(*bearergate.Claims)
@@ -293,14 +298,21 @@ func TestReauthenticate(t *testing.T) {
 		{name: "another client", before: proven, scheme: bearergate.SchemeDPoP, change: func(c *bearergate.Claims) { c.ClientID = "x" }, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonBinding},
 		{name: "another key", before: proven, scheme: bearergate.SchemeDPoP, change: func(c *bearergate.Claims) { c.Confirmation["jkt"] = []byte(`"o"`) }, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonBinding},
 		{name: "a member less", before: proven, scheme: bearergate.SchemeDPoP, change: func(c *bearergate.Claims) { delete(c.Confirmation, "x") }, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonBinding},
-		{name: "no longer bound", before: proven, scheme: bearergate.SchemeDPoP, change: func(c *bearergate.Claims) { c.Confirmation = nil }, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonBinding},
-		{name: "no longer bound, under Bearer", before: proven, scheme: bearergate.SchemeBearer, change: func(c *bearergate.Claims) { c.Confirmation = nil }, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonBinding},
+		{name: "no longer bound", before: proven, scheme: bearergate.SchemeDPoP, change: noCNF, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonBinding},
+		{name: "no longer bound, under Bearer", before: proven, scheme: bearergate.SchemeBearer, change: noCNF, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonBinding},
 		{name: "under another scheme", before: proven, scheme: bearergate.SchemeBearer, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonBinding},
 		{name: "never proven", before: bearergate.NewToken(claims(nil)), scheme: bearergate.SchemeDPoP, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonBinding},
 		{name: "no token before", scheme: bearergate.SchemeDPoP, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonBinding},
 		{name: "unbound before, bound now", before: unbound, scheme: bearergate.SchemeBearer, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonBinding},
-		{name: "unbound all the time", before: unbound, scheme: bearergate.SchemeBearer, change: func(c *bearergate.Claims) { c.Confirmation = nil }},
-		{name: "unbound under DPoP", before: unbound, scheme: bearergate.SchemeDPoP, change: func(c *bearergate.Claims) { c.Confirmation = nil }, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonBinding},
+		{name: "unbound all the time", before: unbound, scheme: bearergate.SchemeBearer, change: noCNF},
+		{name: "unbound, a scope less", before: unbound, scheme: bearergate.SchemeBearer, change: unboundBut(func(c *bearergate.Claims) { c.Scopes = scope.Set{} })},
+		{name: "unbound, another iss", before: unbound, scheme: bearergate.SchemeBearer, change: unboundBut(func(c *bearergate.Claims) { c.Issuer = "x" }), kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonBinding},
+		{name: "unbound, another sub", before: unbound, scheme: bearergate.SchemeBearer, change: unboundBut(func(c *bearergate.Claims) { c.Subject = "x" }), kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonBinding},
+		{name: "unbound, another client", before: unbound, scheme: bearergate.SchemeBearer, change: unboundBut(func(c *bearergate.Claims) { c.ClientID = "x" }), kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonBinding},
+		{name: "unbound, no token before", scheme: bearergate.SchemeBearer, change: noCNF, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonBinding},
+		{name: "says nothing, no token before", scheme: bearergate.SchemeBearer, change: func(c *bearergate.Claims) { *c = bearergate.Claims{} }, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonBinding},
+		{name: "says nothing, a zero token before", before: new(bearergate.Token), scheme: bearergate.SchemeBearer, change: func(c *bearergate.Claims) { *c = bearergate.Claims{} }, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonBinding},
+		{name: "unbound under DPoP", before: unbound, scheme: bearergate.SchemeDPoP, change: noCNF, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonBinding},
 		{name: "no scheme", before: proven, kind: bearergate.ErrMisconfigured, reason: bearergate.ReasonConfig},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -9,14 +9,17 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/issuers"
 	"github.com/bearergate/bearergate/middleware"
 	"github.com/bearergate/bearergate/middleware/usage"
 	"github.com/bearergate/bearergate/scope"
+	"github.com/bearergate/bearergate/test/bubble"
 )
 
 func bindings(b ...bearergate.Binding) []bearergate.Binding { return b }
@@ -129,74 +132,150 @@ func TestBindings(t *testing.T) {
 	require.Zero(t, never.asked)
 }
 
-// A bound token opens no door without the proof, and every door with it.
+// The ways on which a token can come to a handler, all of them: a bound token is
+// accepted on none without its proof, and with it on all. A handler takes an hour,
+// and in that time a Recheck decides on.
 func TestABoundTokenNeedsItsProofEverywhere(t *testing.T) {
 	read := scope.All("read")
-	for name, kind := range map[string]struct {
-		claims  bearergate.Claims
-		scheme  bearergate.Scheme
-		binding *binding
+	for _, kind := range []struct {
+		name   string
+		claims bearergate.Claims
+		scheme bearergate.Scheme
+		new    func(confirm) *binding
 	}{
-		"certificate": {holder, "Bearer", certificate(proven)},
-		"DPoP":        {boundBy("jkt"), "DPoP", dpop(proven)},
+		{name: "certificate", claims: holder, scheme: bearergate.SchemeBearer, new: certificate},
+		{name: "DPoP", claims: boundBy("jkt"), scheme: bearergate.SchemeDPoP, new: dpop},
 	} {
-		v := accepts(kind.claims)
-		config := middleware.Config{Bindings: bindings(kind.binding)}
-		gate := newGate(t, v, config)
-		config.InsecureReportOnly = true
-		reporting := newGate(t, v, config)
-		elsewhere := newGate(t, answers(bearergate.ErrInvalidToken), middleware.Config{Bindings: bindings(kind.binding)})
-		for door, open := range map[string]func(http.Handler) http.Handler{
-			"Require":       gate.Require(read),
-			"Optional":      gate.Optional(read),
-			"Bound":         gate.Require(read, middleware.Bound()),
-			"Via":           elsewhere.Require(read, middleware.Via(v)),
-			"Optional, Via": elsewhere.Optional(read, middleware.Via(v)),
-			"report only":   reporting.Require(read),
-			"nested":        func(h http.Handler) http.Handler { return gate.Require(read)(gate.Require(read)(h)) },
-			"nested in an open one": func(h http.Handler) http.Handler {
-				return reporting.Require(scope.Requirement{})(gate.Require(read)(h))
-			},
-			"Router": func(h http.Handler) http.Handler {
-				rt := gate.NewRouter()
+		for _, way := range []struct {
+			name string
+			wrap func(d *doors, h http.Handler) http.Handler
+			open bool // the handler runs all the same, and is not told who called
+			shut bool // a proof does not help: this is no way for bound tokens
+		}{
+			{name: "Require", wrap: func(d *doors, h http.Handler) http.Handler { return d.gate.Require(read)(h) }},
+			{name: "Optional", wrap: func(d *doors, h http.Handler) http.Handler { return d.gate.Optional(read)(h) }},
+			{name: "Bound", wrap: func(d *doors, h http.Handler) http.Handler { return d.gate.Require(read, middleware.Bound())(h) }},
+			{name: "Router", wrap: func(d *doors, h http.Handler) http.Handler {
+				rt := d.gate.NewRouter()
 				rt.Handle("GET /orders", read, h)
 				return built(t, rt)
-			},
-			"Router, any token": func(h http.Handler) http.Handler {
-				rt := gate.NewRouter()
+			}},
+			{name: "Router, any token", wrap: func(d *doors, h http.Handler) http.Handler {
+				rt := d.gate.NewRouter()
 				rt.Group("/orders", scope.Requirement{}).Authenticated("/", h)
 				rt.Authenticated("/orders", h)
 				return built(t, rt)
-			},
-			"Check": func(h http.Handler) http.Handler {
-				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					token, _, err := gate.Check(r, read)
-					if err != nil {
-						w.WriteHeader(401)
-						return
-					}
-					h.ServeHTTP(w, r.WithContext(bearergate.NewContext(r.Context(), token)))
-				})
-			},
-		} {
-			t.Run(name+"/"+door, func(t *testing.T) {
-				for proof, proves := range map[string]bool{"good": true, "wrong": false, "": false} {
-					ran := false
-					h := open(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-						ran = true
-						token, ok := bearergate.FromContext(r.Context())
-						assert.Equal(t, proves, ok)
-						assert.Equal(t, proves, token.Proven())
-					}))
-					w := httptest.NewRecorder()
-					h.ServeHTTP(w, presents(kind.scheme, proof))
-					require.Equal(t, proves || door == "report only", ran)
-					if !ran {
-						require.Equal(t, 401, w.Code)
-					}
+			}},
+			{name: "Via", wrap: func(d *doors, h http.Handler) http.Handler {
+				return d.elsewhere.Require(read, middleware.Via(d.verifier))(h)
+			}},
+			{name: "Optional, Via", wrap: func(d *doors, h http.Handler) http.Handler {
+				return d.elsewhere.Optional(read, middleware.Via(d.verifier))(h)
+			}},
+			{name: "RequireLive", wrap: func(d *doors, h http.Handler) http.Handler {
+				live, err := issuers.RequireLive(d.verifier, d.verifier)
+				require.NoError(t, err)
+				return d.elsewhere.Require(read, middleware.Via(live))(h)
+			}},
+			{name: "report only", open: true, wrap: func(d *doors, h http.Handler) http.Handler { return d.reporting.Require(read)(h) }},
+			{name: "report only, Recheck", open: true, wrap: func(d *doors, h http.Handler) http.Handler {
+				return d.reporting.Require(read, middleware.Recheck(time.Minute))(h)
+			}},
+			{name: "Recheck", wrap: func(d *doors, h http.Handler) http.Handler {
+				return d.gate.Require(read, middleware.Recheck(time.Minute))(h)
+			}},
+			{name: "Recheck, Bound, Via", wrap: func(d *doors, h http.Handler) http.Handler {
+				return d.elsewhere.Require(read, middleware.Recheck(time.Minute), middleware.Bound(), middleware.Via(d.verifier))(h)
+			}},
+			{name: "nested", wrap: func(d *doors, h http.Handler) http.Handler { return d.gate.Require(read)(d.gate.Require(read)(h)) }},
+			{name: "nested, Recheck in both", wrap: func(d *doors, h http.Handler) http.Handler {
+				recheck := middleware.Recheck(time.Minute)
+				return d.gate.Require(read, recheck)(d.gate.Require(read, recheck)(h))
+			}},
+			{name: "nested in an open one", wrap: func(d *doors, h http.Handler) http.Handler {
+				return d.reporting.Require(scope.Requirement{})(d.gate.Require(read)(h))
+			}},
+			{name: "Check", wrap: byHand(func(d *doors, r *http.Request) (*bearergate.Token, error) {
+				token, _, err := d.gate.Check(r, read)
+				return token, err
+			})},
+			{name: "Authenticate", wrap: byHand(func(d *doors, r *http.Request) (*bearergate.Token, error) {
+				c, err := bearergate.ParseCredentials(r.Header["Authorization"], bearergate.SchemeBearer, bearergate.SchemeDPoP)
+				if err != nil {
+					return nil, err
 				}
-			})
+				token, _, err := bearergate.Authenticate(r.Context(), d.verifier, bearergate.Call{Credentials: c, Method: r.Method, Target: r.RequestURI, Header: r.Header.Values}, d.binding)
+				return token, err
+			})},
+			{name: "Verify and Authorize", shut: true, wrap: byHand(func(d *doors, r *http.Request) (*bearergate.Token, error) {
+				token, err := bearergate.Verify(r.Context(), d.verifier, good)
+				if err == nil {
+					err = token.Authorize(read)
+				}
+				return token, err
+			})},
+		} {
+			for _, proof := range []string{"good", "wrong", ""} {
+				t.Run(kind.name+"/"+way.name+"/proof "+proof, func(t *testing.T) {
+					bubble.Test(t, func(t *testing.T) {
+						d := newDoors(t, kind.claims, kind.new(proven))
+						proves := proof == "good" && !way.shut
+						ran := false
+						h := way.wrap(d, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+							ran = true
+							token, ok := bearergate.FromContext(r.Context())
+							assert.Equal(t, proves, ok)
+							assert.Equal(t, proves, token.Proven())
+							time.Sleep(time.Hour)
+							assert.NoError(t, r.Context().Err())
+						}))
+						w := httptest.NewRecorder()
+						h.ServeHTTP(w, presents(kind.scheme, proof))
+						require.Equal(t, proves || way.open, ran)
+						if !ran {
+							require.Equal(t, 401, w.Code)
+						}
+						if !way.shut {
+							require.NotZero(t, d.binding.asked)
+						}
+						if proves {
+							require.Equal(t, 1, d.binding.asked, "by one of all who decide")
+						}
+					})
+				})
+			}
 		}
+	}
+}
+
+// doors are gates for tokens of one kind, which all have one Binding.
+type doors struct {
+	verifier                   bearergate.Verifier
+	binding                    *binding
+	gate, reporting, elsewhere *middleware.Gate // elsewhere knows no token by itself
+}
+
+func newDoors(t testing.TB, c bearergate.Claims, b *binding) *doors {
+	d := &doors{verifier: accepts(c), binding: b}
+	config := middleware.Config{Bindings: bindings(b)}
+	d.gate = newGate(t, d.verifier, config)
+	d.elsewhere = newGate(t, answers(bearergate.ErrInvalidToken), config)
+	config.InsecureReportOnly = true
+	d.reporting = newGate(t, d.verifier, config)
+	return d
+}
+
+// byHand wraps a handler in a decision that somebody makes without a handler.
+func byHand(decide func(*doors, *http.Request) (*bearergate.Token, error)) func(*doors, http.Handler) http.Handler {
+	return func(d *doors, h http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			token, err := decide(d, r)
+			if err != nil {
+				w.WriteHeader(401)
+				return
+			}
+			h.ServeHTTP(w, r.WithContext(bearergate.NewContext(r.Context(), token)))
+		})
 	}
 }
 

@@ -76,13 +76,23 @@ func named(option string, names []string) error {
 	return nil
 }
 
-// claimed asks for the roles, the tenant and the audience that the route demands.
-func (rt *route) claimed(r *http.Request, token *bearergate.Token) error {
+// claimed asks for the roles and the audience that the route demands.
+func (rt *route) claimed(token *bearergate.Token) error {
 	for _, anyOf := range rt.roles {
 		if !slices.ContainsFunc(anyOf, token.HasRole) {
 			return errRole
 		}
 	}
+	for _, names := range rt.audiences {
+		if !slices.ContainsFunc(names, token.HasAudience) {
+			return errAudience
+		}
+	}
+	return nil
+}
+
+// ofTenant asks for the tenant that the request is for.
+func (rt *route) ofTenant(r *http.Request, token *bearergate.Token) error {
 	for _, t := range rt.tenants {
 		err := bearergate.Guard(r.Context(), errTenantOf, func(context.Context) error {
 			if asked := t.of(r); asked == "" || asked != token.Tenant() {
@@ -92,11 +102,6 @@ func (rt *route) claimed(r *http.Request, token *bearergate.Token) error {
 		})
 		if err != nil {
 			return err
-		}
-	}
-	for _, names := range rt.audiences {
-		if !slices.ContainsFunc(names, token.HasAudience) {
-			return errAudience
 		}
 	}
 	return nil

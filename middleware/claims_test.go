@@ -54,7 +54,7 @@ func TestRolesTenantAndAudience(t *testing.T) {
 		"no audience":                 {claims: without, opts: opts{middleware.Audience("https://pay.example")}, reason: bearergate.ReasonAudience},
 		"one of two lists":            {claims: employee, opts: opts{middleware.Audience("https://pay.example"), middleware.Audience("x")}, reason: bearergate.ReasonAudience},
 		"roles before the tenant":     {claims: without, opts: opts{middleware.Audience("x"), middleware.Tenant(fromQuery), middleware.Roles("x")}, reason: bearergate.ReasonRole},
-		"the tenant before audiences": {claims: without, opts: opts{middleware.Audience("x"), middleware.Tenant(fromQuery)}, reason: bearergate.ReasonTenant},
+		"audiences before the tenant": {claims: without, opts: opts{middleware.Audience("x"), middleware.Tenant(fromQuery)}, reason: bearergate.ReasonAudience},
 		"all before a policy":         {claims: employee, opts: opts{middleware.Allow(func(*http.Request, *bearergate.Token) error { panic("asked") }), middleware.Audience("x")}, reason: bearergate.ReasonAudience},
 		"scopes before all":           {claims: bearergate.Claims{Subject: "u1"}, opts: opts{middleware.Roles("x")}, kind: bearergate.ErrInsufficientScope, reason: bearergate.ReasonScope},
 	} {

@@ -18,8 +18,8 @@ func TestHEADWithThePolicyOfGET(t *testing.T) {
 	rt := gate.NewRouter()
 	ok := says("")
 	v := &structVerifier{granting()}
-	rt.Handle("GET /a/{x}", scope.All("read"), ok, middleware.StepUp([]string{"a", "b"}, 1e9), middleware.Via(v))
-	rt.Handle("HEAD /a/{y}", scope.All("read"), ok, middleware.Via(v), middleware.StepUp([]string{"a", "b"}, 1e9))
+	rt.Handle("GET /a/{x}", scope.All("read"), ok, middleware.StepUp([]string{"a", "b"}, 1e9), middleware.Via(v), middleware.Recheck(1e9))
+	rt.Handle("HEAD /a/{y}", scope.All("read"), ok, middleware.Recheck(1e9), middleware.Via(v), middleware.StepUp([]string{"a", "b"}, 1e9))
 	allow := middleware.Allow(policy)
 	rt.Handle("GET /aa/{x}", scope.All("read"), ok, middleware.Bound(), allow)
 	rt.Handle("HEAD /aa/{x}", scope.All("read"), ok, allow, middleware.Bound())

@@ -14,7 +14,9 @@ import (
 // it, and must be safe for concurrent use. Join several with [JoinHooks].
 type Hooks struct {
 	// Decided is called once for every decision, before the handler runs or the
-	// refusal is written. The context is that of the request.
+	// refusal is written, and once more for a request that its token ended, after its
+	// handler has returned or panicked ([DecisionEvent.Midstream]). The context is
+	// that of the request.
 	Decided func(context.Context, DecisionEvent)
 
 	// Panicked is called when another hook or [Config.Render] panicked, while
@@ -31,9 +33,15 @@ type DecisionEvent struct {
 	// Err is nil if the request may pass. Otherwise exactly one of the eight
 	// sentinels is true of it. Its text is for operators.
 	Err error
-	// ReportOnly says that the request passed in spite of Err, because of
+	// ReportOnly says that the request passed, or went on, in spite of Err, because of
 	// [Config.InsecureReportOnly].
 	ReportOnly bool
+	// Midstream says that the request was being served and has been ended by its
+	// token: it expired on a route with [CancelOnExpiry], or was refused by [Recheck].
+	// This is no further request, and its status was sent before; the same request
+	// was told of as one that may pass. The rest says what was true then. If a token
+	// of a gate further out ended the request, only that gate tells.
+	Midstream bool
 	// Reason is bearergate.ReasonOf(Err): "" if the request may pass. With
 	// [bearergate.ReasonCanceled] there was no failure to count.
 	Reason bearergate.Reason
@@ -54,8 +62,24 @@ type DecisionEvent struct {
 	// Pattern is the pattern of the http.ServeMux that chose the handler; "" if
 	// none did, or if the gate stands in front of it.
 	Pattern string
-	// Duration is how long the decision took, without handler and answer.
+	// Duration is how long the decision took, without handler and answer; if
+	// Midstream, how long the request was served.
 	Duration time.Duration
+}
+
+// event tells of the decision on r that began at start.
+func (d *decision) event(r *http.Request, start time.Time) DecisionEvent {
+	return DecisionEvent{
+		Err:        d.err,
+		Reason:     bearergate.ReasonOf(d.err),
+		ReportOnly: d.reportOnly,
+		Token:      d.token,
+		Source:     d.source,
+		Required:   d.need,
+		Method:     methodLabel(r.Method),
+		Pattern:    r.Pattern,
+		Duration:   time.Since(start),
+	}
 }
 
 // Source is what carried a token.

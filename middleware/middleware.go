@@ -23,8 +23,8 @@
 //     ([Config.Bindings]), and where [Bound] asks for it, the token is bound;
 //  4. the user's authentication satisfies [StepUp];
 //  5. the scopes satisfy the route's [scope.Requirement];
-//  6. the token has the roles, the tenant and the audience that the route demands
-//     ([Roles], [Tenant], [Audience]);
+//  6. the token has the roles and the audience that the route demands, and is of the
+//     tenant of the request ([Roles], [Audience], [Tenant]);
 //  7. the route's own policies agree ([Allow]).
 //
 // So the answer to an invalid token is always invalid_token, and never tells what a
@@ -115,7 +115,8 @@ type Config struct {
 	//
 	// Decisions are made and reported ([DecisionEvent.ReportOnly]). The context of
 	// the handler has a token if that was verified and its sender proved to hold its
-	// key, even if scopes, authentication or a policy do not suffice. A route whose handler is nil is
+	// key, even if scopes, authentication or a policy do not suffice. What [Recheck] and
+	// [CancelOnExpiry] would end goes on. A route whose handler is nil is
 	// still refused. [Gate.Check] is not affected: it returns the error.
 	InsecureReportOnly bool
 
@@ -354,11 +355,8 @@ func (g *Gate) pass(w http.ResponseWriter, r *http.Request, rt *route, d *decisi
 	if _, outer := bearergate.FromContext(ctx); token != nil || outer {
 		ctx = bearergate.NewContext(ctx, token)
 	}
-	if rt.cancel && !token.ExpiresAt().IsZero() {
-		var done context.CancelFunc
-		ctx, done = context.WithDeadlineCause(ctx, token.ExpiresAt(), errExpired)
-		defer done() // also when the handler panics: nothing of the deadline outlives the request
-	}
+	ctx, done := g.watch(ctx, r, rt, d)
+	defer done() // also when the handler panics: nothing of it outlives the request
 	r = r.WithContext(ctx)
 	g.clean(r)
 	for _, h := range d.identity {
@@ -387,7 +385,8 @@ func known(err error) bool {
 // the response headers that a [bearergate.Binding] asks for: send them. It neither
 // reads the body nor changes the request. When the context of r ends first, the
 // error is [bearergate.ErrUnavailable] and matches the context's; its Reason is
-// [bearergate.ReasonCanceled] only if the context was canceled.
+// [bearergate.ReasonCanceled] only if the context was canceled. There is no handler
+// here that [CancelOnExpiry] or [Recheck] could end: they do nothing.
 func (g *Gate) Check(r *http.Request, req scope.Requirement, opts ...RouteOption) (*bearergate.Token, bearergate.Reply, error) {
 	rt := g.route(req, opts)
 	if r == nil {
@@ -404,7 +403,8 @@ func (g *Gate) Check(r *http.Request, req scope.Requirement, opts ...RouteOption
 type decision struct {
 	token      *bearergate.Token // authenticated; beside an error, for the hook
 	reply      bearergate.Reply
-	scheme     bearergate.Scheme // of the credentials; "" if there are none
+	scheme     bearergate.Scheme      // of the credentials; "" if there are none
+	sent       bearergate.Credentials // for Recheck
 	source     Source
 	need       scope.Requirement // of the route, its placeholders filled
 	templated  bool              // it has some
@@ -423,17 +423,7 @@ func (g *Gate) check(r *http.Request, rt *route, reportOnly bool) decision {
 	start := time.Now()
 	d := g.decide(r, rt)
 	d.reportOnly = reportOnly && d.err != nil
-	g.config.Hooks.Decided(r.Context(), DecisionEvent{
-		Err:        d.err,
-		Reason:     bearergate.ReasonOf(d.err),
-		ReportOnly: d.reportOnly,
-		Token:      d.token,
-		Source:     d.source,
-		Required:   d.need,
-		Method:     methodLabel(r.Method),
-		Pattern:    r.Pattern,
-		Duration:   time.Since(start),
-	})
+	g.config.Hooks.Decided(r.Context(), d.event(r, start))
 	return d
 }
 
@@ -450,7 +440,7 @@ func (g *Gate) decide(r *http.Request, rt *route) (d decision) {
 	c, err := g.extract(r)
 	sent := c.Scheme != ""
 	if sent {
-		d.source, d.scheme = g.source(), c.Scheme
+		d.source, d.scheme, d.sent = g.source(), c.Scheme, c
 	}
 	if rt.access == AccessOptional && !sent && (err == nil || errors.Is(err, bearergate.ErrMissingToken)) {
 		return d // what was not sent, as opposed to what a verifier does not find, makes a caller anonymous
@@ -458,17 +448,11 @@ func (g *Gate) decide(r *http.Request, rt *route) (d decision) {
 	if err == nil {
 		d.token, d.reply, err = bearergate.Authenticate(r.Context(), rt.verifier, g.call(r, c), g.config.Bindings...)
 	}
-	if err == nil && rt.bound && !d.token.Proven() {
-		err = errUnbound
+	if err == nil {
+		err = rt.demands(d.token, d.need)
 	}
 	if err == nil {
-		err = rt.stepUp.Authorize(d.token, d.need)
-	}
-	if err == nil {
-		err = d.token.Authorize(d.need)
-	}
-	if err == nil {
-		err = rt.claimed(r, d.token)
+		err = rt.ofTenant(r, d.token)
 	}
 	if err == nil {
 		err = rt.allowed(r, d.token)

@@ -14,8 +14,8 @@ import (
 )
 
 // RouteOption changes what one route asks for, beyond its scopes. The options
-// are [StepUp] and [Via], each at most once per route, [Bound], [Roles], [Tenant],
-// [Audience], [Allow] and [CancelOnExpiry]; a nil option closes the route. What an
+// are [StepUp], [Via] and [Recheck], each at most once per route, [Bound], [Roles],
+// [Tenant], [Audience], [Allow] and [CancelOnExpiry]; a nil option closes the route. What an
 // option asks of a token is never asked of a request without one on an optional route.
 type RouteOption interface{ routeOption() }
 
@@ -81,7 +81,8 @@ func Via(v bearergate.Verifier) RouteOption { return via{v} }
 // The time is exp exactly, without the leeway of the verifier: a token that was
 // accepted only because of the leeway finds its context ended. The wait runs on
 // the monotonic clock of this server: setting the wall clock does not change a
-// wait that has begun. A token without exp never ends a context.
+// wait that has begun. A token without exp never ends a context. With
+// [Config.InsecureReportOnly] the end is reported, and ends nothing.
 func CancelOnExpiry() RouteOption { return cancelOnExpiry{} }
 
 var errExpired = &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonExpired,
@@ -127,10 +128,11 @@ type route struct {
 	tenants   []*tenant
 	audiences [][]string // aud names one of each list
 	allow     []*allow
-	via       bool  // verifier is not the gate's
-	cancel    bool  // with the token
-	forwards  bool  // to a handler
-	err       error // not nil: every request is refused with it
+	via       bool          // verifier is not the gate's
+	cancel    bool          // with the token
+	recheck   time.Duration // 0: never
+	forwards  bool          // to a handler
+	err       error         // not nil: every request is refused with it
 }
 
 func (g *Gate) route(need scope.Requirement, opts []RouteOption) route {
@@ -153,7 +155,7 @@ func (g *Gate) plan(need scope.Requirement, opts []RouteOption) (route, error) {
 	if err := need.Err(); err != nil {
 		errs = append(errs, fmt.Errorf("the requirement of the route: %w", err))
 	}
-	var steps, vias int
+	var steps, vias, rechecks int
 	for i, opt := range opts {
 		// By type and not by calling a method: a struct that embeds a nil RouteOption is one too.
 		switch opt := opt.(type) {
@@ -194,6 +196,12 @@ func (g *Gate) plan(need scope.Requirement, opts []RouteOption) (route, error) {
 			}
 		case cancelOnExpiry:
 			rt.cancel = true // twice is the same as once
+		case recheck:
+			rechecks++
+			rt.recheck = opt.every
+			if opt.every < bearergate.MinRecheck {
+				errs = append(errs, fmt.Errorf("Recheck: every is %v: use at least %v", opt.every, bearergate.MinRecheck))
+			}
 		default:
 			errs = append(errs, fmt.Errorf("option %d is a %T: use the options of this package", i+1, opt))
 		}
@@ -206,6 +214,9 @@ func (g *Gate) plan(need scope.Requirement, opts []RouteOption) (route, error) {
 	}
 	if vias > 1 {
 		errs = append(errs, errors.New("Via is given more than once: a route has one verifier"))
+	}
+	if rechecks > 1 {
+		errs = append(errs, errors.New("Recheck is given more than once: a route has one interval"))
 	}
 	return rt, errors.Join(errs...)
 }
@@ -238,12 +249,28 @@ func (rt *route) same(o *route) bool {
 		a, b := reflect.ValueOf(rt.verifier), reflect.ValueOf(o.verifier)
 		verifiers = a.IsValid() && b.IsValid() && a.Comparable() && b.Comparable() && rt.verifier == o.verifier
 	}
-	return verifiers && rt.access == o.access && rt.cancel == o.cancel && rt.bound == o.bound && slices.Equal(rt.allow, o.allow) &&
+	return verifiers && rt.access == o.access && rt.cancel == o.cancel && rt.recheck == o.recheck && rt.bound == o.bound && slices.Equal(rt.allow, o.allow) &&
 		equal(rt.roles, o.roles) && slices.Equal(rt.tenants, o.tenants) && equal(rt.audiences, o.audiences) &&
 		rt.stepUp.MaxAge == o.stepUp.MaxAge && slices.Equal(rt.stepUp.ACR, o.stepUp.ACR) && reflect.DeepEqual(rt.need, o.need) //nolint:govet // the error in a Requirement is part of what it is
 }
 
 func equal(a, b [][]string) bool { return slices.EqualFunc(a, b, slices.Equal) }
+
+// demands is what the route asks of a token that is in order, apart from its
+// policies: once before the handler runs, and again by [Recheck]. need is that of
+// the route, filled.
+func (rt *route) demands(t *bearergate.Token, need scope.Requirement) error {
+	if rt.bound && !t.Proven() {
+		return errUnbound
+	}
+	if err := rt.stepUp.Authorize(t, need); err != nil {
+		return err
+	}
+	if err := t.Authorize(need); err != nil {
+		return err
+	}
+	return rt.claimed(t)
+}
 
 // allowed asks the policies of the route.
 func (rt *route) allowed(r *http.Request, token *bearergate.Token) error {

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -159,6 +160,10 @@ func TestRouterReportsEveryMistakeAtOnce(t *testing.T) {
 		"HEAD, outlives its token": func(rt *middleware.Router) {
 			rt.Handle("GET /af4", read, ok, middleware.CancelOnExpiry())
 			rt.Handle("HEAD /af4", read, ok)
+		},
+		"HEAD, rechecked less often": func(rt *middleware.Router) {
+			rt.Handle("GET /af7", read, ok, middleware.Recheck(time.Second))
+			rt.Handle("HEAD /af7", read, ok, middleware.Recheck(time.Minute))
 		},
 		"HEAD, other verifiers": func(rt *middleware.Router) {
 			rt.Handle("GET /af5", read, ok, middleware.Via(&structVerifier{}))

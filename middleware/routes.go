@@ -38,6 +38,9 @@ type Route struct {
 	Via bool
 	// CancelOnExpiry says that the request ends with its token.
 	CancelOnExpiry bool
+	// Recheck is how often the token is decided on anew while the request is served;
+	// 0 is never.
+	Recheck time.Duration
 }
 
 // Routes returns every route that is registered, in the order of path, host and
@@ -63,6 +66,7 @@ func (rt *Router) Routes() []Route {
 			Policies:       reg.route.policies(),
 			Via:            reg.route.via,
 			CancelOnExpiry: reg.route.cancel,
+			Recheck:        reg.route.recheck,
 		}
 		r.Method, _ = cut(reg.pattern)
 		r.Host, r.Path = splitHost(reg.pattern)

@@ -127,9 +127,7 @@ const (
 	// DefaultDomain is the domain of every ErrorInfo when [Config.Domain] is empty.
 	DefaultDomain = "bearergate"
 	// MinReverify is the shortest [Config.Reverify].
-	MinReverify = time.Second
-	// reverifyTimeout bounds each decision of [Config.Reverify].
-	reverifyTimeout = 10 * time.Second
+	MinReverify = bearergate.MinRecheck
 	// MaxExpiryLeeway is the longest [Config.ExpiryLeeway].
 	MaxExpiryLeeway = 5 * time.Minute
 	// deadlineMargin is how long before the deadline of a call its decision ends.
@@ -201,8 +199,8 @@ type Config struct {
 	InsecureOutliveToken bool
 
 	// Reverify is how often the token of an open stream is decided on anew, from
-	// the credential with which the stream was opened, less up to a tenth, at
-	// random. A token that was revoked, lost a scope, is no longer enough for StepUp
+	// the credential with which the stream was opened, by the rule of
+	// [bearergate.Recheck]: less up to a tenth, at random. A token that was revoked, lost a scope, is no longer enough for StepUp
 	// or says another issuer, subject, client or binding ends the stream. An outage
 	// ends it if it is met twice in a row, so a revocation takes at most two
 	// intervals, two waits of 10 s, and what a cache of the verifier adds. The
@@ -381,13 +379,5 @@ func (g *Gate) again(ctx context.Context, c call) error {
 	if err != nil {
 		return err
 	}
-	// Reauthenticate looks at these for bound tokens. The handler acts for the one
-	// that opened the stream, whether or not that was bound.
-	if token.Issuer() != c.token.Issuer() || token.Subject() != c.token.Subject() || token.ClientID() != c.token.ClientID() {
-		return errSomebodyElse
-	}
 	return c.method.authorize(token)
 }
-
-var errSomebodyElse = &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonBinding,
-	Cause: errors.New("grpcgate: the token says another issuer, subject or client than when its stream was opened")}

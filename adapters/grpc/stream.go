@@ -3,7 +3,6 @@ package grpcgate
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"time"
 
 	"google.golang.org/grpc"
@@ -12,12 +11,8 @@ import (
 	"github.com/bearergate/bearergate"
 )
 
-var (
-	errExpired = &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonExpired,
-		Cause: errors.New("grpcgate: the token expired while its stream was open")}
-	errNotReverified = &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonInternal,
-		Cause: errors.New("grpcgate: the verifier ended the goroutine that called it")}
-)
+var errExpired = &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonExpired,
+	Cause: errors.New("grpcgate: the token expired while its stream was open")}
 
 // follow runs the handler of a stream whose token ends it.
 func (g *Gate) follow(ss grpc.ServerStream, c call, handler func(grpc.ServerStream) error) error {
@@ -55,27 +50,9 @@ func (g *Gate) follow(ss grpc.ServerStream, c call, handler func(grpc.ServerStre
 // reverify decides on a stream again and again, until its context ends or it
 // ends it.
 func (g *Gate) reverify(ctx context.Context, end context.CancelCauseFunc, c call) {
-	defer end(errNotReverified) // if Verify does not come back; otherwise ctx has ended
-	for borne := false; ; {
-		// Not all streams that opened together ask together.
-		interval := g.config.Reverify - rand.N(g.config.Reverify/10+1)
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(interval):
-		}
-		bounded, done := context.WithTimeout(ctx, reverifyTimeout) // one that hangs must not keep the stream alive
-		err := g.again(bounded, c)
-		done()
-		switch {
-		case err == nil:
-			borne = false
-		case errors.Is(err, bearergate.ErrUnavailable) && !borne:
-			borne = true // an outage is not the token's fault; exp is still watched
-		default:
-			end(err) // nothing happens if ctx has ended meanwhile
-			return
-		}
+	err := bearergate.Recheck(ctx, g.config.Reverify, func(ctx context.Context) error { return g.again(ctx, c) })
+	if err != nil {
+		end(err) // nothing happens if ctx has ended meanwhile
 	}
 }
 

@@ -44,10 +44,11 @@ func (s *fakeStream) wait(f func() error) error {
 }
 
 // follow runs a handler behind the gate as gRPC does, which ends the context of a
-// stream when the interceptor has returned.
+// stream when the interceptor has returned. A stream that nothing ends fails its
+// test after a day, which in a bubble is soon.
 func follow(t *testing.T, gate *grpcgate.Gate, fake *fakeStream, handler func(grpc.ServerStream) error) error {
 	t.Helper()
-	ctx, cancel := context.WithCancel(incoming(t.Context(), "x"))
+	ctx, cancel := context.WithTimeout(incoming(t.Context(), "x"), 24*time.Hour)
 	defer cancel()
 	fake.ctx = ctx
 	return gate.Stream(nil, fake, &grpc.StreamServerInfo{FullMethod: duplex},

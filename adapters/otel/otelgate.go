@@ -25,7 +25,7 @@
 // A token that is refused is no failure of this server: error.type says why and
 // the status is unset, as it is for a caller that went away. An outage and a
 // wrong configuration have the status Error. The span of a request that the
-// gate refuses gets the attribute bearergate.reason.
+// gate refuses, or ends midway, gets the attribute bearergate.reason.
 //
 // # Metrics
 //
@@ -41,6 +41,7 @@
 //	bearergate.jwks.stale_answers          {answer}    bearergate.issuer
 //	bearergate.jwks.suppressed_misses      {miss}      bearergate.issuer
 //	bearergate.decisions                   {decision}  http.request.method, http.route, bearergate.source, bearergate.report_only, error.type
+//	bearergate.requests_ended              {request}   http.request.method, http.route, bearergate.source, bearergate.report_only, error.type
 //	bearergate.panics                      {panic}     bearergate.package
 //
 // error.type is the [bearergate.Reason] of a refusal, or the outcome of a failed
@@ -94,7 +95,7 @@ type Telemetry struct {
 	verifyDuration, lookDuration, callDuration, fetchDuration metric.Float64Histogram
 	keys                                                      metric.Int64Gauge
 	skippedKeys, stateChanges, staleAnswers, suppressedMisses metric.Int64Counter
-	breakerChanges, storeFailures, decisions, panics          metric.Int64Counter
+	breakerChanges, storeFailures, decisions, ended, panics   metric.Int64Counter
 
 	verifySeries   series[verifyLabels]
 	lookSeries     series[lookLabels]
@@ -158,6 +159,7 @@ func New(c Config) (*Telemetry, error) {
 	t.breakerChanges = counter("bearergate.introspect.breaker_changes", "{change}", "Changes of the circuit breaker to this state.")
 	t.storeFailures = counter("bearergate.introspect.store_failures", "{failure}", "Failures of the shared store.")
 	t.decisions = counter("bearergate.decisions", "{decision}", "Requests that a gate let pass or, with error.type, refused.")
+	t.ended = counter("bearergate.requests_ended", "{request}", "Requests that a gate had let pass and ended while they were served: their token expired or was refused.")
 	t.panics = counter("bearergate.panics", "{panic}", "Panics in hooks and other functions of the configuration.")
 	var err error
 	t.keys, err = meter.Int64Gauge("bearergate.jwks.keys", metric.WithUnit("{key}"), metric.WithDescription("Admitted keys after the last fetch."))
@@ -285,7 +287,11 @@ func (t *Telemetry) called(ctx context.Context, e introspect.CallEvent) {
 func (t *Telemetry) decided(ctx context.Context, e middleware.DecisionEvent) {
 	reason := reasonOf(e.Err)
 	o := t.decisionSeries.of(decisionLabels{e.Method, e.Pattern, e.Source, e.ReportOnly, reason})
-	t.decisions.Add(ctx, 1, o.add...)
+	if e.Midstream { // no further request
+		t.ended.Add(ctx, 1, o.add...)
+	} else {
+		t.decisions.Add(ctx, 1, o.add...)
+	}
 	if e.Err != nil && t.tracing {
 		trace.SpanFromContext(ctx).SetAttributes(keyReason.String(string(reason)))
 	}

@@ -549,6 +549,12 @@ func TestDecisions(t *testing.T) {
 		require.Equal(t, before+1, r.points(t, "bearergate.decisions")[tc.want], tc.want)
 	}
 	require.Len(t, r.points(t, "bearergate.decisions"), 6)
+
+	// A request that its token ended is no further decision.
+	before := r.points(t, "bearergate.decisions")
+	decided(t.Context(), middleware.DecisionEvent{Method: "GET", Pattern: "GET /a/{b...}", Midstream: true, Err: &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonRevoked}})
+	require.Equal(t, before, r.points(t, "bearergate.decisions"))
+	require.Equal(t, map[string]int{"error.type=revoked http.request.method=GET http.route=/a/{b...}": 1}, r.points(t, "bearergate.requests_ended"))
 }
 
 // Without one of the providers there is the other.

@@ -14,6 +14,7 @@
 //
 //	decisions_total                          outcome, pattern, reason, report_only
 //	decision_duration_seconds                outcome
+//	requests_ended_total                     pattern, reason, report_only: let pass, and ended by their token while they were served
 //	jwt_verifications_total                  issuer, cached, outcome, reason
 //	jwt_verification_duration_seconds        issuer, cached, outcome
 //	introspections_total                     issuer, result, outcome, reason
@@ -113,7 +114,7 @@ type Metrics struct {
 
 	breakerChanges, storeFailures, purges                                 *family
 	keyChanges, stateChanges, staleAnswers, suppressedMisses, skippedKeys *family
-	panics                                                                *family
+	ended, panics                                                         *family
 
 	breakers breakers
 	watched  watched
@@ -156,6 +157,7 @@ func New(c Config) (*Metrics, error) {
 	m.staleAnswers = m.counter("jwks_stale_answers", "Calls that were answered with keys older than their TTL.", "issuer")
 	m.suppressedMisses = m.counter("jwks_suppressed_misses", "Unknown keys that caused no fetch, since there was one shortly before.", "issuer")
 	m.skippedKeys = m.counter("jwks_skipped_keys", "Keys of fetched sets that are not admitted.", "issuer")
+	m.ended = m.counter("requests_ended", "Requests that a gate had let pass and ended while they were served: their token expired or was refused.", "pattern", "reason", "report_only")
 	m.panics = m.counter("panics", "Panics in hooks and other functions of the configuration.", "package")
 	m.breakers.gauge = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: prefix + "introspection_breaker_state",
 		Help: "State of the circuit breaker: 1 for the present one, else 0."}, []string{"issuer", "state"})
@@ -249,6 +251,10 @@ func (m *Metrics) GateHooks() middleware.Hooks {
 	return middleware.Hooks{
 		Decided: func(_ context.Context, e middleware.DecisionEvent) {
 			outcome, reason := outcomeOf(e.Err)
+			if e.Midstream { // no further request, and its duration is not that of a decision
+				m.ended.add(1, key{e.Pattern, reason, strconv.FormatBool(e.ReportOnly)})
+				return
+			}
 			m.decisions.observe(e.Duration, key{outcome, e.Pattern, reason, strconv.FormatBool(e.ReportOnly)})
 		},
 		Panicked: m.panicked("middleware"),

@@ -496,6 +496,20 @@ func TestOutcomes(t *testing.T) {
 	}
 }
 
+// A request that its token ended is no further decision, and how long it was served
+// is no duration of one.
+func TestRequestsEnded(t *testing.T) {
+	m, registry := newMetrics(t, promgate.Config{})
+	for _, reportOnly := range []bool{false, true} {
+		m.GateHooks().Decided(t.Context(), middleware.DecisionEvent{Err: &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonRevoked},
+			Pattern: "GET /events", Midstream: true, ReportOnly: reportOnly, Duration: time.Hour})
+	}
+	s := scrape(t, serve(t, promhttp.HandlerFor(registry, promhttp.HandlerOpts{})))
+	require.Equal(t, map[string]float64{`pattern="GET /events",reason="revoked",report_only="false"`: 1, `pattern="GET /events",reason="revoked",report_only="true"`: 1}, s.of("requests_ended_total"))
+	require.Empty(t, s.of("decisions_total"))
+	require.Empty(t, s.of("decision_duration_seconds_count"))
+}
+
 // A store that a Check asks hangs, and every request runs into the Check's own
 // deadline or into that of the service: both are failures of ours, and neither is
 // a caller that left. Only such a one is left out of the shipped failure ratio.

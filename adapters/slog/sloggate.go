@@ -14,12 +14,13 @@
 //
 //	outcome     accepted, refused, unavailable (an outage), misconfigured or canceled (the caller went away)
 //	reason      a [bearergate.Reason]; left out if accepted
-//	status      the HTTP status of the refusal; left out if the handler ran or the caller had gone
-//	report_only true if the request passed in spite of the refusal
+//	status      the HTTP status of the refusal; left out if the handler ran, also before the end, or the caller had gone
+//	report_only true if the request passed, or went on, in spite of the refusal
+//	midstream   true if the request was being served and has been ended by its token
 //	method, route, source
 //	issuer, subject, client, jti, actor, stale, scopes (granted)
 //	required    the scopes that the route requires
-//	duration    of the decision; nanoseconds in JSON
+//	duration    of the decision, or of a request that was ended; nanoseconds in JSON
 //	suppressed  how many records like this one were left out since the last, see below
 //	one_of      Config.SampleAccepted, if it is more than 1
 //
@@ -162,9 +163,12 @@ func (a *Audit) GateHooks() middleware.Hooks {
 	return middleware.Hooks{
 		Decided: func(ctx context.Context, e middleware.DecisionEvent) {
 			a.decide(ctx, EventDecision, &a.decisions, e.Err, e.Token, e.Duration, func(r *record) {
+				if e.Midstream {
+					r.add(slog.Bool("midstream", true))
+				}
 				if e.ReportOnly {
 					r.add(slog.Bool("report_only", true))
-				} else if s := status(e.Err); s != 0 {
+				} else if s := status(e.Err); s != 0 && !e.Midstream { // its status was sent before
 					r.add(slog.Int("status", s))
 				}
 				r.word("method", e.Method)

@@ -148,6 +148,16 @@ func TestDecisions(t *testing.T) {
 	require.Equal(t, true, r["report_only"])
 	require.Equal(t, true, r["stale"])
 	require.NotContains(t, r, "status")
+	require.NotContains(t, r, "midstream")
+
+	// One that ended a request that was being served says so: its status was sent before.
+	a, o = newAudit(t, sloggate.Config{})
+	a.GateHooks().Decided(t.Context(), middleware.DecisionEvent{Err: &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonRevoked}, Midstream: true, Token: bearergate.NewToken(c), Duration: time.Hour})
+	r = o.record(t, sloggate.EventDecision)
+	require.Equal(t, true, r["midstream"])
+	require.Equal(t, "revoked", r["reason"])
+	require.EqualValues(t, time.Hour, r["duration"])
+	require.NotContains(t, r, "status")
 }
 
 // The status is the one that the middleware answers.

@@ -65,6 +65,9 @@ func Markdown(routes []middleware.Route) string {
 		if r.CancelOnExpiry {
 			beyond = append(beyond, "ends with the token")
 		}
+		if r.Recheck > 0 {
+			beyond = append(beyond, "checked again every "+r.Recheck.String())
+		}
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", cmp.Or(r.Method, "any"), code(r.Host+r.Path), r.Access, required, strings.Join(beyond, ", "))
 	}
 	return b.String()
@@ -202,6 +205,9 @@ func operation(r middleware.Route) (map[string]any, error) {
 	}
 	if r.CancelOnExpiry {
 		operation["x-cancel-on-expiry"] = true
+	}
+	if r.Recheck > 0 {
+		operation["x-recheck"] = r.Recheck.String()
 	}
 	return operation, nil
 }

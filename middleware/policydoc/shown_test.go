@@ -24,6 +24,7 @@ import (
 // samples has one for every exported function of package middleware that returns a
 // RouteOption.
 var samples = map[string]middleware.RouteOption{
+	"Recheck":        middleware.Recheck(time.Minute),
 	"StepUp":         middleware.StepUp([]string{"mfa"}, time.Minute),
 	"Via":            middleware.Via(kit.Granting()),
 	"Bound":          middleware.Bound(),

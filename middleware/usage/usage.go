@@ -90,8 +90,8 @@ func New(c Config) (*Usage, error) {
 func (u *Usage) Hooks() middleware.Hooks { return middleware.Hooks{Decided: u.decided} }
 
 func (u *Usage) decided(_ context.Context, e middleware.DecisionEvent) {
-	if e.Token == nil || !known(e.Err) {
-		return // nobody's privileges
+	if e.Token == nil || !known(e.Err) || e.Midstream {
+		return // nobody's privileges, or those of a request that was counted when it began
 	}
 	granted := e.Token.Scopes()
 	var exercised []string

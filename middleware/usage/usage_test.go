@@ -202,6 +202,7 @@ func TestUsageIgnoresWhatIsNobodys(t *testing.T) {
 		u.Hooks().Decided(context.Background(), middleware.DecisionEvent{Token: token, Err: err})
 	}
 	u.Hooks().Decided(context.Background(), middleware.DecisionEvent{})
+	u.Hooks().Decided(context.Background(), middleware.DecisionEvent{Token: token, Err: bearergate.ErrInsufficientScope, Midstream: true})
 	clients, unwatched := u.Report()
 	require.Empty(t, clients)
 	require.Zero(t, unwatched)
