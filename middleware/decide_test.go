@@ -37,7 +37,7 @@ type decideCase struct {
 	method, target, scopes string // default: GET; no scopes, no token
 	authorization          string // instead of scopes
 
-	status  int // where nothing is enforced: 200 in the place of what a gate refuses
+	status  int // of Handler where a gate enforces what it decides
 	pattern string
 	access  middleware.Access
 	reason  bearergate.Reason

@@ -14,9 +14,10 @@ import (
 )
 
 // RouteOption changes what one route asks for, beyond its scopes. The options
-// are [StepUp] and [Via], each at most once per route, [Bound], [Roles], [Tenant],
-// [Audience], [Allow] and [CancelOnExpiry]; a nil option closes the route. What an
-// option asks of a token is never asked of a request without one on an optional route.
+// are [StepUp], [Via] and [Once], each at most once per route, [Bound], [Roles],
+// [Tenant], [Audience], [Allow] and [CancelOnExpiry]; a nil option closes the route.
+// What an option asks of a token is never asked of a request without one on an
+// optional route.
 type RouteOption interface{ routeOption() }
 
 // StepUp demands how and when the user authenticated (RFC 9470). With acr
@@ -127,6 +128,7 @@ type route struct {
 	tenants   []*tenant
 	audiences [][]string // aud names one of each list
 	allow     []*allow
+	once      *once
 	via       bool  // verifier is not the gate's
 	cancel    bool  // with the token
 	forwards  bool  // to a handler
@@ -153,7 +155,7 @@ func (g *Gate) plan(need scope.Requirement, opts []RouteOption) (route, error) {
 	if err := need.Err(); err != nil {
 		errs = append(errs, fmt.Errorf("the requirement of the route: %w", err))
 	}
-	var steps, vias int
+	var steps, vias, onces int
 	for i, opt := range opts {
 		// By type and not by calling a method: a struct that embeds a nil RouteOption is one too.
 		switch opt := opt.(type) {
@@ -192,6 +194,12 @@ func (g *Gate) plan(need scope.Requirement, opts []RouteOption) (route, error) {
 			if len(opt.policies) == 0 || slices.ContainsFunc(opt.policies, func(f func(*http.Request, *bearergate.Token) error) bool { return f == nil }) {
 				errs = append(errs, errors.New("Allow: there is no policy, or one is nil"))
 			}
+		case *once:
+			onces++
+			rt.once = opt
+			if isNilValue(opt.store) {
+				errs = append(errs, errors.New("Once: the store is nil"))
+			}
 		case cancelOnExpiry:
 			rt.cancel = true // twice is the same as once
 		default:
@@ -206,6 +214,9 @@ func (g *Gate) plan(need scope.Requirement, opts []RouteOption) (route, error) {
 	}
 	if vias > 1 {
 		errs = append(errs, errors.New("Via is given more than once: a route has one verifier"))
+	}
+	if onces > 1 {
+		errs = append(errs, errors.New("Once is given more than once: the second would find every token used"))
 	}
 	return rt, errors.Join(errs...)
 }
@@ -231,19 +242,33 @@ func bind(need scope.Requirement, r *http.Request) scope.Requirement {
 
 // same reports whether two routes have one policy. When in doubt they have not:
 // two verifiers are one only if == says so, which functions cannot be asked, and
-// functions are the same only if they come from one call of Allow or Tenant.
+// functions and stores are the same only if they come from one call of their option.
 func (rt *route) same(o *route) bool {
 	verifiers := rt.via == o.via
 	if rt.via && o.via {
 		a, b := reflect.ValueOf(rt.verifier), reflect.ValueOf(o.verifier)
 		verifiers = a.IsValid() && b.IsValid() && a.Comparable() && b.Comparable() && rt.verifier == o.verifier
 	}
-	return verifiers && rt.access == o.access && rt.cancel == o.cancel && rt.bound == o.bound && slices.Equal(rt.allow, o.allow) &&
+	return verifiers && rt.access == o.access && rt.cancel == o.cancel && rt.bound == o.bound && slices.Equal(rt.allow, o.allow) && rt.once == o.once &&
 		equal(rt.roles, o.roles) && slices.Equal(rt.tenants, o.tenants) && equal(rt.audiences, o.audiences) &&
 		rt.stepUp.MaxAge == o.stepUp.MaxAge && slices.Equal(rt.stepUp.ACR, o.stepUp.ACR) && reflect.DeepEqual(rt.need, o.need) //nolint:govet // the error in a Requirement is part of what it is
 }
 
 func equal(a, b [][]string) bool { return slices.EqualFunc(a, b, slices.Equal) }
+
+// PolicyTimeout is how long the store of [Once] has for its answer.
+const PolicyTimeout = 2 * time.Second
+
+// bounded calls a function of the user's by the rule of [bearergate.Guard], for
+// [PolicyTimeout] at most. That its time is up is an outage of what it waited for,
+// while the end of the request's own context is judged as everywhere.
+func bounded(r *http.Request, otherwise error, f func(context.Context) error) error {
+	return bearergate.Guard(r.Context(), otherwise, func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, PolicyTimeout)
+		defer cancel()
+		return f(ctx)
+	})
+}
 
 // allowed asks the policies of the route.
 func (rt *route) allowed(r *http.Request, token *bearergate.Token) error {

@@ -351,7 +351,7 @@ func (rt *Router) build() (http.Handler, error) {
 }
 
 func (rt *Router) guarded(reg *registered) http.Handler {
-	if isNilHandler(reg.handler) {
+	if isNilValue(reg.handler) {
 		return nil // build says so
 	}
 	if reg.route.access == AccessPublic {

@@ -34,6 +34,8 @@ type Route struct {
 	Audiences [][]string
 	// Policies is how many functions of [Allow] have to agree.
 	Policies int
+	// Once says that a token opens the route one time: [Once].
+	Once bool
 	// Via says that the route has a verifier of its own.
 	Via bool
 	// CancelOnExpiry says that the request ends with its token.
@@ -61,6 +63,7 @@ func (rt *Router) Routes() []Route {
 			Tenants:        len(reg.route.tenants),
 			Audiences:      cloned(reg.route.audiences),
 			Policies:       reg.route.policies(),
+			Once:           reg.route.once != nil,
 			Via:            reg.route.via,
 			CancelOnExpiry: reg.route.cancel,
 		}

@@ -59,6 +59,9 @@ func Markdown(routes []middleware.Route) string {
 		if r.Policies > 0 {
 			beyond = append(beyond, "policies of the route: "+strconv.Itoa(r.Policies))
 		}
+		if r.Once {
+			beyond = append(beyond, "once per token")
+		}
 		if r.Via {
 			beyond = append(beyond, "verifier of its own")
 		}
@@ -196,6 +199,9 @@ func operation(r middleware.Route) (map[string]any, error) {
 	}
 	if r.Policies > 0 {
 		operation["x-policies"] = r.Policies
+	}
+	if r.Once {
+		operation["x-once"] = true
 	}
 	if r.Via {
 		operation["x-verifier"] = "of the route"
