@@ -421,6 +421,7 @@ func (g *Gate) check(r *http.Request, rt *route, reportOnly bool) decision {
 	start := time.Now()
 	d := g.decide(r, rt)
 	d.reportOnly = reportOnly && d.err != nil
+	took := time.Since(start)
 	g.config.Hooks.Decided(r.Context(), DecisionEvent{
 		Err:        d.err,
 		Reason:     bearergate.ReasonOf(d.err),
@@ -430,7 +431,8 @@ func (g *Gate) check(r *http.Request, rt *route, reportOnly bool) decision {
 		Required:   d.need,
 		Method:     methodLabel(r.Method),
 		Pattern:    r.Pattern,
-		Duration:   time.Since(start),
+		Trial:      g.try(r, rt, d.token),
+		Duration:   took,
 	})
 	return d
 }

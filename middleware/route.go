@@ -14,8 +14,9 @@ import (
 )
 
 // RouteOption changes what one route asks for, beyond its scopes. The options
-// are [StepUp], [Via] and [Once], each at most once per route, [Bound], [Roles],
-// [Tenant], [Audience], [Allow] and [CancelOnExpiry]; a nil option closes the route.
+// are [StepUp], [Via], [Once] and [Trial], each at most once per route, [Bound],
+// [Roles], [Tenant], [Audience], [Allow] and [CancelOnExpiry]; a nil option closes the
+// route.
 // What an option asks of a token is never asked of a request without one on an
 // optional route.
 type RouteOption interface{ routeOption() }
@@ -129,10 +130,11 @@ type route struct {
 	audiences [][]string // aud names one of each list
 	allow     []*allow
 	once      *once
-	via       bool  // verifier is not the gate's
-	cancel    bool  // with the token
-	forwards  bool  // to a handler
-	err       error // not nil: every request is refused with it
+	trial     *trial // not enforced
+	via       bool   // verifier is not the gate's
+	cancel    bool   // with the token
+	forwards  bool   // to a handler
+	err       error  // not nil: every request is refused with it
 }
 
 func (g *Gate) route(need scope.Requirement, opts []RouteOption) route {
@@ -155,7 +157,7 @@ func (g *Gate) plan(need scope.Requirement, opts []RouteOption) (route, error) {
 	if err := need.Err(); err != nil {
 		errs = append(errs, fmt.Errorf("the requirement of the route: %w", err))
 	}
-	var steps, vias, onces int
+	var steps, vias, onces, trials int
 	for i, opt := range opts {
 		// By type and not by calling a method: a struct that embeds a nil RouteOption is one too.
 		switch opt := opt.(type) {
@@ -200,6 +202,14 @@ func (g *Gate) plan(need scope.Requirement, opts []RouteOption) (route, error) {
 			if isNilValue(opt.store) {
 				errs = append(errs, errors.New("Once: the store is nil"))
 			}
+		case *trial:
+			trials++
+			rt.trial = opt
+			if err := opt.need.Err(); err != nil {
+				errs = append(errs, fmt.Errorf("Trial: the requirement: %w", err))
+			} else if isZero(opt.need) {
+				errs = append(errs, errors.New("Trial: the requirement is zero: every token would pass"))
+			}
 		case cancelOnExpiry:
 			rt.cancel = true // twice is the same as once
 		default:
@@ -217,6 +227,9 @@ func (g *Gate) plan(need scope.Requirement, opts []RouteOption) (route, error) {
 	}
 	if onces > 1 {
 		errs = append(errs, errors.New("Once is given more than once: the second would find every token used"))
+	}
+	if trials > 1 {
+		errs = append(errs, errors.New("Trial is given more than once: a route tries one requirement at a time"))
 	}
 	return rt, errors.Join(errs...)
 }
@@ -249,7 +262,7 @@ func (rt *route) same(o *route) bool {
 		a, b := reflect.ValueOf(rt.verifier), reflect.ValueOf(o.verifier)
 		verifiers = a.IsValid() && b.IsValid() && a.Comparable() && b.Comparable() && rt.verifier == o.verifier
 	}
-	return verifiers && rt.access == o.access && rt.cancel == o.cancel && rt.bound == o.bound && slices.Equal(rt.allow, o.allow) && rt.once == o.once &&
+	return verifiers && rt.access == o.access && rt.cancel == o.cancel && rt.bound == o.bound && slices.Equal(rt.allow, o.allow) && rt.once == o.once && rt.trial == o.trial &&
 		equal(rt.roles, o.roles) && slices.Equal(rt.tenants, o.tenants) && equal(rt.audiences, o.audiences) &&
 		rt.stepUp.MaxAge == o.stepUp.MaxAge && slices.Equal(rt.stepUp.ACR, o.stepUp.ACR) && reflect.DeepEqual(rt.need, o.need) //nolint:govet // the error in a Requirement is part of what it is
 }

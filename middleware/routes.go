@@ -36,6 +36,8 @@ type Route struct {
 	Policies int
 	// Once says that a token opens the route one time: [Once].
 	Once bool
+	// Trial is the requirement of [Trial], which is not enforced; zero if there is none.
+	Trial scope.Requirement
 	// Via says that the route has a verifier of its own.
 	Via bool
 	// CancelOnExpiry says that the request ends with its token.
@@ -66,6 +68,9 @@ func (rt *Router) Routes() []Route {
 			Once:           reg.route.once != nil,
 			Via:            reg.route.via,
 			CancelOnExpiry: reg.route.cancel,
+		}
+		if reg.route.trial != nil {
+			r.Trial = reg.route.trial.need
 		}
 		r.Method, _ = cut(reg.pattern)
 		r.Host, r.Path = splitHost(reg.pattern)

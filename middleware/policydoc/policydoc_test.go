@@ -71,7 +71,7 @@ func policed(t *testing.T, change func(need scope.Requirement) scope.Requirement
 	v1.Handle("POST /refunds", scope.All("pay"), h, middleware.Bound(), middleware.Allow(policy), middleware.Allow(policy))
 	v1.Handle("GET /tenants/{tenant}/audits", scope.All("audit"), h, middleware.Roles("auditor", "head of audit"), middleware.Roles("staff"),
 		middleware.Tenant(func(r *http.Request) string { return r.PathValue("tenant") }), middleware.Audience("https://audit.example"))
-	v1.Handle("POST /invitations", scope.All("invite"), h, middleware.Once(store{}))
+	v1.Handle("POST /invitations", scope.All("invite"), h, middleware.Once(store{}), middleware.Trial(scope.Any("invite:send", "admin"), nil))
 	v1.Handle("GET /events/{topic...}", scope.All("events"), h, middleware.CancelOnExpiry())
 	v1.Handle("/partner/{$}", scope.All("partner|x"), h, middleware.Via(kit.Granting()))
 	admin := v1.Group("/admin", scope.All("admin"))

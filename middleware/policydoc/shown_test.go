@@ -32,6 +32,7 @@ var samples = map[string]middleware.RouteOption{
 	"Audience":       middleware.Audience("https://pay.example"),
 	"Allow":          middleware.Allow(func(*http.Request, *bearergate.Token) error { return nil }),
 	"Once":           middleware.Once(store{}),
+	"Trial":          middleware.Trial(scope.All("read:all"), nil),
 	"CancelOnExpiry": middleware.CancelOnExpiry(),
 }
 
