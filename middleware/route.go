@@ -55,9 +55,20 @@ var errUnbound = &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bea
 // satisfies everything else: each in turn, until one refuses. Each returns nil, or
 // an error that is judged by the rule of [bearergate.Guard]; one that says nothing
 // else is [bearergate.ErrForbidden] with [bearergate.ReasonPolicy]. A policy must
-// not change the request, and has to be safe for concurrent use; whatever it waits
-// for, it honours the context of the request. It is not asked about a request
-// without a token on an optional route.
+// neither change the request nor read its body, and has to be safe for concurrent use.
+// It is not asked about a request without a token on an optional route.
+//
+// The policies of a route have [PolicyTimeout] for their answer, all together: the
+// request that they get is a copy whose context ends then, and whatever they wait for
+// has to honour it. The answer is then [bearergate.ErrUnavailable] with
+// [bearergate.ReasonStoreUnavailable], and nobody enters. A policy that does not look
+// at its context is waited for, and what it says counts.
+//
+// A policy may remember its own answers, under whatever of the token and the request
+// they depend on. The verifier, with its Check, is asked before on every request, so
+// that an answer that was remembered opens nothing to a token that has expired or is
+// known to be revoked since. What it depends on beyond that, such as a user who was
+// blocked, is as old as the memory.
 //
 // Allow may be given several times; all policies have to agree. No policy, and a
 // nil one, are mistakes, and close the route.
@@ -269,7 +280,10 @@ func (rt *route) same(o *route) bool {
 
 func equal(a, b [][]string) bool { return slices.EqualFunc(a, b, slices.Equal) }
 
-// PolicyTimeout is how long the store of [Once] has for its answer.
+// PolicyTimeout is how long the policies of [Allow] have for their answer, and the
+// store of [Once] for its own. It bounds what a slow one may hold up, and is far more
+// than one that works needs: bound the calls that a policy makes more tightly where
+// you know better.
 const PolicyTimeout = 2 * time.Second
 
 // bounded calls a function of the user's by the rule of [bearergate.Guard], for
@@ -285,15 +299,20 @@ func bounded(r *http.Request, otherwise error, f func(context.Context) error) er
 
 // allowed asks the policies of the route.
 func (rt *route) allowed(r *http.Request, token *bearergate.Token) error {
-	for _, a := range rt.allow {
-		for _, policy := range a.policies {
-			err := bearergate.Guard(r.Context(), errPolicy, func(context.Context) error { return policy(r, token) })
-			if err != nil {
-				return err
+	if len(rt.allow) == 0 {
+		return nil
+	}
+	return bounded(r, errPolicy, func(ctx context.Context) error {
+		r := r.WithContext(ctx)
+		for _, a := range rt.allow {
+			for _, policy := range a.policies {
+				if err := policy(r, token); err != nil {
+					return err
+				}
 			}
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // policies returns how many there are.
