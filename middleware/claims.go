@@ -19,7 +19,7 @@ import (
 // Roles may be given several times, by a group and by its route for example: the
 // token then needs one of each list. An empty list and an empty role are mistakes,
 // and close the route.
-func Roles(any ...string) RouteOption { return roles{slices.Clone(any)} }
+func Roles(anyOf ...string) RouteOption { return roles{slices.Clone(anyOf)} }
 
 // Audience demands that aud names one of these audiences, compared byte for byte.
 // Otherwise the answer is [bearergate.ErrForbidden] with
@@ -46,7 +46,7 @@ func Audience(names ...string) RouteOption { return audience{slices.Clone(names)
 // and closes the route.
 func Tenant(of func(*http.Request) string) RouteOption { return &tenant{of} }
 
-type roles struct{ any []string }
+type roles struct{ anyOf []string }
 
 type audience struct{ names []string }
 
@@ -78,8 +78,8 @@ func named(option string, names []string) error {
 
 // claimed asks for the roles, the tenant and the audience that the route demands.
 func (rt *route) claimed(r *http.Request, token *bearergate.Token) error {
-	for _, any := range rt.roles {
-		if !slices.ContainsFunc(any, token.HasRole) {
+	for _, anyOf := range rt.roles {
+		if !slices.ContainsFunc(anyOf, token.HasRole) {
 			return errRole
 		}
 	}

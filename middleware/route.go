@@ -168,81 +168,85 @@ func (g *Gate) plan(need scope.Requirement, opts []RouteOption) (route, error) {
 	if err := need.Err(); err != nil {
 		errs = append(errs, fmt.Errorf("the requirement of the route: %w", err))
 	}
-	var steps, vias, onces, trials int
 	for i, opt := range opts {
-		// By type and not by calling a method: a struct that embeds a nil RouteOption is one too.
-		switch opt := opt.(type) {
-		case stepUp:
-			steps++
-			rt.stepUp = opt
-			errs = append(errs, opt.Err())
-		case via:
-			vias++
-			rt.verifier, rt.via = opt.verifier, true
-			if isNil(opt.verifier) {
-				errs = append(errs, errors.New("Via: the verifier is nil"))
-			}
-			if g != nil {
-				// With that of the gate, which vouches for the bindings that the route does not need.
-				errs = append(errs, inBindings(bearergate.CheckBindings(g.config.Bindings, g.verifier, opt.verifier)))
-			}
-		case bound:
-			rt.bound = true
-			if g != nil && len(g.config.Bindings) == 0 {
-				errs = append(errs, errors.New("Bound: the gate has no Bindings, so no token could enter"))
-			}
-		case roles:
-			rt.roles = append(rt.roles, opt.any)
-			errs = append(errs, named("Roles", opt.any))
-		case *tenant:
-			rt.tenants = append(rt.tenants, opt)
-			if opt.of == nil {
-				errs = append(errs, errors.New("Tenant: the function is nil"))
-			}
-		case audience:
-			rt.audiences = append(rt.audiences, opt.names)
-			errs = append(errs, named("Audience", opt.names))
-		case *allow:
-			rt.allow = append(rt.allow, opt)
-			if len(opt.policies) == 0 || slices.ContainsFunc(opt.policies, func(f func(*http.Request, *bearergate.Token) error) bool { return f == nil }) {
-				errs = append(errs, errors.New("Allow: there is no policy, or one is nil"))
-			}
-		case *once:
-			onces++
-			rt.once = opt
-			if isNilValue(opt.store) {
-				errs = append(errs, errors.New("Once: the store is nil"))
-			}
-		case *trial:
-			trials++
-			rt.trial = opt
-			if err := opt.need.Err(); err != nil {
-				errs = append(errs, fmt.Errorf("Trial: the requirement: %w", err))
-			} else if isZero(opt.need) {
-				errs = append(errs, errors.New("Trial: the requirement is zero: every token would pass"))
-			}
-		case cancelOnExpiry:
-			rt.cancel = true // twice is the same as once
-		default:
-			errs = append(errs, fmt.Errorf("option %d is a %T: use the options of this package", i+1, opt))
+		if err := g.take(&rt, opt); err != nil {
+			errs = append(errs, fmt.Errorf("option %d: %w", i+1, err))
 		}
 	}
 	if g != nil && rt.bound && neverBound(rt.verifier, g.config.Bindings) {
 		errs = append(errs, errors.New("the route demands a bound token, and its verifier refuses every one that a binding could confirm: name their members in its Confirmations"))
 	}
-	if steps > 1 {
-		errs = append(errs, errors.New("StepUp is given more than once: say all of it in one"))
-	}
-	if vias > 1 {
-		errs = append(errs, errors.New("Via is given more than once: a route has one verifier"))
-	}
-	if onces > 1 {
-		errs = append(errs, errors.New("Once is given more than once: the second would find every token used"))
-	}
-	if trials > 1 {
-		errs = append(errs, errors.New("Trial is given more than once: a route tries one requirement at a time"))
-	}
 	return rt, errors.Join(errs...)
+}
+
+// take adds what an option demands to the route, and returns all that is wrong with
+// it.
+func (g *Gate) take(rt *route, opt RouteOption) error {
+	var first, sound error // that it is the first of its kind, where there may be one, and that it makes sense
+	// By type and not by calling a method: a struct that embeds a nil RouteOption is one too.
+	switch opt := opt.(type) {
+	case stepUp:
+		first = alone("StepUp", rt.stepUp.MaxAge == 0 && len(rt.stepUp.ACR) == 0, "say all of it in one")
+		rt.stepUp, sound = opt, opt.Err()
+	case via:
+		first = alone("Via", !rt.via, "a route has one verifier")
+		rt.verifier, rt.via = opt.verifier, true
+		sound = g.vouched(opt.verifier)
+	case bound:
+		rt.bound = true
+		if g != nil && len(g.config.Bindings) == 0 {
+			sound = errors.New("Bound: the gate has no Bindings, so no token could enter")
+		}
+	case roles:
+		rt.roles, sound = append(rt.roles, opt.anyOf), named("Roles", opt.anyOf)
+	case *tenant:
+		rt.tenants = append(rt.tenants, opt)
+		if opt.of == nil {
+			sound = errors.New("Tenant: the function is nil")
+		}
+	case audience:
+		rt.audiences, sound = append(rt.audiences, opt.names), named("Audience", opt.names)
+	case *allow:
+		rt.allow = append(rt.allow, opt)
+		if len(opt.policies) == 0 || slices.ContainsFunc(opt.policies, func(f func(*http.Request, *bearergate.Token) error) bool { return f == nil }) {
+			sound = errors.New("Allow: there is no policy, or one is nil")
+		}
+	case *once:
+		first = alone("Once", rt.once == nil, "the second would find every token used")
+		rt.once = opt
+		if isNilValue(opt.store) {
+			sound = errors.New("Once: the store is nil")
+		}
+	case *trial:
+		first = alone("Trial", rt.trial == nil, "a route tries one requirement at a time")
+		rt.trial, sound = opt, opt.err()
+	case cancelOnExpiry:
+		rt.cancel = true // twice is the same as once
+	default:
+		sound = fmt.Errorf("it is a %T: use the options of this package", opt)
+	}
+	return errors.Join(first, sound)
+}
+
+// alone reports an option that a route may have one of, where it is not the first.
+func alone(option string, first bool, why string) error {
+	if first {
+		return nil
+	}
+	return fmt.Errorf("%s is given more than once: %s", option, why)
+}
+
+// vouched reports what is wrong with a verifier of the route's own.
+func (g *Gate) vouched(v bearergate.Verifier) error {
+	var missing, bindings error
+	if isNil(v) {
+		missing = errors.New("Via: the verifier is nil")
+	}
+	if g != nil {
+		// With that of the gate, which vouches for the bindings that the route does not need.
+		bindings = inBindings(bearergate.CheckBindings(g.config.Bindings, g.verifier, v))
+	}
+	return errors.Join(missing, bindings)
 }
 
 // neverBound reports a verifier that says that it accepts no token which one of

@@ -2,6 +2,8 @@ package middleware
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/bearergate/bearergate"
@@ -33,6 +35,17 @@ type trial struct {
 }
 
 func (*trial) routeOption() {}
+
+// err is what is wrong with it.
+func (t *trial) err() error {
+	if err := t.need.Err(); err != nil {
+		return fmt.Errorf("Trial: the requirement: %w", err)
+	}
+	if isZero(t.need) {
+		return errors.New("Trial: the requirement is zero: every token would pass")
+	}
+	return nil
+}
 
 // TrialEvent is what [Trial] would have decided.
 type TrialEvent struct {

@@ -47,8 +47,8 @@ func Markdown(routes []middleware.Route) string {
 		if r.Bound {
 			beyond = append(beyond, "bound to its sender")
 		}
-		for _, any := range r.Roles {
-			beyond = append(beyond, "role "+oneOf(any))
+		for _, names := range r.Roles {
+			beyond = append(beyond, "role "+oneOf(names))
 		}
 		if r.Tenants > 0 {
 			beyond = append(beyond, "tenant of the request: "+strconv.Itoa(r.Tenants))
