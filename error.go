@@ -76,7 +76,7 @@ const (
 	ReasonRevoked                  Reason = "revoked"                   // known to be revoked
 	ReasonBinding                  Reason = "binding"                   // sender-constrained, and the constraint is not met or not checked
 	ReasonProof                    Reason = "proof"                     // a proof of possession is wrong
-	ReasonReplay                   Reason = "replay"                    // a proof of possession was used before
+	ReasonReplay                   Reason = "replay"                    // a proof of possession, or a token that counts once, was used before
 	ReasonNonce                    Reason = "nonce"                     // a proof of possession has no nonce of this server, or an old one
 	ReasonPolicy                   Reason = "policy"                    // the user's own Check or policy refused
 	ReasonTenant                   Reason = "tenant"                    // the token is of another tenant than the route

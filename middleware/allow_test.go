@@ -7,12 +7,15 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/middleware"
 	"github.com/bearergate/bearergate/scope"
+	"github.com/bearergate/bearergate/test/bubble"
 )
 
 func TestAllow(t *testing.T) {
@@ -66,6 +69,77 @@ func TestAllow(t *testing.T) {
 				}
 				require.Equal(t, who, w.Body.String())
 			}
+		})
+	}
+}
+
+// What the policies of a route wait for is bounded, for all of them together.
+func TestAllowIsBoundedInTime(t *testing.T) {
+	waits := func(d time.Duration) func(*http.Request, *bearergate.Token) error {
+		return func(r *http.Request, _ *bearergate.Token) error {
+			select {
+			case <-time.After(d):
+				return nil
+			case <-r.Context().Done():
+				return r.Context().Err()
+			}
+		}
+	}
+	deaf := func(err error) func(*http.Request, *bearergate.Token) error {
+		return func(*http.Request, *bearergate.Token) error { time.Sleep(3 * time.Second); return err }
+	}
+	require.Equal(t, 2*time.Second, middleware.PolicyTimeout)
+	type policies = []func(*http.Request, *bearergate.Token) error
+	for name, tc := range map[string]struct {
+		policies policies
+		gone     time.Duration // when the caller goes away; default: never
+		kind     error
+		reason   bearergate.Reason
+		took     time.Duration
+	}{
+		"in time":            {policies: policies{waits(1999 * time.Millisecond)}, took: 1999 * time.Millisecond},
+		"too late":           {policies: policies{waits(time.Hour)}, kind: bearergate.ErrUnavailable, reason: bearergate.ReasonStoreUnavailable, took: 2 * time.Second},
+		"too late together":  {policies: policies{waits(1500 * time.Millisecond), waits(time.Second)}, kind: bearergate.ErrUnavailable, reason: bearergate.ReasonStoreUnavailable, took: 2 * time.Second},
+		"the caller left":    {policies: policies{waits(time.Hour)}, gone: time.Second, kind: bearergate.ErrUnavailable, reason: bearergate.ReasonCanceled, took: time.Second},
+		"deaf, and says no":  {policies: policies{deaf(errors.New("no"))}, kind: bearergate.ErrForbidden, reason: bearergate.ReasonPolicy, took: 3 * time.Second},
+		"deaf, and says yes": {policies: policies{deaf(nil)}, took: 3 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(context.Background())
+				defer cancel()
+				if tc.gone != 0 {
+					time.AfterFunc(tc.gone, cancel)
+				}
+				for _, opts := range [][]middleware.RouteOption{{middleware.Allow(tc.policies...)}, {middleware.Allow(policy), middleware.Allow(tc.policies...)}} {
+					events := &log{}
+					gate := newGate(t, accepts(reader), middleware.Config{Hooks: events.hooks()})
+					start := time.Now()
+					w := httptest.NewRecorder()
+					h := forbidden(t)
+					if tc.kind == nil {
+						h = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+							time.Sleep(time.Hour)
+							assert.NoError(t, r.Context().Err(), "the time is that of the policies, not of the handler")
+						})
+					}
+					gate.Require(scope.All("read"), opts...)(h).ServeHTTP(w, bearer("GET", good).WithContext(ctx))
+					e := events.only(t)
+					if tc.kind == nil {
+						require.NoError(t, e.Err)
+					} else {
+						requireError(t, e.Err, tc.kind, tc.reason)
+						require.Equal(t, tc.took, time.Since(start))
+					}
+					require.Equal(t, tc.took, e.Duration)
+					if tc.reason == bearergate.ReasonStoreUnavailable {
+						require.Equal(t, 503, w.Code)
+					}
+					if tc.gone != 0 {
+						return // the second caller would have left before
+					}
+				}
+			})
 		})
 	}
 }

@@ -43,8 +43,10 @@ var (
 	answerMisconfigured              = newAnswer(500, false, "", "The access token cannot be checked because of an error in this server.")
 )
 
-// answerFor returns the answer to a request that used the scheme.
-func answerFor(e *bearergate.Error, used bearergate.Scheme) *answer {
+// answerFor returns the answer to a request that used the scheme. proven says that its
+// token was authenticated: then its proof was good, and whatever is wrong is not the
+// proof.
+func answerFor(e *bearergate.Error, used bearergate.Scheme, proven bool) *answer {
 	switch e.Kind {
 	case bearergate.ErrMissingToken:
 		return answerMissingToken
@@ -56,7 +58,7 @@ func answerFor(e *bearergate.Error, used bearergate.Scheme) *answer {
 			return answerExpired
 		case reason == bearergate.ReasonInactive || reason == bearergate.ReasonRevoked:
 			return answerInactive
-		case used != bearergate.SchemeDPoP:
+		case used != bearergate.SchemeDPoP || proven:
 		case reason == bearergate.ReasonProof || reason == bearergate.ReasonReplay:
 			return answerProof
 		case reason == bearergate.ReasonNonce:
@@ -104,7 +106,7 @@ func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, d *decision) {
 			return
 		}
 	}
-	a := answerFor(e, d.scheme)
+	a := answerFor(e, d.scheme, d.token != nil)
 	if a.challenge && d.scheme != "" && !g.accepts(d.scheme) {
 		a = answerMissingToken // RFC 6750 §3.1: no error code for who tried a scheme that is not supported
 	}

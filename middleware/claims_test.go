@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -139,6 +140,7 @@ func TestWrongOptionsCloseTheRoute(t *testing.T) {
 		"no audience":       {opts: []middleware.RouteOption{middleware.Audience()}, says: "Audience: there is no name"},
 		"an empty audience": {opts: []middleware.RouteOption{middleware.Audience("", "https://pay.example")}, says: "Audience: there is no name"},
 		"no tenant":         {opts: []middleware.RouteOption{middleware.Tenant(nil)}, says: "Tenant: the function is nil"},
+		"two ages":          {opts: []middleware.RouteOption{middleware.StepUp(nil, time.Minute), middleware.StepUp(nil, time.Hour)}, says: "StepUp is given more than once"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			gate := newGate(t, accepts(employee), middleware.Config{})

@@ -22,9 +22,9 @@ type Decision struct {
 	Pattern string
 	// Access says who may enter that route; "" if there is none.
 	Access Access
-	// NoRoute is the status with which [Router.Handler] answers a request that enters no
+	// Unrouted is the status with which [Router.Handler] answers a request that enters no
 	// route: 404, 405, a redirect to the cleaned path, 400. It is 0 if there is a route.
-	NoRoute int
+	Unrouted int
 	// Token is what the handler would find in its context; nil if the request may not
 	// enter.
 	Token *bearergate.Token
@@ -60,7 +60,7 @@ func (rt *Router) Decide(r *http.Request) Decision {
 	q := question{header: http.Header{}}
 	h.ServeHTTP(&q, r.WithContext(r.Context())) // a copy: ServeMux writes into it which pattern it found
 	if q.decision.Access == "" {
-		q.decision = Decision{NoRoute: q.status, Err: &bearergate.Error{Kind: bearergate.ErrForbidden, Reason: bearergate.ReasonPolicy,
+		q.decision = Decision{Unrouted: q.status, Err: &bearergate.Error{Kind: bearergate.ErrForbidden, Reason: bearergate.ReasonPolicy,
 			Cause: fmt.Errorf("middleware: the request enters no route: the answer is %d", q.status)}}
 	}
 	return q.decision

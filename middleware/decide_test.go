@@ -25,8 +25,8 @@ var statuses = map[error]int{
 // verdict is the status that a proxy makes of a decision.
 func verdict(d middleware.Decision) int {
 	switch {
-	case d.NoRoute != 0:
-		return d.NoRoute
+	case d.Unrouted != 0:
+		return d.Unrouted
 	case d.Err == nil || d.ReportOnly:
 		return 200
 	}
@@ -37,7 +37,7 @@ type decideCase struct {
 	method, target, scopes string // default: GET; no scopes, no token
 	authorization          string // instead of scopes
 
-	status  int // where nothing is enforced: 200 in the place of what a gate refuses
+	status  int // of Handler where a gate enforces what it decides
 	pattern string
 	access  middleware.Access
 	reason  bearergate.Reason
@@ -145,7 +145,7 @@ func TestDecideAgreesWithHandler(t *testing.T) {
 				require.Equal(t, tc.pattern, d.Pattern)
 				require.Equal(t, tc.access, d.Access)
 				require.Equal(t, tc.reason, bearergate.ReasonOf(d.Err))
-				require.Equal(t, tc.access == "", d.NoRoute != 0)
+				require.Equal(t, tc.access == "", d.Unrouted != 0)
 				require.Equal(t, reportOnly && tc.access != "" && tc.reason != "", d.ReportOnly)
 				if tc.access == "" {
 					requireError(t, d.Err, bearergate.ErrForbidden, bearergate.ReasonPolicy)
@@ -253,6 +253,6 @@ func TestDecideOfAWrongRouter(t *testing.T) {
 	}
 	require.NotPanics(t, func() {
 		d := decideRouter(gate, says("")).Decide(&http.Request{URL: &url.URL{Path: strings.Repeat("/", 9)}})
-		require.Equal(t, 307, d.NoRoute)
+		require.Equal(t, 307, d.Unrouted)
 	})
 }

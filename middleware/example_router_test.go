@@ -36,6 +36,37 @@ func fetch(h http.Handler, method, path, token string) {
 	fmt.Println()
 }
 
+// A proxy asks whether it may pass a request on.
+func ExampleRouter_Decide() {
+	gate, err := middleware.New(exampleVerifier(), middleware.Config{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	router := gate.NewRouter()
+	behind := http.NotFoundHandler() // the service behind the proxy: it is not run here
+	router.Public("GET /health", behind)
+	router.Handle("GET /orders/{id}", scope.All("orders:read"), behind)
+	router.Handle("GET /users/{id}", scope.All("admin"), behind)
+
+	for _, path := range []string{"/health", "/orders/7", "/users/7", "/users//7", "/debug"} {
+		r := httptest.NewRequest("GET", path, nil)
+		r.Header.Set("Authorization", "Bearer token-of-alice")
+		d := router.Decide(r)
+		if d.Err != nil {
+			fmt.Println(path, "refused:", bearergate.ReasonOf(d.Err))
+			continue
+		}
+		fmt.Println(path, "enters", d.Pattern)
+	}
+	// Output:
+	// /health enters GET /health
+	// /orders/7 enters GET /orders/{id}
+	// /users/7 refused: scope
+	// /users//7 refused: policy
+	// /debug refused: policy
+}
+
 // Every route says what it takes to enter; what nothing was said about does not exist.
 func ExampleGate_NewRouter() {
 	gate, err := middleware.New(exampleVerifier(), middleware.Config{})

@@ -62,6 +62,8 @@ type DecisionEvent struct {
 	// Pattern is the pattern of the http.ServeMux that chose the handler; "" if
 	// none did, or if the gate stands in front of it.
 	Pattern string
+	// Trial is what [Trial] would have decided; nil where it was not judged.
+	Trial *TrialEvent
 	// Duration is how long the decision took, without handler and answer; if
 	// Midstream, how long the request was served.
 	Duration time.Duration

@@ -25,7 +25,8 @@
 //  5. the scopes satisfy the route's [scope.Requirement];
 //  6. the token has the roles and the audience that the route demands, and is of the
 //     tenant of the request ([Roles], [Audience], [Tenant]);
-//  7. the route's own policies agree ([Allow]).
+//  7. the route's own policies agree ([Allow]);
+//  8. the token has not opened the route before ([Once]).
 //
 // So the answer to an invalid token is always invalid_token, and never tells what a
 // route requires (RFC 6750 §3.1, RFC 9470 §9). Authentication goes before scope
@@ -315,7 +316,7 @@ func (g *Gate) Optional(need scope.Requirement, opts ...RouteOption) func(http.H
 func (g *Gate) wrap(rt route, next http.Handler) http.Handler {
 	rt.forwards = true
 	closed := g == nil || g.verifier == nil
-	if isNilHandler(next) {
+	if isNilValue(next) {
 		closed = true
 		rt.err = misconfigured(errors.Join(errors.New("the handler of the route is nil"), rt.err))
 	}
@@ -337,12 +338,13 @@ func (g *Gate) wrap(rt route, next http.Handler) http.Handler {
 	})
 }
 
-// isNilHandler reports whether h is nil or holds a nil pointer, func or map.
-func isNilHandler(h http.Handler) bool {
-	if h == nil {
+// isNilValue reports whether v, a handler or a store, is nil or holds a nil pointer,
+// func or map.
+func isNilValue(v any) bool {
+	if v == nil {
 		return true
 	}
-	switch v := reflect.ValueOf(h); v.Kind() {
+	switch v := reflect.ValueOf(v); v.Kind() {
 	case reflect.Pointer, reflect.Func, reflect.Map:
 		return v.IsNil()
 	}
@@ -423,7 +425,9 @@ func (g *Gate) check(r *http.Request, rt *route, reportOnly bool) decision {
 	start := time.Now()
 	d := g.decide(r, rt)
 	d.reportOnly = reportOnly && d.err != nil
-	g.config.Hooks.Decided(r.Context(), d.event(r, start))
+	e := d.event(r, start)
+	e.Trial = g.try(r, rt, d.token)
+	g.config.Hooks.Decided(r.Context(), e)
 	return d
 }
 
@@ -461,6 +465,11 @@ func (g *Gate) decide(r *http.Request, rt *route) (d decision) {
 	if rt.forwards && len(g.config.Identity) > 0 && d.token != nil && (err == nil || g.config.InsecureReportOnly && known(err)) {
 		if d.identity, err = g.identify(r.Context(), d.token); err != nil {
 			d.err = err
+		}
+	}
+	if d.err == nil {
+		if d.err = rt.use(r, d.token); d.err != nil {
+			d.identity = nil
 		}
 	}
 	return d

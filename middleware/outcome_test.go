@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/middleware"
@@ -38,6 +39,14 @@ func TestOutcomesOfUsersFunctions(t *testing.T) {
 			gate: func(t *testing.T, do func(context.Context) error) (*middleware.Gate, []middleware.RouteOption) {
 				policy := func(r *http.Request, _ *bearergate.Token) error { return do(r.Context()) }
 				return newGate(t, accepts(reader), middleware.Config{}), []middleware.RouteOption{middleware.Allow(policy)}
+			},
+		},
+		{
+			name:    "Once",
+			refused: kit.Verdict{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonStoreUnavailable},
+			gate: func(t *testing.T, do func(context.Context) error) (*middleware.Gate, []middleware.RouteOption) {
+				store := useFunc(func(ctx context.Context, _ string, _ time.Time) (bool, error) { return true, do(ctx) })
+				return newGate(t, accepts(invitation), middleware.Config{}), []middleware.RouteOption{middleware.Once(store)}
 			},
 		},
 		{

@@ -64,6 +64,9 @@ func TestNoRouteIsEnteredUnderThePolicyOfAnother(t *testing.T) {
 						w := httptest.NewRecorder()
 						h.ServeHTTP(w, r.Clone(r.Context()))
 						require.Contains(t, []string{"", "public", name}, ran, "%s %s%s with %q", method, host, p, header)
+						if header == "" {
+							require.Equal(t, w.Code, verdict(rt.Decide(r)), "Decide: %s %s%s", method, host, p)
+						}
 						if ran == name && w.Code == 200 {
 							entered[name] = true
 						}
@@ -107,7 +110,14 @@ func FuzzRouter(f *testing.F) {
 			r := &http.Request{Method: method, URL: u, Host: host, RequestURI: target, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 				Header: http.Header{"Authorization": {with(route.Required.Scopes()[0])}}}
 			ran = ""
-			h.ServeHTTP(httptest.NewRecorder(), r)
+			d, w := rt.Decide(r), httptest.NewRecorder()
+			if ran != "" {
+				t.Fatalf("%s %s %s: Decide ran %s", method, host, target, ran)
+			}
+			h.ServeHTTP(w, r)
+			if (ran != "") != (d.Err == nil) || w.Code != verdict(d) || ran != strings.ReplaceAll(d.Pattern, " ", "_") && d.Err == nil {
+				t.Fatalf("%s %s %s: %d of %q, and Decide says %v", method, host, target, w.Code, ran, d)
+			}
 			if ran != "" && ran != route.Required.Scopes()[0] {
 				t.Fatalf("%s %s %s: %s ran for a token of %s", method, host, target, ran, route.Pattern)
 			}

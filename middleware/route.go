@@ -14,9 +14,10 @@ import (
 )
 
 // RouteOption changes what one route asks for, beyond its scopes. The options
-// are [StepUp], [Via] and [Recheck], each at most once per route, [Bound], [Roles],
-// [Tenant], [Audience], [Allow] and [CancelOnExpiry]; a nil option closes the route. What an
-// option asks of a token is never asked of a request without one on an optional route.
+// are [StepUp], [Via], [Once], [Trial] and [Recheck], each at most once per route,
+// [Bound], [Roles], [Tenant], [Audience], [Allow] and [CancelOnExpiry]; a nil option
+// closes the route. What an option asks of a token is never asked of a request without
+// one on an optional route.
 type RouteOption interface{ routeOption() }
 
 // StepUp demands how and when the user authenticated (RFC 9470). With acr
@@ -53,9 +54,20 @@ var errUnbound = &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bea
 // satisfies everything else: each in turn, until one refuses. Each returns nil, or
 // an error that is judged by the rule of [bearergate.Guard]; one that says nothing
 // else is [bearergate.ErrForbidden] with [bearergate.ReasonPolicy]. A policy must
-// not change the request, and has to be safe for concurrent use; whatever it waits
-// for, it honours the context of the request. It is not asked about a request
-// without a token on an optional route.
+// neither change the request nor read its body, and has to be safe for concurrent use.
+// It is not asked about a request without a token on an optional route.
+//
+// The policies of a route have [PolicyTimeout] for their answer, all together: the
+// request that they get is a copy whose context ends then, and whatever they wait for
+// has to honour it. The answer is then [bearergate.ErrUnavailable] with
+// [bearergate.ReasonStoreUnavailable], and nobody enters. A policy that does not look
+// at its context is waited for, and what it says counts.
+//
+// A policy may remember its own answers, under whatever of the token and the request
+// they depend on. The verifier, with its Check, is asked before on every request, so
+// that an answer that was remembered opens nothing to a token that has expired or is
+// known to be revoked since. What it depends on beyond that, such as a user who was
+// blocked, is as old as the memory.
 //
 // Allow may be given several times; all policies have to agree. No policy, and a
 // nil one, are mistakes, and close the route.
@@ -128,6 +140,8 @@ type route struct {
 	tenants   []*tenant
 	audiences [][]string // aud names one of each list
 	allow     []*allow
+	once      *once
+	trial     *trial        // not enforced
 	via       bool          // verifier is not the gate's
 	cancel    bool          // with the token
 	recheck   time.Duration // 0: never
@@ -155,70 +169,90 @@ func (g *Gate) plan(need scope.Requirement, opts []RouteOption) (route, error) {
 	if err := need.Err(); err != nil {
 		errs = append(errs, fmt.Errorf("the requirement of the route: %w", err))
 	}
-	var steps, vias, rechecks int
 	for i, opt := range opts {
-		// By type and not by calling a method: a struct that embeds a nil RouteOption is one too.
-		switch opt := opt.(type) {
-		case stepUp:
-			steps++
-			rt.stepUp = opt
-			errs = append(errs, opt.Err())
-		case via:
-			vias++
-			rt.verifier, rt.via = opt.verifier, true
-			if isNil(opt.verifier) {
-				errs = append(errs, errors.New("Via: the verifier is nil"))
-			}
-			if g != nil {
-				// With that of the gate, which vouches for the bindings that the route does not need.
-				errs = append(errs, inBindings(bearergate.CheckBindings(g.config.Bindings, g.verifier, opt.verifier)))
-			}
-		case bound:
-			rt.bound = true
-			if g != nil && len(g.config.Bindings) == 0 {
-				errs = append(errs, errors.New("Bound: the gate has no Bindings, so no token could enter"))
-			}
-		case roles:
-			rt.roles = append(rt.roles, opt.anyOf)
-			errs = append(errs, named("Roles", opt.anyOf))
-		case *tenant:
-			rt.tenants = append(rt.tenants, opt)
-			if opt.of == nil {
-				errs = append(errs, errors.New("Tenant: the function is nil"))
-			}
-		case audience:
-			rt.audiences = append(rt.audiences, opt.names)
-			errs = append(errs, named("Audience", opt.names))
-		case *allow:
-			rt.allow = append(rt.allow, opt)
-			if len(opt.policies) == 0 || slices.ContainsFunc(opt.policies, func(f func(*http.Request, *bearergate.Token) error) bool { return f == nil }) {
-				errs = append(errs, errors.New("Allow: there is no policy, or one is nil"))
-			}
-		case cancelOnExpiry:
-			rt.cancel = true // twice is the same as once
-		case recheck:
-			rechecks++
-			rt.recheck = opt.every
-			if opt.every < bearergate.MinRecheck {
-				errs = append(errs, fmt.Errorf("Recheck: every is %v: use at least %v", opt.every, bearergate.MinRecheck))
-			}
-		default:
-			errs = append(errs, fmt.Errorf("option %d is a %T: use the options of this package", i+1, opt))
+		if err := g.take(&rt, opt); err != nil {
+			errs = append(errs, fmt.Errorf("option %d: %w", i+1, err))
 		}
 	}
 	if g != nil && rt.bound && neverBound(rt.verifier, g.config.Bindings) {
 		errs = append(errs, errors.New("the route demands a bound token, and its verifier refuses every one that a binding could confirm: name their members in its Confirmations"))
 	}
-	if steps > 1 {
-		errs = append(errs, errors.New("StepUp is given more than once: say all of it in one"))
-	}
-	if vias > 1 {
-		errs = append(errs, errors.New("Via is given more than once: a route has one verifier"))
-	}
-	if rechecks > 1 {
-		errs = append(errs, errors.New("Recheck is given more than once: a route has one interval"))
-	}
 	return rt, errors.Join(errs...)
+}
+
+// take adds what an option demands to the route, and returns all that is wrong with
+// it.
+func (g *Gate) take(rt *route, opt RouteOption) error {
+	var first, sound error // that it is the first of its kind, where there may be one, and that it makes sense
+	// By type and not by calling a method: a struct that embeds a nil RouteOption is one too.
+	switch opt := opt.(type) {
+	case stepUp:
+		first = alone("StepUp", rt.stepUp.MaxAge == 0 && len(rt.stepUp.ACR) == 0, "say all of it in one")
+		rt.stepUp, sound = opt, opt.Err()
+	case via:
+		first = alone("Via", !rt.via, "a route has one verifier")
+		rt.verifier, rt.via = opt.verifier, true
+		sound = g.vouched(opt.verifier)
+	case bound:
+		rt.bound = true
+		if g != nil && len(g.config.Bindings) == 0 {
+			sound = errors.New("Bound: the gate has no Bindings, so no token could enter")
+		}
+	case roles:
+		rt.roles, sound = append(rt.roles, opt.anyOf), named("Roles", opt.anyOf)
+	case *tenant:
+		rt.tenants = append(rt.tenants, opt)
+		if opt.of == nil {
+			sound = errors.New("Tenant: the function is nil")
+		}
+	case audience:
+		rt.audiences, sound = append(rt.audiences, opt.names), named("Audience", opt.names)
+	case *allow:
+		rt.allow = append(rt.allow, opt)
+		if len(opt.policies) == 0 || slices.ContainsFunc(opt.policies, func(f func(*http.Request, *bearergate.Token) error) bool { return f == nil }) {
+			sound = errors.New("Allow: there is no policy, or one is nil")
+		}
+	case *once:
+		first = alone("Once", rt.once == nil, "the second would find every token used")
+		rt.once = opt
+		if isNilValue(opt.store) {
+			sound = errors.New("Once: the store is nil")
+		}
+	case *trial:
+		first = alone("Trial", rt.trial == nil, "a route tries one requirement at a time")
+		rt.trial, sound = opt, opt.err()
+	case cancelOnExpiry:
+		rt.cancel = true // twice is the same as once
+	case recheck:
+		first = alone("Recheck", rt.recheck == 0, "a route has one interval")
+		if rt.recheck = opt.every; opt.every < bearergate.MinRecheck {
+			sound = fmt.Errorf("Recheck: every is %v: use at least %v", opt.every, bearergate.MinRecheck)
+		}
+	default:
+		sound = fmt.Errorf("it is a %T: use the options of this package", opt)
+	}
+	return errors.Join(first, sound)
+}
+
+// alone reports an option that a route may have one of, where it is not the first.
+func alone(option string, first bool, why string) error {
+	if first {
+		return nil
+	}
+	return fmt.Errorf("%s is given more than once: %s", option, why)
+}
+
+// vouched reports what is wrong with a verifier of the route's own.
+func (g *Gate) vouched(v bearergate.Verifier) error {
+	var missing, bindings error
+	if isNil(v) {
+		missing = errors.New("Via: the verifier is nil")
+	}
+	if g != nil {
+		// With that of the gate, which vouches for the bindings that the route does not need.
+		bindings = inBindings(bearergate.CheckBindings(g.config.Bindings, g.verifier, v))
+	}
+	return errors.Join(missing, bindings)
 }
 
 // neverBound reports a verifier that says that it accepts no token which one of
@@ -242,14 +276,14 @@ func bind(need scope.Requirement, r *http.Request) scope.Requirement {
 
 // same reports whether two routes have one policy. When in doubt they have not:
 // two verifiers are one only if == says so, which functions cannot be asked, and
-// functions are the same only if they come from one call of Allow or Tenant.
+// functions and stores are the same only if they come from one call of their option.
 func (rt *route) same(o *route) bool {
 	verifiers := rt.via == o.via
 	if rt.via && o.via {
 		a, b := reflect.ValueOf(rt.verifier), reflect.ValueOf(o.verifier)
 		verifiers = a.IsValid() && b.IsValid() && a.Comparable() && b.Comparable() && rt.verifier == o.verifier
 	}
-	return verifiers && rt.access == o.access && rt.cancel == o.cancel && rt.recheck == o.recheck && rt.bound == o.bound && slices.Equal(rt.allow, o.allow) &&
+	return verifiers && rt.access == o.access && rt.cancel == o.cancel && rt.recheck == o.recheck && rt.bound == o.bound && slices.Equal(rt.allow, o.allow) && rt.once == o.once && rt.trial == o.trial &&
 		equal(rt.roles, o.roles) && slices.Equal(rt.tenants, o.tenants) && equal(rt.audiences, o.audiences) &&
 		rt.stepUp.MaxAge == o.stepUp.MaxAge && slices.Equal(rt.stepUp.ACR, o.stepUp.ACR) && reflect.DeepEqual(rt.need, o.need) //nolint:govet // the error in a Requirement is part of what it is
 }
@@ -272,17 +306,39 @@ func (rt *route) demands(t *bearergate.Token, need scope.Requirement) error {
 	return rt.claimed(t)
 }
 
+// PolicyTimeout is how long the policies of [Allow] have for their answer, and the
+// store of [Once] for its own. It bounds what a slow one may hold up, and is far more
+// than one that works needs: bound the calls that a policy makes more tightly where
+// you know better.
+const PolicyTimeout = 2 * time.Second
+
+// bounded calls a function of the user's by the rule of [bearergate.Guard], for
+// [PolicyTimeout] at most. That its time is up is an outage of what it waited for,
+// while the end of the request's own context is judged as everywhere.
+func bounded(r *http.Request, otherwise error, f func(context.Context) error) error {
+	return bearergate.Guard(r.Context(), otherwise, func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, PolicyTimeout)
+		defer cancel()
+		return f(ctx)
+	})
+}
+
 // allowed asks the policies of the route.
 func (rt *route) allowed(r *http.Request, token *bearergate.Token) error {
-	for _, a := range rt.allow {
-		for _, policy := range a.policies {
-			err := bearergate.Guard(r.Context(), errPolicy, func(context.Context) error { return policy(r, token) })
-			if err != nil {
-				return err
+	if len(rt.allow) == 0 {
+		return nil
+	}
+	return bounded(r, errPolicy, func(ctx context.Context) error {
+		r := r.WithContext(ctx)
+		for _, a := range rt.allow {
+			for _, policy := range a.policies {
+				if err := policy(r, token); err != nil {
+					return err
+				}
 			}
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // policies returns how many there are.

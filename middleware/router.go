@@ -129,8 +129,8 @@ func (rt *Router) Group(prefix string, need scope.Requirement, opts ...RouteOpti
 
 // Group registers routes under a prefix, with a requirement that all of them
 // share: see [Router.Group]. A route cannot take back what its group requires:
-// there is no Public, and [StepUp] and [Via] are given by the group or by the
-// route, not by both. It is safe for concurrent use.
+// there is no Public, and [StepUp], [Via], [Once] and [Trial] are given by the group
+// or by the route, not by both. It is safe for concurrent use.
 type Group struct {
 	router *Router
 	prefix string
@@ -226,7 +226,11 @@ func (rt *Router) add(pattern string, need scope.Requirement, h http.Handler, op
 	planned.access = access
 	planned.bound = planned.bound && access != AccessPublic
 	reg := registered{pattern: pattern, route: planned, handler: h, errs: append(errs, err)}
-	for _, name := range need.Placeholders() {
+	placeholders := need.Placeholders()
+	if planned.trial != nil {
+		placeholders = slices.Concat(placeholders, planned.trial.need.Placeholders())
+	}
+	for _, name := range placeholders {
 		if !slices.Contains(wildcards(pattern), name) {
 			reg.errs = append(reg.errs, fmt.Errorf("the requirement has the placeholder {%s} and the pattern no wildcard of that name", name))
 		}
@@ -351,7 +355,7 @@ func (rt *Router) build() (http.Handler, error) {
 }
 
 func (rt *Router) guarded(reg *registered) http.Handler {
-	if isNilHandler(reg.handler) {
+	if isNilValue(reg.handler) {
 		return nil // build says so
 	}
 	if reg.route.access == AccessPublic {

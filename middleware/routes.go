@@ -34,6 +34,10 @@ type Route struct {
 	Audiences [][]string
 	// Policies is how many functions of [Allow] have to agree.
 	Policies int
+	// Once says that a token opens the route one time: [Once].
+	Once bool
+	// Trial is the requirement of [Trial], which is not enforced; zero if there is none.
+	Trial scope.Requirement
 	// Via says that the route has a verifier of its own.
 	Via bool
 	// CancelOnExpiry says that the request ends with its token.
@@ -64,9 +68,13 @@ func (rt *Router) Routes() []Route {
 			Tenants:        len(reg.route.tenants),
 			Audiences:      cloned(reg.route.audiences),
 			Policies:       reg.route.policies(),
+			Once:           reg.route.once != nil,
 			Via:            reg.route.via,
 			CancelOnExpiry: reg.route.cancel,
 			Recheck:        reg.route.recheck,
+		}
+		if reg.route.trial != nil {
+			r.Trial = reg.route.trial.need
 		}
 		r.Method, _ = cut(reg.pattern)
 		r.Host, r.Path = splitHost(reg.pattern)

@@ -178,6 +178,10 @@ func (a *Audit) GateHooks() middleware.Hooks {
 				if e.Token != nil {
 					r.list("required", e.Required.Scopes())
 				}
+				if e.Trial != nil {
+					r.list("trial_required", e.Trial.Required.Scopes())
+					r.add(slog.Bool("trial_passed", e.Trial.Err == nil))
+				}
 			})
 		},
 		Panicked: a.panicked("middleware"),

@@ -158,6 +158,19 @@ func TestDecisions(t *testing.T) {
 	require.Equal(t, "revoked", r["reason"])
 	require.EqualValues(t, time.Hour, r["duration"])
 	require.NotContains(t, r, "status")
+
+	// What a trial would have decided stands beside what was decided.
+	a, o = newAudit(t, sloggate.Config{})
+	for _, err := range []error{nil, bearergate.ErrInsufficientScope} {
+		a.GateHooks().Decided(t.Context(), middleware.DecisionEvent{Token: token, Trial: &middleware.TrialEvent{Required: scope.All("orders:list"), Err: err}})
+	}
+	records := o.records(t, sloggate.EventDecision)
+	require.Len(t, records, 2)
+	for i, passed := range []bool{true, false} {
+		require.Equal(t, passed, records[i]["trial_passed"])
+		require.Equal(t, "orders:list", records[i]["trial_required"])
+		require.Equal(t, "accepted", records[i]["outcome"])
+	}
 }
 
 // The status is the one that the middleware answers.

@@ -24,8 +24,8 @@ import (
 // Markdown renders routes as a table, one line each. In a file that a test
 // compares, a change of what a route demands is a line of the diff. It does not
 // show what a [scope.Policy] lets stand for a scope, which verifier [middleware.Via] names,
-// what the functions of [middleware.Tenant] and [middleware.Allow] decide, nor the
-// gate's own configuration.
+// what the functions of [middleware.Tenant] and [middleware.Allow] decide, for whom
+// [middleware.Trial] is, nor the gate's own configuration.
 func Markdown(routes []middleware.Route) string {
 	var b strings.Builder
 	b.WriteString("| Method | Path | Access | Scopes | Beyond scopes |\n|---|---|---|---|---|\n")
@@ -58,6 +58,12 @@ func Markdown(routes []middleware.Route) string {
 		}
 		if r.Policies > 0 {
 			beyond = append(beyond, "policies of the route: "+strconv.Itoa(r.Policies))
+		}
+		if r.Once {
+			beyond = append(beyond, "once per token")
+		}
+		if !anyToken(r.Trial) {
+			beyond = append(beyond, "on trial, not enforced: "+code(r.Trial.String()))
 		}
 		if r.Via {
 			beyond = append(beyond, "verifier of its own")
@@ -199,6 +205,12 @@ func operation(r middleware.Route) (map[string]any, error) {
 	}
 	if r.Policies > 0 {
 		operation["x-policies"] = r.Policies
+	}
+	if r.Once {
+		operation["x-once"] = true
+	}
+	if !anyToken(r.Trial) {
+		operation["x-trial"] = r.Trial.String()
 	}
 	if r.Via {
 		operation["x-verifier"] = "of the route"

@@ -42,6 +42,10 @@ func golden(t *testing.T, file, got string) {
 
 type binding struct{}
 
+type store struct{}
+
+func (store) Use(context.Context, string, time.Time) (bool, error) { return true, nil }
+
 func (binding) Scheme() bearergate.Scheme    { return bearergate.SchemeDPoP }
 func (binding) Members() []string            { return []string{"jkt"} }
 func (binding) Challenge() map[string]string { return nil }
@@ -67,6 +71,7 @@ func policed(t *testing.T, change func(need scope.Requirement) scope.Requirement
 	v1.Handle("POST /refunds", scope.All("pay"), h, middleware.Bound(), middleware.Allow(policy), middleware.Allow(policy))
 	v1.Handle("GET /tenants/{tenant}/audits", scope.All("audit"), h, middleware.Roles("auditor", "head of audit"), middleware.Roles("staff"),
 		middleware.Tenant(func(r *http.Request) string { return r.PathValue("tenant") }), middleware.Audience("https://audit.example"))
+	v1.Handle("POST /invitations", scope.All("invite"), h, middleware.Once(store{}), middleware.Trial(scope.Any("invite:send", "admin"), nil))
 	v1.Handle("GET /events/{topic...}", scope.All("events"), h, middleware.CancelOnExpiry(), middleware.Recheck(90*time.Second))
 	v1.Handle("/partner/{$}", scope.All("partner|x"), h, middleware.Via(kit.Granting()))
 	admin := v1.Group("/admin", scope.All("admin"))

@@ -32,6 +32,8 @@ var samples = map[string]middleware.RouteOption{
 	"Tenant":         middleware.Tenant(func(*http.Request) string { return "acme" }),
 	"Audience":       middleware.Audience("https://pay.example"),
 	"Allow":          middleware.Allow(func(*http.Request, *bearergate.Token) error { return nil }),
+	"Once":           middleware.Once(store{}),
+	"Trial":          middleware.Trial(scope.All("read:all"), nil),
 	"CancelOnExpiry": middleware.CancelOnExpiry(),
 }
 

@@ -123,18 +123,33 @@ func EachCaller(t *testing.T, o Outcome, f func(t *testing.T, ctx context.Contex
 type lateContext struct {
 	context.Context //nolint:containedctx // it is one
 
-	mu   sync.Mutex // guards late
-	late bool
-	done chan struct{}
+	mu    sync.Mutex // guards late and after
+	late  bool
+	after []func()
+	done  chan struct{}
 }
 
 func (c *lateContext) expire() {
 	c.mu.Lock()
-	defer c.mu.Unlock()
+	after := c.after
 	if !c.late {
 		c.late = true
 		close(c.done)
 	}
+	c.after = nil
+	c.mu.Unlock()
+	for _, f := range after {
+		f()
+	}
+}
+
+// AfterFunc lets contexts that are made of this one end with it, and not some time
+// later in a goroutine of their own.
+func (c *lateContext) AfterFunc(f func()) (stop func() bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.after = append(c.after, f)
+	return func() bool { return false }
 }
 
 func (c *lateContext) Done() <-chan struct{} { return c.done }
