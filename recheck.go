@@ -46,7 +46,7 @@ func Recheck(ctx context.Context, every time.Duration, again func(context.Contex
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(every - rand.N(every/10+1)): //nolint:gosec // jitter is no secret
+		case <-time.After(every - rand.N(every/10+1)):
 		}
 		err := recheck(ctx, again)
 		if ctx.Err() != nil {
