@@ -149,6 +149,45 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
+// Code is all that a client may be told of the error, as one word of a closed set,
+// whatever carries the answer: MISSING_TOKEN, INVALID_REQUEST, TOKEN_EXPIRED,
+// TOKEN_INACTIVE, INVALID_TOKEN, INVALID_DPOP_PROOF, USE_DPOP_NONCE,
+// INSUFFICIENT_SCOPE, INSUFFICIENT_USER_AUTHENTICATION, FORBIDDEN,
+// TEMPORARILY_UNAVAILABLE or MISCONFIGURED. The Reason is for operators: telling why a
+// forged token failed would help to forge the next one.
+//
+// proof says that the sender used [SchemeDPoP] and no token was authenticated: what
+// was refused may then be its proof. Without, nobody is told to send another one.
+func (e *Error) Code(proof bool) string {
+	switch e.kind() {
+	case ErrMissingToken:
+		return "MISSING_TOKEN"
+	case ErrInvalidRequest:
+		return "INVALID_REQUEST"
+	case ErrInvalidToken:
+		switch r := e.Reason; {
+		case r == ReasonExpired:
+			return "TOKEN_EXPIRED"
+		case r == ReasonInactive || r == ReasonRevoked:
+			return "TOKEN_INACTIVE"
+		case proof && (r == ReasonProof || r == ReasonReplay):
+			return "INVALID_DPOP_PROOF"
+		case proof && r == ReasonNonce:
+			return "USE_DPOP_NONCE"
+		}
+		return "INVALID_TOKEN"
+	case ErrInsufficientScope:
+		return "INSUFFICIENT_SCOPE"
+	case ErrInsufficientAuthentication:
+		return "INSUFFICIENT_USER_AUTHENTICATION"
+	case ErrForbidden:
+		return "FORBIDDEN"
+	case ErrUnavailable:
+		return "TEMPORARILY_UNAVAILABLE"
+	}
+	return "MISCONFIGURED"
+}
+
 // RetryDelay is how long to have a client wait that is told of an outage, in
 // whatever carries the answer: RetryAfter in whole seconds, rounded up, or 5 s where
 // it is unknown. It is between 1 and 60 s, and spread at random over about a

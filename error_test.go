@@ -392,3 +392,38 @@ func TestRetryDelay(t *testing.T) {
 	var none *bearergate.Error
 	require.Positive(t, none.RetryDelay())
 }
+
+// What a client is told, for every Kind and every Reason.
+func TestCode(t *testing.T) {
+	for _, tt := range []struct {
+		kind   error
+		reason bearergate.Reason
+		proof  bool
+		code   string
+	}{
+		{kind: bearergate.ErrMissingToken, reason: bearergate.ReasonNoToken, code: "MISSING_TOKEN"},
+		{kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest, code: "INVALID_REQUEST"},
+		{kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonExpired, code: "TOKEN_EXPIRED"},
+		{kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonExpired, proof: true, code: "TOKEN_EXPIRED"},
+		{kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonInactive, code: "TOKEN_INACTIVE"},
+		{kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonRevoked, code: "TOKEN_INACTIVE"},
+		{kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonSignature, proof: true, code: "INVALID_TOKEN"},
+		{kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonBinding, proof: true, code: "INVALID_TOKEN"},
+		{kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonProof, proof: true, code: "INVALID_DPOP_PROOF"},
+		{kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonReplay, proof: true, code: "INVALID_DPOP_PROOF"},
+		{kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonNonce, proof: true, code: "USE_DPOP_NONCE"},
+		{kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonProof, code: "INVALID_TOKEN"},
+		{kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonReplay, code: "INVALID_TOKEN"},
+		{kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonNonce, code: "INVALID_TOKEN"},
+		{kind: bearergate.ErrInsufficientScope, reason: bearergate.ReasonScope, code: "INSUFFICIENT_SCOPE"},
+		{kind: bearergate.ErrInsufficientAuthentication, reason: bearergate.ReasonAuthentication, code: "INSUFFICIENT_USER_AUTHENTICATION"},
+		{kind: bearergate.ErrForbidden, reason: bearergate.ReasonExpired, code: "FORBIDDEN"},
+		{kind: bearergate.ErrUnavailable, reason: bearergate.ReasonCanceled, code: "TEMPORARILY_UNAVAILABLE"},
+		{kind: bearergate.ErrMisconfigured, reason: bearergate.ReasonReplay, proof: true, code: "MISCONFIGURED"},
+		{kind: nil, reason: bearergate.ReasonExpired, code: "MISCONFIGURED"},
+	} {
+		require.Equal(t, tt.code, (&bearergate.Error{Kind: tt.kind, Reason: tt.reason}).Code(tt.proof), "%v %v %v", tt.kind, tt.reason, tt.proof)
+	}
+	var none *bearergate.Error
+	require.Equal(t, "MISCONFIGURED", none.Code(true))
+}

@@ -27,55 +27,28 @@ func newAnswer(status int, challenge bool, code, words string) *answer {
 		`{"type":"about:blank","title":"` + http.StatusText(status) + `","status":` + strconv.Itoa(status) + `,"detail":"` + words + `"}` + "\n")}
 }
 
-// The answers, all of them.
-var (
-	answerMissingToken               = newAnswer(401, true, "", "A bearer token is required.")
-	answerInvalidRequest             = newAnswer(400, true, "invalid_request", "The request must carry exactly one well-formed bearer token.")
-	answerInvalidToken               = newAnswer(401, true, "invalid_token", "The access token is not valid here.")
-	answerExpired                    = newAnswer(401, true, "invalid_token", "The access token has expired.")
-	answerInactive                   = newAnswer(401, true, "invalid_token", "The access token is no longer active.")
-	answerInsufficientScope          = newAnswer(403, true, "insufficient_scope", "The access token does not have the required scope.")
-	answerInsufficientAuthentication = newAnswer(401, true, "insufficient_user_authentication", "A stronger or more recent authentication of the user is required.")
-	answerProof                      = newAnswer(401, true, "invalid_dpop_proof", "The DPoP proof is not valid here.")
-	answerNonce                      = newAnswer(401, true, "use_dpop_nonce", "The DPoP proof must have a nonce of this server.")
-	answerForbidden                  = newAnswer(403, false, "", "The access token does not allow this request.")
-	answerUnavailable                = newAnswer(503, false, "", "The access token cannot be checked at the moment. Try again later.")
-	answerMisconfigured              = newAnswer(500, false, "", "The access token cannot be checked because of an error in this server.")
-)
-
-// answerFor returns the answer to a request that used the scheme. proven says that its
-// token was authenticated: then its proof was good, and whatever is wrong is not the
-// proof.
-func answerFor(e *bearergate.Error, used bearergate.Scheme, proven bool) *answer {
-	switch e.Kind {
-	case bearergate.ErrMissingToken:
-		return answerMissingToken
-	case bearergate.ErrInvalidRequest:
-		return answerInvalidRequest
-	case bearergate.ErrInvalidToken:
-		switch reason := e.Reason; {
-		case reason == bearergate.ReasonExpired:
-			return answerExpired
-		case reason == bearergate.ReasonInactive || reason == bearergate.ReasonRevoked:
-			return answerInactive
-		case used != bearergate.SchemeDPoP || proven:
-		case reason == bearergate.ReasonProof || reason == bearergate.ReasonReplay:
-			return answerProof
-		case reason == bearergate.ReasonNonce:
-			return answerNonce
-		}
-		return answerInvalidToken // why is for operators: telling it would help to forge the next one
-	case bearergate.ErrInsufficientScope:
-		return answerInsufficientScope
-	case bearergate.ErrInsufficientAuthentication:
-		return answerInsufficientAuthentication
-	case bearergate.ErrForbidden:
-		return answerForbidden
-	case bearergate.ErrUnavailable:
-		return answerUnavailable
-	}
-	return answerMisconfigured
+// answers are all of them, by [bearergate.Error.Code].
+var answers = map[string]*answer{
+	missingToken:               newAnswer(401, true, "", "A bearer token is required."),
+	"INVALID_REQUEST":          newAnswer(400, true, "invalid_request", "The request must carry exactly one well-formed bearer token."),
+	"INVALID_TOKEN":            newAnswer(401, true, "invalid_token", "The access token is not valid here."),
+	"TOKEN_EXPIRED":            newAnswer(401, true, "invalid_token", "The access token has expired."),
+	"TOKEN_INACTIVE":           newAnswer(401, true, "invalid_token", "The access token is no longer active."),
+	insufficientScope:          newAnswer(403, true, "insufficient_scope", "The access token does not have the required scope."),
+	insufficientAuthentication: newAnswer(401, true, "insufficient_user_authentication", "A stronger or more recent authentication of the user is required."),
+	"INVALID_DPOP_PROOF":       newAnswer(401, true, "invalid_dpop_proof", "The DPoP proof is not valid here."),
+	"USE_DPOP_NONCE":           newAnswer(401, true, "use_dpop_nonce", "The DPoP proof must have a nonce of this server."),
+	"FORBIDDEN":                newAnswer(403, false, "", "The access token does not allow this request."),
+	unavailable:                newAnswer(503, false, "", "The access token cannot be checked at the moment. Try again later."),
+	"MISCONFIGURED":            newAnswer(500, false, "", "The access token cannot be checked because of an error in this server."),
 }
+
+const (
+	missingToken               = "MISSING_TOKEN"
+	insufficientScope          = "INSUFFICIENT_SCOPE"
+	insufficientAuthentication = "INSUFFICIENT_USER_AUTHENTICATION"
+	unavailable                = "TEMPORARILY_UNAVAILABLE"
+)
 
 // Refusal is what [Config.Render] renders.
 type Refusal struct {
@@ -106,9 +79,10 @@ func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, d *decision) {
 			return
 		}
 	}
-	a := answerFor(e, d.scheme, d.token != nil)
+	code := e.Code(d.scheme == bearergate.SchemeDPoP && d.token == nil)
+	a := answers[code]
 	if a.challenge && d.scheme != "" && !g.accepts(d.scheme) {
-		a = answerMissingToken // RFC 6750 §3.1: no error code for who tried a scheme that is not supported
+		code, a = missingToken, answers[missingToken] // RFC 6750 §3.1: no error code for who tried a scheme that is not supported
 	}
 	contentType, body := g.render(r, a, e)
 	h := w.Header()
@@ -118,9 +92,9 @@ func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, d *decision) {
 		h.Del(name)
 	}
 	if a.challenge {
-		g.challenge(h, r, a, e, d)
+		g.challenge(h, r, code, e, d)
 	}
-	if a == answerUnavailable {
+	if code == unavailable {
 		h.Set("Retry-After", strconv.Itoa(int(e.RetryDelay()/time.Second)))
 	}
 	h.Set("Cache-Control", "no-store")
@@ -153,7 +127,7 @@ func (g *Gate) accepts(name bearergate.Scheme) bool {
 // challenge sets one challenge for each scheme of the gate. The error stands in
 // that of the scheme that the request used, which comes first, and nowhere else:
 // about the others, nothing is known to be wrong (RFC 9449 §7.1).
-func (g *Gate) challenge(h http.Header, r *http.Request, a *answer, e *bearergate.Error, d *decision) {
+func (g *Gate) challenge(h http.Header, r *http.Request, code string, e *bearergate.Error, d *decision) {
 	used := d.scheme
 	if used == "" && e.Kind == bearergate.ErrInvalidRequest {
 		used = g.attempted(r)
@@ -166,7 +140,7 @@ func (g *Gate) challenge(h http.Header, r *http.Request, a *answer, e *bearergat
 			c.add(p.name, p.value)
 		}
 		if s.name == used || used == "" {
-			g.explain(&c, a, e, d)
+			g.explain(&c, code, e, d)
 		}
 		c.add("resource_metadata", g.metadataURL)
 		if s.name == used {
@@ -191,20 +165,21 @@ func (g *Gate) attempted(r *http.Request) bearergate.Scheme {
 }
 
 // explain adds what was wrong with the credentials of the challenge's scheme.
-func (g *Gate) explain(c *challenge, a *answer, e *bearergate.Error, d *decision) {
+func (g *Gate) explain(c *challenge, code string, e *bearergate.Error, d *decision) {
+	a := answers[code]
 	if a.code != "" { // else bare: RFC 6750 §3.1 has no more to say to who sent no token
 		c.add("error", a.code)
 		c.add("error_description", a.words)
 	}
-	switch a {
-	case answerMissingToken:
+	switch code {
+	case missingToken:
 		if g.config.AdvertiseScopes && !d.templated {
 			c.add("scope", listed(d.need.Scopes()))
 		}
-	case answerInsufficientScope:
+	case insufficientScope:
 		// A verifier that refuses for scope itself may name more than the route does.
 		c.add("scope", listed(slices.Concat(d.need.Scopes(), e.Scopes)))
-	case answerInsufficientAuthentication:
+	case insufficientAuthentication:
 		c.add("acr_values", listed(e.ACRValues))
 		if e.MaxAge > 0 {
 			c.add("max_age", strconv.FormatInt(int64(e.MaxAge/time.Second), 10))

@@ -283,7 +283,7 @@ func (g *Gate) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, h
 	c := g.open(ctx, info.FullMethod)
 	c.reply(ctx)
 	if c.err != nil {
-		return nil, g.Status(ctx, c.err).Err()
+		return nil, g.refusal(ctx, &c)
 	}
 	if !c.method.public {
 		ctx = c.admitted(ctx)
@@ -297,7 +297,7 @@ func (g *Gate) Stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo
 	c.reply(ss.Context())
 	switch {
 	case c.err != nil:
-		return g.Status(ss.Context(), c.err).Err()
+		return g.refusal(ss.Context(), &c)
 	case c.method.public:
 		return handler(srv, ss)
 	}

@@ -18,63 +18,45 @@ import (
 
 // answer is one of the fixed answers: its words are all that a client is told.
 type answer struct {
-	code   codes.Code
-	reason string // of the ErrorInfo
-	words  string
+	code  codes.Code
+	words string
 }
 
-// The answers, all of them.
-var (
-	answerUnlisted                   = &answer{codes.Unimplemented, "METHOD_NOT_LISTED", "This method is not available."}
-	answerMissingToken               = &answer{codes.Unauthenticated, "MISSING_TOKEN", "A bearer token is required."}
-	answerInvalidRequest             = &answer{codes.InvalidArgument, "INVALID_REQUEST", "The call must carry exactly one well-formed bearer token."}
-	answerInvalidToken               = &answer{codes.Unauthenticated, "INVALID_TOKEN", "The access token is not valid here."}
-	answerExpired                    = &answer{codes.Unauthenticated, "TOKEN_EXPIRED", "The access token has expired."}
-	answerInactive                   = &answer{codes.Unauthenticated, "TOKEN_INACTIVE", "The access token is no longer active."}
-	answerProof                      = &answer{codes.Unauthenticated, "INVALID_DPOP_PROOF", "The DPoP proof is not valid here."}
-	answerNonce                      = &answer{codes.Unauthenticated, "USE_DPOP_NONCE", "The DPoP proof must have a nonce of this server."}
-	answerInsufficientScope          = &answer{codes.PermissionDenied, "INSUFFICIENT_SCOPE", "The access token does not have the required scope."}
-	answerInsufficientAuthentication = &answer{codes.Unauthenticated, "INSUFFICIENT_USER_AUTHENTICATION", "A stronger or more recent authentication of the user is required."}
-	answerForbidden                  = &answer{codes.PermissionDenied, "FORBIDDEN", "The access token does not allow this call."}
-	answerUnavailable                = &answer{codes.Unavailable, "TEMPORARILY_UNAVAILABLE", "The access token cannot be checked at the moment. Try again later."}
-	answerMisconfigured              = &answer{codes.Internal, "MISCONFIGURED", "The access token cannot be checked because of an error in this server."}
-	answerCanceled                   = &answer{codes.Canceled, "CANCELED", "The call was canceled."}
+// answers are all of them, by the Reason of their ErrorInfo: what
+// [bearergate.Error.Code] says, and two that only a call can have.
+var answers = map[string]answer{
+	unlistedMethod:             {codes.Unimplemented, "This method is not available."},
+	"MISSING_TOKEN":            {codes.Unauthenticated, "A bearer token is required."},
+	"INVALID_REQUEST":          {codes.InvalidArgument, "The call must carry exactly one well-formed bearer token."},
+	"INVALID_TOKEN":            {codes.Unauthenticated, "The access token is not valid here."},
+	"TOKEN_EXPIRED":            {codes.Unauthenticated, "The access token has expired."},
+	"TOKEN_INACTIVE":           {codes.Unauthenticated, "The access token is no longer active."},
+	"INVALID_DPOP_PROOF":       {codes.Unauthenticated, "The DPoP proof is not valid here."},
+	"USE_DPOP_NONCE":           {codes.Unauthenticated, "The DPoP proof must have a nonce of this server."},
+	insufficientScope:          {codes.PermissionDenied, "The access token does not have the required scope."},
+	insufficientAuthentication: {codes.Unauthenticated, "A stronger or more recent authentication of the user is required."},
+	"FORBIDDEN":                {codes.PermissionDenied, "The access token does not allow this call."},
+	unavailable:                {codes.Unavailable, "The access token cannot be checked at the moment. Try again later."},
+	"MISCONFIGURED":            {codes.Internal, "The access token cannot be checked because of an error in this server."},
+	canceled:                   {codes.Canceled, "The call was canceled."},
+}
+
+const (
+	unlistedMethod             = "METHOD_NOT_LISTED"
+	insufficientScope          = "INSUFFICIENT_SCOPE"
+	insufficientAuthentication = "INSUFFICIENT_USER_AUTHENTICATION"
+	unavailable                = "TEMPORARILY_UNAVAILABLE"
+	canceled                   = "CANCELED"
 )
 
-func answerFor(ctx context.Context, e *bearergate.Error) *answer {
-	switch e.Kind {
-	case bearergate.ErrMissingToken:
-		return answerMissingToken
-	case bearergate.ErrInvalidRequest:
-		return answerInvalidRequest
-	case bearergate.ErrInvalidToken:
-		switch e.Reason {
-		case bearergate.ReasonExpired:
-			return answerExpired
-		case bearergate.ReasonInactive, bearergate.ReasonRevoked:
-			return answerInactive
-		case bearergate.ReasonProof, bearergate.ReasonReplay:
-			return answerProof
-		case bearergate.ReasonNonce:
-			return answerNonce
-		}
-		return answerInvalidToken // why is for operators: telling it would help to forge the next one
-	case bearergate.ErrInsufficientScope:
-		return answerInsufficientScope
-	case bearergate.ErrInsufficientAuthentication:
-		return answerInsufficientAuthentication
-	case bearergate.ErrForbidden:
-		return answerForbidden
-	case bearergate.ErrUnavailable:
-		if e.Reason == bearergate.ReasonCanceled && ctx != nil && errors.Is(ctx.Err(), context.Canceled) {
-			return answerCanceled
-		}
-		return answerUnavailable
+func reasonFor(ctx context.Context, e *bearergate.Error, proof bool) string {
+	switch {
+	case e == errUnlisted:
+		return unlistedMethod
+	case e.Kind == bearergate.ErrUnavailable && e.Reason == bearergate.ReasonCanceled && ctx != nil && errors.Is(ctx.Err(), context.Canceled):
+		return canceled
 	}
-	if e == errUnlisted {
-		return answerUnlisted
-	}
-	return answerMisconfigured
+	return e.Code(proof)
 }
 
 // Error returns the answer to an error in the terms of package bearergate, as the
@@ -103,13 +85,21 @@ func Error(ctx context.Context, err error) error {
 // An error that is not exactly one of the eight sentinels is answered as
 // [bearergate.ErrMisconfigured], and nil with nil. ctx is that of the call: it
 // tells a caller that went away from an outage.
-func (g *Gate) Status(ctx context.Context, err error) *status.Status {
+func (g *Gate) Status(ctx context.Context, err error) *status.Status { return g.status(ctx, err, true) }
+
+// refusal is the answer to a call that the gate refused.
+func (g *Gate) refusal(ctx context.Context, c *call) error {
+	return g.status(ctx, c.err, c.credentials.Scheme == bearergate.SchemeDPoP && c.token == nil).Err()
+}
+
+func (g *Gate) status(ctx context.Context, err error, proof bool) *status.Status {
 	if err == nil {
 		return nil
 	}
 	e := bearergate.AsError(err)
-	a := answerFor(ctx, e)
-	info := &errdetails.ErrorInfo{Reason: a.reason, Domain: DefaultDomain, Metadata: map[string]string{}}
+	reason := reasonFor(ctx, e, proof)
+	a := answers[reason]
+	info := &errdetails.ErrorInfo{Reason: reason, Domain: DefaultDomain, Metadata: map[string]string{}}
 	if g != nil && g.config.Domain != "" {
 		info.Domain = g.config.Domain
 	}
@@ -119,16 +109,16 @@ func (g *Gate) Status(ctx context.Context, err error) *status.Status {
 			info.Metadata[name] = value
 		}
 	}
-	switch a {
-	case answerInsufficientScope:
+	switch reason {
+	case insufficientScope:
 		put("scope", listed(e.Scopes))
-	case answerInsufficientAuthentication:
+	case insufficientAuthentication:
 		put("acr_values", listed(e.ACRValues))
 		if e.MaxAge > 0 {
 			put("max_age", strconv.FormatInt(int64(e.MaxAge/time.Second), 10))
 		}
 		put("scope", listed(e.Scopes))
-	case answerUnavailable:
+	case unavailable:
 		details = append(details, protoadapt.MessageV1Of(&errdetails.RetryInfo{RetryDelay: durationpb.New(e.RetryDelay())}))
 	}
 	bare := status.New(a.code, a.words)
