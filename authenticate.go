@@ -44,8 +44,14 @@ func Authenticate(ctx context.Context, v Verifier, c Call, bindings ...Binding) 
 		if err := CheckBindings(bindings); err != nil {
 			return nil, nil, err
 		}
-		if c.Scheme == SchemeDPoP && !slices.ContainsFunc(bindings, func(b Binding) bool { return b.Scheme() == SchemeDPoP }) {
-			return nil, nil, unproven("the call uses the DPoP scheme, and no binding checks its proof")
+		err := Guard(ctx, errNotConfirmed, func(context.Context) error {
+			if c.Scheme == SchemeDPoP && !slices.ContainsFunc(bindings, func(b Binding) bool { return b.Scheme() == SchemeDPoP }) {
+				return unproven("the call uses the DPoP scheme, and no binding checks its proof")
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, nil, err
 		}
 	}
 	t, err := Verify(ctx, v, raw)
@@ -214,9 +220,9 @@ func sameConfirmation(a, b *Token) bool {
 // Reauthenticate has the token of credentials verified again by v, for a stream
 // or a long request that was opened with them; [Recheck] says when. No Binding is
 // asked: the proof of proven, the token of [Authenticate], carries over. Whether or
-// not the token is bound, iss, sub and client must be unchanged, for whoever serves
-// the request acts for the one who opened it; and so must be every member of cnf and
-// the scheme. If not, the answer is [ErrInvalidToken] with [ReasonBinding].
+// not the token is bound, iss, sub, client, tenant and the act chain must be unchanged,
+// for whoever serves the request acts for the one who opened it; and so must be every
+// member of cnf and the scheme. If not, the answer is [ErrInvalidToken] with [ReasonBinding].
 func Reauthenticate(ctx context.Context, v Verifier, c Credentials, proven *Token) (*Token, error) {
 	if !c.Scheme.known() {
 		return nil, misconfigured("the scheme of credentials is not one of the constants")
@@ -228,8 +234,9 @@ func Reauthenticate(ctx context.Context, v Verifier, c Credentials, proven *Toke
 	switch {
 	case proven == nil || proven.c == nil:
 		return nil, unproven("there is no token of which it could be the same")
-	case t.Issuer() != proven.Issuer() || t.Subject() != proven.Subject() || t.ClientID() != proven.ClientID():
-		return nil, unproven("the token says another issuer, subject or client than when its request was opened")
+	case t.Issuer() != proven.Issuer() || t.Subject() != proven.Subject() || t.ClientID() != proven.ClientID() ||
+		t.Tenant() != proven.Tenant() || !slices.Equal(t.claims().Actors, proven.claims().Actors):
+		return nil, unproven("the token says another issuer, subject, client, tenant or actor than when its request was opened")
 	case !t.Bound() && !proven.Bound() && c.Scheme == SchemeBearer:
 		return t, nil
 	case !t.Bound() || !sameConfirmation(t, proven) || !proven.Proven() || c.Scheme != proven.proof().scheme:

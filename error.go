@@ -40,19 +40,23 @@ var (
 	ErrMisconfigured = errors.New("misconfigured")
 )
 
-// sentinels, with the Reason of an error that gives none.
-var sentinels = []struct {
+// sentinel is one of the eight, with the Reason of an error that gives none and what a
+// client is told.
+type sentinel struct {
 	kind   error
 	reason Reason
-}{
-	{ErrMissingToken, ReasonNoToken},
-	{ErrInvalidRequest, ReasonBadRequest},
-	{ErrInvalidToken, ReasonPolicy},
-	{ErrInsufficientScope, ReasonScope},
-	{ErrInsufficientAuthentication, ReasonAuthentication},
-	{ErrForbidden, ReasonPolicy},
-	{ErrUnavailable, ReasonInternal},
-	{ErrMisconfigured, ReasonInternal},
+	code   string
+}
+
+var sentinels = []sentinel{
+	{ErrMissingToken, ReasonNoToken, "MISSING_TOKEN"},
+	{ErrInvalidRequest, ReasonBadRequest, "INVALID_REQUEST"},
+	{ErrInvalidToken, ReasonPolicy, "INVALID_TOKEN"},
+	{ErrInsufficientScope, ReasonScope, "INSUFFICIENT_SCOPE"},
+	{ErrInsufficientAuthentication, ReasonAuthentication, "INSUFFICIENT_USER_AUTHENTICATION"},
+	{ErrForbidden, ReasonPolicy, "FORBIDDEN"},
+	{ErrUnavailable, ReasonInternal, "TEMPORARILY_UNAVAILABLE"},
+	{ErrMisconfigured, ReasonInternal, "MISCONFIGURED"},
 }
 
 // Reason says which check refused, for operators: a closed set of short words,
@@ -143,10 +147,18 @@ func (e *Error) Error() string {
 	}
 	if e.Cause != nil {
 		b.WriteString(": ")
-		// fmt survives an Error method that panics, as that of a typed nil does.
-		b.WriteString(strings.TrimPrefix(fmt.Sprint(e.Cause), "bearergate: "))
+		b.WriteString(strings.TrimPrefix(textOf(e.Cause), "bearergate: "))
 	}
 	return b.String()
+}
+
+// textOf is what err says, also if its Error method panics, as that of a typed nil
+// does. fmt survives that too, but prints the value of the panic.
+func textOf(err error) (text string) {
+	if guard.Call(func() error { text = err.Error(); return nil }, nil) != nil {
+		return fmt.Sprintf("a %T that says nothing", err)
+	}
+	return text
 }
 
 // Code is all that a client may be told of the error, as one word of a closed set,
@@ -159,12 +171,8 @@ func (e *Error) Error() string {
 // proof says that the sender used [SchemeDPoP] and no token was authenticated: what
 // was refused may then be its proof. Without, nobody is told to send another one.
 func (e *Error) Code(proof bool) string {
-	switch e.kind() {
-	case ErrMissingToken:
-		return "MISSING_TOKEN"
-	case ErrInvalidRequest:
-		return "INVALID_REQUEST"
-	case ErrInvalidToken:
+	kind := e.kind()
+	if errors.Is(kind, ErrInvalidToken) {
 		switch r := e.Reason; {
 		case r == ReasonExpired:
 			return "TOKEN_EXPIRED"
@@ -175,17 +183,9 @@ func (e *Error) Code(proof bool) string {
 		case proof && r == ReasonNonce:
 			return "USE_DPOP_NONCE"
 		}
-		return "INVALID_TOKEN"
-	case ErrInsufficientScope:
-		return "INSUFFICIENT_SCOPE"
-	case ErrInsufficientAuthentication:
-		return "INSUFFICIENT_USER_AUTHENTICATION"
-	case ErrForbidden:
-		return "FORBIDDEN"
-	case ErrUnavailable:
-		return "TEMPORARILY_UNAVAILABLE"
 	}
-	return "MISCONFIGURED"
+	i := slices.IndexFunc(sentinels, func(s sentinel) bool { return kind == s.kind })
+	return sentinels[i].code
 }
 
 // RetryDelay is how long to have a client wait that is told of an outage, in
@@ -306,7 +306,7 @@ func fromError(err error) (*Error, bool) {
 	}
 	for _, s := range sentinels {
 		if errors.Is(err, s.kind) {
-			return &Error{Kind: s.kind, Reason: s.reason, Cause: errors.New(fmt.Sprint(err))}, true
+			return &Error{Kind: s.kind, Reason: s.reason, Cause: errors.New(textOf(err))}, true
 		}
 	}
 	return nil, false

@@ -427,3 +427,27 @@ func TestCode(t *testing.T) {
 	var none *bearergate.Error
 	require.Equal(t, "MISCONFIGURED", none.Code(true))
 }
+
+// panicking is an error that cannot say anything, and would tell a secret.
+type secretive struct{}
+
+func (secretive) Error() string { panic("s3cret") }
+
+// fmt prints the value of a panic. Nothing here does, in no text.
+func TestAnErrorThatPanicsTellsNothing(t *testing.T) {
+	broken := &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonPolicy, Cause: secretive{}}
+	for name, err := range map[string]error{
+		"a cause":                broken,
+		"within another":         fmt.Errorf("a check: %w", error(broken)),
+		"of a check":             bearergate.Guard(t.Context(), bearergate.ErrInvalidToken, func(context.Context) error { return secretive{} }),
+		"of a check with a name": bearergate.Guard(t.Context(), &bearergate.Error{Kind: bearergate.ErrInvalidToken, Cause: errors.New("Check")}, func(context.Context) error { return secretive{} }),
+		"of the name of a check": bearergate.Guard(t.Context(), broken, func(context.Context) error { return io.EOF }),
+		"of one that panics too": bearergate.Guard(t.Context(), broken, func(context.Context) error { panic("s3cret") }),
+		"beside an outage":       bearergate.Guard(t.Context(), broken, func(context.Context) error { return errors.Join(secretive{}, bearergate.ErrUnavailable) }),
+	} {
+		for _, text := range []string{err.Error(), fmt.Sprintf("%v", err), fmt.Sprintf("%+v", err)} {
+			require.NotContains(t, text, "s3cret", name)
+		}
+		require.NotEmpty(t, bearergate.ReasonOf(err), name)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"slices"
 
 	"github.com/bearergate/bearergate/internal/guard"
@@ -18,7 +19,8 @@ import (
 //   - [context.Canceled] of ctx, or its cause, is [ErrUnavailable] with
 //     [ReasonCanceled]: the caller went away;
 //   - a deadline of ctx that has passed, any context error while ctx is alive, an
-//     error of the network ([net.Error]) and a bare ErrUnavailable are
+//     error of the network ([net.OpError], [net.DNSError], a [url.Error] of a request, a
+//     timeout) and a bare ErrUnavailable are
 //     ErrUnavailable with [ReasonStoreUnavailable], or with the Reason of otherwise
 //     if that is an ErrUnavailable: what the function waited for has not answered,
 //     and nobody else is to blame;
@@ -42,7 +44,7 @@ func Guard(ctx context.Context, otherwise error, f func(context.Context) error) 
 // who names the function in a text for operators.
 func who(otherwise error) string {
 	if e := AsError(otherwise); e != nil && e.Cause != nil {
-		return e.Cause.Error()
+		return textOf(e.Cause)
 	}
 	return "bearergate: a function"
 }
@@ -75,11 +77,20 @@ func judge(ctx context.Context, otherwise, err error) error {
 		return &Error{Kind: ErrMisconfigured, Reason: ReasonInternal, Cause: err}
 	}
 	if refusal.Cause != nil {
-		err = fmt.Errorf("%v: %w", refusal.Cause, err) // the cause is who refused, in words
+		err = &namedError{who(otherwise), err}
 	}
 	refusal.Cause = err
 	return &refusal
 }
+
+// namedError is an error with the name of the function that returned it.
+type namedError struct {
+	who string
+	err error
+}
+
+func (s *namedError) Error() string { return s.who + ": " + textOf(s.err) }
+func (s *namedError) Unwrap() error { return s.err }
 
 // onlyOurs reports an error that says both ErrUnavailable and ErrMisconfigured, and
 // nothing that blames anybody else: two outages, joined.
@@ -90,11 +101,20 @@ func onlyOurs(err error) bool {
 // noAnswer reports an error of a question that was not answered: a wait that ended,
 // or a network that failed. Clients of stores put the deadline of a context on their
 // sockets, and then return an i/o timeout that is no context error. Whoever has
-// been refused a connection knows nothing about a token.
+// been refused a connection knows nothing about a token. Not every net.Error is one of
+// these: what net and net/url say of a text that they cannot parse, and the file system
+// of a name, may be about what the sender wrote.
 func noAnswer(err error) bool {
-	var network net.Error
-	says := errors.Is(err, context.Canceled) || errors.As(err, &network) // among these, the passed deadlines of contexts and of sockets
-	return says && countKinds(err) == 0                                  // one that says more than that is not believed
+	var (
+		operation *net.OpError
+		lookUp    *net.DNSError
+		exchange  *url.Error
+		timed     net.Error
+	)
+	says := errors.Is(err, context.Canceled) ||
+		errors.As(err, &operation) || errors.As(err, &lookUp) || errors.As(err, &exchange) && exchange.Op != "parse" ||
+		errors.As(err, &timed) && timed.Timeout() // among these, the passed deadlines of contexts and of sockets
+	return says && countKinds(err) == 0 // one that says more than that is not believed
 }
 
 // whoEnded is the answer where a wait ended with the caller's context. That the

@@ -37,7 +37,8 @@ func TestGuard(t *testing.T) {
 // ownEnd are the outcomes that a caller's end does not explain, if that is of the
 // other kind.
 var ownEnd = map[string]bool{"its own deadline passes": true, "its own context is canceled": true, "its socket times out": true,
-	"its store refuses the connection": true, "its store has no address": true}
+	"its store refuses the connection": true, "its store has no address": true,
+	"its store cannot be verified": true}
 
 func returns(err error) func(context.Context) error {
 	return func(context.Context) error { return err }

@@ -28,7 +28,8 @@ const (
 // returns is judged by the rule of [Guard]; an error that says nothing else, and a
 // panic, are [ErrMisconfigured]. One [ErrUnavailable] is borne, for an outage is not
 // the token's fault; the second in a row ends the request. So a revocation takes at
-// most two intervals, two waits, and what a cache of the verifier adds.
+// most two intervals, three waits of up to 15 s, and what a cache of the verifier
+// adds.
 //
 // Each call of again has a goroutine of its own, so that it can do no harm. One that
 // ends its goroutine ([runtime.Goexit]), or has not returned 5 s after its context

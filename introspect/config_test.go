@@ -113,7 +113,7 @@ func TestNewNamesEveryMistake(t *testing.T) {
 		}, []string{"InsecureAnyAudience is set together with", "AllowMissingAudience"}},
 		{"hooks of a cache that is not made", func(c *introspect.Config) {
 			c.Signed = introspect.SignedConfig{Answers: introspect.SignedRequired, Keys: ownKeys, KeyHooks: jwks.Hooks{Fetched: func(context.Context, jwks.FetchEvent) {}}}
-		}, []string{"Signed.Keys and KeyHooks are both set"}},
+		}, []string{"Signed.Keys and Signed.KeyHooks are both set"}},
 		{"a store's timeout without a store", func(c *introspect.Config) { c.Store.Timeout = 1 }, []string{"Store.Timeout is set without Store.Answers"}},
 		{"keys unused", func(c *introspect.Config) { c.Signed.Keys = otherKeys }, []string{"set Signed.Answers"}},
 		{"algorithms unused", func(c *introspect.Config) { c.Signed.Algorithms = []string{"ES256"} }, []string{"set Signed.Answers"}},

@@ -108,7 +108,8 @@ func (c *Client) unwrap(ctx context.Context, body []byte) ([]byte, *failure) {
 
 // signedFields is what is read in the claims around a signed answer (RFC 9701 §5).
 // exp should not be there, but is not ignored either.
-var signedFields = accept.Fields{Required: []string{"iss", "aud", "iat"}, Extra: []string{"token_introspection"}}
+var signedFields = accept.Fields{Required: []string{"iss", "aud", "iat"}, Extra: []string{"token_introspection"},
+	Only: []string{"iss", "aud", "iat", "nbf", "exp"}}
 
 // signedRules are what those claims must say.
 func signedRules(c *Config) accept.Rules {

@@ -240,6 +240,25 @@ func TestKeysUnavailable(t *testing.T) {
 	}
 }
 
+// Beside what makes it an answer for us, what stands around one decides nothing.
+func TestMembersAroundASignedAnswer(t *testing.T) {
+	key := newSigner(t, "ES256", "k")
+	for name, value := range map[string]any{"sub": true, "client_id": 7, "jti": []string{}, "acr": 1, "act": "noActor", "typ": 5, "token_use": nil, "cnf": map[string]any{"jkt": "x"}, "scope": 1, "at_hash": "x"} {
+		s := newServer()
+		s.fail(func() (*http.Response, error) {
+			return reply(200, signedType, key.sign(t, nil, map[string]any{name: value})), nil
+		})
+		requireAccepted(t, newClient(t, signed(s, key.keys(t))), opaque)
+	}
+	for name, value := range map[string]any{"iss": 1, "aud": true, "iat": "now", "exp": "x", "nbf": time.Now().Add(time.Hour).Unix()} {
+		s := newServer()
+		s.fail(func() (*http.Response, error) {
+			return reply(200, signedType, key.sign(t, nil, map[string]any{name: value})), nil
+		})
+		requireRefused(t, newClient(t, signed(s, key.keys(t))), opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
+	}
+}
+
 // A server that replaces its one key, which has no ID, signs with the new one at
 // once: the answer is the first sign of it.
 func TestSignedByANewerKeyWithoutID(t *testing.T) {

@@ -30,7 +30,7 @@ func TestNewRouterNamesEveryMistake(t *testing.T) {
 		{"a nil verifier", func(c *issuers.Config) { c.Issuers["https://n.example"] = nil }, []string{`"https://n.example"`, "nil"}},
 		{"a typed nil verifier", func(c *issuers.Config) { c.Issuers["https://n.example"] = (*jwtverify.Verifier)(nil) }, []string{"nil *jwtverify.Verifier"}},
 		{"a nil function", func(c *issuers.Config) { c.Issuers["https://n.example"] = bearergate.VerifierFunc(nil) }, []string{"nil bearergate.VerifierFunc"}},
-		{"a zero verifier", func(c *issuers.Config) { c.Issuers["https://n.example"] = new(jwtverify.Verifier) }, []string{`for the issuer ""`}},
+		{"a zero verifier", func(c *issuers.Config) { c.Issuers["https://n.example"] = new(jwtverify.Verifier) }, []string{`for the issuer "https://n.example"`, "make it with its constructor"}},
 		{"another issuer's verifier", func(c *issuers.Config) { c.Issuers[issuerB] = good }, []string{issuerB, issuer}},
 		{"another issuer's verifier of another kind", func(c *issuers.Config) { c.Issuers[issuerB] = named{&recorder{}, issuer} }, []string{issuerB, issuer}},
 		{"one that panics when asked its name", func(c *issuers.Config) { c.Issuers[issuerB] = unnameable{} }, []string{"Issuer panicked"}},

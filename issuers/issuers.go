@@ -209,7 +209,7 @@ func checkMember(issuer string, v bearergate.Verifier) error {
 	case err != nil:
 		return fmt.Errorf("its method Issuer %w", err)
 	case own == "" && isZeroNamed(v):
-		return fmt.Errorf("the verifier is a zero %T, for the issuer %q: make it with its constructor", v, own)
+		return fmt.Errorf("the verifier is a zero %T, for the issuer %q: make it with its constructor", v, issuer)
 	case own != "" && own != issuer:
 		return fmt.Errorf("the verifier is for the issuer %q", own)
 	}

@@ -101,7 +101,8 @@ func TestAllowIsBoundedInTime(t *testing.T) {
 		"too late":           {policies: policies{waits(time.Hour)}, kind: bearergate.ErrUnavailable, reason: bearergate.ReasonStoreUnavailable, took: 2 * time.Second},
 		"too late together":  {policies: policies{waits(1500 * time.Millisecond), waits(time.Second)}, kind: bearergate.ErrUnavailable, reason: bearergate.ReasonStoreUnavailable, took: 2 * time.Second},
 		"the caller left":    {policies: policies{waits(time.Hour)}, gone: time.Second, kind: bearergate.ErrUnavailable, reason: bearergate.ReasonCanceled, took: time.Second},
-		"deaf, and says no":  {policies: policies{deaf(errors.New("no"))}, kind: bearergate.ErrForbidden, reason: bearergate.ReasonPolicy, took: 3 * time.Second},
+		"deaf, and says no":  {policies: policies{deaf(errors.New("no"))}, kind: bearergate.ErrUnavailable, reason: bearergate.ReasonStoreUnavailable, took: 3 * time.Second},
+		"deaf, and means it": {policies: policies{deaf(bearergate.ErrForbidden)}, kind: bearergate.ErrForbidden, reason: bearergate.ReasonPolicy, took: 3 * time.Second},
 		"deaf, and says yes": {policies: policies{deaf(nil)}, took: 3 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -13,7 +13,8 @@ import (
 // Roles demands that the token has one of these roles ([bearergate.Token.HasRole]),
 // compared byte for byte. Otherwise the answer is [bearergate.ErrForbidden] with
 // [bearergate.ReasonRole]. A role never satisfies a scope, nor a scope a role.
-// jwtverify and introspect take roles from the claim roles.
+// jwtverify and introspect take roles from the claim roles. A role means what its
+// issuer says: behind several issuers, look at [bearergate.Token.Issuer] too.
 //
 // Roles may be given several times, by a group and by its route for example: the
 // token then needs one of each list. An empty list and an empty role are mistakes,
@@ -35,7 +36,8 @@ func Audience(names ...string) RouteOption { return audience{slices.Clone(names)
 // the request, such as r.PathValue("tenant"), equals [bearergate.Token.Tenant] byte
 // for byte. Otherwise the answer is [bearergate.ErrForbidden] with
 // [bearergate.ReasonTenant], also when either of them is "": no tenant equals no
-// tenant. There is no standard claim for it: wrap the verifier in one that sets
+// tenant. Behind several issuers, each may name tenants as it likes: compare
+// [bearergate.Token.Issuer] too, in an [Allow]. There is no standard claim for it: wrap the verifier in one that sets
 // [bearergate.Claims.Tenant] by [bearergate.Token.With].
 //
 // of must take the tenant from where the handler will take it, or the handler serves

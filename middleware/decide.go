@@ -1,9 +1,15 @@
 package middleware
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/url"
+	"path"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/bearergate/bearergate"
 )
@@ -35,16 +41,26 @@ type Decision struct {
 
 // Decide makes the decision of [Router.Handler] about a request without serving it:
 // for a proxy that asks whether it may pass the request on. It runs no handler, writes
-// nothing and changes nothing of r, and tells [Hooks.Decided] what Handler would tell.
-// A handler's own gate is not asked.
+// nothing and changes nothing of r, and tells [Hooks.Decided] what Handler would tell. A
+// handler that is itself wrapped by a gate is asked too; one that calls a gate further
+// in is not.
 //
-// r has to say what the client sent to the proxy: method, host, path as it was sent,
-// headers. Whoever fills that in from what anybody may send lets anybody choose the
-// route. A request for a path that is not clean is an error here, as it is a redirect
-// there, since nobody knows what the service behind the proxy makes of it.
+// r has to say what the client sent to the proxy: Method, Host, URL with the path as it
+// was sent, Header, and for Bindings RequestURI, which has to agree with URL. Whoever
+// fills that in from what anybody may send lets anybody choose the route. TLS and
+// RemoteAddr are those of the client, or left empty: the proxy's own prove nothing.
+//
+// Decide refuses what Handler leaves to its handlers, since nobody knows what the
+// service behind the proxy makes of it: a path in which an encoded slash, or after
+// decoding a dot segment, a backslash, a semicolon, a percent sign, a control character
+// or a byte that is no UTF-8 was sent, and a method with lower-case letters.
+// [Decision.Unrouted] is then 400. Host is compared as proxies do it, without case and
+// without a dot at its end. No Method is GET.
 //
 // To ask is to use up: a DPoP proof counts as seen afterwards, and so does the token
 // on a route with [Once]. Do not ask and then send the same request through Handler.
+// Answers about [Router.Optional] routes differ by who asks: a proxy that caches them
+// has to tell callers apart by their Authorization.
 //
 // Like Handler, the first Decide ends the registration of routes. As long as Handler
 // has a mistake to report, the Err of every Decision is that one,
@@ -55,15 +71,71 @@ func (rt *Router) Decide(r *http.Request) Decision {
 		return Decision{Err: err}
 	}
 	if r == nil || r.URL == nil {
-		return Decision{Err: misconfigured(errors.New("the request is nil, or has no URL"))}
+		return Decision{Err: misconfigured(errors.New("Decide: the request is nil, or has no URL"))}
 	}
+	if !sameTarget(r) {
+		return Decision{Err: misconfigured(errors.New("Decide: RequestURI and URL name different targets: a proof for one would count for the other"))}
+	}
+	if r.Method != strings.ToUpper(r.Method) || unclear(r.URL) {
+		return unrouted(http.StatusBadRequest)
+	}
+	r = r.WithContext(r.Context()) // a copy: ServeMux writes into it which pattern it found
+	r.Method, r.Host = cmp.Or(r.Method, http.MethodGet), plainHost(r.Host)
 	q := question{header: http.Header{}}
-	h.ServeHTTP(&q, r.WithContext(r.Context())) // a copy: ServeMux writes into it which pattern it found
+	h.ServeHTTP(&q, r)
 	if q.decision.Access == "" {
-		q.decision = Decision{Unrouted: q.status, Err: &bearergate.Error{Kind: bearergate.ErrForbidden, Reason: bearergate.ReasonPolicy,
-			Cause: fmt.Errorf("middleware: the request enters no route: the answer is %d", q.status)}}
+		return unrouted(q.status)
 	}
 	return q.decision
+}
+
+// sameTarget reports whether RequestURI, where there is one, names what URL does.
+func sameTarget(r *http.Request) bool {
+	if r.RequestURI == "" || r.Method == http.MethodConnect { // which is no route
+		return true
+	}
+	u, err := url.ParseRequestURI(r.RequestURI)
+	return err == nil && u.EscapedPath() == r.URL.EscapedPath() && u.RawQuery == r.URL.RawQuery
+}
+
+func unrouted(status int) Decision {
+	return Decision{Unrouted: status, Err: &bearergate.Error{Kind: bearergate.ErrForbidden, Reason: bearergate.ReasonPolicy,
+		Cause: fmt.Errorf("middleware: the request enters no route: the answer is %d", status)}}
+}
+
+// unclear reports a path of which two programs may make two things: one decodes what
+// the other does not, cuts what begins with a semicolon, takes a backslash for a slash,
+// or cleans away a segment. That is how "/public/..%2fadmin" gets around a proxy that
+// asked about "/public/".
+func unclear(u *url.URL) bool {
+	escaped := u.EscapedPath()
+	if clean := path.Clean(escaped); u.Path == "" || u.Path == "*" || clean != escaped && clean+"/" != escaped {
+		return false // ServeMux answers: with a redirect to the clean path, for example
+	}
+	if strings.Contains(strings.ToLower(escaped), "%2f") || !utf8.ValidString(u.Path) ||
+		strings.ContainsFunc(u.Path, func(c rune) bool { return c < ' ' || c == 0x7f || strings.ContainsRune(`\;%`, c) }) {
+		return true
+	}
+	segments := strings.Split(strings.TrimPrefix(u.Path, "/"), "/")
+	for i, s := range segments {
+		if s == "." || s == ".." || s == "" && i < len(segments)-1 {
+			return true
+		}
+	}
+	return false
+}
+
+// plainHost returns a host as everybody else compares it.
+func plainHost(host string) string {
+	name, port, err := net.SplitHostPort(host)
+	if err != nil {
+		name, port = host, ""
+	}
+	name = strings.TrimSuffix(strings.ToLower(name), ".")
+	if port == "" {
+		return name
+	}
+	return net.JoinHostPort(name, port)
 }
 
 // question stands where a response would be written, for a request that only asks:

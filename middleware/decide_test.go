@@ -98,7 +98,7 @@ func (tc decideCase) request() *http.Request {
 		tc.method = "GET"
 	}
 	r := httptest.NewRequest(tc.method, "/", nil)
-	u, err := url.Parse(tc.target)
+	u, err := url.ParseRequestURI(tc.target)
 	if err != nil || tc.target == "*" {
 		u = &url.URL{Path: tc.target}
 	}
@@ -255,4 +255,105 @@ func TestDecideOfAWrongRouter(t *testing.T) {
 		d := decideRouter(gate, says("")).Decide(&http.Request{URL: &url.URL{Path: strings.Repeat("/", 9)}})
 		require.Equal(t, 307, d.Unrouted)
 	})
+}
+
+// What Handler leaves to its handlers, and nobody knows what a service behind a proxy
+// makes of it, opens nothing.
+func TestDecideRefusesWhatTwoReadersReadTwoWays(t *testing.T) {
+	gate := newGate(t, granting(), middleware.Config{})
+	rt := gate.NewRouter()
+	rt.Public("/", says(""))
+	rt.Public("/public/", says(""))
+	rt.Handle("/admin/", scope.All("admin"), says(""))
+	rt.Handle("api.example/", scope.All("api"), says(""))
+	rt.Handle("GET /m", scope.All("m"), says(""))
+	built(t, rt)
+	for _, tt := range []struct {
+		method, target, host string
+		unrouted             int
+		reason               bearergate.Reason // "": open
+	}{
+		{target: "/public/x"},
+		{target: "/public/a-b_c.d~e"},
+		{target: "/public/%C3%BC"},
+		{target: "/public/"},
+		{target: "/public/a%20b"},
+		{target: "/public/%2e%2e/admin/x", unrouted: 400, reason: bearergate.ReasonPolicy},
+		{target: "/public/%2E/x", unrouted: 400, reason: bearergate.ReasonPolicy},
+		{target: "/public/..%2fadmin/x", unrouted: 400, reason: bearergate.ReasonPolicy},
+		{target: "/public/..%2Fadmin/x", unrouted: 400, reason: bearergate.ReasonPolicy},
+		{target: "/public/..%5cadmin/x", unrouted: 400, reason: bearergate.ReasonPolicy},
+		{target: "/public/..;/admin/x", unrouted: 400, reason: bearergate.ReasonPolicy},
+		{target: "/admin;x=1/y", unrouted: 400, reason: bearergate.ReasonPolicy},
+		{target: "/public/..%3b/x", unrouted: 400, reason: bearergate.ReasonPolicy},
+		{target: "/admin%2fx", unrouted: 400, reason: bearergate.ReasonPolicy},
+		{target: "/%2fadmin/x", unrouted: 400, reason: bearergate.ReasonPolicy},
+		{target: "/public/%252e%252e/admin", unrouted: 400, reason: bearergate.ReasonPolicy},
+		{target: "/public/%00", unrouted: 400, reason: bearergate.ReasonPolicy},
+		{target: "/public/%0a", unrouted: 400, reason: bearergate.ReasonPolicy},
+		{target: "/public/%c0%ae%c0%ae/admin", unrouted: 400, reason: bearergate.ReasonPolicy},
+		{target: "/public/../admin/x", unrouted: 307, reason: bearergate.ReasonPolicy},
+		{target: "//admin/x", unrouted: 307, reason: bearergate.ReasonPolicy},
+
+		{target: "/x", host: "other.example"},
+		{target: "/x", host: "api.example", reason: bearergate.ReasonNoToken},
+		{target: "/x", host: "API.Example", reason: bearergate.ReasonNoToken},
+		{target: "/x", host: "api.example.", reason: bearergate.ReasonNoToken},
+		{target: "/x", host: "api.example.:8443", reason: bearergate.ReasonNoToken},
+		{target: "/m", reason: bearergate.ReasonNoToken},
+		{method: "", target: "/m", reason: bearergate.ReasonNoToken},
+		{method: "get", target: "/m", unrouted: 400, reason: bearergate.ReasonPolicy},
+	} {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Method, r.RequestURI, r.Host = tt.method, tt.target, tt.host
+		var err error
+		r.URL, err = url.ParseRequestURI(tt.target)
+		require.NoError(t, err)
+		before := *r
+		d := rt.Decide(r)
+		require.Equal(t, tt.unrouted, d.Unrouted, "%s %s", tt.host, tt.target)
+		require.Equal(t, tt.reason, bearergate.ReasonOf(d.Err), "%s %s: %v", tt.host, tt.target, d.Err)
+		require.Equal(t, before, *r, "the request was changed")
+	}
+
+	// A Binding looks at RequestURI: a proof for the one must not count for the other.
+	r := httptest.NewRequest("GET", "/public/x", nil)
+	r.RequestURI = "/auth"
+	requireError(t, rt.Decide(r).Err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+}
+
+// A gate right behind the route has the last word.
+func TestDecideAsksTheGateOfTheHandler(t *testing.T) {
+	gate := newGate(t, granting(), middleware.Config{})
+	inner := gate.Require(scope.All("admin"))(forbidden(t))
+	rt := gate.NewRouter()
+	rt.Public("/public", inner)
+	rt.Handle("/read", scope.All("read"), inner)
+	rt.Public("/open", says(""))
+	built(t, rt)
+	for _, tt := range []struct {
+		path, scopes string
+		want         error
+		reason       bearergate.Reason
+	}{
+		{path: "/public", want: bearergate.ErrMissingToken, reason: bearergate.ReasonNoToken},
+		{path: "/public", scopes: "read", want: bearergate.ErrInsufficientScope, reason: bearergate.ReasonScope},
+		{path: "/public", scopes: "admin"},
+		{path: "/read", scopes: "admin", want: bearergate.ErrInsufficientScope, reason: bearergate.ReasonScope},
+		{path: "/read", scopes: "read", want: bearergate.ErrInsufficientScope, reason: bearergate.ReasonScope},
+		{path: "/read", scopes: "read+admin"},
+		{path: "/open"},
+	} {
+		r := httptest.NewRequest("GET", tt.path, nil)
+		if tt.scopes != "" {
+			r.Header.Set("Authorization", with(tt.scopes))
+		}
+		d := rt.Decide(r)
+		if tt.want == nil {
+			require.NoError(t, d.Err, "%s with %q", tt.path, tt.scopes)
+			continue
+		}
+		requireError(t, d.Err, tt.want, tt.reason)
+		require.Nil(t, d.Token)
+	}
 }

@@ -69,8 +69,8 @@ type DecisionEvent struct {
 	Duration time.Duration
 }
 
-// event tells of the decision on r that began at start.
-func (d *decision) event(r *http.Request, start time.Time) DecisionEvent {
+// event tells of the decision on r.
+func (d *decision) event(r *http.Request, took time.Duration) DecisionEvent {
 	return DecisionEvent{
 		Err:        d.err,
 		Reason:     bearergate.ReasonOf(d.err),
@@ -80,7 +80,7 @@ func (d *decision) event(r *http.Request, start time.Time) DecisionEvent {
 		Required:   d.need,
 		Method:     methodLabel(r.Method),
 		Pattern:    r.Pattern,
-		Duration:   time.Since(start),
+		Duration:   took,
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"testing"
 	"time"
 
@@ -124,4 +125,24 @@ func TestJoinHooks(t *testing.T) {
 	_, _, err := gate.Check(bearer("GET", "bad"), scope.All("read"))
 	require.ErrorIs(t, err, bearergate.ErrInvalidToken)
 	require.Equal(t, []string{"a malformed", "c Decided", "d Decided", "d malformed", "e malformed"}, calls)
+}
+
+// A function that ends its goroutine decides nothing: the handler does not run, and the
+// hook is told that something is broken.
+func TestWhoEndsTheGoroutineIsTold(t *testing.T) {
+	exits := func(context.Context, string) (*bearergate.Token, error) { runtime.Goexit(); return nil, nil }
+	policy := middleware.Allow(func(*http.Request, *bearergate.Token) error { runtime.Goexit(); return nil })
+	for name, tc := range map[string]struct {
+		verifier bearergate.Verifier
+		opts     []middleware.RouteOption
+	}{
+		"a verifier": {verifier: bearergate.VerifierFunc(exits)},
+		"a policy":   {verifier: accepts(reader), opts: []middleware.RouteOption{policy}},
+	} {
+		events := &log{}
+		gate := newGate(t, tc.verifier, middleware.Config{Hooks: events.hooks()})
+		h := gate.Require(scope.All("read"), tc.opts...)(forbidden(t))
+		require.True(t, kit.EndsGoroutine(func() { h.ServeHTTP(httptest.NewRecorder(), bearer("GET", good)) }), name)
+		requireError(t, events.only(t).Err, bearergate.ErrMisconfigured, bearergate.ReasonInternal)
+	}
 }

@@ -320,10 +320,12 @@ func (g *Gate) wrap(rt route, next http.Handler) http.Handler {
 		closed = true
 		rt.err = misconfigured(errors.Join(errors.New("the handler of the route is nil"), rt.err))
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return guarded(func(w http.ResponseWriter, r *http.Request) {
 		d := g.check(r, &rt, !closed && g.config.InsecureReportOnly)
 		if q, asks := w.(*question); asks {
-			q.answer(r, rt.access, &d)
+			if q.answer(r, rt.access, &d); asksToo(next) && (d.err == nil || d.reportOnly) {
+				g.pass(w, r, &rt, &d, next) // the gate in front of the handler has the last word
+			}
 			return
 		}
 		if rt.access == AccessOptional && !closed && g.config.Extract == nil {
@@ -349,6 +351,16 @@ func isNilValue(v any) bool {
 		return v.IsNil()
 	}
 	return false
+}
+
+// guarded is a handler with a gate in front of it, which answers a [question].
+type guarded http.HandlerFunc
+
+func (f guarded) ServeHTTP(w http.ResponseWriter, r *http.Request) { f(w, r) }
+
+func asksToo(h http.Handler) bool {
+	_, ok := h.(guarded)
+	return ok
 }
 
 // pass calls the handler with what it is to know.
@@ -422,14 +434,24 @@ func (g *Gate) check(r *http.Request, rt *route, reportOnly bool) decision {
 		d.reportOnly = reportOnly && d.err != nil
 		return d
 	}
-	start := time.Now()
-	d := g.decide(r, rt)
-	d.reportOnly = reportOnly && d.err != nil
-	e := d.event(r, start)
-	e.Trial = g.try(r, rt, d.token)
-	g.config.Hooks.Decided(r.Context(), e)
+	start, d := time.Now(), decision{err: errUndecided}
+	var event DecisionEvent
+	defer func() {
+		if d.err == errUndecided { //nolint:errorlint // a function of the user's ended the goroutine
+			event = d.event(r, time.Since(start))
+		}
+		g.config.Hooks.Decided(r.Context(), event)
+	}()
+	decided := g.decide(r, rt)
+	decided.reportOnly = reportOnly && decided.err != nil
+	event = decided.event(r, time.Since(start))
+	event.Trial = g.try(r, rt, decided.token)
+	d = decided
 	return d
 }
+
+var errUndecided = &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonInternal,
+	Cause: errors.New("middleware: the verifier, a binding or a policy ended the goroutine of the request")}
 
 // decide is the order of the package comment.
 func (g *Gate) decide(r *http.Request, rt *route) (d decision) {
@@ -468,7 +490,7 @@ func (g *Gate) decide(r *http.Request, rt *route) (d decision) {
 		}
 	}
 	if d.err == nil {
-		if d.err = rt.use(r, d.token); d.err != nil {
+		if d.err = rt.use(r.Context(), d.token); d.err != nil {
 			d.identity = nil
 		}
 	}

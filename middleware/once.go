@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
-	"net/http"
 	"time"
 
 	"github.com/bearergate/bearergate"
@@ -33,7 +32,8 @@ type ReplayStore interface {
 //
 // The store is asked last, so that only a request that would enter uses the token up.
 // That is so whatever the handler then does, under [Config.InsecureReportOnly] too. The
-// store has [PolicyTimeout] to answer. While it cannot, nobody enters:
+// store has [PolicyTimeout] to answer; one that ignores its context is left behind, in
+// one goroutine for each request. While it cannot answer, nobody enters:
 // [bearergate.ErrUnavailable] with [bearergate.ReasonStoreUnavailable]. A token may
 // then be used up or not, as nobody knows whether the store got the question.
 //
@@ -53,6 +53,8 @@ func (*once) routeOption() {}
 const (
 	// longestLeeway is what a verifier may be told to accept a token for after exp.
 	longestLeeway = 5 * time.Minute
+	// storeGrace is how long a store may take to say that its context has ended.
+	storeGrace = 100 * time.Millisecond
 	// onceKey begins what is hashed, so that a store that also remembers other things
 	// does not take one for the other.
 	onceKey = "bearergate middleware.Once 1\x00"
@@ -63,24 +65,41 @@ var (
 		Cause: errors.New("middleware: the token has opened this route before, or one that shares its store")}
 	errUnknowable = &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonMissingClaim,
 		Cause: errors.New("middleware: Once knows a token by jti and for as long as exp says, and one of them is missing")}
+	errUnanswered = &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonStoreUnavailable,
+		Cause: errors.New("middleware: the store of Once did not come back")}
 	errStore = &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonStoreUnavailable, Cause: errors.New("middleware: the store of Once")}
 )
 
 // use uses the token up, if the route asks for that.
-func (rt *route) use(r *http.Request, token *bearergate.Token) error {
+func (rt *route) use(ctx context.Context, token *bearergate.Token) error {
 	if rt.once == nil {
 		return nil
 	}
 	if token.ID() == "" || token.ExpiresAt().IsZero() {
 		return errUnknowable
 	}
-	return bounded(r, errStore, func(ctx context.Context) error {
-		fresh, err := rt.once.store.Use(ctx, replayKey(token), token.ExpiresAt().Add(longestLeeway+time.Second))
-		if err == nil && !fresh {
-			return errUsed
-		}
+	until := token.ExpiresAt().Add(longestLeeway + time.Second)
+	if !time.Now().Before(until) { // a store would forget it at once
+		return errUnknowable
+	}
+	key, asked := replayKey(token), make(chan error, 1) // not waited for if the store ignores its context
+	go func() {
+		err := error(errUnanswered)
+		defer func() { asked <- err }() // also after Goexit
+		err = bounded(ctx, errStore, func(ctx context.Context) error {
+			fresh, err := rt.once.store.Use(ctx, key, until)
+			if err == nil && !fresh {
+				return errUsed
+			}
+			return err
+		})
+	}()
+	select {
+	case err := <-asked:
 		return err
-	})
+	case <-time.After(PolicyTimeout + storeGrace):
+		return errUnanswered
+	}
 }
 
 // replayKey is the same in every process, for a token whatever it is sent with. The

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -19,10 +20,11 @@ import (
 	"github.com/bearergate/bearergate/test/bubble"
 )
 
-var expiry = time.Date(2026, 3, 1, 13, 0, 0, 0, time.UTC)
+// ends is when it expires: long after this.
+var ends = time.Date(2100, time.January, 1, 0, 0, 0, 0, time.UTC)
 
 // invitation is a token that can be told from others.
-var invitation = bearergate.Claims{Issuer: "https://as.example.com/", Subject: "u1", ID: "id-1", ExpiresAt: expiry, Scopes: scope.Of("read")}
+var invitation = bearergate.Claims{Issuer: "https://as.example.com/", Subject: "u1", ID: "id-1", ExpiresAt: ends, Scopes: scope.Of("read")}
 
 type useFunc func(ctx context.Context, key string, until time.Time) (bool, error)
 
@@ -62,12 +64,13 @@ func TestOnce(t *testing.T) {
 	}{
 		"the first time":  {claims: invitation},
 		"the second time": {claims: invitation, before: []bearergate.Claims{invitation}, reason: bearergate.ReasonReplay},
-		"the same jti with other claims": {claims: changed(func(c *bearergate.Claims) { c.Subject, c.ExpiresAt = "u2", expiry.Add(time.Hour) }), before: []bearergate.Claims{invitation},
+		"the same jti with other claims": {claims: changed(func(c *bearergate.Claims) { c.Subject, c.ExpiresAt = "u2", ends.Add(time.Hour) }), before: []bearergate.Claims{invitation},
 			reason: bearergate.ReasonReplay},
 		"another jti":                         {claims: changed(func(c *bearergate.Claims) { c.ID = "id-2" }), before: []bearergate.Claims{invitation}},
 		"another issuer":                      {claims: changed(func(c *bearergate.Claims) { c.Issuer = "https://other.example/" }), before: []bearergate.Claims{invitation}},
 		"a jti that begins as an issuer ends": {claims: changed(func(c *bearergate.Claims) { c.Issuer, c.ID = "https://as.example.com/i", "d-1" }), before: []bearergate.Claims{invitation}},
 		"without jti":                         {claims: changed(func(c *bearergate.Claims) { c.ID = "" }), reason: bearergate.ReasonMissingClaim},
+		"longer expired than any leeway":      {claims: changed(func(c *bearergate.Claims) { c.ExpiresAt = time.Now().Add(-5*time.Minute - time.Second) }), reason: bearergate.ReasonMissingClaim},
 		"without exp":                         {claims: changed(func(c *bearergate.Claims) { c.ExpiresAt = time.Time{} }), reason: bearergate.ReasonMissingClaim},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -103,7 +106,7 @@ func TestOnceKeyAndTime(t *testing.T) {
 	store := &used{}
 	_, _, err := newGate(t, accepts(invitation), middleware.Config{}).Check(bearer("GET", good), scope.All("read"), middleware.Once(store))
 	require.NoError(t, err)
-	require.Equal(t, map[string]time.Time{"xDXXVTJVf4wRmSggZojnNAMN1F_2VSeqxgVvcR7iTTw": expiry.Add(5*time.Minute + time.Second)}, store.keys)
+	require.Equal(t, map[string]time.Time{"xDXXVTJVf4wRmSggZojnNAMN1F_2VSeqxgVvcR7iTTw": ends.Add(5*time.Minute + time.Second)}, store.keys)
 	require.Equal(t, 5*time.Minute, max(jwtverify.MaxLeeway, introspect.MaxLeeway), "no verifier may be told to wait longer than Once remembers")
 }
 
@@ -209,6 +212,29 @@ func TestOnceOfAStoreThatHangs(t *testing.T) {
 		require.Equal(t, 2*time.Second, time.Since(start))
 		refused(t, gate, bearer("GET", good), scope.All("read"), bearergate.ErrUnavailable, bearergate.ReasonStoreUnavailable, opt)
 	})
+}
+
+// Stores that do not come back as they should: nobody enters, and nobody waits for
+// long.
+func TestOnceOfABrokenStore(t *testing.T) {
+	for name, use := range map[string]useFunc{
+		"ignores its context": func(context.Context, string, time.Time) (bool, error) { time.Sleep(time.Hour); return true, nil },
+		"ends its goroutine":  func(context.Context, string, time.Time) (bool, error) { runtime.Goexit(); return true, nil },
+		"says its own words": func(ctx context.Context, _ string, _ time.Time) (bool, error) {
+			<-ctx.Done()
+			return false, errors.New("rpc: deadline")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
+				gate := newGate(t, accepts(invitation), middleware.Config{})
+				start := time.Now()
+				refused(t, gate, bearer("GET", good), scope.All("read"), bearergate.ErrUnavailable, bearergate.ReasonStoreUnavailable, middleware.Once(use))
+				require.LessOrEqual(t, time.Since(start), 2*time.Second+100*time.Millisecond)
+				time.Sleep(2 * time.Hour) // what was left behind ends
+			})
+		})
+	}
 }
 
 func TestAWrongOnceClosesTheRoute(t *testing.T) {

@@ -17,7 +17,8 @@ import (
 // and with [Tenant] to be of the same tenant as before. One that was revoked, lost a
 // scope, or says another issuer, subject, client or binding ends the
 // request. An outage does if it is met twice in a row, so a revocation takes at most
-// two intervals, two waits of 10 s, and what a cache of the verifier adds.
+// two intervals, three waits of up to 15 s, and what a cache of the verifier adds: one
+// that asks nobody, as a jwtverify.Verifier without Check, never learns of a revocation.
 //
 // To end means that the context of the handler ends, and context.Cause of it is the
 // refusal; [DecisionEvent.Midstream] is told when the handler has returned. The
@@ -63,10 +64,8 @@ func (g *Gate) watch(ctx context.Context, r *http.Request, rt *route, d *decisio
 				if err != nil {
 					return err
 				}
-				// The request is not looked at again: its handler may be changing it by now.
-				if len(rt.tenants) > 0 && token.Tenant() != opened.token.Tenant() {
-					return errTenant
-				}
+				// Not Tenant's function, for the handler may be changing the request by now:
+				// Reauthenticate has compared the tenant.
 				return rt.demands(token, opened.need)
 			})
 			if err != nil {
@@ -92,7 +91,7 @@ func (g *Gate) ended(r *http.Request, d decision, start time.Time, cause, outer 
 		return
 	}
 	d.err, d.reportOnly = cause, g.config.InsecureReportOnly
-	e := d.event(r, start)
+	e := d.event(r, time.Since(start))
 	e.Midstream = true
 	g.config.Hooks.Decided(r.Context(), e)
 }

@@ -314,12 +314,17 @@ const PolicyTimeout = 2 * time.Second
 
 // bounded calls a function of the user's by the rule of [bearergate.Guard], for
 // [PolicyTimeout] at most. That its time is up is an outage of what it waited for,
-// while the end of the request's own context is judged as everywhere.
-func bounded(r *http.Request, otherwise error, f func(context.Context) error) error {
-	return bearergate.Guard(r.Context(), otherwise, func(ctx context.Context) error {
-		ctx, cancel := context.WithTimeout(ctx, PolicyTimeout)
+// whatever words it finds for that: clients of policy engines have errors of their own
+// for a deadline. The end of the request's own context is judged as everywhere.
+func bounded(ctx context.Context, otherwise error, f func(context.Context) error) error {
+	return bearergate.Guard(ctx, otherwise, func(outer context.Context) error {
+		ctx, cancel := context.WithTimeout(outer, PolicyTimeout)
 		defer cancel()
-		return f(ctx)
+		err := f(ctx)
+		if err != nil && ctx.Err() != nil && outer.Err() == nil && bearergate.ReasonOf(err) == "" {
+			return ctx.Err()
+		}
+		return err
 	})
 }
 
@@ -328,7 +333,7 @@ func (rt *route) allowed(r *http.Request, token *bearergate.Token) error {
 	if len(rt.allow) == 0 {
 		return nil
 	}
-	return bounded(r, errPolicy, func(ctx context.Context) error {
+	return bounded(r.Context(), errPolicy, func(ctx context.Context) error {
 		r := r.WithContext(ctx)
 		for _, a := range rt.allow {
 			for _, policy := range a.policies {

@@ -129,8 +129,8 @@ func (rt *Router) Group(prefix string, need scope.Requirement, opts ...RouteOpti
 
 // Group registers routes under a prefix, with a requirement that all of them
 // share: see [Router.Group]. A route cannot take back what its group requires:
-// there is no Public, and [StepUp], [Via], [Once] and [Trial] are given by the group
-// or by the route, not by both. It is safe for concurrent use.
+// there is no Public, and [StepUp], [Via], [Once], [Trial] and [Recheck] are given by
+// the group or by the route, not by both. It is safe for concurrent use.
 type Group struct {
 	router *Router
 	prefix string
@@ -320,12 +320,12 @@ func (rt *Router) build() (http.Handler, error) {
 			}
 		}
 		// A route with mistakes of its own is registered too: its pattern may be another one.
-		guarded := rt.guarded(reg)
-		if guarded == nil {
+		serving := rt.serving(reg)
+		if serving == nil {
 			mistake(reg, errors.New("the handler is nil"))
-			guarded = http.NotFoundHandler()
+			serving = http.NotFoundHandler()
 		}
-		if err := handle(mux, reg.pattern, guarded); err != nil {
+		if err := handle(mux, reg.pattern, serving); err != nil {
 			mistake(reg, err)
 			continue
 		}
@@ -354,7 +354,7 @@ func (rt *Router) build() (http.Handler, error) {
 	}), nil
 }
 
-func (rt *Router) guarded(reg *registered) http.Handler {
+func (rt *Router) serving(reg *registered) http.Handler {
 	if isNilValue(reg.handler) {
 		return nil // build says so
 	}
@@ -362,8 +362,9 @@ func (rt *Router) guarded(reg *registered) http.Handler {
 		open := rt.gate.cleaned(reg.handler)
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if q, asks := w.(*question); asks {
-				q.answer(r, AccessPublic, &decision{})
-				return
+				if q.answer(r, AccessPublic, &decision{}); !asksToo(reg.handler) {
+					return
+				}
 			}
 			open.ServeHTTP(w, r)
 		})

@@ -203,7 +203,7 @@ type Config struct {
 	// [bearergate.Recheck]: less up to a tenth, at random. A token that was revoked, lost a scope, is no longer enough for StepUp
 	// or says another issuer, subject, client or binding ends the stream. An outage
 	// ends it if it is met twice in a row, so a revocation takes at most two
-	// intervals, two waits of 10 s, and what a cache of the verifier adds. The
+	// intervals, three waits of up to 15 s, and what a cache of the verifier adds. The
 	// handler keeps the token that opened the stream, and its exp. The proof with
 	// which it was opened stays good: no Binding is asked again.
 	//

@@ -67,7 +67,7 @@ func (r *Rules) Judge(of *Reading, explicit bool) error {
 	switch {
 	case of.Wrong != "":
 		return Invalid(bearergate.ReasonMalformed, "the claim "+of.Wrong+" is not of its type")
-	case c.Issuer != "" && c.Issuer != r.Issuer: // before what is missing: it tells more
+	case r.Issuer == "", c.Issuer != "" && c.Issuer != r.Issuer: // before what is missing: it tells more
 		return r.anotherIssuer()
 	case !explicit && of.kind.other(r.Uses):
 		return Invalid(bearergate.ReasonType, "the claims are those of another kind of token than an access token")

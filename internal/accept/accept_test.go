@@ -120,6 +120,7 @@ func TestJudge(t *testing.T) {
 		for _, claims := range []map[string]any{good(), {}, {"aud": []string{}}, {"iss": ""}} {
 			reading := read(t, fields, claims)
 			require.Error(t, new(accept.Rules).Judge(&reading, true))
+			require.Error(t, (&accept.Rules{IssuerImplied: true, AnyAudience: true}).Judge(&reading, true), "without Issuer")
 		}
 	})
 }
@@ -210,7 +211,7 @@ func TestRead(t *testing.T) {
 
 		{name: "roles", json: `{"roles":["a","b c"]}`, want: bearergate.Claims{Roles: []string{"a", "b c"}}},
 		{name: "roles, just one", json: `{"roles":"a"}`, want: bearergate.Claims{Roles: []string{"a"}}},
-		{name: "roles of another shape", json: `{"roles":[{"value":"a"}]}`},
+		{name: "roles of another shape", json: `{"roles":[{"value":"a"}]}`, want: bearergate.Claims{Roles: []string{}}},
 		{name: "roles null", json: `{"roles":null}`},
 
 		{name: "cnf", json: `{"cnf":{"x5t#S256":"x","jwk":{"kty":"EC"}}}`,
@@ -254,6 +255,15 @@ func TestRead(t *testing.T) {
 	t.Run("a scope must be a string", func(t *testing.T) {
 		r := read(t, accept.Fields{Scopes: []string{"scope"}, ScopeString: true}, map[string]any{"scope": []string{"a"}})
 		require.Equal(t, "scope", r.Wrong)
+	})
+	t.Run("only", func(t *testing.T) {
+		only := accept.Fields{Required: []string{"iss"}, Extra: []string{"active"}, Only: []string{"iss", "aud"}}
+		r := read(t, only, map[string]any{"iss": "i", "aud": "a", "sub": 1, "cnf": true, "exp": "x", "active": 7})
+		require.Empty(t, r.Wrong)
+		require.Equal(t, "i", r.Claims.Issuer)
+		require.Equal(t, []string{"a"}, r.Claims.Audience)
+		require.Nil(t, r.Claims.Confirmation)
+		require.Equal(t, "7", string(r.Extra[0]))
 	})
 	t.Run("extra", func(t *testing.T) {
 		require.Equal(t, `true`, string(read(t, fields, map[string]any{"active": true}).Extra[0]))

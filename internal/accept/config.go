@@ -53,7 +53,7 @@ func Source(wrong *mistake.List, field string, named jwks.Source, issuer string,
 		return nil
 	}
 	if !reflect.ValueOf(discover.Hooks).IsZero() {
-		wrong.Addf("%s and KeyHooks are both set: KeyHooks are for the cache that is made without %[1]s; give them to your own", field)
+		wrong.Addf("%s and %s are both set: the hooks are for the cache that is made without %[1]s; give them to your own", field, strings.TrimSuffix(field, "Keys")+"KeyHooks")
 	}
 	owner, err := ownerOf(named)
 	switch {

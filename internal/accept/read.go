@@ -25,6 +25,9 @@ type Fields struct {
 	ScopeString bool
 	// Extra are members whose values are handed out as they stand.
 	Extra []string
+	// Only are the claims that are read, besides Extra; nil: all. The others then may
+	// be anything.
+	Only []string
 }
 
 // Reading is what one pass over a set of claims finds.
@@ -60,6 +63,9 @@ func (f *Fields) Read(data []byte, r *Reading) error {
 		}
 		if i := slices.Index(f.Extra, string(name)); i >= 0 {
 			r.Extra[i] = value
+		}
+		if f.Only != nil && !slices.Contains(f.Only, string(name)) {
+			return nil
 		}
 		if err := r.take(name, value); err != nil && r.Wrong == "" {
 			// take fails on names of its own list only: none of them is the issuer's own text.
@@ -105,8 +111,12 @@ func (r *Reading) take(name, value []byte) (err error) {
 		c.AuthTime, err = strictjson.NumericDate(value)
 	case "acr":
 		c.ACR, err = strictjson.String(value)
-	case "roles": // RFC 9068 §2.2.3.1; what is of another shape names no role, and opens nothing
-		c.Roles, _ = stringOrStrings(value)
+	case "roles": // RFC 9068 §2.2.3.1
+		if names, err := stringOrStrings(value); err == nil {
+			c.Roles = names
+		} else if !strictjson.IsNull(value) {
+			c.Roles = []string{} // of another shape: it names no role, which is not the same as saying nothing
+		}
 	case "cnf":
 		c.Confirmation, err = confirmation(value)
 	case "act":

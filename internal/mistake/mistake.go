@@ -31,6 +31,6 @@ func Between[N ~int | ~int64](l *List, name string, field *N, byDefault, least, 
 	if *field == 0 {
 		*field = byDefault
 	} else if *field < least || *field > most {
-		l.Addf("%s is %v: choose between %v and %v", name, *field, least, most)
+		l.Addf("%s is %v: choose between %v and %v, or leave it out for the default", name, *field, max(least, 1), most)
 	}
 }

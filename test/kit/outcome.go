@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/url"
 	"os"
+	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -56,6 +59,10 @@ func Outcomes(refused Verdict) []Outcome {
 		{Name: "its own deadline passes", Do: says(context.DeadlineExceeded), Alive: store, Gone: store, Late: store},
 		all("its store refuses the connection", says(&net.OpError{Op: "dial", Net: "tcp", Err: errors.New("connection refused")}), store),
 		all("its store has no address", says(&net.DNSError{Err: "no such host", Name: "redis"}), store),
+		all("its store cannot be verified", says(&url.Error{Op: "Get", URL: "https://store.example/7", Err: errors.New("x509: certificate signed by unknown authority")}), store),
+		all("cannot parse a URL of the sender's", says(parseError()), refused),
+		all("cannot parse an address of the sender's", says(&net.ParseError{Type: "CIDR address", Text: "x"}), refused),
+		all("finds no file of that name", says(&os.PathError{Op: "open", Path: "x", Err: syscall.ENOENT}), refused),
 		{Name: "its socket times out", Do: says(&net.OpError{Op: "read", Net: "tcp", Err: os.ErrDeadlineExceeded}), Alive: store, Gone: store, Late: store},
 		{Name: "its own context is canceled", Do: says(context.Canceled), Alive: store, Gone: canceled, Late: store},
 		{Name: "returns the end of the caller's context", Do: func(ctx context.Context) error { return ctx.Err() }, Gone: canceled, Late: store},
@@ -74,6 +81,11 @@ func Outcomes(refused Verdict) []Outcome {
 		}
 	}
 	return outcomes
+}
+
+func parseError() error {
+	_, err := url.Parse("https://" + strings.Repeat("[", 2))
+	return err
 }
 
 // hang waits for a store that never answers, for 20 ms.
