@@ -120,8 +120,8 @@ func FuzzRouter(f *testing.F) {
 				t.Fatalf("%s %s %s: Decide ran %s", method, host, target, ran)
 			}
 			h.ServeHTTP(w, r)
-			if d.Unrouted == 400 || host != strings.TrimSuffix(strings.ToLower(host), ".") {
-				continue // it is stricter, and knows hosts by other spellings
+			if d.Unrouted == 400 || method == "" || host != strings.TrimSuffix(strings.ToLower(host), ".") {
+				continue // it is stricter, takes no method for GET, and knows hosts by other spellings
 			}
 			if (ran != "") != (d.Err == nil) || w.Code != verdict(d) || ran != strings.ReplaceAll(d.Pattern, " ", "_") && d.Err == nil {
 				t.Fatalf("%s %s %s: %d of %q, and Decide says %v", method, host, target, w.Code, ran, d)
