@@ -128,6 +128,26 @@ type Error struct {
 	// MaxAge is how old an authentication the route accepts; for [ErrInsufficientAuthentication].
 	// 0 means any age.
 	MaxAge time.Duration
+	// Detail says what is wrong in the words of whoever refused: fixed ones, fit for any
+	// log. This module puts nothing into it that a client, a server or a function of the
+	// user's wrote, but the names of claims that it knows itself; a Verifier of your own
+	// has to keep to that.
+	Detail string
+	// Expected and Found are the two sides of the comparison that refused, for operators:
+	// the configured issuer and the token's iss, the accepted algorithms and its alg. What
+	// a token says is quoted, and cut to 64 characters a value and 8 values; it is an
+	// issuer, an audience, an algorithm, a type, a kid, the name of a claim or of a member
+	// of cnf, or a time, and never a subject, a credential or another claim's value. "":
+	// nothing was compared.
+	Expected, Found string
+	// Unsigned says that Found was read before a signature was checked: anybody may have
+	// written it.
+	Unsigned bool
+	// Refused is the token that was refused although its signature held, or the
+	// authorization server knew it: whose it was, for audit.
+	//
+	// Danger: it was refused. Nothing may be decided by it.
+	Refused *Token
 	// Cause is what went wrong underneath. errors.Is and errors.As reach it
 	// only if it matches none of the eight sentinels.
 	Cause error
@@ -144,6 +164,18 @@ func (e *Error) Error() string {
 	if e.Reason != "" {
 		b.WriteString(": ")
 		b.WriteString(string(e.Reason))
+	}
+	if e.Detail != "" {
+		b.WriteString(": ")
+		b.WriteString(e.Detail)
+	}
+	for _, side := range []struct{ name, value string }{{"expected", e.Expected}, {"found", e.Found}} {
+		if side.value != "" {
+			b.WriteString(", " + side.name + " " + side.value)
+		}
+	}
+	if e.Found != "" && e.Unsigned {
+		b.WriteString(" (unverified)")
 	}
 	if e.Cause != nil {
 		b.WriteString(": ")

@@ -451,3 +451,25 @@ func TestAnErrorThatPanicsTellsNothing(t *testing.T) {
 		require.NotEmpty(t, bearergate.ReasonOf(err), name)
 	}
 }
+
+// What an operator reads: the rule, both sides, whether anybody vouches for them, and
+// what was underneath.
+func TestErrorTellsBothSides(t *testing.T) {
+	for _, tt := range []struct {
+		err  bearergate.Error
+		text string
+	}{
+		{bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonAudience, Detail: "aud names none", Expected: `"a"`, Found: `"b"`},
+			`bearergate: invalid token: audience: aud names none, expected "a", found "b"`},
+		{bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonAlgorithm, Detail: "alg", Found: `"x"`, Unsigned: true},
+			`bearergate: invalid token: algorithm: alg, found "x" (unverified)`},
+		{bearergate.Error{Kind: bearergate.ErrUnavailable, Detail: "introspect: tls", Cause: io.EOF}, `bearergate: temporarily unavailable: introspect: tls: EOF`},
+		{bearergate.Error{Kind: bearergate.ErrInvalidToken, Unsigned: true, Expected: "x"}, `bearergate: invalid token, expected x`},
+	} {
+		require.Equal(t, tt.text, tt.err.Error())
+	}
+	refused := &bearergate.Error{Kind: bearergate.ErrInvalidToken, Refused: bearergate.NewToken(bearergate.Claims{Subject: "alice", Raw: []byte(`{"sub":"alice"}`)})}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
+		require.NotContains(t, fmt.Sprintf(verb, error(refused)), "alice", "a subject is for audit, which asks for it")
+	}
+}

@@ -61,11 +61,14 @@ func (c *Client) read(body []byte) (verdict, error) {
 	if r.Wrong != "" {
 		return verdict{}, errors.New("the member " + r.Wrong + " is not of its type")
 	}
-	v := verdict{claims: r.Claims, active: true, refusal: c.judge(&r, tokenType)}
+	v := verdict{claims: r.Claims, active: true}
 	if !r.HasIssuer {
 		// The answer came from there. Without it, users of two issuers who have
 		// one sub could not be told apart.
 		v.claims.Issuer = c.issuer
+	}
+	if err := c.judge(&r, tokenType); err != nil {
+		v.refusal = accept.Refused(err, bearergate.NewToken(v.claims))
 	}
 	return v, nil
 }
@@ -78,7 +81,7 @@ func (c *Client) judge(r *accept.Reading, tokenType string) error {
 		return err
 	}
 	if !strings.EqualFold(tokenType, "Bearer") {
-		return accept.Invalid(bearergate.ReasonBinding, "token_type is not Bearer: the token needs a proof that is not checked here")
+		return accept.Mismatch(bearergate.ReasonBinding, "token_type is not Bearer: the token needs a proof that is not checked here", `"Bearer" or none`, accept.Quoted(tokenType))
 	}
 	return nil
 }

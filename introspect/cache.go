@@ -67,6 +67,7 @@ type entry struct {
 func (c *Client) newEntry(v verdict, now time.Time, age time.Duration) (e *entry, life time.Duration) {
 	e = &entry{refusal: v.refusal, active: v.active, added: now, size: 256}
 	if v.refusal != nil {
+		e.size += 2 * int64(len(v.claims.Raw)) // of the token that the refusal names
 		e.fresh = c.negativeTTL - age
 		e.keep = e.fresh
 		return e, e.fresh

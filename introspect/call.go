@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -40,8 +39,9 @@ type failure struct {
 	outcome    Outcome
 	status     int
 	retryAfter time.Duration
-	ours       bool  // our own configuration is at fault
-	cause      error // holds no token, secret or body
+	ours       bool   // our own configuration is at fault
+	detail     string // in our own words; "": see cause
+	cause      error  // holds no token, secret or body
 }
 
 // down reports a failure of the infrastructure, which feeds the breaker. An
@@ -73,7 +73,11 @@ func (f *failure) again() bool {
 // err says whose fault it is: our configuration's or the outage's, never the token's.
 func (f *failure) err() error {
 	e := &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonIntrospectionUnavailable,
-		RetryAfter: max(f.retryAfter, retryAfter), Cause: fmt.Errorf("introspect: %s: %w", f.outcome, f.cause)}
+		RetryAfter: max(f.retryAfter, retryAfter), Detail: "introspect: " + string(f.outcome)}
+	if f.detail != "" {
+		e.Detail += ": " + f.detail
+	}
+	e.Cause = f.cause
 	switch {
 	case f.outcome == outcomeOverloaded:
 		e.Reason = bearergate.ReasonOverloaded
@@ -243,7 +247,7 @@ func (c *Client) isolated(ctx context.Context, raw string) (reply, *failure) {
 }
 
 func open(wait time.Duration) *failure {
-	return &failure{outcome: outcomeOpen, retryAfter: wait, cause: errors.New("the authorization server did not answer the last calls")}
+	return &failure{outcome: outcomeOpen, retryAfter: wait, detail: "the authorization server did not answer the last calls"}
 }
 
 // acquire waits for one of the slots for calls, but not for long.
@@ -261,7 +265,7 @@ func (c *Client) acquire(ctx context.Context) *failure {
 	case <-timer.C:
 	case <-ctx.Done():
 	}
-	return &failure{outcome: outcomeOverloaded, cause: errors.New("as many calls are under way as Calls.Max says")}
+	return &failure{outcome: outcomeOverloaded, detail: "as many calls are under way as Calls.Max says"}
 }
 
 func (c *Client) release() { <-c.slots }
@@ -298,7 +302,7 @@ func (c *Client) call(ctx context.Context, raw string) (reply, *failure) {
 	}
 	v, err := c.read(body)
 	if err != nil {
-		return reply{}, &failure{outcome: OutcomeMalformed, status: http.StatusOK, cause: err}
+		return reply{}, &failure{outcome: OutcomeMalformed, status: http.StatusOK, detail: err.Error()}
 	}
 	e, life := c.newEntry(v, time.Now(), 0)
 	if quotes(body, raw) {

@@ -478,7 +478,7 @@ func (c *Client) lookUp(ctx context.Context, raw string) (*bearergate.Token, Res
 // timely returns the token if its times are good now.
 func (c *Client) timely(t *bearergate.Token) (*bearergate.Token, error) {
 	if err := c.rules.CheckTimes(c.now(), t.ExpiresAt(), t.NotBefore(), t.IssuedAt()); err != nil {
-		return nil, err
+		return nil, accept.Refused(err, t)
 	}
 	return t, nil
 }

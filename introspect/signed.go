@@ -66,10 +66,10 @@ func (s Signing) form() string {
 func (c *Client) unwrap(ctx context.Context, body []byte) ([]byte, *failure) {
 	jws, err := jose.Parse(string(body), len(body))
 	if err != nil {
-		return nil, &failure{outcome: OutcomeMalformed, cause: err}
+		return nil, &failure{outcome: OutcomeMalformed, detail: "the signed answer: " + err.Error()}
 	}
 	bad := func(text string) ([]byte, *failure) {
-		return nil, &failure{outcome: OutcomeSignature, cause: errors.New("the signed answer: " + text)}
+		return nil, &failure{outcome: OutcomeSignature, detail: "the signed answer: " + text}
 	}
 	// No other kind of JWT of the same issuer passes, nor this one as another (RFC 9701 §8.1).
 	if typ := strings.ToLower(jws.Header.Type); "application/"+strings.TrimPrefix(typ, "application/") != typeSigned {
@@ -81,7 +81,7 @@ func (c *Client) unwrap(ctx context.Context, body []byte) ([]byte, *failure) {
 	if _, err := accept.Signer(ctx, c.keys, jws); err != nil {
 		e := bearergate.AsError(err)
 		if e.Kind == bearergate.ErrInvalidToken { // what is invalid is the answer, not the token
-			return bad(e.Cause.Error())
+			return bad(e.Detail)
 		}
 		return nil, &failure{outcome: OutcomeKeys, ours: e.Kind == bearergate.ErrMisconfigured, retryAfter: e.RetryAfter, cause: errors.New(err.Error())}
 	}
@@ -97,7 +97,7 @@ func (c *Client) unwrap(ctx context.Context, body []byte) ([]byte, *failure) {
 	}
 	switch {
 	case err != nil:
-		return bad(bearergate.AsError(err).Cause.Error())
+		return bad(bearergate.AsError(err).Detail)
 	case now.After(issued.Add(maxAnswerAge)):
 		return bad("iat is more than a minute ago")
 	case r.Extra[0] == nil:

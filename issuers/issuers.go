@@ -28,6 +28,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/internal/accept"
 	"github.com/bearergate/bearergate/internal/guard"
 	"github.com/bearergate/bearergate/internal/jose"
 	"github.com/bearergate/bearergate/internal/mistake"
@@ -270,7 +271,7 @@ func (r *Router) Verify(ctx context.Context, token string) (*bearergate.Token, e
 			return r.resolver.verify(ctx, allowance, issuer, token)
 		}
 	}
-	return nil, invalid(bearergate.ReasonIssuer, "no verifier is configured for the issuer")
+	return nil, accept.Unverified(accept.Mismatch(bearergate.ReasonIssuer, "no verifier is configured for the issuer", "", accept.Quoted(issuer)))
 }
 
 // errWait is what a caller is told whose deadline has passed.
@@ -282,7 +283,7 @@ func left(ctx context.Context) error { return bearergate.Guard(ctx, errWait, con
 // invalid is an error of the token itself. Its text names the rule, never what
 // the token says.
 func invalid(reason bearergate.Reason, text string) error {
-	return &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: reason, Cause: errors.New("issuers: " + text)}
+	return accept.Invalid(reason, "issuers: "+text)
 }
 
 // verifyAs asks the verifier of issuer, and holds it to that.

@@ -234,6 +234,21 @@ func (c *Cache) Keys(ctx context.Context, kid, alg string) ([]Key, error) {
 	return c.keys(ctx, v, kid, alg, false)
 }
 
+// Absence says in fixed words why Keys has not the one key that a token can mean, from
+// what is held at the moment; "" if it has. It fetches nothing, and is for the texts of
+// whoever refuses the token.
+func (c *Cache) Absence(kid, alg string) string {
+	v, err := c.current()
+	if err != nil {
+		return ""
+	}
+	why := v.set.absence(kid, alg)
+	if _, known := v.set.find(kid, alg); !known && why != "" && v.succeeded > 0 && v.missPause(c.clock()) > 0 {
+		why += "; it is not asked again so soon"
+	}
+	return why
+}
+
 // KeysAfterMiss is for a token without a key ID whose signature failed under the
 // only key that fits: that key may have been replaced. The call counts as one for
 // an unknown key, under the same limit of fetches, and then returns what

@@ -51,6 +51,15 @@ func (s *Set) Keys(_ context.Context, kid, alg string) ([]Key, error) {
 	return keys, nil
 }
 
+// Absence says in fixed words why Keys has not the one key that a token can mean; ""
+// if it has. It is for the texts of whoever refuses the token.
+func (s *Set) Absence(kid, alg string) string {
+	if s == nil {
+		return ""
+	}
+	return s.set.absence(kid, alg)
+}
+
 // keySet is an immutable set, indexed by what tokens ask for.
 type keySet struct {
 	keys  []Key
@@ -86,6 +95,25 @@ func newKeySet(keys []Key) *keySet {
 
 // find returns the keys, and whether they are known: false if no key has the kid
 // or, without kid, if no key fits the algorithm.
+// absence says why find has no key for a token, or not the one.
+func (s *keySet) absence(kid, alg string) string {
+	if s == nil {
+		return ""
+	}
+	keys, known := s.find(kid, alg)
+	switch {
+	case kid == "" && len(keys) > 1:
+		return "the token names no key, and several fit"
+	case kid == "":
+		return "the token names no key, and none fits"
+	case known && len(keys) == 0:
+		return "the key of that ID is not for this algorithm"
+	case !known:
+		return "the issuer publishes no key of that ID"
+	}
+	return ""
+}
+
 func (s *keySet) find(kid, alg string) ([]Key, bool) {
 	keys, found := s.index[use{kid, alg}]
 	if !found && kid != "" {

@@ -51,7 +51,10 @@ func (v *Verifier) remembered(ctx context.Context, raw string) (*bearergate.Toke
 			continue
 		}
 		if now.Before(e.from) || !now.Before(e.until) {
-			return nil, true, v.rules.CheckTimes(now, e.token.ExpiresAt(), e.token.NotBefore(), e.token.IssuedAt())
+			if err := v.rules.CheckTimes(now, e.token.ExpiresAt(), e.token.NotBefore(), e.token.IssuedAt()); err != nil {
+				return nil, true, accept.Refused(err, e.token)
+			}
+			return nil, false, nil // not so by another clock: examine decides
 		}
 		return e.token, true, nil
 	}

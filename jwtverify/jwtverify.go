@@ -338,7 +338,7 @@ func (v *Verifier) examine(ctx context.Context, raw string) (*bearergate.Token, 
 		return nil, accept.Invalid(bearergate.ReasonMalformed, err.Error())
 	}
 	if !slices.Contains(v.algorithms, jws.Header.Algorithm) {
-		return nil, accept.Invalid(bearergate.ReasonAlgorithm, "alg is not among Algorithms")
+		return nil, accept.Unverified(accept.Mismatch(bearergate.ReasonAlgorithm, "alg is not among Algorithms", accept.Quoted(v.algorithms...), accept.Quoted(jws.Header.Algorithm)))
 	}
 	explicit, err := v.headerType(jws.Header)
 	if err != nil {
@@ -352,7 +352,11 @@ func (v *Verifier) examine(ctx context.Context, raw string) (*bearergate.Token, 
 	if err := v.fields.Read(jws.Payload, &r); err != nil {
 		return nil, accept.Invalid(bearergate.ReasonMalformed, "the claims are "+err.Error())
 	}
+	c := &r.Claims
 	if err := v.rules.Judge(&r, explicit); err != nil {
+		if r.Wrong == "" { // else its claims are not all read
+			err = accept.Refused(err, bearergate.NewToken(*c))
+		}
 		return nil, err
 	}
 	moment := time.Now()
@@ -360,11 +364,10 @@ func (v *Verifier) examine(ctx context.Context, raw string) (*bearergate.Token, 
 	if v.now != nil {
 		now = v.now()
 	}
-	c := &r.Claims
-	if err := v.rules.CheckTimes(now, c.ExpiresAt, c.NotBefore, c.IssuedAt); err != nil {
-		return nil, err
-	}
 	t := bearergate.NewToken(*c)
+	if err := v.rules.CheckTimes(now, c.ExpiresAt, c.NotBefore, c.IssuedAt); err != nil {
+		return nil, accept.Refused(err, t)
+	}
 	if v.cache != nil {
 		e := &verified{token: t, keyID: jws.Header.KeyID, alg: jws.Header.Algorithm, thumbprint: key.Thumbprint()}
 		e.from, e.until = v.rules.Window(c.ExpiresAt, c.NotBefore, c.IssuedAt)
@@ -384,7 +387,15 @@ func (v *Verifier) headerType(h jose.Header) (explicit bool, err error) {
 	case v.profile == AccessToken && (!h.HasType || strings.EqualFold(h.Type, "JWT")):
 		return false, nil
 	}
-	return false, accept.Invalid(bearergate.ReasonType, "typ is not that of an access token")
+	expected := `"at+jwt"`
+	if v.profile == AccessToken {
+		expected += `, "JWT" or none`
+	}
+	found := "none"
+	if h.HasType {
+		found = accept.Quoted(h.Type)
+	}
+	return false, accept.Unverified(accept.Mismatch(bearergate.ReasonType, "typ is not that of an access token", expected, found))
 }
 
 // buffers hold the parts of a token while [Verifier.examine] looks at them.

@@ -63,6 +63,25 @@ func (r *record) token(t *bearergate.Token) {
 	r.list("scopes", t.Scopes().Names())
 }
 
+// refusal adds why a token was refused, in the words of this module, and whose it was
+// if something vouches for that: token, of which a record says it already, or that of
+// the refusal. The text of a cause is left out: anybody may have written it.
+func (r *record) refusal(e *bearergate.Error, token *bearergate.Token) {
+	r.text("detail", e.Detail)
+	r.list("expected", []string{e.Expected})
+	r.list("found", []string{e.Found})
+	if e.Found != "" && e.Unsigned {
+		r.add(slog.Bool("unverified", true))
+	}
+	if token != nil || e.Refused == nil {
+		return
+	}
+	refused := record{max: r.max}
+	refused.text("issuer", e.Refused.Issuer())
+	refused.token(e.Refused)
+	r.add(slog.Attr{Key: "refused", Value: slog.GroupValue(refused.attrs...)})
+}
+
 // idOf returns jti, as a digest where it may be the token itself: an answer to
 // introspection, which has a member active, and a token of unknown origin.
 func idOf(t *bearergate.Token) string {

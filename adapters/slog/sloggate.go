@@ -30,9 +30,11 @@
 //
 // # What is never written
 //
-// No token, no secret, no body of an answer, and no text of an error or value of
+// No token, no secret, no body of an answer, and no text of a cause or value of
 // a panic: Config.Check, HTTP clients and stores of others put into their errors
-// what they like. Outcome, reason and status say what is needed. No path, except
+// what they like. What this module itself says of a refusal is written: detail,
+// expected and found ([bearergate.Error]), unverified where no signature vouches for
+// what was found, and in the group refused whose token it was, if one does. No path, except
 // for what a template of scopes takes from it, where the token is valid.
 //
 // Some authorization servers give an opaque token its own text as jti. Unless
@@ -220,6 +222,9 @@ func (a *Audit) IntrospectHooks() introspect.Hooks {
 				if e.Status != 0 {
 					r.add(slog.Int("status", e.Status))
 				}
+				if e.Err != nil {
+					r.text("detail", bearergate.AsError(e.Err).Detail)
+				}
 				r.add(slog.Int("attempt", e.Attempt), slog.Duration("duration", e.Duration))
 			})
 		},
@@ -330,6 +335,9 @@ func (a *Audit) decide(ctx context.Context, event Event, limits *decisionLimits,
 	r.word("reason", string(reason))
 	more(&r)
 	r.token(token)
+	if err != nil {
+		r.refusal(bearergate.AsError(err), token)
+	}
 	r.add(slog.Duration("duration", d))
 	if err == nil && a.config.SampleAccepted > 1 {
 		r.add(slog.Int("one_of", a.config.SampleAccepted))

@@ -608,3 +608,34 @@ func TestConcurrent(t *testing.T) {
 	all.Wait()
 	require.Len(t, o.records(t, ""), 4*200*2)
 }
+
+// A refusal says why in words of this module, with both sides, and whose token it was;
+// what others wrote stays out.
+func TestARefusalExplainsItself(t *testing.T) {
+	e := &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonAudience, Detail: "aud names none of the configured audiences",
+		Expected: `"https://api.example.test"`, Found: `"graph"`, Refused: bearergate.NewToken(claims), Cause: errors.New("what nobody may read")}
+	a, o := newAudit(t, sloggate.Config{})
+	a.GateHooks().Decided(t.Context(), middleware.DecisionEvent{Err: e})
+	r := o.record(t, sloggate.EventDecision)
+	require.Equal(t, "aud names none of the configured audiences", r["detail"])
+	require.Equal(t, `"https://api.example.test"`, r["expected"])
+	require.Equal(t, `"graph"`, r["found"])
+	require.NotContains(t, r, "unverified")
+	require.NotContains(t, r, "subject", "a refused token is nobody's")
+	require.Equal(t, map[string]any{"issuer": "https://as.example.test", "subject": "alice", "client": "shop", "jti": "jti-1", "actor": "robot", "scopes": "orders:read orders:write"}, r["refused"])
+	require.NotContains(t, o.String(), "nobody")
+
+	// What no signature vouches for says so.
+	a, o = newAudit(t, sloggate.Config{})
+	a.GateHooks().Decided(t.Context(), middleware.DecisionEvent{Err: &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonUnknownKey, Found: `kid "x"`, Unsigned: true}})
+	r = o.record(t, sloggate.EventDecision)
+	require.Equal(t, true, r["unverified"])
+	require.NotContains(t, r, "refused")
+
+	// A call to the authorization server, too.
+	a, o = newAudit(t, sloggate.Config{})
+	a.IntrospectHooks().Called(t.Context(), introspect.CallEvent{Outcome: introspect.OutcomeMalformed, Status: 200,
+		Err: &bearergate.Error{Kind: bearergate.ErrUnavailable, Detail: "introspect: malformed: the member acr is not of its type", Cause: errors.New("what nobody may read")}})
+	require.Equal(t, "introspect: malformed: the member acr is not of its type", o.record(t, sloggate.EventCall)["detail"])
+	require.NotContains(t, o.String(), "nobody")
+}

@@ -18,8 +18,10 @@
 package accept
 
 import (
-	"errors"
+	"maps"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/bearergate/bearergate"
@@ -53,10 +55,55 @@ type Rules struct {
 	ExpiryOptional bool
 }
 
-// Invalid is an error of the token itself. Its text names the rule, never what
-// the token says.
-func Invalid(reason bearergate.Reason, text string) error {
-	return &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: reason, Cause: errors.New(text)}
+// Invalid is an error of the token itself. detail names the rule, never what the
+// token says.
+func Invalid(reason bearergate.Reason, detail string) error { return Mismatch(reason, detail, "", "") }
+
+// Mismatch is Invalid with both sides of the comparison. What a token says has gone
+// through [Quoted].
+func Mismatch(reason bearergate.Reason, detail, expected, found string) error {
+	return &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: reason, Detail: detail, Expected: expected, Found: found}
+}
+
+// Unverified says of an error of this package that what was found is not signed.
+func Unverified(err error) error {
+	e := *bearergate.AsError(err)
+	e.Unsigned = true
+	return &e
+}
+
+// Refused adds the token to an error of this package.
+func Refused(err error, token *bearergate.Token) error {
+	e := *bearergate.AsError(err)
+	e.Refused = token
+	return &e
+}
+
+// How much of what somebody else wrote an error holds.
+const (
+	maxQuoted      = 8  // values
+	maxQuotedBytes = 64 // of each
+)
+
+// Quoted is what somebody else wrote, as an error may hold it: printable ASCII, quoted
+// and cut.
+func Quoted(values ...string) string {
+	var b strings.Builder
+	for i, v := range values {
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		if i == maxQuoted {
+			b.WriteString("…")
+			break
+		}
+		if len(v) > maxQuotedBytes {
+			b.WriteString(strconv.QuoteToASCII(v[:maxQuotedBytes]) + "…")
+			continue
+		}
+		b.WriteString(strconv.QuoteToASCII(v))
+	}
+	return b.String()
 }
 
 // Judge makes every check that does not depend on the time of day. explicit says
@@ -68,9 +115,10 @@ func (r *Rules) Judge(of *Reading, explicit bool) error {
 	case of.Wrong != "":
 		return Invalid(bearergate.ReasonMalformed, "the claim "+of.Wrong+" is not of its type")
 	case r.Issuer == "", c.Issuer != "" && c.Issuer != r.Issuer: // before what is missing: it tells more
-		return r.anotherIssuer()
-	case !explicit && of.kind.other(r.Uses):
-		return Invalid(bearergate.ReasonType, "the claims are those of another kind of token than an access token")
+		return r.anotherIssuer(c)
+	}
+	if mark := of.kind.other(r.Uses); mark != "" && !explicit {
+		return Mismatch(bearergate.ReasonType, "the claims are those of another kind of token", "an access token", mark)
 	}
 	for i, name := range r.Required {
 		if of.found&(1<<i) == 0 {
@@ -78,24 +126,25 @@ func (r *Rules) Judge(of *Reading, explicit bool) error {
 		}
 	}
 	if c.Issuer != r.Issuer && (of.HasIssuer || !r.IssuerImplied) {
-		return r.anotherIssuer()
+		return r.anotherIssuer(c)
 	}
 	if err := r.judgeAudience(of); err != nil {
 		return err
 	}
-	if r.MaxLife > 0 && c.ExpiresAt.Sub(c.IssuedAt) > r.MaxLife {
-		return Invalid(bearergate.ReasonPolicy, "the token lives longer than MaxTokenAge")
+	if life := c.ExpiresAt.Sub(c.IssuedAt); r.MaxLife > 0 && life > r.MaxLife {
+		return Mismatch(bearergate.ReasonPolicy, "the token lives longer than MaxTokenAge", "at most "+r.MaxLife.String(), life.String())
 	}
 	for member := range c.Confirmation {
 		if !slices.Contains(r.Confirmations, member) {
-			return Invalid(bearergate.ReasonBinding, "the token is bound by a cnf member that is not named in Confirmations")
+			return Mismatch(bearergate.ReasonBinding, "the token is bound by a cnf member that is not named in Confirmations",
+				Quoted(r.Confirmations...), Quoted(slices.Sorted(maps.Keys(c.Confirmation))...))
 		}
 	}
 	return nil
 }
 
-func (r *Rules) anotherIssuer() error {
-	return Invalid(bearergate.ReasonIssuer, "iss is not the configured issuer")
+func (r *Rules) anotherIssuer(c *bearergate.Claims) error {
+	return Mismatch(bearergate.ReasonIssuer, "iss is not the configured issuer", Quoted(r.Issuer), Quoted(c.Issuer))
 }
 
 // judgeAudience: that a token is genuine, or active at its server, is not that it
@@ -105,9 +154,9 @@ func (r *Rules) judgeAudience(of *Reading) error {
 	case r.AnyAudience, r.MissingAudience && !of.hasAudience:
 		return nil
 	case !of.hasAudience || of.emptyAudience:
-		return Invalid(bearergate.ReasonMissingClaim, "there is no aud, or an empty one")
+		return Mismatch(bearergate.ReasonMissingClaim, "there is no aud, or an empty one", Quoted(r.Audiences...), "")
 	case !slices.ContainsFunc(r.Audiences, func(ours string) bool { return slices.Contains(of.Claims.Audience, ours) }):
-		return Invalid(bearergate.ReasonAudience, "aud names none of the configured audiences")
+		return Mismatch(bearergate.ReasonAudience, "aud names none of the configured audiences", Quoted(r.Audiences...), Quoted(of.Claims.Audience...))
 	}
 	return nil
 }
@@ -117,14 +166,16 @@ func (r *Rules) judgeAudience(of *Reading) error {
 func (r *Rules) CheckTimes(now, exp, nbf, iat time.Time) error {
 	switch {
 	case (!exp.IsZero() || !r.ExpiryOptional) && !now.Before(exp.Add(r.Leeway)):
-		return Invalid(bearergate.ReasonExpired, "exp has passed")
+		return Mismatch(bearergate.ReasonExpired, "exp has passed", "later than "+moment(now.Add(-r.Leeway)), moment(exp))
 	case now.Add(r.Leeway).Before(nbf):
-		return Invalid(bearergate.ReasonNotYetValid, "nbf has not come yet")
+		return Mismatch(bearergate.ReasonNotYetValid, "nbf has not come yet", "at latest "+moment(now.Add(r.Leeway)), moment(nbf))
 	case now.Add(r.Leeway).Before(iat):
-		return Invalid(bearergate.ReasonNotYetValid, "iat is in the future")
+		return Mismatch(bearergate.ReasonNotYetValid, "iat is in the future", "at latest "+moment(now.Add(r.Leeway)), moment(iat))
 	}
 	return nil
 }
+
+func moment(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // Window returns from when on, and until when, CheckTimes accepts these times,
 // which have an exp.

@@ -28,10 +28,13 @@ func Algorithms(wrong *mistake.List, field string, named []string) []string {
 		}
 	}
 	// RFC 9864: two names of one algorithm.
-	if slices.Contains(named, "EdDSA") || slices.Contains(named, "Ed25519") {
-		return slices.Concat(named, []string{"EdDSA", "Ed25519"})
+	switch named = slices.Clone(named); {
+	case !slices.Contains(named, "Ed25519") && slices.Contains(named, "EdDSA"):
+		return append(named, "Ed25519")
+	case !slices.Contains(named, "EdDSA") && slices.Contains(named, "Ed25519"):
+		return append(named, "EdDSA")
 	}
-	return slices.Clone(named)
+	return named
 }
 
 // Source returns the key source that a configuration names, which must be

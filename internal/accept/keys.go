@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/internal/guard"
 	"github.com/bearergate/bearergate/internal/jose"
 	"github.com/bearergate/bearergate/jwks"
 )
@@ -61,7 +62,7 @@ func Signer(ctx context.Context, source jwks.Source, jws jose.JWS) (jwks.Key, er
 		return jwks.Key{}, err
 	}
 	if len(keys) == 0 {
-		return jwks.Key{}, Invalid(bearergate.ReasonUnknownKey, "the issuer publishes no key, or several, that the token can mean")
+		return jwks.Key{}, unknownKey(source, keyID, alg)
 	}
 	for _, key := range keys {
 		if key.Verify(alg, jws.Signed, jws.Signature) == nil {
@@ -78,5 +79,26 @@ func Signer(ctx context.Context, source jwks.Source, jws jose.JWS) (jwks.Key, er
 			return found[0], nil
 		}
 	}
-	return jwks.Key{}, Invalid(bearergate.ReasonSignature, "the signature does not verify")
+	return jwks.Key{}, Unverified(Mismatch(bearergate.ReasonSignature, "the signature does not verify", "", named(keyID, alg)))
+}
+
+// unknownKey says which key is missing, and why as far as the source knows.
+func unknownKey(source jwks.Source, keyID, alg string) error {
+	detail := "the issuer publishes no key, or several, that the token can mean"
+	if s, ok := source.(interface{ Absence(kid, alg string) string }); ok {
+		_ = guard.Call(func() error {
+			if why := s.Absence(keyID, alg); why != "" {
+				detail = why
+			}
+			return nil
+		}, nil)
+	}
+	return Unverified(Mismatch(bearergate.ReasonUnknownKey, detail, "", named(keyID, alg)))
+}
+
+func named(keyID, alg string) string {
+	if keyID == "" {
+		return "no kid, alg " + Quoted(alg)
+	}
+	return "kid " + Quoted(keyID) + ", alg " + Quoted(alg)
 }

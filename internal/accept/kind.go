@@ -9,15 +9,18 @@ import (
 
 // kind gathers what tells an access token from the other kinds (RFC 8725 §3.12).
 type kind struct {
-	marks, nonce, hasUse bool
-	typ, use             string
+	mark          string // the first member that only another kind has
+	nonce, hasUse bool
+	typ, use      string
 }
 
 // read looks at one member.
 func (k *kind) read(name string, value []byte) (err error) {
 	switch name {
 	case "at_hash", "c_hash", "s_hash", "events", "token_introspection":
-		k.marks = true
+		if k.mark == "" {
+			k.mark = name
+		}
 	case "nonce":
 		k.nonce = true
 	case "typ": // as Keycloak writes it
@@ -29,17 +32,21 @@ func (k *kind) read(name string, value []byte) (err error) {
 	return err
 }
 
-// other reports the members of an ID token, a logout token, a security event,
-// an introspection answer or a refresh token. uses are the values of token_use
-// that stand for an access token.
-func (k *kind) other(uses []string) bool {
-	if k.marks || k.nonce && k.typ != "Bearer" {
-		return true
+// other names what shows an ID token, a logout token, a security event, an
+// introspection answer or a refresh token; "" if nothing does. uses are the values of
+// token_use that stand for an access token.
+func (k *kind) other(uses []string) string {
+	switch {
+	case k.mark != "":
+		return "the member " + k.mark
+	case k.nonce && k.typ != "Bearer":
+		return "the member nonce"
+	case k.hasUse && !slices.Contains(uses, k.use):
+		return "token_use " + Quoted(k.use)
+	case slices.ContainsFunc(otherTypes, func(t string) bool { return strings.EqualFold(k.typ, t) }):
+		return "typ " + Quoted(k.typ)
 	}
-	if k.hasUse && !slices.Contains(uses, k.use) {
-		return true
-	}
-	return slices.ContainsFunc(otherTypes, func(t string) bool { return strings.EqualFold(k.typ, t) })
+	return ""
 }
 
 // otherTypes are values of the claim typ.

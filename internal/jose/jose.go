@@ -132,11 +132,14 @@ func dots(token string) (first, second int, err error) {
 		case 2:
 			second = i
 		default:
+			if strings.Count(token, ".") == 4 {
+				return 0, 0, malformed("five parts: an encrypted token (JWE), which is not accepted")
+			}
 			return 0, 0, malformed("not exactly three parts")
 		}
 	}
 	if n != 2 {
-		return 0, 0, malformed("not exactly three parts")
+		return 0, 0, malformed("not exactly three parts: an opaque token, or none at all")
 	}
 	return first, second, nil
 }

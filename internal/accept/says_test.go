@@ -1,0 +1,125 @@
+package accept_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/internal/accept"
+	"github.com/bearergate/bearergate/internal/jose"
+	"github.com/bearergate/bearergate/jwks"
+	"github.com/stretchr/testify/require"
+)
+
+// Both sides of every comparison, for whoever has nothing but the event.
+func TestARefusalNamesBothSides(t *testing.T) {
+	for _, tt := range []struct {
+		name                    string
+		change                  func(map[string]any)
+		detail, expected, found string
+	}{
+		{name: "the issuer differs by a slash", change: with("iss", "https://as.example.test/"), detail: "iss is not", expected: `"https://as.example.test"`, found: `"https://as.example.test/"`},
+		{name: "another audience", change: with("aud", []string{"x", "y"}), detail: "aud names none", expected: `"api" "api2"`, found: `"x" "y"`},
+		{name: "an empty audience", change: with("aud", []string{}), detail: "claim aud is absent or empty"},
+		{name: "a claim is missing", change: with("iat", absent{}), detail: "claim iat is absent or empty"},
+		{name: "a claim of the wrong type", change: with("acr", 1), detail: "claim acr is not of its type"},
+		{name: "a mark of an ID token", change: with("at_hash", "secret"), detail: "another kind", expected: "an access token", found: "the member at_hash"},
+		{name: "a nonce", change: with("nonce", "secret"), detail: "another kind", expected: "an access token", found: "the member nonce"},
+		{name: "a use", change: with("token_use", "id"), detail: "another kind", expected: "an access token", found: `token_use "id"`},
+		{name: "a typ", change: with("typ", "Refresh"), detail: "another kind", expected: "an access token", found: `typ "Refresh"`},
+		{name: "a binding", change: with("cnf", map[string]any{"x5t#S256": "secret", "jkt": "secret"}), detail: "not named in Confirmations", expected: `"jkt"`, found: `"jkt" "x5t#S256"`},
+		{name: "a long life", change: with("exp", 1000+7200), detail: "MaxTokenAge", expected: "at most 1h0m0s", found: "2h0m0s"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			claims := good()
+			tt.change(claims)
+			reading := read(t, fields, claims)
+			err := rules.Judge(&reading, false)
+			e := bearergate.AsError(err)
+			require.Contains(t, e.Detail, tt.detail)
+			require.Equal(t, tt.expected, e.Expected)
+			require.Equal(t, tt.found, e.Found)
+			require.False(t, e.Unsigned, "its signature held")
+			require.NotContains(t, err.Error(), "secret")
+			for _, side := range []string{tt.expected, tt.found} {
+				require.Contains(t, err.Error(), side)
+			}
+		})
+	}
+}
+
+func TestATimeThatIsRefusedIsNamed(t *testing.T) {
+	at := func(s int64) time.Time { return time.Unix(s, 0) }
+	e := bearergate.AsError(rules.CheckTimes(at(3000), at(2000), time.Time{}, time.Time{}))
+	require.Equal(t, "later than 1970-01-01T00:49:55Z", e.Expected)
+	require.Equal(t, "1970-01-01T00:33:20Z", e.Found)
+	e = bearergate.AsError(rules.CheckTimes(at(1000), at(2000), at(1500), time.Time{}))
+	require.Equal(t, "at latest 1970-01-01T00:16:45Z", e.Expected)
+	require.Equal(t, "1970-01-01T00:25:00Z", e.Found)
+	require.Contains(t, bearergate.AsError(rules.CheckTimes(at(1000), at(2000), time.Time{}, at(1500))).Detail, "iat")
+}
+
+// The four ways in which a key can be missing are four texts.
+func TestAnUnknownKeySaysWhy(t *testing.T) {
+	named, unnamed := newKey(t, "k"), newKey(t, "")
+	set := func(of ...key) jwks.Source {
+		s, err := jwks.NewSet(keys(of...)...)
+		require.NoError(t, err)
+		return s
+	}
+	other, err := jose.GenerateKey("RS256")
+	require.NoError(t, err)
+	rsa, err := jwks.NewKey("k", other.Public(), "RS256")
+	require.NoError(t, err)
+	rsaSet, err := jwks.NewSet(rsa)
+	require.NoError(t, err)
+	for _, tt := range []struct {
+		name          string
+		signed        key
+		source        jwks.Source
+		detail, found string
+	}{
+		{name: "not published", signed: named, source: set(newKey(t, "another")), detail: "publishes no key of that ID", found: `kid "k", alg "ES256"`},
+		{name: "for another algorithm", signed: named, source: rsaSet, detail: "not for this algorithm", found: `kid "k", alg "ES256"`},
+		{name: "several", signed: unnamed, source: set(newKey(t, "a"), newKey(t, "b")), detail: "several fit", found: `no kid, alg "ES256"`},
+		{name: "none fits", signed: unnamed, source: rsaSet, detail: "none fits", found: `no kid, alg "ES256"`},
+		{name: "a source that does not say", signed: named, source: &source{}, detail: "no key, or several", found: `kid "k", alg "ES256"`},
+		{name: "a source that panics", signed: named, source: silent{&source{}}, detail: "no key, or several", found: `kid "k", alg "ES256"`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			jws, err := jose.Parse(tt.signed.sign(t), 16<<10)
+			require.NoError(t, err)
+			_, err = accept.Signer(t.Context(), tt.source, jws)
+			e := bearergate.AsError(err)
+			require.Equal(t, bearergate.ReasonUnknownKey, e.Reason)
+			require.Contains(t, e.Detail, tt.detail)
+			require.Equal(t, tt.found, e.Found)
+			require.True(t, e.Unsigned)
+			require.Contains(t, err.Error(), "(unverified)")
+		})
+	}
+}
+
+type silent struct{ *source }
+
+func (silent) Absence(string, string) string { panic("asked") }
+
+// What somebody else wrote cannot forge a line, nor fill one.
+func TestQuoted(t *testing.T) {
+	require.Equal(t, `"a" "b c" ""`, accept.Quoted("a", "b c", ""))
+	require.Equal(t, `"\x1b[31m\n\u2028\\\""`, accept.Quoted("\x1b[31m\n\u2028\\\""))
+	long := accept.Quoted(strings.Repeat("x", 1<<20))
+	require.Equal(t, `"`+strings.Repeat("x", 64)+`"…`, long)
+	many := accept.Quoted(make([]string, 1000)...)
+	require.Equal(t, strings.Repeat(`"" `, 8)+"…", many)
+	require.LessOrEqual(t, len(accept.Quoted(slicesOf(strings.Repeat("\x00", 100), 100)...)), 8*(4*64+10))
+}
+
+func slicesOf(s string, n int) []string {
+	all := make([]string, n)
+	for i := range all {
+		all[i] = s
+	}
+	return all
+}

@@ -1,0 +1,66 @@
+package introspect_test
+
+import (
+	"context"
+	"net/http"
+	"testing"
+
+	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/introspect"
+	"github.com/stretchr/testify/require"
+)
+
+// What the authorization server knows and this API refuses says why, and whose it was:
+// from the server, and from the cache.
+func TestARefusalExplainsItself(t *testing.T) {
+	for _, tt := range []struct {
+		name            string
+		answer          map[string]any
+		reason          bearergate.Reason
+		expected, found string
+		refused         bool
+	}{
+		{name: "another issuer", answer: map[string]any{"iss": issuer + "/x"}, reason: bearergate.ReasonIssuer, expected: `"` + issuer + `"`, found: `"` + issuer + `/x"`, refused: true},
+		{name: "another audience", answer: map[string]any{"aud": []string{"x"}}, reason: bearergate.ReasonAudience, expected: `"` + audience + `"`, found: `"x"`, refused: true},
+		{name: "no audience", answer: map[string]any{"aud": absent}, reason: bearergate.ReasonMissingClaim, expected: `"` + audience + `"`, refused: true},
+		{name: "another type", answer: map[string]any{"token_type": "DPoP"}, reason: bearergate.ReasonBinding, expected: `"Bearer" or none`, found: `"DPoP"`, refused: true},
+		{name: "an ID token", answer: map[string]any{"nonce": "x"}, reason: bearergate.ReasonType, expected: "an access token", found: "the member nonce", refused: true},
+		{name: "inactive", answer: map[string]any{"active": false}, reason: bearergate.ReasonInactive},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newServer()
+			s.answers[opaque] = answer(tt.answer)
+			var told []introspect.LookEvent
+			client := newClient(t, with(config(s), func(c *introspect.Config) {
+				c.Hooks.Looked = func(_ context.Context, e introspect.LookEvent) { told = append(told, e) }
+			}))
+			for range 2 {
+				requireRefused(t, client, opaque, invalid, tt.reason)
+			}
+			require.Equal(t, introspect.ResultNegative, told[1].Result)
+			for _, event := range told {
+				e := bearergate.AsError(event.Err)
+				require.NotEmpty(t, e.Detail)
+				require.Equal(t, tt.expected, e.Expected)
+				require.Equal(t, tt.found, e.Found)
+				require.False(t, e.Unsigned, "the server said so")
+				require.Equal(t, tt.refused, e.Refused != nil)
+				if tt.refused {
+					require.Equal(t, issuer, e.Refused.Issuer()[:len(issuer)])
+					require.NotEmpty(t, e.Refused.Subject())
+				}
+				require.Nil(t, event.Token)
+			}
+		})
+	}
+}
+
+// An answer that is none says which member is wrong.
+func TestAnOddAnswerNamesItsMember(t *testing.T) {
+	s := newServer()
+	s.fail(func() (*http.Response, error) {
+		return reply(200, "application/json", encode(answer(map[string]any{"acr": 7}))), nil
+	})
+	err := requireRefused(t, newClient(t, config(s)), opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
+	require.Equal(t, "introspect: malformed: the member acr is not of its type", bearergate.AsError(err).Detail)
+}
