@@ -17,10 +17,6 @@ type kind struct {
 // read looks at one member.
 func (k *kind) read(name string, value []byte) (err error) {
 	switch name {
-	case "at_hash", "c_hash", "s_hash", "events", "token_introspection":
-		if k.mark == "" {
-			k.mark = name
-		}
 	case "nonce":
 		k.nonce = true
 	case "typ": // as Keycloak writes it
@@ -28,9 +24,16 @@ func (k *kind) read(name string, value []byte) (err error) {
 	case "token_use": // as Cognito and Hydra write it
 		k.hasUse = true
 		k.use, err = strictjson.String(value)
+	default:
+		if i := slices.Index(marks, name); i >= 0 && k.mark == "" {
+			k.mark = marks[i] // not name, which would have to outlive the call for every claim
+		}
 	}
 	return err
 }
+
+// marks are members that access tokens do not have.
+var marks = []string{"at_hash", "c_hash", "s_hash", "events", "token_introspection"}
 
 // other names what shows an ID token, a logout token, a security event, an
 // introspection answer or a refresh token; "" if nothing does. uses are the values of
