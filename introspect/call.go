@@ -274,7 +274,11 @@ func (c *Client) release() { <-c.slots }
 func (c *Client) call(ctx context.Context, raw string) (reply, *failure) {
 	where, err := c.endpoint.get(ctx)
 	if err != nil {
-		return reply{}, &failure{outcome: OutcomeDiscovery, cause: err}
+		f := &failure{outcome: OutcomeDiscovery, cause: err}
+		if e, ok := errors.AsType[*fetch.Error](err); ok {
+			f.detail = e.Detail()
+		}
+		return reply{}, f
 	}
 	to := &credentials{issuer: c.issuer, header: http.Header{}, form: url.Values{"token": {raw}}}
 	if c.hint != "" {
@@ -365,7 +369,7 @@ func failed(err error) *failure {
 	if !errors.As(err, &e) {
 		return f
 	}
-	f.status, f.retryAfter = e.Status, e.RetryAfter
+	f.status, f.retryAfter, f.detail = e.Status, e.RetryAfter, e.Detail()
 	switch e.Outcome {
 	case fetch.Status:
 		f.outcome = OutcomeStatus

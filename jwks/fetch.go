@@ -118,7 +118,7 @@ func (c *Cache) finish(ctx context.Context, id uint64, t Trigger, began clock.In
 		if !errors.As(r.err, &failure) {
 			failure = fetch.Fail(fetch.Connect, r.url, "")
 		}
-		event.Outcome, event.Status = Outcome(failure.Outcome), failure.Status
+		event.Outcome, event.Status, event.Detail = Outcome(failure.Outcome), failure.Status, failure.Detail()
 		if failure.URL != "" {
 			event.URL = failure.URL
 		}

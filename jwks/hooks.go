@@ -91,6 +91,9 @@ type FetchEvent struct {
 	// its ID in both. The issuer chose them: bounded, but no metric labels.
 	Added, Removed []string
 	Err            error // nil on success; it holds no body
+	// Detail says why the fetch failed in words of this module, which nobody else had a
+	// hand in: "no such host". "": Outcome is all that can be said so.
+	Detail string
 }
 
 // WaitEvent is a call that waited for a fetch, its own or one under way.

@@ -266,6 +266,7 @@ func (a *Audit) KeyHooks() jwks.Hooks {
 				if e.Status != 0 {
 					r.add(slog.Int("status", e.Status))
 				}
+				r.word("detail", e.Detail)
 				r.add(slog.Int("keys", e.KeyCount), slog.Duration("duration", e.Duration))
 			})
 			if len(e.Added)+len(e.Removed) > 0 {

@@ -639,3 +639,11 @@ func TestARefusalExplainsItself(t *testing.T) {
 	require.Equal(t, "introspect: malformed: the member acr is not of its type", o.record(t, sloggate.EventCall)["detail"])
 	require.NotContains(t, o.String(), "nobody")
 }
+
+// A failed fetch says why, in words that nobody else had a hand in.
+func TestAFailedFetchSaysWhy(t *testing.T) {
+	a, o := newAudit(t, sloggate.Config{})
+	a.KeyHooks().Fetched(t.Context(), jwks.FetchEvent{URL: "https://as.example.test/jwks?apikey=nobody", Outcome: jwks.OutcomeTLS, Detail: "the certificate is for another host", Err: errors.New("what nobody may read")})
+	require.Equal(t, "the certificate is for another host", o.record(t, sloggate.EventFetch)["detail"])
+	require.NotContains(t, o.String(), "nobody")
+}

@@ -20,11 +20,11 @@ package accept
 import (
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/internal/fetch"
 )
 
 // Rules are what the claims of one issuer must say to be accepted. They are not
@@ -79,31 +79,19 @@ func Refused(err error, token *bearergate.Token) error {
 	return &e
 }
 
-// How much of what somebody else wrote an error holds.
-const (
-	maxQuoted      = 8  // values
-	maxQuotedBytes = 64 // of each
-)
+const maxQuoted = 8 // values of somebody else's that an error holds
 
-// Quoted is what somebody else wrote, as an error may hold it: printable ASCII, quoted
-// and cut.
+// Quoted are values that somebody else wrote, as an error may hold them.
 func Quoted(values ...string) string {
-	var b strings.Builder
+	quoted := make([]string, 0, maxQuoted+1)
 	for i, v := range values {
-		if i > 0 {
-			b.WriteByte(' ')
-		}
 		if i == maxQuoted {
-			b.WriteString("…")
+			quoted = append(quoted, "…")
 			break
 		}
-		if len(v) > maxQuotedBytes {
-			b.WriteString(strconv.QuoteToASCII(v[:maxQuotedBytes]) + "…")
-			continue
-		}
-		b.WriteString(strconv.QuoteToASCII(v))
+		quoted = append(quoted, fetch.Quoted(v))
 	}
-	return b.String()
+	return strings.Join(quoted, " ")
 }
 
 // Judge makes every check that does not depend on the time of day. explicit says

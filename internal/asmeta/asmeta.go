@@ -95,7 +95,7 @@ func get(ctx context.Context, client *fetch.Client, where string, r Request) (Do
 	// Identical, code point by code point (RFC 8414 §3.3, §4): no document may
 	// speak for another issuer, not even for one that differs by a slash.
 	if doc.Issuer != r.Issuer {
-		return Document{}, fetch.Fail(fetch.Issuer, where, "the document is of another issuer than the configured one")
+		return Document{}, fetch.Fail(fetch.Issuer, where, "the document is of the issuer "+fetch.Quoted(doc.Issuer)+", and "+fetch.Quoted(r.Issuer)+" is configured: set Issuer to the one that tokens name")
 	}
 	if r.Check != nil {
 		if err := r.Check(doc); err != nil {

@@ -12,6 +12,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -66,6 +67,52 @@ func (e *Error) Error() string {
 		text += ": " + bounded(e.cause.Error(), 256)
 	}
 	return text
+}
+
+// Detail says what went wrong in our own words, which nobody else had a hand in; "" if
+// the Outcome is all that can be said so. It is fit for any log.
+func (e *Error) Detail() string {
+	if e.detail != "" || e.cause == nil {
+		return e.detail
+	}
+	var (
+		dns     *net.DNSError
+		host    x509.HostnameError
+		unknown x509.UnknownAuthorityError
+		invalid x509.CertificateInvalidError
+		alert   tls.AlertError
+	)
+	switch {
+	case errors.As(e.cause, &dns) && dns.IsNotFound:
+		return "no such host"
+	case errors.As(e.cause, &dns):
+		return "the name server does not answer"
+	case errors.As(e.cause, &host):
+		return "the certificate is for another host"
+	case errors.As(e.cause, &unknown):
+		return "the certificate is signed by an unknown authority"
+	case errors.As(e.cause, &invalid) && invalid.Reason == x509.Expired:
+		return "the certificate has expired, or is not valid yet"
+	case errors.As(e.cause, &invalid):
+		return "the certificate is not valid for this use"
+	case errors.As(e.cause, &alert):
+		return "the other side ended the handshake"
+	case errors.Is(e.cause, syscall.ECONNREFUSED):
+		return "the connection was refused"
+	case errors.Is(e.cause, syscall.ECONNRESET):
+		return "the connection was reset"
+	case errors.Is(e.cause, syscall.ENETUNREACH), errors.Is(e.cause, syscall.EHOSTUNREACH):
+		return "there is no way to the host"
+	case errors.Is(e.cause, io.EOF), errors.Is(e.cause, io.ErrUnexpectedEOF):
+		return "the connection ended before the answer did"
+	case errors.Is(e.cause, http.ErrSchemeMismatch):
+		return "the answer is not TLS"
+	case errors.Is(e.cause, os.ErrNotExist):
+		return "there is no such file"
+	case errors.Is(e.cause, os.ErrPermission):
+		return "the file may not be read"
+	}
+	return ""
 }
 
 // Unwrap returns the network, TLS or file error underneath, if there is one.
@@ -158,6 +205,18 @@ func ReadFile(name string, limit int64) ([]byte, error) {
 		return nil, &Error{Outcome: File, URL: name, cause: err}
 	}
 	return body, nil
+}
+
+// maxQuotedBytes is how much an error holds of one value that somebody else wrote.
+const maxQuotedBytes = 64
+
+// Quoted is a value that somebody else wrote, as an error may hold it: quoted, of
+// printable ASCII, and cut.
+func Quoted(s string) string {
+	if len(s) > maxQuotedBytes {
+		return strconv.QuoteToASCII(s[:maxQuotedBytes]) + "…"
+	}
+	return strconv.QuoteToASCII(s)
 }
 
 // bounded cuts what is long and quotes what is not plain ASCII, so that a
