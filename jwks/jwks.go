@@ -243,8 +243,8 @@ func (c *Cache) Absence(kid, alg string) string {
 		return ""
 	}
 	why := v.set.absence(kid, alg)
-	if _, known := v.set.find(kid, alg); !known && why != "" && v.succeeded > 0 && v.missPause(c.clock()) > 0 {
-		why += "; it is not asked again so soon"
+	if why != "" && v.succeeded > 0 { // under the limiter for unknown keys, that may be some seconds
+		why += ", as of " + c.clock().Since(v.answered).Round(time.Second).String() + " ago"
 	}
 	return why
 }

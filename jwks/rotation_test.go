@@ -186,3 +186,28 @@ func TestRefresh(t *testing.T) {
 		time.Sleep(5 * time.Second)
 	})
 }
+
+// Why there is no key for a token, and as of when that is known.
+func TestAbsence(t *testing.T) {
+	within(t, func(t *testing.T) {
+		s := newServer(t, "a", "b")
+		c, _ := newCache(t, s)
+		require.Empty(t, new(jwks.Cache).Absence("x", "ES256"), "a Cache that was not made")
+		require.Empty(t, (*jwks.Set)(nil).Absence("x", "ES256"))
+		require.Empty(t, new(jwks.Set).Absence("x", "ES256"))
+		require.Empty(t, c.Absence("a", "ES256"), "nothing is held yet, so nothing is known")
+
+		has(t, c, "a")
+		time.Sleep(3 * time.Second)
+		for _, tt := range []struct{ kid, alg, why string }{
+			{"a", "ES256", ""},
+			{"x", "ES256", "the issuer publishes no key of that ID, as of 3s ago"},
+			{"a", "RS256", "the key of that ID is not for this algorithm, as of 3s ago"},
+			{"", "ES256", "the token names no key, and several fit, as of 3s ago"},
+			{"", "RS256", "the token names no key, and none fits, as of 3s ago"},
+		} {
+			require.Equal(t, tt.why, c.Absence(tt.kid, tt.alg))
+		}
+		require.Equal(t, 1, s.count(""), "nothing was fetched for it")
+	})
+}
