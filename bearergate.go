@@ -78,7 +78,7 @@ func Verify(ctx context.Context, v Verifier, token string) (verified *Token, err
 	switch {
 	case err != nil:
 		return nil, err
-	case verified == nil || verified.c == nil:
+	case verified == nil || verified.c == nil || verified.refused:
 		return nil, &Error{Kind: ErrMisconfigured, Reason: ReasonInternal,
 			Cause: errors.New("bearergate: the verifier returned neither a token nor an error")}
 	case verified.confirmed != nil: // a token says nothing about who sends it

@@ -5,8 +5,11 @@ import "context"
 type tokenKey struct{}
 
 // NewContext returns a context that carries the token. A nil token hides one
-// that ctx carries already.
+// that ctx carries already, and so does one that was refused ([Error.WithRefused]).
 func NewContext(ctx context.Context, t *Token) context.Context {
+	if t != nil && t.refused {
+		t = nil
+	}
 	return context.WithValue(ctx, tokenKey{}, t)
 }
 

@@ -109,7 +109,7 @@ var reasons = []Reason{
 
 // Error is the one error type of this module, reached by errors.As. Its text
 // is for operators, may change in any release and must not be sent to clients.
-// It never holds a token, a secret or a response body.
+// Its text never holds a token, a secret or a response body.
 //
 // A custom [Verifier] may return one: Kind and Reason are what matters, the
 // rest is optional.
@@ -130,23 +130,24 @@ type Error struct {
 	MaxAge time.Duration
 	// Detail says what is wrong in the words of whoever refused: fixed ones, fit for any
 	// log. This module puts nothing into it that a client, a server or a function of the
-	// user's wrote, but the names of claims that it knows itself; a Verifier of your own
-	// has to keep to that.
+	// user's wrote, but the names of claims that it knows itself. Whoever makes an Error,
+	// a Check or a Verifier of your own, has to keep to that, here and in Expected and
+	// Found.
 	Detail string
 	// Expected and Found are the two sides of the comparison that refused, for operators:
 	// the configured issuer and the token's iss, the accepted algorithms and its alg. What
-	// a token says is quoted, and cut to 64 characters a value and 8 values; it is an
-	// issuer, an audience, an algorithm, a type, a kid, the name of a claim or of a member
-	// of cnf, or a time, and never a subject, a credential or another claim's value. "":
-	// nothing was compared.
+	// a token says is quoted, and cut to 64 bytes a value and 8 values; it is an issuer,
+	// an audience, an algorithm, a type (typ, token_use, token_type), a kid, the name of a
+	// claim or of a member of cnf, a time or a lifetime, and never a subject, a credential
+	// or another claim's value. "": nothing was compared.
 	Expected, Found string
 	// Unsigned says that Found was read before a signature was checked: anybody may have
 	// written it.
 	Unsigned bool
-	// Refused is the token that was refused although its signature held, or the
-	// authorization server knew it: whose it was, for audit.
-	//
-	// Danger: it was refused. Nothing may be decided by it.
+	// Refused is the token that was refused although the configured issuer vouches for
+	// it, by its signature or its answer, and which a verifier of this module judged:
+	// whose it was, for audit. It is authorized for nothing. Set it by
+	// [Error.WithRefused].
 	Refused *Token
 	// Cause is what went wrong underneath. errors.Is and errors.As reach it
 	// only if it matches none of the eight sentinels.
@@ -191,6 +192,21 @@ func textOf(err error) (text string) {
 		return fmt.Sprintf("a %T that says nothing", err)
 	}
 	return text
+}
+
+// WithRefused returns a copy that says whose token was refused. [Token.Authorize] of
+// the token that it holds refuses everything, and [NewContext] does not take it.
+func (e *Error) WithRefused(t *Token) *Error {
+	c := Error{}
+	if e != nil {
+		c = *e
+	}
+	if c.Refused = nil; t != nil {
+		refused := *t
+		refused.refused, refused.confirmed = true, nil
+		c.Refused = &refused
+	}
+	return &c
 }
 
 // Code is all that a client may be told of the error, as one word of a closed set,

@@ -72,6 +72,8 @@ type Token struct {
 	// confirmed is what the sender proved; nil: nothing. Authenticate and
 	// Reauthenticate alone set it, and only on a token that is bound.
 	confirmed **proof
+	// refused says that it stands in an Error: it is authorized for nothing.
+	refused bool
 }
 
 // NewToken returns a token with these claims, which it copies deeply. It
@@ -107,6 +109,7 @@ func (t *Token) With(change func(*Claims)) *Token {
 	c := *NewToken(*t.claims()).claims()
 	change(&c)
 	changed := NewToken(c)
+	changed.refused = t.refused
 	if sameConfirmation(t, changed) {
 		return changed.with(t.proof())
 	}
@@ -116,9 +119,9 @@ func (t *Token) With(change func(*Claims)) *Token {
 // with returns the token with a proof, or without one where p is nil.
 func (t *Token) with(p *proof) *Token {
 	if p == nil {
-		return &Token{c: t.c}
+		return &Token{c: t.c, refused: t.refused}
 	}
-	return &Token{c: t.c, confirmed: &p}
+	return &Token{c: t.c, confirmed: &p, refused: t.refused}
 }
 
 func (t *Token) proof() *proof {
@@ -278,6 +281,9 @@ func (t *Token) Claims(v any) error {
 func (t *Token) Authorize(r scope.Requirement) error {
 	if t == nil || t.c == nil {
 		return noToken()
+	}
+	if t.refused {
+		return unproven("the token was refused: Error.Refused is for audit")
 	}
 	if t.Bound() && !t.Proven() {
 		return unproven("the token is bound to its sender, and the sender has not proved to hold the key: use Authenticate instead of Verify")

@@ -2,6 +2,7 @@ package bearergate_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"encoding/xml"
 	"fmt"
@@ -336,4 +337,25 @@ func TestTokenWith(t *testing.T) {
 	var none *bearergate.Token
 	require.Nil(t, none.With(never))
 	require.Equal(t, &bearergate.Token{}, new(bearergate.Token).With(never))
+}
+
+// A refused token is for audit: it opens nothing, wherever somebody puts it.
+func TestARefusedTokenIsAuthorizedForNothing(t *testing.T) {
+	token := bearergate.NewToken(bearergate.Claims{Issuer: "i", Subject: "alice", Scopes: scope.Of("a")})
+	require.NoError(t, token.Authorize(scope.All("a")))
+	e := (&bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonExpired}).WithRefused(token)
+	refused := e.Refused
+	require.Equal(t, "alice", refused.Subject())
+	require.NoError(t, token.Authorize(scope.All("a")), "the token itself stays what it is")
+	for name, it := range map[string]*bearergate.Token{"it": refused, "a copy": refused.With(func(c *bearergate.Claims) { c.Scopes = scope.Of("a", "b") })} {
+		for _, need := range []scope.Requirement{{}, scope.All("a")} {
+			require.ErrorIs(t, it.Authorize(need), bearergate.ErrInvalidToken, name)
+		}
+		require.False(t, it.Proven())
+		_, ok := bearergate.FromContext(bearergate.NewContext(bearergate.NewContext(t.Context(), token), it))
+		require.False(t, ok, name)
+		_, err := bearergate.Verify(t.Context(), bearergate.VerifierFunc(func(context.Context, string) (*bearergate.Token, error) { return it, nil }), "x")
+		require.ErrorIs(t, err, bearergate.ErrMisconfigured, name)
+	}
+	require.Nil(t, e.WithRefused(nil).Refused)
 }

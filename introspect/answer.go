@@ -12,7 +12,7 @@ import (
 
 // verdict is what an answer means to this Client, whatever the time of day.
 type verdict struct {
-	claims  bearergate.Claims // of an active token that is not refused
+	claims  bearergate.Claims // of an active token
 	active  bool              // what the authorization server said
 	refusal error             // nil, or why the token is refused: inactive, or active but not for us
 }
@@ -68,9 +68,15 @@ func (c *Client) read(body []byte) (verdict, error) {
 		v.claims.Issuer = c.issuer
 	}
 	if err := c.judge(&r, tokenType); err != nil {
-		v.refusal = accept.Refused(err, bearergate.NewToken(v.claims))
+		v.refusal = accept.Refused(err, bearergate.NewToken(whose(&v.claims)))
 	}
 	return v, nil
+}
+
+// whose is what tells whose a token is. A refusal is remembered, and must not keep a
+// whole answer.
+func whose(c *bearergate.Claims) bearergate.Claims {
+	return bearergate.Claims{Issuer: c.Issuer, Subject: c.Subject, ClientID: c.ClientID, ID: c.ID, Actors: c.Actors[:min(len(c.Actors), 1)], ExpiresAt: c.ExpiresAt}
 }
 
 // judge applies every check of an active token that does not depend on the time

@@ -67,7 +67,7 @@ type entry struct {
 func (c *Client) newEntry(v verdict, now time.Time, age time.Duration) (e *entry, life time.Duration) {
 	e = &entry{refusal: v.refusal, active: v.active, added: now, size: 256}
 	if v.refusal != nil {
-		e.size += 2 * int64(len(v.claims.Raw)) // of the token that the refusal names
+		e.size += refusalSize(v.refusal)
 		e.fresh = c.negativeTTL - age
 		e.keep = e.fresh
 		return e, e.fresh
@@ -102,6 +102,20 @@ func (c *Client) newEntry(v verdict, now time.Time, age time.Duration) (e *entry
 		e.size *= 2
 	}
 	return e, life
+}
+
+// refusalSize is about what a remembered refusal takes: its texts and the token that it
+// names.
+func refusalSize(err error) int64 {
+	e := bearergate.AsError(err)
+	size := len(e.Detail) + len(e.Expected) + len(e.Found)
+	if t := e.Refused; t != nil {
+		size += 1024 + len(t.Issuer()) + len(t.Subject()) + len(t.ClientID()) + len(t.ID())
+		for _, a := range t.Actor() {
+			size += len(a.Subject) + len(a.Issuer) + len(a.ClientID)
+		}
+	}
+	return int64(size)
 }
 
 func (e *entry) age(now time.Time) time.Duration { return clock.Elapsed(e.added, now) }

@@ -313,6 +313,11 @@ func (c *Client) call(ctx context.Context, raw string) (reply, *failure) {
 		// Some servers make the token its own jti. A token is kept nowhere, so
 		// neither is such an answer.
 		e.fresh, e.keep, life = 0, 0, 0
+		if e.refusal != nil { // which may quote the member that does
+			own := *bearergate.AsError(e.refusal)
+			own.Found, own.Refused = "", nil
+			e.refusal = &own
+		}
 	}
 	return reply{e, body, life, http.StatusOK}, nil
 }

@@ -20,7 +20,7 @@ func TestARefusalExplainsItself(t *testing.T) {
 		expected, found string
 		refused         bool
 	}{
-		{name: "another issuer", answer: map[string]any{"iss": issuer + "/x"}, reason: bearergate.ReasonIssuer, expected: `"` + issuer + `"`, found: `"` + issuer + `/x"`, refused: true},
+		{name: "another issuer", answer: map[string]any{"iss": issuer + "/x"}, reason: bearergate.ReasonIssuer, expected: `"` + issuer + `"`, found: `"` + issuer + `/x"`},
 		{name: "another audience", answer: map[string]any{"aud": []string{"x"}}, reason: bearergate.ReasonAudience, expected: `"` + audience + `"`, found: `"x"`, refused: true},
 		{name: "no audience", answer: map[string]any{"aud": absent}, reason: bearergate.ReasonMissingClaim, expected: `"` + audience + `"`, refused: true},
 		{name: "another type", answer: map[string]any{"token_type": "DPoP"}, reason: bearergate.ReasonBinding, expected: `"Bearer" or none`, found: `"DPoP"`, refused: true},
@@ -63,4 +63,19 @@ func TestAnOddAnswerNamesItsMember(t *testing.T) {
 	})
 	err := requireRefused(t, newClient(t, config(s)), opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
 	require.Equal(t, "introspect: malformed: the member acr is not of its type", bearergate.AsError(err).Detail)
+}
+
+// An answer may quote the token in a member that refuses it: then nothing is told of it.
+func TestARefusalThatQuotesTheToken(t *testing.T) {
+	for _, member := range []string{"iss", "aud", "token_type", "token_use", "sub", "client_id"} {
+		a := answer(map[string]any{"aud": "x", member: opaque})
+		s := newServer()
+		s.answers[opaque] = a
+		_, err := newClient(t, config(s)).Verify(t.Context(), opaque)
+		e := bearergate.AsError(err)
+		require.ErrorIs(t, err, invalid, member)
+		require.NotContains(t, err.Error(), opaque, member)
+		require.Empty(t, e.Found, member)
+		require.Nil(t, e.Refused, member)
+	}
 }

@@ -271,7 +271,7 @@ func (r *Router) Verify(ctx context.Context, token string) (*bearergate.Token, e
 			return r.resolver.verify(ctx, allowance, issuer, token)
 		}
 	}
-	return nil, accept.Unverified(accept.Mismatch(bearergate.ReasonIssuer, "no verifier is configured for the issuer", "", accept.Quoted(issuer)))
+	return nil, accept.Unsigned(bearergate.ReasonIssuer, "issuers: no verifier is configured for the issuer", "", accept.Quoted(issuer))
 }
 
 // errWait is what a caller is told whose deadline has passed.

@@ -93,8 +93,6 @@ func newKeySet(keys []Key) *keySet {
 	return s
 }
 
-// find returns the keys, and whether they are known: false if no key has the kid
-// or, without kid, if no key fits the algorithm.
 // absence says why find has no key for a token, or not the one.
 func (s *keySet) absence(kid, alg string) string {
 	if s == nil {
@@ -104,7 +102,7 @@ func (s *keySet) absence(kid, alg string) string {
 	switch {
 	case kid == "" && len(keys) > 1:
 		return "the token names no key, and several fit"
-	case kid == "":
+	case kid == "" && len(keys) == 0:
 		return "the token names no key, and none fits"
 	case known && len(keys) == 0:
 		return "the key of that ID is not for this algorithm"
@@ -114,6 +112,8 @@ func (s *keySet) absence(kid, alg string) string {
 	return ""
 }
 
+// find returns the keys, and whether they are known: false if no key has the kid
+// or, without kid, if no key fits the algorithm.
 func (s *keySet) find(kid, alg string) ([]Key, bool) {
 	keys, found := s.index[use{kid, alg}]
 	if !found && kid != "" {

@@ -54,7 +54,7 @@ func (v *Verifier) remembered(ctx context.Context, raw string) (*bearergate.Toke
 			if err := v.rules.CheckTimes(now, e.token.ExpiresAt(), e.token.NotBefore(), e.token.IssuedAt()); err != nil {
 				return nil, true, accept.Refused(err, e.token)
 			}
-			return nil, false, nil // not so by another clock: examine decides
+			return nil, false, nil // cannot be, as Window says the same; examine decides
 		}
 		return e.token, true, nil
 	}

@@ -178,6 +178,7 @@ type Config struct {
 // [bearergate.ErrMisconfigured].
 type Verifier struct {
 	algorithms    []string
+	expected      string // of alg, for errors
 	keys          jwks.Source
 	profile       Profile
 	maxTokenBytes int
@@ -213,6 +214,7 @@ func New(c Config) (*Verifier, error) {
 		now:   c.Now,
 		hooks: JoinHooks(c.Hooks), // each hook guarded
 	}
+	v.expected = accept.Quoted(v.algorithms...)
 	v.cache, v.names = newCache(&c, &wrong)
 	if err := wrong.Err(); err != nil {
 		return nil, misconfigured(err)
@@ -338,7 +340,7 @@ func (v *Verifier) examine(ctx context.Context, raw string) (*bearergate.Token, 
 		return nil, accept.Invalid(bearergate.ReasonMalformed, err.Error())
 	}
 	if !slices.Contains(v.algorithms, jws.Header.Algorithm) {
-		return nil, accept.Unverified(accept.Mismatch(bearergate.ReasonAlgorithm, "alg is not among Algorithms", accept.Quoted(v.algorithms...), accept.Quoted(jws.Header.Algorithm)))
+		return nil, accept.Unsigned(bearergate.ReasonAlgorithm, "alg is not among Algorithms", v.expected, accept.Quoted(jws.Header.Algorithm))
 	}
 	explicit, err := v.headerType(jws.Header)
 	if err != nil {
@@ -395,7 +397,7 @@ func (v *Verifier) headerType(h jose.Header) (explicit bool, err error) {
 	if h.HasType {
 		found = accept.Quoted(h.Type)
 	}
-	return false, accept.Unverified(accept.Mismatch(bearergate.ReasonType, "typ is not that of an access token", expected, found))
+	return false, accept.Unsigned(bearergate.ReasonType, "typ is not that of an access token", expected, found)
 }
 
 // buffers hold the parts of a token while [Verifier.examine] looks at them.

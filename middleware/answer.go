@@ -59,8 +59,9 @@ type Refusal struct {
 	Code string
 	// Detail says in fixed words what the client may know.
 	Detail string
-	// Err is what was decided, a copy. Kind and Reason are always set. Its text,
-	// its Cause and its Reason are for operators: do not send them.
+	// Err is what was decided, a copy. Kind and Reason are always set; Detail, Expected,
+	// Found, Unsigned and Refused never. Its text, its Cause and its Reason are for
+	// operators: do not send them.
 	Err bearergate.Error
 }
 
@@ -110,6 +111,8 @@ func (g *Gate) render(r *http.Request, a *answer, e *bearergate.Error) (contentT
 	if g != nil && g.config.Render != nil {
 		refusal := Refusal{Status: a.status, Code: a.code, Detail: a.words, Err: *e}
 		refusal.Err.Scopes, refusal.Err.ACRValues = slices.Clone(e.Scopes), slices.Clone(e.ACRValues)
+		// These are for operators, and Found is a client's own text.
+		refusal.Err.Detail, refusal.Err.Expected, refusal.Err.Found, refusal.Err.Unsigned, refusal.Err.Refused = "", "", "", false, nil
 		bearergate.Hook("Render", g.config.Hooks.Panicked, func(_ context.Context, refusal Refusal) {
 			contentType, body = g.config.Render(r, refusal)
 		})(r.Context(), refusal)

@@ -414,3 +414,20 @@ func TestNothingIsReflected(t *testing.T) {
 		}
 	}
 }
+
+// What explains a refusal to operators is not handed to who writes its body.
+func TestRenderIsNotToldWhatOperatorsAre(t *testing.T) {
+	full := (&bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonAudience, Detail: "d", Expected: "e", Found: `"<script>"`, Unsigned: true}).
+		WithRefused(bearergate.NewToken(bearergate.Claims{Subject: "alice"}))
+	events := &log{}
+	var rendered bearergate.Error
+	gate := newGate(t, answers(full), middleware.Config{Hooks: events.hooks(), Render: func(_ *http.Request, r middleware.Refusal) (string, []byte) {
+		rendered = r.Err
+		return "text/html", []byte(r.Err.Error())
+	}})
+	w := httptest.NewRecorder()
+	gate.Require(scope.All("read"))(forbidden(t)).ServeHTTP(w, bearer("GET", good))
+	require.Equal(t, bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonAudience}, rendered)
+	require.NotContains(t, w.Body.String(), "script")
+	require.Equal(t, `"<script>"`, bearergate.AsError(events.only(t).Err).Found, "the hook is told")
+}

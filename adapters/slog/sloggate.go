@@ -33,8 +33,8 @@
 // No token, no secret, no body of an answer, and no text of a cause or value of
 // a panic: Config.Check, HTTP clients and stores of others put into their errors
 // what they like. What this module itself says of a refusal is written: detail,
-// expected and found ([bearergate.Error]), unverified where no signature vouches for
-// what was found, and in the group refused whose token it was, if one does. No path, except
+// expected and found ([bearergate.Error]; whoever makes one, a Check of yours, sees to
+// that), unverified where no signature vouches for what was found, and in the group refused whose token it was, if one does. No path, except
 // for what a template of scopes takes from it, where the token is valid.
 //
 // Some authorization servers give an opaque token its own text as jti. Unless
@@ -49,8 +49,9 @@
 //
 // Every acceptance is, or one of so many at random: Config.SampleAccepted. All
 // else is bounded to Config.MaxPerSecond, so that a flood does not fill the disk,
-// and apart for each event; refusals apart for strangers, for those whose token
-// is valid, and for our own faults, so that no stranger hides the others.
+// and apart for each event; refusals apart for strangers, for those whose token is
+// genuine, for those whose token is valid, and for our own faults, so that no stranger
+// hides the others.
 // How many were left out is said in the next record of the same kind.
 //
 // The package makes no goroutine. Everything here is safe for concurrent use if
@@ -123,7 +124,7 @@ type Audit struct {
 }
 
 // decisionLimits are apart so that the many do not hide the few.
-type decisionLimits struct{ strangers, known, ours limit }
+type decisionLimits struct{ strangers, refused, known, ours limit }
 
 // New checks the configuration. Its error is [bearergate.ErrMisconfigured] and
 // names every mistake.
@@ -327,7 +328,7 @@ func (a *Audit) decide(ctx context.Context, event Event, limits *decisionLimits,
 	if !a.config.Handler.Enabled(ctx, level) {
 		return
 	}
-	suppressed, ok := a.pass(limits, outcome, token)
+	suppressed, ok := a.pass(limits, outcome, err, token)
 	if !ok {
 		return
 	}
@@ -351,7 +352,7 @@ func (a *Audit) decide(ctx context.Context, event Event, limits *decisionLimits,
 
 // pass reports whether the record of a decision is to be written, and how many
 // like it were not since the last.
-func (a *Audit) pass(limits *decisionLimits, outcome string, token *bearergate.Token) (suppressed uint64, ok bool) {
+func (a *Audit) pass(limits *decisionLimits, outcome string, err error, token *bearergate.Token) (suppressed uint64, ok bool) {
 	switch {
 	case outcome == "accepted":
 		return 0, rand.IntN(a.config.SampleAccepted) == 0
@@ -359,6 +360,8 @@ func (a *Audit) pass(limits *decisionLimits, outcome string, token *bearergate.T
 		return limits.ours.take(a.config.MaxPerSecond)
 	case token != nil:
 		return limits.known.take(a.config.MaxPerSecond)
+	case bearergate.AsError(err).Refused != nil: // genuine, and old or meant for somebody else
+		return limits.refused.take(a.config.MaxPerSecond)
 	}
 	return limits.strangers.take(a.config.MaxPerSecond)
 }

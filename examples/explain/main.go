@@ -75,7 +75,9 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	go func() { ended <- api.Serve(listener) }()
 	defer func() {
 		err = errors.Join(err, api.Close())
-		<-ended
+		if served := <-ended; !errors.Is(served, http.ErrServerClosed) {
+			err = errors.Join(err, served)
+		}
 	}()
 	url := "http://" + listener.Addr().String()
 
@@ -112,6 +114,6 @@ func get(ctx context.Context, url, token string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer resp.Body.Close() //nolint:errcheck // it was only read
+	defer func() { _ = resp.Body.Close() }()
 	return io.ReadAll(resp.Body)
 }

@@ -85,11 +85,14 @@ func (l *refusals) last() []refusal {
 // ServeHTTP shows them as JSON. It must stand behind a gate: it tells who calls, and why
 // in vain.
 func (l *refusals) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	body, err := json.MarshalIndent(l.last(), "", "  ")
+	if err != nil {
+		http.Error(w, "the list cannot be written", http.StatusInternalServerError)
+		return
+	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	out := json.NewEncoder(w)
-	out.SetIndent("", "  ")
-	_ = out.Encode(l.last()) // a caller that went away needs no list
+	_, _ = w.Write(append(body, '\n')) // a caller that went away needs no list
 }
 
 // scopesOf joins scopes. Those of a genuine token are somebody's text, but no long one:

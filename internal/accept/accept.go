@@ -65,18 +65,20 @@ func Mismatch(reason bearergate.Reason, detail, expected, found string) error {
 	return &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: reason, Detail: detail, Expected: expected, Found: found}
 }
 
-// Unverified says of an error of this package that what was found is not signed.
-func Unverified(err error) error {
-	e := *bearergate.AsError(err)
-	e.Unsigned = true
-	return &e
+// Unsigned is Mismatch where no signature has been checked.
+func Unsigned(reason bearergate.Reason, detail, expected, found string) error {
+	return &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: reason, Detail: detail, Expected: expected, Found: found, Unsigned: true}
 }
 
-// Refused adds the token to an error of this package.
+// Refused adds the token to an error of this package. One of another issuer is not
+// added: the key that signed it, or the server that answered, does not vouch for what it
+// says of that.
 func Refused(err error, token *bearergate.Token) error {
-	e := *bearergate.AsError(err)
-	e.Refused = token
-	return &e
+	e := bearergate.AsError(err)
+	if e.Reason == bearergate.ReasonIssuer {
+		return e
+	}
+	return e.WithRefused(token)
 }
 
 const maxQuoted = 8 // values of somebody else's that an error holds

@@ -1,11 +1,11 @@
 package accept
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
 	"github.com/bearergate/bearergate"
-	"github.com/bearergate/bearergate/internal/guard"
 	"github.com/bearergate/bearergate/internal/jose"
 	"github.com/bearergate/bearergate/jwks"
 )
@@ -79,21 +79,20 @@ func Signer(ctx context.Context, source jwks.Source, jws jose.JWS) (jwks.Key, er
 			return found[0], nil
 		}
 	}
-	return jwks.Key{}, Unverified(Mismatch(bearergate.ReasonSignature, "the signature does not verify", "", named(keyID, alg)))
+	return jwks.Key{}, Unsigned(bearergate.ReasonSignature, "the signature does not verify", "", named(keyID, alg))
 }
 
-// unknownKey says which key is missing, and why as far as the source knows.
+// unknownKey says which key is missing, and why as far as it is known. Sources of the
+// user's are not asked why: their words could be anything.
 func unknownKey(source jwks.Source, keyID, alg string) error {
-	detail := "the issuer publishes no key, or several, that the token can mean"
-	if s, ok := source.(interface{ Absence(kid, alg string) string }); ok {
-		_ = guard.Call(func() error {
-			if why := s.Absence(keyID, alg); why != "" {
-				detail = why
-			}
-			return nil
-		}, nil)
+	why := ""
+	switch s := source.(type) {
+	case *jwks.Cache:
+		why = s.Absence(keyID, alg)
+	case *jwks.Set:
+		why = s.Absence(keyID, alg)
 	}
-	return Unverified(Mismatch(bearergate.ReasonUnknownKey, detail, "", named(keyID, alg)))
+	return Unsigned(bearergate.ReasonUnknownKey, cmp.Or(why, "the issuer publishes no key, or several, that the token can mean"), "", named(keyID, alg))
 }
 
 func named(keyID, alg string) string {

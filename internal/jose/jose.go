@@ -133,7 +133,7 @@ func dots(token string) (first, second int, err error) {
 			second = i
 		default:
 			if strings.Count(token, ".") == 4 {
-				return 0, 0, malformed("five parts: an encrypted token (JWE), which is not accepted")
+				return 0, 0, malformed("five parts, as an encrypted token (JWE) has them, which is not accepted")
 			}
 			return 0, 0, malformed("not exactly three parts")
 		}
