@@ -54,6 +54,9 @@ func (l *located) age() time.Duration { return clock.Elapsed(l.read, time.Now())
 func newEndpoint(c Config, client *fetch.Client, timeout time.Duration) *endpoint {
 	e := &endpoint{url: c.Endpoint, client: client, timeout: timeout}
 	e.request = asmeta.Request{Issuer: c.Issuer, Check: func(d asmeta.Document) error {
+		if d.IntrospectionEndpoint == "" {
+			return errors.New("the document has no introspection_endpoint: set Endpoint, if the server has one")
+		}
 		if err := asmeta.CheckEndpoint(d.IntrospectionEndpoint, c.Issuer, c.InsecureAllowHTTP); err != nil {
 			return errors.New("introspection_endpoint " + err.Error())
 		}

@@ -79,3 +79,13 @@ func TestARefusalThatQuotesTheToken(t *testing.T) {
 		require.Nil(t, e.Refused, member)
 	}
 }
+
+// A server whose metadata names no introspection endpoint may have one all the same.
+func TestNoEndpointInTheMetadata(t *testing.T) {
+	s := newServer()
+	s.metadata = func(*http.Request) *http.Response {
+		return reply(200, "application/json", encode(map[string]any{"issuer": issuer, "jwks_uri": issuer + "/keys"}))
+	}
+	err := requireRefused(t, newClient(t, with(config(s), func(c *introspect.Config) { c.Endpoint = "" })), opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
+	require.Contains(t, bearergate.AsError(err).Detail, "no introspection_endpoint: set Endpoint")
+}

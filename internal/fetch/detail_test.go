@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -74,4 +75,68 @@ func TestDetailOfRealFaults(t *testing.T) {
 	_, err = ReadFile(t.TempDir()+"/none", 1)
 	require.ErrorAs(t, err, &e)
 	require.Equal(t, "there is no such file", e.Detail())
+}
+
+// Where a redirect led that is not followed, without a word of the other side's.
+func TestDetailOfARedirect(t *testing.T) {
+	for _, tt := range []struct{ location, detail string }{
+		{"/introspect/", "to the same URL but for the slash at its end: configure that one"},
+		{"/introspect/?token=s3cret", "to the same URL but for the slash at its end: configure that one"},
+		{"/login/s3cret", "to another path"},
+		{"/introspect?token=s3cret", "to another path"},
+		{"https://s3cret.example/introspect", "to another host"},
+		{"https://HOST/introspect", "to https: configure what is right"},
+		{"http://HOST:1/introspect", "to another port or scheme"},
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			host, _, _ := net.SplitHostPort(r.Host)
+			w.Header().Set("Location", strings.Replace(tt.location, "HOST", host, 1))
+			w.WriteHeader(http.StatusMovedPermanently)
+		}))
+		_, err := NewClient(&http.Client{}).Post(t.Context(), PostRequest{URL: server.URL + "/introspect", Form: url.Values{"token": {"s3cret"}}, Type: func(string) bool { return true }})
+		server.Close()
+		var e *Error
+		require.ErrorAs(t, err, &e)
+		require.Equal(t, Redirect, e.Outcome)
+		require.Contains(t, e.Detail(), tt.detail, tt.location)
+		require.NotContains(t, err.Error(), "s3cret")
+	}
+}
+
+// A content type names what came, if it is one that servers send by mistake.
+func TestDetailOfAContentType(t *testing.T) {
+	for sent, detail := range map[string]string{
+		"text/html; charset=utf-8": "not accepted here: text/html",
+		"TEXT/HTML":                "not accepted here: text/html",
+		"s3cret/s3cret":            "not accepted here: another than JSON",
+		"text/s3cret":              "not accepted here: another than JSON",
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Content-Type", sent) }))
+		_, err := NewClient(&http.Client{}).Get(t.Context(), Request{URL: server.URL, Type: func(string) bool { return false }})
+		server.Close()
+		var e *Error
+		require.ErrorAs(t, err, &e)
+		require.Equal(t, ContentType, e.Outcome)
+		require.Contains(t, e.Detail(), detail)
+		require.NotContains(t, err.Error(), "s3cret")
+	}
+}
+
+// A proxy in front of the authorization server, a real one, that will not connect.
+func TestDetailOfAProxy(t *testing.T) {
+	method := ""
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		method = r.Method
+		w.WriteHeader(http.StatusBadGateway)
+	}))
+	defer proxy.Close()
+	at, err := url.Parse(proxy.URL)
+	require.NoError(t, err)
+	client := NewClient(&http.Client{Transport: &http.Transport{Proxy: http.ProxyURL(at)}})
+	_, err = client.Get(t.Context(), Request{URL: "https://as.example.test/"})
+	var e *Error
+	require.ErrorAs(t, err, &e)
+	require.Equal(t, Connect, e.Outcome)
+	require.Equal(t, "a proxy answered 502 Bad Gateway", e.Detail())
+	require.Equal(t, http.MethodConnect, method)
 }

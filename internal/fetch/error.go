@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -140,6 +141,9 @@ func failed(ctx context.Context, url string, err error) *Error {
 	switch {
 	case errors.Is(err, errRedirect):
 		e.Outcome, e.cause = Redirect, errRedirect
+		if to, ok := errors.AsType[redirectError](err); ok {
+			e.cause, e.detail = nil, to.Error()
+		}
 	case ctx.Err() != nil, errors.As(err, &timeout) && timeout.Timeout():
 		e.Outcome = Timeout
 	case errors.As(err, &certErr):
@@ -168,9 +172,21 @@ func failed(ctx context.Context, url string, err error) *Error {
 	case errors.Is(err, io.EOF):
 		e.cause = io.EOF
 	default:
-		e.detail = fmt.Sprintf("%T", innermost(err))
+		e.detail = cmp.Or(ofProxy(innermost(err)), fmt.Sprintf("%T", innermost(err)))
 	}
 	return e
+}
+
+// ofProxy says that a proxy refused to connect: net/http then returns the text of its
+// status, as an error without a type. Only texts of the standard are told.
+func ofProxy(err error) string {
+	text := err.Error()
+	for status := 300; status < 600; status++ {
+		if text != "" && text == http.StatusText(status) {
+			return "a proxy answered " + strconv.Itoa(status) + " " + text
+		}
+	}
+	return ""
 }
 
 func innermost(err error) error {

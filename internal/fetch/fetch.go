@@ -5,6 +5,7 @@
 package fetch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -64,9 +65,30 @@ var errRedirect = errors.New("fetch: only one redirect is followed, of a GET, wi
 func checkRedirect(req *http.Request, via []*http.Request) error {
 	first := via[0]
 	if len(via) > 1 || first.Method != http.MethodGet || req.URL.User != nil || !sameOrigin(req.URL, first.URL) {
-		return errRedirect
+		return redirectError(whereTo(via[len(via)-1].URL, req.URL))
 	}
 	return nil
+}
+
+// redirectError is errRedirect with where it led, in words that the other side did not
+// choose: its URL may repeat what it was sent.
+type redirectError string
+
+func (e redirectError) Error() string        { return errRedirect.Error() + ": this one led " + string(e) }
+func (e redirectError) Is(target error) bool { return target == errRedirect }
+
+func whereTo(from, to *url.URL) string {
+	switch bare := func(u *url.URL) string { return strings.TrimSuffix(u.EscapedPath(), "/") }; {
+	case !strings.EqualFold(from.Hostname(), to.Hostname()):
+		return "to another host"
+	case from.Scheme != to.Scheme && bare(from) == bare(to):
+		return "to " + map[bool]string{true: "https", false: "http"}[to.Scheme == "https"] + ": configure what is right"
+	case from.Scheme != to.Scheme || port(from) != port(to):
+		return "to another port or scheme"
+	case bare(from) == bare(to) && from.EscapedPath() != to.EscapedPath():
+		return "to the same URL but for the slash at its end: configure that one"
+	}
+	return "to another path"
 }
 
 func sameOrigin(a, b *url.URL) bool {
@@ -155,7 +177,7 @@ func refused(resp *http.Response, url string) *Error {
 func read(ctx context.Context, resp *http.Response, url string, limit int64, accept func(string) bool) ([]byte, string, error) {
 	mediaType := mediaType(resp.Header)
 	if !accept(mediaType) {
-		return nil, "", Fail(ContentType, url, "a content type that is not accepted here")
+		return nil, "", Fail(ContentType, url, "a content type that is not accepted here: "+cmp.Or(known(mediaType), "another than JSON"))
 	}
 	if enc := resp.Header.Get("Content-Encoding"); enc != "" && enc != "identity" {
 		return nil, "", Fail(ContentType, url, "a content encoding that was not asked for")
@@ -180,6 +202,19 @@ func read(ctx context.Context, resp *http.Response, url string, limit int64, acc
 		return nil, "", e
 	}
 	return body, mediaType, nil
+}
+
+// known is a media type that servers send in place of what they were asked for; "" for
+// every other: somebody else's text stays out.
+func known(mediaType string) string {
+	switch mediaType {
+	case "":
+		return "none"
+	case "text/html", "text/plain", "text/xml", "application/xml", "application/json", "application/jwt", "application/octet-stream", "binary/octet-stream",
+		"application/x-www-form-urlencoded", "application/jwk-set+json", "application/problem+json":
+		return mediaType
+	}
+	return ""
 }
 
 func tooLarge(url string, limit int64) *Error {
