@@ -60,8 +60,8 @@ var errNilVerifier = errors.New("bearergate: the verifier is nil")
 // broken verifier refuses instead of opening: a nil verifier (also a typed
 // nil), a panic, a nil token without an error, a token beside an error, and an
 // error that is not exactly one of the eight all come back as a nil token and
-// [ErrMisconfigured]; the end of a context, a failed
-// network, and an outage without a Reason, are told apart as by [Guard]. An empty token is [ErrMissingToken].
+// [ErrMisconfigured]; the end of a context, a failed network, and an outage without
+// a Reason, are told apart as by [Guard]. An empty token is [ErrMissingToken].
 //
 // Use it wherever a Verifier comes from elsewhere; package middleware does.
 func Verify(ctx context.Context, v Verifier, token string) (verified *Token, err error) {

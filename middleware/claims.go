@@ -37,8 +37,8 @@ func Audience(names ...string) RouteOption { return audience{slices.Clone(names)
 // for byte. Otherwise the answer is [bearergate.ErrForbidden] with
 // [bearergate.ReasonTenant], also when either of them is "": no tenant equals no
 // tenant. Behind several issuers, each may name tenants as it likes: compare
-// [bearergate.Token.Issuer] too, in an [Allow]. There is no standard claim for it: wrap the verifier in one that sets
-// [bearergate.Claims.Tenant] by [bearergate.Token.With].
+// [bearergate.Token.Issuer] too, in an [Allow]. There is no standard claim for it: wrap
+// the verifier in one that sets [bearergate.Claims.Tenant] by [bearergate.Token.With].
 //
 // of must take the tenant from where the handler will take it, or the handler serves
 // another one than was asked about. It must not change the request, and has to be

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -116,13 +117,8 @@ func unclear(u *url.URL) bool {
 		strings.ContainsFunc(u.Path, func(c rune) bool { return c < ' ' || c == 0x7f || strings.ContainsRune(`\;%`, c) }) {
 		return true
 	}
-	segments := strings.Split(strings.TrimPrefix(u.Path, "/"), "/")
-	for i, s := range segments {
-		if s == "." || s == ".." || s == "" && i < len(segments)-1 {
-			return true
-		}
-	}
-	return false
+	segments := strings.Split(u.Path, "/")
+	return slices.Contains(segments, ".") || slices.Contains(segments, "..")
 }
 
 // plainHost returns a host as everybody else compares it.

@@ -32,8 +32,8 @@ import (
 // Each such request has one goroutine more. When the handler returns or panics, its
 // context ends, and with it the goroutine and what it asks: only a verifier that does
 // not honour its context stays longer, in one goroutine. 5 s after the bound of a
-// decision, it ends the request with [bearergate.ErrMisconfigured]. A connection that was hijacked is not
-// watched after that. [Gate.Check] has no handler to end, and with
+// decision, it ends the request with [bearergate.ErrMisconfigured]. A connection that
+// was hijacked is not watched after that. [Gate.Check] has no handler to end, and with
 // [Config.InsecureReportOnly] a refusal is reported and ends nothing.
 //
 // The default is never. An interval shorter than [bearergate.MinRecheck], and a second

@@ -200,8 +200,9 @@ type Config struct {
 
 	// Reverify is how often the token of an open stream is decided on anew, from
 	// the credential with which the stream was opened, by the rule of
-	// [bearergate.Recheck]: less up to a tenth, at random. A token that was revoked, lost a scope, is no longer enough for StepUp
-	// or says another issuer, subject, client or binding ends the stream. An outage
+	// [bearergate.Recheck]: less up to a tenth, at random. A token that was revoked,
+	// lost a scope, is no longer enough for StepUp, or says another issuer, subject,
+	// client or binding ends the stream. An outage
 	// ends it if it is met twice in a row, so a revocation takes at most two
 	// intervals, three waits of up to 15 s, and what a cache of the verifier adds. The
 	// handler keeps the token that opened the stream, and its exp. The proof with

@@ -34,8 +34,9 @@
 // a panic: Config.Check, HTTP clients and stores of others put into their errors
 // what they like. What this module itself says of a refusal is written: detail,
 // expected and found ([bearergate.Error]; whoever makes one, a Check of yours, sees to
-// that), unverified where no signature vouches for what was found, and in the group refused whose token it was, if one does. No path, except
-// for what a template of scopes takes from it, where the token is valid.
+// that), unverified where no signature vouches for what was found, and in the group
+// refused whose token it was, if one does. No path, except for what a template of
+// scopes takes from it, where the token is valid.
 //
 // Some authorization servers give an opaque token its own text as jti. Unless
 // the claims are those of a JWT, which cannot hold itself, jti is therefore
