@@ -10,6 +10,7 @@ import (
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/jwks"
 	"github.com/bearergate/bearergate/jwtverify"
+	"github.com/bearergate/bearergate/test/bubble"
 	"github.com/stretchr/testify/require"
 )
 
@@ -190,19 +191,24 @@ func TestEndedContextsOfUserCode(t *testing.T) {
 			"Check":  {check, bearergate.ReasonStoreUnavailable},
 			"Source": {source, bearergate.ReasonKeysUnavailable},
 		} {
+			v := newVerifier(t, w.config)
 			t.Run(where+" returns "+name+", deadline", func(t *testing.T) {
-				ctx, cancel := context.WithTimeoutCause(t.Context(), time.Millisecond, cause)
-				defer cancel()
-				token, err := newVerifier(t, w.config).Verify(ctx, raw)
-				requireError(t, token, err, bearergate.ErrUnavailable, w.late)
-				require.ErrorIs(t, err, context.DeadlineExceeded)
+				bubble.Test(t, func(t *testing.T) {
+					ctx, cancel := context.WithTimeoutCause(t.Context(), time.Millisecond, cause)
+					defer cancel()
+					token, err := v.Verify(ctx, raw)
+					requireError(t, token, err, bearergate.ErrUnavailable, w.late)
+					require.ErrorIs(t, err, context.DeadlineExceeded)
+				})
 			})
 			t.Run(where+" returns "+name+", canceled", func(t *testing.T) {
-				ctx, cancel := context.WithCancelCause(t.Context())
-				time.AfterFunc(time.Millisecond, func() { cancel(cause) })
-				token, err := newVerifier(t, w.config).Verify(ctx, raw)
-				requireError(t, token, err, bearergate.ErrUnavailable, bearergate.ReasonCanceled)
-				require.ErrorIs(t, err, context.Canceled)
+				bubble.Test(t, func(t *testing.T) {
+					ctx, cancel := context.WithCancelCause(t.Context())
+					time.AfterFunc(time.Millisecond, func() { cancel(cause) })
+					token, err := v.Verify(ctx, raw)
+					requireError(t, token, err, bearergate.ErrUnavailable, bearergate.ReasonCanceled)
+					require.ErrorIs(t, err, context.Canceled)
+				})
 			})
 		}
 	}
