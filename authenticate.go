@@ -33,50 +33,62 @@ import (
 // used once. The same call is: credentials, method, target, host and connection,
 // the header fields that the Bindings read, and the Bindings themselves.
 func Authenticate(ctx context.Context, v Verifier, c Call, bindings ...Binding) (*Token, Reply, error) {
-	if !c.Scheme.known() {
-		return nil, nil, misconfigured("the scheme of a call is not one of the constants")
+	if err := c.admitted(ctx, bindings); err != nil {
+		return nil, nil, err
 	}
-	raw := c.Raw.Reveal()
-	if raw == "" {
-		return nil, nil, noToken()
+	t, err := Verify(ctx, v, c.Raw.Reveal())
+	if err != nil {
+		return nil, nil, err
 	}
-	if len(bindings) > 0 || c.Scheme != SchemeBearer {
-		if err := CheckBindings(bindings); err != nil {
-			return nil, nil, err
-		}
-		err := Guard(ctx, errNotConfirmed, func(context.Context) error {
-			if c.Scheme == SchemeDPoP && !slices.ContainsFunc(bindings, func(b Binding) bool { return b.Scheme() == SchemeDPoP }) {
-				return unproven("the call uses the DPoP scheme, and no binding checks its proof")
-			}
-			return nil
-		})
-		if err != nil {
-			return nil, nil, err
-		}
-	}
-	t, err := Verify(ctx, v, raw)
+	needed, err := t.needs(ctx, c.Scheme, bindings)
 	if err != nil {
 		return nil, nil, err
 	}
 	if !t.Bound() {
-		if c.Scheme != SchemeBearer {
-			return nil, nil, unproven("the token is not bound to a key, and was sent with the DPoP scheme")
-		}
 		return t, nil, nil
 	}
-	return prove(ctx, c, t, bindings)
+	return prove(ctx, c, t, needed)
 }
 
-// prove has every member of the token's cnf confirmed.
-func prove(ctx context.Context, c Call, t *Token, bindings []Binding) (*Token, Reply, error) {
-	var needed []Binding
-	err := Guard(ctx, errNotConfirmed, func(context.Context) (err error) {
-		needed, err = responsible(t, c.Scheme, bindings)
+// admitted refuses a call before its token is looked at.
+func (c Call) admitted(ctx context.Context, bindings []Binding) error {
+	if !c.Scheme.known() {
+		return misconfigured("the scheme of a call is not one of the constants")
+	}
+	if c.Raw.Reveal() == "" {
+		return noToken()
+	}
+	if len(bindings) == 0 && c.Scheme == SchemeBearer {
+		return nil
+	}
+	if err := CheckBindings(bindings); err != nil {
+		return err
+	}
+	return Guard(ctx, errNotConfirmed, func(context.Context) error {
+		if c.Scheme == SchemeDPoP && !slices.ContainsFunc(bindings, func(b Binding) bool { return b.Scheme() == SchemeDPoP }) {
+			return unproven("the call uses the DPoP scheme, and no binding checks its proof")
+		}
+		return nil
+	})
+}
+
+// needs returns the bindings that have to confirm the token, none if it is not bound.
+func (t *Token) needs(ctx context.Context, scheme Scheme, bindings []Binding) (needed []Binding, err error) {
+	if !t.Bound() {
+		if scheme != SchemeBearer {
+			return nil, unproven("the token is not bound to a key, and was sent with the DPoP scheme")
+		}
+		return nil, nil
+	}
+	err = Guard(ctx, errNotConfirmed, func(context.Context) (err error) {
+		needed, err = responsible(t, scheme, bindings)
 		return err
 	})
-	if err != nil {
-		return nil, nil, err
-	}
+	return needed, err
+}
+
+// prove has every member of the token's cnf confirmed by the bindings that it needs.
+func prove(ctx context.Context, c Call, t *Token, needed []Binding) (*Token, Reply, error) {
 	if outer, ok := FromContext(ctx); ok && outer.proof().covers(c, t, outer, needed) {
 		return t.with(outer.proof()), nil, nil
 	}

@@ -79,20 +79,20 @@ var errLook = &Error{Kind: ErrMisconfigured, Reason: ReasonConfig, Cause: errors
 // wrong with it.
 func look(b Binding, seen []string) ([]string, error) {
 	if b == nil {
-		return seen, errors.New("it is nil")
+		return seen, errors.New("it is nil: leave it out")
 	}
 	s, members := b.Scheme(), b.Members()
 	switch {
 	case !s.known():
 		return seen, fmt.Errorf("its scheme is %q: use SchemeBearer or SchemeDPoP", s)
 	case len(members) == 0:
-		return seen, errors.New("it names no member of cnf")
+		return seen, errors.New("it names no member of cnf: have Members return those that it confirms, jkt or x5t#S256 for example")
 	case slices.Contains(members, "jkt") && s != SchemeDPoP:
-		return seen, errors.New("it is for jkt, and its scheme is not SchemeDPoP: such tokens are sent with that (RFC 9449 section 7.1)")
+		return seen, errors.New("it is for jkt, and its scheme is not SchemeDPoP: have Scheme return that, for such tokens are sent with it (RFC 9449 section 7.1)")
 	}
 	for _, member := range members {
 		if slices.Contains(seen, member) {
-			return seen, fmt.Errorf("the member %q has two bindings", member)
+			return seen, fmt.Errorf("the member %q has two bindings: leave one of them out", member)
 		}
 		seen = append(seen, member)
 	}

@@ -135,7 +135,7 @@ type Reply map[string]string
 func noToken() error { return &Error{Kind: ErrMissingToken, Reason: ReasonNoToken} }
 
 func badRequest(what string) error {
-	return &Error{Kind: ErrInvalidRequest, Reason: ReasonBadRequest, Cause: text(what)}
+	return &Error{Kind: ErrInvalidRequest, Reason: ReasonBadRequest, Detail: what}
 }
 
 func misconfigured(what string) error {
@@ -143,7 +143,7 @@ func misconfigured(what string) error {
 }
 
 func unproven(what string) error {
-	return &Error{Kind: ErrInvalidToken, Reason: ReasonBinding, Cause: text(what)}
+	return &Error{Kind: ErrInvalidToken, Reason: ReasonBinding, Detail: what}
 }
 
 // text is an error that is a text of this package.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/bearergate/bearergate/internal/guard"
+	"github.com/bearergate/bearergate/internal/quote"
 )
 
 // The eight answers of a resource server. Exactly one of them is true, by
@@ -107,6 +108,10 @@ var reasons = []Reason{
 	ReasonConfig,
 }
 
+// Quoted are values that somebody else wrote, as Expected and Found of an [Error] may hold
+// them: quoted, in printable ASCII, and cut, to 64 bytes a value and 8 values.
+func Quoted(values ...string) string { return quote.List(values...) }
+
 // Error is the one error type of this module, reached by errors.As. Its text
 // is for operators, may change in any release and must not be sent to clients.
 // Its text never holds a token, a secret or a response body.
@@ -136,10 +141,11 @@ type Error struct {
 	Detail string
 	// Expected and Found are the two sides of the comparison that refused, for operators:
 	// the configured issuer and the token's iss, the accepted algorithms and its alg. What
-	// a token says is quoted, and cut to 64 bytes a value and 8 values; it is an issuer,
-	// an audience, an algorithm, a type (typ, token_use, token_type), a kid, the name of a
-	// claim or of a member of cnf, a time or a lifetime, and never a subject, a credential
-	// or another claim's value. "": nothing was compared.
+	// a token says is quoted and cut, as by [Quoted]; it is an issuer, an audience, an
+	// algorithm, a type (typ, token_use, token_type), a kid, the name of a claim or of a
+	// member of cnf, a time or a lifetime, and of a token that somebody vouches for a
+	// scope, a role, a tenant or an acr too; it is never a subject, a credential or another
+	// claim's value. "": nothing was compared.
 	Expected, Found string
 	// Unsigned says that Found was read before a signature was checked: anybody may have
 	// written it.

@@ -51,16 +51,23 @@ func (s StepUp) Err() error {
 // next authentication has to satisfy all of it. Its Scopes are those of need if
 // the token lacks them too, so that one answer tells both (RFC 9470 §3).
 func (s StepUp) Authorize(t *Token, need scope.Requirement) error {
-	enough := len(s.ACR) == 0 || t.ACR() != "" && slices.Contains(s.ACR, t.ACR())
-	if enough && s.MaxAge != 0 { // a negative one, which Err names, is satisfied by nothing
-		at, ok := t.AuthTime()
-		age := time.Since(at)
-		enough = ok && age <= s.MaxAge && age >= -maxAhead
-	}
-	if enough {
+	detail, expected, found := "", "", ""
+	at, ok := t.AuthTime()
+	switch age := time.Since(at); {
+	case len(s.ACR) > 0 && (t.ACR() == "" || !slices.Contains(s.ACR, t.ACR())):
+		detail, expected = "acr is none of those that suffice", Quoted(s.ACR...)
+		if t.ACR() != "" {
+			found = Quoted(t.ACR())
+		}
+	case s.MaxAge != 0 && !ok: // a negative one, which Err names, is satisfied by nothing
+		detail, expected = "there is no auth_time", "at most "+s.MaxAge.String()+" ago"
+	case s.MaxAge != 0 && (age > s.MaxAge || age < -maxAhead):
+		detail, expected, found = "auth_time is too long ago, or ahead", "at most "+s.MaxAge.String()+" ago", at.UTC().Format(time.RFC3339)
+	default:
 		return nil
 	}
-	e := &Error{Kind: ErrInsufficientAuthentication, Reason: ReasonAuthentication, ACRValues: slices.Clone(s.ACR), MaxAge: s.MaxAge}
+	e := &Error{Kind: ErrInsufficientAuthentication, Reason: ReasonAuthentication, ACRValues: slices.Clone(s.ACR), MaxAge: s.MaxAge,
+		Detail: detail, Expected: expected, Found: found}
 	if !need.SatisfiedBy(t.Scopes()) {
 		e.Scopes = need.Scopes()
 	}

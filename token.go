@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/bearergate/bearergate/internal/quote"
 	"github.com/bearergate/bearergate/internal/strictjson"
 	"github.com/bearergate/bearergate/scope"
 )
@@ -288,10 +289,17 @@ func (t *Token) Authorize(r scope.Requirement) error {
 	if t.Bound() && !t.Proven() {
 		return unproven("the token is bound to its sender, and the sender has not proved to hold the key: use Authenticate instead of Verify")
 	}
-	if r.SatisfiedBy(t.claims().Scopes) {
+	return t.reaches(r)
+}
+
+// reaches is the part of Authorize that looks at the scopes.
+func (t *Token) reaches(r scope.Requirement) error {
+	granted := t.claims().Scopes
+	if r.SatisfiedBy(granted) {
 		return nil
 	}
-	return &Error{Kind: ErrInsufficientScope, Reason: ReasonScope, Scopes: r.Scopes(), Cause: r.Err()}
+	return &Error{Kind: ErrInsufficientScope, Reason: ReasonScope, Scopes: r.Scopes(), Cause: r.Err(),
+		Detail: "the token does not have the scopes", Expected: quote.Cut(r.String()), Found: Quoted(granted.Names()...)}
 }
 
 // String names the issuer and the expiry, and nothing else.

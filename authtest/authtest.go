@@ -106,8 +106,11 @@ func start(tb testing.TB, opts []Option) (*Server, error) {
 	if _, err := marshal("metadata", s.config.metadata); err != nil {
 		return nil, err
 	}
-	if len(s.config.audience) == 0 || len(s.config.algorithms) == 0 {
-		return nil, errors.New("authtest: WithAudience and WithAlgorithms want at least one value")
+	if len(s.config.audience) == 0 {
+		return nil, errors.New("authtest: WithAudience has no value: name an audience, or leave it out for " + DefaultAudience)
+	}
+	if len(s.config.algorithms) == 0 {
+		return nil, errors.New("authtest: WithAlgorithms has no value: name an algorithm, or leave it out for " + DefaultAlgorithm)
 	}
 	for _, alg := range s.config.algorithms {
 		if _, err := s.keys.current(alg); err != nil {
@@ -149,7 +152,7 @@ func (s *Server) listen() (net.Listener, error) {
 	} else {
 		tcp, err := new(net.ListenConfig).Listen(context.Background(), "tcp", s.config.addr)
 		if err != nil {
-			return nil, fmt.Errorf("authtest: %w", err)
+			return nil, fmt.Errorf("authtest: WithAddr: use a free address, 127.0.0.1:0 for example: %w", err)
 		}
 		listener = tcp
 		dial = func(ctx context.Context) (net.Conn, error) {
@@ -177,7 +180,7 @@ func (s *Server) listen() (net.Listener, error) {
 	}
 	route := func(ctx context.Context, _, addr string) (net.Conn, error) {
 		if !hosts[strings.ToLower(addr)] {
-			return nil, fmt.Errorf("authtest: the client of the server %s does not reach %s", s.issuer, addr)
+			return nil, fmt.Errorf("authtest: the client of the server %s does not reach %s: name its host in WithHosts, if it is this server under another name", s.issuer, addr)
 		}
 		return dial(ctx)
 	}
@@ -195,11 +198,11 @@ func parseIssuer(issuer string) (*url.URL, error) {
 	u, err := url.Parse(issuer)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("authtest: the issuer: %w", err)
+		return nil, fmt.Errorf("authtest: WithIssuer: the issuer is not a URL: write https://as.example.test: %w", err)
 	case u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil:
-		return nil, fmt.Errorf("authtest: the issuer %q must be an http or https URL with a host", issuer)
+		return nil, fmt.Errorf("authtest: WithIssuer: the issuer %q must be an http or https URL with a host: write https://as.example.test", issuer)
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.HasSuffix(issuer, "#"):
-		return nil, fmt.Errorf("authtest: the issuer %q must have no query and no fragment (RFC 8414 section 2)", issuer)
+		return nil, fmt.Errorf("authtest: WithIssuer: the issuer %q must have no query and no fragment (RFC 8414 section 2): cut it off before them", issuer)
 	}
 	return u, nil
 }

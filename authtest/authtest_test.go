@@ -299,10 +299,10 @@ func TestStartRefuses(t *testing.T) {
 		"the issuer":     authtest.WithIssuer("https://as.example.test:port"),
 		`algorithm "no`:  authtest.WithAlgorithms("none"),
 		`algorithm "HS2`: authtest.WithAlgorithms("ES256", "HS256"),
-		"at least one":   authtest.WithAlgorithms(),
-		"WithAudience":   authtest.WithAudience(),
-		"the metadata":   authtest.WithMetadata(map[string]any{"f": func() {}}),
-		"listen":         authtest.WithAddr("127.0.0.1:99999"),
+		"WithAlgorithms has no value: name an algorithm, or leave it out for ES256": authtest.WithAlgorithms(),
+		"WithAudience has no value: name an audience, or leave it out for":          authtest.WithAudience(),
+		"the metadata": authtest.WithMetadata(map[string]any{"f": func() {}}),
+		"WithAddr: use a free address, 127.0.0.1:0 for example: listen": authtest.WithAddr("127.0.0.1:99999"),
 	} {
 		as, err := authtest.Start(opt)
 		require.Nil(t, as)
@@ -338,15 +338,15 @@ func fatal(t *testing.T, f func(testing.TB)) string {
 
 func TestMisuseEndsTheTestOrPanics(t *testing.T) {
 	for want, misuse := range map[string]func(*authtest.Server){
-		`algorithm "none"`:    func(as *authtest.Server) { as.Sign(map[string]any{"alg": "none"}, nil) },
-		`algorithm "es256"`:   func(as *authtest.Server) { as.Sign(map[string]any{"alg": "es256"}, nil) },
-		"alg is a int":        func(as *authtest.Server) { as.Sign(map[string]any{"alg": 1}, nil) },
-		"header cannot":       func(as *authtest.Server) { as.Sign(map[string]any{"x": make(chan int)}, nil) },
-		"claims cannot":       func(as *authtest.Server) { as.Sign(nil, map[string]any{"x": "\xff"}) },
-		"Claims.Raw":          func(as *authtest.Server) { as.Token(authtest.Claims{Raw: []byte(`[]`)}) },
-		"Claims.Confirmation": func(as *authtest.Server) { as.Claims(authtest.Claims{Confirmation: map[string][]byte{"jkt": nil}}) },
-		"Fault.Status":        func(as *authtest.Server) { as.Fail(authtest.Fault{Status: 100}) },
-		"negative":            func(as *authtest.Server) { as.Fail(authtest.Fault{Times: -1}) },
+		`algorithm "none"`:  func(as *authtest.Server) { as.Sign(map[string]any{"alg": "none"}, nil) },
+		`algorithm "es256"`: func(as *authtest.Server) { as.Sign(map[string]any{"alg": "es256"}, nil) },
+		"alg is a int: give a string, or nil for a header without it": func(as *authtest.Server) { as.Sign(map[string]any{"alg": 1}, nil) },
+		"header cannot": func(as *authtest.Server) { as.Sign(map[string]any{"x": make(chan int)}, nil) },
+		"claims cannot": func(as *authtest.Server) { as.Sign(nil, map[string]any{"x": "\xff"}) },
+		"Claims.Raw":    func(as *authtest.Server) { as.Token(authtest.Claims{Raw: []byte(`[]`)}) },
+		`Claims.Confirmation: the member "jkt" is not JSON text`:                     func(as *authtest.Server) { as.Claims(authtest.Claims{Confirmation: map[string][]byte{"jkt": nil}}) },
+		"Fault.Status is 100: use 200 to 599, or 0 for what the server would answer": func(as *authtest.Server) { as.Fail(authtest.Fault{Status: 100}) },
+		"Fault.Times is negative: use more than 0, or leave it out":                  func(as *authtest.Server) { as.Fail(authtest.Fault{Times: -1}) },
 	} {
 		t.Run(want, func(t *testing.T) {
 			require.Contains(t, fatal(t, func(tb testing.TB) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -49,12 +50,19 @@ type Fault struct {
 // everything, one of a Path only that path.
 func (s *Server) Fail(f Fault) {
 	if f.Status != 0 && (f.Status < 200 || f.Status > 599) {
-		s.fatal(errors.New("authtest: Fault.Status must be 0 or 200 to 599"))
+		s.fatal(fmt.Errorf("authtest: Fault.Status is %d: use 200 to 599, or 0 for what the server would answer", f.Status))
 		return
 	}
-	if f.Times < 0 || f.Delay < 0 || f.RetryAfter < 0 || f.PadTo < 0 || f.Drip < 0 {
-		s.fatal(errors.New("authtest: a field of Fault is negative"))
-		return
+	for _, field := range []struct {
+		name  string
+		value int64
+	}{
+		{"Times", int64(f.Times)}, {"Delay", int64(f.Delay)}, {"RetryAfter", int64(f.RetryAfter)}, {"PadTo", f.PadTo}, {"Drip", int64(f.Drip)},
+	} {
+		if field.value < 0 {
+			s.fatal(fmt.Errorf("authtest: Fault.%s is negative: use more than 0, or leave it out", field.name))
+			return
+		}
 	}
 	f.Body = slices.Clone(f.Body)
 	f.Header = f.Header.Clone()

@@ -3,7 +3,6 @@ package authtest
 import (
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"time"
@@ -79,7 +78,7 @@ func (s *Server) sign(header, claims map[string]any) (string, error) {
 	alg := s.config.algorithms[0]
 	if value, ok := header["alg"]; ok && value != nil {
 		if alg, ok = value.(string); !ok {
-			return "", fmt.Errorf("authtest: alg is a %T, not a string", value)
+			return "", fmt.Errorf("authtest: alg is a %T: give a string, or nil for a header without it", value)
 		}
 	}
 	key, err := s.keys.current(alg)
@@ -121,7 +120,7 @@ func (s *Server) claims(c Claims) (map[string]any, error) {
 			return nil
 		})
 		if err != nil {
-			return nil, fmt.Errorf("authtest: Claims.Raw: %w", err)
+			return nil, fmt.Errorf("authtest: Claims.Raw: give one JSON object with distinct names: %w", err)
 		}
 	}
 	for name, value := range map[string]string{
@@ -151,7 +150,7 @@ func (s *Server) claims(c Claims) (map[string]any, error) {
 		cnf := map[string]any{}
 		for name, value := range c.Confirmation {
 			if !json.Valid(value) {
-				return nil, errors.New("authtest: Claims.Confirmation: a member is not JSON text")
+				return nil, fmt.Errorf("authtest: Claims.Confirmation: the member %q is not JSON text: a string has quotes around it", name)
 			}
 			cnf[name] = json.RawMessage(append([]byte(nil), value...))
 		}

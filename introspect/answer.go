@@ -37,13 +37,14 @@ func rulesOf(c *Config) accept.Rules {
 	}
 }
 
-// read decodes an answer (RFC 7662 §2.2), once. An error means that it is not an
-// answer: the token is then neither active nor inactive.
-func (c *Client) read(body []byte) (verdict, error) {
-	var r accept.Reading
-	if err := c.fields.Read(body, &r); err != nil {
+// read decodes an answer (RFC 7662 §2.2), once, into r, and leaves there which check was
+// the last. An error means that it is not an answer: the token is then neither active nor
+// inactive.
+func (c *Client) read(body []byte, r *accept.Reading) (verdict, error) {
+	if err := c.fields.Read(body, r); err != nil {
 		return verdict{}, errors.New("the body is " + err.Error())
 	}
+	r.At = accept.StepActive
 	switch string(r.Extra[memberActive]) {
 	case "true":
 	case "false": // nothing else is expected then, or looked at
@@ -67,7 +68,7 @@ func (c *Client) read(body []byte) (verdict, error) {
 		// one sub could not be told apart.
 		v.claims.Issuer = c.issuer
 	}
-	if err := c.judge(&r, tokenType); err != nil {
+	if err := c.judge(r, tokenType); err != nil {
 		v.refusal = accept.Refused(err, bearergate.NewToken(whose(&v.claims)))
 	}
 	return v, nil
@@ -86,6 +87,7 @@ func (c *Client) judge(r *accept.Reading, tokenType string) error {
 	if err := c.rules.Judge(r, false); err != nil {
 		return err
 	}
+	r.At = accept.StepTokenType
 	if !strings.EqualFold(tokenType, "Bearer") {
 		return accept.Mismatch(bearergate.ReasonBinding, "token_type is not Bearer: the token needs a proof that is not checked here", `"Bearer" or none`, accept.Quoted(tokenType))
 	}

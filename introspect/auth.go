@@ -104,8 +104,11 @@ func PostAuth(id, secret string) Auth {
 
 func withSecret(method, id, secret string, add func(context.Context, *credentials) error) Auth {
 	a := &auth{method: method, id: id, add: add, secret: func() []string { return []string{secret} }}
-	if id == "" || secret == "" {
-		a.wrong = errors.New("the client ID and the secret must not be empty")
+	switch {
+	case id == "":
+		a.wrong = errors.New("the client ID is empty: pass the one that the authorization server knows this API by")
+	case secret == "":
+		a.wrong = errors.New("the secret is empty: pass the one that belongs to the client ID, and see that it is set where it is read from")
 	}
 	return a
 }
@@ -131,7 +134,7 @@ func BearerAuth(token func(context.Context) (string, error)) Auth {
 		return nil
 	}}
 	if token == nil {
-		a.wrong = errors.New("the function is nil")
+		a.wrong = errors.New("the function is nil: pass one that returns an access token for the introspection endpoint")
 	}
 	return a
 }
@@ -152,7 +155,7 @@ func CertificateAuth(id string) Auth {
 			return nil
 		}}
 	if id == "" {
-		a.wrong = errors.New("the client ID must not be empty")
+		a.wrong = errors.New("the client ID is empty: pass the one that the authorization server knows this API by")
 	}
 	return a
 }
@@ -175,7 +178,7 @@ type Assertion struct {
 func PrivateKeyJWT(id string, key crypto.Signer, assertion Assertion) Auth {
 	a := &auth{method: "PrivateKeyJWT", id: id}
 	if id == "" || guard.IsNil(key) {
-		a.wrong = errors.New("the client ID must not be empty, nor the key nil")
+		a.wrong = errors.New("the client ID is empty, or the key is nil: pass both")
 		return a
 	}
 	var der []byte

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/internal/accept"
 	"github.com/bearergate/bearergate/internal/fetch"
 	"github.com/bearergate/bearergate/internal/guard"
 	"golang.org/x/sync/singleflight"
@@ -304,7 +305,8 @@ func (c *Client) call(ctx context.Context, raw string) (reply, *failure) {
 			return reply{}, f
 		}
 	}
-	v, err := c.read(body)
+	var r accept.Reading
+	v, err := c.read(body, &r)
 	if err != nil {
 		return reply{}, &failure{outcome: OutcomeMalformed, status: http.StatusOK, detail: err.Error()}
 	}

@@ -14,9 +14,9 @@ import (
 
 // complete puts the defaults into c, and names everything that is wrong with it.
 func complete(c *Config, wrong *mistake.List) {
-	checkServer(c, wrong)
+	issuerOK := checkServer(c, wrong)
 	checkNames(c, wrong)
-	checkSigned(c, wrong)
+	checkSigned(c, issuerOK, wrong)
 	checkCache(c, wrong)
 	checkStore(c, wrong)
 	checkNumbers(c, wrong)
@@ -25,25 +25,45 @@ func complete(c *Config, wrong *mistake.List) {
 	}
 }
 
-func checkServer(c *Config, wrong *mistake.List) {
+// checkServer reports whether nothing was found to be wrong with Issuer.
+func checkServer(c *Config, wrong *mistake.List) (issuerOK bool) {
+	issuerOK = checkIssuer(c, wrong)
+	if c.Endpoint != "" {
+		if err := fetch.CheckURL(c.Endpoint, c.InsecureAllowHTTP || fetch.Loopback(c.Endpoint)); err != nil {
+			wrong.Addf("Endpoint%s %w", fetch.Shown(c.Endpoint), err)
+		}
+	}
+	checkAuth(c, wrong)
+	if strings.ContainsFunc(c.TokenTypeHint, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		wrong.Addf("TokenTypeHint is %s: use printable ASCII without spaces, access_token for example, or leave it out", fetch.Quoted(c.TokenTypeHint))
+	}
+	return issuerOK
+}
+
+func checkIssuer(c *Config, wrong *mistake.List) bool {
 	switch {
 	case c.Issuer == "":
 		wrong.Addf("Issuer is empty: set it to the issuer identifier of your authorization server")
+	case fetch.CheckPasted(c.Issuer) != nil:
+		wrong.Addf("Issuer%s %w", fetch.Shown(c.Issuer), fetch.CheckPasted(c.Issuer))
 	case c.Endpoint == "":
-		if err := fetch.CheckIssuer(c.Issuer, c.InsecureAllowHTTP || fetch.Loopback(c.Issuer)); err != nil {
-			wrong.Addf("Issuer %w: it is needed to discover the endpoint; or set Endpoint", err)
+		err := fetch.CheckIssuer(c.Issuer, c.InsecureAllowHTTP || fetch.Loopback(c.Issuer))
+		if err == nil {
+			return true
 		}
+		wrong.Addf("Issuer%s %w: it is needed to discover the endpoint; or set Endpoint", fetch.Shown(c.Issuer), err)
+	default:
+		return true
 	}
-	if c.Endpoint != "" {
-		if err := fetch.CheckURL(c.Endpoint, c.InsecureAllowHTTP || fetch.Loopback(c.Endpoint)); err != nil {
-			wrong.Addf("Endpoint %w", err)
-		}
-	}
+	return false
+}
+
+func checkAuth(c *Config, wrong *mistake.List) {
 	switch {
 	case c.Auth == nil:
 		wrong.Addf("Auth is nil: the endpoint answers only to clients that it knows (RFC 7662 section 2.1); use BasicAuth, for example")
 	case guard.IsNil(c.Auth):
-		wrong.Addf("Auth is a nil %T", c.Auth)
+		wrong.Addf("Auth is a nil %T: use BasicAuth, for example", c.Auth)
 		c.Auth = nil
 	default:
 		var problem error
@@ -58,9 +78,6 @@ func checkServer(c *Config, wrong *mistake.List) {
 	if c.Auth != nil && c.ClientID == "" {
 		c.ClientID = c.Auth.client()
 	}
-	if strings.ContainsFunc(c.TokenTypeHint, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		wrong.Addf("TokenTypeHint must be plain ASCII")
-	}
 }
 
 func checkNames(c *Config, wrong *mistake.List) {
@@ -70,16 +87,21 @@ func checkNames(c *Config, wrong *mistake.List) {
 	if c.InsecureAnyAudience && (len(c.Audiences) > 0 || c.AllowMissingAudience) {
 		wrong.Addf("InsecureAnyAudience is set together with Audiences or AllowMissingAudience, which it would make void: choose one")
 	}
-	if slices.Contains(c.Audiences, "") || slices.Contains(c.Confirmations, "") || slices.Contains(c.Signed.Audiences, "") {
-		wrong.Addf("Audiences, Confirmations or Signed.Audiences contains an empty string: remove it")
+	for _, list := range []struct {
+		field string
+		names []string
+	}{{"Audiences", c.Audiences}, {"Confirmations", c.Confirmations}, {"Signed.Audiences", c.Signed.Audiences}} {
+		if slices.Contains(list.names, "") {
+			wrong.Addf("%s contains an empty string: remove it", list.field)
+		}
 	}
 }
 
-func checkSigned(c *Config, wrong *mistake.List) {
+func checkSigned(c *Config, issuerOK bool, wrong *mistake.List) {
 	if c.Signed.Answers == Unsigned {
 		// Not KeyHooks: whoever wires telemetry gives hooks to everything.
 		if c.Signed.Keys != nil || len(c.Signed.Algorithms) > 0 || len(c.Signed.Audiences) > 0 {
-			wrong.Addf("Signed has fields set, and no answer will be signed: set Signed.Answers")
+			wrong.Addf("Signed has fields set, and no answer will be signed: set Signed.Answers, or leave them out")
 		}
 		return
 	}
@@ -88,7 +110,11 @@ func checkSigned(c *Config, wrong *mistake.List) {
 		c.Signed.Answers = Unsigned
 		return
 	}
-	c.Signed.Keys = accept.Source(wrong, "Signed.Keys", c.Signed.Keys, c.Issuer, jwks.Config{Issuer: c.Issuer, HTTPClient: c.HTTPClient, Hooks: c.Signed.KeyHooks, InsecureAllowHTTP: c.InsecureAllowHTTP})
+	discover := jwks.Config{HTTPClient: c.HTTPClient, Hooks: c.Signed.KeyHooks, InsecureAllowHTTP: c.InsecureAllowHTTP}
+	if issuerOK {
+		discover.Issuer = c.Issuer
+	}
+	c.Signed.Keys = accept.Source(wrong, "Signed.Keys", c.Signed.Keys, c.Issuer, discover)
 	c.Signed.Algorithms = accept.Algorithms(wrong, "Signed.Algorithms", c.Signed.Algorithms)
 	if len(c.Signed.Audiences) == 0 {
 		c.Signed.Audiences = []string{c.ClientID}
@@ -99,8 +125,20 @@ func checkSigned(c *Config, wrong *mistake.List) {
 }
 
 func checkCache(c *Config, wrong *mistake.List) {
-	if c.DisableCache && (c.PositiveTTL != 0 || c.NegativeTTL != 0 || c.MaxStale != 0 || c.Cache != (CacheConfig{}) || c.Store.Answers != nil) {
-		wrong.Addf("DisableCache is set together with PositiveTTL, NegativeTTL, MaxStale, Cache or Store: choose one")
+	var void []string
+	for _, field := range []struct {
+		name string
+		set  bool
+	}{
+		{"PositiveTTL", c.PositiveTTL != 0}, {"NegativeTTL", c.NegativeTTL != 0}, {"MaxStale", c.MaxStale != 0},
+		{"Cache", c.Cache != (CacheConfig{})}, {"Store", c.Store.Answers != nil},
+	} {
+		if field.set {
+			void = append(void, field.name)
+		}
+	}
+	if c.DisableCache && void != nil {
+		wrong.Addf("DisableCache is set together with %s: leave out the one or the other", strings.Join(void, ", "))
 	}
 	c.Leeway = accept.Leeway(wrong, c.Leeway, c.NoLeeway, DefaultLeeway, MaxLeeway)
 }
@@ -109,7 +147,7 @@ func checkStore(c *Config, wrong *mistake.List) {
 	n := len(c.Store.Key.Reveal())
 	switch {
 	case c.Store.Answers == nil && (n > 0 || c.Store.Timeout != 0):
-		wrong.Addf("Store.Key or Store.Timeout is set without Store.Answers")
+		wrong.Addf("Store.Key or Store.Timeout is set without Store.Answers: set the store, or leave them out")
 	case c.Store.Answers == nil:
 		return
 	case guard.IsNil(c.Store.Answers):
@@ -117,7 +155,7 @@ func checkStore(c *Config, wrong *mistake.List) {
 	case n < minStoreKeyBytes:
 		wrong.Addf("Store.Key has %d bytes: give it %d or more, random ones; without, whoever can reach the store could have any token accepted", n, minStoreKeyBytes)
 	case c.ClientID == "":
-		wrong.Addf("ClientID is empty: with a store, it keeps our answers apart from those of other clients")
+		wrong.Addf("ClientID is empty: set it to the ID that the authorization server knows this API by; with a store, it keeps our answers apart from those of other clients")
 	}
 }
 
@@ -126,7 +164,15 @@ func checkNumbers(c *Config, wrong *mistake.List) {
 	mistake.Between(wrong, "PositiveTTL", &c.PositiveTTL, DefaultPositiveTTL, 0, MaxTTL)
 	mistake.Between(wrong, "NegativeTTL", &c.NegativeTTL, DefaultNegativeTTL, 0, MaxTTL)
 	mistake.Between(wrong, "MaxStale", &c.MaxStale, 0, 0, MaxStaleLimit)
-	mistake.Between(wrong, "Store.Timeout", &c.Store.Timeout, min(DefaultStoreTimeout, c.Timeout/3), 0, c.Timeout/3)
+	longest := c.Timeout / 3
+	if c.Timeout < time.Millisecond { // a mistake already
+		longest = DefaultTimeout / 3
+	}
+	if c.Store.Timeout > longest {
+		wrong.Addf("Store.Timeout is %v, and more than a third of Timeout: choose at most %v, or raise Timeout from %v", c.Store.Timeout, longest, c.Timeout)
+	} else {
+		mistake.Between(wrong, "Store.Timeout", &c.Store.Timeout, min(DefaultStoreTimeout, longest), 0, MaxTimeout/3)
+	}
 	mistake.Between(wrong, "MaxTokenBytes", &c.MaxTokenBytes, DefaultMaxTokenBytes, 1, MaxTokenBytesLimit)
 	mistake.Between(wrong, "Calls.Max", &c.Calls.Max, DefaultMaxCalls, 1, 1<<16)
 	mistake.Between(wrong, "Calls.MaxResponseBytes", &c.Calls.MaxResponseBytes, DefaultMaxResponseBytes, 1, 16<<20)

@@ -55,10 +55,12 @@ func TestNewNamesEveryMistake(t *testing.T) {
 	}{
 		{"nothing set", func(c *introspect.Config) { *c = introspect.Config{} }, []string{"Issuer is empty", "Auth is nil", "Audiences is empty"}},
 		{"issuer", func(c *introspect.Config) { c.Issuer = "" }, []string{"Issuer is empty"}},
-		{"issuer not to discover", func(c *introspect.Config) { c.Issuer, c.Endpoint = "as", "" }, []string{"Issuer"}},
+		{"issuer not to discover", func(c *introspect.Config) { c.Issuer, c.Endpoint = "as", "" }, []string{`Issuer "as" must be an absolute https URL: write https://host/path: it is needed to discover the endpoint; or set Endpoint`}},
+		{"issuer with a space", func(c *introspect.Config) { c.Issuer += " " }, []string{"has white space around it: remove it"}},
+		{"issuer that is its metadata", func(c *introspect.Config) { c.Issuer, c.Endpoint = issuer+"/.well-known/openid-configuration", "" }, []string{"cut it off before /.well-known/openid-configuration"}},
 		{"auth", func(c *introspect.Config) { c.Auth = nil }, []string{"Auth is nil"}}, // req: R7662-04
-		{"basic without id", func(c *introspect.Config) { c.Auth = introspect.BasicAuth("", "x") }, []string{"Auth: introspect.BasicAuth"}},
-		{"post without secret", func(c *introspect.Config) { c.Auth = introspect.PostAuth("x", "") }, []string{"Auth: introspect.PostAuth"}},
+		{"basic without id", func(c *introspect.Config) { c.Auth = introspect.BasicAuth("", "x") }, []string{"Auth: introspect.BasicAuth: the client ID is empty: pass the one"}},
+		{"post without secret", func(c *introspect.Config) { c.Auth = introspect.PostAuth("x", "") }, []string{`Auth: introspect.PostAuth(client "x"): the secret is empty: pass the one`}},
 		{"bearer nil", func(c *introspect.Config) { c.Auth = introspect.BearerAuth(nil) }, []string{"Auth: introspect.BearerAuth"}},
 		{"key nil", func(c *introspect.Config) { c.Auth = introspect.PrivateKeyJWT("x", nil, introspect.Assertion{}) }, []string{"Auth: introspect.PrivateKeyJWT"}},
 		{"key typed nil", func(c *introspect.Config) {
@@ -80,18 +82,26 @@ func TestNewNamesEveryMistake(t *testing.T) {
 		{"keys that panic", func(c *introspect.Config) { c.Signed.Answers, c.Signed.Keys = introspect.SignedRequired, brokenKeys{} }, []string{"Keys cannot be used"}},
 		{"store timeout", func(c *introspect.Config) {
 			c.Store.Answers, c.Store.Key, c.Store.Timeout = newStore(), bearergate.NewSecret(string(make([]byte, 32))), introspect.DefaultTimeout/3+1
-		}, []string{"Store.Timeout"}},
+		}, []string{"Store.Timeout is 1.000000001s, and more than a third of Timeout: choose at most 1s, or raise Timeout from 3s"}},
 		{"certificate without id", func(c *introspect.Config) { c.Auth = introspect.CertificateAuth("") }, []string{"Auth: introspect.CertificateAuth"}},
 		{"audiences", func(c *introspect.Config) { c.Audiences = nil }, []string{"Audiences is empty"}},
-		{"empty audience", func(c *introspect.Config) { c.Audiences = []string{audience, ""} }, []string{"empty string"}},
-		{"http", func(c *introspect.Config) { c.Endpoint = "http://as.example.com/introspect" }, []string{"Endpoint must be https"}}, // req: R7662-01, INT-048
+		{"empty audience", func(c *introspect.Config) { c.Audiences = []string{audience, ""} }, []string{"introspect: Audiences contains an empty string: remove it"}},
+		{"empty confirmation", func(c *introspect.Config) { c.Confirmations = []string{""} }, []string{"introspect: Confirmations contains an empty string: remove it"}},
+		{"token type hint", func(c *introspect.Config) { c.TokenTypeHint = "access token" }, []string{`TokenTypeHint is "access token": use printable ASCII without spaces, access_token for example, or leave it out`}},
+		{"timeout without a unit", func(c *introspect.Config) { c.Timeout = 3 }, []string{"Timeout is 3ns (a number without a unit counts nanoseconds: write 3*time.Second, for example): choose between 1ms and 1m0s, or leave it out for the default of 3s"}},
+		{"ttls without a unit", func(c *introspect.Config) { c.PositiveTTL, c.NegativeTTL, c.MaxStale = 30, 5, 60 },
+			[]string{"PositiveTTL is 30ns (", "NegativeTTL is 5ns (", "MaxStale is 60ns (", "write 60*time.Second, for example): choose between 1ms and 1h0m0s, or leave it out for none"}},
+		{"store timeout without a unit", func(c *introspect.Config) {
+			c.Store.Answers, c.Store.Key, c.Store.Timeout = newStore(), bearergate.NewSecret(string(make([]byte, 32))), 100
+		}, []string{"Store.Timeout is 100ns (a number without a unit"}},
+		{"http", func(c *introspect.Config) { c.Endpoint = "http://as.example.com/introspect" }, []string{`Endpoint "http://as.example.com/introspect" must be https`}}, // req: R7662-01, INT-048
 		{"userinfo", func(c *introspect.Config) { c.Endpoint = "https://a:b@as.example.com/" }, []string{"user information"}},
 		{"leeway", func(c *introspect.Config) { c.Leeway = time.Hour }, []string{"Leeway"}},
 		{"both leeways", func(c *introspect.Config) { c.Leeway, c.NoLeeway = 1, true }, []string{"choose one"}},
 		{"ttl", func(c *introspect.Config) { c.PositiveTTL, c.NegativeTTL = time.Hour, -1 }, []string{"PositiveTTL", "NegativeTTL"}},
 		{"stale", func(c *introspect.Config) { c.MaxStale = 2 * time.Hour }, []string{"MaxStale"}},
 		{"bytes", func(c *introspect.Config) { c.MaxTokenBytes, c.Calls.MaxResponseBytes = -1, -1 }, []string{"MaxTokenBytes", "MaxResponseBytes"}},
-		{"live and cache", func(c *introspect.Config) { c.DisableCache, c.PositiveTTL = true, time.Second }, []string{"DisableCache"}},
+		{"live and cache", func(c *introspect.Config) { c.DisableCache, c.PositiveTTL = true, time.Second }, []string{"DisableCache is set together with PositiveTTL: leave out the one or the other"}},
 		{"live and stale", func(c *introspect.Config) { c.DisableCache, c.MaxStale = true, time.Second }, []string{"DisableCache"}},
 		{"live and store", func(c *introspect.Config) {
 			c.DisableCache, c.Store.Answers, c.Store.Key = true, newStore(), bearergate.NewSecret(string(make([]byte, 32)))

@@ -58,7 +58,7 @@ func newEndpoint(c Config, client *fetch.Client, timeout time.Duration) *endpoin
 			return errors.New("the document has no introspection_endpoint: set Endpoint, if the server has one")
 		}
 		if err := asmeta.CheckEndpoint(d.IntrospectionEndpoint, c.Issuer, c.InsecureAllowHTTP); err != nil {
-			return errors.New("introspection_endpoint " + err.Error())
+			return errors.New("the document's introspection_endpoint " + err.Error() + ": set Endpoint, if the server has another")
 		}
 		return nil
 	}}
@@ -87,7 +87,7 @@ func (e *endpoint) get(ctx context.Context) (string, error) {
 		}
 		return "", r.Err
 	case <-ctx.Done():
-		return "", fetch.Fail(fetch.Timeout, e.request.Issuer, "discovery took too long")
+		return "", fetch.Fail(fetch.Timeout, e.request.Issuer, "no end of discovery in time: check that the issuer can be reached from here, or raise Timeout")
 	}
 }
 

@@ -370,7 +370,7 @@ func (c *Client) Live() bool { return c != nil && c.live }
 // it.
 func (c *Client) Verify(ctx context.Context, token string) (*bearergate.Token, error) {
 	if c == nil || c.slots == nil {
-		return nil, misconfigured(errors.New("introspect: the Client was not made by New"))
+		return nil, misconfigured(errZero)
 	}
 	if ctx == nil {
 		ctx = context.Background()
@@ -422,7 +422,8 @@ func (c *Client) admit(ctx context.Context, raw string) error {
 	case ctx.Err() != nil:
 		return ended(ctx)
 	case len(raw) > c.maxTokenBytes:
-		return accept.Invalid(bearergate.ReasonTooLarge, "the token is longer than MaxTokenBytes")
+		expected, found := c.sizes(raw)
+		return accept.Mismatch(bearergate.ReasonTooLarge, "the token is longer than MaxTokenBytes", expected, found)
 	}
 	return nil
 }
@@ -512,6 +513,8 @@ func (c *Client) refreshAhead(ctx context.Context, m *memory, name key, raw stri
 		c.start(ctx, m, name, raw, true, new(bool))
 	}
 }
+
+var errZero = errors.New("introspect: the Client was not made by New")
 
 // What an error becomes that says nothing by itself.
 var (

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/internal/accept"
 	"github.com/bearergate/bearergate/internal/guard"
 )
 
@@ -173,7 +174,7 @@ func (c *Client) recall(m *memory, name key) (*entry, error) {
 	if kind != recordAnswer || age < 0 || at.Before(m.storeSince.Add(maxClockSkew)) {
 		return nil, nil
 	}
-	v, err := c.read(body)
+	v, err := c.read(body, new(accept.Reading))
 	if err != nil {
 		return nil, nil //nolint:nilerr // not an answer to us, perhaps to another version
 	}

@@ -27,14 +27,18 @@ func TestNewRouterNamesEveryMistake(t *testing.T) {
 			*c = issuers.Config{Issuers: map[string]bearergate.Verifier{}}
 		}, []string{"no verifier"}},
 		{"an empty key", func(c *issuers.Config) { c.Issuers[""] = &recorder{} }, []string{"empty key"}},
-		{"a nil verifier", func(c *issuers.Config) { c.Issuers["https://n.example"] = nil }, []string{`"https://n.example"`, "nil"}},
+		{"a key that is the URL of metadata", func(c *issuers.Config) {
+			c.Issuers["https://n.example/.well-known/openid-configuration"] = &recorder{}
+		}, []string{"the key is the URL of a metadata document: cut it off before /.well-known/openid-configuration"}},
+		{"a key with a space", func(c *issuers.Config) { c.Issuers["https://n.example "] = &recorder{} }, []string{`Issuers["https://n.example "]: the key has white space around it: remove it`}},
+		{"a nil verifier", func(c *issuers.Config) { c.Issuers["https://n.example"] = nil }, []string{`Issuers["https://n.example"]: the verifier is nil: give the result of jwtverify.New, for example`}},
 		{"a typed nil verifier", func(c *issuers.Config) { c.Issuers["https://n.example"] = (*jwtverify.Verifier)(nil) }, []string{"nil *jwtverify.Verifier"}},
 		{"a nil function", func(c *issuers.Config) { c.Issuers["https://n.example"] = bearergate.VerifierFunc(nil) }, []string{"nil bearergate.VerifierFunc"}},
 		{"a zero verifier", func(c *issuers.Config) { c.Issuers["https://n.example"] = new(jwtverify.Verifier) }, []string{`for the issuer "https://n.example"`, "make it with its constructor"}},
 		{"another issuer's verifier", func(c *issuers.Config) { c.Issuers[issuerB] = good }, []string{issuerB, issuer}},
 		{"another issuer's verifier of another kind", func(c *issuers.Config) { c.Issuers[issuerB] = named{&recorder{}, issuer} }, []string{issuerB, issuer}},
-		{"one that panics when asked its name", func(c *issuers.Config) { c.Issuers[issuerB] = unnameable{} }, []string{"Issuer panicked"}},
-		{"the wrong slash", func(c *issuers.Config) { c.Issuers[strings.TrimSuffix(issuer, "/")] = good }, []string{"for the issuer"}},
+		{"one that panics when asked its name", func(c *issuers.Config) { c.Issuers[issuerB] = unnameable{} }, []string{"its method Issuer panicked", "mend it, or give a verifier without it"}},
+		{"the wrong slash", func(c *issuers.Config) { c.Issuers[strings.TrimSuffix(issuer, "/")] = good }, []string{"the verifier is for the issuer \"" + issuer + "\": make it for the very one that it stands under, letter for letter"}},
 		{"typed nil opaque", func(c *issuers.Config) { c.Opaque = (*recorder)(nil) }, []string{"Opaque is a nil *issuers_test.recorder"}},
 		{"token bytes", func(c *issuers.Config) { c.MaxTokenBytes = -1 }, []string{"MaxTokenBytes is -1"}},
 		{"too many token bytes", func(c *issuers.Config) { c.MaxTokenBytes = issuers.MaxTokenBytesLimit + 1 }, []string{"MaxTokenBytes"}},
@@ -54,6 +58,12 @@ func TestNewRouterNamesEveryMistake(t *testing.T) {
 			c.ResolveIssuers = slices.Repeat([]string{issuerB}, 1<<20+1)
 		}, []string{"ResolveIssuers has 1048577 entries"}},
 		{"an empty entry", func(c *issuers.Config) { c.ResolveIssuers = []string{""} }, []string{"empty string"}},
+		{"the URL of metadata to resolve", func(c *issuers.Config) {
+			c.ResolveIssuers = []string{"https://n.example/.well-known/openid-configuration"}
+		}, []string{"is the URL of a metadata document: cut it off"}},
+		{"the URL of metadata in a template", func(c *issuers.Config) {
+			c.ResolveIssuers = []string{"https://n.example/{t}/.well-known/openid-configuration"}
+		}, []string{"is the URL of a metadata document: cut it off"}},
 		{"in both", func(c *issuers.Config) { c.ResolveIssuers = []string{issuer} }, []string{"choose one"}},
 		{"a tenant for a host", func(c *issuers.Config) { c.ResolveIssuers = []string{"https://{tenant}/"} }, []string{"before its path"}},
 		{"a tenant in the host", func(c *issuers.Config) { c.ResolveIssuers = []string{"https://{tenant}.example.com/x"} }, []string{"before its path"}},
@@ -69,12 +79,12 @@ func TestNewRouterNamesEveryMistake(t *testing.T) {
 		{"no name", func(c *issuers.Config) { c.ResolveIssuers = []string{"https://as.example.com/{}"} }, []string{"whole path segment"}},
 		{"not closed", func(c *issuers.Config) { c.ResolveIssuers = []string{"https://as.example.com/{tenant"} }, []string{"whole path segment"}},
 		{"nested", func(c *issuers.Config) { c.ResolveIssuers = []string{"https://as.example.com/{{tenant}}"} }, []string{"whole path segment"}},
-		{"twice", func(c *issuers.Config) { c.ResolveIssuers = []string{"https://as.example.com/{t}/{t}"} }, []string{"two placeholders"}},
+		{"twice", func(c *issuers.Config) { c.ResolveIssuers = []string{"https://as.example.com/{t}/{t}"} }, []string{"has two placeholders of one name: give each its own"}},
 		{"resolved", func(c *issuers.Config) { c.MaxResolved = -1 }, []string{"MaxResolved is -1"}},
 		{"too many resolved", func(c *issuers.Config) { c.MaxResolved = issuers.MaxResolvedLimit + 1 }, []string{"MaxResolved"}},
 		{"ttl", func(c *issuers.Config) { c.ResolvedTTL = -1 }, []string{"ResolvedTTL"}},
 		{"too long a ttl", func(c *issuers.Config) { c.ResolvedTTL = 25 * time.Hour }, []string{"ResolvedTTL"}},
-		{"timeout", func(c *issuers.Config) { c.ResolveTimeout = 1 }, []string{"ResolveTimeout"}},
+		{"timeout", func(c *issuers.Config) { c.ResolveTimeout = 1 }, []string{"ResolveTimeout is 1ns (a number without a unit counts nanoseconds: write 1*time.Second, for example): choose between 1ms and 1m0s"}},
 		{"too long a timeout", func(c *issuers.Config) { c.ResolveTimeout = time.Hour }, []string{"ResolveTimeout"}},
 		{"rate", func(c *issuers.Config) { c.MaxResolvesPerMinute = -1 }, []string{"MaxResolvesPerMinute"}},
 		{"too high a rate", func(c *issuers.Config) { c.MaxResolvesPerMinute = 60_001 }, []string{"MaxResolvesPerMinute"}},

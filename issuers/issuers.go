@@ -29,6 +29,7 @@ import (
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/internal/accept"
+	"github.com/bearergate/bearergate/internal/fetch"
 	"github.com/bearergate/bearergate/internal/guard"
 	"github.com/bearergate/bearergate/internal/jose"
 	"github.com/bearergate/bearergate/internal/mistake"
@@ -178,6 +179,9 @@ func NewRouter(c Config) (*Router, error) {
 		if issuer == "" {
 			wrong.Addf("Issuers has an empty key: key each verifier by the exact iss of its tokens")
 		}
+		if err := fetch.CheckPasted(issuer); err != nil {
+			wrong.Addf("Issuers[%q]: the key %w", issuer, err)
+		}
 		if err := checkMember(issuer, c.Issuers[issuer]); err != nil {
 			wrong.Addf("Issuers[%q]: %w", issuer, err)
 		}
@@ -201,18 +205,21 @@ func misconfigured(cause error) error {
 // checkMember says what is wrong with v as the verifier of issuer, as far as
 // can be told without a token.
 func checkMember(issuer string, v bearergate.Verifier) error {
-	if guard.IsNil(v) {
-		return fmt.Errorf("the verifier is a nil %T", v)
+	switch {
+	case v == nil:
+		return errors.New("the verifier is nil: give the result of jwtverify.New, for example")
+	case guard.IsNil(v):
+		return fmt.Errorf("the verifier is a nil %T: give the result of its constructor", v)
 	}
 	own := ""
 	err := guard.Call(func() error { own = issuerOf(v); return nil }, nil)
 	switch {
 	case err != nil:
-		return fmt.Errorf("its method Issuer %w", err)
+		return fmt.Errorf("its method Issuer %w: mend it, or give a verifier without it", err)
 	case own == "" && isZeroNamed(v):
 		return fmt.Errorf("the verifier is a zero %T, for the issuer %q: make it with its constructor", v, issuer)
 	case own != "" && own != issuer:
-		return fmt.Errorf("the verifier is for the issuer %q", own)
+		return fmt.Errorf("the verifier is for the issuer %q: make it for the very one that it stands under, letter for letter", own)
 	}
 	return nil
 }
@@ -239,39 +246,77 @@ func isZeroNamed(v bearergate.Verifier) bool {
 // [bearergate.ReasonCanceled]; when its deadline passes first, with the Reason of
 // what was waited for, [bearergate.ReasonKeysUnavailable] here and in Resolve.
 func (r *Router) Verify(ctx context.Context, token string) (*bearergate.Token, error) {
-	if r == nil || r.maxTokenBytes == 0 {
-		return nil, &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonConfig,
-			Cause: errors.New("issuers: the Router was not made by NewRouter")}
-	}
 	if ctx == nil {
 		ctx = context.Background()
 	}
+	c, err := r.choose(ctx, token)
+	switch {
+	case err != nil:
+		return nil, err
+	case c.issuer == "":
+		return bearergate.Verify(ctx, c.verifier, token)
+	}
+	t, err := verifyAs(ctx, c.issuer, c.verifier, token)
+	// Of an issuer that was resolved, the verifier before this one is not asked in its
+	// place, whatever the error: Resolve may have replaced it by one that checks more.
+	if err == nil && c.entry != nil && !c.entry.accepted.Load() {
+		r.resolver.accept(c.entry)
+	}
+	return t, err
+}
+
+// choice is the verifier of a token.
+type choice struct {
+	verifier bearergate.Verifier
+	issuer   string    // "": it is the one for opaque tokens
+	entry    *resolved // nil: it is configured
+}
+
+// choose finds the verifier of a token, waiting for Resolve where that has to be asked.
+func (r *Router) choose(ctx context.Context, token string) (choice, error) {
+	if r == nil || r.maxTokenBytes == 0 {
+		return choice{}, &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonConfig,
+			Cause: errors.New("issuers: the Router was not made by NewRouter")}
+	}
 	switch {
 	case token == "":
-		return nil, &bearergate.Error{Kind: bearergate.ErrMissingToken, Reason: bearergate.ReasonNoToken}
+		return choice{}, &bearergate.Error{Kind: bearergate.ErrMissingToken, Reason: bearergate.ReasonNoToken}
 	case ctx.Err() != nil:
-		return nil, left(ctx)
+		return choice{}, left(ctx)
 	case len(token) > r.maxTokenBytes: // before any of it is decoded
-		return nil, invalid(bearergate.ReasonTooLarge, "the token is longer than the router's MaxTokenBytes")
+		return choice{}, invalid(bearergate.ReasonTooLarge, "the token is longer than the router's MaxTokenBytes")
 	case !jwtShaped(token):
 		if r.opaque == nil {
-			return nil, invalid(bearergate.ReasonMalformed, "the token is not a JWT, and there is no verifier for opaque tokens")
+			return choice{}, invalid(bearergate.ReasonMalformed, "the token is not a JWT, and there is no verifier for opaque tokens")
 		}
-		return bearergate.Verify(ctx, r.opaque, token)
+		return choice{verifier: r.opaque}, nil
 	}
 	issuer, err := unverifiedIssuer(token, r.maxTokenBytes)
 	if err != nil {
-		return nil, err
+		return choice{}, err
 	}
 	if v, ok := r.issuers[issuer]; ok {
-		return verifyAs(ctx, issuer, v, token)
+		return choice{verifier: v, issuer: issuer}, nil
 	}
 	if r.resolver != nil {
 		if allowance := r.resolver.allowed(issuer); allowance != nil {
-			return r.resolver.verify(ctx, allowance, issuer, token)
+			e, err := r.resolver.find(ctx, allowance, issuer)
+			if err != nil {
+				return choice{}, err
+			}
+			return choice{verifier: e.verifier, issuer: issuer, entry: e}, nil
 		}
 	}
-	return nil, accept.Unsigned(bearergate.ReasonIssuer, "issuers: no verifier is configured for the issuer", "", accept.Quoted(issuer))
+	return choice{}, accept.Unsigned(bearergate.ReasonIssuer, "issuers: no verifier is configured for the issuer", r.names(), accept.Quoted(issuer))
+}
+
+// names are the issuers that are configured, as an error may hold them.
+func (r *Router) names() string {
+	names := slices.Sorted(maps.Keys(r.issuers))
+	if r.resolver != nil {
+		names = append(names, r.resolver.names...)
+	}
+	return accept.Quoted(names...)
 }
 
 // errWait is what a caller is told whose deadline has passed.
@@ -292,13 +337,21 @@ func verifyAs(ctx context.Context, issuer string, v bearergate.Verifier, token s
 	if err != nil {
 		return nil, err
 	}
-	if t.Issuer() != issuer {
-		// The token says that it is of this issuer, and was accepted: the client
-		// has done nothing wrong, and 401 would have it throw its session away.
-		return nil, &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonInternal,
-			Cause: fmt.Errorf("issuers: the %T that is configured for an issuer returned a token of another issuer, or of none", v)}
+	if err := holdTo(issuer, v, t); err != nil {
+		return nil, err
 	}
 	return t, nil
+}
+
+// holdTo refuses a token of another issuer than v is asked for. The token says that it
+// is of this issuer, and was accepted: the client has done nothing wrong, and 401 would
+// have it throw its session away.
+func holdTo(issuer string, v bearergate.Verifier, t *bearergate.Token) error {
+	if t.Issuer() == issuer {
+		return nil
+	}
+	return &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonInternal,
+		Cause: fmt.Errorf("issuers: the %T that is configured for an issuer returned a token of another issuer, or of none", v)}
 }
 
 // unverifiedIssuer reads the iss of a token of which nothing is verified. It

@@ -171,11 +171,17 @@ func (v *liveVerifier) Verify(ctx context.Context, token string) (*bearergate.To
 	if err != nil {
 		return nil, err
 	}
+	return agreed(local, live)
+}
+
+// agreed is local narrowed by what live says, or why the two do not go together.
+func agreed(local, live *bearergate.Token) (*bearergate.Token, error) {
 	if live.Stale() {
 		return nil, &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonIntrospectionUnavailable,
 			Cause: errors.New("issuers: RequireLive: the answer is an older one, kept for want of a new one")}
 	}
 	var answer bearergate.Claims
+	var err error
 	_ = live.With(func(c *bearergate.Claims) { answer = *c })
 	narrowed := local.With(func(c *bearergate.Claims) { err = narrow(c, &answer) })
 	if err != nil {

@@ -32,6 +32,7 @@ const (
 // ever accepted.
 type resolver struct {
 	resolve   func(context.Context, string) (bearergate.Verifier, error)
+	names     []string // of Config.ResolveIssuers
 	exact     map[string]bool
 	templates [][]string // split at "/"
 	max       int
@@ -81,7 +82,7 @@ func newResolver(c Config, wrong *mistake.List) *resolver {
 		return nil
 	}
 	r := &resolver{
-		resolve: c.Resolve, exact: map[string]bool{}, max: c.MaxResolved, ttl: c.ResolvedTTL, timeout: c.ResolveTimeout,
+		resolve: c.Resolve, names: slices.Clone(c.ResolveIssuers), exact: map[string]bool{}, max: c.MaxResolved, ttl: c.ResolvedTTL, timeout: c.ResolveTimeout,
 		entries: map[string]*resolved{}, calls: map[string]*call{},
 	}
 	if len(c.ResolveIssuers) == 0 || len(c.ResolveIssuers) > maxResolveIssuers {
@@ -100,6 +101,8 @@ func newResolver(c Config, wrong *mistake.List) *resolver {
 				wrong.Addf("ResolveIssuers: %q %w", issuer, err)
 			}
 			r.templates = append(r.templates, template)
+		case fetch.CheckPasted(issuer) != nil:
+			wrong.Addf("ResolveIssuers: %q %w", issuer, fetch.CheckPasted(issuer))
 		default:
 			r.exact[issuer] = true
 		}
@@ -125,9 +128,9 @@ func parseTemplate(template string) ([]string, error) {
 		case i < 3:
 			return nil, errors.New("has a placeholder before its path: name the hosts one by one")
 		case !isPlaceholder(piece):
-			return nil, errors.New("has braces that are not one whole path segment, {name}")
+			return nil, errors.New("has braces that are not one whole path segment: write it as in https://host/{name}/v2")
 		case slices.Index(pieces, piece) != i:
-			return nil, errors.New("has two placeholders of one name")
+			return nil, errors.New("has two placeholders of one name: give each its own")
 		default:
 			sample[i] = "x"
 		}
@@ -187,21 +190,6 @@ func (r *resolver) allowed(issuer string) *allowance {
 		return &r.forOthers
 	}
 	return nil
-}
-
-// verify finds the verifier of an allowed issuer and asks it.
-func (r *resolver) verify(ctx context.Context, a *allowance, issuer, token string) (*bearergate.Token, error) {
-	e, err := r.find(ctx, a, issuer)
-	if err != nil {
-		return nil, err
-	}
-	t, err := verifyAs(ctx, issuer, e.verifier, token)
-	// The verifier before this one is not asked in its place, whatever the error:
-	// Resolve may have replaced it by one that checks more.
-	if err == nil && !e.accepted.Load() {
-		r.accept(e)
-	}
-	return t, err
 }
 
 // find returns the answer of Resolve for the issuer, waiting for it if none is

@@ -41,9 +41,9 @@ func TestNewRefuses(t *testing.T) {
 		says   []string
 	}{
 		"nothing":                              {jwks.Config{}, []string{"Issuer", "URL"}},
-		"http issuer":                          {jwks.Config{Issuer: "http://as.example.com"}, []string{"Issuer must be https"}},
-		"http URL":                             {jwks.Config{URL: "http://as.example.com/keys"}, []string{"URL must be https"}},
-		"http URL, loopback issuer":            {jwks.Config{Issuer: "http://localhost", URL: "http://as.example.com/keys"}, []string{"URL must be https"}},
+		"http issuer":                          {jwks.Config{Issuer: "http://as.example.com"}, []string{`Issuer "http://as.example.com" must be https`}},
+		"http URL":                             {jwks.Config{URL: "http://as.example.com/keys"}, []string{`URL "http://as.example.com/keys" must be https`}},
+		"http URL, loopback issuer":            {jwks.Config{Issuer: "http://localhost", URL: "http://as.example.com/keys"}, []string{`URL "http://as.example.com/keys" must be https`}},
 		"http on a name that only looks local": {jwks.Config{URL: "http://localhost.example.com/keys"}, []string{"https"}},
 		"http on a private address":            {jwks.Config{URL: "http://10.0.0.1/keys"}, []string{"https"}},
 		"another scheme":                       {jwks.Config{URL: "file:///etc/keys"}, []string{"https"}},
@@ -51,16 +51,23 @@ func TestNewRefuses(t *testing.T) {
 		"opaque":                               {jwks.Config{URL: "https:as.example.com"}, []string{"URL"}},
 		"no host":                              {jwks.Config{URL: "https:///keys"}, []string{"host"}},
 		"port only":                            {jwks.Config{URL: "https://:443/keys"}, []string{"host"}},
-		"user information":                     {jwks.Config{URL: "https://u:secret@as.example.com/keys"}, []string{"user information"}},
+		"user information":                     {jwks.Config{URL: "https://u:secret@as.example.com/keys"}, []string{"URL must not contain user information: take out what is before the @"}},
 		"empty user":                           {jwks.Config{URL: "https://@as.example.com/keys"}, []string{"user information"}},
 		"fragment":                             {jwks.Config{URL: "https://as.example.com/keys#x"}, []string{"fragment"}},
 		"empty fragment":                       {jwks.Config{URL: "https://as.example.com/keys#"}, []string{"fragment"}},
 		"control character":                    {jwks.Config{URL: "https://as.example.com/keys\n"}, []string{"valid"}},
 		"space":                                {jwks.Config{Issuer: "https://as.example.com/a b"}, []string{"valid"}},
 		"very long":                            {jwks.Config{URL: "https://as.example.com/" + strings.Repeat("a", 2048)}, []string{"2048"}},
-		"issuer query":                         {jwks.Config{Issuer: "https://as.example.com?x"}, []string{"query"}},
-		"issuer empty query":                   {jwks.Config{Issuer: "https://as.example.com?"}, []string{"query"}},
-		"issuer fragment":                      {jwks.Config{Issuer: "https://as.example.com#x"}, []string{"fragment"}},
+		"a secret in the query":                {jwks.Config{URL: "http://as.example.com/keys?secret"}, []string{`URL "http://as.example.com/keys" must be https`}},
+		"metadata for an issuer":               {jwks.Config{Issuer: "https://as.example.com/.well-known/openid-configuration"}, []string{"cut it off before /.well-known/openid-configuration"}},
+		"an issuer with a line break":          {jwks.Config{Issuer: "https://as.example.com\n"}, []string{`Issuer "https://as.example.com\n" has white space around it: remove it`}},
+		"numbers without a unit": {jwks.Config{Issuer: issuer, FetchTimeout: 5, MaxStale: 3600}, []string{
+			"FetchTimeout is 5ns (a number without a unit counts nanoseconds: write 5*time.Second, for example): choose between 100ms and 1m0s, or leave it out for the default of 5s",
+			"MaxStale is 3.6µs (",
+		}},
+		"issuer query":       {jwks.Config{Issuer: "https://as.example.com?x"}, []string{"query"}},
+		"issuer empty query": {jwks.Config{Issuer: "https://as.example.com?"}, []string{"query"}},
+		"issuer fragment":    {jwks.Config{Issuer: "https://as.example.com#x"}, []string{"fragment"}},
 		"durations": {jwks.Config{Issuer: issuer, MinTTL: -1, MaxTTL: 25 * time.Hour, MaxStale: 25 * time.Hour, MissInterval: time.Millisecond, FetchTimeout: time.Hour},
 			[]string{"MinTTL", "MaxTTL", "MaxStale", "MissInterval", "FetchTimeout"}},
 		"sizes":        {jwks.Config{Issuer: issuer, MaxBytes: -1, MaxKeys: 1001}, []string{"MaxBytes", "MaxKeys"}},
@@ -76,6 +83,7 @@ func TestNewRefuses(t *testing.T) {
 			for _, s := range tc.says {
 				require.ErrorContains(t, err, s)
 			}
+			require.NotContains(t, err.Error(), "secret")
 		})
 	}
 	for _, config := range []jwks.Config{
@@ -84,7 +92,7 @@ func TestNewRefuses(t *testing.T) {
 		{URL: "http://as.example.com/keys", InsecureAllowHTTP: true},
 		{URL: setURL, MinTTL: 24 * time.Hour, TTL: 24 * time.Hour, MaxTTL: 24 * time.Hour, MaxStale: 24 * time.Hour,
 			MissInterval: 10 * time.Minute, FetchTimeout: time.Minute, MaxBytes: 16 << 20, MaxKeys: 1000},
-		{URL: setURL, MinTTL: time.Second / 10, TTL: time.Second / 10, MaxTTL: time.Second / 10, MaxStale: 1,
+		{URL: setURL, MinTTL: time.Second / 10, TTL: time.Second / 10, MaxTTL: time.Second / 10, MaxStale: time.Millisecond,
 			MissInterval: time.Second / 10, FetchTimeout: time.Second / 10, MaxBytes: 1, MaxKeys: 1},
 	} {
 		c, err := jwks.New(config)

@@ -244,3 +244,43 @@ func TestMetadataOutage(t *testing.T) {
 		unavailable(t, c, "k1")
 	})
 }
+
+// What is wrong with the documents says what to change.
+func TestDiscoverySays(t *testing.T) {
+	const beside = "; " + rfcURL + ": the same"
+	doc := func(issuer, uri string) fault { return always(200, "application/json", metadataOf(issuer, uri)) }
+	for name, tc := range map[string]struct {
+		fault, set fault // of the metadata and of the set; nil: none
+		says       string
+	}{
+		"404":              {always(404, "", ""), nil, oidcURL + ": status: status 404: nothing is there: check the URL" + beside + "; both are made from Issuer, so check that first"},
+		"a login page":     {always(200, "text/html", "<html>"), nil, oidcURL + ": content_type: a content type that is not accepted here: text/html, a page for people: check the URL, and that no login stands in front of it" + beside},
+		"401":              {always(401, "", ""), nil, "status 401: the server wants credentials: check the URL, or have the transport of HTTPClient send them" + beside},
+		"a proxy":          {always(407, "", ""), nil, "status 407: a proxy wants credentials: give them in the transport of HTTPClient" + beside},
+		"502":              {always(502, "", ""), nil, "status 502: the server, or a proxy in front of it, is out of order: see their logs" + beside},
+		"a trailing slash": {doc(issuer+"/", setURL), nil, `the document is of the issuer "` + issuer + `/", and "` + issuer + `" is configured: the two differ only by a slash at the end: add it to Issuer` + beside},
+		"another case":     {doc("https://AS.example.com/tenant1", setURL), nil, "the two differ only by upper and lower case: write every letter of Issuer as the authorization server does" + beside},
+		"no jwks_uri":      {always(200, "application/json", `{"issuer":"`+issuer+`"}`), nil, "jwks_uri: the document has no jwks_uri: name the key set by URL of jwks.Config, if the server has one" + beside},
+		"jwks_uri http":    {doc(issuer, "http://as.example.com/keys"), nil, "jwks_uri: the document's jwks_uri must be https"},
+		"no such set":      {nil, always(404, "", ""), setURL + ": status: status 404: nothing is there: check the URL"},
+		"no set":           {nil, always(200, "application/json", "{}"), setURL + ": malformed: jose: the key set has no member keys: check that this is the URL or path of a JWK Set"},
+		"no key to verify": {nil, always(200, "application/json", `{"keys":[{"use":"enc"},{}]}`), setURL + ": no_usable_key: jose: the key set has no usable key: Hooks.KeySkipped says why, key by key; have the issuer publish one to verify signatures"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			within(t, func(t *testing.T) {
+				s := newServer(t, "k1")
+				if tc.fault != nil {
+					s.fail(rfcURL, tc.fault)
+					s.fail(oidcURL, tc.fault)
+				}
+				if tc.set != nil {
+					s.fail(setURL, tc.set)
+				}
+				c, r := newCache(t, s, discovered)
+				require.ErrorContains(t, c.Refresh(t.Context()), tc.says)
+				require.Contains(t, c.Status().LastError.Error(), r.lastFetch(t).Detail, "the hook is told as well")
+				require.NotEmpty(t, r.lastFetch(t).Detail)
+			})
+		})
+	}
+}

@@ -1,6 +1,7 @@
 package jwks
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -61,7 +62,8 @@ func (c *Cache) attempt(ctx context.Context, t Trigger, seen uint64) (id uint64)
 		if errors.Is(err, guard.ErrLate) {
 			outcome = fetch.Timeout
 		}
-		loaded := result{url: v.url, found: v.found, err: fetch.Fail(outcome, v.url, err.Error())}
+		where := cmp.Or(v.url, c.url, c.issuer)
+		loaded := result{url: v.url, found: v.found, err: fetch.Fail(outcome, where, err.Error()+": see the transport of HTTPClient, which has to end with its context")}
 		loaded.found.suspect = true
 		c.finish(ctx, id, t, began, loaded)
 		return id
@@ -236,8 +238,11 @@ func (r *remote) discover(ctx context.Context, last discovery) (discovery, error
 	doc, which, err := asmeta.Fetch(ctx, r.client, asmeta.Request{
 		Issuer: r.issuer, First: last.which, MaxBytes: r.maxBytes,
 		Check: func(doc asmeta.Document) error {
+			if doc.JWKSURI == "" {
+				return errors.New("the document has no jwks_uri: name the key set by URL of jwks.Config, if the server has one")
+			}
 			if err := asmeta.CheckEndpoint(doc.JWKSURI, r.issuer, r.insecure); err != nil {
-				return fmt.Errorf("jwks_uri %w", err)
+				return fmt.Errorf("the document's jwks_uri %w; or name the key set by URL of jwks.Config", err)
 			}
 			return nil
 		},
@@ -274,10 +279,18 @@ func (r *result) read(body []byte, maxKeys int) {
 	set, skipped, err := parseSet(body, maxKeys)
 	r.skipped = skipped
 	if err != nil {
-		r.err = fetch.Fail(whatIsWrong(body, maxKeys), r.url, err.Error())
+		outcome := whatIsWrong(body, maxKeys)
+		r.err = fetch.Fail(outcome, r.url, err.Error()+wayOut[outcome])
 		return
 	}
 	r.set, r.body = set, body
+}
+
+// wayOut says what to look at when a document is no set that can be used.
+var wayOut = map[fetch.Outcome]string{
+	fetch.Malformed:   ": check that this is the URL or path of a JWK Set",
+	fetch.TooManyKeys: ": raise MaxKeys of jwks.Config, if they are all the issuer's own",
+	fetch.NoUsableKey: ": Hooks.KeySkipped says why, key by key; have the issuer publish one to verify signatures, or use the set that has it",
 }
 
 // isSetType accepts, beside JSON, what file servers and buckets say about a

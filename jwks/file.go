@@ -24,14 +24,14 @@ func File(path string, c Config) (*Cache, error) {
 	}
 	limits(&wrong, &c)
 	if path == "" {
-		wrong.Addf("set the path of the file")
+		wrong.Addf("File: the path is empty: pass that of a JWK Set")
 	}
 	if c.URL != "" || c.HTTPClient != nil || c.InsecureAllowHTTP {
 		wrong.Addf("leave URL, HTTPClient and InsecureAllowHTTP unset: a file needs none of them")
 	}
 	if c.Issuer != "" {
 		if err := fetch.CheckIssuer(c.Issuer, fetch.Loopback(c.Issuer)); err != nil {
-			wrong.Addf("Issuer %w", err)
+			wrong.Addf("Issuer%s %w", fetch.Shown(c.Issuer), err)
 		}
 	}
 	if err := wrong.Err(); err != nil {

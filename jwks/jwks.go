@@ -116,7 +116,7 @@ type Config struct {
 	// DefaultMinTTL and DefaultMaxTTL; between 100 ms and 24 h.
 	MinTTL, MaxTTL time.Duration
 	// MaxStale is how long after its TTL a set is still used when the server
-	// cannot be reached. Default DefaultMaxStale; at most 24 h.
+	// cannot be reached. Default DefaultMaxStale; between 1 ms and 24 h.
 	MaxStale time.Duration
 	// MissInterval is the least time between two fetches that unknown key IDs
 	// cause, however many of them there are. Default DefaultMissInterval;
@@ -164,12 +164,12 @@ func New(c Config) (*Cache, error) {
 	}
 	if c.Issuer != "" {
 		if err := fetch.CheckIssuer(c.Issuer, c.InsecureAllowHTTP || fetch.Loopback(c.Issuer)); err != nil {
-			wrong.Addf("Issuer %w", err)
+			wrong.Addf("Issuer%s %w", fetch.Shown(c.Issuer), err)
 		}
 	}
 	if c.URL != "" {
 		if err := fetch.CheckURL(c.URL, c.InsecureAllowHTTP || fetch.Loopback(c.URL)); err != nil {
-			wrong.Addf("URL %w", err)
+			wrong.Addf("URL%s %w", fetch.Shown(c.URL), err)
 		}
 	}
 	if err := wrong.Err(); err != nil {
@@ -330,7 +330,7 @@ func (c *Cache) current() (*view, error) {
 			return v, nil
 		}
 	}
-	return nil, misconfigured(errors.New("jwks: a Cache that is nil or was not made by New"))
+	return nil, misconfigured(errors.New("jwks: the Cache is nil or zero: make it with New or File"))
 }
 
 // keys is all of Keys but the warm hit. v was current when the call arrived.
@@ -459,7 +459,7 @@ func limits(wrong *mistake.List, c *Config) {
 	mistake.Between(wrong, "MinTTL", &c.MinTTL, DefaultMinTTL, leastDuration, limitDuration)
 	mistake.Between(wrong, "MaxTTL", &c.MaxTTL, DefaultMaxTTL, leastDuration, limitDuration)
 	mistake.Between(wrong, "TTL", &c.TTL, DefaultTTL, leastDuration, limitDuration)
-	mistake.Between(wrong, "MaxStale", &c.MaxStale, DefaultMaxStale, 1, limitDuration)
+	mistake.Between(wrong, "MaxStale", &c.MaxStale, DefaultMaxStale, time.Millisecond, limitDuration)
 	mistake.Between(wrong, "MissInterval", &c.MissInterval, DefaultMissInterval, leastDuration, limitMissInterval)
 	mistake.Between(wrong, "FetchTimeout", &c.FetchTimeout, DefaultFetchTimeout, leastDuration, limitFetchTimeout)
 	mistake.Between(wrong, "MaxBytes", &c.MaxBytes, DefaultMaxBytes, 1, limitBytes)

@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/bearergate/bearergate/internal/fetch"
 	"github.com/bearergate/bearergate/internal/jose"
@@ -18,9 +20,12 @@ type Set struct{ set *keySet }
 // Static returns the keys of a JWK Set (RFC 7517 §5). Keys that are not
 // admitted are left out; it is an error if none is left.
 func Static(jwks []byte) (*Set, error) {
-	set, _, err := parseSet(jwks, DefaultMaxKeys)
+	set, skipped, err := parseSet(jwks, DefaultMaxKeys)
 	if err != nil {
-		return nil, misconfigured(err)
+		if len(skipped) > 0 {
+			err = fmt.Errorf("%w, of %d; the first: %s", err, len(skipped), strings.TrimPrefix(skipped[0].Err.Error(), "jose: "))
+		}
+		return nil, misconfigured(fmt.Errorf("jwks: Static: %w: give it a JWK Set with a public key to verify signatures, {\"keys\":[{\"kty\":…}]}", err))
 	}
 	return &Set{set}, nil
 }
@@ -29,7 +34,7 @@ func Static(jwks []byte) (*Set, error) {
 func NewSet(keys ...Key) (*Set, error) {
 	wrong := mistake.In("jwks")
 	if len(keys) == 0 {
-		wrong.Addf("a Set needs at least one key")
+		wrong.Addf("NewSet: there is no key: give it at least one, made by ParseKey or NewKey")
 	}
 	for i, k := range keys {
 		if len(k.Algorithms()) == 0 {
@@ -45,7 +50,7 @@ func NewSet(keys ...Key) (*Set, error) {
 // Keys implements [Source]. It never waits.
 func (s *Set) Keys(_ context.Context, kid, alg string) ([]Key, error) {
 	if s == nil || s.set == nil {
-		return nil, misconfigured(errors.New("jwks: a Set that is nil or was not made by Static or NewSet"))
+		return nil, misconfigured(errors.New("jwks: the Set is nil or zero: make it with Static or NewSet"))
 	}
 	keys, _ := s.set.find(kid, alg)
 	return keys, nil
@@ -65,6 +70,9 @@ type keySet struct {
 	keys  []Key
 	ids   map[string]struct{}
 	index map[use][]Key
+	// skipped are the IDs of keys that are published and not admitted, with the reason.
+	// There are at most as many as a set may have keys.
+	skipped map[string]string
 }
 
 // use is what a token asks for. No kid: every key that fits the algorithm.
@@ -106,6 +114,8 @@ func (s *keySet) absence(kid, alg string) string {
 		return "the token names no key, and none fits"
 	case known && len(keys) == 0:
 		return "the key of that ID is not for this algorithm"
+	case !known && s.skipped[kid] != "":
+		return "the issuer publishes a key of that ID, which is not admitted: " + s.skipped[kid]
 	case !known:
 		return "the issuer publishes no key of that ID"
 	}
@@ -181,7 +191,14 @@ func parseSet(body []byte, maxKeys int) (*keySet, []jose.Skipped, error) {
 	for i, k := range admitted {
 		keys[i] = Key{k}
 	}
-	return newKeySet(keys), skipped, nil
+	set := newKeySet(keys)
+	set.skipped = map[string]string{}
+	for _, s := range skipped {
+		if s.ID != "" {
+			set.skipped[s.ID] = s.Err.Error() // of package jose, which quotes and cuts what it takes from the key
+		}
+	}
+	return set, skipped, nil
 }
 
 // whatIsWrong classifies a refused document, for the event.

@@ -66,10 +66,19 @@ func TestStatic(t *testing.T) {
 	require.NoError(t, err)
 	has(t, s, "k1")
 	hasNot(t, s, "other")
-	for _, bad := range []string{"", "null", "{}", `{"keys":[]}`, `{"keys":[{}]}`, "[]", string(newJWK(t, "k1", "ES256"))} {
+	for bad, says := range map[string]string{
+		"": "the key set is not one strict JSON object", "null": "not one strict JSON object", "[]": "not one strict JSON object",
+		"{}": "has no member keys", string(newJWK(t, "k1", "ES256")): "has no member keys", `{"keys":{}}`: "keys is not an array",
+		`{"keys":[]}`:              "has no usable key: give it a JWK Set",
+		`{"keys":[{}]}`:            `has no usable key, of 1; the first: kty "" is not RSA, EC or OKP: give it a JWK Set`,
+		`{"keys":[{"use":"enc"}]}`: "has no usable key, of 1; the first: use is not sig",
+	} {
 		s, err := jwks.Static([]byte(bad))
 		require.Nil(t, s)
 		requireError(t, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+		require.ErrorContains(t, err, says)
+		require.ErrorContains(t, err, `jwks: Static: jose: `)
+		require.ErrorContains(t, err, `give it a JWK Set with a public key to verify signatures, {"keys":[`)
 	}
 }
 

@@ -16,6 +16,9 @@ func checkIssuer(c *Config, wrong *mistake.List) bool {
 	case c.Issuer == "":
 		wrong.Addf("Issuer is empty: set it to the issuer identifier of your authorization server, exactly as in its tokens' iss")
 		return false
+	case fetch.CheckPasted(c.Issuer) != nil:
+		wrong.Addf("Issuer%s %w", fetch.Shown(c.Issuer), fetch.CheckPasted(c.Issuer))
+		return false
 	case !c.InsecureAllowHTTP && plainHTTP(c.Issuer):
 		wrong.Addf("Issuer %q is http: use https, or a loopback host for development, or set InsecureAllowHTTP and accept that tokens can be forged", c.Issuer)
 		return false
@@ -60,6 +63,8 @@ func requiredClaims(c *Config, wrong *mistake.List) (required []string) {
 	switch {
 	case c.MaxTokenAge < 0:
 		wrong.Addf("MaxTokenAge %v is negative: leave it out to accept any age", c.MaxTokenAge)
+	case mistake.BareNumber(c.MaxTokenAge) != "":
+		wrong.Addf("MaxTokenAge is %v%s: set the longest life of a token, or leave it out to accept any", c.MaxTokenAge, mistake.BareNumber(c.MaxTokenAge))
 	case c.MaxTokenAge > 0 && !slices.Contains(required, "iat"):
 		required = append(required, "iat")
 	}
@@ -71,7 +76,7 @@ func requiredClaims(c *Config, wrong *mistake.List) (required []string) {
 		}
 	}
 	if len(required) > accept.MaxRequired {
-		wrong.Addf("RequiredClaims names more than %d claims", accept.MaxRequired)
+		wrong.Addf("RequiredClaims names too many: with those of Profile and MaxTokenAge they are %d claims, and %d are the most; leave some out, or look at them in Check", len(required), accept.MaxRequired)
 	}
 	return required
 }
@@ -80,8 +85,11 @@ func scopeClaims(c *Config, wrong *mistake.List) []string {
 	if len(c.ScopeClaims) == 0 {
 		return []string{"scope", "scp"}
 	}
-	if slices.Contains(c.ScopeClaims, "") || len(c.ScopeClaims) > accept.MaxScopeClaims {
-		wrong.Addf("ScopeClaims must be at most %d names, none of them empty", accept.MaxScopeClaims)
+	if slices.Contains(c.ScopeClaims, "") {
+		wrong.Addf("ScopeClaims contains an empty string: remove it")
+	}
+	if len(c.ScopeClaims) > accept.MaxScopeClaims {
+		wrong.Addf("ScopeClaims has %d names: leave out all but %d", len(c.ScopeClaims), accept.MaxScopeClaims)
 	}
 	return slices.Clone(c.ScopeClaims)
 }

@@ -71,7 +71,7 @@ func TestNewNamesEveryMistake(t *testing.T) {
 		{
 			name:   "issuer is no URL, keys discovered",
 			change: func(c *jwtverify.Config) { c.Issuer, c.Keys = "joe", nil },
-			says:   []string{"Issuer cannot be used to discover keys"},
+			says:   []string{`Issuer cannot be used to discover keys: jwks: Issuer "joe" must be an absolute https URL: write https://host/path; or set Keys`},
 		},
 		{
 			name:   "issuer with a query, keys discovered",
@@ -102,7 +102,36 @@ func TestNewNamesEveryMistake(t *testing.T) {
 			change: func(c *jwtverify.Config) { c.Leeway = jwtverify.MaxLeeway + 1 },
 			says:   []string{"Leeway"},
 		},
-		{name: "negative leeway", change: func(c *jwtverify.Config) { c.Leeway = -1 }, says: []string{"NoLeeway"}},
+		{
+			name:   "negative leeway",
+			change: func(c *jwtverify.Config) { c.Leeway = -1 },
+			says:   []string{"Leeway is -1ns, which is negative: leave it out for the default of 5s, or set NoLeeway for none"},
+		},
+		{
+			name:   "leeway without a unit",
+			change: func(c *jwtverify.Config) { c.Leeway = 30 },
+			says:   []string{"Leeway is 30ns (a number without a unit counts nanoseconds: write 30*time.Second, for example): leave it out"},
+		},
+		{
+			name:   "token age without a unit",
+			change: func(c *jwtverify.Config) { c.MaxTokenAge = 3600 },
+			says:   []string{"MaxTokenAge is 3.6µs (a number without a unit counts nanoseconds: write 3600*time.Second, for example): set the longest life"},
+		},
+		{
+			name:   "the URL of the metadata for an issuer",
+			change: func(c *jwtverify.Config) { c.Issuer = "https://as.example.com/.well-known/openid-configuration" },
+			says:   []string{`Issuer "https://as.example.com/.well-known/openid-configuration" is the URL of a metadata document: cut it off before /.well-known/openid-configuration`},
+		},
+		{
+			name:   "the URL of the metadata, keys discovered",
+			change: func(c *jwtverify.Config) { c.Issuer, c.Keys = "https://as.example.com/.well-known/x", nil },
+			says:   []string{"is the URL of a metadata document"},
+		},
+		{
+			name:   "an issuer with a line break",
+			change: func(c *jwtverify.Config) { c.Issuer, c.Keys = issuer+"\n", nil },
+			says:   []string{"has white space around it: remove it"},
+		},
 		{
 			name:   "leeway and none",
 			change: func(c *jwtverify.Config) { c.Leeway, c.NoLeeway = 1, true },
@@ -124,17 +153,17 @@ func TestNewNamesEveryMistake(t *testing.T) {
 		{
 			name:   "required claims",
 			change: func(c *jwtverify.Config) { c.RequiredClaims = strings.Fields(manyNames(65)) },
-			says:   []string{"RequiredClaims"},
+			says:   []string{"they are 68 claims, and 64 are the most; leave some out"},
 		},
 		{
 			name:   "scope claim",
 			change: func(c *jwtverify.Config) { c.ScopeClaims = []string{""} },
-			says:   []string{"ScopeClaims"},
+			says:   []string{"ScopeClaims contains an empty string: remove it"},
 		},
 		{
 			name:   "scope claims",
 			change: func(c *jwtverify.Config) { c.ScopeClaims = strings.Fields(manyNames(9)) },
-			says:   []string{"ScopeClaims"},
+			says:   []string{"ScopeClaims has 9 names: leave out all but 8"},
 		},
 		{
 			name:   "confirmation",
@@ -179,7 +208,14 @@ func TestNewNamesEveryMistake(t *testing.T) {
 		{
 			name:   "another issuer's keys",
 			change: func(c *jwtverify.Config) { c.Keys = issuerSource{keys, "https://other.example.com"} },
-			says:   []string{"https://other.example.com"},
+			says:   []string{`Keys belong to the issuer "https://other.example.com"`, "keys must be the issuer's own, so make them for that Issuer"},
+		},
+		{
+			name: "keys of the issuer without its slash",
+			change: func(c *jwtverify.Config) {
+				c.Issuer, c.Keys = "https://as.example.com/t", issuerSource{keys, "https://as.example.com/t/"}
+			},
+			says: []string{"the two differ only by a slash at the end: add it to Issuer"},
 		},
 		{
 			name:   "cache off and sized",

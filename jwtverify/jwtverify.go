@@ -314,11 +314,12 @@ func (v *Verifier) verdict(ctx context.Context, raw string) (*bearergate.Token, 
 	case ctx.Err() != nil:
 		return nil, false, accept.Unavailable(ctx, ctx.Err())
 	case len(raw) > v.maxTokenBytes: // before the whole of it is hashed
-		return nil, false, accept.Invalid(bearergate.ReasonTooLarge, "the token is longer than MaxTokenBytes")
+		return nil, false, v.tooLarge(raw)
 	}
 	t, cached, err := v.remembered(ctx, raw)
 	if t == nil && err == nil {
-		t, err = v.examine(ctx, raw)
+		var r accept.Reading
+		t, err = v.examine(ctx, raw, &r, v.cache)
 	}
 	if err != nil {
 		return nil, cached, err
@@ -326,8 +327,14 @@ func (v *Verifier) verdict(ctx context.Context, raw string) (*bearergate.Token, 
 	return t, cached, nil
 }
 
-// examine makes every check, from the first byte.
-func (v *Verifier) examine(ctx context.Context, raw string) (*bearergate.Token, error) {
+func (v *Verifier) tooLarge(raw string) error {
+	expected, found := v.sizes(raw)
+	return accept.Mismatch(bearergate.ReasonTooLarge, "the token is longer than MaxTokenBytes", expected, found)
+}
+
+// examine makes every check, from the first byte, and leaves in r which one was the
+// last. A token that passes is put into cache, unless that is nil.
+func (v *Verifier) examine(ctx context.Context, raw string, r *accept.Reading, cache *ttlcache.Cache[*verified]) (*bearergate.Token, error) {
 	buf := buffers.Get().(*[]byte)
 	defer func() {
 		clear((*buf)[:min(cap(*buf), 2*len(raw))]) // no token stays in memory because of the pool
@@ -335,27 +342,33 @@ func (v *Verifier) examine(ctx context.Context, raw string) (*bearergate.Token, 
 			buffers.Put(buf)
 		}
 	}()
+	r.At = accept.StepForm
 	jws, err := jose.ParseInto(buf, raw, v.maxTokenBytes)
 	if err != nil {
 		return nil, accept.Invalid(bearergate.ReasonMalformed, err.Error())
 	}
+	r.At = accept.StepAlgorithm
 	if !slices.Contains(v.algorithms, jws.Header.Algorithm) {
 		return nil, accept.Unsigned(bearergate.ReasonAlgorithm, "alg is not among Algorithms", v.expected, accept.Quoted(jws.Header.Algorithm))
 	}
+	r.At = accept.StepType
 	explicit, err := v.headerType(jws.Header)
 	if err != nil {
 		return nil, err
 	}
+	r.At = accept.StepKey
 	key, err := accept.Signer(ctx, v.keys, jws)
 	if err != nil {
+		if bearergate.AsError(err).Reason == bearergate.ReasonSignature {
+			r.At = accept.StepSignature
+		}
 		return nil, err
 	}
-	var r accept.Reading
-	if err := v.fields.Read(jws.Payload, &r); err != nil {
+	if err := v.fields.Read(jws.Payload, r); err != nil {
 		return nil, accept.Invalid(bearergate.ReasonMalformed, "the claims are "+err.Error())
 	}
 	c := &r.Claims
-	if err := v.rules.Judge(&r, explicit); err != nil {
+	if err := v.rules.Judge(r, explicit); err != nil {
 		if r.Wrong == "" { // else its claims are not all read
 			err = accept.Refused(err, bearergate.NewToken(*c))
 		}
@@ -367,15 +380,16 @@ func (v *Verifier) examine(ctx context.Context, raw string) (*bearergate.Token, 
 		now = v.now()
 	}
 	t := bearergate.NewToken(*c)
+	r.At = accept.StepTimes
 	if err := v.rules.CheckTimes(now, c.ExpiresAt, c.NotBefore, c.IssuedAt); err != nil {
 		return nil, accept.Refused(err, t)
 	}
-	if v.cache != nil {
+	if cache != nil {
 		e := &verified{token: t, keyID: jws.Header.KeyID, alg: jws.Header.Algorithm, thumbprint: key.Thumbprint()}
 		e.from, e.until = v.rules.Window(c.ExpiresAt, c.NotBefore, c.IssuedAt)
 		// exp is checked again on every hit; the entry has no use after it.
 		ttl := min(CacheTTL, e.until.Sub(now))
-		v.cache.Add(v.names.Name(raw), e, entrySize(len(raw), len(c.Audience)+len(c.Roles)+c.Scopes.Len()), moment, ttl)
+		cache.Add(v.names.Name(raw), e, entrySize(len(raw), len(c.Audience)+len(c.Roles)+c.Scopes.Len()), moment, ttl)
 	}
 	return t, nil
 }
@@ -389,14 +403,7 @@ func (v *Verifier) headerType(h jose.Header) (explicit bool, err error) {
 	case v.profile == AccessToken && (!h.HasType || strings.EqualFold(h.Type, "JWT")):
 		return false, nil
 	}
-	expected := `"at+jwt"`
-	if v.profile == AccessToken {
-		expected += `, "JWT" or none`
-	}
-	found := "none"
-	if h.HasType {
-		found = accept.Quoted(h.Type)
-	}
+	expected, found := v.types(h)
 	return false, accept.Unsigned(bearergate.ReasonType, "typ is not that of an access token", expected, found)
 }
 

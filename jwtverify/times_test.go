@@ -58,7 +58,7 @@ func TestMaxTokenAge(t *testing.T) {
 	requireError(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonPolicy)
 	token, err = v.Verify(t.Context(), s.Sign(t, map[string]any{"iat": absent}))
 	requireError(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonMissingClaim)
-	c.MaxTokenAge = 1
+	c.MaxTokenAge = time.Millisecond
 	token, err = newVerifier(t, c).Verify(t.Context(), s.Sign(t, map[string]any{"exp": now.Add(time.Second).Unix()}))
 	requireError(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonPolicy)
 	token, err = newVerifier(t, c).Verify(t.Context(), s.Sign(t, map[string]any{"iat": absent}))

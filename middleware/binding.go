@@ -38,7 +38,7 @@ func schemesOf(bindings []bearergate.Binding) ([]scheme, error) {
 		}
 		err := bearergate.Guard(context.Background(), errChallenge, func(context.Context) error {
 			if name := schemes[of].add(b.Challenge()); name != "" {
-				return fmt.Errorf("binding %d: the parameter %q of its challenge cannot be sent", i+1, name)
+				return fmt.Errorf("binding %d: the parameter %q of its challenge cannot be sent: use a token for its name, once and none of %s, and for its value printable ASCII without double quote and backslash", i+1, name, strings.Join(ownParameters, ", "))
 			}
 			return nil
 		})

@@ -60,15 +60,7 @@ func (roles) routeOption()    {}
 func (audience) routeOption() {}
 func (*tenant) routeOption()  {}
 
-var (
-	errRole = &bearergate.Error{Kind: bearergate.ErrForbidden, Reason: bearergate.ReasonRole,
-		Cause: errors.New("middleware: the token has none of the roles of the route")}
-	errTenant = &bearergate.Error{Kind: bearergate.ErrForbidden, Reason: bearergate.ReasonTenant,
-		Cause: errors.New("middleware: the token is not of the tenant of the request, or one of the two has none")}
-	errAudience = &bearergate.Error{Kind: bearergate.ErrForbidden, Reason: bearergate.ReasonAudience,
-		Cause: errors.New("middleware: aud names no audience of the route")}
-	errTenantOf = &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonInternal, Cause: errors.New("middleware: Tenant")}
-)
+var errTenantOf = &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonInternal, Cause: errors.New("middleware: Tenant")}
 
 // named reports what is wrong with the names that an option was given.
 func named(option string, names []string) error {
@@ -78,16 +70,30 @@ func named(option string, names []string) error {
 	return nil
 }
 
+// forbidden is an error of a valid token that is not for this route, with both sides.
+func forbidden(reason bearergate.Reason, detail string, expected, found []string) error {
+	return &bearergate.Error{Kind: bearergate.ErrForbidden, Reason: reason, Detail: detail,
+		Expected: bearergate.Quoted(expected...), Found: bearergate.Quoted(found...)}
+}
+
+// given is a list without what is empty.
+func given(name string) []string {
+	if name == "" {
+		return nil
+	}
+	return []string{name}
+}
+
 // claimed asks for the roles and the audience that the route demands.
 func (rt *route) claimed(token *bearergate.Token) error {
 	for _, anyOf := range rt.roles {
 		if !slices.ContainsFunc(anyOf, token.HasRole) {
-			return errRole
+			return forbidden(bearergate.ReasonRole, "the token has none of the roles of the route", anyOf, token.Roles())
 		}
 	}
 	for _, names := range rt.audiences {
 		if !slices.ContainsFunc(names, token.HasAudience) {
-			return errAudience
+			return forbidden(bearergate.ReasonAudience, "aud names no audience of the route", names, token.Audience())
 		}
 	}
 	return nil
@@ -98,7 +104,7 @@ func (rt *route) ofTenant(r *http.Request, token *bearergate.Token) error {
 	for _, t := range rt.tenants {
 		err := bearergate.Guard(r.Context(), errTenantOf, func(context.Context) error {
 			if asked := t.of(r); asked == "" || asked != token.Tenant() {
-				return errTenant
+				return forbidden(bearergate.ReasonTenant, "the token is not of the tenant of the request, or one of the two has none", given(asked), given(token.Tenant()))
 			}
 			return nil
 		})

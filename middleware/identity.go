@@ -32,11 +32,11 @@ func identityNames(headers map[string]func(*bearergate.Token) string) (map[strin
 		case name == "" || strings.Trim(name, "-") != name || strings.ContainsFunc(name, func(c rune) bool { return c != '-' && !isAlphanumeric(c) }):
 			errs = append(errs, fmt.Errorf("Config.Identity: the name %q: use letters and digits, with dashes between them", name))
 		case slices.Contains(notIdentity, key):
-			errs = append(errs, fmt.Errorf("Config.Identity: %s: it has a meaning of its own", key))
+			errs = append(errs, fmt.Errorf("Config.Identity: %s: it has a meaning of its own: choose another name, such as X-User", key))
 		case canonical[key] != nil:
-			errs = append(errs, fmt.Errorf("Config.Identity: %s is given twice: names are compared without case", key))
+			errs = append(errs, fmt.Errorf("Config.Identity: %s is given twice: names are compared without case, so leave one of them out", key))
 		case value == nil:
-			errs = append(errs, fmt.Errorf("Config.Identity: %s: the function is nil", key))
+			errs = append(errs, fmt.Errorf("Config.Identity: %s: the function is nil: pass one, or leave the header out", key))
 		}
 		canonical[key] = value
 	}

@@ -100,61 +100,63 @@ func (g *Gate) Metadata(m Metadata) (pattern string, h http.Handler, err error) 
 func (g *Gate) document(m Metadata) ([]byte, error) {
 	var errs []error
 	members := map[string]any{}
-	add := func(name string, value any, zero bool) {
+	add := func(name, field string, value any, zero bool) {
 		if _, ok := m.Extra[name]; ok {
-			errs = append(errs, fmt.Errorf("Metadata.Extra: %q has a field of its own", name))
+			errs = append(errs, fmt.Errorf("Metadata.Extra: %q has a place of its own: take it out, and use %s", name, field))
 		}
 		if !zero {
 			members[name] = value
 		}
 	}
-	add("resource", g.config.Resource, false)
-	add("authorization_servers", m.AuthorizationServers, len(m.AuthorizationServers) == 0)
-	add("scopes_supported", m.Scopes, len(m.Scopes) == 0 || m.HideScopes)
-	add("bearer_methods_supported", []string{"header"}, g.config.Extract != nil) // what else carries it has no name here
-	add("jwks_uri", m.JWKSURI, m.JWKSURI == "")
-	add("resource_signing_alg_values_supported", m.SigningAlgorithms, len(m.SigningAlgorithms) == 0)
-	add("resource_name", m.Name, m.Name == "")
-	add("resource_documentation", m.Documentation, m.Documentation == "")
-	add("resource_policy_uri", m.Policy, m.Policy == "")
-	add("resource_tos_uri", m.TermsOfService, m.TermsOfService == "")
-	add("tls_client_certificate_bound_access_tokens", true, !m.CertificateBound)
+	add("resource", "Config.Resource", g.config.Resource, false)
+	add("authorization_servers", "Metadata.AuthorizationServers", m.AuthorizationServers, len(m.AuthorizationServers) == 0)
+	add("scopes_supported", "Metadata.Scopes", m.Scopes, len(m.Scopes) == 0 || m.HideScopes)
+	add("bearer_methods_supported", "Config.Extract, which decides on it", []string{"header"}, g.config.Extract != nil) // what else carries it has no name here
+	add("jwks_uri", "Metadata.JWKSURI", m.JWKSURI, m.JWKSURI == "")
+	add("resource_signing_alg_values_supported", "Metadata.SigningAlgorithms", m.SigningAlgorithms, len(m.SigningAlgorithms) == 0)
+	add("resource_name", "Metadata.Name", m.Name, m.Name == "")
+	add("resource_documentation", "Metadata.Documentation", m.Documentation, m.Documentation == "")
+	add("resource_policy_uri", "Metadata.Policy", m.Policy, m.Policy == "")
+	add("resource_tos_uri", "Metadata.TermsOfService", m.TermsOfService, m.TermsOfService == "")
+	add("tls_client_certificate_bound_access_tokens", "Metadata.CertificateBound", true, !m.CertificateBound)
 	maps.Copy(members, m.Extra)
 
 	for _, issuer := range m.AuthorizationServers {
 		if u, err := secureURL(issuer); err != nil {
 			errs = append(errs, fmt.Errorf("Metadata.AuthorizationServers: %q: %w", issuer, err))
 		} else if u.RawQuery != "" || u.ForceQuery {
-			errs = append(errs, fmt.Errorf("Metadata.AuthorizationServers: %q: an issuer has no query", issuer))
+			errs = append(errs, fmt.Errorf("Metadata.AuthorizationServers: %q: an issuer has no query: cut it off before the ?", issuer))
 		}
 	}
 	if m.JWKSURI != "" {
 		if _, err := secureURL(m.JWKSURI); err != nil {
-			errs = append(errs, fmt.Errorf("Metadata.JWKSURI: %w", err))
+			errs = append(errs, fmt.Errorf("Metadata.JWKSURI: %q: %w", m.JWKSURI, err))
 		}
 	}
 	for _, page := range []struct{ field, url string }{
 		{"Metadata.Documentation", m.Documentation}, {"Metadata.Policy", m.Policy}, {"Metadata.TermsOfService", m.TermsOfService},
 	} {
 		if u, err := url.Parse(page.url); page.url != "" && (err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http") {
-			errs = append(errs, fmt.Errorf("%s: use the URL of a page, https://…", page.field))
+			errs = append(errs, fmt.Errorf("%s: %q: use the URL of a page, https://…", page.field, page.url))
 		}
 	}
 	if slices.ContainsFunc(m.SigningAlgorithms, func(alg string) bool { return alg == "" || strings.EqualFold(alg, "none") }) {
-		errs = append(errs, errors.New("Metadata.SigningAlgorithms: neither the empty name nor none signs anything"))
+		errs = append(errs, errors.New("Metadata.SigningAlgorithms: neither the empty name nor none signs anything: remove it"))
 	}
-	if len(m.Scopes) > 0 && scope.All(m.Scopes...).Err() != nil {
-		errs = append(errs, errors.New("Metadata.Scopes: use scope tokens of RFC 6749 §3.3"))
+	if len(m.Scopes) > 0 {
+		if err := scope.All(m.Scopes...).Err(); err != nil {
+			errs = append(errs, fmt.Errorf("Metadata.Scopes: use scope tokens of RFC 6749 §3.3: %w", err))
+		}
 	}
 	if m.MaxAge != 0 && (m.MaxAge < time.Second || m.MaxAge > 24*time.Hour) {
-		errs = append(errs, fmt.Errorf("Metadata.MaxAge is %v: use at least a second and at most a day", m.MaxAge))
+		errs = append(errs, fmt.Errorf("Metadata.MaxAge is %v: use at least a second and at most a day, 10*time.Minute for example, or leave it out for %v", m.MaxAge, DefaultMetadataMaxAge))
 	}
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false) // it is no HTML, and people read it
 	encoder.SetIndent("", "  ")
 	if err := encoder.Encode(members); err != nil {
-		errs = append(errs, fmt.Errorf("Metadata.Extra: %w", err))
+		errs = append(errs, fmt.Errorf("Metadata.Extra: use values that encoding/json can write: %w", err))
 	}
 	return b.Bytes(), errors.Join(errs...)
 }
@@ -198,13 +200,13 @@ func secureURL(s string) (*url.URL, error) {
 	}
 	u, err := url.Parse(s)
 	if err != nil {
-		return nil, errors.New("it is not a URL")
+		return nil, errors.New("it is not a URL: write https://host/path")
 	}
 	address, err := netip.ParseAddr(u.Hostname())
 	loopback := strings.EqualFold(u.Hostname(), "localhost") || err == nil && address.Unmap().IsLoopback()
 	switch {
 	case u.Scheme != "https" && (u.Scheme != "http" || !loopback) || u.Hostname() == "":
-		return nil, errors.New("use https://host…; http is for localhost and loopback addresses")
+		return nil, errors.New("write https://host…; http is for localhost and loopback addresses")
 	case u.User != nil || strings.Contains(s, "#"):
 		return nil, errors.New("use a URL without user and fragment")
 	}

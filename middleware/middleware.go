@@ -291,6 +291,9 @@ func misconfigured(err error) error {
 // of the context that passes is an outage of whatever was waited for, and the
 // answer is 503 too.
 //
+// Where the handler has a gate of its own further in, that one names in its challenges
+// what both demand.
+//
 // A panic of the handler is not recovered.
 func (g *Gate) Require(need scope.Requirement, opts ...RouteOption) func(http.Handler) http.Handler {
 	rt := g.route(need, opts)
@@ -367,7 +370,7 @@ func asksToo(h http.Handler) bool {
 func (g *Gate) pass(w http.ResponseWriter, r *http.Request, rt *route, d *decision, next http.Handler) {
 	token, ctx := d.known(), r.Context()
 	if _, outer := bearergate.FromContext(ctx); token != nil || outer {
-		ctx = bearergate.NewContext(ctx, token)
+		ctx = bearergate.Admit(ctx, token, d.need)
 	}
 	ctx, done := g.watch(ctx, r, rt, d)
 	defer done() // also when the handler panics: nothing of it outlives the request
@@ -475,7 +478,7 @@ func (g *Gate) decide(r *http.Request, rt *route) (d decision) {
 		d.token, d.reply, err = bearergate.Authenticate(r.Context(), rt.verifier, g.call(r, c), g.config.Bindings...)
 	}
 	if err == nil {
-		err = rt.demands(d.token, d.need)
+		err = bearergate.AddDemands(r.Context(), rt.demands(d.token, d.need))
 	}
 	if err == nil {
 		err = rt.ofTenant(r, d.token)

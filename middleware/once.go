@@ -62,11 +62,11 @@ const (
 
 var (
 	errUsed = &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonReplay,
-		Cause: errors.New("middleware: the token has opened this route before, or one that shares its store")}
+		Detail: "the token has opened this route before, or one that shares its store"}
 	errUnknowable = &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonMissingClaim,
-		Cause: errors.New("middleware: Once knows a token by jti and for as long as exp says, and one of them is missing")}
+		Detail: "Once knows a token by jti and for as long as exp says, and one of them is missing"}
 	errUnanswered = &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonStoreUnavailable,
-		Cause: errors.New("middleware: the store of Once did not come back")}
+		Detail: "the store of Once did not come back"}
 	errStore = &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonStoreUnavailable, Cause: errors.New("middleware: the store of Once")}
 )
 

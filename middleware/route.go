@@ -48,7 +48,7 @@ func StepUp(acr []string, maxAge time.Duration) RouteOption {
 func Bound() RouteOption { return bound{} }
 
 var errUnbound = &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonBinding,
-	Cause: errors.New("middleware: the route demands a token that is bound to its sender, and this one is not")}
+	Detail: "the route demands a token that is bound to its sender, and this one is not"}
 
 // Allow asks policies of the user's whether a request may enter whose token
 // satisfies everything else: each in turn, until one refuses. Each returns nil, or
@@ -98,7 +98,7 @@ func Via(v bearergate.Verifier) RouteOption { return via{v} }
 func CancelOnExpiry() RouteOption { return cancelOnExpiry{} }
 
 var errExpired = &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonExpired,
-	Cause: errors.New("middleware: the token expired while its request was served")}
+	Detail: "the token expired while its request was served"}
 
 type stepUp struct{ bearergate.StepUp }
 
@@ -151,19 +151,20 @@ type route struct {
 
 func (g *Gate) route(need scope.Requirement, opts []RouteOption) route {
 	rt, err := g.plan(need, opts)
+	if g == nil || g.verifier == nil {
+		err = errors.Join(errors.New("the gate is nil or zero: make it with New"), err)
+	}
 	if err != nil {
 		rt.err = misconfigured(err)
 	}
 	return rt
 }
 
-// plan returns the route, and all that is wrong with it.
+// plan returns the route, and all that is wrong with it, but for the gate.
 func (g *Gate) plan(need scope.Requirement, opts []RouteOption) (route, error) {
 	rt := route{need: need, templated: len(need.Placeholders()) > 0, access: AccessToken}
 	var errs []error
-	if g == nil || g.verifier == nil {
-		errs = append(errs, errors.New("the gate is nil or zero: make it with New"))
-	} else {
+	if g != nil {
 		rt.verifier, rt.bound = g.verifier, g.config.RequireBinding
 	}
 	if err := need.Err(); err != nil {
@@ -174,8 +175,11 @@ func (g *Gate) plan(need scope.Requirement, opts []RouteOption) (route, error) {
 			errs = append(errs, fmt.Errorf("option %d: %w", i+1, err))
 		}
 	}
-	if g != nil && rt.bound && neverBound(rt.verifier, g.config.Bindings) {
-		errs = append(errs, errors.New("the route demands a bound token, and its verifier refuses every one that a binding could confirm: name their members in its Confirmations"))
+	// Without Bindings, Bound has said so.
+	if g != nil && rt.bound && len(g.config.Bindings) > 0 {
+		if members := neverBound(rt.verifier, g.config.Bindings); members != nil {
+			errs = append(errs, fmt.Errorf("the route demands a bound token, and its verifier refuses every one that a binding could confirm: name %q in its Confirmations", members))
+		}
 	}
 	return rt, errors.Join(errs...)
 }
@@ -196,27 +200,27 @@ func (g *Gate) take(rt *route, opt RouteOption) error {
 	case bound:
 		rt.bound = true
 		if g != nil && len(g.config.Bindings) == 0 {
-			sound = errors.New("Bound: the gate has no Bindings, so no token could enter")
+			sound = errors.New("Bound: the gate has no Bindings, so no token could enter: set Config.Bindings, or take Bound out")
 		}
 	case roles:
 		rt.roles, sound = append(rt.roles, opt.anyOf), named("Roles", opt.anyOf)
 	case *tenant:
 		rt.tenants = append(rt.tenants, opt)
 		if opt.of == nil {
-			sound = errors.New("Tenant: the function is nil")
+			sound = errors.New("Tenant: the function is nil: pass one that returns the tenant of a request")
 		}
 	case audience:
 		rt.audiences, sound = append(rt.audiences, opt.names), named("Audience", opt.names)
 	case *allow:
 		rt.allow = append(rt.allow, opt)
 		if len(opt.policies) == 0 || slices.ContainsFunc(opt.policies, func(f func(*http.Request, *bearergate.Token) error) bool { return f == nil }) {
-			sound = errors.New("Allow: there is no policy, or one is nil")
+			sound = errors.New("Allow: there is no policy, or one is nil: pass functions, or take Allow out")
 		}
 	case *once:
 		first = alone("Once", rt.once == nil, "the second would find every token used")
 		rt.once = opt
 		if isNilValue(opt.store) {
-			sound = errors.New("Once: the store is nil")
+			sound = errors.New("Once: the store is nil: pass the one that all processes share")
 		}
 	case *trial:
 		first = alone("Trial", rt.trial == nil, "a route tries one requirement at a time")
@@ -226,8 +230,10 @@ func (g *Gate) take(rt *route, opt RouteOption) error {
 	case recheck:
 		first = alone("Recheck", rt.recheck == 0, "a route has one interval")
 		if rt.recheck = opt.every; opt.every < bearergate.MinRecheck {
-			sound = fmt.Errorf("Recheck: every is %v: use at least %v", opt.every, bearergate.MinRecheck)
+			sound = fmt.Errorf("Recheck: every is %v: use at least %v, 30*time.Second for example, or take Recheck out", opt.every, bearergate.MinRecheck)
 		}
+	case nil:
+		sound = errors.New("it is nil: take it out")
 	default:
 		sound = fmt.Errorf("it is a %T: use the options of this package", opt)
 	}
@@ -239,14 +245,14 @@ func alone(option string, first bool, why string) error {
 	if first {
 		return nil
 	}
-	return fmt.Errorf("%s is given more than once: %s", option, why)
+	return fmt.Errorf("%s is given more than once, by the route or its groups: %s; take the others out", option, why)
 }
 
 // vouched reports what is wrong with a verifier of the route's own.
 func (g *Gate) vouched(v bearergate.Verifier) error {
 	var missing, bindings error
 	if isNil(v) {
-		missing = errors.New("Via: the verifier is nil")
+		missing = errors.New("Via: the verifier is nil: pass the result of jwtverify.New, introspect.New or your own Verifier")
 	}
 	if g != nil {
 		// With that of the gate, which vouches for the bindings that the route does not need.
@@ -255,13 +261,20 @@ func (g *Gate) vouched(v bearergate.Verifier) error {
 	return errors.Join(missing, bindings)
 }
 
-// neverBound reports a verifier that says that it accepts no token which one of
-// the bindings confirms.
-func neverBound(v bearergate.Verifier, bindings []bearergate.Binding) bool {
+// neverBound returns the members of cnf that the bindings confirm, if the verifier says
+// that it accepts no token which has one of them; nil otherwise.
+func neverBound(v bearergate.Verifier, bindings []bearergate.Binding) (members []string) {
 	accepted := bearergate.ConfirmationsOf(v)
-	return accepted != nil && !slices.ContainsFunc(bindings, func(b bearergate.Binding) bool {
-		return slices.ContainsFunc(b.Members(), func(member string) bool { return slices.Contains(accepted, member) })
-	})
+	if accepted == nil {
+		return nil
+	}
+	for _, b := range bindings {
+		members = append(members, b.Members()...)
+	}
+	if slices.ContainsFunc(members, func(member string) bool { return slices.Contains(accepted, member) }) {
+		return nil
+	}
+	return members
 }
 
 // bind fills the placeholders of need from the path of r. What cannot be filled

@@ -209,7 +209,7 @@ func misread(pattern string) error {
 	host, _ := splitHost(pattern)
 	switch {
 	case method == http.MethodConnect:
-		return errors.New("CONNECT cannot be a route")
+		return errors.New("CONNECT cannot be a route: take it out, for a Router answers it with 405")
 	case method != strings.ToUpper(method):
 		return fmt.Errorf("no request has the method %q: write it in upper case", method)
 	case host != strings.ToLower(host) || strings.Contains(host, ":"):
@@ -232,7 +232,7 @@ func (rt *Router) add(pattern string, need scope.Requirement, h http.Handler, op
 	}
 	for _, name := range placeholders {
 		if !slices.Contains(wildcards(pattern), name) {
-			reg.errs = append(reg.errs, fmt.Errorf("the requirement has the placeholder {%s} and the pattern no wildcard of that name", name))
+			reg.errs = append(reg.errs, fmt.Errorf("the requirement has the placeholder {%s} and the pattern no wildcard of that name: give one of them the name of the other", name))
 		}
 	}
 	rt.register(reg)
@@ -244,7 +244,7 @@ func (rt *Router) register(reg registered) {
 	rt.mu.Lock()
 	defer rt.mu.Unlock()
 	if rt.built {
-		rt.late = append(rt.late, fmt.Errorf("%s: %q: registered after Handler, so it is not served", reg.at, reg.pattern))
+		rt.late = append(rt.late, fmt.Errorf("%s: %q: registered after Handler, so it is not served: register it before Handler is called", reg.at, reg.pattern))
 		return
 	}
 	rt.routes = append(rt.routes, reg)
@@ -322,7 +322,7 @@ func (rt *Router) build() (http.Handler, error) {
 		// A route with mistakes of its own is registered too: its pattern may be another one.
 		serving := rt.serving(reg)
 		if serving == nil {
-			mistake(reg, errors.New("the handler is nil"))
+			mistake(reg, errors.New("the handler is nil: pass one, or take the route out"))
 			serving = http.NotFoundHandler()
 		}
 		if err := handle(mux, reg.pattern, serving); err != nil {
@@ -375,11 +375,16 @@ func (rt *Router) serving(reg *registered) http.Handler {
 // sources are where ServeMux believes that routes were registered: here, all of them.
 var sources = regexp.MustCompile(` \(registered at [^)]*\)`)
 
-// handle makes the panic with which ServeMux reports a mistake an error.
+// handle makes the panic with which ServeMux reports a mistake an error. Its text says
+// what is wrong with the pattern, and of two that conflict, on which paths.
 func handle(mux *http.ServeMux, pattern string, h http.Handler) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = errors.New(sources.ReplaceAllString(fmt.Sprint(p), ""))
+			text := sources.ReplaceAllString(fmt.Sprint(p), "")
+			if strings.Contains(text, "conflicts with") {
+				text += "\nchange the pattern of one of the two, or take it out"
+			}
+			err = errors.New(text)
 		}
 	}()
 	mux.Handle(pattern, h)

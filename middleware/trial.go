@@ -42,7 +42,7 @@ func (t *trial) err() error {
 		return fmt.Errorf("Trial: the requirement: %w", err)
 	}
 	if isZero(t.need) {
-		return errors.New("Trial: the requirement is zero: every token would pass")
+		return errors.New("Trial: the requirement is zero, so every token would pass: name what is to be tried, or take Trial out")
 	}
 	return nil
 }

@@ -171,11 +171,11 @@ func (p Policy) rules() (*rules, error) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(p.Implies)) {
 		if err := checkImplied(name); err != nil {
-			mistake("Implies[%q]: %w", name, err)
+			mistake("Implies[%q]: %w: mend the name, or take it out", name, err)
 		}
 		for i, implied := range p.Implies[name] {
 			if err := checkImplied(implied); err != nil {
-				mistake("Implies[%q]: name %d: %w", name, i+1, err)
+				mistake("Implies[%q]: name %d: %q: %w: mend the name, or take it out", name, i+1, implied, err)
 				continue
 			}
 			_, known := p.Implies[implied]

@@ -50,7 +50,11 @@ func named(fn string, anyOne bool, names []string) Requirement {
 	}
 	for i, name := range names {
 		if err := checkName(name); err != nil {
-			errs = append(errs, fmt.Errorf("scope: %s: name %d: %w", fn, i+1, err))
+			advice := ": remove it, or write it as the authorization server does"
+			if strings.Contains(name, " ") {
+				advice = fmt.Sprintf(`: give each name by itself: %s("a", "b")`, fn)
+			}
+			errs = append(errs, fmt.Errorf("scope: %s: name %d, %.100q: %w%s", fn, i+1, name, err, advice))
 			continue
 		}
 		n.wants = append(n.wants, want{name: name, by: []string{name}})
@@ -84,7 +88,7 @@ func AnyOf(rs ...Requirement) Requirement {
 	var errs []error
 	for i, r := range rs {
 		if r.n == nil {
-			errs = append(errs, fmt.Errorf("scope: AnyOf: requirement %d is the zero value, which requires nothing and would make the others pointless", i+1))
+			errs = append(errs, fmt.Errorf("scope: AnyOf: requirement %d is the zero value, which requires nothing and would make the others pointless: leave it out", i+1))
 			continue
 		}
 		errs = append(errs, n.add(r.n))

@@ -142,7 +142,7 @@ func TestRequirementErr(t *testing.T) {
 		{"AllOf(zero)", scope.AllOf(zero), []string{"AllOf()"}, 1},
 		{"AnyOf()", scope.AnyOf(), []string{"AnyOf()"}, 1},
 		{"AnyOf(zero)", scope.AnyOf(scope.All("a"), zero, zero), []string{"AnyOf", "requirement 2", "requirement 3"}, 2},
-		{"names", scope.All("a", "", "b c", "d\x00"), []string{"All", "name 2", "name 3", "0x20", "name 4", "0x00"}, 3},
+		{"names", scope.All("a", "", "b c", "d\x00"), []string{`name 2, "": empty name: remove it`, `name 3, "b c": byte 0x20`, `give each name by itself: All("a", "b")`, `name 4, "d\x00": byte 0x00`, "write it as the authorization server does"}, 3},
 		{"nested", scope.AllOf(scope.All(), scope.AnyOf(scope.Any(`"`), zero, scope.Any())), []string{"All()", "name 1", "0x22", "requirement 2", "Any()"}, 4},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

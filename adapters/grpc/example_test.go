@@ -143,6 +143,6 @@ func ExampleGate_CheckServices() {
 	healthpb.RegisterHealthServer(server, health.NewServer())
 	fmt.Println(gate.CheckServices(server.GetServiceInfo()))
 	// Output:
-	// bearergate: misconfigured: config: grpcgate: /grpc.health.v1.Health/Watch is served and not listed in Config, so nobody can call it
-	// /grpc.health.v1.Health/Wach is listed in Config and not served
+	// bearergate: misconfigured: config: grpcgate: /grpc.health.v1.Health/Watch is served and not listed in Config, so nobody can call it: list it in Methods, Authenticated or Public
+	// /grpc.health.v1.Health/Wach is listed in Config and not served: mend its name, register its service, or take it out
 }

@@ -117,7 +117,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/metadata"
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/scope"
@@ -236,7 +235,7 @@ func New(v bearergate.Verifier, c Config) (*Gate, error) {
 		errs = append(errs, fmt.Errorf("Config.Bindings: %w", bearergate.AsError(err).Cause))
 	}
 	if c.RequireBinding && len(c.Bindings) == 0 {
-		errs = append(errs, errors.New("Config.RequireBinding without Bindings: no token could enter"))
+		errs = append(errs, errors.New("Config.RequireBinding without Bindings: no token could enter: set Bindings, or leave RequireBinding out"))
 	}
 	if c.Domain == "" {
 		c.Domain = DefaultDomain
@@ -245,10 +244,10 @@ func New(v bearergate.Verifier, c Config) (*Gate, error) {
 		errs = append(errs, fmt.Errorf("Config.Domain: %q: use printable ASCII without spaces", c.Domain))
 	}
 	if c.ExpiryLeeway < 0 || c.ExpiryLeeway > MaxExpiryLeeway {
-		errs = append(errs, fmt.Errorf("Config.ExpiryLeeway: %v: use 0 to %v", c.ExpiryLeeway, MaxExpiryLeeway))
+		errs = append(errs, fmt.Errorf("Config.ExpiryLeeway: %v: use 0 to %v, 30*time.Second for example", c.ExpiryLeeway, MaxExpiryLeeway))
 	}
 	if c.Reverify != 0 && c.Reverify < MinReverify {
-		errs = append(errs, fmt.Errorf("Config.Reverify: %v: use at least %v, or 0 for never", c.Reverify, MinReverify))
+		errs = append(errs, fmt.Errorf("Config.Reverify: %v: use at least %v, 30*time.Second for example, or 0 for never", c.Reverify, MinReverify))
 	}
 	if c.InsecureOutliveToken && (c.Reverify != 0 || c.ExpiryLeeway != 0) {
 		errs = append(errs, errors.New("Config.InsecureOutliveToken: contradicts Reverify and ExpiryLeeway: use the one or the others"))
@@ -321,13 +320,13 @@ func (c call) admitted(ctx context.Context) context.Context {
 	if c.sender != nil {
 		ctx = context.WithValue(ctx, senderKey{}, c.sender)
 	}
-	return bearergate.NewContext(ctx, c.token)
+	return bearergate.Admit(ctx, c.token, c.method.need)
 }
 
 // open decides whether a call may begin, and tells the hook.
 func (g *Gate) open(ctx context.Context, fullMethod string) (c call) {
 	if g == nil || g.methods == nil {
-		return call{err: misconfigured(errors.New("the gate is nil or zero: make it with New"))}
+		return call{err: errZero}
 	}
 	if c.method = g.find(fullMethod); c.method.public {
 		return c
@@ -340,8 +339,7 @@ func (g *Gate) open(ctx context.Context, fullMethod string) (c call) {
 		c.err = errUnlisted
 		return c
 	}
-	authorization := metadata.ValueFromIncomingContext(ctx, "authorization")
-	if c.credentials, c.err = bearergate.ParseCredentials(authorization, bearergate.SchemeBearer, bearergate.SchemeDPoP); c.err != nil {
+	if c.credentials, c.err = credentialsOf(ctx); c.err != nil {
 		return c
 	}
 	bounded, done := beforeDeadline(ctx)
@@ -352,10 +350,12 @@ func (g *Gate) open(ctx context.Context, fullMethod string) (c call) {
 		c.err = errUnbound
 	}
 	if c.err == nil {
-		c.err = c.method.authorize(c.token)
+		c.err = bearergate.AddDemands(ctx, c.method.authorize(c.token))
 	}
 	return c
 }
+
+var errZero = misconfigured(errors.New("the gate is nil or zero: make it with New"))
 
 var errUndecided = &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonInternal,
 	Cause: errors.New("grpcgate: the verifier or a binding ended the goroutine of the call")}
@@ -372,7 +372,7 @@ func beforeDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
 }
 
 var errUnbound = &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonBinding,
-	Cause: errors.New("grpcgate: Config.RequireBinding: the token is not bound to a key of its sender")}
+	Detail: "the gate demands a token that is bound to its sender, and this one is not"}
 
 // again decides anew on a call that was let in and is still going on.
 func (g *Gate) again(ctx context.Context, c call) error {

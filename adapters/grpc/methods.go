@@ -71,7 +71,7 @@ func compile(v bearergate.Verifier, c Config) (map[string]*method, []error) {
 			err = errors.New("listed before: list a method once")
 		}
 		if err == nil && m.public && key != m.name {
-			err = errors.New("a service cannot be public as a whole: name each method")
+			err = errors.New("a service cannot be public as a whole: name each of its methods")
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s: %q: %w", field, m.name, err))
@@ -87,7 +87,7 @@ func compile(v bearergate.Verifier, c Config) (map[string]*method, []error) {
 		case need.Err() != nil:
 			err = need.Err()
 		case len(need.Placeholders()) > 0:
-			err = errors.New("a template cannot be filled here: a method has no path")
+			err = errors.New("a template cannot be filled here, for a method has no path: use All or Any here, and decide about the rest in the handler")
 		case need.SatisfiedBy(scope.Set{}):
 			err = errors.New("the requirement is zero: use Authenticated for any valid token, or Public for everybody")
 		}
@@ -105,7 +105,7 @@ func compile(v bearergate.Verifier, c Config) (map[string]*method, []error) {
 	edit := func(field, name string, mistake error, change func(*method)) {
 		m := methods[strings.TrimSuffix(name, "*")]
 		if m == nil || m.name != name || m.public {
-			mistake = errors.Join(mistake, errors.New("not listed in Methods or Authenticated by this name"))
+			mistake = errors.Join(mistake, errors.New("not listed in Methods or Authenticated by this name: list it there, or take it out here"))
 		}
 		if mistake != nil {
 			errs = append(errs, fmt.Errorf("%s: %q: %w", field, name, mistake))
@@ -117,7 +117,7 @@ func compile(v bearergate.Verifier, c Config) (map[string]*method, []error) {
 		via := c.Via[name]
 		var mistake error
 		if isNil(via) {
-			mistake = errors.New("the verifier is nil")
+			mistake = errors.New("the verifier is nil: pass one, or take the entry out")
 		}
 		edit("Config.Via", name, mistake, func(m *method) { m.verifier = via })
 	}
@@ -127,7 +127,7 @@ func compile(v bearergate.Verifier, c Config) (map[string]*method, []error) {
 		edit("Config.StepUp", name, demand.Err(), func(m *method) { m.stepUp = demand })
 	}
 	if len(methods) == 0 && len(errs) == 0 {
-		errs = append(errs, errors.New("no method is listed in Config: without Methods, Authenticated and Public nothing is ever served"))
+		errs = append(errs, errors.New("no method is listed in Config: set Methods, Authenticated or Public, for without them nothing is ever served"))
 	}
 	return methods, errs
 }
@@ -138,7 +138,7 @@ func checkName(name string) error {
 		return errors.New(`use the full name, "/package.Service/Method", or "/package.Service/*"`)
 	}
 	if strings.Contains(parts[1], "*") || strings.Contains(parts[2], "*") && parts[2] != "*" {
-		return errors.New(`only a whole method can be "*"`)
+		return errors.New(`only a whole method can be "*": write "/package.Service/*", or name the method`)
 	}
 	return nil
 }
@@ -157,7 +157,7 @@ func isWord(s string) bool {
 // for a server with grpc.UnknownServiceHandler, which serves more than it tells.
 func (g *Gate) CheckServices(services map[string]grpc.ServiceInfo) error {
 	if g == nil || g.methods == nil {
-		return misconfigured(errors.New("the gate is nil or zero: make it with New"))
+		return errZero
 	}
 	used := map[*method]bool{}
 	var errs []error
@@ -172,14 +172,14 @@ func (g *Gate) CheckServices(services map[string]grpc.ServiceInfo) error {
 		for _, name := range names {
 			m := g.find(name)
 			if m == unlisted {
-				errs = append(errs, fmt.Errorf("%s is served and not listed in Config, so nobody can call it", name))
+				errs = append(errs, fmt.Errorf("%s is served and not listed in Config, so nobody can call it: list it in Methods, Authenticated or Public", name))
 			}
 			used[m] = true
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(g.methods)) {
 		if m := g.methods[key]; !used[m] {
-			errs = append(errs, fmt.Errorf("%s is listed in Config and not served", m.name))
+			errs = append(errs, fmt.Errorf("%s is listed in Config and not served: mend its name, register its service, or take it out", m.name))
 		}
 	}
 	if err := errors.Join(errs...); err != nil {

@@ -27,6 +27,24 @@
 // wrong configuration have the status Error. The span of a request that the
 // gate refuses, or ends midway, gets the attribute bearergate.reason.
 //
+// That span, and the spans bearergate.verify and bearergate.introspect, also say
+// why in the words of the [bearergate.Error], where it has any:
+//
+//	bearergate.detail       what is wrong
+//	bearergate.expected     what this server is configured to accept
+//	bearergate.found        what the token says instead
+//	bearergate.unverified   true if no signature vouches for bearergate.found: anybody may have written it
+//
+// Each text is cut to 1024 bytes. What a token says there is an issuer, an
+// audience, an algorithm, a type, a key ID, the name of a claim or of a member of
+// cnf, a time, a lifetime or an acr. So it is in the errors of this module; whoever
+// makes a bearergate.Error, a Check or a Verifier of your own, has to keep to that. Where
+// a valid token lacks a scope, a role or a tenant, there is only the detail.
+//
+// No span holds a token, a secret, a scope, the path of a request or the text of a
+// cause. None says whose token it was, no subject, client or jti, also where
+// Error.Refused does: that is for an audit, which package sloggate writes.
+//
 // # Metrics
 //
 //	bearergate.verify.duration             s           bearergate.issuer, bearergate.cached, error.type
@@ -45,9 +63,10 @@
 //	bearergate.panics                      {panic}     bearergate.package
 //
 // error.type is the [bearergate.Reason] of a refusal, or the outcome of a failed
-// fetch or call; without it there was no error. Attributes come from the
-// configuration and from closed sets. None holds a token, a client, a subject, a
-// key ID, a scope, a path, a URL or the text of an error.
+// fetch or call; without it there was no error. Attributes of metrics come from
+// the configuration and from closed sets. None holds a token, a client, a subject,
+// a key ID, a scope, a path, a URL or the text of an error, nor any of the words
+// with which a span says why.
 //
 // The package makes no exporter, no provider and no goroutine, and uses the API
 // of OpenTelemetry alone, no SDK. Everything here is safe for concurrent use.
@@ -245,24 +264,24 @@ func (t *Telemetry) GateHooks() middleware.Hooks {
 }
 
 func (t *Telemetry) verified(ctx context.Context, e jwtverify.VerifyEvent) {
-	reason := reasonOf(e.Err)
-	o := t.verifySeries.of(verifyLabels{e.Issuer, e.Cached, reason})
+	refusal := bearergate.AsError(e.Err)
+	o := t.verifySeries.of(verifyLabels{e.Issuer, e.Cached, reasonOf(refusal)})
 	t.verifyDuration.Record(ctx, e.Duration.Seconds(), o.record...)
 	if !e.Cached && t.tracing {
-		t.child(ctx, "bearergate.verify", e.Duration, o, e.Err, reason)
+		t.child(ctx, "bearergate.verify", e.Duration, o, refusal)
 	}
 }
 
 func (t *Telemetry) looked(ctx context.Context, e introspect.LookEvent) {
-	reason := reasonOf(e.Err)
-	o := t.lookSeries.of(lookLabels{e.Issuer, e.Result, reason})
+	refusal := bearergate.AsError(e.Err)
+	o := t.lookSeries.of(lookLabels{e.Issuer, e.Result, reasonOf(refusal)})
 	t.lookDuration.Record(ctx, e.Duration.Seconds(), o.record...)
 	switch e.Result {
 	case introspect.ResultHit, introspect.ResultNegative, introspect.ResultRefused: // waited for nothing
 		return
 	}
 	if t.tracing {
-		t.child(ctx, "bearergate.introspect", e.Duration, o, e.Err, reason)
+		t.child(ctx, "bearergate.introspect", e.Duration, o, refusal)
 	}
 }
 
@@ -285,15 +304,15 @@ func (t *Telemetry) called(ctx context.Context, e introspect.CallEvent) {
 }
 
 func (t *Telemetry) decided(ctx context.Context, e middleware.DecisionEvent) {
-	reason := reasonOf(e.Err)
-	o := t.decisionSeries.of(decisionLabels{e.Method, e.Pattern, e.Source, e.ReportOnly, reason})
+	refusal := bearergate.AsError(e.Err)
+	o := t.decisionSeries.of(decisionLabels{e.Method, e.Pattern, e.Source, e.ReportOnly, reasonOf(refusal)})
 	if e.Midstream { // no further request
 		t.ended.Add(ctx, 1, o.add...)
 	} else {
 		t.decisions.Add(ctx, 1, o.add...)
 	}
-	if e.Err != nil && t.tracing {
-		trace.SpanFromContext(ctx).SetAttributes(keyReason.String(string(reason)))
+	if refusal != nil && t.tracing {
+		refused(trace.SpanFromContext(ctx), refusal)
 	}
 }
 
@@ -304,10 +323,10 @@ func (t *Telemetry) panicked(pkg string) func(context.Context, bearergate.PanicE
 }
 
 // reasonOf is "" for nil only: whatever else a verifier of others makes of it,
-// a refusal must not look like an acceptance.
-func reasonOf(err error) bearergate.Reason {
-	if err == nil {
+// a refusal must not look like an acceptance. See [bearergate.AsError].
+func reasonOf(refusal *bearergate.Error) bearergate.Reason {
+	if refusal == nil {
 		return ""
 	}
-	return bearergate.AsError(err).Reason
+	return refusal.Reason
 }

@@ -206,7 +206,7 @@ func TestOverHTTP(t *testing.T) {
 		require.Equal(t, 200, get(t, client, "first", "GET", "/orders/4711", token))
 		require.Equal(t, 200, get(t, client, "again", "GET", "/orders/4711", token))
 		require.Equal(t, 403, get(t, client, "forbidden", "GET", "/orders/4712", token))
-		require.Equal(t, 403, get(t, client, "odd method", "BREW", "/all", token))
+		require.Equal(t, 403, get(t, client, "odd method", "BREWCOFFEE", "/all", token))
 		require.Equal(t, 401, get(t, client, "stranger", "GET", "/orders/4711", ""))
 		forged := token[:len(token)-8] + "AAAAAAAA"
 		require.Equal(t, 401, get(t, client, "forged", "GET", "/orders/4711", forged))
@@ -238,11 +238,13 @@ func TestOverHTTP(t *testing.T) {
 		refused := verifications[1]
 		require.Equal(t, r.span(t, "forged").SpanContext.SpanID(), refused.Parent.SpanID())
 		require.Equal(t, codes.Unset, refused.Status.Code)
-		require.Equal(t, "bearergate.cached=false bearergate.issuer="+as.Issuer()+" error.type=signature", text(refused.Attributes))
-		for name, reason := range map[string]string{"first": "", "again": "", "forbidden": "bearergate.reason=scope", "odd method": "bearergate.reason=scope",
-			"stranger": "bearergate.reason=no_token", "forged": "bearergate.reason=signature"} {
+		words := "bearergate.detail=" + said(refused)["detail"] + " bearergate.found=" + said(refused)["found"]
+		require.Equal(t, "bearergate.cached=false "+words+" bearergate.issuer="+as.Issuer()+" bearergate.unverified=true error.type=signature", text(refused.Attributes))
+		const tooLittle = "bearergate.detail=the token does not have the scopes bearergate.reason=scope" // and which, the audit says
+		for name, why := range map[string]string{"first": "", "again": "", "forbidden": tooLittle, "odd method": tooLittle,
+			"stranger": "bearergate.reason=no_token", "forged": words + " bearergate.reason=signature bearergate.unverified=true"} {
 			s := r.span(t, name)
-			require.Equal(t, reason, text(s.Attributes), name)
+			require.Equal(t, why, text(s.Attributes), name)
 			require.Equal(t, codes.Unset, s.Status.Code, name)
 			if name != "first" {
 				require.Empty(t, s.Links, name)
@@ -268,7 +270,7 @@ func TestOverHTTP(t *testing.T) {
 		require.Equal(t, map[string]int{issuer + " bearergate.jwks.state=fresh": 1}, r.points(t, "bearergate.jwks.state_changes"))
 		require.Empty(t, r.points(t, "bearergate.panics"))
 
-		r.requireDiscreet(t, append(strings.Split(token, "."), token, forged, "alice-the-subject", "the-client", "order:read", "orders:admin", "4711", "4712", "BREW", "/jwks", "well-known")...)
+		r.requireDiscreet(t, append(strings.Split(token, "."), token, forged, "alice-the-subject", "the-client", "order:read", "orders:admin", "4711", "4712", "BREWCOFFEE", "/jwks", "well-known")...)
 	})
 }
 

@@ -19,7 +19,11 @@ import (
 const (
 	keyIssuer     attribute.Key = "bearergate.issuer"
 	keyCached     attribute.Key = "bearergate.cached"
-	keyReason     attribute.Key = "bearergate.reason"
+	keyReason     attribute.Key = "bearergate.reason"     // of spans only
+	keyDetail     attribute.Key = "bearergate.detail"     // of spans only
+	keyExpected   attribute.Key = "bearergate.expected"   // of spans only
+	keyFound      attribute.Key = "bearergate.found"      // of spans only
+	keyUnverified attribute.Key = "bearergate.unverified" // of spans only
 	keySource     attribute.Key = "bearergate.source"
 	keyReportOnly attribute.Key = "bearergate.report_only"
 	keyPackage    attribute.Key = "bearergate.package"

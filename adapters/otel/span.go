@@ -2,7 +2,7 @@ package otelgate
 
 import (
 	"context"
-	"errors"
+	"strings"
 	"sync"
 	"time"
 
@@ -14,14 +14,65 @@ import (
 )
 
 // child makes the span of what a request did for itself and has just ended.
-func (t *Telemetry) child(ctx context.Context, name string, duration time.Duration, o *options, err error, reason bearergate.Reason) {
+func (t *Telemetry) child(ctx context.Context, name string, duration time.Duration, o *options, refusal *bearergate.Error) {
 	end := time.Now()
 	_, span := t.tracer.Start(ctx, name, trace.WithTimestamp(end.Add(-duration)), trace.WithAttributes(o.attributes...))
-	ours := errors.Is(err, bearergate.ErrUnavailable) || errors.Is(err, bearergate.ErrMisconfigured)
-	if ours && reason != bearergate.ReasonCanceled {
-		span.SetStatus(codes.Error, string(reason))
+	if refusal != nil && span.IsRecording() {
+		span.SetAttributes(words(refusal)...)
+		ours := refusal.Kind == bearergate.ErrUnavailable || refusal.Kind == bearergate.ErrMisconfigured
+		if ours && refusal.Reason != bearergate.ReasonCanceled {
+			span.SetStatus(codes.Error, string(refusal.Reason))
+		}
 	}
 	span.End(trace.WithTimestamp(end))
+}
+
+// refused tells the span of a request why a gate refused it. There may be several
+// gates of which all but the last only report. The last refusal counts: what an earlier
+// one said is emptied, or it would explain another Reason.
+func refused(span trace.Span, refusal *bearergate.Error) {
+	if !span.IsRecording() {
+		return
+	}
+	if told, ok := span.(interface{ Attributes() []attribute.KeyValue }); ok { // as the spans of the SDK
+		for _, a := range told.Attributes() {
+			switch a.Key {
+			case keyDetail, keyExpected, keyFound:
+				span.SetAttributes(a.Key.String(""))
+			case keyUnverified:
+				span.SetAttributes(a.Key.Bool(false))
+			}
+		}
+	}
+	span.SetAttributes(append(words(refusal), keyReason.String(string(refusal.Reason)))...)
+}
+
+// words are what a span says of a refusal. Its Cause is left out, for anybody may have
+// written it, and whose token was refused, which is for audit; so are the scopes, roles
+// and tenants of a valid token, which may hold what stood in the path.
+func words(refusal *bearergate.Error) []attribute.KeyValue {
+	if refusal.Kind == bearergate.ErrInsufficientScope || refusal.Kind == bearergate.ErrForbidden {
+		return present(keyDetail.String(bounded(refusal.Detail)))
+	}
+	attributes := present(keyDetail.String(bounded(refusal.Detail)), keyExpected.String(bounded(refusal.Expected)), keyFound.String(bounded(refusal.Found)))
+	if refusal.Found != "" && refusal.Unsigned {
+		attributes = append(attributes, keyUnverified.Bool(true))
+	}
+	return attributes
+}
+
+// maxText is how many bytes of a refusal an attribute holds: a verifier of the user's
+// may write anything.
+const maxText = 1024
+
+// bounded cuts text to maxText bytes, and says so. What is not UTF-8 is left out, and
+// with it a character that was cut: an exporter would lose all spans of a batch.
+func bounded(text string) string {
+	const end = "…"
+	if len(text) <= maxText {
+		return strings.ToValidUTF8(text, "")
+	}
+	return strings.ToValidUTF8(text[:maxText-len(end)], "") + end // a copy: the span must not hold the rest
 }
 
 // root makes the span of what many requests may have waited for. It is in none

@@ -135,16 +135,16 @@ func New(c Config) (*Audit, error) {
 		errs = append(errs, errors.New("set Handler, to slog.Default().Handler() for example"))
 	}
 	if c.SampleAccepted < 0 {
-		errs = append(errs, errors.New("SampleAccepted cannot be negative"))
+		errs = append(errs, fmt.Errorf("SampleAccepted is %d: use 1 to write all acceptances, or n for one of n", c.SampleAccepted))
 	}
 	if c.MaxPerSecond < 0 {
-		errs = append(errs, errors.New("MaxPerSecond cannot be negative"))
+		errs = append(errs, fmt.Errorf("MaxPerSecond is %d: use 1 or more, or leave it out for %d", c.MaxPerSecond, DefaultMaxPerSecond))
 	}
 	c.SampleAccepted = cmp.Or(c.SampleAccepted, 1)
 	c.MaxPerSecond = cmp.Or(c.MaxPerSecond, DefaultMaxPerSecond)
 	c.MaxText = cmp.Or(c.MaxText, DefaultMaxText)
 	if c.MaxText < leastText || c.MaxText > limitText {
-		errs = append(errs, fmt.Errorf("MaxText is %d: use %d to %d", c.MaxText, leastText, limitText))
+		errs = append(errs, fmt.Errorf("MaxText is %d: use %d to %d, or leave it out for %d", c.MaxText, leastText, limitText, DefaultMaxText))
 	}
 	if len(errs) > 0 {
 		return nil, &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonConfig,

@@ -529,7 +529,7 @@ func TestNew(t *testing.T) {
 	}{
 		"nothing":   {sloggate.Config{}, []string{"Handler"}},
 		"typed nil": {sloggate.Config{Handler: (*slog.JSONHandler)(nil)}, []string{"Handler"}},
-		"all":       {sloggate.Config{SampleAccepted: -1, MaxPerSecond: -1, MaxText: -1}, []string{"Handler", "SampleAccepted", "MaxPerSecond", "MaxText"}},
+		"all":       {sloggate.Config{SampleAccepted: -1, MaxPerSecond: -1, MaxText: -1}, []string{"set Handler, to slog.Default().Handler() for example", "SampleAccepted is -1: use 1 to write all acceptances, or n for one of n", "MaxPerSecond is -1: use 1 or more, or leave it out for ", "MaxText is -1: use 16 to 65536, or leave it out for 256"}},
 		"short":     {sloggate.Config{Handler: o, MaxText: 15}, []string{"MaxText"}},
 		"long":      {sloggate.Config{Handler: o, MaxText: 65537}, []string{"MaxText"}},
 	} {

@@ -35,7 +35,7 @@ func TestDemonstration(t *testing.T) {
   POST /mcp tools/call: 200
   list_notes: the notes of notes-client
   POST /mcp tools/call: 403
-`+scopes+`"notes:delete", `+document+`
+`+scopes+`"notes:delete notes:read", `+document+`
   GET /.well-known/oauth-protected-resource/mcp: 200
   GET /.well-known/oauth-authorization-server: 200
   POST /token: 200
@@ -47,7 +47,7 @@ A token that is for reading only:
   POST /mcp tools/call: 200
   list_notes: the notes of alice
   POST /mcp tools/call: 403
-`+scopes+`"notes:delete", `+document+`
+`+scopes+`"notes:delete notes:read", `+document+`
   delete_note: refused
 
 A token without any scope:

@@ -18,7 +18,9 @@ import (
 // endpoint is the path of the MCP server.
 const endpoint = "/mcp"
 
-// base is what every message takes, and all that a client asks for at first.
+// base is what every message takes, and all that a client asks for at first. The gates of
+// the tools stand within the one for base, and so name it too: a client that asks for
+// exactly what it is told does not lose it.
 var base = scope.All("notes:read")
 
 // needs is what each tool takes. A tool that is not listed cannot be called.

@@ -18,13 +18,12 @@
 package accept
 
 import (
-	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/internal/fetch"
+	"github.com/bearergate/bearergate/internal/quote"
 )
 
 // Rules are what the claims of one issuer must say to be accepted. They are not
@@ -81,60 +80,75 @@ func Refused(err error, token *bearergate.Token) error {
 	return e.WithRefused(token)
 }
 
-const maxQuoted = 8 // values of somebody else's that an error holds
-
 // Quoted are values that somebody else wrote, as an error may hold them.
-func Quoted(values ...string) string {
-	quoted := make([]string, 0, maxQuoted+1)
-	for i, v := range values {
-		if i == maxQuoted {
-			quoted = append(quoted, "…")
-			break
-		}
-		quoted = append(quoted, fetch.Quoted(v))
-	}
-	return strings.Join(quoted, " ")
-}
+func Quoted(values ...string) string { return quote.List(values...) }
 
-// Judge makes every check that does not depend on the time of day. explicit says
-// that something else than the claims says that this is an access token, and of no
-// other kind: its typ.
+// Judge makes every check that does not depend on the time of day, and leaves in of.At
+// which one was the last. explicit says that something else than the claims says that
+// this is an access token, and of no other kind: its typ.
 func (r *Rules) Judge(of *Reading, explicit bool) error {
 	c := &of.Claims
-	switch {
-	case of.Wrong != "":
-		return Invalid(bearergate.ReasonMalformed, "the claim "+of.Wrong+" is not of its type")
-	case r.Issuer == "", c.Issuer != "" && c.Issuer != r.Issuer: // before what is missing: it tells more
-		return r.anotherIssuer(c)
+	if of.Wrong != "" {
+		return Mismatch(bearergate.ReasonMalformed, "the claim "+of.Wrong+" is not of its type", shapes[of.Wrong], "")
 	}
+	of.At = StepIssuer
+	if r.Issuer == "" || c.Issuer != "" && c.Issuer != r.Issuer { // before what is missing: it tells more
+		return r.anotherIssuer(of)
+	}
+	of.At = StepKind
 	if mark := of.kind.other(r.Uses); mark != "" && !explicit {
-		return Mismatch(bearergate.ReasonType, "the claims are those of another kind of token", "an access token", mark)
+		return r.mismatch(of, bearergate.ReasonType, "the claims are those of another kind of token")
 	}
+	of.At = StepRequired
 	for i, name := range r.Required {
 		if of.found&(1<<i) == 0 {
-			return Invalid(bearergate.ReasonMissingClaim, "the required claim "+name+" is absent or empty")
+			return Mismatch(bearergate.ReasonMissingClaim, "the required claim "+name+" is absent or empty", r.expectedWhere(name), "")
 		}
 	}
 	if c.Issuer != r.Issuer && (of.HasIssuer || !r.IssuerImplied) {
-		return r.anotherIssuer(c)
+		of.At = StepIssuer
+		return r.anotherIssuer(of)
 	}
+	of.At = StepAudience
 	if err := r.judgeAudience(of); err != nil {
 		return err
 	}
-	if life := c.ExpiresAt.Sub(c.IssuedAt); r.MaxLife > 0 && life > r.MaxLife {
-		return Mismatch(bearergate.ReasonPolicy, "the token lives longer than MaxTokenAge", "at most "+r.MaxLife.String(), life.String())
+	of.At = StepLifetime
+	if r.MaxLife > 0 && c.ExpiresAt.Sub(c.IssuedAt) > r.MaxLife {
+		return r.mismatch(of, bearergate.ReasonPolicy, "the token lives longer than MaxTokenAge")
 	}
+	of.At = StepBinding
 	for member := range c.Confirmation {
 		if !slices.Contains(r.Confirmations, member) {
-			return Mismatch(bearergate.ReasonBinding, "the token is bound by a cnf member that is not named in Confirmations",
-				Quoted(r.Confirmations...), Quoted(slices.Sorted(maps.Keys(c.Confirmation))...))
+			return r.mismatch(of, bearergate.ReasonBinding, "the token is bound by a cnf member that is not named in Confirmations")
 		}
 	}
 	return nil
 }
 
-func (r *Rules) anotherIssuer(c *bearergate.Claims) error {
-	return Mismatch(bearergate.ReasonIssuer, "iss is not the configured issuer", Quoted(r.Issuer), Quoted(c.Issuer))
+// expectedWhere is what is expected of a claim that is missing, where that is known.
+func (r *Rules) expectedWhere(claim string) string {
+	switch claim {
+	case "iss":
+		return Quoted(r.Issuer)
+	case "aud":
+		return Quoted(r.Audiences...)
+	}
+	return ""
+}
+
+// mismatch is an error of the check that is being made, with its two sides.
+func (r *Rules) mismatch(of *Reading, reason bearergate.Reason, detail string) error {
+	expected, found := r.Sides(of.At, of)
+	return Mismatch(reason, detail, expected, found)
+}
+
+func (r *Rules) anotherIssuer(of *Reading) error {
+	detail := "iss is not the configured issuer"
+	if hint := fetch.IssuerHint(r.Issuer, of.Claims.Issuer); hint != "" {
+		detail += ": " + hint
+	}
+	return r.mismatch(of, bearergate.ReasonIssuer, detail)
 }
 
 // judgeAudience: that a token is genuine, or active at its server, is not that it
@@ -144,9 +158,9 @@ func (r *Rules) judgeAudience(of *Reading) error {
 	case r.AnyAudience, r.MissingAudience && !of.hasAudience:
 		return nil
 	case !of.hasAudience || of.emptyAudience:
-		return Mismatch(bearergate.ReasonMissingClaim, "there is no aud, or an empty one", Quoted(r.Audiences...), "")
+		return r.mismatch(of, bearergate.ReasonMissingClaim, "there is no aud, or an empty one")
 	case !slices.ContainsFunc(r.Audiences, func(ours string) bool { return slices.Contains(of.Claims.Audience, ours) }):
-		return Mismatch(bearergate.ReasonAudience, "aud names none of the configured audiences", Quoted(r.Audiences...), Quoted(of.Claims.Audience...))
+		return r.mismatch(of, bearergate.ReasonAudience, "aud names none of the configured audiences")
 	}
 	return nil
 }

@@ -1,12 +1,14 @@
 package accept
 
 import (
+	"cmp"
 	"reflect"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/internal/fetch"
 	"github.com/bearergate/bearergate/internal/guard"
 	"github.com/bearergate/bearergate/internal/jose"
 	"github.com/bearergate/bearergate/internal/mistake"
@@ -24,7 +26,7 @@ func Algorithms(wrong *mistake.List, field string, named []string) []string {
 	}
 	for _, alg := range named {
 		if !slices.Contains(jose.Algorithms(), alg) {
-			wrong.Addf("%s: %q is not accepted: use asymmetric signatures, of %s", field, alg, strings.Join(jose.Algorithms(), ", "))
+			wrong.Addf("%s: %q is not accepted: use asymmetric signatures, of %s, or leave it out for the default", field, alg, strings.Join(jose.Algorithms(), ", "))
 		}
 	}
 	// RFC 9864: two names of one algorithm.
@@ -47,7 +49,7 @@ func Source(wrong *mistake.List, field string, named jwks.Source, issuer string,
 	case named == nil:
 		cache, err := jwks.New(discover)
 		if err != nil {
-			wrong.Addf("Issuer cannot be used to discover keys: %v", bearergate.AsError(err).Cause)
+			wrong.Addf("Issuer cannot be used to discover keys: %v; or set %s", bearergate.AsError(err).Cause, field)
 			return nil
 		}
 		return cache
@@ -63,7 +65,8 @@ func Source(wrong *mistake.List, field string, named jwks.Source, issuer string,
 	case err != nil:
 		wrong.Addf("%s cannot be used: its method Issuer %w: give a jwks.Cache, for example, or leave the field out", field, err)
 	case owner != "" && owner != issuer:
-		wrong.Addf("%s belong to the issuer %q, not to Issuer %q: keys must be the issuer's own", field, owner, issuer)
+		wrong.Addf("%s belong to the issuer %q, not to Issuer %q: %s", field, owner, issuer,
+			cmp.Or(fetch.IssuerHint(issuer, owner), "keys must be the issuer's own, so make them for that Issuer"))
 	}
 	return named
 }
@@ -86,9 +89,11 @@ func Leeway(wrong *mistake.List, leeway time.Duration, none bool, byDefault, mos
 	case none && leeway != 0:
 		wrong.Addf("Leeway and NoLeeway are both set: choose one")
 	case leeway < 0:
-		wrong.Addf("Leeway is %v: use NoLeeway for none", leeway)
+		wrong.Addf("Leeway is %v, which is negative: leave it out for the default of %v, or set NoLeeway for none", leeway, byDefault)
+	case mistake.BareNumber(leeway) != "":
+		wrong.Addf("Leeway is %v%s: leave it out for the default of %v, or set NoLeeway for none", leeway, mistake.BareNumber(leeway), byDefault)
 	case leeway > most:
-		wrong.Addf("Leeway is %v, and more than %v: set the clocks instead", leeway, most)
+		wrong.Addf("Leeway is %v, and more than %v: choose less, and set the clocks of the servers instead", leeway, most)
 	case leeway == 0 && !none:
 		return byDefault
 	}

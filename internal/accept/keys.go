@@ -79,7 +79,7 @@ func Signer(ctx context.Context, source jwks.Source, jws jose.JWS) (jwks.Key, er
 			return found[0], nil
 		}
 	}
-	return jwks.Key{}, Unsigned(bearergate.ReasonSignature, "the signature does not verify", "", named(keyID, alg))
+	return jwks.Key{}, Unsigned(bearergate.ReasonSignature, "the signature does not verify", "", Named(keyID, alg))
 }
 
 // unknownKey says which key is missing, and why as far as it is known. Sources of the
@@ -92,10 +92,11 @@ func unknownKey(source jwks.Source, keyID, alg string) error {
 	case *jwks.Set:
 		why = s.Absence(keyID, alg)
 	}
-	return Unsigned(bearergate.ReasonUnknownKey, cmp.Or(why, "the issuer publishes no key, or several, that the token can mean"), "", named(keyID, alg))
+	return Unsigned(bearergate.ReasonUnknownKey, cmp.Or(why, "the issuer publishes no key, or several, that the token can mean"), "", Named(keyID, alg))
 }
 
-func named(keyID, alg string) string {
+// Named is the key that a token names, as an error may hold it.
+func Named(keyID, alg string) string {
 	if keyID == "" {
 		return "no kid, alg " + Quoted(alg)
 	}

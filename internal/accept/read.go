@@ -39,6 +39,9 @@ type Reading struct {
 	// there is none. It is a name that this package knows, and nothing that the issuer
 	// wrote. Judge refuses it.
 	Wrong string
+	// At is the check that is being made, or was the last one. Whoever reads and judges
+	// sets it, for those who explain.
+	At Step
 
 	hasAudience, emptyAudience bool
 	found                      uint64 // bit i: the required claim i is present and not empty
@@ -49,11 +52,11 @@ type Reading struct {
 // ErrNotAnObject: what was read is not one JSON object in the strict form.
 var ErrNotAnObject = errors.New("not one strict JSON object")
 
-// Read decodes a set of claims, once, into r, which must be zero. Its one error is
+// Read decodes a set of claims, once, into r, which must be zero but for At. Its one error is
 // ErrNotAnObject, which is none of the eight sentinels. The reading points into
 // data: it is good as long as that.
 func (f *Fields) Read(data []byte, r *Reading) error {
-	r.Claims.Raw = data
+	r.At, r.Claims.Raw = StepClaims, data
 	err := strictjson.Object(data, func(name, value []byte) error {
 		if i := slices.Index(f.Required, string(name)); i >= 0 && !strictjson.IsEmpty(value) {
 			r.found |= 1 << i

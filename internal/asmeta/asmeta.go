@@ -3,9 +3,11 @@
 package asmeta
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -61,17 +63,41 @@ func Fetch(ctx context.Context, client *fetch.Client, r Request) (Document, int,
 	if err2 == nil {
 		return doc, other, nil
 	}
-	return Document{}, which, worse(err, err2)
+	if e, beside := worse(err, err2); e != nil {
+		return Document{}, which, e.With(also(e, beside))
+	}
+	return Document{}, which, err
 }
 
-// worse returns the error that says more: a missing document, the usual way
-// for one of the two to fail, says least.
-func worse(a, b error) error {
-	var ea, eb *fetch.Error
-	if errors.As(a, &ea) && errors.As(b, &eb) && eb.Outcome == fetch.Status && ea.Outcome != fetch.Status {
-		return a
+// also says what became of the other URL, and what both come from.
+func also(e, beside *fetch.Error) string {
+	text := "; " + beside.Where() + ": "
+	switch {
+	case beside.Outcome == e.Outcome && beside.Status == e.Status:
+		text += "the same"
+	case beside.Status != 0:
+		text += "status " + strconv.Itoa(beside.Status)
+	default:
+		text += string(beside.Outcome)
 	}
-	return b
+	switch e.Outcome {
+	case fetch.Status, fetch.ContentType, fetch.Redirect, fetch.Malformed:
+		text += "; both are made from Issuer, so check that first"
+	}
+	return text
+}
+
+// worse returns the error that says more, and the other one: a missing document, the
+// usual way for one of the two to fail, says least.
+func worse(a, b error) (worse, other *fetch.Error) {
+	var ea, eb *fetch.Error
+	if !errors.As(a, &ea) || !errors.As(b, &eb) {
+		return nil, nil
+	}
+	if eb.Outcome == fetch.Status && ea.Outcome != fetch.Status {
+		return ea, eb
+	}
+	return eb, ea
 }
 
 func get(ctx context.Context, client *fetch.Client, where string, r Request) (Document, error) {
@@ -90,12 +116,13 @@ func get(ctx context.Context, client *fetch.Client, where string, r Request) (Do
 	}
 	doc, err := Parse(resp.Body)
 	if err != nil {
-		return Document{}, fetch.Fail(fetch.Malformed, where, err.Error())
+		return Document{}, fetch.Fail(fetch.Malformed, where, err.Error()+": it is no metadata of an authorization server as it stands")
 	}
 	// Identical, code point by code point (RFC 8414 §3.3, §4): no document may
 	// speak for another issuer, not even for one that differs by a slash.
 	if doc.Issuer != r.Issuer {
-		return Document{}, fetch.Fail(fetch.Issuer, where, "the document is of the issuer "+fetch.Quoted(doc.Issuer)+", and "+fetch.Quoted(r.Issuer)+" is configured: set Issuer to the one that tokens name")
+		hint := cmp.Or(fetch.IssuerHint(r.Issuer, doc.Issuer), "set Issuer to the one that tokens name")
+		return Document{}, fetch.Fail(fetch.Issuer, where, "the document is of the issuer "+fetch.Quoted(doc.Issuer)+", and "+fetch.Quoted(r.Issuer)+" is configured: "+hint)
 	}
 	if r.Check != nil {
 		if err := r.Check(doc); err != nil {
@@ -122,7 +149,7 @@ func Parse(body []byte) (Document, error) {
 		}
 		text, err := strictjson.String(value)
 		if err != nil {
-			return errors.New("a member that must be a string is not one")
+			return errors.New(string(name) + " is not a string")
 		}
 		*target = text
 		return nil

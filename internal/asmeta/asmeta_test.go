@@ -177,3 +177,26 @@ func TestFetch(t *testing.T) {
 		}
 	})
 }
+
+// What is wrong with the metadata says what to change: of Issuer, mostly.
+func TestFetchSays(t *testing.T) {
+	const rfcURL, oidcURL = "https://h/.well-known/oauth-authorization-server", "https://h/.well-known/openid-configuration"
+	for _, tt := range []struct{ name, rfc, oidc, says string }{
+		{"neither", "404", "404", "fetch: " + oidcURL + ": status: status 404: nothing is there: check the URL; " + rfcURL + ": the same; both are made from Issuer, so check that first"},
+		{"another issuer", "404", `{"issuer":"https://other.example"}`, "fetch: " + oidcURL + `: issuer: the document is of the issuer "https://other.example", and "https://h" is configured: set Issuer to the one that tokens name; ` + rfcURL + ": status 404"},
+		{"a slash", `{"issuer":"https://h/"}`, "404", `the document is of the issuer "https://h/", and "https://h" is configured: the two differ only by a slash at the end: add it to Issuer; ` + oidcURL + ": status 404"},
+		{"http", `{"issuer":"http://h"}`, "404", "the two differ only by https and http: have the authorization server name itself with https"},
+		{"no metadata", "404", "{}", "fetch: " + oidcURL + ": malformed: the document names no issuer: it is no metadata of an authorization server as it stands; " + rfcURL + ": status 404; both are made from Issuer, so check that first"},
+		{"a number", "404", `{"issuer":"https://h","jwks_uri":17}`, "jwks_uri is not a string"},
+		{"two ways to fail", `{"issuer":"https://h/"}`, "{", "fetch: " + oidcURL + ": malformed: "},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var asked []string
+			_, _, err := asmeta.Fetch(t.Context(), server(&asked, tt.rfc, tt.oidc), asmeta.Request{Issuer: "https://h"})
+			require.ErrorContains(t, err, tt.says)
+			var e *fetch.Error
+			require.ErrorAs(t, err, &e)
+			require.Contains(t, err.Error(), e.Detail())
+		})
+	}
+}

@@ -59,10 +59,9 @@ func Fail(o Outcome, url, detail string) *Error { return &Error{Outcome: o, URL:
 
 // Error returns a text for operators.
 func (e *Error) Error() string {
-	where, _, _ := strings.Cut(e.URL, "?") // a query may hold an API key
-	text := fmt.Sprintf("fetch: %s: %s", bounded(where, 256), e.Outcome)
-	if e.detail != "" {
-		text += ": " + e.detail
+	text := fmt.Sprintf("fetch: %s: %s", e.Where(), e.Outcome)
+	if detail := e.Detail(); detail != "" {
+		text += ": " + detail
 	}
 	if e.cause != nil {
 		text += ": " + bounded(e.cause.Error(), 256)
@@ -70,8 +69,22 @@ func (e *Error) Error() string {
 	return text
 }
 
-// Detail says what went wrong in our own words, which nobody else had a hand in; "" if
-// the Outcome is all that can be said so. It is fit for any log.
+// Where is the URL, bounded and without its query, which may hold an API key.
+func (e *Error) Where() string {
+	where, _, _ := strings.Cut(e.URL, "?")
+	return bounded(where, 256)
+}
+
+// With returns a copy of e whose Detail goes on with more, for whoever knows what the
+// fetch was for. more must not come from the other side.
+func (e *Error) With(more string) *Error {
+	out := *e
+	out.detail = strings.TrimPrefix(e.Detail()+more, "; ")
+	return &out
+}
+
+// Detail says what went wrong and what to look at, in our own words, which nobody else
+// had a hand in; "" if the Outcome is all that can be said so. It is fit for any log.
 func (e *Error) Detail() string {
 	if e.detail != "" || e.cause == nil {
 		return e.detail
@@ -85,36 +98,38 @@ func (e *Error) Detail() string {
 	)
 	switch {
 	case errors.As(e.cause, &dns) && dns.IsNotFound:
-		return "no such host"
+		return "no such host: check the name in the URL, and the name server of this machine"
 	case errors.As(e.cause, &dns):
-		return "the name server does not answer"
+		return "the name server does not answer: check the DNS settings of this machine"
 	case errors.As(e.cause, &host):
-		return "the certificate is for another host"
+		return "the certificate is for another host: use a host that it names, or have it issued for this one"
 	case errors.As(e.cause, &unknown):
-		return "the certificate is signed by an unknown authority"
+		return "the certificate is signed by an unknown authority: trust its CA by RootCAs in the transport of HTTPClient, and see that this machine or image has CA certificates at all"
 	case errors.As(e.cause, &invalid) && invalid.Reason == x509.Expired:
-		return "the certificate has expired, or is not valid yet"
+		return "the certificate has expired, or is not valid yet: renew it, or set the clock of this machine"
 	case errors.As(e.cause, &invalid):
-		return "the certificate is not valid for this use"
+		return "the certificate is not valid for this use: have it issued for a server, by a CA that may do so"
 	case errors.As(e.cause, &alert):
-		return "the other side ended the handshake"
+		return "the other side ended the handshake: see whether it wants a client certificate (HTTPClient), and which versions of TLS it takes"
 	case errors.Is(e.cause, syscall.ECONNREFUSED):
-		return "the connection was refused"
+		return "the connection was refused: check the host and the port, and that the server runs"
 	case errors.Is(e.cause, syscall.ECONNRESET):
-		return "the connection was reset"
+		return "the connection was reset: look for a firewall or a proxy in between"
 	case errors.Is(e.cause, syscall.ENETUNREACH), errors.Is(e.cause, syscall.EHOSTUNREACH):
-		return "there is no way to the host"
+		return "there is no way to the host: check the routes of this machine; a proxy has to be set in HTTPClient"
 	case errors.Is(e.cause, io.EOF), errors.Is(e.cause, io.ErrUnexpectedEOF):
-		return "the connection ended before the answer did"
+		return "the connection ended before the answer did: see the log of the server, or of the proxy in front of it"
 	case errors.Is(e.cause, http.ErrSchemeMismatch):
-		return "the answer is not TLS"
+		return notTLS
 	case errors.Is(e.cause, os.ErrNotExist):
-		return "there is no such file"
+		return "there is no such file: check the path"
 	case errors.Is(e.cause, os.ErrPermission):
-		return "the file may not be read"
+		return "the file may not be read: let the user of this process read it"
 	}
 	return ""
 }
+
+const notTLS = "the answer is not TLS: check the port, and whether the server speaks http there"
 
 // Unwrap returns the network, TLS or file error underneath, if there is one.
 func (e *Error) Unwrap() error { return e.cause }
@@ -142,10 +157,10 @@ func failed(ctx context.Context, url string, err error) *Error {
 	case errors.Is(err, errRedirect):
 		e.Outcome, e.cause = Redirect, errRedirect
 		if to, ok := errors.AsType[redirectError](err); ok {
-			e.cause, e.detail = nil, to.Error()
+			e.cause, e.detail = nil, strings.TrimPrefix(to.Error(), "fetch: ")
 		}
 	case ctx.Err() != nil, errors.As(err, &timeout) && timeout.Timeout():
-		e.Outcome = Timeout
+		e.Outcome, e.detail = Timeout, "no complete answer in time: check that the host can be reached from here; a proxy has to be set in HTTPClient"
 	case errors.As(err, &certErr):
 		e.Outcome, e.cause = TLS, certErr
 	case errors.As(err, &host):
@@ -157,7 +172,7 @@ func failed(ctx context.Context, url string, err error) *Error {
 	case errors.As(err, &alert):
 		e.Outcome, e.cause = TLS, alert
 	case errors.As(err, &recordErr):
-		e.Outcome, e.detail = TLS, "the answer is not TLS"
+		e.Outcome, e.detail = TLS, notTLS
 	case errors.Is(err, http.ErrSchemeMismatch):
 		e.Outcome, e.cause = TLS, http.ErrSchemeMismatch
 	case errors.As(err, &dnsErr):
@@ -183,7 +198,10 @@ func ofProxy(err error) string {
 	text := err.Error()
 	for status := 300; status < 600; status++ {
 		if text != "" && text == http.StatusText(status) {
-			return "a proxy answered " + strconv.Itoa(status) + " " + text
+			return "a proxy answered " + strconv.Itoa(status) + " " + text + ": " + cmp.Or(map[int]string{
+				http.StatusProxyAuthRequired: "give its user and password in the transport of HTTPClient",
+				http.StatusForbidden:         "have it allow the host",
+			}[status], "see its log, and whether it reaches the host")
 		}
 	}
 	return ""
@@ -206,7 +224,7 @@ func ReadFile(name string, limit int64) ([]byte, error) {
 		return nil, &Error{Outcome: File, URL: name, cause: err}
 	}
 	if !info.Mode().IsRegular() { // opening a pipe may take for ever
-		return nil, Fail(File, name, "not a regular file")
+		return nil, Fail(File, name, "not a regular file: give the path of the file itself")
 	}
 	f, err := os.Open(name)
 	if err != nil {

@@ -71,7 +71,7 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 }
 
 // redirectError is errRedirect with where it led, in words that the other side did not
-// choose: its URL may repeat what it was sent.
+// choose: its URL, the host included, may repeat what it was sent.
 type redirectError string
 
 func (e redirectError) Error() string        { return errRedirect.Error() + ": this one led " + string(e) }
@@ -80,15 +80,15 @@ func (e redirectError) Is(target error) bool { return target == errRedirect }
 func whereTo(from, to *url.URL) string {
 	switch bare := func(u *url.URL) string { return strings.TrimSuffix(u.EscapedPath(), "/") }; {
 	case !strings.EqualFold(from.Hostname(), to.Hostname()):
-		return "to another host"
+		return "to another host (curl -v shows it): configure the URL there if that is right, or take away the login or proxy that redirects"
 	case from.Scheme != to.Scheme && bare(from) == bare(to):
-		return "to " + map[bool]string{true: "https", false: "http"}[to.Scheme == "https"] + ": configure what is right"
+		return "to " + map[bool]string{true: "https", false: "http"}[to.Scheme == "https"] + ": configure that scheme, if it is right"
 	case from.Scheme != to.Scheme || port(from) != port(to):
-		return "to another port or scheme"
+		return "to another port or scheme (curl -v shows it): configure that one, if it is right"
 	case bare(from) == bare(to) && from.EscapedPath() != to.EscapedPath():
 		return "to the same URL but for the slash at its end: configure that one"
 	}
-	return "to another path"
+	return "to another path: configure where it leads, if that is right"
 }
 
 func sameOrigin(a, b *url.URL) bool {
@@ -151,7 +151,8 @@ func (c *Client) Get(ctx context.Context, r Request) (Response, error) {
 		return out, nil
 	case status == http.StatusOK:
 	default:
-		return Response{}, refused(resp, r.URL)
+		e := refused(resp, r.URL)
+		return Response{}, e.With(advice(e.Status))
 	}
 	body, _, err := read(ctx, resp, r.URL, r.MaxBytes, r.Type)
 	if err != nil {
@@ -160,6 +161,23 @@ func (c *Client) Get(ctx context.Context, r Request) (Response, error) {
 	out := Response{Body: body, ETag: etag(resp.Header)}
 	out.MaxAge, out.HasMaxAge = maxAge(resp.Header)
 	return out, nil
+}
+
+// advice says what to look at when nothing but a 200 was to be expected.
+func advice(status int) string {
+	switch {
+	case status == http.StatusUnauthorized || status == http.StatusForbidden:
+		return ": the server wants credentials: check the URL, or have the transport of HTTPClient send them"
+	case status == http.StatusNotFound || status == http.StatusGone:
+		return ": nothing is there: check the URL"
+	case status == http.StatusProxyAuthRequired:
+		return ": a proxy wants credentials: give them in the transport of HTTPClient"
+	case status == http.StatusTooManyRequests:
+		return ": it is asked too often: see who else asks from this address"
+	case status >= 500:
+		return ": the server, or a proxy in front of it, is out of order: see their logs"
+	}
+	return ": check the URL"
 }
 
 // refused is the error of a status that is no answer.
@@ -177,10 +195,10 @@ func refused(resp *http.Response, url string) *Error {
 func read(ctx context.Context, resp *http.Response, url string, limit int64, accept func(string) bool) ([]byte, string, error) {
 	mediaType := mediaType(resp.Header)
 	if !accept(mediaType) {
-		return nil, "", Fail(ContentType, url, "a content type that is not accepted here: "+cmp.Or(known(mediaType), "another than JSON"))
+		return nil, "", Fail(ContentType, url, "a content type that is not accepted here: "+cmp.Or(known(mediaType), "another than JSON")+lookedFor(mediaType))
 	}
 	if enc := resp.Header.Get("Content-Encoding"); enc != "" && enc != "identity" {
-		return nil, "", Fail(ContentType, url, "a content encoding that was not asked for")
+		return nil, "", Fail(ContentType, url, "a content encoding that was not asked for: have the server, or the proxy in front of it, send the answer as it is")
 	}
 	if limit <= 0 {
 		limit = DefaultMaxBytes
@@ -204,6 +222,14 @@ func read(ctx context.Context, resp *http.Response, url string, limit int64, acc
 	return body, mediaType, nil
 }
 
+// lookedFor says what an answer of that type is, as a rule.
+func lookedFor(mediaType string) string {
+	if mediaType == "text/html" {
+		return ", a page for people: check the URL, and that no login stands in front of it"
+	}
+	return ": check the URL, and what Content-Type the server sends"
+}
+
 // known is a media type that servers send in place of what they were asked for; "" for
 // every other: somebody else's text stays out.
 func known(mediaType string) string {
@@ -218,7 +244,7 @@ func known(mediaType string) string {
 }
 
 func tooLarge(url string, limit int64) *Error {
-	return Fail(TooLarge, url, "the body is longer than "+strconv.FormatInt(limit, 10)+" bytes")
+	return Fail(TooLarge, url, "the body is longer than "+strconv.FormatInt(limit, 10)+" bytes: check the URL, or raise the limit")
 }
 
 // mediaType returns the lower-case media type without parameters, "" if there

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -15,20 +16,23 @@ func CheckURL(raw string, allowHTTP bool) error {
 		return errors.New("is empty")
 	}
 	if len(raw) > MaxURLBytes {
-		return errors.New("is longer than 2048 bytes")
+		return errors.New("is longer than 2048 bytes: use a shorter one")
+	}
+	if strings.ContainsFunc(raw, func(c rune) bool { return c <= ' ' || c == 0x7f }) {
+		return errors.New("is not a valid URL: remove the white space or control character in it")
 	}
 	u, err := url.Parse(raw)
 	switch {
-	case err != nil || u.Opaque != "" || strings.ContainsFunc(raw, func(c rune) bool { return c <= ' ' || c == 0x7f }):
-		return errors.New("is not a valid URL")
+	case err != nil || u.Opaque != "":
+		return errors.New("is not a valid URL: write https://host/path")
 	case u.Scheme != "https" && u.Scheme != "http":
-		return errors.New("must be an absolute https URL")
+		return errors.New("must be an absolute https URL: write https://host/path")
 	case u.Hostname() == "":
-		return errors.New("must name a host")
+		return errors.New("must name a host: write https://host/path")
 	case u.User != nil:
-		return errors.New("must not contain user information")
+		return errors.New("must not contain user information: take out what is before the @")
 	case strings.Contains(raw, "#"):
-		return errors.New("must not have a fragment")
+		return errors.New("must not have a fragment: cut it off before the #")
 	case u.Scheme == "http" && !allowHTTP:
 		return errors.New("must be https (http is for localhost and loopback addresses, or with InsecureAllowHTTP)")
 	}
@@ -49,14 +53,30 @@ func Loopback(raw string) bool {
 	return err == nil && addr.Unmap().IsLoopback()
 }
 
+// Shown is a URL that somebody configured, quoted for the text of a mistake, with a
+// space in front. It is "" where there may be a password in it, and has no query.
+func Shown(raw string) string {
+	raw, _, _ = strings.Cut(raw, "?")
+	if raw == "" || strings.Contains(raw, "@") {
+		return ""
+	}
+	if len(raw) > 256 {
+		return " " + Quoted(raw)
+	}
+	return " " + strconv.QuoteToASCII(raw)
+}
+
 // CheckIssuer is CheckURL for an issuer identifier, which also has no query
-// (RFC 8414 §2).
+// (RFC 8414 §2) and nothing of [CheckPasted].
 func CheckIssuer(raw string, allowHTTP bool) error {
+	if err := CheckPasted(raw); err != nil {
+		return err
+	}
 	if err := CheckURL(raw, allowHTTP); err != nil {
 		return err
 	}
 	if strings.Contains(raw, "?") {
-		return errors.New("must not have a query")
+		return errors.New("must not have a query: cut it off before the ?")
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ package mistake
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // List is the mistakes in the configuration of one package. The zero List names
@@ -26,11 +27,34 @@ func (l *List) Addf(format string, args ...any) {
 func (l *List) Err() error { return errors.Join(l.errs...) }
 
 // Between puts the default into a field that is zero, and otherwise checks that it
-// is within its bounds.
+// is within its bounds. A duration is a millisecond at least, whatever least says:
+// see [BareNumber].
 func Between[N ~int | ~int64](l *List, name string, field *N, byDefault, least, most N) {
+	note := ""
+	if d, is := any(*field).(time.Duration); is {
+		least, note = max(least, N(time.Millisecond)), BareNumber(d)
+	}
 	if *field == 0 {
 		*field = byDefault
 	} else if *field < least || *field > most {
-		l.Addf("%s is %v: choose between %v and %v, or leave it out for the default", name, *field, max(least, 1), most)
+		otherwise := "for none"
+		if byDefault != 0 {
+			otherwise = fmt.Sprintf("for the default of %v", byDefault)
+		}
+		l.Addf("%s is %v%s: choose between %v and %v, or leave it out %s", name, *field, note, max(least, 1), most, otherwise)
 	}
+}
+
+// BareNumber is a note about a duration under a millisecond, which no configuration
+// of this module can mean: somebody wrote a number without a unit. It is "" for every
+// other duration.
+func BareNumber(d time.Duration) string {
+	if d <= 0 || d >= time.Millisecond {
+		return ""
+	}
+	unit := "time.Second"
+	if d > 3600 {
+		unit = "time.Millisecond"
+	}
+	return fmt.Sprintf(" (a number without a unit counts nanoseconds: write %d*%s, for example)", int64(d), unit)
 }

@@ -140,9 +140,9 @@ func OpenAPI(routes []middleware.Route) ([]byte, error) {
 		method := strings.ToLower(r.Method)
 		switch {
 		case r.Host != "":
-			errs = append(errs, fmt.Sprintf("%q: a path of OpenAPI has no host", r.Pattern))
+			errs = append(errs, fmt.Sprintf("%q: a path of OpenAPI has no host: document the routes of each host by themselves, without it", r.Pattern))
 		case anyMethod[path]:
-			errs = append(errs, fmt.Sprintf("%q: another pattern is the same operation", r.Pattern))
+			errs = append(errs, fmt.Sprintf("%q: another pattern is the same operation: leave one of them out", r.Pattern))
 		case method == "":
 			anyMethod[path] = true
 			_, get := paths[path]["get"] // answers HEAD too
@@ -152,9 +152,9 @@ func OpenAPI(routes []middleware.Route) ([]byte, error) {
 				}
 			}
 		case !slices.Contains(methods, method) || method == r.Method:
-			errs = append(errs, fmt.Sprintf("%q: OpenAPI does not know the method", r.Pattern))
+			errs = append(errs, fmt.Sprintf("%q: OpenAPI does not know the method: leave the route out", r.Pattern))
 		case paths[path][method] != nil:
-			errs = append(errs, fmt.Sprintf("%q: another pattern is the same operation", r.Pattern))
+			errs = append(errs, fmt.Sprintf("%q: another pattern is the same operation: leave one of them out", r.Pattern))
 		default:
 			paths[path][method] = operation
 		}
@@ -175,7 +175,7 @@ func operation(r middleware.Route) (map[string]any, error) {
 	if r.Access != middleware.AccessPublic {
 		sets, ok := alternatives(r.Required)
 		if !ok {
-			return nil, fmt.Errorf("%q: the requirement has no set of scopes that satisfies it, or too many", r.Pattern)
+			return nil, fmt.Errorf("%q: the requirement has no set of scopes that satisfies it, or more than %d: see its Err, or leave the route out", r.Pattern, maxAlternatives)
 		}
 		if r.Access == middleware.AccessOptional {
 			security = append(security, map[string][]string{}) // no credentials

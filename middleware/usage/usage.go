@@ -75,10 +75,13 @@ func New(c Config) (*Usage, error) {
 	c.MaxScopes = cmp.Or(c.MaxScopes, DefaultMaxScopes)
 	var errs []error
 	if c.Window < time.Minute {
-		errs = append(errs, fmt.Errorf("Config.Window is %v: use at least a minute", c.Window))
+		errs = append(errs, fmt.Errorf("Config.Window is %v: use at least a minute, 24*time.Hour for example, or leave it out for %v", c.Window, DefaultWindow))
 	}
-	if c.MaxClients < 0 || c.MaxScopes < 0 {
-		errs = append(errs, errors.New("Config: MaxClients and MaxScopes cannot be negative"))
+	if c.MaxClients < 0 {
+		errs = append(errs, fmt.Errorf("Config.MaxClients is %d: use 1 or more, or leave it out for %d", c.MaxClients, DefaultMaxClients))
+	}
+	if c.MaxScopes < 0 {
+		errs = append(errs, fmt.Errorf("Config.MaxScopes is %d: use 1 or more, or leave it out for %d", c.MaxScopes, DefaultMaxScopes))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonConfig, Cause: fmt.Errorf("usage: %w", err)}

@@ -219,10 +219,16 @@ func TestUsageIgnoresWhatIsNobodys(t *testing.T) {
 }
 
 func TestUsageConfig(t *testing.T) {
-	for _, c := range []usage.Config{{Window: -1}, {Window: 5}, {MaxClients: -1}, {MaxScopes: -1}} {
+	for says, c := range map[string]usage.Config{
+		"Config.Window is -1ns: use at least a minute, 24*time.Hour for example, or leave it out for 168h0m0s": {Window: -1},
+		"Config.Window is 5ns: use at least a minute":                                                          {Window: 5},
+		"Config.MaxClients is -1: use 1 or more, or leave it out for 1000":                                     {MaxClients: -1},
+		"Config.MaxScopes is -1: use 1 or more, or leave it out for 100":                                       {MaxScopes: -1},
+	} {
 		u, err := usage.New(c)
 		require.Nil(t, u)
 		kit.RequireError(t, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+		require.ErrorContains(t, err, says)
 	}
 	require.Equal(t, 7*24*time.Hour, usage.DefaultWindow)
 	require.Equal(t, 1000, usage.DefaultMaxClients)

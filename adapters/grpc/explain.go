@@ -1,0 +1,59 @@
+package grpcgate
+
+import (
+	"context"
+
+	"google.golang.org/grpc/metadata"
+
+	"github.com/bearergate/bearergate"
+)
+
+// Explain says, check by check, why the gate lets a call of a method pass or refuses it,
+// and what to do. It is for operators: what it tells must never go to a client, and
+// Explain sends nothing. ctx is that of a call, or one with the metadata of one:
+//
+//	metadata.NewIncomingContext(ctx, metadata.Pairs("authorization", "Bearer "+token))
+//
+// The verifier is asked anew. No [bearergate.Binding] is asked, for a proof counts once: a
+// step says so, and what comes after it is explained as if the proof were good. Hooks of
+// the gate are not called. A public method is accepted without a step.
+func (g *Gate) Explain(ctx context.Context, fullMethod string) bearergate.Explanation {
+	var c call
+	e := bearergate.Explanation{}.Then(bearergate.Step{Name: "method"}, func() error {
+		if g == nil || g.methods == nil {
+			return errZero
+		}
+		if c.method = g.find(fullMethod); c.method == unlisted {
+			return errUnlisted
+		}
+		return nil
+	})
+	if e.Err != nil || c.method.public {
+		return e
+	}
+	var err error
+	c.credentials, err = credentialsOf(ctx)
+	of := bearergate.ExplainCall(ctx, c.method.verifier, g.shown(ctx, fullMethod, &c), err, g.config.Bindings...)
+	of.Steps = append(e.Steps, of.Steps...)
+	if g.config.RequireBinding {
+		before := of.Err
+		of = of.Then(bearergate.Step{Name: "bound"}, func() error {
+			if !of.Token.Bound() {
+				return errUnbound
+			}
+			return nil
+		})
+		if before == nil && of.Err != nil {
+			of.Advice = append([]string{adviceBound}, of.Advice...)
+		}
+	}
+	return of.Authorize(c.method.stepUp, c.method.need)
+}
+
+const adviceBound = "The gate takes only tokens that are bound to a key of their sender: have the client use DPoP or a client certificate when it asks for the token, or take RequireBinding out."
+
+// credentialsOf takes the credentials from the metadata of a call. DPoP counts even
+// where nothing checks its proof: Authenticate refuses it then.
+func credentialsOf(ctx context.Context) (bearergate.Credentials, error) {
+	return bearergate.ParseCredentials(metadata.ValueFromIncomingContext(ctx, "authorization"), bearergate.SchemeBearer, bearergate.SchemeDPoP)
+}

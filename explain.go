@@ -1,0 +1,243 @@
+package bearergate
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/bearergate/bearergate/internal/quote"
+	"github.com/bearergate/bearergate/scope"
+)
+
+// Explanation says, check by check, why a token is accepted or refused. It is for
+// operators who have the token at hand: what it tells would help to forge the next one,
+// so it must never go into an answer to a client, and this module puts it into none.
+//
+// It holds no token, no signature, no secret and no subject. What a token or a server
+// says is quoted and cut as in [Error], and marked where nobody vouches for it.
+type Explanation struct {
+	// Err is what Verify would say of the token now; nil: it is accepted.
+	Err error
+	// Token is what Verify would return, nil with an Err. It is not proven: see
+	// [Token.Proven]. It is for whoever explains what comes after the token, and is not
+	// part of any text.
+	Token *Token
+	// Steps are the checks, in the order in which they are made.
+	Steps []Step
+	// Advice is what to do, the most likely first. It is in fixed words of this module,
+	// with names from the configuration, and may be there for an accepted token too: its
+	// scopes may stand where nobody looks for them.
+	Advice []string
+}
+
+// Step is one check of an [Explanation].
+type Step struct {
+	// Name is one word for the check: "form", "signature", "audience". More may come
+	// with any release.
+	Name string
+	// State is what came of it.
+	State StepState
+	// Detail, Expected and Found are as in [Error]. Expected and Found are there
+	// wherever they can be known, also for checks that passed or were not reached.
+	Detail, Expected, Found string
+	// Unsigned says that Found was read without a signature, or an answer, that
+	// vouches for it: anybody may have written it.
+	Unsigned bool
+}
+
+// StepState is what came of a check.
+type StepState string
+
+// The states, all of them.
+const (
+	StepPassed     StepState = "passed"
+	StepFailed     StepState = "failed"      // this is why the token is refused, or why nobody can tell
+	StepNotReached StepState = "not reached" // a check before it has failed, or it is not asked: its Detail says so
+)
+
+// Failed returns the step that decided; false if the token is accepted.
+func (e Explanation) Failed() (Step, bool) {
+	for _, s := range e.Steps {
+		if s.State == StepFailed {
+			return s, true
+		}
+	}
+	return Step{}, false
+}
+
+// String is a text of several lines: the verdict, what to do, and the steps.
+func (e Explanation) String() string {
+	var b strings.Builder
+	if e.Err == nil {
+		b.WriteString("accepted\n")
+	} else {
+		err := AsError(e.Err)
+		b.WriteString("refused: " + err.kind().Error() + ": " + string(err.Reason) + "\n")
+	}
+	for _, advice := range e.Advice {
+		b.WriteString("  what to do: " + advice + "\n")
+	}
+	for _, s := range e.Steps {
+		b.WriteString("  " + s.String() + "\n")
+	}
+	return b.String()
+}
+
+// String is one line.
+func (s Step) String() string {
+	text := string(s.State) + ": " + s.Name
+	for _, part := range []struct{ before, value string }{{": ", s.Detail}, {", expected ", s.Expected}, {", found ", s.Found}} {
+		if part.value != "" {
+			text += part.before + part.value
+		}
+	}
+	if s.Found != "" && s.Unsigned {
+		text += " (unverified)"
+	}
+	return text
+}
+
+// Then returns e with a step that is taken where everything before has passed: check is
+// asked, and its error decides. What step says it expects and has found is shown if the
+// error has no sides of its own. A nil check is not asked: step.Detail says why.
+func (e Explanation) Then(step Step, check func() error) Explanation {
+	step.State = StepNotReached
+	if e.Err == nil && check != nil {
+		step.State = StepPassed
+		if err := check(); err != nil {
+			step, e.Err = failedStep(step, err), AsError(err)
+		}
+	}
+	e.Steps = append(e.Steps, step)
+	return e
+}
+
+// failedStep is a step that err has ended.
+func failedStep(step Step, err error) Step {
+	failed := AsError(err)
+	step.State, step.Detail = StepFailed, failed.Detail
+	if failed.Expected != "" || failed.Found != "" {
+		step.Expected, step.Found, step.Unsigned = failed.Expected, failed.Found, failed.Unsigned
+	}
+	return step
+}
+
+// explainer is a [Verifier] that can say more than one error.
+type explainer interface {
+	Explain(ctx context.Context, token string) Explanation
+}
+
+// Explain has v explain what it thinks of a token, by its method Explain(ctx, token)
+// Explanation, as the verifiers of this module have it. Any other verifier is asked as
+// by [Verify], which is then the one step. The token is judged anew: nothing that was
+// remembered of it counts, and nothing is remembered. Hooks are not told of it, except
+// for the calls and fetches that it may cause.
+func Explain(ctx context.Context, v Verifier, token string) Explanation {
+	if e, ok := v.(explainer); ok && token != "" {
+		var explanation Explanation
+		err := Guard(ctx, errVerifier, func(ctx context.Context) error {
+			explanation = e.Explain(ctx, token)
+			return nil
+		})
+		switch {
+		case err != nil: // it is broken: its verdict stands
+		case explanation.Err != nil:
+			explanation.Err, explanation.Token = AsError(explanation.Err), nil
+			return explanation
+		case explanation.Token != nil:
+			return explanation
+		}
+	}
+	var t *Token
+	e := Explanation{}.Then(Step{Name: "verifier"}, func() (err error) {
+		t, err = Verify(ctx, v, token)
+		return err
+	})
+	e.Token = t
+	return e
+}
+
+// ExplainCall explains the decision of [Authenticate], for whoever builds a gate:
+// extracted is the error of [ParseCredentials], or of whatever else took the credentials
+// of c from the request. No [Binding] is asked, for a proof
+// counts once: a step says so, and what comes after it is explained as if the proof were
+// good. [Explanation.Token] is not [Token.Proven] then.
+func ExplainCall(ctx context.Context, v Verifier, c Call, extracted error, bindings ...Binding) Explanation {
+	e := Explanation{}.Then(Step{Name: "credential"}, func() error {
+		switch {
+		case extracted != nil:
+			return extracted
+		case c.Raw.Reveal() == "":
+			return noToken()
+		}
+		return c.admitted(ctx, bindings)
+	})
+	if e.Err != nil {
+		e.Advice = adviceOnCredential(e.Err)
+		return e
+	}
+	of := Explain(ctx, v, c.Raw.Reveal())
+	e = Explanation{Err: of.Err, Token: of.Token, Advice: of.Advice, Steps: append(e.Steps, of.Steps...)}
+	proof := Step{Name: "proof", Expected: "an unbound token under Bearer, or a bound one with a proof of its key", Found: "an unbound token under " + string(c.Scheme)}
+	if e.Err != nil {
+		proof.Found = ""
+	} else if e.Token.Bound() {
+		proof.Found = "a bound token under " + string(c.Scheme)
+	}
+	var needed []Binding
+	e = e.Then(proof, func() (err error) {
+		needed, err = e.Token.needs(ctx, c.Scheme, bindings)
+		return err
+	})
+	switch last := &e.Steps[len(e.Steps)-1]; {
+	case len(needed) > 0:
+		last.State, last.Detail = StepNotReached, "no Binding is asked, for a proof counts once"
+	case last.State == StepFailed:
+		e.Token, e.Advice = nil, append([]string{adviceProof}, e.Advice...)
+	}
+	return e
+}
+
+// Authorize explains what a route demands of the token beyond that it is valid: how its
+// user authenticated ([StepUp.Authorize]), and the scopes ([Token.Authorize], but for the
+// proof of a bound token, which no explanation has).
+func (e Explanation) Authorize(s StepUp, need scope.Requirement) Explanation {
+	if len(s.ACR) > 0 || s.MaxAge != 0 {
+		before := e.Err
+		e = e.Then(Step{Name: "authentication"}, func() error { return s.Authorize(e.Token, need) })
+		if before == nil && e.Err != nil {
+			e.Advice = []string{adviceAuthentication}
+		}
+	}
+	before := e.Err
+	step := Step{Name: "scope", Expected: quote.Cut(need.String())}
+	if e.Token != nil {
+		step.Found = Quoted(e.Token.Scopes().Names()...)
+	}
+	e = e.Then(step, func() error { return e.Token.reaches(need) })
+	if before == nil && e.Err != nil { // what is known of other places of the scopes comes first
+		e.Advice = append(e.Advice, adviceScope)
+	}
+	return e
+}
+
+const (
+	adviceAuthentication = "The user has to authenticate again, as the challenge tells the client: with acr_values and max_age (RFC 9470). If the server does that and acr or auth_time are still not in the access token, have it add them there; in the ID token alone, they are of no use here."
+	adviceScope          = "Have the client ask for these scopes, and look at the server whether it may grant them to that client and that user; what was granted is what was found."
+	adviceProof          = "A token that is bound to a key (cnf) needs a proof, and an unbound one must not come under DPoP: give the gate the Binding for that member of cnf, and have the client send the token under the scheme that goes with it, DPoP for jkt and Bearer for x5t#S256."
+	adviceNoToken        = "No token arrived: the client has to send the header Authorization: Bearer, a space, and the token. If it does, something on the way takes the header out: look at the proxy in front of this server."
+	adviceMalformed      = "Have the client send exactly one Authorization header, with the word Bearer, one space, and the token as it was issued: no quotes, no comma, no second credential."
+	adviceNoProofing     = "The client uses DPoP, and this gate has no Binding that checks its proofs: give it one, or have the client ask for tokens without DPoP."
+)
+
+func adviceOnCredential(err error) []string {
+	switch {
+	case errors.Is(err, ErrMissingToken):
+		return []string{adviceNoToken}
+	case errors.Is(err, ErrInvalidRequest):
+		return []string{adviceMalformed}
+	case errors.Is(err, ErrInvalidToken):
+		return []string{adviceNoProofing}
+	}
+	return nil
+}

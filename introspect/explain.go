@@ -1,0 +1,158 @@
+package introspect
+
+import (
+	"context"
+	"math/rand/v2"
+
+	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/internal/accept"
+)
+
+// Explain says, check by check, why Verify accepts a token or refuses it, and what to
+// do. It is for operators who have the token at hand: what it tells must never go to a
+// client. It asks the authorization server once, whatever is remembered, and remembers
+// nothing itself; the call is bounded as every other one, by Calls, Timeout and the
+// breaker, and is told to [Hooks.Called]. Accept and Check are asked. [Hooks.Looked] is
+// not called. When ctx ends first, the explanation says so.
+func (c *Client) Explain(ctx context.Context, token string) bearergate.Explanation {
+	if c == nil || c.slots == nil {
+		return bearergate.Explanation{Err: misconfigured(errZero)}
+	}
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	x := examination{raw: token}
+	t, err := c.verdictAnew(ctx, &x)
+	of := accept.Case{Sight: c.look(&x), At: x.At, Rules: &c.rules, Fields: &c.fields, Opaque: true}
+	_ = c.guard(ctx, "Explain", func() error { of.Now = c.now(); return nil })
+	if err != nil {
+		t, of.Err = nil, bearergate.AsError(err)
+	}
+	return bearergate.Explanation{Err: err, Token: t, Advice: of.Advice(),
+		Steps: accept.Steps(c.steps(), x.At, accept.StepClaims, err, func(s accept.Step) (string, string) { return c.sides(s, &x, of.Reading()) })}
+}
+
+// examination is one decision that is explained.
+type examination struct {
+	accept.Reading
+	raw    string
+	body   []byte // the answer; nil: none
+	quoted bool   // which holds the token
+}
+
+// verdictAnew is the decision of Verify without what it remembers.
+func (c *Client) verdictAnew(ctx context.Context, x *examination) (t *bearergate.Token, err error) {
+	err = c.guard(ctx, "Explain", func() (err error) {
+		x.At = accept.StepSize
+		if err = c.admit(ctx, x.raw); err != nil {
+			return err
+		}
+		x.At = accept.StepForm
+		if err = c.plausible(x.raw); err != nil {
+			return err
+		}
+		x.At = accept.StepAnswer
+		e, err := c.askAnew(ctx, x)
+		switch {
+		case err != nil:
+			return err
+		case e.refusal != nil:
+			return e.refusal
+		}
+		x.At = accept.StepTimes
+		t, err = c.timely(e.token)
+		return err
+	})
+	if err == nil && c.check != nil {
+		x.At = accept.StepCheck
+		err = c.runCheck(ctx, t)
+	}
+	if err != nil {
+		own := *bearergate.AsError(err)
+		if x.quoted {
+			own.Found = "" // it may be the token
+		}
+		return nil, &own
+	}
+	return t, nil
+}
+
+// askAnew asks the server, and reads the answer as it was judged.
+func (c *Client) askAnew(ctx context.Context, x *examination) (*entry, error) {
+	type answered struct {
+		r reply
+		f *failure
+	}
+	done := make(chan answered, 1)
+	go func() {
+		// As every call, it does not depend on whoever asks: one who goes away must not
+		// look to the breaker like a server that does not answer. It ends after Timeout.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.timeout)
+		defer cancel()
+		var events news
+		r, f := c.attempt(ctx, &events, rand.Uint64()|1, x.raw, 1)
+		done <- answered{r, f}
+		c.tell(ctx, events...)
+	}()
+	var a answered
+	select {
+	case a = <-done:
+	case <-ctx.Done():
+		return nil, ended(ctx)
+	}
+	if a.f != nil {
+		return nil, a.f.err()
+	}
+	x.body, x.quoted = a.r.body, quotes(a.r.body, x.raw)
+	if _, err := c.read(a.r.body, &x.Reading); err != nil { // it was read before
+		return nil, misconfigured(err)
+	}
+	return a.r.entry, nil
+}
+
+// look looks into the answer, or into the token where there is none that tells more.
+func (c *Client) look(x *examination) *accept.Sight {
+	switch {
+	case len(x.raw) > c.maxTokenBytes:
+		return &accept.Sight{}
+	case x.body == nil, x.At == accept.StepActive:
+		return accept.Look(x.raw, &c.fields)
+	}
+	return accept.LookInto(x.raw, x.body, &c.fields)
+}
+
+// steps are the checks that this Client makes.
+func (c *Client) steps() []accept.Step {
+	steps := []accept.Step{accept.StepSize, accept.StepForm, accept.StepAnswer, accept.StepActive, accept.StepClaims, accept.StepIssuer,
+		accept.StepKind, accept.StepAudience, accept.StepBinding, accept.StepTokenType, accept.StepTimes}
+	if c.check != nil {
+		steps = append(steps, accept.StepCheck)
+	}
+	return steps
+}
+
+// sides says what a check expects, and what the answer, or the token, has.
+func (c *Client) sides(s accept.Step, x *examination, r *accept.Reading) (expected, found string) {
+	switch {
+	case s == accept.StepSize:
+		return c.sizes(x.raw)
+	case s == accept.StepActive:
+		if expected = "active: true"; x.body != nil {
+			found = "active: " + string(x.Extra[memberActive])
+		}
+		return expected, found
+	case s == accept.StepTokenType:
+		return `"Bearer" or none`, ""
+	case r != nil:
+		expected, found = c.rules.Sides(s, r)
+	}
+	if x.quoted { // what is found may be the token
+		found = ""
+	}
+	return expected, found
+}
+
+// sizes are the two sides of the check of the length.
+func (c *Client) sizes(raw string) (expected, found string) {
+	return "at most " + accept.Bytes(c.maxTokenBytes), accept.Bytes(len(raw))
+}

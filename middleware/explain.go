@@ -1,0 +1,76 @@
+package middleware
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/scope"
+)
+
+// Explain says, check by check, why [Gate.Require] with need and opts lets a request
+// pass or refuses it, and what to do. It is for operators, behind a route of their own
+// for example: what it tells must never go to the client, and Explain writes nothing. r
+// is a request as a client sent it, or one that was made for the purpose: a Method, a
+// URL, a Host and the header with the token. It is not changed.
+//
+// The verifier, and the policies of [Allow], are asked anew. No [bearergate.Binding] is
+// asked, for a proof counts once, and neither is the store of [Once]: steps say so, and
+// what comes after them is explained as if they had agreed. [Trial] is not judged. Hooks
+// of the gate are not called. A route of [Gate.Optional] is explained as one of Require.
+func (g *Gate) Explain(r *http.Request, need scope.Requirement, opts ...RouteOption) bearergate.Explanation {
+	rt := g.route(need, opts)
+	if r == nil {
+		r, rt.err = new(http.Request), misconfigured(errors.New("the request is nil"))
+	}
+	if rt.err != nil {
+		return bearergate.Explanation{}.Then(bearergate.Step{Name: "route"}, func() error { return rt.err })
+	}
+	if rt.templated {
+		need = bind(need, r)
+	}
+	c, err := g.extract(r)
+	e := bearergate.ExplainCall(r.Context(), rt.verifier, g.call(r, c), err, g.config.Bindings...)
+	// ask adds a step, with what to do if it is the one that refuses.
+	ask := func(step bearergate.Step, advice string, check func(*bearergate.Token) error) {
+		if e.Err != nil {
+			check = nil
+		}
+		if check == nil {
+			e = e.Then(step, nil)
+			return
+		}
+		if e = e.Then(step, func() error { return check(e.Token) }); e.Err != nil {
+			e.Advice = append([]string{advice}, e.Advice...)
+		}
+	}
+	if rt.bound {
+		ask(bearergate.Step{Name: "bound"}, adviceBound, func(t *bearergate.Token) error {
+			if !t.Bound() {
+				return errUnbound
+			}
+			return nil
+		})
+	}
+	e = e.Authorize(rt.stepUp.StepUp, need)
+	if len(rt.roles) > 0 || len(rt.audiences) > 0 {
+		ask(bearergate.Step{Name: "route's roles and audiences"}, adviceClaimed, rt.claimed)
+	}
+	if len(rt.tenants) > 0 {
+		ask(bearergate.Step{Name: "tenant"}, adviceTenant, func(t *bearergate.Token) error { return rt.ofTenant(r, t) })
+	}
+	if len(rt.allow) > 0 {
+		ask(bearergate.Step{Name: "policy"}, advicePolicy, func(t *bearergate.Token) error { return rt.allowed(r, t) })
+	}
+	if rt.once != nil {
+		ask(bearergate.Step{Name: "once", Detail: "the store of Once is not asked, for that would use the token up"}, "", nil)
+	}
+	return e
+}
+
+const (
+	adviceBound   = "The route takes only tokens that are bound to a key of their sender: have the client use DPoP or a client certificate when it asks for the token, or take Bound (RequireBinding) out."
+	adviceClaimed = "The token is valid, and lacks a role or an audience that this route demands beyond that: give the role to the user or the client at the authorization server (in the claim roles), or change Roles or Audience of the route."
+	adviceTenant  = "The request is for another tenant than the token, or one of the two has none: let the client take the tenant from its own token, and look whether the verifier sets Claims.Tenant at all; no claim does it by itself."
+	advicePolicy  = "A function of Allow refuses, or could not answer, and the library says nothing more: look at that function, and at the engine that it asks."
+)
