@@ -3,6 +3,7 @@ package bearergate
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/bearergate/bearergate/internal/quote"
@@ -16,7 +17,8 @@ import (
 // It holds no token, no signature, no secret and no subject. What a token or a server
 // says is quoted and cut as in [Error], and marked where nobody vouches for it.
 type Explanation struct {
-	// Err is what Verify would say of the token now; nil: it is accepted.
+	// Err is what Verify would say of the token now; nil: it is accepted, as far as
+	// Steps say that everything was asked.
 	Err error
 	// Token is what Verify would return, nil with an Err. It is not proven: see
 	// [Token.Proven]. It is for whoever explains what comes after the token, and is not
@@ -68,11 +70,14 @@ func (e Explanation) Failed() (Step, bool) {
 // String is a text of several lines: the verdict, what to do, and the steps.
 func (e Explanation) String() string {
 	var b strings.Builder
-	if e.Err == nil {
-		b.WriteString("accepted\n")
-	} else {
-		err := AsError(e.Err)
+	err := AsError(e.Err)
+	switch unasked := slices.ContainsFunc(e.Steps, func(s Step) bool { return s.State == StepNotReached }); {
+	case err != nil:
 		b.WriteString("refused: " + err.kind().Error() + ": " + string(err.Reason) + "\n")
+	case unasked:
+		b.WriteString("accepted, but for what was not asked\n")
+	default:
+		b.WriteString("accepted\n")
 	}
 	for _, advice := range e.Advice {
 		b.WriteString("  what to do: " + advice + "\n")
@@ -85,16 +90,17 @@ func (e Explanation) String() string {
 
 // String is one line.
 func (s Step) String() string {
-	text := string(s.State) + ": " + s.Name
+	var b strings.Builder
+	b.WriteString(string(s.State) + ": " + s.Name)
 	for _, part := range []struct{ before, value string }{{": ", s.Detail}, {", expected ", s.Expected}, {", found ", s.Found}} {
 		if part.value != "" {
-			text += part.before + part.value
+			b.WriteString(part.before + part.value)
 		}
 	}
 	if s.Found != "" && s.Unsigned {
-		text += " (unverified)"
+		b.WriteString(" (unverified)")
 	}
-	return text
+	return b.String()
 }
 
 // Then returns e with a step that is taken where everything before has passed: check is
@@ -105,7 +111,7 @@ func (e Explanation) Then(step Step, check func() error) Explanation {
 	if e.Err == nil && check != nil {
 		step.State = StepPassed
 		if err := check(); err != nil {
-			step, e.Err = failedStep(step, err), AsError(err)
+			step, e.Err, e.Token = failedStep(step, err), AsError(err), nil
 		}
 	}
 	e.Steps = append(e.Steps, step)
@@ -193,7 +199,7 @@ func ExplainCall(ctx context.Context, v Verifier, c Call, extracted error, bindi
 	case len(needed) > 0:
 		last.State, last.Detail = StepNotReached, "no Binding is asked, for a proof counts once"
 	case last.State == StepFailed:
-		e.Token, e.Advice = nil, append([]string{adviceProof}, e.Advice...)
+		e.Advice = append([]string{adviceProof}, e.Advice...)
 	}
 	return e
 }

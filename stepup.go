@@ -51,7 +51,7 @@ func (s StepUp) Err() error {
 // next authentication has to satisfy all of it. Its Scopes are those of need if
 // the token lacks them too, so that one answer tells both (RFC 9470 §3).
 func (s StepUp) Authorize(t *Token, need scope.Requirement) error {
-	detail, expected, found := "", "", ""
+	var detail, expected, found string
 	at, ok := t.AuthTime()
 	switch age := time.Since(at); {
 	case len(s.ACR) > 0 && (t.ACR() == "" || !slices.Contains(s.ACR, t.ACR())):

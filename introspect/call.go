@@ -141,7 +141,7 @@ func (c *Client) resolve(hookCtx context.Context, m *memory, name key, raw strin
 			return o
 		}
 	}
-	o.id = rand.Uint64() | 1 // random, since hooks may serve several Clients
+	o.id = newCallID()
 	// Detached: the answer is for all who wait. And from now on: a Store that
 	// hangs must not look like a server that does.
 	ctx, cancel := context.WithTimeout(context.Background(), c.timeout)
@@ -162,6 +162,9 @@ func (c *Client) resolve(hookCtx context.Context, m *memory, name key, raw strin
 		}
 	}
 }
+
+// newCallID is random, since hooks may serve several Clients, and not 0.
+func newCallID() uint64 { return rand.Uint64() | 1 }
 
 func pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)

@@ -2,7 +2,6 @@ package introspect
 
 import (
 	"context"
-	"math/rand/v2"
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/internal/accept"
@@ -90,7 +89,7 @@ func (c *Client) askAnew(ctx context.Context, x *examination) (*entry, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.timeout)
 		defer cancel()
 		var events news
-		r, f := c.attempt(ctx, &events, rand.Uint64()|1, x.raw, 1)
+		r, f := c.attempt(ctx, &events, newCallID(), x.raw, 1)
 		done <- answered{r, f}
 		c.tell(ctx, events...)
 	}()

@@ -156,7 +156,7 @@ type Config struct {
 	InsecureAllowHTTP bool
 	// Timeout bounds a call together with its retry. Verify waits no longer than
 	// Store.Timeout and Timeout together; with DisableCache, than twice Timeout.
-	// Default: [DefaultTimeout]; at most [MaxTimeout].
+	// Default: [DefaultTimeout]; at least 1 ms, at most [MaxTimeout].
 	Timeout time.Duration
 	// PositiveTTL is how long an active token is remembered, and so for how long
 	// a revoked one may still be accepted. It is never remembered past exp, and

@@ -39,11 +39,7 @@ func (r *Router) Explain(ctx context.Context, token string) bearergate.Explanati
 	if c.issuer == "" {
 		return of
 	}
-	kept := of.Then(bearergate.Step{Name: "router's issuer", Expected: accept.Quoted(c.issuer)}, func() error { return holdTo(c.issuer, c.verifier, of.Token) })
-	if kept.Err != nil {
-		kept.Token = nil
-	}
-	return kept
+	return of.Then(bearergate.Step{Name: "router's issuer", Expected: accept.Quoted(c.issuer)}, func() error { return holdTo(c.issuer, c.verifier, of.Token) })
 }
 
 // advice is what to do where no verifier is asked.

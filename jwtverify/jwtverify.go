@@ -374,13 +374,13 @@ func (v *Verifier) examine(ctx context.Context, raw string, r *accept.Reading, c
 		}
 		return nil, err
 	}
+	r.At = accept.StepTimes
 	moment := time.Now()
 	now := moment
 	if v.now != nil {
 		now = v.now()
 	}
 	t := bearergate.NewToken(*c)
-	r.At = accept.StepTimes
 	if err := v.rules.CheckTimes(now, c.ExpiresAt, c.NotBefore, c.IssuedAt); err != nil {
 		return nil, accept.Refused(err, t)
 	}

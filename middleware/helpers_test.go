@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 
@@ -124,6 +125,11 @@ func refused(t testing.TB, gate *middleware.Gate, r *http.Request, need scope.Re
 	token, _, err := gate.Check(r, need, opts...)
 	require.Nil(t, token)
 	requireError(t, err, kind, reason)
+	raw := ""
+	if r != nil {
+		raw = strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+	}
+	kit.RequireExplained(t, gate.Explain(r, need, opts...), err, raw)
 	return err
 }
 

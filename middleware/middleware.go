@@ -244,7 +244,7 @@ func New(v bearergate.Verifier, c Config) (*Gate, error) {
 		errs = append(errs, err, inBindings(bearergate.CheckBindings(c.Bindings, v)))
 	}
 	if c.RequireBinding && len(c.Bindings) == 0 {
-		errs = append(errs, errors.New("Config.RequireBinding without Bindings: no token could enter"))
+		errs = append(errs, errors.New("Config.RequireBinding without Bindings: no token could enter: set Bindings, or leave it out"))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, misconfigured(err)

@@ -5,8 +5,10 @@
 //	go run ./examples/explain
 //
 // It starts an authorization server and an API, sends requests that are refused, and
-// then prints what GET /debug/refusals answers to somebody with the scope ops:read.
-// What to copy is refusals.go, and the two lines of [newAPI] that use it.
+// then prints what GET /debug/refusals answers to somebody with the scope ops:read. Last,
+// it prints what an operator reads who has one of the tokens at hand: every check, with
+// both sides, and what to do. That is never sent to a client. What to copy is
+// refusals.go, and the two lines of [newAPI] that use it.
 package main
 
 import (
@@ -28,25 +30,25 @@ import (
 // audience is the name of this API in the aud of its tokens.
 const audience = "https://orders.example.com"
 
-// newAPI returns an API whose refusals can be looked at.
-func newAPI(issuer string, client *http.Client) (http.Handler, error) {
+// newAPI returns an API whose refusals can be looked at, and its gate.
+func newAPI(issuer string, client *http.Client) (http.Handler, *middleware.Gate, error) {
 	verifier, err := jwtverify.New(jwtverify.Config{Issuer: issuer, Audiences: []string{audience}, HTTPClient: client})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	last := new(refusals)
 	gate, err := middleware.New(verifier, middleware.Config{Hooks: last.hooks()})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	router := gate.NewRouter()
 	router.HandleFunc("GET /orders", scope.All("orders:read"), func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "orders") })
 	router.Handle("GET /debug/refusals", scope.All("ops:read"), last)
 	handler, err := router.Handler()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return traced(handler), nil
+	return traced(handler), gate, nil
 }
 
 func main() {
@@ -62,7 +64,7 @@ func run(ctx context.Context, out io.Writer) (err error) {
 		return err
 	}
 	defer as.Close()
-	handler, err := newAPI(as.Issuer(), as.Client())
+	handler, gate, err := newAPI(as.Issuer(), as.Client())
 	if err != nil {
 		return err
 	}
@@ -83,9 +85,10 @@ func run(ctx context.Context, out io.Writer) (err error) {
 
 	wrongKind := as.Claims(authtest.Claims{ClientID: "shop"})
 	wrongKind["nonce"] = "n-0S6"
+	forGraph := as.Token(authtest.Claims{ClientID: "shop", Audience: []string{"https://graph.example.com"}})
 	for _, token := range []string{
 		as.Token(authtest.Claims{ClientID: "shop", Scopes: scope.Of("orders:list")}),
-		as.Token(authtest.Claims{ClientID: "shop", Audience: []string{"https://graph.example.com"}}),
+		forGraph,
 		as.Token(authtest.Claims{ClientID: "nightly", ExpiresAt: time.Now().Add(-time.Hour)}),
 		as.Sign(map[string]any{"kid": "last-year"}, as.Claims(authtest.Claims{ClientID: "nightly"})),
 		as.Sign(map[string]any{"typ": "JWT"}, wrongKind),
@@ -99,17 +102,29 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	_, err = out.Write(shown)
+	asked, err := request(ctx, url+"/orders", forGraph)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out, "%s\n%v", shown, gate.Explain(asked, scope.All("orders:read")))
 	return err
 }
 
-func get(ctx context.Context, url, token string) ([]byte, error) {
+func request(ctx context.Context, url, token string) (*http.Request, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
 	}
 	r.Header.Set("Authorization", "Bearer "+token)
 	r.Header.Set("Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+	return r, nil
+}
+
+func get(ctx context.Context, url, token string) ([]byte, error) {
+	r, err := request(ctx, url, token)
+	if err != nil {
+		return nil, err
+	}
 	resp, err := http.DefaultClient.Do(r)
 	if err != nil {
 		return nil, err

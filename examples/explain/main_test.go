@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 
@@ -21,8 +22,11 @@ import (
 func TestDemonstration(t *testing.T) {
 	var out bytes.Buffer
 	require.NoError(t, run(t.Context(), &out))
+	list, explained, _ := strings.Cut(out.String(), "\n\n")
+	require.Contains(t, explained, "refused: invalid token: audience\n  what to do: The token is for another API: have the client ask for this one")
+	require.Contains(t, explained, `failed: audience: aud names none of the configured audiences, expected "https://orders.example.com", found "https://graph.example.com"`)
 	var shown []refusal
-	require.NoError(t, json.Unmarshal(out.Bytes(), &shown))
+	require.NoError(t, json.Unmarshal([]byte(list), &shown))
 	require.NotContains(t, out.String(), "eyJ", "a token")
 	require.NotContains(t, out.String(), "an-opaque-token")
 	require.NotContains(t, out.String(), authtest.DefaultSubject)
@@ -33,7 +37,7 @@ func TestDemonstration(t *testing.T) {
 		{Reason: bearergate.ReasonUnknownKey, Found: `kid "last-year", alg "ES256"`, Unsigned: true},
 		{Reason: bearergate.ReasonExpired, Client: "nightly"},
 		{Reason: bearergate.ReasonAudience, Expected: `"https://orders.example.com"`, Found: `"https://graph.example.com"`, Client: "shop"},
-		{Reason: bearergate.ReasonScope, Expected: "orders:read", Found: "orders:list", Client: "shop"},
+		{Reason: bearergate.ReasonScope, Expected: "orders:read", Found: `"orders:list"`, Client: "shop"},
 	} {
 		got := shown[i]
 		require.Equal(t, want.Reason, got.Reason)
@@ -55,7 +59,7 @@ func TestDemonstration(t *testing.T) {
 // The list is for operators alone.
 func TestTheListIsProtected(t *testing.T) {
 	as := authtest.New(t, authtest.WithAudience(audience))
-	handler, err := newAPI(as.Issuer(), as.Client())
+	handler, _, err := newAPI(as.Issuer(), as.Client())
 	require.NoError(t, err)
 	for status, token := range map[int]string{401: "", 403: as.Token(authtest.Claims{Scopes: scope.Of("orders:read")}), 200: as.Token(authtest.Claims{Scopes: scope.Of("ops:read")})} {
 		r := httptest.NewRequest(http.MethodGet, "/debug/refusals", nil)
@@ -73,7 +77,7 @@ func TestTheRing(t *testing.T) {
 	l := new(refusals)
 	tell := l.hooks().Decided
 	event := func(i int) middleware.DecisionEvent {
-		return middleware.DecisionEvent{Err: bearergate.ErrInvalidToken, Reason: bearergate.ReasonSignature, Pattern: fmt.Sprint(i)}
+		return middleware.DecisionEvent{Err: bearergate.ErrInvalidToken, Pattern: fmt.Sprint(i)}
 	}
 	require.Empty(t, l.last())
 	for i := range 3 {
@@ -89,8 +93,8 @@ func TestTheRing(t *testing.T) {
 	require.Equal(t, "999", all[0].Route)
 	require.Equal(t, "950", all[kept-1].Route)
 	tell(t.Context(), middleware.DecisionEvent{})
-	tell(t.Context(), middleware.DecisionEvent{Err: bearergate.ErrMissingToken, Reason: bearergate.ReasonNoToken})
-	tell(t.Context(), middleware.DecisionEvent{Err: bearergate.ErrUnavailable, Reason: bearergate.ReasonCanceled})
+	tell(t.Context(), middleware.DecisionEvent{Err: bearergate.ErrMissingToken})
+	tell(t.Context(), middleware.DecisionEvent{Err: &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonCanceled}})
 	require.Equal(t, all, l.last())
 	var wait sync.WaitGroup
 	for i := range 8 {

@@ -40,31 +40,34 @@ type refusals struct {
 	full bool
 }
 
-// hooks remember the refusals of a gate. A request without a token is everyday life, and
-// one whose caller went away was not refused.
+// hooks remember the refusals of a gate.
 func (l *refusals) hooks() middleware.Hooks {
 	return middleware.Hooks{Decided: func(ctx context.Context, e middleware.DecisionEvent) {
-		if e.Err == nil || e.Reason == bearergate.ReasonNoToken || e.Reason == bearergate.ReasonCanceled {
-			return
-		}
-		err := bearergate.AsError(e.Err)
-		r := refusal{Time: time.Now().UTC(), Route: e.Pattern, Method: e.Method, Reason: e.Reason,
-			Detail: err.Detail, Expected: err.Expected, Found: err.Found, Unsigned: err.Unsigned, Trace: traceOf(ctx)}
-		switch {
-		case e.Token != nil: // it is valid, and the route demands more
-			r.Client = e.Token.ClientID()
-		case err.Refused != nil:
-			r.Client = err.Refused.ClientID()
-		}
-		if e.Reason == bearergate.ReasonScope {
-			r.Expected, r.Found = scopesOf(e.Required.Scopes()), scopesOf(e.Token.Scopes().Names())
-		}
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.ring[l.next] = r
-		l.next = (l.next + 1) % kept
-		l.full = l.full || l.next == 0
+		l.note(ctx, e.Pattern, e.Method, e.Err, e.Token)
 	}}
+}
+
+// note remembers a refusal. A request without a token is everyday life, and one whose
+// caller went away was not refused. A gate of gRPC is noted alike: in Decided of
+// grpcgate.Hooks, with the method of its event for both route and method.
+func (l *refusals) note(ctx context.Context, route, method string, why error, token *bearergate.Token) {
+	err := bearergate.AsError(why)
+	if err == nil || err.Reason == bearergate.ReasonNoToken || err.Reason == bearergate.ReasonCanceled {
+		return
+	}
+	r := refusal{Time: time.Now().UTC(), Route: route, Method: method, Reason: err.Reason,
+		Detail: err.Detail, Expected: err.Expected, Found: err.Found, Unsigned: err.Unsigned, Trace: traceOf(ctx)}
+	switch {
+	case token != nil: // it is valid, and the route demands more
+		r.Client = token.ClientID()
+	case err.Refused != nil:
+		r.Client = err.Refused.ClientID()
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ring[l.next] = r
+	l.next = (l.next + 1) % kept
+	l.full = l.full || l.next == 0
 }
 
 // last returns them, the latest first.
@@ -93,23 +96,6 @@ func (l *refusals) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	_, _ = w.Write(append(body, '\n')) // a caller that went away needs no list
-}
-
-// scopesOf joins scopes. Those of a genuine token are somebody's text, but no long one:
-// the server has chosen them.
-func scopesOf(names []string) string {
-	const most = 200
-	text := ""
-	for _, name := range names {
-		if len(text)+len(name) > most {
-			return text + " …"
-		}
-		if text != "" {
-			text += " "
-		}
-		text += name
-	}
-	return text
 }
 
 type traceKey struct{}

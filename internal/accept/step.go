@@ -60,7 +60,8 @@ func Steps(order []Step, at, vouched Step, err error, sides func(Step) (expected
 				step.Expected, step.Found = e.Expected, e.Found
 			}
 		}
-		step.Unsigned = step.Found != "" && err != nil && at < vouched
+		ours := s <= StepForm || s == StepActive // we measure, or the server says it
+		step.Unsigned = step.Found != "" && err != nil && at < vouched && !ours
 		steps = append(steps, step)
 	}
 	return steps

@@ -386,6 +386,9 @@ func direct(t *testing.T, r row, v, uncached *jwtverify.Verifier, token string) 
 			var e *bearergate.Error
 			require.ErrorAs(t, err, &e)
 		}
+		if i == 2 {
+			kit.RequireExplained(t, v.Explain(t.Context(), token), err, token)
+		}
 		switch {
 		case i != 1 || r.shortLived:
 			require.False(t, event.Cached && i != 1)

@@ -24,6 +24,7 @@ import (
 	"github.com/bearergate/bearergate/jwks"
 	"github.com/bearergate/bearergate/jwtverify"
 	"github.com/bearergate/bearergate/test/bubble"
+	"github.com/bearergate/bearergate/test/kit"
 )
 
 // What does not fit into a row: many tokens at once, or one at several times.
@@ -506,6 +507,7 @@ func FuzzTampering(f *testing.F) {
 		if err != nil && bearergate.ReasonOf(err) == "" {
 			t.Fatalf("no reason in %v", err)
 		}
+		kit.RequireExplained(t, v.Explain(t.Context(), token), err, token)
 	})
 }
 

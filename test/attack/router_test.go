@@ -17,6 +17,7 @@ import (
 	"github.com/bearergate/bearergate/issuers"
 	"github.com/bearergate/bearergate/jwtverify"
 	"github.com/bearergate/bearergate/scope"
+	"github.com/bearergate/bearergate/test/kit"
 )
 
 // trap is a verifier that accepts everything: a token that reaches it has got in.
@@ -76,6 +77,7 @@ func viaRouters(t *testing.T, r row, c jwtverify.Config, v bearergate.Verifier, 
 			require.Equal(t, want.reason, bearergate.ReasonOf(err), "%s: %v", name, err)
 			requireError(t, want, err)
 			require.Equal(t, err == nil, verified != nil)
+			kit.RequireExplained(t, router.Explain(t.Context(), token), err, token)
 		}
 	}
 	ask("configured", issuers.Config{Issuers: members})

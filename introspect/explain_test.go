@@ -1,0 +1,158 @@
+package introspect_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/introspect"
+	"github.com/bearergate/bearergate/test/bubble"
+	"github.com/bearergate/bearergate/test/kit"
+	"github.com/stretchr/testify/require"
+)
+
+// What Verify decides without a cache, Explain decides too, and says at which check.
+func TestExplain(t *testing.T) {
+	reset := func(*http.Request, url.Values) (*http.Response, error) { return nil, io.ErrUnexpectedEOF }
+	body := func(status int, contentType, text string) func(*http.Request, url.Values) (*http.Response, error) {
+		return func(*http.Request, url.Values) (*http.Response, error) { return reply(status, contentType, text), nil }
+	}
+	for name, tt := range map[string]struct {
+		answer  map[string]any // changes of the good one
+		respond func(*http.Request, url.Values) (*http.Response, error)
+		change  func(*introspect.Config)
+		token   string // default: opaque
+		reason  bearergate.Reason
+		failed  string
+		advice  string // begins with
+	}{
+		"accepted":    {},
+		"no token":    {token: "-", reason: bearergate.ReasonNoToken, failed: "size", advice: "No token was given"},
+		"too long":    {token: strings.Repeat("x", 16<<10+1), reason: bearergate.ReasonTooLarge, failed: "size", advice: "Look why the token is so long"},
+		"characters":  {token: "Bearer " + opaque, reason: bearergate.ReasonMalformed, failed: "form", advice: "The text begins with the scheme"},
+		"Accept":      {change: func(c *introspect.Config) { c.Accept = func(string) bool { return false } }, reason: bearergate.ReasonMalformed, failed: "form"},
+		"unknown":     {token: "unknown", reason: bearergate.ReasonInactive, failed: "active", advice: "The server does not know the token as active"},
+		"audience":    {answer: map[string]any{"aud": "graph"}, reason: bearergate.ReasonAudience, failed: "audience", advice: "The token is for another API"},
+		"no audience": {answer: map[string]any{"aud": absent}, reason: bearergate.ReasonMissingClaim, failed: "audience", advice: "The token names no API"},
+		"issuer":      {answer: map[string]any{"iss": "https://as.example.com"}, reason: bearergate.ReasonIssuer, failed: "issuer", advice: "Issuer and the iss of the token: the two differ only by a slash"},
+		"kind":        {answer: map[string]any{"token_use": "refresh_token"}, reason: bearergate.ReasonType, failed: "kind", advice: "This is a refresh token"},
+		"bound":       {answer: map[string]any{"cnf": map[string]any{"jkt": "x"}}, reason: bearergate.ReasonBinding, failed: "binding", advice: "The token is bound by DPoP"},
+		"type":        {answer: map[string]any{"token_type": "DPoP"}, reason: bearergate.ReasonBinding, failed: "token_type", advice: "The server says that this is no Bearer"},
+		"expired":     {answer: map[string]any{"exp": int64(1)}, reason: bearergate.ReasonExpired, failed: "times", advice: "The token expired long ago"},
+		"Check": {change: func(c *introspect.Config) {
+			c.Check = func(context.Context, *bearergate.Token) error { return errors.New("s3cret") }
+		}, reason: bearergate.ReasonPolicy, failed: "check", advice: "Config.Check refused"},
+		"no scope":            {answer: map[string]any{"scope": absent, "permissions": []string{"read"}}, advice: "The answer has no scope, and other members"},
+		"nonsense":            {respond: body(200, "application/json", `{"active":"yes"}`), reason: bearergate.ReasonIntrospectionUnavailable, failed: "answer", advice: "Nothing is known against the token"},
+		"a page":              {respond: body(200, "text/html", `<p>`), reason: bearergate.ReasonIntrospectionUnavailable, failed: "answer", advice: "Nothing is known against the token"},
+		"refused credentials": {respond: body(401, "application/json", `{}`), reason: bearergate.ReasonConfig, failed: "answer", advice: "The authorization server refuses our own credentials"},
+		"down":                {respond: reset, reason: bearergate.ReasonIntrospectionUnavailable, failed: "answer", advice: "Nothing is known against the token"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
+				s := newServer()
+				if tt.answer != nil {
+					s.answers[opaque] = answer(tt.answer)
+				}
+				s.respond = tt.respond
+				token := opaque
+				switch tt.token {
+				case "":
+				case "-":
+					token = ""
+				default:
+					token = tt.token
+				}
+				c := with(config(s), func(c *introspect.Config) { c.DisableCache = true })
+				if tt.change != nil {
+					tt.change(&c)
+				}
+				client := newClient(t, c)
+				e := client.Explain(t.Context(), token)
+				_, err := client.Verify(t.Context(), token)
+				kit.RequireExplained(t, e, err, token)
+				require.Equal(t, tt.reason, bearergate.ReasonOf(e.Err), "%v", e.Err)
+				failed, _ := e.Failed()
+				require.Equal(t, tt.failed, failed.Name)
+				if tt.advice != "" {
+					require.NotEmpty(t, e.Advice)
+					require.Contains(t, e.Advice[0], tt.advice)
+				}
+				for _, step := range e.Steps {
+					if step.State != bearergate.StepNotReached {
+						require.False(t, step.Unsigned, "the answer vouches for it: %v", step)
+					}
+				}
+				require.NotContains(t, e.String(), "s3cret")
+				require.NotContains(t, e.String(), secret)
+			})
+		})
+	}
+}
+
+// An answer that quotes the token explains itself without what it quotes.
+func TestExplainOfAnAnswerThatQuotesTheToken(t *testing.T) {
+	for _, member := range []string{"aud", "iss", "scope", "token_type", "acr", "jti", "sub", "client_id", "username"} {
+		for form, quoted := range map[string]string{"alone": opaque, "in a text": "https://as.example.com/" + opaque + "/x"} {
+			s := newServer()
+			s.answers[opaque] = answer(map[string]any{member: quoted})
+			e := newClient(t, config(s)).Explain(t.Context(), opaque)
+			require.NotContains(t, e.String(), opaque, member+" "+form)
+			for _, step := range e.Steps {
+				require.NotContains(t, step.Found+step.Expected+step.Detail, opaque, member+" "+form)
+			}
+			if e.Err != nil {
+				require.NotContains(t, e.Err.Error(), opaque, member+" "+form)
+			}
+		}
+	}
+}
+
+// Explain asks each time and remembers nothing; what is remembered stays as it is.
+func TestExplainLeavesNoTrace(t *testing.T) {
+	s := newServer()
+	looked := 0
+	client := newClient(t, with(config(s), func(c *introspect.Config) {
+		c.Hooks.Looked = func(context.Context, introspect.LookEvent) { looked++ }
+	}))
+	for range 3 {
+		require.NoError(t, client.Explain(t.Context(), opaque).Err)
+	}
+	require.Equal(t, []int{3, 0}, []int{s.requests(), looked})
+	_, err := client.Verify(t.Context(), opaque)
+	require.NoError(t, err)
+	require.Equal(t, 4, s.requests(), "the explanations were not remembered")
+	s.set(func(s *server) { s.answers = nil })
+	require.Equal(t, bearergate.ReasonInactive, bearergate.ReasonOf(client.Explain(t.Context(), opaque).Err))
+	_, err = client.Verify(t.Context(), opaque)
+	require.NoError(t, err, "until its time is over, as without Explain")
+	require.Equal(t, []int{5, 2}, []int{s.requests(), looked})
+	for _, c := range []*introspect.Client{nil, new(introspect.Client)} {
+		kit.RequireError(t, c.Explain(t.Context(), opaque).Err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+	}
+}
+
+// Whoever asks for an explanation and goes away, many times over, looks to nobody like a
+// server that does not answer.
+func TestExplainFeedsNoBreaker(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s := newServer()
+		client := newClient(t, config(s))
+		s.set(func(s *server) { s.delay = time.Second })
+		for range 3 * introspect.BreakerFailures {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+			e := client.Explain(ctx, opaque)
+			kit.RequireError(t, e.Err, bearergate.ErrUnavailable, bearergate.ReasonIntrospectionUnavailable)
+			cancel()
+		}
+		time.Sleep(time.Minute)
+		_, err := client.Verify(t.Context(), opaque)
+		require.NoError(t, err)
+	})
+}

@@ -1,0 +1,126 @@
+package middleware_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/middleware"
+	"github.com/bearergate/bearergate/scope"
+	"github.com/bearergate/bearergate/test/kit"
+)
+
+// Each demand of a route has its step, and says what to do where it refuses. Whether the
+// verdict is that of Check, the helper refused asserts for every refusal of this package.
+func TestExplain(t *testing.T) {
+	user := reader
+	user.Roles, user.Audience, user.Tenant, user.ID, user.ExpiresAt = []string{"clerk"}, []string{"https://api.example.com"}, "t1", "id-1", time.Now().Add(time.Hour)
+	tenant := middleware.Tenant(func(r *http.Request) string { return r.PathValue("tenant") })
+	policy := func(err error) middleware.RouteOption {
+		return middleware.Allow(func(*http.Request, *bearergate.Token) error { return err })
+	}
+	once := &stubStore{t: t}
+	for name, tt := range map[string]struct {
+		claims bearergate.Claims
+		need   scope.Requirement
+		opts   []middleware.RouteOption
+		tenant string // of the path
+		failed string
+		reason bearergate.Reason
+		detail string
+		sides  [2]string
+		advice string // begins with
+	}{
+		"all is well": {need: scope.All("read"), opts: []middleware.RouteOption{middleware.Roles("clerk"), middleware.Audience("https://api.example.com"), tenant, policy(nil)}, tenant: "t1"},
+		"scope":       {need: scope.All("write"), failed: "scope", reason: bearergate.ReasonScope, detail: "the token does not have the scopes", sides: [2]string{"write", `"read"`}, advice: "Have the client ask for these scopes"},
+		"template":    {need: scope.Template("t:{tenant}"), tenant: "t2", failed: "scope", reason: bearergate.ReasonScope, detail: "the token does not have the scopes", sides: [2]string{"t:t2", `"read"`}, advice: "Have the client ask for these scopes"},
+		"step-up":     {opts: []middleware.RouteOption{middleware.StepUp([]string{"mfa"}, 0)}, failed: "authentication", reason: bearergate.ReasonAuthentication, detail: "acr is none of those that suffice", sides: [2]string{`"mfa"`, ""}, advice: "The user has to authenticate again"},
+		"role":        {opts: []middleware.RouteOption{middleware.Roles("boss", "owner")}, failed: "route's roles and audiences", reason: bearergate.ReasonRole, detail: "the token has none of the roles of the route", sides: [2]string{`"boss" "owner"`, `"clerk"`}, advice: "The token is valid, and lacks a role"},
+		"audience":    {opts: []middleware.RouteOption{middleware.Audience("https://x.example.com")}, failed: "route's roles and audiences", reason: bearergate.ReasonAudience, detail: "aud names no audience of the route", sides: [2]string{`"https://x.example.com"`, `"https://api.example.com"`}, advice: "The token is valid, and lacks a role"},
+		"tenant":      {opts: []middleware.RouteOption{tenant}, tenant: "t2", failed: "tenant", reason: bearergate.ReasonTenant, detail: "the token is not of the tenant of the request, or one of the two has none", sides: [2]string{`"t2"`, `"t1"`}, advice: "The request is for another tenant"},
+		"policy":      {opts: []middleware.RouteOption{policy(errors.New("s3cret"))}, failed: "policy", reason: bearergate.ReasonPolicy, advice: "A function of Allow refuses"},
+		"once":        {need: scope.All("read"), opts: []middleware.RouteOption{middleware.Once(once)}},
+		"a mistake":   {opts: []middleware.RouteOption{middleware.Roles()}, failed: "route", reason: bearergate.ReasonConfig},
+	} {
+		t.Run(name, func(t *testing.T) {
+			gate := newGate(t, accepts(user), middleware.Config{})
+			r := bearer("GET", good)
+			r.SetPathValue("tenant", tt.tenant)
+			e := gate.Explain(r, tt.need, tt.opts...)
+			require.Equal(t, tt.reason, bearergate.ReasonOf(e.Err), "%v", e)
+			s, _ := e.Failed()
+			require.Equal(t, tt.failed, s.Name)
+			require.Equal(t, tt.detail, s.Detail)
+			require.Equal(t, tt.sides, [2]string{s.Expected, s.Found})
+			require.NotContains(t, e.String(), "s3cret")
+			require.NotContains(t, e.String(), "u1", "the subject")
+			if tt.advice != "" {
+				require.Contains(t, e.Advice[0], tt.advice)
+			}
+		})
+	}
+}
+
+// stubStore must not be asked.
+type stubStore struct{ t *testing.T }
+
+func (s *stubStore) Use(context.Context, string, time.Time) (bool, error) {
+	s.t.Error("the token was used up")
+	return true, nil
+}
+
+// What is wrong with the header is explained without a token.
+func TestExplainWithoutAToken(t *testing.T) {
+	gate := newGate(t, accepts(reader), middleware.Config{})
+	for name, tt := range map[string]struct {
+		header []string
+		reason bearergate.Reason
+		advice string
+	}{
+		"none":           {reason: bearergate.ReasonNoToken, advice: "No token arrived"},
+		"another scheme": {header: []string{"Basic dTpw"}, reason: bearergate.ReasonNoToken, advice: "No token arrived"},
+		"no scheme":      {header: []string{good}, reason: bearergate.ReasonNoToken, advice: "No token arrived"},
+		"two":            {header: []string{"Bearer a", "Bearer b"}, reason: bearergate.ReasonBadRequest, advice: "Have the client send exactly one"},
+		"quotes":         {header: []string{`Bearer "` + good + `"`}, reason: bearergate.ReasonBadRequest, advice: "Have the client send exactly one"},
+		"DPoP":           {header: []string{"DPoP " + good}, reason: bearergate.ReasonBinding, advice: "The client uses DPoP"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := httptest.NewRequest("GET", "/", nil)
+			r.Header["Authorization"] = tt.header
+			_, _, err := gate.Check(r, scope.Requirement{})
+			e := gate.Explain(r, scope.Requirement{})
+			kit.RequireExplained(t, e, err, good)
+			require.Equal(t, tt.reason, bearergate.ReasonOf(e.Err))
+			require.Contains(t, e.Advice[0], tt.advice)
+			require.NotContains(t, e.String(), good)
+		})
+	}
+	for _, gate := range []*middleware.Gate{nil, new(middleware.Gate)} {
+		kit.RequireError(t, gate.Explain(bearer("GET", good), scope.Requirement{}).Err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+	}
+}
+
+// A token that is bound is explained further than its proof, and a route that demands a
+// bound one says so.
+func TestExplainOfBoundTokens(t *testing.T) {
+	never := certificate(func(context.Context, bearergate.Call, *bearergate.Token) (bearergate.Reply, error) {
+		t.Error("a Binding was asked")
+		return nil, nil
+	})
+	gate := newGate(t, accepts(holder), middleware.Config{Bindings: bindings(never)})
+	e := gate.Explain(bearer("GET", good), scope.All("write"), middleware.Bound())
+	require.Equal(t, bearergate.ReasonScope, bearergate.ReasonOf(e.Err), "%v", e)
+	e = gate.Explain(bearer("GET", good), scope.All("read"), middleware.Bound())
+	require.NoError(t, e.Err)
+	require.Contains(t, e.String(), "accepted, but for what was not asked")
+	unbound := newGate(t, accepts(reader), middleware.Config{Bindings: bindings(never)})
+	err := refused(t, unbound, bearer("GET", good), scope.All("read"), bearergate.ErrInvalidToken, bearergate.ReasonBinding, middleware.Bound())
+	require.NotEmpty(t, bearergate.AsError(err).Detail)
+	require.Contains(t, unbound.Explain(bearer("GET", good), scope.All("read"), middleware.Bound()).Advice[0], "The route takes only tokens that are bound")
+}
