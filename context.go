@@ -24,24 +24,20 @@ func Admit(ctx context.Context, t *Token, need scope.Requirement) context.Contex
 	if t != nil && t.refused {
 		t = nil
 	}
-	if need.Err() != nil || need.SatisfiedBy(scope.Set{}) { // it demands nothing that could be named
-		need = scope.Requirement{}
-	} else if outer := demanded(ctx); outer.Err() == nil && !outer.SatisfiedBy(scope.Set{}) {
-		need = scope.AllOf(outer, need)
-	}
 	return &admitted{ctx, t, need}
 }
 
-// admitted carries both in one allocation: every request that is let in makes one.
+// admitted carries both in one allocation: every request that is let in makes one. What
+// gates further out demand is looked up where a request is refused, and only there.
 type admitted struct {
 	context.Context //nolint:containedctx // it is a context
 	token           *Token
-	need            scope.Requirement // zero: that of the context around it
+	need            scope.Requirement // zero: nothing
 }
 
 type (
-	tokenKey struct{}
-	needKey  struct{}
+	tokenKey    struct{}
+	admittedKey struct{}
 )
 
 // Value implements [context.Context].
@@ -49,10 +45,8 @@ func (a *admitted) Value(key any) any {
 	switch key.(type) {
 	case tokenKey:
 		return a.token
-	case needKey:
-		if !a.need.SatisfiedBy(scope.Set{}) {
-			return a.need
-		}
+	case admittedKey:
+		return a
 	}
 	return a.Context.Value(key)
 }
@@ -70,30 +64,36 @@ func FromContext(ctx context.Context) (*Token, bool) {
 	return t, true
 }
 
-// demanded returns what the gates further out demand; zero: nothing.
-func demanded(ctx context.Context) scope.Requirement {
-	need, _ := ctx.Value(needKey{}).(scope.Requirement)
-	return need
-}
-
-// AddDemands adds to a refusal that names scopes those that the gates further out
-// demand ([Admit]). Each gate alone would name its half, and a client that asks for
-// exactly what it is told would get a token for the one and be refused by the other,
-// for ever. Any other error is returned as it is.
-func AddDemands(ctx context.Context, err error) error {
-	if !errors.Is(err, ErrInsufficientScope) && !errors.Is(err, ErrInsufficientAuthentication) {
+// AddDemands adds to a refusal of t that names scopes those which the gates further out
+// demand ([Admit]), as far as t has them: what is named is then all that the next token
+// needs. Each gate alone would name its half, and a client that asks for exactly what it
+// is told would get a token for the one and be refused by the other, for ever. Nobody
+// learns of a scope that way that the token does not have. Any other error is returned as
+// it is.
+func AddDemands(ctx context.Context, t *Token, err error) error {
+	if ctx == nil || !errors.Is(err, ErrInsufficientScope) && !errors.Is(err, ErrInsufficientAuthentication) {
 		return err
 	}
-	all, of := demanded(ctx).Scopes(), AsError(err)
-	if len(all) == 0 || len(of.Scopes) == 0 {
+	e := *AsError(err)
+	if len(e.Scopes) == 0 {
 		return err
 	}
-	e := *of
-	for _, name := range e.Scopes {
-		if !slices.Contains(all, name) {
-			all = append(all, name)
+	var held []string
+	for {
+		outer, ok := ctx.Value(admittedKey{}).(*admitted)
+		if !ok {
+			break
 		}
+		for _, name := range outer.need.Scopes() {
+			if t.Scopes().Has(name) && !slices.Contains(held, name) && !slices.Contains(e.Scopes, name) {
+				held = append(held, name)
+			}
+		}
+		ctx = outer.Context //nolint:fatcontext // outwards, to the one around it
 	}
-	e.Scopes = all
+	if held == nil {
+		return err
+	}
+	e.Scopes = append(held, e.Scopes...)
 	return &e
 }

@@ -54,14 +54,14 @@ func parseAuthorization(authorization []string, accepted []Scheme) (Scheme, stri
 	}
 	switch len(authorization) {
 	case 0:
-		return "", "", noToken()
+		return "", "", notSent("nothing was sent in Authorization")
 	case 1:
 	default:
 		return "", "", badRequest("more than one Authorization value")
 	}
 	value := authorization[0]
 	if value == "" {
-		return "", "", noToken()
+		return "", "", notSent("Authorization is empty")
 	}
 	if value[0] == ' ' || value[0] == '\t' {
 		return "", "", badRequest("white space before the scheme")
@@ -81,11 +81,29 @@ func parseAuthorization(authorization []string, accepted []Scheme) (Scheme, stri
 			return "", "", badRequest("the " + name + " scheme without a token")
 		}
 		if !isB64Token(token) {
-			return "", "", badRequest("a character that RFC 6750 does not allow in a token")
+			return "", "", badRequest(oddCharacter(token))
 		}
 		return s, token, nil
 	}
-	return "", "", noToken()
+	return "", "", notSent("Authorization has none of the schemes that are accepted before its token")
+}
+
+// oddCharacter says what is wrong with a text that is no token (RFC 6750 §2.1), as far as
+// that tells how it came about.
+func oddCharacter(token string) string {
+	switch {
+	case strings.ContainsAny(token, " \t\r\n"):
+		return "white space in the token: it was wrapped, or the scheme is there twice"
+	case strings.ContainsAny(token, `"'`):
+		return "a quotation mark in the token"
+	case strings.Contains(token, "%"):
+		return "a percent sign in the token: it was encoded as in a URL"
+	case strings.Contains(token, ","):
+		return "a comma in the token: there are two, or it has parameters behind it"
+	case strings.Contains(strings.TrimRight(token, "="), "="):
+		return "padding within the token"
+	}
+	return "a character that RFC 6750 does not allow in a token"
 }
 
 var bearerOnly = []Scheme{SchemeBearer}
@@ -133,6 +151,10 @@ func (c Call) Values(name string) []string {
 type Reply map[string]string
 
 func noToken() error { return &Error{Kind: ErrMissingToken, Reason: ReasonNoToken} }
+
+func notSent(what string) error {
+	return &Error{Kind: ErrMissingToken, Reason: ReasonNoToken, Detail: what}
+}
 
 func badRequest(what string) error {
 	return &Error{Kind: ErrInvalidRequest, Reason: ReasonBadRequest, Detail: what}

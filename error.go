@@ -109,7 +109,7 @@ var reasons = []Reason{
 }
 
 // Quoted are values that somebody else wrote, as Expected and Found of an [Error] may hold
-// them: quoted, in printable ASCII, and cut, to 64 bytes a value and 8 values.
+// them: quoted, in printable ASCII, and cut, to 128 bytes a value and 8 values.
 func Quoted(values ...string) string { return quote.List(values...) }
 
 // Error is the one error type of this module, reached by errors.As. Its text
@@ -200,14 +200,15 @@ func textOf(err error) (text string) {
 	return text
 }
 
-// WithRefused returns a copy that says whose token was refused. [Token.Authorize] of
+// WithRefused returns a copy that says whose token was refused, unless what that says may
+// be the token itself ([Claims.Unquotable]). [Token.Authorize] of
 // the token that it holds refuses everything, and [NewContext] does not take it.
 func (e *Error) WithRefused(t *Token) *Error {
 	c := Error{}
 	if e != nil {
 		c = *e
 	}
-	if c.Refused = nil; t != nil {
+	if c.Refused = nil; t != nil && !t.claims().Unquotable {
 		refused := *t
 		refused.refused, refused.confirmed = true, nil
 		c.Refused = &refused

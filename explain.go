@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bearergate/bearergate/internal/guard"
 	"github.com/bearergate/bearergate/internal/quote"
 	"github.com/bearergate/bearergate/scope"
 )
@@ -24,6 +25,10 @@ type Explanation struct {
 	// [Token.Proven]. It is for whoever explains what comes after the token, and is not
 	// part of any text.
 	Token *Token
+	// By is the verifier that explains. [Explain] compares it with the one that it was
+	// asked about: a type that embeds a verifier has its method Explain too, and may refuse
+	// more in its own Verify.
+	By Verifier
 	// Steps are the checks, in the order in which they are made.
 	Steps []Step
 	// Advice is what to do, the most likely first. It is in fixed words of this module,
@@ -114,14 +119,17 @@ func (e Explanation) Then(step Step, check func() error) Explanation {
 			step, e.Err, e.Token = failedStep(step, err), AsError(err), nil
 		}
 	}
-	e.Steps = append(e.Steps, step)
+	e.Steps = append(slices.Clip(e.Steps), step)
 	return e
 }
 
 // failedStep is a step that err has ended.
 func failedStep(step Step, err error) Step {
 	failed := AsError(err)
-	step.State, step.Detail = StepFailed, failed.Detail
+	step.State = StepFailed
+	if failed.Detail != "" {
+		step.Detail = failed.Detail
+	}
 	if failed.Expected != "" || failed.Found != "" {
 		step.Expected, step.Found, step.Unsigned = failed.Expected, failed.Found, failed.Unsigned
 	}
@@ -151,7 +159,7 @@ func Explain(ctx context.Context, v Verifier, token string) Explanation {
 			explanation.Err, explanation.Token = AsError(explanation.Err), nil
 			return explanation
 		case explanation.Token != nil:
-			return explanation
+			return explanation.heldTo(ctx, v, token)
 		}
 	}
 	var t *Token
@@ -161,6 +169,33 @@ func Explain(ctx context.Context, v Verifier, token string) Explanation {
 	})
 	e.Token = t
 	return e
+}
+
+// heldTo holds an explanation that accepts the token to what [Verify] would make of it.
+// Where v is not who explains, it embeds that one and may well say more in a Verify of its
+// own: it is asked as well.
+func (e Explanation) heldTo(ctx context.Context, v Verifier, token string) Explanation {
+	said, who := e.Token, Verifier(VerifierFunc(func(context.Context, string) (*Token, error) { return e.Token, nil }))
+	if e.By == nil || !sameVerifier(e.By, v) {
+		who = v
+	}
+	held := e.Then(Step{Name: "verifier"}, func() (err error) {
+		said, err = Verify(ctx, who, token)
+		return err
+	})
+	if held.Err == nil {
+		held.Token = said
+		if e.By != nil && sameVerifier(e.By, v) {
+			held.Steps = e.Steps // it was no step, only care
+		}
+	}
+	return held
+}
+
+// sameVerifier is ==, and false for what cannot be compared.
+func sameVerifier(a, b Verifier) (same bool) {
+	_ = guard.Call(func() error { same = a == b; return nil }, nil)
+	return same
 }
 
 // ExplainCall explains the decision of [Authenticate], for whoever builds a gate:
@@ -183,7 +218,7 @@ func ExplainCall(ctx context.Context, v Verifier, c Call, extracted error, bindi
 		return e
 	}
 	of := Explain(ctx, v, c.Raw.Reveal())
-	e = Explanation{Err: of.Err, Token: of.Token, Advice: of.Advice, Steps: append(e.Steps, of.Steps...)}
+	e = Explanation{Err: of.Err, Token: of.Token, Advice: of.Advice, By: of.By, Steps: append(e.Steps, of.Steps...)}
 	proof := Step{Name: "proof", Expected: "an unbound token under Bearer, or a bound one with a proof of its key", Found: "an unbound token under " + string(c.Scheme)}
 	if e.Err != nil {
 		proof.Found = ""
@@ -209,16 +244,22 @@ func ExplainCall(ctx context.Context, v Verifier, c Call, extracted error, bindi
 // proof of a bound token, which no explanation has).
 func (e Explanation) Authorize(s StepUp, need scope.Requirement) Explanation {
 	if len(s.ACR) > 0 || s.MaxAge != 0 {
-		before := e.Err
+		before, t := e.Err, e.Token
+		_, timed := t.AuthTime()
+		silent := len(s.ACR) > 0 && t.ACR() == "" || s.MaxAge != 0 && !timed
 		e = e.Then(Step{Name: "authentication"}, func() error { return s.Authorize(e.Token, need) })
-		if before == nil && e.Err != nil {
+		switch {
+		case before != nil || e.Err == nil:
+		case silent:
+			e.Advice = []string{adviceNoAuthentication, adviceAuthentication}
+		default:
 			e.Advice = []string{adviceAuthentication}
 		}
 	}
 	before := e.Err
 	step := Step{Name: "scope", Expected: quote.Cut(need.String())}
 	if e.Token != nil {
-		step.Found = Quoted(e.Token.Scopes().Names()...)
+		step.Found = e.Token.Quoted(e.Token.Scopes().Names()...)
 	}
 	e = e.Then(step, func() error { return e.Token.reaches(need) })
 	if before == nil && e.Err != nil { // what is known of other places of the scopes comes first
@@ -228,12 +269,13 @@ func (e Explanation) Authorize(s StepUp, need scope.Requirement) Explanation {
 }
 
 const (
-	adviceAuthentication = "The user has to authenticate again, as the challenge tells the client: with acr_values and max_age (RFC 9470). If the server does that and acr or auth_time are still not in the access token, have it add them there; in the ID token alone, they are of no use here."
-	adviceScope          = "Have the client ask for these scopes, and look at the server whether it may grant them to that client and that user; what was granted is what was found."
-	adviceProof          = "A token that is bound to a key (cnf) needs a proof, and an unbound one must not come under DPoP: give the gate the Binding for that member of cnf, and have the client send the token under the scheme that goes with it, DPoP for jkt and Bearer for x5t#S256."
-	adviceNoToken        = "No token arrived: the client has to send the header Authorization: Bearer, a space, and the token. If it does, something on the way takes the header out: look at the proxy in front of this server."
-	adviceMalformed      = "Have the client send exactly one Authorization header, with the word Bearer, one space, and the token as it was issued: no quotes, no comma, no second credential."
-	adviceNoProofing     = "The client uses DPoP, and this gate has no Binding that checks its proofs: give it one, or have the client ask for tokens without DPoP."
+	adviceAuthentication   = "The user has to authenticate again, as the challenge tells the client: with acr_values and max_age (RFC 9470)."
+	adviceNoAuthentication = "The access token does not say how or when the user authenticated: have the server write acr, or auth_time, into it. In the ID token alone they are of no use here, and a token that a client got for itself never has them."
+	adviceScope            = "Have the client ask for these scopes, and look at the server whether it may grant them to that client and that user; what was granted is what was found."
+	adviceProof            = "A token that is bound to a key (cnf) needs a proof, and an unbound one must not come under DPoP: give the gate the Binding for that member of cnf, and have the client send the token under the scheme that goes with it, DPoP for jkt and Bearer for x5t#S256."
+	adviceNoToken          = "No token arrived: have the client send the header Authorization with the word Bearer, one space, and its access token, and no other scheme. If it does, something on the way takes the header out: look at the proxy in front of this server."
+	adviceMalformed        = "Have the client send exactly one Authorization header, with the word Bearer, one space, and the token as it was issued: no quotes, no comma, no second credential."
+	adviceNoProofing       = "The client uses DPoP, and this gate has no Binding that checks its proofs: give it one."
 )
 
 func adviceOnCredential(err error) []string {

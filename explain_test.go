@@ -53,6 +53,17 @@ func TestExplainAsksTheVerifier(t *testing.T) {
 		})
 	}
 	token := bearergate.NewToken(bearergate.Claims{Issuer: "https://as.example.com"})
+	// Who embeds a verifier has its Explain, and counts with a Verify of its own.
+	accepting := explaining{refuses, func() bearergate.Explanation {
+		return bearergate.Explanation{Token: token}.Then(bearergate.Step{Name: "inner"}, func() error { return nil })
+	}}
+	e := bearergate.Explain(t.Context(), accepting, "token")
+	require.Equal(t, bearergate.ReasonRevoked, bearergate.ReasonOf(e.Err))
+	require.Len(t, e.Steps, 2)
+	refused := bearergate.AsError((&bearergate.Error{Kind: bearergate.ErrInvalidToken}).WithRefused(token)).Refused
+	e = bearergate.Explain(t.Context(), explaining{refuses, func() bearergate.Explanation { return bearergate.Explanation{Token: refused} }}, "token")
+	require.Error(t, e.Err, "a refused token is none")
+
 	both := explaining{refuses, func() bearergate.Explanation {
 		return bearergate.Explanation{Token: token, Err: bearergate.ErrInvalidToken}
 	}}
@@ -171,10 +182,11 @@ func TestExplainAuthorization(t *testing.T) {
 	}
 }
 
-// Two demands meet in one refusal, and a third in that.
+// Two demands meet in one refusal, and a third in that. Nobody is told of a scope that
+// the token does not have.
 func TestDemandsOfGatesAddUp(t *testing.T) {
 	t.Parallel()
-	token := bearergate.NewToken(bearergate.Claims{Issuer: "https://as.example.com"})
+	token := bearergate.NewToken(bearergate.Claims{Issuer: "https://as.example.com", Scopes: scope.Of("a", "b")})
 	lacks := func(names ...string) error {
 		return &bearergate.Error{Kind: bearergate.ErrInsufficientScope, Reason: bearergate.ReasonScope, Scopes: names}
 	}
@@ -182,27 +194,36 @@ func TestDemandsOfGatesAddUp(t *testing.T) {
 	none := t.Context()
 	a := bearergate.Admit(none, token, scope.All("a"))
 	b := bearergate.Admit(a, token, scope.All("b", "a"))
+	var nowhere context.Context
 	for name, tt := range map[string]struct {
-		ctx  context.Context
-		err  error
-		want []string
+		ctx   context.Context
+		token *bearergate.Token // nil: the one with a and b
+		err   error
+		want  []string
 	}{
-		"no gate further out":     {none, lacks("x"), []string{"x"}},
-		"one":                     {a, lacks("x"), []string{"a", "x"}},
-		"two":                     {b, lacks("x", "a"), []string{"a", "b", "x"}},
-		"a gate without a demand": {bearergate.NewContext(b, token), lacks("x"), []string{"a", "b", "x"}},
-		"a broken demand":         {bearergate.Admit(a, token, scope.All("")), lacks("x"), []string{"a", "x"}},
-		"a step-up":               {a, &bearergate.Error{Kind: bearergate.ErrInsufficientAuthentication, Reason: bearergate.ReasonAuthentication, Scopes: []string{"x"}}, []string{"a", "x"}},
-		"a step-up alone":         {a, &bearergate.Error{Kind: bearergate.ErrInsufficientAuthentication, Reason: bearergate.ReasonAuthentication}, nil},
-		"another refusal":         {a, &bearergate.Error{Kind: bearergate.ErrForbidden, Reason: bearergate.ReasonRole, Scopes: []string{"x"}}, []string{"x"}},
+		"no gate further out":            {ctx: none, err: lacks("x"), want: []string{"x"}},
+		"one":                            {ctx: a, err: lacks("x"), want: []string{"a", "x"}},
+		"two":                            {ctx: b, err: lacks("x", "a"), want: []string{"b", "x", "a"}},
+		"a gate without a demand":        {ctx: bearergate.NewContext(b, token), err: lacks("x"), want: []string{"b", "a", "x"}},
+		"a broken demand":                {ctx: bearergate.Admit(a, token, scope.All("")), err: lacks("x"), want: []string{"a", "x"}},
+		"one of several was enough":      {ctx: bearergate.Admit(none, token, scope.Any("a", "superadmin")), err: lacks("x"), want: []string{"a", "x"}},
+		"a gate that only reports":       {ctx: bearergate.Admit(none, token, scope.All("secret")), err: lacks("x"), want: []string{"x"}},
+		"a gate for another token":       {ctx: b, token: bearergate.NewToken(bearergate.Claims{Scopes: scope.Of("c")}), err: lacks("x"), want: []string{"x"}},
+		"a step-up":                      {ctx: a, err: &bearergate.Error{Kind: bearergate.ErrInsufficientAuthentication, Reason: bearergate.ReasonAuthentication, Scopes: []string{"x"}}, want: []string{"a", "x"}},
+		"a step-up alone":                {ctx: a, err: &bearergate.Error{Kind: bearergate.ErrInsufficientAuthentication, Reason: bearergate.ReasonAuthentication}},
+		"another refusal":                {ctx: a, err: &bearergate.Error{Kind: bearergate.ErrForbidden, Reason: bearergate.ReasonRole, Scopes: []string{"x"}}, want: []string{"x"}},
+		"without a context to look into": {ctx: nowhere, err: lacks("x"), want: []string{"x"}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			if tt.token == nil {
+				tt.token = token
+			}
 			before := scopesOf(tt.err)
-			require.Equal(t, tt.want, scopesOf(bearergate.AddDemands(tt.ctx, tt.err)))
+			require.Equal(t, tt.want, scopesOf(bearergate.AddDemands(tt.ctx, tt.token, tt.err)))
 			require.Equal(t, before, scopesOf(tt.err), "the error that was given is unchanged")
 		})
 	}
-	require.NoError(t, bearergate.AddDemands(a, nil))
+	require.NoError(t, bearergate.AddDemands(a, token, nil))
 
 	// It is a context like any other.
 	got, ok := bearergate.FromContext(b)

@@ -49,6 +49,8 @@ func who(otherwise error) string {
 	return "bearergate: a function"
 }
 
+const noAnswerDetail = "a function of this service, or what it asks, gave no answer"
+
 func judge(ctx context.Context, otherwise, err error) error {
 	e, ours := fromError(err)
 	refusal := *AsError(otherwise)
@@ -67,11 +69,11 @@ func judge(ctx context.Context, otherwise, err error) error {
 		return whoEnded(ended, err, waited)
 	case ours && (e.Reason == ReasonCanceled || e.Reason == ReasonInternal):
 		// Canceled was a context of its own; internal is what a bare ErrUnavailable says.
-		return &Error{Kind: ErrUnavailable, Reason: waited, RetryAfter: e.RetryAfter, Cause: e.Cause}
+		return &Error{Kind: ErrUnavailable, Reason: waited, RetryAfter: e.RetryAfter, Detail: noAnswerDetail, Cause: e.Cause}
 	case ours:
 		return err
 	case noAnswer(err):
-		return &Error{Kind: ErrUnavailable, Reason: waited, Cause: err}
+		return &Error{Kind: ErrUnavailable, Reason: waited, Detail: noAnswerDetail, Cause: err}
 	}
 	if onlyOurs(err) {
 		return &Error{Kind: ErrMisconfigured, Reason: ReasonInternal, Cause: err}
@@ -128,7 +130,7 @@ func whoEnded(ended, err error, waited Reason) error {
 		// In words alone: errors.Is finds ended, and nothing that could hide it.
 		return &Error{Kind: ErrUnavailable, Reason: e.Reason, RetryAfter: e.RetryAfter, Cause: fmt.Errorf("%w (%v)", ended, e)}
 	}
-	return &Error{Kind: ErrUnavailable, Reason: waited, Cause: ended}
+	return &Error{Kind: ErrUnavailable, Reason: waited, Detail: "the deadline of whoever asked passed before there was an answer", Cause: ended}
 }
 
 // Checks makes one check of several, for a Config.Check: all are asked, in order,

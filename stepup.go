@@ -57,7 +57,7 @@ func (s StepUp) Authorize(t *Token, need scope.Requirement) error {
 	case len(s.ACR) > 0 && (t.ACR() == "" || !slices.Contains(s.ACR, t.ACR())):
 		detail, expected = "acr is none of those that suffice", Quoted(s.ACR...)
 		if t.ACR() != "" {
-			found = Quoted(t.ACR())
+			found = t.Quoted(t.ACR())
 		}
 	case s.MaxAge != 0 && !ok: // a negative one, which Err names, is satisfied by nothing
 		detail, expected = "there is no auth_time", "at most "+s.MaxAge.String()+" ago"

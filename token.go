@@ -48,6 +48,11 @@ type Claims struct {
 	// older answer of it stands in (see [Token.Stale]).
 	Stale bool
 
+	// Unquotable says that the claims may hold the very token that they are about, as
+	// answers of some introspection endpoints do. What they say is then kept out of every
+	// error: see [Token.Quoted].
+	Unquotable bool
+
 	// Raw is the claims object as JSON, for [Token.Claims].
 	Raw []byte
 }
@@ -298,8 +303,21 @@ func (t *Token) reaches(r scope.Requirement) error {
 	if r.SatisfiedBy(granted) {
 		return nil
 	}
+	found := "none"
+	if granted.Len() > 0 {
+		found = t.Quoted(granted.Names()...)
+	}
 	return &Error{Kind: ErrInsufficientScope, Reason: ReasonScope, Scopes: r.Scopes(), Cause: r.Err(),
-		Detail: "the token does not have the scopes", Expected: quote.Cut(r.String()), Found: Quoted(granted.Names()...)}
+		Detail: "the token does not have the scopes", Expected: quote.Cut(r.String()), Found: found}
+}
+
+// Quoted is [Quoted] for what the token says: "" where that may be the token itself
+// ([Claims.Unquotable]).
+func (t *Token) Quoted(values ...string) string {
+	if t.claims().Unquotable {
+		return ""
+	}
+	return Quoted(values...)
 }
 
 // String names the issuer and the expiry, and nothing else.

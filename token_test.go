@@ -29,8 +29,8 @@ func everything() bearergate.Claims {
 		NotBefore: time.Unix(1_000_000_002, 0), AuthTime: time.Unix(1_000_000_003, 0), ACR: "PII-acr",
 		Actors:       []bearergate.Actor{{Subject: "PII-actor", Issuer: "PII-actor-iss", ClientID: "PII-actor-client"}, {Subject: "PII-earlier"}},
 		Confirmation: map[string][]byte{"jkt": []byte(`"PII-thumbprint"`), "x5t#S256": []byte(`"PII-x5t"`)},
-		Stale:        true,
-		Raw:          []byte(`{"sub":"PII-raw","email":"PII@example.com"}`),
+		Stale:        true, Unquotable: true,
+		Raw: []byte(`{"sub":"PII-raw","email":"PII@example.com"}`),
 	}
 }
 

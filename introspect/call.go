@@ -313,8 +313,9 @@ func (c *Client) call(ctx context.Context, raw string) (reply, *failure) {
 	if err != nil {
 		return reply{}, &failure{outcome: OutcomeMalformed, status: http.StatusOK, detail: err.Error()}
 	}
+	v.claims.Unquotable = quotes(body, raw)
 	e, life := c.newEntry(v, time.Now(), 0)
-	if quotes(body, raw) {
+	if v.claims.Unquotable {
 		// Some servers make the token its own jti. A token is kept nowhere, so
 		// neither is such an answer.
 		e.fresh, e.keep, life = 0, 0, 0

@@ -9,6 +9,7 @@ import (
 	"github.com/bearergate/bearergate/internal/fetch"
 	"github.com/bearergate/bearergate/internal/guard"
 	"github.com/bearergate/bearergate/internal/mistake"
+	"github.com/bearergate/bearergate/internal/quote"
 	"github.com/bearergate/bearergate/jwks"
 )
 
@@ -35,7 +36,7 @@ func checkServer(c *Config, wrong *mistake.List) (issuerOK bool) {
 	}
 	checkAuth(c, wrong)
 	if strings.ContainsFunc(c.TokenTypeHint, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		wrong.Addf("TokenTypeHint is %s: use printable ASCII without spaces, access_token for example, or leave it out", fetch.Quoted(c.TokenTypeHint))
+		wrong.Addf("TokenTypeHint is %s: use printable ASCII without spaces, access_token for example, or leave it out", quote.One(c.TokenTypeHint))
 	}
 	return issuerOK
 }

@@ -12,10 +12,11 @@ import (
 // client. It asks the authorization server once, whatever is remembered, and remembers
 // nothing itself; the call is bounded as every other one, by Calls, Timeout and the
 // breaker, and is told to [Hooks.Called]. Accept and Check are asked. [Hooks.Looked] is
-// not called. When ctx ends first, the explanation says so.
+// not called. It makes no second attempt. Keep it from strangers: each explanation is a
+// call to the server. When ctx ends first, the explanation says so.
 func (c *Client) Explain(ctx context.Context, token string) bearergate.Explanation {
 	if c == nil || c.slots == nil {
-		return bearergate.Explanation{Err: misconfigured(errZero)}
+		return bearergate.Explanation{}.Then(bearergate.Step{Name: "verifier"}, func() error { return misconfigured(errZero) })
 	}
 	if ctx == nil {
 		ctx = context.Background()
@@ -27,7 +28,7 @@ func (c *Client) Explain(ctx context.Context, token string) bearergate.Explanati
 	if err != nil {
 		t, of.Err = nil, bearergate.AsError(err)
 	}
-	return bearergate.Explanation{Err: err, Token: t, Advice: of.Advice(),
+	return bearergate.Explanation{Err: err, Token: t, By: c, Advice: of.Advice(),
 		Steps: accept.Steps(c.steps(), x.At, accept.StepClaims, err, func(s accept.Step) (string, string) { return c.sides(s, &x, of.Reading()) })}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/introspect"
+	"github.com/bearergate/bearergate/scope"
 	"github.com/bearergate/bearergate/test/bubble"
 	"github.com/bearergate/bearergate/test/kit"
 	"github.com/stretchr/testify/require"
@@ -155,4 +156,32 @@ func TestExplainFeedsNoBreaker(t *testing.T) {
 		_, err := client.Verify(t.Context(), opaque)
 		require.NoError(t, err)
 	})
+}
+
+// What a gate refuses of a token whose answer quotes it is refused without quoting that.
+func TestARouteQuotesNothingOfSuchAnAnswer(t *testing.T) {
+	for member, quoted := range map[string]any{"scope": opaque + " read", "acr": opaque, "roles": []string{opaque}, "aud": []string{audience, opaque}, "jti": opaque} {
+		t.Run(member, func(t *testing.T) {
+			s := newServer()
+			s.answers[opaque] = answer(map[string]any{member: quoted})
+			token, err := newClient(t, config(s)).Verify(t.Context(), opaque)
+			require.NoError(t, err)
+			for _, refusal := range []error{
+				token.Authorize(scope.All("admin")),
+				bearergate.StepUp{ACR: []string{"mfa"}}.Authorize(token, scope.Requirement{}),
+				(&bearergate.Error{Kind: bearergate.ErrInvalidToken}).WithRefused(token),
+			} {
+				e := bearergate.AsError(refusal)
+				require.NotContains(t, e.Error()+e.Found+e.Expected+e.Detail, opaque)
+				require.Nil(t, e.Refused, "whose token it was would be the token")
+			}
+			require.Empty(t, token.Quoted(token.Scopes().Names()...))
+			require.Empty(t, token.With(func(c *bearergate.Claims) { c.ACR = "x" }).Quoted("x"), "of a copy neither")
+			require.NotContains(t, newClient(t, config(s)).Explain(t.Context(), opaque).Authorize(bearergate.StepUp{ACR: []string{"mfa"}}, scope.All("admin")).String(), opaque)
+		})
+	}
+	s := newServer()
+	token, err := newClient(t, config(s)).Verify(t.Context(), opaque)
+	require.NoError(t, err)
+	require.Equal(t, `"x"`, token.Quoted("x"), "any other answer is quoted")
 }

@@ -519,7 +519,7 @@ var errZero = errors.New("introspect: the Client was not made by New")
 // What an error becomes that says nothing by itself.
 var (
 	errWait  = &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonIntrospectionUnavailable}
-	errCheck = &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonPolicy, Cause: errors.New("introspect: Check")}
+	errCheck = &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonPolicy, Detail: "Config.Check refused the token", Cause: errors.New("introspect: Check")}
 )
 
 func (c *Client) runCheck(ctx context.Context, t *bearergate.Token) error {

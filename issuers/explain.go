@@ -30,12 +30,12 @@ func (r *Router) Explain(ctx context.Context, token string) bearergate.Explanati
 		return e
 	}
 	step := &e.Steps[0]
-	step.Expected, step.Found, step.Detail = r.names(), accept.Quoted(c.issuer), "the token goes to the verifier of its issuer"
+	step.Expected, step.Found, step.Detail = r.names, accept.Quoted(c.issuer), "the token goes to the verifier of its issuer"
 	if c.issuer == "" {
 		step.Expected, step.Found, step.Detail = "", "", "the token is no JWT, and goes to Opaque"
 	}
 	of := bearergate.Explain(ctx, c.verifier, token)
-	of.Steps = append(e.Steps, of.Steps...)
+	of.Steps, of.By = append(e.Steps, of.Steps...), r
 	if c.issuer == "" {
 		return of
 	}
@@ -95,6 +95,6 @@ func (v *liveVerifier) Explain(ctx context.Context, token string) bearergate.Exp
 		both, err = agreed(e.Token, live.Token)
 		return err
 	})
-	agreement.Token = both
+	agreement.Token, agreement.By = both, v
 	return agreement
 }

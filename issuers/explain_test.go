@@ -2,6 +2,7 @@ package issuers_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -115,4 +116,22 @@ func TestRequireLiveExplains(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A stranger's token costs the same however many issuers there are.
+func TestAnUnknownIssuerIsCheap(t *testing.T) {
+	members := map[string]bearergate.Verifier{}
+	refuses := bearergate.VerifierFunc(func(context.Context, string) (*bearergate.Token, error) { return nil, bearergate.ErrInvalidToken })
+	for i := range 5000 {
+		members[fmt.Sprintf("https://as%d.example.com", i)] = refuses
+	}
+	router, err := issuers.NewRouter(issuers.Config{Issuers: map[string]bearergate.Verifier{"https://as.example.com": refuses}})
+	require.NoError(t, err)
+	many, err := issuers.NewRouter(issuers.Config{Issuers: members})
+	require.NoError(t, err)
+	token := kit.NewSigner(t, "ES256", "k").Sign(t, map[string]any{"iss": "https://nobody.example.net"})
+	cost := func(r *issuers.Router) float64 {
+		return testing.AllocsPerRun(100, func() { _, _ = r.Verify(t.Context(), token) })
+	}
+	require.InDelta(t, cost(router), cost(many), 1)
 }

@@ -164,6 +164,7 @@ type Router struct {
 	opaque        bearergate.Verifier // nil: none
 	resolver      *resolver           // nil: none
 	maxTokenBytes int
+	names         string // the issuers that are configured, as an error may hold them
 }
 
 // NewRouter checks the configuration and calls no verifier. All mistakes come
@@ -191,6 +192,7 @@ func NewRouter(c Config) (*Router, error) {
 	}
 	mistake.Between(&wrong, "MaxTokenBytes", &r.maxTokenBytes, DefaultMaxTokenBytes, 1, MaxTokenBytesLimit)
 	r.resolver = newResolver(c, &wrong)
+	r.names = accept.Quoted(append(slices.Sorted(maps.Keys(c.Issuers)), c.ResolveIssuers...)...)
 
 	if err := wrong.Err(); err != nil {
 		return nil, misconfigured(err)
@@ -307,16 +309,7 @@ func (r *Router) choose(ctx context.Context, token string) (choice, error) {
 			return choice{verifier: e.verifier, issuer: issuer, entry: e}, nil
 		}
 	}
-	return choice{}, accept.Unsigned(bearergate.ReasonIssuer, "issuers: no verifier is configured for the issuer", r.names(), accept.Quoted(issuer))
-}
-
-// names are the issuers that are configured, as an error may hold them.
-func (r *Router) names() string {
-	names := slices.Sorted(maps.Keys(r.issuers))
-	if r.resolver != nil {
-		names = append(names, r.resolver.names...)
-	}
-	return accept.Quoted(names...)
+	return choice{}, accept.Unsigned(bearergate.ReasonIssuer, "issuers: no verifier is configured for the issuer", r.names, accept.Quoted(issuer))
 }
 
 // errWait is what a caller is told whose deadline has passed.

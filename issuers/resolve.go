@@ -32,7 +32,6 @@ const (
 // ever accepted.
 type resolver struct {
 	resolve   func(context.Context, string) (bearergate.Verifier, error)
-	names     []string // of Config.ResolveIssuers
 	exact     map[string]bool
 	templates [][]string // split at "/"
 	max       int
@@ -82,7 +81,7 @@ func newResolver(c Config, wrong *mistake.List) *resolver {
 		return nil
 	}
 	r := &resolver{
-		resolve: c.Resolve, names: slices.Clone(c.ResolveIssuers), exact: map[string]bool{}, max: c.MaxResolved, ttl: c.ResolvedTTL, timeout: c.ResolveTimeout,
+		resolve: c.Resolve, exact: map[string]bool{}, max: c.MaxResolved, ttl: c.ResolvedTTL, timeout: c.ResolveTimeout,
 		entries: map[string]*resolved{}, calls: map[string]*call{},
 	}
 	if len(c.ResolveIssuers) == 0 || len(c.ResolveIssuers) > maxResolveIssuers {

@@ -244,9 +244,16 @@ func (c *Cache) Absence(kid, alg string) string {
 	}
 	why := v.set.absence(kid, alg)
 	if why != "" && v.succeeded > 0 { // under the limiter for unknown keys, that may be some seconds
-		why += ", as of " + c.clock().Since(v.answered).Round(time.Second).String() + " ago"
+		why += ", as of " + ago(c.clock().Since(v.answered))
 	}
 	return why
+}
+
+func ago(d time.Duration) string {
+	if d < time.Second {
+		return "now"
+	}
+	return d.Round(time.Second).String() + " ago"
 }
 
 // KeysAfterMiss is for a token without a key ID whose signature failed under the
@@ -443,11 +450,16 @@ func (c *Cache) await(ctx context.Context, t Trigger, seen uint64) error {
 var errWait = &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonKeysUnavailable}
 
 func (v *view) unavailable(retryAfter time.Duration) error {
-	cause := v.err
-	if cause == nil {
-		cause = errors.New("jwks: the authorization server has not been asked recently enough")
+	e := &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonKeysUnavailable, RetryAfter: retryAfter, Cause: v.err}
+	if f, ok := errors.AsType[*fetch.Error](v.err); ok {
+		e.Detail = "the last fetch of the keys failed: " + string(f.Outcome)
+		if detail := f.Detail(); detail != "" {
+			e.Detail += ": " + detail
+		}
+	} else if v.err == nil {
+		e.Detail = "the authorization server has not been asked recently enough"
 	}
-	return &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonKeysUnavailable, RetryAfter: retryAfter, Cause: cause}
+	return e
 }
 
 func misconfigured(cause error) error {

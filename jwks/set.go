@@ -195,7 +195,7 @@ func parseSet(body []byte, maxKeys int) (*keySet, []jose.Skipped, error) {
 	set.skipped = map[string]string{}
 	for _, s := range skipped {
 		if s.ID != "" {
-			set.skipped[s.ID] = s.Err.Error() // of package jose, which quotes and cuts what it takes from the key
+			set.skipped[s.ID] = jose.Plain(s.Err)
 		}
 	}
 	return set, skipped, nil

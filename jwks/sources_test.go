@@ -70,7 +70,7 @@ func TestStatic(t *testing.T) {
 		"": "the key set is not one strict JSON object", "null": "not one strict JSON object", "[]": "not one strict JSON object",
 		"{}": "has no member keys", string(newJWK(t, "k1", "ES256")): "has no member keys", `{"keys":{}}`: "keys is not an array",
 		`{"keys":[]}`:              "has no usable key: give it a JWK Set",
-		`{"keys":[{}]}`:            `has no usable key, of 1; the first: kty "" is not RSA, EC or OKP: give it a JWK Set`,
+		`{"keys":[{}]}`:            `has no usable key, of 1; the first: kty is not RSA, EC or OKP: "": give it a JWK Set`,
 		`{"keys":[{"use":"enc"}]}`: "has no usable key, of 1; the first: use is not sig",
 	} {
 		s, err := jwks.Static([]byte(bad))

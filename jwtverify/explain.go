@@ -18,7 +18,7 @@ import (
 // Verify and under the same bounds, and Check is asked. [Hooks.Verified] is not called.
 func (v *Verifier) Explain(ctx context.Context, token string) bearergate.Explanation {
 	if v == nil || v.keys == nil {
-		return bearergate.Explanation{Err: errZero()}
+		return bearergate.Explanation{}.Then(bearergate.Step{Name: "verifier"}, errZero)
 	}
 	if ctx == nil {
 		ctx = context.Background()
@@ -29,7 +29,7 @@ func (v *Verifier) Explain(ctx context.Context, token string) bearergate.Explana
 	if err != nil {
 		t = nil
 	}
-	return bearergate.Explanation{Err: err, Token: t, Advice: c.Advice(),
+	return bearergate.Explanation{Err: err, Token: t, By: v, Advice: c.Advice(),
 		Steps: accept.Steps(v.steps(), r.At, accept.StepClaims, err, func(s accept.Step) (string, string) { return v.sides(s, &c) })}
 }
 

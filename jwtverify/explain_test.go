@@ -35,13 +35,13 @@ func TestExplainShowsBothSides(t *testing.T) {
   passed: required, expected "iss" "aud" "exp" "iat"
   passed: audience, expected "https://rs.example.com/", found "https://rs.example.com/"
   passed: lifetime, expected at most 2h0m0s, found 1h0m0s
-  passed: binding
+  passed: binding, expected no cnf
   passed: times, found exp 2026-03-01T13:00:00Z, iat 2026-03-01T12:00:00Z
   passed: check
 `
 	const forged = `refused: invalid token: signature
   what to do: The token says that it is of another issuer: the client has it from another environment, or from another server. Let it get its token from the server that Issuer names; to accept several issuers, put issuers.Router in front.
-  what to do: The key is known and has not signed this token: the token was changed on its way (a part of it cut off, or encoded anew), it is a forgery, or the server uses one key ID for two keys. Compare the token with what the server issued, character by character.
+  what to do: The key of that ID has not signed this token as it stands: the token was changed on its way (its end cut off, a part encoded anew), or the server has put another key under the same ID, which needs a new one, or somebody has forged it. Compare the token with what the server issued, character by character.
   passed: size, expected at most 16384 bytes, found SIZE bytes
   passed: form, expected three parts, found 3 parts
   passed: algorithm, expected "RS256" "PS256" "ES256" "ES384" "EdDSA" "Ed25519", found "ES256" (unverified)
@@ -54,7 +54,7 @@ func TestExplainShowsBothSides(t *testing.T) {
   not reached: required, expected "iss" "aud" "exp" "iat"
   not reached: audience, expected "https://rs.example.com/", found "https://rs.example.com/" (unverified)
   not reached: lifetime, expected at most 2h0m0s, found 1h0m0s (unverified)
-  not reached: binding
+  not reached: binding, expected no cnf
   not reached: times, found exp 2026-03-01T13:00:00Z, iat 2026-03-01T12:00:00Z (unverified)
   not reached: check
 `

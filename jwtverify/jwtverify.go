@@ -411,7 +411,7 @@ func (v *Verifier) headerType(h jose.Header) (explicit bool, err error) {
 // Nothing that it returns may point into one: NewToken copies.
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
-var errCheck = &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonPolicy, Cause: errors.New("jwtverify: Check")}
+var errCheck = &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonPolicy, Detail: "Config.Check refused the token", Cause: errors.New("jwtverify: Check")}
 
 func (v *Verifier) runCheck(ctx context.Context, t *bearergate.Token) error {
 	err := bearergate.Guard(ctx, errCheck, func(ctx context.Context) error {

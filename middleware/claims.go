@@ -71,29 +71,29 @@ func named(option string, names []string) error {
 }
 
 // forbidden is an error of a valid token that is not for this route, with both sides.
-func forbidden(reason bearergate.Reason, detail string, expected, found []string) error {
-	return &bearergate.Error{Kind: bearergate.ErrForbidden, Reason: reason, Detail: detail,
-		Expected: bearergate.Quoted(expected...), Found: bearergate.Quoted(found...)}
+func forbidden(reason bearergate.Reason, detail, expected, found string) error {
+	return &bearergate.Error{Kind: bearergate.ErrForbidden, Reason: reason, Detail: detail, Expected: expected, Found: found}
 }
 
-// given is a list without what is empty.
-func given(name string) []string {
-	if name == "" {
-		return nil
+// tenantOf is the tenant of a token. That of the request is shown to nobody: it is what a
+// client sent.
+func tenantOf(token *bearergate.Token) string {
+	if token.Tenant() == "" {
+		return ""
 	}
-	return []string{name}
+	return token.Quoted(token.Tenant())
 }
 
 // claimed asks for the roles and the audience that the route demands.
 func (rt *route) claimed(token *bearergate.Token) error {
 	for _, anyOf := range rt.roles {
 		if !slices.ContainsFunc(anyOf, token.HasRole) {
-			return forbidden(bearergate.ReasonRole, "the token has none of the roles of the route", anyOf, token.Roles())
+			return forbidden(bearergate.ReasonRole, "the token has none of the roles of the route", bearergate.Quoted(anyOf...), token.Quoted(token.Roles()...))
 		}
 	}
 	for _, names := range rt.audiences {
 		if !slices.ContainsFunc(names, token.HasAudience) {
-			return forbidden(bearergate.ReasonAudience, "aud names no audience of the route", names, token.Audience())
+			return forbidden(bearergate.ReasonAudience, "aud names no audience of the route", bearergate.Quoted(names...), token.Quoted(token.Audience()...))
 		}
 	}
 	return nil
@@ -104,7 +104,7 @@ func (rt *route) ofTenant(r *http.Request, token *bearergate.Token) error {
 	for _, t := range rt.tenants {
 		err := bearergate.Guard(r.Context(), errTenantOf, func(context.Context) error {
 			if asked := t.of(r); asked == "" || asked != token.Tenant() {
-				return forbidden(bearergate.ReasonTenant, "the token is not of the tenant of the request, or one of the two has none", given(asked), given(token.Tenant()))
+				return forbidden(bearergate.ReasonTenant, "the token is not of the tenant of the request, or one of the two has none", "", tenantOf(token))
 			}
 			return nil
 		})

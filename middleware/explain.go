@@ -24,7 +24,7 @@ func (g *Gate) Explain(r *http.Request, need scope.Requirement, opts ...RouteOpt
 		r, rt.err = new(http.Request), misconfigured(errors.New("the request is nil"))
 	}
 	if rt.err != nil {
-		return bearergate.Explanation{}.Then(bearergate.Step{Name: "route"}, func() error { return rt.err })
+		return bearergate.Explanation{}.Then(bearergate.Step{Name: "route", Detail: bearergate.AsError(rt.err).Cause.Error()}, func() error { return rt.err })
 	}
 	if rt.templated {
 		need = bind(need, r)
@@ -52,9 +52,14 @@ func (g *Gate) Explain(r *http.Request, need scope.Requirement, opts ...RouteOpt
 			return nil
 		})
 	}
-	e = e.Authorize(rt.stepUp.StepUp, need)
+	if e = e.Authorize(rt.stepUp.StepUp, need); rt.templated {
+		e.Steps[len(e.Steps)-1].Expected = rt.need.String() // as it was written: see shown
+	}
+	e.Err = bearergate.AddDemands(r.Context(), e.Token, e.Err)
 	if len(rt.roles) > 0 || len(rt.audiences) > 0 {
-		ask(bearergate.Step{Name: "route's roles and audiences"}, adviceClaimed, rt.claimed)
+		if ask(bearergate.Step{Name: "route's roles and audiences"}, adviceRole, rt.claimed); bearergate.ReasonOf(e.Err) == bearergate.ReasonAudience && errors.Is(e.Err, bearergate.ErrForbidden) {
+			e.Advice[0] = adviceAudience
+		}
 	}
 	if len(rt.tenants) > 0 {
 		ask(bearergate.Step{Name: "tenant"}, adviceTenant, func(t *bearergate.Token) error { return rt.ofTenant(r, t) })
@@ -62,15 +67,25 @@ func (g *Gate) Explain(r *http.Request, need scope.Requirement, opts ...RouteOpt
 	if len(rt.allow) > 0 {
 		ask(bearergate.Step{Name: "policy"}, advicePolicy, func(t *bearergate.Token) error { return rt.allowed(r, t) })
 	}
+	if len(g.config.Identity) > 0 {
+		ask(bearergate.Step{Name: "identity"}, adviceIdentity, func(t *bearergate.Token) error {
+			_, err := g.identify(r.Context(), t)
+			return err
+		})
+	}
 	if rt.once != nil {
+		ask(bearergate.Step{Name: "usable once"}, adviceOnce, func(t *bearergate.Token) error { return usableOnce(t, usableUntil(t)) })
 		ask(bearergate.Step{Name: "once", Detail: "the store of Once is not asked, for that would use the token up"}, "", nil)
 	}
 	return e
 }
 
 const (
-	adviceBound   = "The route takes only tokens that are bound to a key of their sender: have the client use DPoP or a client certificate when it asks for the token, or take Bound (RequireBinding) out."
-	adviceClaimed = "The token is valid, and lacks a role or an audience that this route demands beyond that: give the role to the user or the client at the authorization server (in the claim roles), or change Roles or Audience of the route."
-	adviceTenant  = "The request is for another tenant than the token, or one of the two has none: let the client take the tenant from its own token, and look whether the verifier sets Claims.Tenant at all; no claim does it by itself."
-	advicePolicy  = "A function of Allow refuses, or could not answer, and the library says nothing more: look at that function, and at the engine that it asks."
+	adviceBound    = "The route takes only tokens that are bound to a key of their sender: have the client use DPoP or a client certificate when it asks for the token."
+	adviceRole     = "The token is valid, and has none of the roles that this route demands beyond that: give one of them to the user or the client at the authorization server, which has to write it into the claim roles."
+	adviceAudience = "The token is for this service, and not for the part of it that this route belongs to: have the client ask for that audience as well."
+	adviceTenant   = "The request is for another tenant than the token, or one of the two has none: let the client take the tenant from its own token, and look whether the verifier sets Claims.Tenant at all; no claim does it by itself."
+	adviceIdentity = "A function of Config.Identity failed: the hook Panicked of the gate, or the error, says how."
+	adviceOnce     = "The route lets each token in one time, and knows it by jti and for as long as exp says: have the authorization server write both."
+	advicePolicy   = "A function of Allow refuses, or could not answer, and the library says nothing more: look at that function, and at the engine that it asks."
 )

@@ -478,7 +478,7 @@ func (g *Gate) decide(r *http.Request, rt *route) (d decision) {
 		d.token, d.reply, err = bearergate.Authenticate(r.Context(), rt.verifier, g.call(r, c), g.config.Bindings...)
 	}
 	if err == nil {
-		err = bearergate.AddDemands(r.Context(), rt.demands(d.token, d.need))
+		err = bearergate.AddDemands(r.Context(), d.token, rt.shown(rt.demands(d.token, d.need)))
 	}
 	if err == nil {
 		err = rt.ofTenant(r, d.token)

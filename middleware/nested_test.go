@@ -29,7 +29,7 @@ func TestNestedGatesNameWhatBothDemand(t *testing.T) {
 	}{
 		"two halves":          {outer: scope.All("notes:read"), inner: scope.All("notes:delete"), start: "openid", want: []string{"notes:read", "notes:delete notes:read"}},
 		"only the inner one":  {outer: scope.All("notes:read"), inner: scope.All("notes:delete"), start: "notes:delete", want: []string{"notes:read", "notes:delete notes:read"}},
-		"three":               {outer: scope.All("a"), middle: scope.All("b"), inner: scope.All("c"), start: "a", want: []string{"b a", "c a b"}},
+		"three":               {outer: scope.All("a"), middle: scope.All("b"), inner: scope.All("c"), start: "a", want: []string{"b a", "c b a"}},
 		"the same":            {outer: scope.All("a"), inner: scope.All("a", "b"), start: "a", want: []string{"a b"}},
 		"the outer one alone": {outer: scope.All("a"), start: "b", want: []string{"a"}},
 		"the inner one alone": {inner: scope.All("b"), start: "a", want: []string{"b"}},

@@ -75,12 +75,9 @@ func (rt *route) use(ctx context.Context, token *bearergate.Token) error {
 	if rt.once == nil {
 		return nil
 	}
-	if token.ID() == "" || token.ExpiresAt().IsZero() {
-		return errUnknowable
-	}
-	until := token.ExpiresAt().Add(longestLeeway + time.Second)
-	if !time.Now().Before(until) { // a store would forget it at once
-		return errUnknowable
+	until := usableUntil(token)
+	if err := usableOnce(token, until); err != nil {
+		return err
 	}
 	key, asked := replayKey(token), make(chan error, 1) // not waited for if the store ignores its context
 	go func() {
@@ -100,6 +97,19 @@ func (rt *route) use(ctx context.Context, token *bearergate.Token) error {
 	case <-time.After(PolicyTimeout + storeGrace):
 		return errUnanswered
 	}
+}
+
+// usableUntil is how long a token that was used has to be remembered.
+func usableUntil(token *bearergate.Token) time.Time {
+	return token.ExpiresAt().Add(longestLeeway + time.Second)
+}
+
+// usableOnce refuses a token that cannot be remembered: the store would forget it at once.
+func usableOnce(token *bearergate.Token, until time.Time) error {
+	if token.ID() == "" || token.ExpiresAt().IsZero() || !time.Now().Before(until) {
+		return errUnknowable
+	}
+	return nil
 }
 
 // replayKey is the same in every process, for a token whatever it is sent with. The

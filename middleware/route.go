@@ -75,7 +75,7 @@ func Allow(policies ...func(*http.Request, *bearergate.Token) error) RouteOption
 	return &allow{slices.Clone(policies)}
 }
 
-var errPolicy = &bearergate.Error{Kind: bearergate.ErrForbidden, Reason: bearergate.ReasonPolicy, Cause: errors.New("middleware: Allow")}
+var errPolicy = &bearergate.Error{Kind: bearergate.ErrForbidden, Reason: bearergate.ReasonPolicy, Detail: "a policy of Allow refused the request", Cause: errors.New("middleware: Allow")}
 
 // Via has the tokens of one route verified by v instead of the gate's verifier:
 // for a route with an audience of its own, or one where tokens must be checked
@@ -317,6 +317,17 @@ func (rt *route) demands(t *bearergate.Token, need scope.Requirement) error {
 		return err
 	}
 	return rt.claimed(t)
+}
+
+// shown is a refusal for its scopes with the requirement as it was written: what the path
+// filled in is for the client that asked for it, and for no log.
+func (rt *route) shown(err error) error {
+	if err == nil || !rt.templated || bearergate.ReasonOf(err) != bearergate.ReasonScope {
+		return err
+	}
+	e := *bearergate.AsError(err)
+	e.Expected = rt.need.String()
+	return &e
 }
 
 // PolicyTimeout is how long the policies of [Allow] have for their answer, and the

@@ -50,7 +50,7 @@ func (g *Gate) Explain(ctx context.Context, fullMethod string) bearergate.Explan
 	return of.Authorize(c.method.stepUp, c.method.need)
 }
 
-const adviceBound = "The gate takes only tokens that are bound to a key of their sender: have the client use DPoP or a client certificate when it asks for the token, or take RequireBinding out."
+const adviceBound = "The gate takes only tokens that are bound to a key of their sender: have the client use DPoP or a client certificate when it asks for the token."
 
 // credentialsOf takes the credentials from the metadata of a call. DPoP counts even
 // where nothing checks its proof: Authenticate refuses it then.

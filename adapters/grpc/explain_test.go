@@ -44,7 +44,7 @@ func TestExplain(t *testing.T) {
 		"DPoP":      {method: "/a.S/Read", token: "DPoP good", reason: bearergate.ReasonBinding, failed: "credential", advice: "The client uses DPoP"},
 		"expired":   {method: "/a.S/Read", token: "Bearer old", reason: bearergate.ReasonExpired, failed: "verifier"},
 		"scope":     {method: "/a.S/Write", token: "Bearer good", reason: bearergate.ReasonScope, failed: "scope", advice: "Have the client ask for these scopes"},
-		"step-up":   {method: "/a.S/StepUp", token: "Bearer good", reason: bearergate.ReasonAuthentication, failed: "authentication", advice: "The user has to authenticate again"},
+		"step-up":   {method: "/a.S/StepUp", token: "Bearer good", reason: bearergate.ReasonAuthentication, failed: "authentication", advice: "The access token does not say how or when the user authenticated"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx := t.Context()

@@ -350,7 +350,7 @@ func (g *Gate) open(ctx context.Context, fullMethod string) (c call) {
 		c.err = errUnbound
 	}
 	if c.err == nil {
-		c.err = bearergate.AddDemands(ctx, c.method.authorize(c.token))
+		c.err = bearergate.AddDemands(ctx, c.token, c.method.authorize(c.token))
 	}
 	return c
 }

@@ -242,7 +242,7 @@ func TestOverHTTP(t *testing.T) {
 		require.Equal(t, "bearergate.cached=false "+words+" bearergate.issuer="+as.Issuer()+" bearergate.unverified=true error.type=signature", text(refused.Attributes))
 		const tooLittle = "bearergate.detail=the token does not have the scopes bearergate.reason=scope" // and which, the audit says
 		for name, why := range map[string]string{"first": "", "again": "", "forbidden": tooLittle, "odd method": tooLittle,
-			"stranger": "bearergate.reason=no_token", "forged": words + " bearergate.reason=signature bearergate.unverified=true"} {
+			"stranger": "bearergate.detail=nothing was sent in Authorization bearergate.reason=no_token", "forged": words + " bearergate.reason=signature bearergate.unverified=true"} {
 			s := r.span(t, name)
 			require.Equal(t, why, text(s.Attributes), name)
 			require.Equal(t, codes.Unset, s.Status.Code, name)

@@ -54,7 +54,7 @@ func (c *Case) Advice() []string {
 	case StepClaims:
 		return []string{"The claims are not what RFC 7519 and RFC 9068 say, so nothing in them is believed: have the authorization server send the claim that is named in the right type, or look which mapper or hook at the server writes it."}
 	case StepIssuer:
-		return some(append(c.onOrigin(), "The token is of another issuer than Issuer names: let the client get it from the authorization server of this API, or set Issuer to what iss says if that is the right server.")...)
+		return some(append(c.onOrigin(), "The token is of another issuer than Issuer names, although it is signed by its keys: let the client get it from the authorization server of this API.")...)
 	case StepKind:
 		return some(c.onKind())
 	case StepRequired:
@@ -101,11 +101,10 @@ func (c *Case) onForm() string {
 	case strings.Contains(raw, "%"):
 		return "The text is percent-encoded: a token is sent as it was issued, not encoded as in a URL."
 	case c.parts == 5 && has(c.header, "enc"):
-		advice := "The token is encrypted (JWE), and nothing is decrypted here: have the authorization server issue signed tokens for this API, or verify these by introspection."
 		if has(c.header, "iss") {
-			advice = "The token is encrypted (JWE) for the server itself. Auth0 issues such tokens to clients that name no API: have the client send the parameter audience with the identifier of this API, or set a default audience. " + advice
+			return "The token is encrypted (JWE) for the server itself. Auth0 issues such tokens to clients that name no API: have the client send the parameter audience with the identifier of this API, or set a default audience there. Otherwise have the server issue signed tokens for this API, or verify these by introspection."
 		}
-		return advice
+		return "The token is encrypted (JWE), and nothing is decrypted here: have the authorization server issue signed tokens for this API, or verify these by introspection."
 	case has(c.header, "enc", "zip"):
 		return "The token is encrypted or compressed, which is not accepted: have the authorization server issue signed tokens."
 	case strings.ContainsAny(raw, "+/="):
@@ -146,7 +145,7 @@ func (c *Case) onType() string {
 		return "This is a signed introspection answer (RFC 9701), not the token that was asked about."
 	case strings.HasPrefix(typ, "okta-internal"):
 		return adviceOktaOrg
-	case strings.Contains(typ, "id"):
+	case slices.Contains([]string{"id", "idtoken", "idjwt"}, strings.NewReplacer("-", "", "_", "", "+", "").Replace(typ)), typ == "id_token+jwt":
 		return "This is an ID token: it tells the client who logged in. Have the client send the access token, access_token of the token response."
 	case c.RFC9068:
 		return "The server does not follow RFC 9068, whose tokens have the typ at+jwt: have it do so, or use the Profile AccessToken and give this API an audience that is no client's ID."
@@ -176,6 +175,11 @@ func (c *Case) onOrigin() (advice []string) {
 		advice = append(advice, adviceOktaOrg)
 	}
 	if found := r.Claims.Issuer; found != "" && found != c.Rules.Issuer {
+		if c.At != StepIssuer {
+			// Nobody vouches for what the token says: an advice to follow it would let whoever
+			// made it choose the issuer.
+			return append(advice, adviceElsewhere)
+		}
 		advice = append(advice, fromElsewhere(c.Rules.Issuer, found))
 	}
 	return advice
@@ -210,7 +214,7 @@ func fromElsewhere(configured, found string) string {
 	case entra(a) && entra(b):
 		return "The token is of another tenant of Microsoft Entra than Issuer names: let the client get it from the right tenant; an API for several tenants needs a Router with Resolve."
 	case a.Host == b.Host && a.Path != b.Path:
-		return "The token is of another issuer at the same server, another realm or tenant as it seems: let the client get it from the one that Issuer names, or set Issuer to the other one."
+		return "The token is of another issuer at the same server, another realm or tenant as it seems: let the client get it from the one that Issuer names."
 	case a.Host != b.Host && a.Path == b.Path && strings.Trim(a.Path, "/") != "":
 		return "The path is that of Issuer, and the host is another: many servers take the host by which the client reached them into iss. Give the server one public name (KC_HOSTNAME at Keycloak), and set Issuer to it; where this API reaches the server by another name, discovery has to say the public one too."
 	}
@@ -220,13 +224,15 @@ func fromElsewhere(configured, found string) string {
 const adviceElsewhere = "The token says that it is of another issuer: the client has it from another environment, or from another server. Let it get its token from the server that Issuer names; to accept several issuers, put issuers.Router in front."
 
 func (c *Case) onKey() string {
-	if c.At == StepSignature {
-		return "The key is known and has not signed this token: the token was changed on its way (a part of it cut off, or encoded anew), it is a forgery, or the server uses one key ID for two keys. Compare the token with what the server issued, character by character."
+	switch {
+	case c.At == StepSignature && strings.HasSuffix(c.raw, "."):
+		return "The token has no signature: have the client send all of it, to the last character; or it was never signed."
+	case c.At == StepSignature:
+		return "The key of that ID has not signed this token as it stands: the token was changed on its way (its end cut off, a part encoded anew), or the server has put another key under the same ID, which needs a new one, or somebody has forged it. Compare the token with what the server issued, character by character."
+	case text(c.header, "kid") == "":
+		return "The token does not say which key has signed it, and that cannot be told, or no published key fits its algorithm: have the server write kid into the header, and publish the key that signs."
 	}
-	if text(c.header, "kid") == "" {
-		return "The token does not say which key has signed it, and that cannot be told: have the server write kid into the header. This also happens while keys rotate."
-	}
-	return "The key set of the issuer has no key that can be meant: the token was made by another server, or with a key that is no longer or not yet published. Compare the kid with those at jwks_uri; after a rotation, a new key is found within seconds. If the key is published and not admitted, the refusal says why: have the server replace it."
+	return "No published key can be meant; the step key says why. No key of that ID: the token was made by another server, or with a key that is no longer or not yet published; compare kid with those at jwks_uri. A key that is not for this algorithm: have the server publish it with the alg that it signs with. A key that is not admitted: have the server replace it, by RSA of 2048 bits or more, for example, or ES256."
 }
 
 func (c *Case) onInactive() string {
@@ -255,7 +261,7 @@ func (c *Case) onRequired() string {
 	case r != nil && !r.hasAudience && slices.Contains(c.Rules.Required, "aud"):
 		return adviceNoAudience
 	case c.RFC9068:
-		return "The Profile RFC9068 demands iss, exp, aud, sub, client_id, iat and jti: have the server add what is missing, or use the Profile AccessToken, which demands iss, aud and exp."
+		return "The Profile RFC9068 demands iss, exp, aud, sub, client_id, iat and jti: have the server add what is missing, or use the Profile AccessToken, which demands iss, aud and exp, and give this API an audience that is no client's ID."
 	}
 	return "Have the server add the claim that is named, or take it out of RequiredClaims; iat is also demanded by MaxTokenAge."
 }
@@ -275,12 +281,11 @@ func (c *Case) onAudience() (advice []string) {
 	}
 	for _, aud := range r.Claims.Audience {
 		plain := func(s string) string {
-			s = strings.ToLower(strings.TrimSuffix(s, "/"))
-			return strings.TrimPrefix(strings.TrimPrefix(strings.TrimPrefix(s, "api://"), "https://"), "http://")
+			return strings.TrimPrefix(strings.TrimPrefix(strings.TrimSuffix(s, "/"), "api://"), "https://")
 		}
 		for _, ours := range c.Rules.Audiences {
-			if plain(aud) == plain(ours) {
-				advice = append(advice, fmt.Sprintf("aud and %s of Audiences differ only by a slash at the end, by https:// or api://, or by upper and lower case: write into Audiences exactly what the server writes.", Quoted(ours)))
+			if aud != ours && plain(aud) == plain(ours) {
+				advice = append(advice, fmt.Sprintf("aud and %s of Audiences differ only by a slash at the end, or by https:// or api:// before it: have the client ask for the name in Audiences, or write there exactly what the server writes, if that is a name of this API and of no other one.", Quoted(ours)))
 			}
 		}
 		switch {
@@ -304,12 +309,12 @@ func (c *Case) onAudience() (advice []string) {
 func (c *Case) onBinding() string {
 	r := c.Reading()
 	if r != nil && r.Claims.Confirmation["jkt"] != nil {
-		return `The token is bound by DPoP (RFC 9449): name "jkt" in Confirmations, and give the gate a Binding that checks the proofs; or have the client ask for tokens without DPoP.`
+		return `The token is bound by DPoP (RFC 9449): name "jkt" in Confirmations, and give the gate a Binding that checks the proofs. Without that, a stolen token would be as good as its owner's.`
 	}
 	if r != nil && r.Claims.Confirmation["x5t#S256"] != nil {
-		return `The token is bound to a client certificate (RFC 8705): name "x5t#S256" in Confirmations, and give the gate a Binding that compares the certificate; or have the client ask for unbound tokens.`
+		return `The token is bound to a client certificate (RFC 8705): name "x5t#S256" in Confirmations, and give the gate a Binding that compares the certificate. Without that, a stolen token would be as good as its owner's.`
 	}
-	return "The token is bound to a key in a way that nothing here checks: name the member of cnf in Confirmations and give the gate a Binding for it, or have the client ask for unbound tokens."
+	return "The token is bound to a key in a way that nothing here checks: name the member of cnf in Confirmations, and give the gate a Binding that checks it."
 }
 
 func (c *Case) onTimes() string {
@@ -337,11 +342,11 @@ func (c *Case) onTimes() string {
 func (c *Case) onOutage() string {
 	switch c.Err.Reason {
 	case bearergate.ReasonKeysUnavailable:
-		return "Nothing is wrong with the token: the keys of the issuer could not be got. The refusal, the hook jwks.Hooks.Fetched and Status of the cache say why; try the URL from this very machine."
+		return "Nothing is wrong with the token: the keys of the issuer could not be got, and the step key says why. Do what that says; try the URL from this very machine."
 	case bearergate.ReasonIntrospectionUnavailable:
-		return "Nothing is known against the token: the introspection endpoint gave no answer that can be used. The refusal and the hook introspect.Hooks.Called say why; try the endpoint from this very machine."
+		return "Nothing is known against the token: the introspection endpoint gave no answer that can be used, and the step that failed says why. Do what that says: a member of a wrong type is for the server to mend, or see the options that begin with Allow; try the endpoint from this very machine."
 	case bearergate.ReasonStoreUnavailable:
-		return "Nothing is known against the token: Config.Check, or the store that it asks, did not answer in time."
+		return "Nothing is known against the token: Config.Check, or the store that it asks, did not answer in time. Look at that store, and give the call to it a bound of its own."
 	case bearergate.ReasonOverloaded:
 		return "Nothing is known against the token: too many calls are under way. Look why they take so long, or raise Calls.Max."
 	case bearergate.ReasonCanceled:

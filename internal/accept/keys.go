@@ -79,8 +79,18 @@ func Signer(ctx context.Context, source jwks.Source, jws jose.JWS) (jwks.Key, er
 			return found[0], nil
 		}
 	}
-	return jwks.Key{}, Unsigned(bearergate.ReasonSignature, "the signature does not verify", "", Named(keyID, alg))
+	detail := "the signature does not verify"
+	switch n := signatureBytes[alg]; {
+	case len(jws.Signature) == 0:
+		detail = "the signature is empty: the token was cut off, or nobody signed it"
+	case n > 0 && len(jws.Signature) != n:
+		detail = "the signature is not as long as one of its alg: the token was cut off, or signed by a program that writes it in another form"
+	}
+	return jwks.Key{}, Unsigned(bearergate.ReasonSignature, detail, "", Named(keyID, alg))
 }
+
+// signatureBytes is how long signatures are that have one length (RFC 7518 §3.4, RFC 8037).
+var signatureBytes = map[string]int{"ES256": 64, "ES384": 96, "ES512": 132, "EdDSA": 64, "Ed25519": 64}
 
 // unknownKey says which key is missing, and why as far as it is known. Sources of the
 // user's are not asked why: their words could be anything.

@@ -110,10 +110,10 @@ func TestQuoted(t *testing.T) {
 	require.Equal(t, `"a" "b c" ""`, accept.Quoted("a", "b c", ""))
 	require.Equal(t, `"\x1b[31m\n\u2028\\\""`, accept.Quoted("\x1b[31m\n\u2028\\\""))
 	long := accept.Quoted(strings.Repeat("x", 1<<20))
-	require.Equal(t, `"`+strings.Repeat("x", 64)+`"…`, long)
+	require.Equal(t, `"`+strings.Repeat("x", 128)+`"…`, long)
 	many := accept.Quoted(make([]string, 1000)...)
 	require.Equal(t, strings.Repeat(`"" `, 8)+"…", many)
-	require.LessOrEqual(t, len(accept.Quoted(slicesOf(strings.Repeat("\x00", 100), 100)...)), 8*(4*64+10))
+	require.LessOrEqual(t, len(accept.Quoted(slicesOf(strings.Repeat("\x00", 100), 100)...)), 8*(4*128+10))
 }
 
 func slicesOf(s string, n int) []string {

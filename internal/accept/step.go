@@ -92,7 +92,12 @@ func (r *Rules) Sides(s Step, of *Reading) (expected, found string) {
 		}
 		return expected, c.ExpiresAt.Sub(c.IssuedAt).String()
 	case StepBinding:
-		return Quoted(r.Confirmations...), Quoted(slices.Sorted(maps.Keys(c.Confirmation))...)
+		if len(r.Confirmations) == 0 {
+			expected = "no cnf"
+		} else {
+			expected = Quoted(r.Confirmations...)
+		}
+		return expected, Quoted(slices.Sorted(maps.Keys(c.Confirmation))...)
 	case StepTimes:
 		return "", times(c)
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/bearergate/bearergate/internal/fetch"
+	"github.com/bearergate/bearergate/internal/quote"
 	"github.com/bearergate/bearergate/internal/strictjson"
 )
 
@@ -122,7 +123,7 @@ func get(ctx context.Context, client *fetch.Client, where string, r Request) (Do
 	// speak for another issuer, not even for one that differs by a slash.
 	if doc.Issuer != r.Issuer {
 		hint := cmp.Or(fetch.IssuerHint(r.Issuer, doc.Issuer), "set Issuer to the one that tokens name")
-		return Document{}, fetch.Fail(fetch.Issuer, where, "the document is of the issuer "+fetch.Quoted(doc.Issuer)+", and "+fetch.Quoted(r.Issuer)+" is configured: "+hint)
+		return Document{}, fetch.Fail(fetch.Issuer, where, "the document is of the issuer "+quote.One(doc.Issuer)+", and "+quote.One(r.Issuer)+" is configured: "+hint)
 	}
 	if r.Check != nil {
 		if err := r.Check(doc); err != nil {

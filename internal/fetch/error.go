@@ -241,18 +241,6 @@ func ReadFile(name string, limit int64) ([]byte, error) {
 	return body, nil
 }
 
-// maxQuotedBytes is how much an error holds of one value that somebody else wrote.
-const maxQuotedBytes = 64
-
-// Quoted is a value that somebody else wrote, as an error may hold it: quoted, of
-// printable ASCII, and cut.
-func Quoted(s string) string {
-	if len(s) > maxQuotedBytes {
-		return strconv.QuoteToASCII(s[:maxQuotedBytes]) + "…"
-	}
-	return strconv.QuoteToASCII(s)
-}
-
 // bounded cuts what is long and quotes what is not plain ASCII, so that a
 // remote name cannot write into a log line.
 func bounded(s string, limit int) string {

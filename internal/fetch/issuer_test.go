@@ -85,7 +85,7 @@ func TestShown(t *testing.T) {
 		"https://as.example.com/a?key=s3cret":   ` "https://as.example.com/a"`,
 		"https://user:s3cret@as.example.com":    "",
 		"https://h/" + strings.Repeat("a", 246): ` "https://h/` + strings.Repeat("a", 246) + `"`,
-		"https://h/" + strings.Repeat("a", 247): ` "https://h/` + strings.Repeat("a", 54) + `"…`,
+		"https://h/" + strings.Repeat("a", 247): ` "https://h/` + strings.Repeat("a", 118) + `"…`,
 	} {
 		require.Equal(t, want, Shown(url))
 	}

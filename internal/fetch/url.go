@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/bearergate/bearergate/internal/quote"
 )
 
 // CheckURL says what keeps raw from being an endpoint: it must be an absolute
@@ -61,7 +63,7 @@ func Shown(raw string) string {
 		return ""
 	}
 	if len(raw) > 256 {
-		return " " + Quoted(raw)
+		return " " + quote.One(raw)
 	}
 	return " " + strconv.QuoteToASCII(raw)
 }

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"math/big"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/lestrrat-go/jwx/v2/jwk"
@@ -81,7 +82,7 @@ func ParseKey(data []byte) (Key, error) {
 	case "OKP":
 		k, err = m.okp()
 	default:
-		err = fmt.Errorf("jose: kty %s is not RSA, EC or OKP", brief(m.kty))
+		err = unfit{"kty is not RSA, EC or OKP", m.kty}
 	}
 	if err != nil {
 		return Key{}, err
@@ -111,7 +112,7 @@ func NewKey(id string, pub crypto.PublicKey, algs ...string) (Key, error) {
 	for _, alg := range algs {
 		some, err := servable(k.pub, alg)
 		if err != nil || alg == "" {
-			return Key{}, fmt.Errorf("jose: the key cannot serve the algorithm %s", brief(alg))
+			return Key{}, unfit{"the key cannot serve the algorithm", alg}
 		}
 		served = append(served, some...)
 	}
@@ -324,7 +325,7 @@ func (m members) ec() (Key, error) {
 	case "P-521":
 		curve = elliptic.P521()
 	default:
-		return Key{}, fmt.Errorf("jose: crv %s is not P-256, P-384 or P-521", brief(m.crv))
+		return Key{}, unfit{"crv is not P-256, P-384 or P-521", m.crv}
 	}
 	x, okX := decode(m.x)
 	y, okY := decode(m.y)
@@ -340,7 +341,7 @@ func (m members) ec() (Key, error) {
 
 func (m members) okp() (Key, error) {
 	if m.crv != "Ed25519" {
-		return Key{}, fmt.Errorf("jose: crv %s is not Ed25519", brief(m.crv))
+		return Key{}, unfit{"crv is not Ed25519", m.crv}
 	}
 	x, ok := decode(m.x)
 	if !ok || len(x) != ed25519.PublicKeySize {
@@ -383,7 +384,7 @@ func servable(pub crypto.PublicKey, alg string) ([]string, error) {
 		}
 	}
 	if len(names) == 0 {
-		return nil, fmt.Errorf("jose: alg %s is no signature algorithm for this kind of key", brief(alg))
+		return nil, unfit{"alg is no signature algorithm for this kind of key", alg}
 	}
 	return names, nil
 }
@@ -425,6 +426,20 @@ func PublicJWK(id string, pub crypto.PublicKey, alg string) ([]byte, error) {
 func encode(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
 
 // brief quotes what a configuration or a server said, cut short.
+// unfit is what is wrong with a member of a key, and the value that somebody else wrote.
+type unfit struct{ what, value string }
+
+func (u unfit) Error() string { return "jose: " + u.what + ": " + brief(u.value) }
+
+// Plain says what is wrong with a key in fixed words: those of the error, without what
+// somebody else wrote.
+func Plain(err error) string {
+	if u, ok := errors.AsType[unfit](err); ok {
+		return u.what
+	}
+	return strings.TrimPrefix(err.Error(), "jose: ")
+}
+
 func brief(s string) string {
 	if len(s) > 32 {
 		return fmt.Sprintf("%.32q…", s)

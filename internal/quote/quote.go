@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	maxBytes  = 64 // of one value
-	maxValues = 8  // of a list
+	maxBytes  = 128 // of one value
+	maxValues = 8   // of a list
 )
 
 // One is one value.

@@ -10,9 +10,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// longestSide is what Expected and Found of a step may hold: eight quoted values of 64
+// longestSide is what Expected and Found of a step may hold: eight quoted values of 128
 // bytes, each of which may be an escape of four characters or more.
-const longestSide = 8 * (64*10 + 8)
+const longestSide = 8 * (128*10 + 8)
 
 // RequireExplained asserts that an explanation says what the verdict of the same
 // decision does, that its steps are in order, one of them having failed if and only if

@@ -32,10 +32,11 @@ import (
 // documented lists how many of each a document has, so that no block is lost or
 // left out unnoticed.
 var documented = map[string]map[string]int{
-	"README.md":           {"main.go": 1, "part": 3, "part adapters/prometheus": 1},
-	"docs/testing.md":     {"main_test.go": 1, "routes_test.go": 1},
-	"docs/choosing.md":    {"part": 10},
-	"docs/coming-from.md": {"after": 4, "part": 1, "before": 4},
+	"README.md":               {"main.go": 1, "part": 3, "part adapters/prometheus": 1},
+	"docs/testing.md":         {"main_test.go": 1, "routes_test.go": 1},
+	"docs/choosing.md":        {"part": 10},
+	"docs/troubleshooting.md": {"part": 1},
+	"docs/coming-from.md":     {"after": 4, "part": 1, "before": 4},
 }
 
 type block struct {
