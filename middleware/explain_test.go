@@ -57,8 +57,8 @@ func TestExplain(t *testing.T) {
 			s, _ := e.Failed()
 			require.Equal(t, tt.failed, s.Name)
 			require.Equal(t, tt.detail, s.Detail)
-			require.Equal(t, tt.sides[0], s.Expected)
-			require.Equal(t, tt.sides[1], s.Found)
+			sides := [2]string{s.Expected, s.Found}
+			require.Equal(t, tt.sides, sides)
 			require.NotContains(t, e.String(), "s3cret")
 			require.NotContains(t, e.String(), "u1", "the subject")
 			if tt.advice != "" {
