@@ -26,6 +26,8 @@ func TestExplain(t *testing.T) {
 		return middleware.Allow(func(*http.Request, *bearergate.Token) error { return err })
 	}
 	once := &stubStore{t: t}
+	nameless := user
+	nameless.ID = ""
 	for name, tt := range map[string]struct {
 		claims bearergate.Claims
 		need   scope.Requirement
@@ -46,10 +48,14 @@ func TestExplain(t *testing.T) {
 		"tenant":      {opts: []middleware.RouteOption{tenant}, tenant: "t2", failed: "tenant", reason: bearergate.ReasonTenant, detail: "the token is not of the tenant of the request, or one of the two has none", sides: [2]string{"", `"t1"`}, advice: "The request is for another tenant"},
 		"policy":      {opts: []middleware.RouteOption{policy(errors.New("s3cret"))}, failed: "policy", reason: bearergate.ReasonPolicy, detail: "a policy of Allow refused the request", advice: "A function of Allow refuses"},
 		"once":        {need: scope.All("read"), opts: []middleware.RouteOption{middleware.Once(once)}},
+		"no jti":      {claims: nameless, opts: []middleware.RouteOption{middleware.Once(once)}, failed: "usable once", reason: bearergate.ReasonMissingClaim, detail: "Once knows a token by jti and for as long as exp says, and one of them is missing", advice: "The route lets each token in one time"},
 		"a mistake":   {opts: []middleware.RouteOption{middleware.Roles()}, failed: "route", reason: bearergate.ReasonConfig, detail: "middleware: option 1: Roles: there is no name, or one is empty"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			gate := newGate(t, accepts(user), middleware.Config{})
+			if tt.claims.Issuer == "" {
+				tt.claims = user
+			}
+			gate := newGate(t, accepts(tt.claims), middleware.Config{})
 			r := bearer("GET", good)
 			r.SetPathValue("tenant", tt.tenant)
 			e := gate.Explain(r, tt.need, tt.opts...)
@@ -59,6 +65,13 @@ func TestExplain(t *testing.T) {
 			require.Equal(t, tt.detail, s.Detail)
 			sides := [2]string{s.Expected, s.Found}
 			require.Equal(t, tt.sides, sides)
+			if tt.reason != "" { // and so does the event
+				_, _, err := gate.Check(r, tt.need, tt.opts...)
+				refusal := bearergate.AsError(err)
+				require.Equal(t, tt.reason, refusal.Reason)
+				sides = [2]string{refusal.Expected, refusal.Found}
+				require.Equal(t, tt.sides, sides)
+			}
 			require.NotContains(t, e.String(), "s3cret")
 			require.NotContains(t, e.String(), "u1", "the subject")
 			if tt.advice != "" {
