@@ -33,7 +33,7 @@ func fieldsOf(scopeArrays bool) accept.Fields {
 func rulesOf(c *Config) accept.Rules {
 	return accept.Rules{
 		Issuer: c.Issuer, IssuerImplied: true, Audiences: slices.Clone(c.Audiences), AnyAudience: c.InsecureAnyAudience, MissingAudience: c.AllowMissingAudience,
-		Uses: []string{"access", "access_token"}, Confirmations: slices.Clone(c.Confirmations), Leeway: c.Leeway, ExpiryOptional: true,
+		Confirmations: slices.Clone(c.Confirmations), Leeway: c.Leeway, ExpiryOptional: true,
 	}
 }
 

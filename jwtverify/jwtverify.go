@@ -206,7 +206,7 @@ func New(c Config) (*Verifier, error) {
 		maxTokenBytes: c.MaxTokenBytes,
 		fields:        accept.Fields{Required: required, Scopes: scopeClaims(&c, &wrong)},
 		rules: accept.Rules{
-			Issuer: c.Issuer, Audiences: slices.Clone(c.Audiences), Required: required, Uses: []string{"access"},
+			Issuer: c.Issuer, Audiences: slices.Clone(c.Audiences), Required: required,
 			Confirmations: slices.Clone(c.Confirmations), MaxLife: c.MaxTokenAge,
 			Leeway: accept.Leeway(&wrong, c.Leeway, c.NoLeeway, DefaultLeeway, MaxLeeway),
 		},

@@ -22,7 +22,7 @@ var (
 	fields = accept.Fields{Required: []string{"iss", "aud", "exp", "iat"}, Scopes: []string{"scope", "scp"}, Extra: []string{"active"}}
 	rules  = accept.Rules{
 		Issuer: "https://as.example.test", Audiences: []string{"api", "api2"}, Required: fields.Required,
-		Uses: []string{"access"}, Confirmations: []string{"jkt"}, MaxLife: time.Hour, Leeway: 5 * time.Second,
+		Confirmations: []string{"jkt"}, MaxLife: time.Hour, Leeway: 5 * time.Second,
 	}
 )
 

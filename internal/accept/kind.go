@@ -7,50 +7,101 @@ import (
 	"github.com/bearergate/bearergate/internal/strictjson"
 )
 
-// kind gathers what tells an access token from the other kinds (RFC 8725 §3.12).
+// kind gathers what tells an access token from the other kinds (RFC 8725 §3.12). Servers
+// write it in claims of many names and in many spellings. A claim that is no string tells
+// nothing.
 type kind struct {
-	mark          string // the first member that only another kind has
-	nonce, hasUse bool
-	typ, use      string
-}
-
-// read looks at one member.
-func (k *kind) read(name string, value []byte) (err error) {
-	switch name {
-	case "nonce":
-		k.nonce = true
-	case "typ": // as Keycloak writes it
-		k.typ, err = strictjson.String(value)
-	case "token_use": // as Cognito and Hydra write it
-		k.hasUse = true
-		k.use, err = strictjson.String(value)
-	default:
-		if i := slices.Index(marks, name); i >= 0 && k.mark == "" {
-			k.mark = marks[i] // not name, which would have to outlive the call for every claim
-		}
-	}
-	return err
+	marks uint8              // bit i: the member marks[i] is there
+	state bool               // beside code, an authorization response (JARM)
+	names [len(named)]string // the values of named
+	has   [len(named)]bool   // which of them are strings
+	of    [len(typed)]string // the values of typed
 }
 
 // marks are members that access tokens do not have.
-var marks = []string{"at_hash", "c_hash", "s_hash", "events", "token_introspection"}
+var marks = [...]string{"at_hash", "c_hash", "s_hash", "events", "token_introspection", "nonce", "code"}
 
-// other names what shows an ID token, a logout token, a security event, an
-// introspection answer or a refresh token; "" if nothing does. uses are the values of
-// token_use that stand for an access token.
-func (k *kind) other(uses []string) string {
-	switch {
-	case k.mark != "":
-		return "the member " + k.mark
-	case k.nonce && k.typ != "Bearer":
-		return "the member nonce"
-	case k.hasUse && !slices.Contains(uses, k.use):
-		return "token_use " + Quoted(k.use)
-	case slices.ContainsFunc(otherTypes, func(t string) bool { return strings.EqualFold(k.typ, t) }):
-		return "typ " + Quoted(k.typ)
+const (
+	markNonce = 5
+	markCode  = 6
+)
+
+// AllowableMarks are the marks that a configuration may allow: servers write them into
+// access tokens. events and token_introspection are in none.
+func AllowableMarks() []string { return []string{"at_hash", "c_hash", "s_hash", "nonce", "code"} }
+
+// named must name an access token, and typed must not name anything else.
+var (
+	named = [...]string{"token_use", "token_type", "tokenType", "tokenName"}
+	typed = [...]string{"typ", "type"}
+)
+
+// read looks at one member that is not null.
+func (k *kind) read(name string, value []byte) {
+	if i := slices.Index(marks[:], name); i >= 0 {
+		k.marks |= 1 << i
+		return
+	}
+	if name == "state" {
+		k.state = true
+		return
+	}
+	if value[0] != '"' {
+		return
+	}
+	if i := slices.Index(named[:], name); i >= 0 {
+		s, err := strictjson.String(value)
+		k.names[i], k.has[i] = s, err == nil
+	} else if i := slices.Index(typed[:], name); i >= 0 {
+		k.of[i], _ = strictjson.String(value)
+	}
+}
+
+// plainKind is the name of a kind of token as all spellings of it have it: of "Refresh",
+// "refresh-token" and "RefreshToken" it is "refresh".
+func plainKind(s string) string {
+	if s == "" {
+		return ""
+	}
+	s = joined.Replace(strings.ToLower(s))
+	if s != "token" {
+		s = strings.TrimSuffix(s, "token")
+	}
+	return s
+}
+
+var joined = strings.NewReplacer("-", "", "_", "", " ", "", ".", "", "+", "")
+
+// other names what shows another kind of token; "" if nothing does. allowed are the
+// marks that access tokens of this issuer have.
+func (k *kind) other(allowed []string) string {
+	for i, mark := range marks {
+		switch {
+		case k.marks&(1<<i) == 0, slices.Contains(allowed, mark), i == markCode && !k.state:
+			continue
+		case i == markNonce && slices.Contains([]string{"bearer", "dpop"}, plainKind(k.of[0])):
+			continue // the claim typ of Keycloak's access tokens, which had the nonce of the login
+		}
+		if i == markCode {
+			return "the members code and state"
+		}
+		return "the member " + mark
+	}
+	for i, name := range named {
+		if k.has[i] && !slices.Contains(accessNames, plainKind(k.names[i])) {
+			return name + " " + Quoted(k.names[i])
+		}
+	}
+	for i, name := range typed {
+		if slices.Contains(otherNames, plainKind(k.of[i])) {
+			return name + " " + Quoted(k.of[i])
+		}
 	}
 	return ""
 }
 
-// otherTypes are values of the claim typ.
-var otherTypes = []string{"ID", "Refresh", "Offline", "Logout"}
+// Of the names of kinds, as plainKind has them.
+var (
+	accessNames = []string{"access", "oauthaccess", "at", "atjwt", "bearer", "dpop"} // how a token is sent is no other kind of it
+	otherNames  = []string{"id", "identity", "refresh", "offline", "logout"}
+)

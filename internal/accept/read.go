@@ -3,6 +3,7 @@ package accept
 import (
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/internal/strictjson"
@@ -14,6 +15,8 @@ const (
 	MaxRequired    = 64 // names in Required
 	MaxScopeClaims = 8  // names in Scopes
 	MaxExtra       = 2  // names in Extra
+	MaxClients     = 8  // names in Clients
+	MaxStandIns    = 4  // names in StandIns
 )
 
 // Fields say which claims are looked for beyond those that have a place in
@@ -23,7 +26,15 @@ type Fields struct {
 	Scopes   []string // the claims that may hold the scopes; the first that is present counts
 	// ScopeString refuses scopes that are an array: RFC 7662 has a string.
 	ScopeString bool
-	// Extra are members whose values are handed out as they stand.
+	// Clients are the claims that may name the client; the first that is a string, and not
+	// empty, counts. nil: DefaultClients.
+	Clients []string
+	// StandIns are the claims that may stand in for aud where that does not occur.
+	StandIns []string
+	// Ignored are claims that are not read at all, whatever they are.
+	Ignored []string
+	// Extra are members whose values are handed out as they stand, and not read
+	// otherwise.
 	Extra []string
 	// Only are the claims that are read, besides Extra; nil: all. The others then may
 	// be anything.
@@ -44,10 +55,17 @@ type Reading struct {
 	At Step
 
 	hasAudience, emptyAudience bool
+	audienceOccurs             bool   // also as null
 	found                      uint64 // bit i: the required claim i is present and not empty
 	scopes                     [MaxScopeClaims][]byte
+	clients                    [MaxClients]string
+	standIns                   [MaxStandIns][]byte
 	kind                       kind
 }
+
+// DefaultClients are the claims that name the client where a configuration names none:
+// that of the RFCs, and those of OpenID Connect, Okta and Microsoft Entra.
+func DefaultClients() []string { return []string{"client_id", "azp", "cid", "appid"} }
 
 // ErrNotAnObject: what was read is not one JSON object in the strict form.
 var ErrNotAnObject = errors.New("not one strict JSON object")
@@ -58,6 +76,15 @@ var ErrNotAnObject = errors.New("not one strict JSON object")
 func (f *Fields) Read(data []byte, r *Reading) error {
 	r.At, r.Claims.Raw = StepClaims, data
 	err := strictjson.Object(data, func(name, value []byte) error {
+		if slices.Contains(f.Ignored, string(name)) {
+			return nil
+		}
+		if string(name) == "aud" {
+			r.audienceOccurs = true
+		}
+		if strictjson.IsNull(value) && string(name) != "cnf" {
+			return nil // real servers send null for what there is not
+		}
 		if i := slices.Index(f.Required, string(name)); i >= 0 && !strictjson.IsEmpty(value) {
 			r.found |= 1 << i
 		}
@@ -66,9 +93,16 @@ func (f *Fields) Read(data []byte, r *Reading) error {
 		}
 		if i := slices.Index(f.Extra, string(name)); i >= 0 {
 			r.Extra[i] = value
+			return nil
+		}
+		if i := slices.Index(f.StandIns, string(name)); i >= 0 {
+			r.standIns[i] = value
 		}
 		if f.Only != nil && !slices.Contains(f.Only, string(name)) {
 			return nil
+		}
+		if i := slices.Index(f.clients(), string(name)); i >= 0 && value[0] == '"' {
+			r.clients[i], _ = strictjson.String(value)
 		}
 		if err := r.take(name, value); err != nil && r.Wrong == "" {
 			// take fails on names of its own list only: none of them is the issuer's own text.
@@ -82,7 +116,22 @@ func (f *Fields) Read(data []byte, r *Reading) error {
 	if !r.readScopes(f.ScopeString) && r.Wrong == "" {
 		r.Wrong = "scope"
 	}
+	for _, client := range r.clients {
+		if client != "" {
+			r.Claims.ClientID = client
+			break
+		}
+	}
 	return nil
+}
+
+var defaultClients = DefaultClients()
+
+func (f *Fields) clients() []string {
+	if f.Clients == nil {
+		return defaultClients
+	}
+	return f.Clients
 }
 
 // take reads one claim. The claims that it does not know are left alone (RFC 7519
@@ -94,11 +143,9 @@ func (r *Reading) take(name, value []byte) (err error) {
 		r.HasIssuer = true
 		c.Issuer, err = strictjson.String(value)
 	case "sub":
-		if !strictjson.IsNull(value) { // real servers send null where there is no user
-			c.Subject, err = strictjson.String(value)
-		}
+		c.Subject, err = strictjson.String(value)
 	case "client_id":
-		c.ClientID, err = strictjson.String(value)
+		_, err = strictjson.String(value) // whether it is the client, Fields.Clients says
 	case "jti":
 		c.ID, err = strictjson.String(value)
 	case "aud":
@@ -111,13 +158,15 @@ func (r *Reading) take(name, value []byte) (err error) {
 	case "iat":
 		c.IssuedAt, err = strictjson.NumericDate(value)
 	case "auth_time":
-		c.AuthTime, err = strictjson.NumericDate(value)
-	case "acr":
-		c.ACR, err = strictjson.String(value)
+		c.AuthTime = moments(value)
+	case "acr": // of another type, it is none: StepUp then refuses
+		if value[0] == '"' {
+			c.ACR, _ = strictjson.String(value)
+		}
 	case "roles": // RFC 9068 §2.2.3.1
 		if names, err := stringOrStrings(value); err == nil {
 			c.Roles = names
-		} else if !strictjson.IsNull(value) {
+		} else {
 			c.Roles = []string{} // of another shape: it names no role, which is not the same as saying nothing
 		}
 	case "cnf":
@@ -125,9 +174,21 @@ func (r *Reading) take(name, value []byte) (err error) {
 	case "act":
 		c.Actors, err = actors(value)
 	default:
-		err = r.kind.read(string(name), value)
+		r.kind.read(string(name), value)
 	}
 	return err
+}
+
+// moments reads auth_time: seconds, or text by RFC 3339, as older AD FS writes it.
+// Anything else is no time, and StepUp then refuses.
+func moments(value []byte) time.Time {
+	if value[0] == '"' {
+		s, _ := strictjson.String(value)
+		at, _ := time.Parse(time.RFC3339, s)
+		return at
+	}
+	at, _ := strictjson.NumericDate(value)
+	return at
 }
 
 // readScopes takes the first scope claim that is present. What in it is no scope

@@ -76,9 +76,9 @@ func (r *Rules) Sides(s Step, of *Reading) (expected, found string) {
 		if of.HasIssuer {
 			found = Quoted(c.Issuer)
 		}
-		return Quoted(r.Issuer), found
+		return Quoted(append([]string{r.Issuer}, r.Aliases...)...), found
 	case StepKind:
-		return "an access token", of.kind.other(r.Uses)
+		return "an access token", of.kind.other(r.Marks)
 	case StepRequired:
 		return Quoted(r.Required...), ""
 	case StepAudience:
