@@ -74,7 +74,7 @@ func TestNewRefuses(t *testing.T) {
 		"more sizes":   {jwks.Config{Issuer: issuer, MaxBytes: 17 << 20, MaxKeys: -1}, []string{"MaxBytes", "MaxKeys"}},
 		"TTL order":    {jwks.Config{Issuer: issuer, TTL: 2 * time.Hour}, []string{"TTL", "MaxTTL"}},
 		"TTL below":    {jwks.Config{Issuer: issuer, TTL: time.Second}, []string{"MinTTL"}},
-		"all together": {jwks.Config{Issuer: "http://a.example", URL: "ftp://b.example", MaxKeys: -1}, []string{"Issuer", "URL", "MaxKeys"}},
+		"all together": {jwks.Config{URL: "ftp://b.example", MaxKeys: -1, MaxBytes: -1}, []string{"URL", "MaxKeys", "MaxBytes"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, err := jwks.New(tc.config)

@@ -162,7 +162,7 @@ func New(c Config) (*Cache, error) {
 	if c.Issuer == "" && c.URL == "" {
 		wrong.Addf("set Issuer to discover the keys, or URL to name the set")
 	}
-	if c.Issuer != "" {
+	if c.Issuer != "" && c.URL == "" { // else nothing is fetched from it
 		if err := fetch.CheckIssuer(c.Issuer, c.InsecureAllowHTTP || fetch.Loopback(c.Issuer)); err != nil {
 			wrong.Addf("Issuer%s %w", fetch.Shown(c.Issuer), err)
 		}

@@ -133,7 +133,7 @@ func TestScopeClaims(t *testing.T) {
 		{"even when empty", nil, map[string]any{"scope": "", "scp": "b"}, []string{}},
 		{"configured order", []string{"scp", "scope"}, map[string]any{"scope": "a", "scp": "b"}, []string{"b"}},
 		{"not configured", []string{"permissions"}, map[string]any{"scope": "a", "permissions": "b"}, []string{"b"}},
-		{"null", nil, map[string]any{"scope": nil}, nil},
+		{"null is absent", nil, map[string]any{"scope": nil, "scp": "b"}, []string{"b"}},
 		{"number", nil, map[string]any{"scope": 5}, nil},
 		{"object", nil, map[string]any{"scope": map[string]any{}}, nil},
 		{"mixed array", nil, map[string]any{"scope": []any{"a", 5}}, nil},
@@ -207,7 +207,7 @@ func TestActorChain(t *testing.T) {
 	token, err := v.Verify(t.Context(), s.Sign(t, map[string]any{"act": chain(16)}))
 	require.NoError(t, err)
 	require.Len(t, token.Actor(), 16)
-	for name, act := range map[string]any{"too long": chain(17), "null": nil, "string": "a", "sub": map[string]any{"sub": 1}, "inner": map[string]any{"act": "x"}} {
+	for name, act := range map[string]any{"too long": chain(17), "string": "a", "sub": map[string]any{"sub": 1}, "inner": map[string]any{"act": "x"}} {
 		token, err := v.Verify(t.Context(), s.Sign(t, map[string]any{"act": act}))
 		requireError(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonMalformed)
 		_ = name

@@ -1,8 +1,10 @@
 package jwtverify
 
 import (
+	"maps"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/bearergate/bearergate/internal/accept"
 	"github.com/bearergate/bearergate/internal/fetch"
@@ -19,8 +21,10 @@ func checkIssuer(c *Config, wrong *mistake.List) bool {
 	case fetch.CheckPasted(c.Issuer) != nil:
 		wrong.Addf("Issuer%s %w", fetch.Shown(c.Issuer), fetch.CheckPasted(c.Issuer))
 		return false
+	case c.Keys != nil || c.KeysURL != "":
+		return false // nothing is fetched from it
 	case !c.InsecureAllowHTTP && plainHTTP(c.Issuer):
-		wrong.Addf("Issuer %q is http: use https, or a loopback host for development, or set InsecureAllowHTTP and accept that tokens can be forged", c.Issuer)
+		wrong.Addf("Issuer %q is http: use https, or a loopback host for development, or name the https URL of its key set by KeysURL, or set InsecureAllowHTTP and accept that tokens can be forged", c.Issuer)
 		return false
 	}
 	return true
@@ -36,12 +40,94 @@ func checkNames(c *Config, wrong *mistake.List) {
 	if slices.Contains(c.Confirmations, "") {
 		wrong.Addf("Confirmations contains an empty string: remove it")
 	}
+	for _, alias := range c.IssuerAliases {
+		switch err := fetch.CheckPasted(alias); {
+		case alias == "":
+			wrong.Addf("IssuerAliases contains an empty string: remove it")
+		case alias == c.Issuer:
+			wrong.Addf("IssuerAliases: %q is Issuer itself: remove it", alias)
+		case err != nil:
+			wrong.Addf("IssuerAliases:%s %w", fetch.Shown(alias), err)
+		}
+	}
+	for _, mark := range c.AllowMarks {
+		if !slices.Contains(accept.AllowableMarks(), mark) {
+			wrong.Addf("AllowMarks: %q cannot be allowed: choose from %s", mark, strings.Join(accept.AllowableMarks(), ", "))
+		}
+	}
+	for _, name := range c.IgnoreClaims {
+		if name != "act" && name != "may_act" {
+			wrong.Addf("IgnoreClaims: %q cannot be ignored: only act and may_act can", name)
+		}
+	}
+}
+
+// audienceFrom returns the claims of AllowAudienceFrom in a fixed order, and the values of
+// each.
+func audienceFrom(c *Config, wrong *mistake.List) (names []string, values [][]string) {
+	names = slices.Sorted(maps.Keys(c.AllowAudienceFrom))
+	if len(names) > accept.MaxStandIns {
+		wrong.Addf("AllowAudienceFrom has %d claims: leave out all but %d", len(names), accept.MaxStandIns)
+		return nil, nil
+	}
+	for _, name := range names {
+		switch {
+		case name == "" || name == "aud":
+			wrong.Addf("AllowAudienceFrom: %q cannot stand in for aud: name another claim", name)
+		case len(c.AllowAudienceFrom[name]) == 0 || slices.Contains(c.AllowAudienceFrom[name], ""):
+			wrong.Addf("AllowAudienceFrom: %s has no value, or an empty one: name what the claim says in tokens for this API", name)
+		}
+		values = append(values, slices.Clone(c.AllowAudienceFrom[name]))
+	}
+	return names, values
+}
+
+// plainType is a typ as it is compared.
+func plainType(typ string) string {
+	return strings.TrimPrefix(strings.ToLower(typ), "application/")
+}
+
+// otherTypes are those of tokens that are never access tokens (RFC 9449, OpenID Connect
+// Back-Channel Logout, RFC 8417, RFC 9701).
+var otherTypes = []string{"dpop+jwt", "logout+jwt", "secevent+jwt", "token-introspection+jwt"}
+
+func allowedTypes(c *Config, wrong *mistake.List) (types []string) {
+	if len(c.AllowTypes) > 0 && c.Profile == RFC9068 {
+		wrong.Addf("AllowTypes is set together with the Profile RFC9068, which accepts at+jwt alone: leave out the one or the other")
+	}
+	for _, t := range c.AllowTypes {
+		switch plain := plainType(t); {
+		case plain == "":
+			wrong.Addf("AllowTypes contains an empty string: remove it; a token without typ is accepted anyway")
+		case slices.Contains(otherTypes, plain):
+			wrong.Addf("AllowTypes: %q is the type of another kind of token: remove it", t)
+		default:
+			types = append(types, plain)
+		}
+	}
+	return types
+}
+
+func clientClaims(c *Config, wrong *mistake.List) []string {
+	if len(c.ClientClaims) == 0 {
+		return accept.DefaultClients()
+	}
+	if slices.Contains(c.ClientClaims, "") || len(c.ClientClaims) > accept.MaxClients {
+		wrong.Addf("ClientClaims contains an empty string, or more than %d names: leave those out", accept.MaxClients)
+	}
+	return slices.Clone(c.ClientClaims)
 }
 
 // keySource returns Config.Keys, or a cache that discovers them from the issuer.
 func keySource(c *Config, issuerOK bool, wrong *mistake.List) jwks.Source {
 	discover := jwks.Config{HTTPClient: c.HTTPClient, Hooks: c.KeyHooks, InsecureAllowHTTP: c.InsecureAllowHTTP}
-	if issuerOK {
+	switch {
+	case c.KeysURL != "":
+		discover.Issuer, discover.URL = c.Issuer, c.KeysURL
+		if c.Keys != nil {
+			wrong.Addf("Keys and KeysURL are both set: leave out the one or the other")
+		}
+	case issuerOK:
 		discover.Issuer = c.Issuer
 	}
 	if c.Keys != nil && c.HTTPClient != nil {

@@ -2,6 +2,7 @@ package jwtverify_test
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -55,12 +56,12 @@ func TestNewNamesEveryMistake(t *testing.T) {
 		{name: "empty alg", change: func(c *jwtverify.Config) { c.Algorithms = []string{""} }, says: []string{`""`}},
 		{
 			name:   "http issuer",
-			change: func(c *jwtverify.Config) { c.Issuer = "http://as.example.com" },
+			change: func(c *jwtverify.Config) { c.Issuer, c.Keys = "http://as.example.com", nil },
 			says:   []string{"http://as.example.com", "https"},
 		},
 		{
 			name:   "http on a private address",
-			change: func(c *jwtverify.Config) { c.Issuer = "http://10.0.0.1" },
+			change: func(c *jwtverify.Config) { c.Issuer, c.Keys = "http://10.0.0.1", nil },
 			says:   []string{"http://10.0.0.1", "https"},
 		},
 		{
@@ -384,5 +385,91 @@ func TestIssuerOnLoopback(t *testing.T) {
 	for host, loopback := range kit.Hosts() {
 		_, err := jwtverify.New(jwtverify.Config{Issuer: "http://" + host, Audiences: []string{"x"}})
 		require.Equal(t, loopback, err == nil, "%s: %v", host, err)
+	}
+}
+
+// The words that allow something allow no more than they are for.
+func TestWhatCannotBeAllowed(t *testing.T) {
+	set := newSigner(t, "ES256", "k").Set(t)
+	for _, tt := range []struct {
+		name   string
+		change func(*jwtverify.Config)
+		says   []string
+	}{
+		{
+			name:   "Keys and KeysURL",
+			change: func(c *jwtverify.Config) { c.KeysURL = "https://as.example.com/keys" },
+			says:   []string{"Keys and KeysURL are both set"},
+		},
+		{
+			name:   "KeysURL over http",
+			change: func(c *jwtverify.Config) { c.Keys, c.KeysURL = nil, "http://as.example.com/keys" },
+			says:   []string{`KeysURL cannot be used: jwks: URL "http://as.example.com/keys" must be https`},
+		},
+		{
+			name: "aliases",
+			change: func(c *jwtverify.Config) {
+				c.IssuerAliases = []string{"", issuer, "x ", "https://x/.well-known/openid-configuration"}
+			},
+			says: []string{"contains an empty string", "is Issuer itself", "white space", "metadata document"},
+		},
+		{
+			name: "types of other kinds",
+			change: func(c *jwtverify.Config) {
+				c.AllowTypes = []string{"", "DPoP+JWT", "application/logout+jwt", "secevent+jwt", "token-introspection+jwt"}
+			},
+			says: []string{"contains an empty string", `"DPoP+JWT" is the type of another kind`, `"application/logout+jwt" is`, `"secevent+jwt" is`, `"token-introspection+jwt" is`},
+		},
+		{
+			name:   "types under RFC 9068",
+			change: func(c *jwtverify.Config) { c.AllowTypes, c.Profile = []string{"JOSE"}, jwtverify.RFC9068 },
+			says:   []string{"AllowTypes is set together with the Profile RFC9068"},
+		},
+		{
+			name:   "marks that cannot be allowed",
+			change: func(c *jwtverify.Config) { c.AllowMarks = []string{"events", "token_introspection", "", "sub"} },
+			says:   []string{`"events" cannot be allowed: choose from at_hash, c_hash, s_hash, nonce, code`, `"token_introspection" cannot`, `"" cannot`, `"sub" cannot`},
+		},
+		{
+			name:   "claims that cannot be ignored",
+			change: func(c *jwtverify.Config) { c.IgnoreClaims = []string{"cnf", "act", "exp"} },
+			says:   []string{`"cnf" cannot be ignored`, `"exp" cannot be ignored`},
+		},
+		{
+			name:   "clients",
+			change: func(c *jwtverify.Config) { c.ClientClaims = []string{"azp", ""} },
+			says:   []string{"ClientClaims contains an empty string"},
+		},
+		{
+			name: "what stands in for aud",
+			change: func(c *jwtverify.Config) {
+				c.AllowAudienceFrom = map[string][]string{"aud": {"x"}, "": {"x"}, "azp": nil, "cid": {""}}
+			},
+			says: []string{`"aud" cannot stand in`, `"" cannot stand in`, "azp has no value", "cid has no value, or an empty one"},
+		},
+		{
+			name: "too much that stands in for aud",
+			change: func(c *jwtverify.Config) {
+				c.AllowAudienceFrom = map[string][]string{"a": {"x"}, "b": {"x"}, "c": {"x"}, "d": {"x"}, "e": {"x"}}
+			},
+			says: []string{"AllowAudienceFrom has 5 claims: leave out all but 4"},
+		},
+		{
+			name:   "of whoever filled it in",
+			change: func(c *jwtverify.Config) { c.Err = errors.New("no client is named") },
+			says:   []string{"jwtverify: no client is named"},
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := config(set)
+			tt.change(&c)
+			v, err := jwtverify.New(c)
+			require.Nil(t, v)
+			kit.RequireError(t, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+			for _, text := range tt.says {
+				require.ErrorContains(t, err, text)
+			}
+			require.Equal(t, len(tt.says), strings.Count(err.Error(), "jwtverify: "), "%v", err)
+		})
 	}
 }

@@ -123,6 +123,9 @@ func (v *Verifier) sizes(raw string) (expected, found string) {
 func (v *Verifier) types(h jose.Header) (expected, found string) {
 	expected, found = `"at+jwt"`, "none"
 	if v.profile == AccessToken {
+		for _, t := range v.allowedTypes {
+			expected += ", " + accept.Quoted(t)
+		}
 		expected += `, "JWT" or none`
 	}
 	if h.HasType {

@@ -63,13 +63,19 @@ const (
 	// typ (compared without case) is absent, JWT, at+jwt or application/at+jwt;
 	// iss, aud and exp are required.
 	//
-	// Where typ is absent or JWT, tokens that carry the marks of another kind
-	// are refused: at_hash, c_hash, s_hash, events or token_introspection; a
-	// token_use other than access; a claim typ of ID, Refresh, Offline or
-	// Logout; a nonce, unless the claim typ is Bearer.
+	// Under every typ but at+jwt, tokens that carry the marks of another kind are refused:
+	//
+	//   - at_hash, c_hash, s_hash, events or token_introspection; code beside state; a nonce,
+	//     unless the claim typ is Bearer or DPoP;
+	//   - token_use, token_type, tokenType or tokenName, where it is a string that does not
+	//     name an access token, in any spelling;
+	//   - typ or type, where it names an ID, refresh, offline or logout token.
+	//
+	// A mark that is null is none.
 	//
 	// Danger: an ID token with none of these marks PASSES if its aud is one of
-	// yours. So give the API an audience that is no client_id, or use RFC9068.
+	// yours, and so does a refresh token of a server that signs those alike and marks them
+	// by nothing. So give the API an audience that is no client_id, or use RFC9068.
 	AccessToken Profile = iota
 	// RFC9068 is for servers that issue access tokens by RFC 9068: typ must be
 	// at+jwt or application/at+jwt; iss, exp, aud, sub, client_id, iat and jti
@@ -86,6 +92,12 @@ type Config struct {
 	// accepted where its host is localhost or a loopback IP. Required.
 	Issuer string
 
+	// IssuerAliases are what iss may be besides Issuer, compared in the same way: for a
+	// server that writes its name in two forms, as Google does, or has moved. The token
+	// says the form that it has: [bearergate.Token.Issuer]. Nothing is fetched from an
+	// alias. Default: none.
+	IssuerAliases []string
+
 	// Audiences are the names of this API; aud must contain at least one of
 	// them, compared exactly. Required.
 	//
@@ -95,12 +107,27 @@ type Config struct {
 	// client_id lets ID tokens in: see [AccessToken].
 	Audiences []string
 
+	// AllowAudienceFrom accepts a token that names this API in another claim than aud:
+	// the keys are claims, the values what one of them has to say. It is for servers that
+	// write no aud into access tokens, as Amazon Cognito does. It counts only where the
+	// member aud does not occur at all: null and [] are an aud that names nobody. Audience
+	// of such a token is empty.
+	//
+	// Danger: a client ID that stands in for aud says who asked for the token and not for
+	// which API. Name one only if that client is of this API alone, and demand a scope of
+	// this API on every route. At most 4 claims. Default: none.
+	AllowAudienceFrom map[string][]string
+
 	// Algorithms are the values of alg that are accepted: RS*, PS*, ES*, EdDSA
 	// and its other name Ed25519. Default: [DefaultAlgorithms].
 	Algorithms []string
 
+	// KeysURL is where the issuer's key set is, an https URL, if it is not to be
+	// discovered from Issuer. The default cache then fetches from there alone, and Issuer
+	// may be any text, an http URL too. With Keys, it is a mistake.
+	KeysURL string
 	// Keys provides the issuer's keys. Default: a [jwks.Cache]
-	// discovered from Issuer. A Source with a method Issuer() string that
+	// of KeysURL, or discovered from Issuer. A Source with a method Issuer() string that
 	// returns another issuer's name is refused: keys belong to one issuer
 	// (RFC 8725 §3.8).
 	Keys jwks.Source
@@ -116,6 +143,31 @@ type Config struct {
 
 	// Profile is [AccessToken] (default) or [RFC9068].
 	Profile Profile
+
+	// AllowTypes are further values of typ that access tokens of this issuer have, compared
+	// without case and without "application/": "JOSE", for example. What tells other kinds
+	// of token apart is judged in them as in JWT: see [AccessToken]. The types of DPoP
+	// proofs, logout tokens, security events and introspection answers are mistakes, and so
+	// is AllowTypes with [RFC9068]. Default: none.
+	//
+	// Danger: a type that the issuer writes into other kinds of token too lets those in.
+	AllowTypes []string
+	// AllowMarks are marks of other kinds of token that access tokens of this issuer have
+	// too: at_hash, as in Dex, nonce, as in authentik and Azure AD B2C, c_hash, s_hash, or
+	// code. Default: none.
+	//
+	// Danger: an ID token of the same issuer that has no other mark then passes if its aud
+	// is one of yours. So give this API an audience that is no client's ID, or look in Check
+	// at what tells the two apart.
+	AllowMarks []string
+	// IgnoreClaims are claims that are not read, whatever they hold: act and may_act only,
+	// for servers that write something else into them than RFC 8693 says. Nobody then
+	// learns that somebody acts for the subject. Default: none.
+	IgnoreClaims []string
+	// ClientClaims are the claims that may name the client, in order; the first that is a
+	// string, and not empty, is [bearergate.Token.ClientID]. Default: client_id, azp, cid,
+	// appid. At most 8.
+	ClientClaims []string
 
 	// Leeway is how far clocks may differ when exp, nbf and iat are judged.
 	// Default: [DefaultLeeway]; at most [MaxLeeway].
@@ -171,6 +223,10 @@ type Config struct {
 	CacheEntries int
 	// CacheBytes bounds the memory of the cache, roughly. Default: [DefaultCacheBytes].
 	CacheBytes int64
+
+	// Err is a mistake of whoever filled the Config in, a function for an identity
+	// provider for example: New reports it beside its own.
+	Err error
 }
 
 // Verifier verifies the JWT access tokens of one issuer. It is immutable and
@@ -181,6 +237,7 @@ type Verifier struct {
 	expected      string // of alg, for errors
 	keys          jwks.Source
 	profile       Profile
+	allowedTypes  []string // of AllowTypes, plain
 	maxTokenBytes int
 	fields        accept.Fields
 	rules         accept.Rules
@@ -197,6 +254,10 @@ func New(c Config) (*Verifier, error) {
 	wrong := mistake.In("jwtverify")
 	issuerOK := checkIssuer(&c, &wrong)
 	checkNames(&c, &wrong)
+	if c.Err != nil {
+		wrong.Addf("%w", c.Err)
+	}
+	standIns, values := audienceFrom(&c, &wrong)
 	mistake.Between(&wrong, "MaxTokenBytes", &c.MaxTokenBytes, DefaultMaxTokenBytes, 1, MaxTokenBytesLimit)
 	required := requiredClaims(&c, &wrong)
 	v := &Verifier{
@@ -204,9 +265,11 @@ func New(c Config) (*Verifier, error) {
 		keys:          keySource(&c, issuerOK, &wrong),
 		profile:       c.Profile,
 		maxTokenBytes: c.MaxTokenBytes,
-		fields:        accept.Fields{Required: required, Scopes: scopeClaims(&c, &wrong)},
+		allowedTypes:  allowedTypes(&c, &wrong),
+		fields: accept.Fields{Required: required, Scopes: scopeClaims(&c, &wrong), Clients: clientClaims(&c, &wrong), StandIns: standIns,
+			Ignored: slices.Clone(c.IgnoreClaims)},
 		rules: accept.Rules{
-			Issuer: c.Issuer, Audiences: slices.Clone(c.Audiences), Required: required,
+			Issuer: c.Issuer, Aliases: slices.Clone(c.IssuerAliases), Audiences: slices.Clone(c.Audiences), StandIns: values, Marks: slices.Clone(c.AllowMarks), Required: required,
 			Confirmations: slices.Clone(c.Confirmations), MaxLife: c.MaxTokenAge,
 			Leeway: accept.Leeway(&wrong, c.Leeway, c.NoLeeway, DefaultLeeway, MaxLeeway),
 		},
@@ -400,7 +463,7 @@ func (v *Verifier) headerType(h jose.Header) (explicit bool, err error) {
 	switch {
 	case strings.EqualFold(h.Type, "at+jwt"), strings.EqualFold(h.Type, "application/at+jwt"):
 		return true, nil
-	case v.profile == AccessToken && (!h.HasType || strings.EqualFold(h.Type, "JWT")):
+	case v.profile == AccessToken && (!h.HasType || strings.EqualFold(h.Type, "JWT") || slices.Contains(v.allowedTypes, plainType(h.Type))):
 		return false, nil
 	}
 	expected, found := v.types(h)

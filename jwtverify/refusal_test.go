@@ -41,7 +41,7 @@ func TestARefusalExplainsItself(t *testing.T) {
 		{name: "another issuer", header: jwt(), claims: map[string]any{"iss": issuer + "/"}, reason: bearergate.ReasonIssuer, detail: "iss is not", expected: `"` + issuer + `"`, found: `"` + issuer + `/"`},
 		{name: "another audience", header: jwt(), claims: map[string]any{"aud": "graph"}, reason: bearergate.ReasonAudience, detail: "aud names none", expected: `"` + audience + `"`, found: `"graph"`, refused: true},
 		{name: "an ID token", header: jwt(), claims: map[string]any{"at_hash": "x"}, reason: bearergate.ReasonType, detail: "another kind", expected: "an access token", found: "the member at_hash", refused: true},
-		{name: "a claim of another type", header: jwt(), claims: map[string]any{"acr": 7}, reason: bearergate.ReasonMalformed, detail: "the claim acr is not of its type", expected: "a string"},
+		{name: "a claim of another type", header: jwt(), claims: map[string]any{"jti": 7}, reason: bearergate.ReasonMalformed, detail: "the claim jti is not of its type", expected: "a string"},
 		{name: "expired", header: jwt(), later: 2 * time.Hour, reason: bearergate.ReasonExpired, detail: "exp has passed",
 			expected: "later than " + now.Add(2*time.Hour-5*time.Second).UTC().Format(time.RFC3339), found: now.Add(time.Hour).UTC().Format(time.RFC3339), refused: true},
 	} {

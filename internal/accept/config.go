@@ -44,11 +44,15 @@ func Algorithms(wrong *mistake.List, field string, named []string) []string {
 // no issuer, somebody else has said so already.
 func Source(wrong *mistake.List, field string, named jwks.Source, issuer string, discover jwks.Config) jwks.Source {
 	switch {
-	case named == nil && discover.Issuer == "":
+	case named == nil && discover.Issuer == "" && discover.URL == "":
 		return nil
 	case named == nil:
 		cache, err := jwks.New(discover)
 		if err != nil {
+			if discover.URL != "" {
+				wrong.Addf("KeysURL cannot be used: %v", bearergate.AsError(err).Cause)
+				return nil
+			}
 			wrong.Addf("Issuer cannot be used to discover keys: %v; or set %s", bearergate.AsError(err).Cause, field)
 			return nil
 		}

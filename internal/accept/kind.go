@@ -64,8 +64,10 @@ func plainKind(s string) string {
 		return ""
 	}
 	s = joined.Replace(strings.ToLower(s))
-	if s != "token" {
-		s = strings.TrimSuffix(s, "token")
+	for _, end := range []string{"jwt", "token"} {
+		if s != end {
+			s = strings.TrimSuffix(s, end)
+		}
 	}
 	return s
 }
@@ -102,6 +104,6 @@ func (k *kind) other(allowed []string) string {
 
 // Of the names of kinds, as plainKind has them.
 var (
-	accessNames = []string{"access", "oauthaccess", "at", "atjwt", "bearer", "dpop"} // how a token is sent is no other kind of it
+	accessNames = []string{"access", "oauthaccess", "at", "bearer", "dpop"} // how a token is sent is no other kind of it
 	otherNames  = []string{"id", "identity", "refresh", "offline", "logout"}
 )

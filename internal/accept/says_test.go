@@ -23,7 +23,7 @@ func TestARefusalNamesBothSides(t *testing.T) {
 		{name: "another audience", change: with("aud", []string{"x", "y"}), detail: "aud names none", expected: `"api" "api2"`, found: `"x" "y"`},
 		{name: "an empty audience", change: with("aud", []string{}), detail: "claim aud is absent or empty", expected: `"api" "api2"`},
 		{name: "a claim is missing", change: with("iat", absent{}), detail: "claim iat is absent or empty"},
-		{name: "a claim of the wrong type", change: with("acr", 1), detail: "claim acr is not of its type", expected: "a string"},
+		{name: "a claim of the wrong type", change: with("jti", 1), detail: "claim jti is not of its type", expected: "a string"},
 		{name: "a mark of an ID token", change: with("at_hash", "secret"), detail: "another kind", expected: "an access token", found: "the member at_hash"},
 		{name: "a nonce", change: with("nonce", "secret"), detail: "another kind", expected: "an access token", found: "the member nonce"},
 		{name: "a use", change: with("token_use", "id"), detail: "another kind", expected: "an access token", found: `token_use "id"`},

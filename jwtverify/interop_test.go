@@ -1,0 +1,180 @@
+package jwtverify_test
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/authtest"
+	"github.com/bearergate/bearergate/jwtverify"
+	"github.com/bearergate/bearergate/scope"
+	"github.com/bearergate/bearergate/test/kit"
+	"github.com/stretchr/testify/require"
+)
+
+// What real servers send, and the word with which it is let in: each row is refused
+// without the word, if it needs one, and each word lets in no more than it says.
+func TestTokensOfRealServers(t *testing.T) {
+	s := newSigner(t, "RS256", "k")
+	const absent = ""
+	header := func(typ string) map[string]any {
+		h := map[string]any{"alg": "RS256", "kid": "k"}
+		if typ != absent {
+			h["typ"] = typ
+		}
+		return h
+	}
+	for name, tt := range map[string]struct {
+		typ    string
+		claims map[string]any
+		allow  func(*jwtverify.Config)
+		before bearergate.Reason // without allow; "": accepted
+		reason bearergate.Reason // with it
+		check  func(*testing.T, *bearergate.Token)
+	}{
+		// AllowTypes
+		"a type of its own":                   {typ: "JOSE", allow: allowTypes("JOSE"), before: bearergate.ReasonType},
+		"in another case, and in full":        {typ: "application/jose", allow: allowTypes("JOSE"), before: bearergate.ReasonType},
+		"a type of its own, on an ID token":   {typ: "JOSE", claims: map[string]any{"at_hash": "x"}, allow: allowTypes("JOSE"), before: bearergate.ReasonType, reason: bearergate.ReasonType},
+		"a type of its own, on a refresh one": {typ: "JOSE", claims: map[string]any{"tokenType": "refresh-token"}, allow: allowTypes("JOSE"), before: bearergate.ReasonType, reason: bearergate.ReasonType},
+		"another type":                        {typ: "JOSE2", allow: allowTypes("JOSE"), before: bearergate.ReasonType, reason: bearergate.ReasonType},
+
+		// AllowMarks
+		"Dex writes at_hash":                 {claims: map[string]any{"at_hash": "x"}, allow: allowMarks("at_hash"), before: bearergate.ReasonType},
+		"B2C writes nonce":                   {claims: map[string]any{"nonce": "x"}, allow: allowMarks("nonce"), before: bearergate.ReasonType},
+		"at_hash is allowed, and nonce came": {claims: map[string]any{"at_hash": "x", "nonce": "y"}, allow: allowMarks("at_hash"), before: bearergate.ReasonType, reason: bearergate.ReasonType},
+		"both are allowed":                   {claims: map[string]any{"at_hash": "x", "nonce": "y"}, allow: allowMarks("at_hash", "nonce"), before: bearergate.ReasonType},
+		"an ID token that says so":           {claims: map[string]any{"at_hash": "x", "nonce": "y", "typ": "ID"}, allow: allowMarks("at_hash", "nonce"), before: bearergate.ReasonType, reason: bearergate.ReasonType},
+		"a logout token":                     {claims: map[string]any{"events": map[string]any{}, "at_hash": "x"}, allow: allowMarks("at_hash", "nonce", "code"), before: bearergate.ReasonType, reason: bearergate.ReasonType},
+		"for another client":                 {claims: map[string]any{"at_hash": "x", "aud": "client-1"}, allow: allowMarks("at_hash"), before: bearergate.ReasonType, reason: bearergate.ReasonAudience},
+		"code and state":                     {claims: map[string]any{"code": "x", "state": "y"}, allow: allowMarks("code"), before: bearergate.ReasonType},
+
+		// Refresh tokens, in any spelling
+		"tokenType":  {claims: map[string]any{"tokenType": "refresh-token"}, before: bearergate.ReasonType, reason: bearergate.ReasonType},
+		"tokenName":  {claims: map[string]any{"tokenName": "refresh_token"}, before: bearergate.ReasonType, reason: bearergate.ReasonType},
+		"token_type": {claims: map[string]any{"token_type": "refresh"}, before: bearergate.ReasonType, reason: bearergate.ReasonType},
+		"typ":        {claims: map[string]any{"typ": "refresh_token"}, before: bearergate.ReasonType, reason: bearergate.ReasonType},
+
+		// IgnoreClaims
+		"act of another meaning": {claims: map[string]any{"act": "noActor"}, allow: func(c *jwtverify.Config) { c.IgnoreClaims = []string{"act"} }, before: bearergate.ReasonMalformed,
+			check: func(t *testing.T, token *bearergate.Token) { require.Empty(t, token.Actor()) }},
+
+		// Clients
+		"azp":          {claims: map[string]any{"client_id": kit.Absent, "azp": "svc-7"}, check: client("svc-7")},
+		"cid":          {claims: map[string]any{"client_id": kit.Absent, "cid": "svc-7"}, check: client("svc-7")},
+		"appid":        {claims: map[string]any{"client_id": kit.Absent, "appid": "svc-7"}, check: client("svc-7")},
+		"null and azp": {claims: map[string]any{"client_id": nil, "azp": "svc-7"}, check: client("svc-7")},
+		"ClientClaims": {claims: map[string]any{"azp": "svc-7", "app": "svc-8"}, allow: func(c *jwtverify.Config) { c.ClientClaims = []string{"app", "azp"} },
+			check: client("svc-8")},
+
+		// null, and claims of odd types
+		"nulls": {claims: map[string]any{"client_id": nil, "nonce": nil, "jti": nil, "acr": nil, "scope": nil, "nbf": nil, "act": nil, "auth_time": nil, "sub": nil}},
+		"auth_time of AD FS": {claims: map[string]any{"auth_time": "2017-02-13T08:27:46.918Z"}, check: func(t *testing.T, token *bearergate.Token) {
+			at, ok := token.AuthTime()
+			require.True(t, ok)
+			require.True(t, at.Equal(time.Date(2017, 2, 13, 8, 27, 46, 918e6, time.UTC)))
+		}},
+		"acr and auth_time of no meaning": {claims: map[string]any{"auth_time": "yesterday", "acr": 7}, check: func(t *testing.T, token *bearergate.Token) {
+			_, ok := token.AuthTime()
+			require.False(t, ok)
+			require.Empty(t, token.ACR())
+			err := bearergate.StepUp{ACR: []string{"7", ""}, MaxAge: 100 * 365 * 24 * time.Hour}.Authorize(token, scope.Requirement{})
+			kit.RequireError(t, err, bearergate.ErrInsufficientAuthentication, bearergate.ReasonAuthentication)
+		}},
+		"null within cnf": {claims: map[string]any{"cnf": map[string]any{"jkt": nil, "x5t#S256": "x"}}, before: bearergate.ReasonMalformed, reason: bearergate.ReasonMalformed},
+
+		// IssuerAliases
+		"the issuer in its other form": {claims: map[string]any{"iss": "as.example.com"}, allow: aliases("as.example.com"), before: bearergate.ReasonIssuer,
+			check: func(t *testing.T, token *bearergate.Token) { require.Equal(t, "as.example.com", token.Issuer()) }},
+		"an alias to the letter": {claims: map[string]any{"iss": "as.example.com/"}, allow: aliases("as.example.com"), before: bearergate.ReasonIssuer, reason: bearergate.ReasonIssuer},
+
+		// AllowAudienceFrom
+		"Cognito writes no aud":         {claims: map[string]any{"aud": kit.Absent, "client_id": "app-1"}, allow: cognito, before: bearergate.ReasonMissingClaim},
+		"another app":                   {claims: map[string]any{"aud": kit.Absent, "client_id": "app-2"}, allow: cognito, before: bearergate.ReasonMissingClaim, reason: bearergate.ReasonMissingClaim},
+		"aud null":                      {claims: map[string]any{"aud": nil, "client_id": "app-1"}, allow: cognito, before: bearergate.ReasonMissingClaim, reason: bearergate.ReasonMissingClaim},
+		"aud empty":                     {claims: map[string]any{"aud": []string{}, "client_id": "app-1"}, allow: cognito, before: bearergate.ReasonMissingClaim, reason: bearergate.ReasonMissingClaim},
+		"aud of another":                {claims: map[string]any{"aud": "other", "client_id": "app-1"}, allow: cognito, before: bearergate.ReasonAudience, reason: bearergate.ReasonAudience},
+		"aud is ours, and nothing else": {claims: map[string]any{"client_id": "app-2"}, allow: cognito},
+		"an ID token of that client":    {claims: map[string]any{"aud": "app-1", "token_use": "id"}, allow: cognito, before: bearergate.ReasonType, reason: bearergate.ReasonType},
+		"the claim is no string":        {claims: map[string]any{"aud": kit.Absent, "azp": 7}, allow: standIn("azp", "7"), before: bearergate.ReasonMissingClaim, reason: bearergate.ReasonMissingClaim},
+		"the claim is a list":           {claims: map[string]any{"aud": kit.Absent, "resources": []string{"x", "orders"}}, allow: standIn("resources", "orders"), before: bearergate.ReasonMissingClaim},
+	} {
+		t.Run(name, func(t *testing.T) {
+			claims := map[string]any{}
+			for k, v := range tt.claims {
+				claims[k] = v
+			}
+			raw := s.SignWith(t, header(tt.typ), claims)
+			verdict := func(allow func(*jwtverify.Config), want bearergate.Reason) *bearergate.Token {
+				c := config(s.Set(t))
+				if allow != nil {
+					allow(&c)
+				}
+				v := newVerifier(t, c)
+				for range 2 { // and from the cache
+					token, err := v.Verify(t.Context(), raw)
+					if want != "" {
+						requireError(t, token, err, bearergate.ErrInvalidToken, want)
+						require.NotEmpty(t, bearergate.AsError(err).Detail)
+						kit.RequireExplained(t, v.Explain(t.Context(), raw), err, raw)
+						continue
+					}
+					require.NoError(t, err)
+					kit.RequireExplained(t, v.Explain(t.Context(), raw), err, raw)
+					if tt.check != nil && (allow != nil) == (tt.allow != nil) {
+						tt.check(t, token)
+					}
+				}
+				return nil
+			}
+			verdict(nil, tt.before)
+			verdict(tt.allow, tt.reason)
+		})
+	}
+}
+
+func allowTypes(types ...string) func(*jwtverify.Config) {
+	return func(c *jwtverify.Config) { c.AllowTypes = types }
+}
+
+func allowMarks(marks ...string) func(*jwtverify.Config) {
+	return func(c *jwtverify.Config) { c.AllowMarks = marks }
+}
+
+func aliases(names ...string) func(*jwtverify.Config) {
+	return func(c *jwtverify.Config) { c.IssuerAliases = names }
+}
+
+func standIn(claim, value string) func(*jwtverify.Config) {
+	return func(c *jwtverify.Config) { c.AllowAudienceFrom = map[string][]string{claim: {value}} }
+}
+
+func cognito(c *jwtverify.Config) { standIn("client_id", "app-1")(c) }
+
+func client(id string) func(*testing.T, *bearergate.Token) {
+	return func(t *testing.T, token *bearergate.Token) { require.Equal(t, id, token.ClientID()) }
+}
+
+// The issuer of AD FS is an http URL, and its keys lie elsewhere: nothing is fetched from
+// the one, and the other is https.
+func TestKeysURL(t *testing.T) {
+	as := authtest.New(t)
+	const adfs = "http://adfs.example.test/adfs/services/trust"
+	c := jwtverify.Config{Issuer: adfs, Audiences: []string{authtest.DefaultAudience}, KeysURL: as.URL("/jwks"), HTTPClient: as.Client()}
+	v, err := jwtverify.New(c)
+	require.NoError(t, err)
+	claims := as.Claims(authtest.Claims{})
+	claims["iss"] = adfs
+	token, err := v.Verify(t.Context(), as.Sign(nil, claims))
+	require.NoError(t, err)
+	require.Equal(t, adfs, token.Issuer())
+	require.Equal(t, []int{1, 1}, []int{as.Requests("/jwks"), as.Requests("")}, "no metadata were asked for")
+	_, err = v.Verify(t.Context(), as.Token(authtest.Claims{}))
+	require.Equal(t, bearergate.ReasonIssuer, bearergate.ReasonOf(err))
+
+	c.HTTPClient = &http.Client{}
+	c.KeysURL, c.Issuer = "", adfs
+	_, err = jwtverify.New(c)
+	require.ErrorContains(t, err, "name the https URL of its key set by KeysURL")
+}
