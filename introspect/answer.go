@@ -3,11 +3,9 @@ package introspect
 import (
 	"errors"
 	"slices"
-	"strings"
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/internal/accept"
-	"github.com/bearergate/bearergate/internal/strictjson"
 )
 
 // verdict is what an answer means to this Client, whatever the time of day.
@@ -52,12 +50,9 @@ func (c *Client) read(body []byte, r *accept.Reading) (verdict, error) {
 	default:
 		return verdict{}, errors.New("active is not a boolean")
 	}
-	tokenType := "Bearer"
-	if value := r.Extra[memberTokenType]; value != nil && r.Wrong == "" {
-		var err error
-		if tokenType, err = strictjson.String(value); err != nil {
-			r.Wrong = "token_type"
-		}
+	name, kind, err := c.tokenTypeOf(r.Extra[memberTokenType])
+	if err != nil && r.Wrong == "" {
+		r.Wrong = "token_type"
 	}
 	if r.Wrong != "" {
 		return verdict{}, errors.New("the member " + r.Wrong + " is not of its type")
@@ -68,7 +63,7 @@ func (c *Client) read(body []byte, r *accept.Reading) (verdict, error) {
 		// one sub could not be told apart.
 		v.claims.Issuer = c.issuer
 	}
-	if err := c.judge(r, tokenType); err != nil {
+	if err := c.judge(r, name, kind); err != nil {
 		v.refusal = accept.Refused(err, bearergate.NewToken(whose(&v.claims)))
 	}
 	return v, nil
@@ -81,15 +76,18 @@ func whose(c *bearergate.Claims) bearergate.Claims {
 }
 
 // judge applies every check of an active token that does not depend on the time
-// of day. The endpoint answers for refresh tokens too, and for whatever else the
-// server issues.
-func (c *Client) judge(r *accept.Reading, tokenType string) error {
-	if err := c.rules.Judge(r, false); err != nil {
+// of day. What kind of token it is comes before what an access token must say: a
+// refresh token has no aud, as a rule, and is not to be taken for an access token
+// whose server forgot it.
+func (c *Client) judge(r *accept.Reading, name string, kind tokenType) error {
+	err := c.rules.Judge(r, false)
+	if kind == typeOther && (err == nil || r.At > accept.StepKind) {
+		r.At = accept.StepKind
+		return c.notAnAccessToken(name)
+	}
+	if err != nil {
 		return err
 	}
 	r.At = accept.StepTokenType
-	if !strings.EqualFold(tokenType, "Bearer") {
-		return accept.Mismatch(bearergate.ReasonBinding, "token_type is not Bearer: the token needs a proof that is not checked here", `"Bearer" or none`, accept.Quoted(tokenType))
-	}
-	return nil
+	return judgeProof(name, kind, r.Claims.Confirmation)
 }

@@ -95,6 +95,7 @@ func checkNames(c *Config, wrong *mistake.List) {
 			wrong.Addf("%s contains an empty string: remove it", list.field)
 		}
 	}
+	checkTokenTypes(c, wrong)
 }
 
 func checkSigned(c *Config, issuerOK bool, wrong *mistake.List) {

@@ -35,6 +35,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -113,9 +114,19 @@ type Config struct {
 	InsecureAnyAudience bool
 	// Confirmations are the members of cnf (RFC 7800) whose proof of possession
 	// the caller promises to check on every request, for example "x5t#S256"
-	// (RFC 8705). A token with any other is refused, and so is one whose
-	// token_type is not Bearer. Default: none.
+	// (RFC 8705) and "jkt" (DPoP, RFC 9449). A token with any other is refused, and
+	// so is one whose token_type contradicts cnf: DPoP without a jkt, or another
+	// with one. Default: none.
 	Confirmations []string
+	// AllowTokenTypes are further values of token_type, compared without case, that
+	// the server writes into answers about access tokens, and about no other tokens.
+	// A token with one of them counts as a Bearer token. Known are Bearer, DPoP and
+	// access_token; refresh_token, id_token, N_A, "" and their like, and types that
+	// need a proof, are mistakes. Default: none.
+	//
+	// Danger: with the name of a kind that is not for APIs, such as that of refresh
+	// tokens, those open this API.
+	AllowTokenTypes []string
 	// Check is asked last, on every call, for answers from the cache too. What
 	// it returns is judged by [bearergate.Guard], as in jwtverify.Config: nil
 	// accepts; an error that wraps one of the sentinels of package bearergate keeps
@@ -248,6 +259,7 @@ type Client struct {
 	fields        accept.Fields
 	rules         accept.Rules // of what an answer says
 	check         func(context.Context, *bearergate.Token) error
+	tokenTypes    []string // beyond those that are known
 	accepts       func(string) bool
 	maxTokenBytes int
 	hint          string
@@ -286,7 +298,7 @@ func New(c Config) (*Client, error) {
 	wrong := mistake.In("introspect")
 	complete(&c, &wrong)
 	client := &Client{
-		issuer: c.Issuer, auth: c.Auth, fields: fieldsOf(c.AllowScopeArray), rules: rulesOf(&c), check: c.Check, accepts: c.Accept,
+		issuer: c.Issuer, auth: c.Auth, fields: fieldsOf(c.AllowScopeArray), rules: rulesOf(&c), tokenTypes: slices.Clone(c.AllowTokenTypes), check: c.Check, accepts: c.Accept,
 		maxTokenBytes: c.MaxTokenBytes, hint: c.TokenTypeHint, now: c.Now,
 		signing: c.Signed.Answers, keys: c.Signed.Keys, algorithms: c.Signed.Algorithms, answers: signedRules(&c),
 		timeout: c.Timeout, maxWait: c.Timeout / 3, maxResponseBytes: c.Calls.MaxResponseBytes,

@@ -23,7 +23,8 @@ func TestARefusalExplainsItself(t *testing.T) {
 		{name: "another issuer", answer: map[string]any{"iss": issuer + "/x"}, reason: bearergate.ReasonIssuer, expected: `"` + issuer + `"`, found: `"` + issuer + `/x"`},
 		{name: "another audience", answer: map[string]any{"aud": []string{"x"}}, reason: bearergate.ReasonAudience, expected: `"` + audience + `"`, found: `"x"`, refused: true},
 		{name: "no audience", answer: map[string]any{"aud": absent}, reason: bearergate.ReasonMissingClaim, expected: `"` + audience + `"`, refused: true},
-		{name: "another type", answer: map[string]any{"token_type": "DPoP"}, reason: bearergate.ReasonBinding, expected: `"Bearer" or none`, found: `"DPoP"`, refused: true},
+		{name: "DPoP without a key", answer: map[string]any{"token_type": "DPoP"}, reason: bearergate.ReasonBinding, expected: `"DPoP" with cnf.jkt`, found: `"DPoP"`, refused: true},
+		{name: "a refresh token", answer: map[string]any{"token_type": "refresh_token", "aud": absent}, reason: bearergate.ReasonType, expected: `"Bearer" "access_token" "DPoP" or none`, found: `"refresh_token"`, refused: true},
 		{name: "an ID token", answer: map[string]any{"nonce": "x"}, reason: bearergate.ReasonType, expected: "an access token", found: "the member nonce", refused: true},
 		{name: "inactive", answer: map[string]any{"active": false}, reason: bearergate.ReasonInactive},
 	} {
