@@ -246,10 +246,27 @@ func TestRelaxations(t *testing.T) {
 			reason: bearergate.ReasonAudience,
 		},
 		{
-			name:   "no aud, but empty",
+			name:   "INT-057 no aud, written as none",
 			answer: map[string]any{"aud": []string{}},
 			change: func(c *introspect.Config) { c.AllowMissingAudience = true },
+		},
+		{
+			name:   "INT-057 no aud, and no word that it may be missing",
+			answer: map[string]any{"aud": []string{}},
+			change: func(c *introspect.Config) {},
 			reason: bearergate.ReasonMissingClaim,
+		},
+		{
+			name:   "no aud, but an empty name",
+			answer: map[string]any{"aud": ""},
+			change: func(c *introspect.Config) { c.AllowMissingAudience = true },
+			reason: bearergate.ReasonMissingClaim,
+		},
+		{
+			name:   "no aud, but a list with an empty name",
+			answer: map[string]any{"aud": []string{""}},
+			change: func(c *introspect.Config) { c.AllowMissingAudience = true },
+			reason: bearergate.ReasonAudience,
 		},
 		{
 			name:   "any aud",

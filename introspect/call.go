@@ -292,13 +292,16 @@ func (c *Client) call(ctx context.Context, raw string) (reply, *failure) {
 		return reply{}, &failure{outcome: OutcomeCredentials, ours: errors.Is(err, bearergate.ErrMisconfigured), cause: errors.New(err.Error())}
 	}
 	resp, err := c.http.Post(ctx, fetch.PostRequest{URL: where, Accept: c.signing.accept(), Header: to.header, Form: to.form,
-		MaxBytes: c.maxResponseBytes, Type: c.signing.allows})
+		MaxBytes: c.maxResponseBytes, Type: c.signing.allows, Also: http.StatusBadRequest})
 	if err != nil {
 		f := failed(err)
 		if f.down() || f.status == http.StatusNotFound || f.outcome == OutcomeRedirect {
 			c.endpoint.doubt()
 		}
 		return reply{}, f
+	}
+	if resp.Status == http.StatusBadRequest {
+		return c.onBadRequest(resp.Body)
 	}
 	body := resp.Body
 	if resp.MediaType == typeSigned {

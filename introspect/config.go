@@ -96,6 +96,7 @@ func checkNames(c *Config, wrong *mistake.List) {
 		}
 	}
 	checkTokenTypes(c, wrong)
+	checkInactiveErrors(c, wrong)
 }
 
 func checkSigned(c *Config, issuerOK bool, wrong *mistake.List) {

@@ -104,7 +104,8 @@ type Config struct {
 	Audiences []string
 	// AllowMissingAudience accepts a token that the server issued for another
 	// API, if the answer does not say for which: it is for servers that put no aud
-	// into answers. An aud that is there must still name one of Audiences. Without
+	// into answers, or the aud [] (Ory Hydra), which names nobody. An aud that names
+	// somebody must still name one of Audiences. Without
 	// aud, the answers of some servers do not show whether a token is a refresh
 	// token: use Accept if yours differ in form.
 	AllowMissingAudience bool
@@ -145,6 +146,19 @@ type Config struct {
 	// TokenTypeHint is sent as token_type_hint (RFC 7662 §2.1), for example
 	// "access_token". It is a hint: the server answers for other tokens too.
 	TokenTypeHint string
+	// AllowInactiveErrors are error codes (RFC 6749 §5.2), compared exactly, with which a
+	// server says that a token is not active: for old ones, which answer 400
+	// {"error":"invalid_token"} about a token that they do not know, and not 200
+	// {"active":false} as RFC 7662 §2.2 has it. Only a 400 counts: a 401 is about our
+	// own credentials. Codes that cannot be about a token are mistakes:
+	// invalid_client, unauthorized_client, access_denied, insufficient_scope,
+	// server_error, temporarily_unavailable. Default: none; such a 400 is then
+	// [bearergate.ErrUnavailable].
+	//
+	// Danger: a server that gives the same code for another reason, a fault of its own or a
+	// question of ours that it does not understand, has every client told that its
+	// token is bad.
+	AllowInactiveErrors []string
 	// AllowScopeArray also accepts a scope that is an array of strings, which
 	// RFC 7662 does not allow and some servers send.
 	AllowScopeArray bool
@@ -260,6 +274,7 @@ type Client struct {
 	rules         accept.Rules // of what an answer says
 	check         func(context.Context, *bearergate.Token) error
 	tokenTypes    []string // beyond those that are known
+	inactiveCodes []string // with which the server says inactive
 	accepts       func(string) bool
 	maxTokenBytes int
 	hint          string
@@ -298,7 +313,8 @@ func New(c Config) (*Client, error) {
 	wrong := mistake.In("introspect")
 	complete(&c, &wrong)
 	client := &Client{
-		issuer: c.Issuer, auth: c.Auth, fields: fieldsOf(c.AllowScopeArray), rules: rulesOf(&c), tokenTypes: slices.Clone(c.AllowTokenTypes), check: c.Check, accepts: c.Accept,
+		issuer: c.Issuer, auth: c.Auth, fields: fieldsOf(c.AllowScopeArray), rules: rulesOf(&c), check: c.Check, accepts: c.Accept,
+		tokenTypes: slices.Clone(c.AllowTokenTypes), inactiveCodes: slices.Clone(c.AllowInactiveErrors),
 		maxTokenBytes: c.MaxTokenBytes, hint: c.TokenTypeHint, now: c.Now,
 		signing: c.Signed.Answers, keys: c.Signed.Keys, algorithms: c.Signed.Algorithms, answers: signedRules(&c),
 		timeout: c.Timeout, maxWait: c.Timeout / 3, maxResponseBytes: c.Calls.MaxResponseBytes,

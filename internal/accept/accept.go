@@ -36,7 +36,7 @@ type Rules struct {
 	Audiences []string // aud must name one of them
 	// AnyAudience accepts every aud, and none.
 	AnyAudience bool
-	// MissingAudience accepts claims without aud.
+	// MissingAudience accepts claims without aud, or with the aud [], which names nobody.
 	MissingAudience bool
 
 	// Required are the claims that must be there and not empty: those of Fields, for
@@ -155,7 +155,7 @@ func (r *Rules) anotherIssuer(of *Reading) error {
 // was issued for us (RFC 7662 §4, RFC 9700 §2.3).
 func (r *Rules) judgeAudience(of *Reading) error {
 	switch {
-	case r.AnyAudience, r.MissingAudience && !of.hasAudience:
+	case r.AnyAudience, r.MissingAudience && (!of.hasAudience || of.emptyAudience && len(of.Claims.Audience) == 0): // [] names nobody
 		return nil
 	case !of.hasAudience || of.emptyAudience:
 		return r.mismatch(of, bearergate.ReasonMissingClaim, "there is no aud, or an empty one")
