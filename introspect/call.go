@@ -79,6 +79,9 @@ func (f *failure) err() error {
 		e.Detail += ": " + f.detail
 	}
 	e.Cause = f.cause
+	if under, ok := f.cause.(*fetch.Error); ok { //nolint:errorlint // this very one is told in two parts
+		e.Cause = rest{under}
+	}
 	switch {
 	case f.outcome == outcomeOverloaded:
 		e.Reason = bearergate.ReasonOverloaded
@@ -89,6 +92,12 @@ func (f *failure) err() error {
 	}
 	return e
 }
+
+// rest is the cause of an error whose Outcome and Detail are told already.
+type rest struct{ of *fetch.Error }
+
+func (r rest) Error() string { return r.of.Rest() }
+func (r rest) Unwrap() error { return r.of }
 
 // await returns the outcome of the shared call for this token: one that is
 // under way, or a new one. The call does not depend on ctx, which ends only
@@ -295,6 +304,9 @@ func (c *Client) call(ctx context.Context, raw string) (reply, *failure) {
 		MaxBytes: c.maxResponseBytes, Type: c.signing.allows, Also: http.StatusBadRequest})
 	if err != nil {
 		f := failed(err)
+		if f.status != 0 && f.detail != "" {
+			f.detail += c.adviceOn(f.status)
+		}
 		if f.down() || f.status == http.StatusNotFound || f.outcome == OutcomeRedirect {
 			c.endpoint.doubt()
 		}
@@ -404,6 +416,19 @@ func failed(err error) *failure {
 		f.outcome, f.status = OutcomeTruncated, http.StatusOK
 	}
 	return f
+}
+
+// adviceOn says what a status is about that an endpoint of ours should not have.
+func (c *Client) adviceOn(status int) string {
+	switch status {
+	case http.StatusUnauthorized:
+		return c.auth.refused()
+	case http.StatusForbidden:
+		return ": our client may not ask, or a firewall says no: look at the rights of the client at the server, and at the log of what stands in front of it"
+	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusGone:
+		return ": no introspection endpoint is there: check Endpoint, or the metadata that it comes from"
+	}
+	return ""
 }
 
 // news is what the hooks are told at the end of a shared call.

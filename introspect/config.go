@@ -34,6 +34,13 @@ func checkServer(c *Config, wrong *mistake.List) (issuerOK bool) {
 		}
 	}
 	checkAuth(c, wrong)
+	where, of := c.Endpoint, "Endpoint"
+	if where == "" {
+		where, of = c.Issuer, "Issuer"
+	}
+	if c.Auth != nil && c.Auth.none() && c.InsecureAllowHTTP && strings.HasPrefix(strings.ToLower(where), "http:") && !fetch.Loopback(where) {
+		wrong.Addf("NoAuth is for https and for loopback, and %s%s is neither: whoever is between would be the endpoint; use https, or an Auth", of, fetch.Shown(where))
+	}
 	if strings.ContainsFunc(c.TokenTypeHint, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		wrong.Addf("TokenTypeHint is %s: use printable ASCII without spaces, access_token for example, or leave it out", fetch.Quoted(c.TokenTypeHint))
 	}
@@ -61,7 +68,7 @@ func checkIssuer(c *Config, wrong *mistake.List) bool {
 func checkAuth(c *Config, wrong *mistake.List) {
 	switch {
 	case c.Auth == nil:
-		wrong.Addf("Auth is nil: the endpoint answers only to clients that it knows (RFC 7662 section 2.1); use BasicAuth, for example")
+		wrong.Addf("Auth is nil: the endpoint answers only to clients that it knows (RFC 7662 section 2.1); use BasicAuth, for example, or NoAuth if yours wants no credentials")
 	case guard.IsNil(c.Auth):
 		wrong.Addf("Auth is a nil %T: use BasicAuth, for example", c.Auth)
 		c.Auth = nil

@@ -91,10 +91,11 @@ type Config struct {
 	// its host is localhost or a loopback IP. Default: discovered, and read
 	// again in the background every hour and when calls to it fail.
 	Endpoint string
-	// Auth is how we authenticate to the endpoint. Required.
+	// Auth is how we authenticate to the endpoint. Required; [NoAuth] says that it
+	// wants none.
 	Auth Auth
-	// ClientID is our client ID, where Auth does not hold one ([BearerAuth]). It is
-	// required for a Store, and is the default of Signed.Audiences.
+	// ClientID is our client ID, where Auth does not hold one ([BearerAuth], [NoAuth]).
+	// It is required for a Store, and is the default of Signed.Audiences.
 	ClientID string
 
 	// Audiences are the names of this API; aud must contain at least one of
