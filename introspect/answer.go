@@ -2,6 +2,7 @@ package introspect
 
 import (
 	"errors"
+	"net/http"
 	"slices"
 
 	"github.com/bearergate/bearergate"
@@ -23,8 +24,17 @@ const (
 )
 
 // fieldsOf is what is read in answers.
-func fieldsOf(scopeArrays bool) accept.Fields {
-	return accept.Fields{Scopes: []string{"scope"}, ScopeString: !scopeArrays, Extra: []string{memberActive: "active", memberTokenType: "token_type"}}
+func fieldsOf(c *Config) accept.Fields {
+	return accept.Fields{Required: required(c), Scopes: []string{"scope"}, ScopeString: !c.AllowScopeArray, Extra: []string{memberActive: "active", memberTokenType: "token_type"}}
+}
+
+// required are the members that must be there: without both times, the life of a token is
+// not known.
+func required(c *Config) []string {
+	if c.MaxTokenAge > 0 {
+		return []string{"exp", "iat"}
+	}
+	return nil
 }
 
 // rulesOf is what an active answer must say.
@@ -32,6 +42,7 @@ func rulesOf(c *Config) accept.Rules {
 	return accept.Rules{
 		Issuer: c.Issuer, IssuerImplied: true, Audiences: slices.Clone(c.Audiences), AnyAudience: c.InsecureAnyAudience, MissingAudience: c.AllowMissingAudience,
 		Uses: []string{"access", "access_token"}, Confirmations: slices.Clone(c.Confirmations), Leeway: c.Leeway, ExpiryOptional: true,
+		Required: required(c), MaxLife: c.MaxTokenAge,
 	}
 }
 
@@ -64,6 +75,28 @@ func (c *Client) read(body []byte, r *accept.Reading) (verdict, error) {
 		v.claims.Issuer = c.issuer
 	}
 	if err := c.judge(r, name, kind); err != nil {
+		v.refusal = accept.Refused(err, bearergate.NewToken(whose(&v.claims)))
+	}
+	return v, nil
+}
+
+// decide is what an answer means to us, Map included. A failure is never the token's
+// fault.
+func (c *Client) decide(body []byte, r *accept.Reading) (verdict, *failure) {
+	v, err := c.read(body, r)
+	switch {
+	case err != nil:
+		return verdict{}, &failure{outcome: OutcomeMalformed, status: http.StatusOK, detail: err.Error()}
+	case v.refusal != nil || c.mapping == nil:
+		return v, nil
+	}
+	r.At = accept.StepMap
+	err = accept.Mapped(&v.claims, c.mapping)
+	switch {
+	case err == nil:
+	case errors.Is(err, bearergate.ErrUnavailable), errors.Is(err, bearergate.ErrMisconfigured): // nothing is known against the token
+		return verdict{}, &failure{outcome: OutcomeMap, status: http.StatusOK, own: bearergate.AsError(err)}
+	default:
 		v.refusal = accept.Refused(err, bearergate.NewToken(whose(&v.claims)))
 	}
 	return v, nil

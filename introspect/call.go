@@ -40,9 +40,10 @@ type failure struct {
 	outcome    Outcome
 	status     int
 	retryAfter time.Duration
-	ours       bool   // our own configuration is at fault
-	detail     string // in our own words; "": see cause
-	cause      error  // holds no token, secret or body
+	ours       bool              // our own configuration is at fault
+	detail     string            // in our own words; "": see cause
+	cause      error             // holds no token, secret or body
+	own        *bearergate.Error // what a function of the user's made of it; nil: none was asked
 }
 
 // down reports a failure of the infrastructure, which feeds the breaker. An
@@ -73,6 +74,13 @@ func (f *failure) again() bool {
 
 // err says whose fault it is: our configuration's or the outage's, never the token's.
 func (f *failure) err() error {
+	if f.own != nil {
+		e := *f.own
+		if errors.Is(e.Kind, bearergate.ErrUnavailable) {
+			e.RetryAfter = max(e.RetryAfter, retryAfter)
+		}
+		return &e
+	}
 	e := &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonIntrospectionUnavailable,
 		RetryAfter: max(f.retryAfter, retryAfter), Detail: "introspect: " + string(f.outcome)}
 	if f.detail != "" {
@@ -324,22 +332,33 @@ func (c *Client) call(ctx context.Context, raw string) (reply, *failure) {
 		}
 	}
 	var r accept.Reading
-	v, err := c.read(body, &r)
-	if err != nil {
-		return reply{}, &failure{outcome: OutcomeMalformed, status: http.StatusOK, detail: err.Error()}
+	v, f := c.decide(body, &r)
+	quoted := quotes(body, raw)
+	switch {
+	case f != nil && f.own != nil && quoted:
+		f.own = discreet(f.own)
+		fallthrough
+	case f != nil:
+		return reply{body: body}, f
 	}
 	e, life := c.newEntry(v, time.Now(), 0)
-	if quotes(body, raw) {
+	if quoted {
 		// Some servers make the token its own jti. A token is kept nowhere, so
 		// neither is such an answer.
 		e.fresh, e.keep, life = 0, 0, 0
-		if e.refusal != nil { // which may quote the member that does
-			own := *bearergate.AsError(e.refusal)
-			own.Found, own.Refused = "", nil
-			e.refusal = &own
+		if e.refusal != nil {
+			e.refusal = discreet(bearergate.AsError(e.refusal))
 		}
 	}
 	return reply{e, body, life, http.StatusOK}, nil
+}
+
+// discreet is an error about an answer that quotes the token, without what may quote the
+// member that does.
+func discreet(e *bearergate.Error) *bearergate.Error {
+	own := *e
+	own.Found, own.Refused, own.Cause = "", nil, nil
+	return &own
 }
 
 // quotes reports whether an answer holds the token, be it in a longer text, in a

@@ -182,6 +182,12 @@ func checkNumbers(c *Config, wrong *mistake.List) {
 	} else {
 		mistake.Between(wrong, "Store.Timeout", &c.Store.Timeout, min(DefaultStoreTimeout, longest), 0, MaxTimeout/3)
 	}
+	switch note := mistake.BareNumber(c.MaxTokenAge); {
+	case c.MaxTokenAge < 0:
+		wrong.Addf("MaxTokenAge %v is negative: leave it out to accept any age", c.MaxTokenAge)
+	case note != "":
+		wrong.Addf("MaxTokenAge is %v%s: set the longest life of a token, or leave it out to accept any", c.MaxTokenAge, note)
+	}
 	mistake.Between(wrong, "MaxTokenBytes", &c.MaxTokenBytes, DefaultMaxTokenBytes, 1, MaxTokenBytesLimit)
 	mistake.Between(wrong, "Calls.Max", &c.Calls.Max, DefaultMaxCalls, 1, 1<<16)
 	mistake.Between(wrong, "Calls.MaxResponseBytes", &c.Calls.MaxResponseBytes, DefaultMaxResponseBytes, 1, 16<<20)

@@ -3,6 +3,7 @@ package introspect
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/internal/accept"
@@ -100,12 +101,19 @@ func (c *Client) askAnew(ctx context.Context, x *examination) (*entry, error) {
 	case <-ctx.Done():
 		return nil, ended(ctx)
 	}
-	if a.f != nil {
+	if a.f != nil && a.f.outcome != OutcomeMap {
 		return nil, a.f.err()
 	}
 	x.body, x.quoted = a.r.body, quotes(a.r.body, x.raw)
-	if _, err := c.read(a.r.body, &x.Reading); err != nil { // it was read before
+	v, err := c.read(a.r.body, &x.Reading)
+	switch {
+	case err != nil: // it was read before
 		return nil, misconfigured(err)
+	case a.f != nil:
+		x.At = accept.StepMap
+		return nil, a.f.err()
+	case v.refusal == nil && a.r.entry.refusal != nil:
+		x.At = accept.StepMap
 	}
 	return a.r.entry, nil
 }
@@ -125,6 +133,8 @@ func (c *Client) look(x *examination) *accept.Sight {
 func (c *Client) advice(of *accept.Case, x *examination) []string {
 	_, kind, _ := c.tokenTypeOf(x.Extra[memberTokenType])
 	switch {
+	case x.At == accept.StepMap && !errors.Is(of.Err, bearergate.ErrUnavailable) && !errors.Is(of.Err, bearergate.ErrMisconfigured):
+		return []string{"Config.Map refused the token, and the library says nothing more: look at that function, and at the members of the answer that it reads."}
 	case !errors.Is(of.Err, bearergate.ErrInvalidToken): // of.Err may be nil
 	case x.At == accept.StepKind && kind == typeOther:
 		return []string{adviceTokenType}
@@ -142,6 +152,13 @@ const adviceTokenType = "The server says by token_type that this is no access to
 func (c *Client) steps() []accept.Step {
 	steps := []accept.Step{accept.StepSize, accept.StepForm, accept.StepAnswer, accept.StepActive, accept.StepClaims, accept.StepIssuer,
 		accept.StepKind, accept.StepAudience, accept.StepBinding, accept.StepTokenType, accept.StepTimes}
+	if c.rules.MaxLife > 0 {
+		steps = append(steps, accept.StepRequired, accept.StepLifetime)
+	}
+	if c.mapping != nil {
+		steps = append(steps, accept.StepMap)
+	}
+	slices.Sort(steps) // which is the order in which they are made
 	if c.check != nil {
 		steps = append(steps, accept.StepCheck)
 	}

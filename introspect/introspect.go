@@ -136,6 +136,20 @@ type Config struct {
 	// network, is [bearergate.ErrUnavailable] with [bearergate.ReasonStoreUnavailable]; any other
 	// error is [bearergate.ErrInvalidToken] with [bearergate.ReasonPolicy].
 	Check func(context.Context, *bearergate.Token) error
+	// Map reads what the server says under names of its own: roles, a tenant, scopes
+	// that are elsewhere. It is called once for each answer about a token that is
+	// accepted so far, before that is remembered, and must be a function of the claims
+	// alone: what it does is remembered with the answer, and shared answers are mapped by each process
+	// anew. It gets a copy of the claims, with the answer as Raw, and may change
+	// Scopes, Roles, Tenant, ClientID, SessionID and ACR; any other change is
+	// [bearergate.ErrMisconfigured] with [bearergate.ReasonInternal]. What it returns is
+	// judged by [bearergate.Guard]: nil accepts, an error that is none of the
+	// sentinels is [bearergate.ErrInvalidToken] with [bearergate.ReasonPolicy] and is
+	// remembered as a refusal. ErrUnavailable and ErrMisconfigured are not. Default:
+	// none.
+	//
+	// Danger: whatever it puts into Scopes and Roles is granted.
+	Map func(*bearergate.Claims) error
 	// Accept says whether a text can be a token of this server, by its prefix,
 	// length or checksum. false refuses the token without a call. Accept is asked
 	// before a call, not for an answer that is remembered. It must be quick, and
@@ -169,6 +183,9 @@ type Config struct {
 	Leeway time.Duration
 	// NoLeeway asks for a Leeway of zero.
 	NoLeeway bool
+	// MaxTokenAge is the longest life, exp − iat, that a token may have been given; it
+	// makes exp and iat required. Default: any.
+	MaxTokenAge time.Duration
 	// Now is the clock that exp, nbf and iat are compared with. Default: time.Now.
 	Now func() time.Time
 
@@ -276,6 +293,7 @@ type Client struct {
 	check         func(context.Context, *bearergate.Token) error
 	tokenTypes    []string // beyond those that are known
 	inactiveCodes []string // with which the server says inactive
+	mapping       func(*bearergate.Claims) error
 	accepts       func(string) bool
 	maxTokenBytes int
 	hint          string
@@ -314,7 +332,7 @@ func New(c Config) (*Client, error) {
 	wrong := mistake.In("introspect")
 	complete(&c, &wrong)
 	client := &Client{
-		issuer: c.Issuer, auth: c.Auth, fields: fieldsOf(c.AllowScopeArray), rules: rulesOf(&c), check: c.Check, accepts: c.Accept,
+		issuer: c.Issuer, auth: c.Auth, fields: fieldsOf(&c), rules: rulesOf(&c), mapping: c.Map, check: c.Check, accepts: c.Accept,
 		tokenTypes: slices.Clone(c.AllowTokenTypes), inactiveCodes: slices.Clone(c.AllowInactiveErrors),
 		maxTokenBytes: c.MaxTokenBytes, hint: c.TokenTypeHint, now: c.Now,
 		signing: c.Signed.Answers, keys: c.Signed.Keys, algorithms: c.Signed.Algorithms, answers: signedRules(&c),
