@@ -2,12 +2,11 @@ package introspect
 
 import (
 	"errors"
+	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/internal/accept"
-	"github.com/bearergate/bearergate/internal/strictjson"
 )
 
 // verdict is what an answer means to this Client, whatever the time of day.
@@ -25,14 +24,24 @@ const (
 )
 
 // fieldsOf is what is read in answers.
-func fieldsOf(scopeArrays bool) accept.Fields {
-	return accept.Fields{Scopes: []string{"scope"}, ScopeString: !scopeArrays, Extra: []string{memberActive: "active", memberTokenType: "token_type"}}
+func fieldsOf(c *Config) accept.Fields {
+	return accept.Fields{Required: required(c), Scopes: []string{"scope"}, ScopeString: !c.AllowScopeArray, Extra: []string{memberActive: "active", memberTokenType: "token_type"}}
+}
+
+// required are the members that must be there: without both times, the life of a token is
+// not known.
+func required(c *Config) []string {
+	if c.MaxTokenAge > 0 {
+		return []string{"exp", "iat"}
+	}
+	return nil
 }
 
 // rulesOf is what an active answer must say.
 func rulesOf(c *Config) accept.Rules {
 	return accept.Rules{
 		Issuer: c.Issuer, IssuerImplied: true, Audiences: slices.Clone(c.Audiences), AnyAudience: c.InsecureAnyAudience, MissingAudience: c.AllowMissingAudience,
+		Required: required(c), MaxLife: c.MaxTokenAge,
 		Confirmations: slices.Clone(c.Confirmations), Leeway: c.Leeway, ExpiryOptional: true,
 	}
 }
@@ -52,12 +61,9 @@ func (c *Client) read(body []byte, r *accept.Reading) (verdict, error) {
 	default:
 		return verdict{}, errors.New("active is not a boolean")
 	}
-	tokenType := "Bearer"
-	if value := r.Extra[memberTokenType]; value != nil && r.Wrong == "" {
-		var err error
-		if tokenType, err = strictjson.String(value); err != nil {
-			r.Wrong = "token_type"
-		}
+	name, kind, err := c.tokenTypeOf(r.Extra[memberTokenType])
+	if err != nil && r.Wrong == "" {
+		r.Wrong = "token_type"
 	}
 	if r.Wrong != "" {
 		return verdict{}, errors.New("the member " + r.Wrong + " is not of its type")
@@ -68,7 +74,29 @@ func (c *Client) read(body []byte, r *accept.Reading) (verdict, error) {
 		// one sub could not be told apart.
 		v.claims.Issuer = c.issuer
 	}
-	if err := c.judge(r, tokenType); err != nil {
+	if err := c.judge(r, name, kind); err != nil {
+		v.refusal = accept.Refused(err, bearergate.NewToken(whose(&v.claims)))
+	}
+	return v, nil
+}
+
+// decide is what an answer means to us, Map included. A failure is never the token's
+// fault.
+func (c *Client) decide(body []byte, r *accept.Reading) (verdict, *failure) {
+	v, err := c.read(body, r)
+	switch {
+	case err != nil:
+		return verdict{}, &failure{outcome: OutcomeMalformed, status: http.StatusOK, detail: err.Error()}
+	case v.refusal != nil || c.mapping == nil:
+		return v, nil
+	}
+	r.At = accept.StepMap
+	err = accept.Mapped(&v.claims, c.mapping)
+	switch {
+	case err == nil:
+	case errors.Is(err, bearergate.ErrUnavailable), errors.Is(err, bearergate.ErrMisconfigured): // nothing is known against the token
+		return verdict{}, &failure{outcome: OutcomeMap, status: http.StatusOK, own: bearergate.AsError(err)}
+	default:
 		v.refusal = accept.Refused(err, bearergate.NewToken(whose(&v.claims)))
 	}
 	return v, nil
@@ -81,15 +109,18 @@ func whose(c *bearergate.Claims) bearergate.Claims {
 }
 
 // judge applies every check of an active token that does not depend on the time
-// of day. The endpoint answers for refresh tokens too, and for whatever else the
-// server issues.
-func (c *Client) judge(r *accept.Reading, tokenType string) error {
-	if err := c.rules.Judge(r, false); err != nil {
+// of day. What kind of token it is comes before what an access token must say: a
+// refresh token has no aud, as a rule, and is not to be taken for an access token
+// whose server forgot it.
+func (c *Client) judge(r *accept.Reading, name string, kind tokenType) error {
+	err := c.rules.Judge(r, false)
+	if kind == typeOther && (err == nil || r.At > accept.StepKind) {
+		r.At = accept.StepKind
+		return c.notAnAccessToken(name)
+	}
+	if err != nil {
 		return err
 	}
 	r.At = accept.StepTokenType
-	if !strings.EqualFold(tokenType, "Bearer") {
-		return accept.Mismatch(bearergate.ReasonBinding, "token_type is not Bearer: the token needs a proof that is not checked here", `"Bearer" or none`, accept.Quoted(tokenType))
-	}
-	return nil
+	return judgeProof(name, kind, r.Claims.Confirmation)
 }

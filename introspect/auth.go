@@ -30,15 +30,17 @@ const assertionLife = time.Minute
 
 // Auth is how this resource server proves to the authorization server who it
 // is (RFC 7662 §2.1). It is made by one of [BasicAuth], [PostAuth],
-// [BearerAuth], [PrivateKeyJWT] and [CertificateAuth]. Printing it in any way
+// [BearerAuth], [PrivateKeyJWT], [CertificateAuth] and [NoAuth]. Printing it in any way
 // shows the method and the client ID, and never a secret.
 type Auth interface {
 	// apply adds the credentials to one request.
 	apply(ctx context.Context, to *credentials) error
 	// identity is what keeps the answers of two clients apart; nil: nothing does.
 	identity() []string
-	client() string // the client ID, "" if there is none
-	problem() error // what New refuses
+	client() string  // the client ID, "" if there is none
+	problem() error  // what New refuses
+	refused() string // what to do about a 401, for the text of an error
+	none() bool      // there are no credentials
 	fmt.Stringer
 }
 
@@ -56,11 +58,20 @@ type auth struct {
 	secret     func() []string // for the identity, beside method and id; nil: unknown
 	add        func(context.Context, *credentials) error
 	wrong      error
+	anonymous  bool
 }
 
 func (a *auth) apply(ctx context.Context, to *credentials) error { return a.add(ctx, to) }
 func (a *auth) client() string                                   { return a.id }
 func (a *auth) problem() error                                   { return a.wrong }
+func (a *auth) none() bool                                       { return a.anonymous }
+
+func (a *auth) refused() string {
+	if a.anonymous {
+		return ": the endpoint wants client authentication: set Auth to BasicAuth, for example, in the place of NoAuth"
+	}
+	return ": the server refuses our credentials: compare Auth (the client ID, the secret or key, how they are sent) with the registration of this API at the server"
+}
 
 func (a *auth) identity() []string {
 	if a.secret == nil {
@@ -158,6 +169,17 @@ func CertificateAuth(id string) Auth {
 		a.wrong = errors.New("the client ID is empty: pass the one that the authorization server knows this API by")
 	}
 	return a
+}
+
+// NoAuth sends no credentials: for an endpoint that wants none, such as that of the
+// admin API of Ory Hydra, or of Dex. The endpoint must be https, or http on loopback:
+// InsecureAllowHTTP does not change that.
+//
+// Danger: RFC 7662 §2.1 has the endpoint authenticate who asks, for without that
+// whoever reaches it can try out tokens that were stolen or guessed (§4). Let nobody
+// reach it but the services that ask.
+func NoAuth() Auth {
+	return &auth{method: "NoAuth", anonymous: true, secret: func() []string { return nil }, add: func(context.Context, *credentials) error { return nil }}
 }
 
 // Assertion is what differs between servers in a client assertion. The zero value

@@ -40,9 +40,10 @@ type failure struct {
 	outcome    Outcome
 	status     int
 	retryAfter time.Duration
-	ours       bool   // our own configuration is at fault
-	detail     string // in our own words; "": see cause
-	cause      error  // holds no token, secret or body
+	ours       bool              // our own configuration is at fault
+	detail     string            // in our own words; "": see cause
+	cause      error             // holds no token, secret or body
+	own        *bearergate.Error // what a function of the user's made of it; nil: none was asked
 }
 
 // down reports a failure of the infrastructure, which feeds the breaker. An
@@ -73,12 +74,22 @@ func (f *failure) again() bool {
 
 // err says whose fault it is: our configuration's or the outage's, never the token's.
 func (f *failure) err() error {
+	if f.own != nil {
+		e := *f.own
+		if errors.Is(e.Kind, bearergate.ErrUnavailable) {
+			e.RetryAfter = max(e.RetryAfter, retryAfter)
+		}
+		return &e
+	}
 	e := &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonIntrospectionUnavailable,
 		RetryAfter: max(f.retryAfter, retryAfter), Detail: "introspect: " + string(f.outcome)}
 	if f.detail != "" {
 		e.Detail += ": " + f.detail
 	}
 	e.Cause = f.cause
+	if under, ok := f.cause.(*fetch.Error); ok { //nolint:errorlint // this very one is told in two parts
+		e.Cause = rest{under}
+	}
 	switch {
 	case f.outcome == outcomeOverloaded:
 		e.Reason = bearergate.ReasonOverloaded
@@ -89,6 +100,12 @@ func (f *failure) err() error {
 	}
 	return e
 }
+
+// rest is the cause of an error whose Outcome and Detail are told already.
+type rest struct{ of *fetch.Error }
+
+func (r rest) Error() string { return r.of.Rest() }
+func (r rest) Unwrap() error { return r.of }
 
 // await returns the outcome of the shared call for this token: one that is
 // under way, or a new one. The call does not depend on ctx, which ends only
@@ -292,13 +309,19 @@ func (c *Client) call(ctx context.Context, raw string) (reply, *failure) {
 		return reply{}, &failure{outcome: OutcomeCredentials, ours: errors.Is(err, bearergate.ErrMisconfigured), cause: errors.New(err.Error())}
 	}
 	resp, err := c.http.Post(ctx, fetch.PostRequest{URL: where, Accept: c.signing.accept(), Header: to.header, Form: to.form,
-		MaxBytes: c.maxResponseBytes, Type: c.signing.allows})
+		MaxBytes: c.maxResponseBytes, Type: c.signing.allows, Also: http.StatusBadRequest})
 	if err != nil {
 		f := failed(err)
+		if f.status != 0 && f.detail != "" {
+			f.detail += c.adviceOn(f.status)
+		}
 		if f.down() || f.status == http.StatusNotFound || f.outcome == OutcomeRedirect {
 			c.endpoint.doubt()
 		}
 		return reply{}, f
+	}
+	if resp.Status == http.StatusBadRequest {
+		return c.onBadRequest(resp.Body)
 	}
 	body := resp.Body
 	if resp.MediaType == typeSigned {
@@ -309,23 +332,34 @@ func (c *Client) call(ctx context.Context, raw string) (reply, *failure) {
 		}
 	}
 	var r accept.Reading
-	v, err := c.read(body, &r)
-	if err != nil {
-		return reply{}, &failure{outcome: OutcomeMalformed, status: http.StatusOK, detail: err.Error()}
+	v, f := c.decide(body, &r)
+	quoted := quotes(body, raw)
+	switch {
+	case f != nil && f.own != nil && quoted:
+		f.own = discreet(f.own)
+		fallthrough
+	case f != nil:
+		return reply{body: body}, f
 	}
-	v.claims.Unquotable = quotes(body, raw)
+	v.claims.Unquotable = quoted
 	e, life := c.newEntry(v, time.Now(), 0)
-	if v.claims.Unquotable {
+	if quoted {
 		// Some servers make the token its own jti. A token is kept nowhere, so
 		// neither is such an answer.
 		e.fresh, e.keep, life = 0, 0, 0
-		if e.refusal != nil { // which may quote the member that does
-			own := *bearergate.AsError(e.refusal)
-			own.Found, own.Refused = "", nil
-			e.refusal = &own
+		if e.refusal != nil {
+			e.refusal = discreet(bearergate.AsError(e.refusal))
 		}
 	}
 	return reply{e, body, life, http.StatusOK}, nil
+}
+
+// discreet is an error about an answer that quotes the token, without what may quote the
+// member that does.
+func discreet(e *bearergate.Error) *bearergate.Error {
+	own := *e
+	own.Found, own.Refused, own.Cause = "", nil, nil
+	return &own
 }
 
 // quotes reports whether an answer holds the token, be it in a longer text, in a
@@ -402,6 +436,19 @@ func failed(err error) *failure {
 		f.outcome, f.status = OutcomeTruncated, http.StatusOK
 	}
 	return f
+}
+
+// adviceOn says what a status is about that an endpoint of ours should not have.
+func (c *Client) adviceOn(status int) string {
+	switch status {
+	case http.StatusUnauthorized:
+		return c.auth.refused()
+	case http.StatusForbidden:
+		return ": our client may not ask, or a firewall says no: look at the rights of the client at the server, and at the log of what stands in front of it"
+	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusGone:
+		return ": no introspection endpoint is there: check Endpoint, or the metadata that it comes from"
+	}
+	return ""
 }
 
 // news is what the hooks are told at the end of a shared call.

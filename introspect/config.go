@@ -35,6 +35,13 @@ func checkServer(c *Config, wrong *mistake.List) (issuerOK bool) {
 		}
 	}
 	checkAuth(c, wrong)
+	where, of := c.Endpoint, "Endpoint"
+	if where == "" {
+		where, of = c.Issuer, "Issuer"
+	}
+	if c.Auth != nil && c.Auth.none() && c.InsecureAllowHTTP && strings.HasPrefix(strings.ToLower(where), "http:") && !fetch.Loopback(where) {
+		wrong.Addf("NoAuth is for https and for loopback, and %s%s is neither: whoever is between would be the endpoint; use https, or an Auth", of, fetch.Shown(where))
+	}
 	if strings.ContainsFunc(c.TokenTypeHint, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		wrong.Addf("TokenTypeHint is %s: use printable ASCII without spaces, access_token for example, or leave it out", quote.One(c.TokenTypeHint))
 	}
@@ -62,7 +69,7 @@ func checkIssuer(c *Config, wrong *mistake.List) bool {
 func checkAuth(c *Config, wrong *mistake.List) {
 	switch {
 	case c.Auth == nil:
-		wrong.Addf("Auth is nil: the endpoint answers only to clients that it knows (RFC 7662 section 2.1); use BasicAuth, for example")
+		wrong.Addf("Auth is nil: the endpoint answers only to clients that it knows (RFC 7662 section 2.1); use BasicAuth, for example, or NoAuth if yours wants no credentials")
 	case guard.IsNil(c.Auth):
 		wrong.Addf("Auth is a nil %T: use BasicAuth, for example", c.Auth)
 		c.Auth = nil
@@ -96,6 +103,8 @@ func checkNames(c *Config, wrong *mistake.List) {
 			wrong.Addf("%s contains an empty string: remove it", list.field)
 		}
 	}
+	checkTokenTypes(c, wrong)
+	checkInactiveErrors(c, wrong)
 }
 
 func checkSigned(c *Config, issuerOK bool, wrong *mistake.List) {
@@ -173,6 +182,12 @@ func checkNumbers(c *Config, wrong *mistake.List) {
 		wrong.Addf("Store.Timeout is %v, and more than a third of Timeout: choose at most %v, or raise Timeout from %v", c.Store.Timeout, longest, c.Timeout)
 	} else {
 		mistake.Between(wrong, "Store.Timeout", &c.Store.Timeout, min(DefaultStoreTimeout, longest), 0, MaxTimeout/3)
+	}
+	switch note := mistake.BareNumber(c.MaxTokenAge); {
+	case c.MaxTokenAge < 0:
+		wrong.Addf("MaxTokenAge %v is negative: leave it out to accept any age", c.MaxTokenAge)
+	case note != "":
+		wrong.Addf("MaxTokenAge is %v%s: set the longest life of a token, or leave it out to accept any", c.MaxTokenAge, note)
 	}
 	mistake.Between(wrong, "MaxTokenBytes", &c.MaxTokenBytes, DefaultMaxTokenBytes, 1, MaxTokenBytesLimit)
 	mistake.Between(wrong, "Calls.Max", &c.Calls.Max, DefaultMaxCalls, 1, 1<<16)

@@ -53,11 +53,12 @@ func (l *located) age() time.Duration { return clock.Elapsed(l.read, time.Now())
 
 func newEndpoint(c Config, client *fetch.Client, timeout time.Duration) *endpoint {
 	e := &endpoint{url: c.Endpoint, client: client, timeout: timeout}
+	insecure := c.InsecureAllowHTTP && !c.Auth.none()
 	e.request = asmeta.Request{Issuer: c.Issuer, Check: func(d asmeta.Document) error {
 		if d.IntrospectionEndpoint == "" {
 			return errors.New("the document has no introspection_endpoint: set Endpoint, if the server has one")
 		}
-		if err := asmeta.CheckEndpoint(d.IntrospectionEndpoint, c.Issuer, c.InsecureAllowHTTP); err != nil {
+		if err := asmeta.CheckEndpoint(d.IntrospectionEndpoint, c.Issuer, insecure); err != nil {
 			return errors.New("the document's introspection_endpoint " + err.Error() + ": set Endpoint, if the server has another")
 		}
 		return nil

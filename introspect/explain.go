@@ -2,6 +2,8 @@ package introspect
 
 import (
 	"context"
+	"errors"
+	"slices"
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/internal/accept"
@@ -28,7 +30,7 @@ func (c *Client) Explain(ctx context.Context, token string) bearergate.Explanati
 	if err != nil {
 		t, of.Err = nil, bearergate.AsError(err)
 	}
-	return bearergate.Explanation{Err: err, Token: t, By: c, Advice: of.Advice(),
+	return bearergate.Explanation{Err: err, Token: t, By: c, Advice: c.advice(&of, &x),
 		Steps: accept.Steps(c.steps(), x.At, accept.StepClaims, err, func(s accept.Step) (string, string) { return c.sides(s, &x, of.Reading()) })}
 }
 
@@ -100,12 +102,19 @@ func (c *Client) askAnew(ctx context.Context, x *examination) (*entry, error) {
 	case <-ctx.Done():
 		return nil, ended(ctx)
 	}
-	if a.f != nil {
+	if a.f != nil && a.f.outcome != OutcomeMap {
 		return nil, a.f.err()
 	}
 	x.body, x.quoted = a.r.body, quotes(a.r.body, x.raw)
-	if _, err := c.read(a.r.body, &x.Reading); err != nil { // it was read before
+	v, err := c.read(a.r.body, &x.Reading)
+	switch {
+	case err != nil: // it was read before
 		return nil, misconfigured(err)
+	case a.f != nil:
+		x.At = accept.StepMap
+		return nil, a.f.err()
+	case v.refusal == nil && a.r.entry.refusal != nil:
+		x.At = accept.StepMap
 	}
 	return a.r.entry, nil
 }
@@ -121,10 +130,36 @@ func (c *Client) look(x *examination) *accept.Sight {
 	return accept.LookInto(x.raw, x.body, &c.fields)
 }
 
+// advice is what to do, in words for what only answers have where those fit better.
+func (c *Client) advice(of *accept.Case, x *examination) []string {
+	_, kind, _ := c.tokenTypeOf(x.Extra[memberTokenType])
+	switch {
+	case x.At == accept.StepMap && !errors.Is(of.Err, bearergate.ErrUnavailable) && !errors.Is(of.Err, bearergate.ErrMisconfigured):
+		return []string{"Config.Map refused the token, and the library says nothing more: look at that function, and at the members of the answer that it reads."}
+	case !errors.Is(of.Err, bearergate.ErrInvalidToken): // of.Err may be nil
+	case x.At == accept.StepKind && kind == typeOther:
+		return []string{adviceTokenType}
+	case x.At == accept.StepTokenType && kind == typeProof:
+		return []string{"The token is sent with a proof that is not checked here, as its token_type says: have the server issue Bearer or DPoP tokens for this API."}
+	case x.At == accept.StepTokenType:
+		return []string{"token_type and cnf of the answer do not agree, so whether the sender owes a DPoP proof is not known: have the server write DPoP beside a jkt (RFC 9449 section 6.2), and no jkt beside Bearer. Look for a proxy or a mapper that drops cnf."}
+	}
+	return of.Advice()
+}
+
+const adviceTokenType = "The server says by token_type that this is no access token: have the client send the access token, access_token of the token response. A refresh token that was sent to an API should be revoked. If it was the access token, have the server write Bearer or nothing there, or name what it writes in AllowTokenTypes."
+
 // steps are the checks that this Client makes.
 func (c *Client) steps() []accept.Step {
 	steps := []accept.Step{accept.StepSize, accept.StepForm, accept.StepAnswer, accept.StepActive, accept.StepClaims, accept.StepIssuer,
 		accept.StepKind, accept.StepAudience, accept.StepBinding, accept.StepTokenType, accept.StepTimes}
+	if c.rules.MaxLife > 0 {
+		steps = append(steps, accept.StepRequired, accept.StepLifetime)
+	}
+	if c.mapping != nil {
+		steps = append(steps, accept.StepMap)
+	}
+	slices.Sort(steps) // which is the order in which they are made
 	if c.check != nil {
 		steps = append(steps, accept.StepCheck)
 	}
@@ -141,8 +176,14 @@ func (c *Client) sides(s accept.Step, x *examination, r *accept.Reading) (expect
 			found = "active: " + string(x.Extra[memberActive])
 		}
 		return expected, found
+	case s == accept.StepTokenType && x.body != nil:
+		name, _, _ := c.tokenTypeOf(x.Extra[memberTokenType])
+		if name != "" && !x.quoted {
+			found = accept.Quoted(name)
+		}
+		return c.accessTypes(), found
 	case s == accept.StepTokenType:
-		return `"Bearer" or none`, ""
+		return c.accessTypes(), ""
 	case r != nil:
 		expected, found = c.rules.Sides(s, r)
 	}

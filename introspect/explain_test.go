@@ -44,7 +44,10 @@ func TestExplain(t *testing.T) {
 		"issuer":      {answer: map[string]any{"iss": "https://as.example.com"}, reason: bearergate.ReasonIssuer, failed: "issuer", advice: "Issuer and the iss of the token: the two differ only by a slash"},
 		"kind":        {answer: map[string]any{"token_use": "refresh_token"}, reason: bearergate.ReasonType, failed: "kind", advice: "This is a refresh token"},
 		"bound":       {answer: map[string]any{"cnf": map[string]any{"jkt": "x"}}, reason: bearergate.ReasonBinding, failed: "binding", advice: "The token is bound by DPoP"},
-		"type":        {answer: map[string]any{"token_type": "DPoP"}, reason: bearergate.ReasonBinding, failed: "token_type", advice: "The server says that this is no Bearer"},
+		"DPoP":        {answer: map[string]any{"token_type": "DPoP"}, reason: bearergate.ReasonBinding, failed: "token_type", advice: "token_type and cnf of the answer do not agree"},
+		"a proof":     {answer: map[string]any{"token_type": "PoP"}, reason: bearergate.ReasonBinding, failed: "token_type", advice: "The token is sent with a proof"},
+		"refresh":     {answer: map[string]any{"token_type": "refresh_token"}, reason: bearergate.ReasonType, failed: "kind", advice: "The server says by token_type"},
+		"of no type":  {answer: map[string]any{"token_type": "JWT"}, reason: bearergate.ReasonType, failed: "kind", advice: "The server says by token_type"},
 		"expired":     {answer: map[string]any{"exp": int64(1)}, reason: bearergate.ReasonExpired, failed: "times", advice: "The token expired long ago"},
 		"Check": {change: func(c *introspect.Config) {
 			c.Check = func(context.Context, *bearergate.Token) error { return errors.New("s3cret") }

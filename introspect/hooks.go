@@ -83,6 +83,7 @@ const (
 	OutcomeMalformed    Outcome = "malformed"    // not an introspection answer
 	OutcomeSignature    Outcome = "signature"    // a signed answer that does not verify, or is not for us
 	OutcomeKeys         Outcome = "keys"         // the keys of a signed answer could not be had
+	OutcomeMap          Outcome = "map"          // Config.Map broke, or changed what is not its to change
 	OutcomePanic        Outcome = "panic"        // the HTTP client, or another part of the Config, panicked
 	outcomeOpen         Outcome = "breaker_open" // not a call
 	outcomeOverloaded   Outcome = "overloaded"   // not a call

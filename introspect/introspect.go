@@ -35,6 +35,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -90,10 +91,11 @@ type Config struct {
 	// its host is localhost or a loopback IP. Default: discovered, and read
 	// again in the background every hour and when calls to it fail.
 	Endpoint string
-	// Auth is how we authenticate to the endpoint. Required.
+	// Auth is how we authenticate to the endpoint. Required; [NoAuth] says that it
+	// wants none.
 	Auth Auth
-	// ClientID is our client ID, where Auth does not hold one ([BearerAuth]). It is
-	// required for a Store, and is the default of Signed.Audiences.
+	// ClientID is our client ID, where Auth does not hold one ([BearerAuth], [NoAuth]).
+	// It is required for a Store, and is the default of Signed.Audiences.
 	ClientID string
 
 	// Audiences are the names of this API; aud must contain at least one of
@@ -103,7 +105,8 @@ type Config struct {
 	Audiences []string
 	// AllowMissingAudience accepts a token that the server issued for another
 	// API, if the answer does not say for which: it is for servers that put no aud
-	// into answers. An aud that is there must still name one of Audiences. Without
+	// into answers, or the aud [] (Ory Hydra), which names nobody. An aud that names
+	// somebody must still name one of Audiences. Without
 	// aud, the answers of some servers do not show whether a token is a refresh
 	// token: use Accept if yours differ in form.
 	AllowMissingAudience bool
@@ -113,9 +116,19 @@ type Config struct {
 	InsecureAnyAudience bool
 	// Confirmations are the members of cnf (RFC 7800) whose proof of possession
 	// the caller promises to check on every request, for example "x5t#S256"
-	// (RFC 8705). A token with any other is refused, and so is one whose
-	// token_type is not Bearer. Default: none.
+	// (RFC 8705) and "jkt" (DPoP, RFC 9449). A token with any other is refused, and
+	// so is one whose token_type contradicts cnf: DPoP without a jkt, or another
+	// with one. Default: none.
 	Confirmations []string
+	// AllowTokenTypes are further values of token_type, compared without case, that
+	// the server writes into answers about access tokens, and about no other tokens.
+	// A token with one of them counts as a Bearer token. Known are Bearer, DPoP and
+	// access_token; refresh_token, id_token, N_A, "" and their like, and types that
+	// need a proof, are mistakes. Default: none.
+	//
+	// Danger: with the name of a kind that is not for APIs, such as that of refresh
+	// tokens, those open this API.
+	AllowTokenTypes []string
 	// Check is asked last, on every call, for answers from the cache too. What
 	// it returns is judged by [bearergate.Guard], as in jwtverify.Config: nil
 	// accepts; an error that wraps one of the sentinels of package bearergate keeps
@@ -123,6 +136,20 @@ type Config struct {
 	// network, is [bearergate.ErrUnavailable] with [bearergate.ReasonStoreUnavailable]; any other
 	// error is [bearergate.ErrInvalidToken] with [bearergate.ReasonPolicy].
 	Check func(context.Context, *bearergate.Token) error
+	// Map reads what the server says under names of its own: roles, a tenant, scopes
+	// that are elsewhere. It is called once for each answer about a token that is
+	// accepted so far, before that is remembered, and must be a function of the claims
+	// alone: what it does is remembered with the answer, and shared answers are mapped by each process
+	// anew. It gets a copy of the claims, with the answer as Raw, and may change
+	// Scopes, Roles, Tenant, ClientID, SessionID and ACR; any other change is
+	// [bearergate.ErrMisconfigured] with [bearergate.ReasonInternal]. What it returns is
+	// judged by [bearergate.Guard]: nil accepts, an error that is none of the
+	// sentinels is [bearergate.ErrInvalidToken] with [bearergate.ReasonPolicy] and is
+	// remembered as a refusal. ErrUnavailable and ErrMisconfigured are not. Default:
+	// none.
+	//
+	// Danger: whatever it puts into Scopes and Roles is granted.
+	Map func(*bearergate.Claims) error
 	// Accept says whether a text can be a token of this server, by its prefix,
 	// length or checksum. false refuses the token without a call. Accept is asked
 	// before a call, not for an answer that is remembered. It must be quick, and
@@ -134,6 +161,19 @@ type Config struct {
 	// TokenTypeHint is sent as token_type_hint (RFC 7662 §2.1), for example
 	// "access_token". It is a hint: the server answers for other tokens too.
 	TokenTypeHint string
+	// AllowInactiveErrors are error codes (RFC 6749 §5.2), compared exactly, with which a
+	// server says that a token is not active: for old ones, which answer 400
+	// {"error":"invalid_token"} about a token that they do not know, and not 200
+	// {"active":false} as RFC 7662 §2.2 has it. Only a 400 counts: a 401 is about our
+	// own credentials. Codes that cannot be about a token are mistakes:
+	// invalid_client, unauthorized_client, access_denied, insufficient_scope,
+	// server_error, temporarily_unavailable. Default: none; such a 400 is then
+	// [bearergate.ErrUnavailable].
+	//
+	// Danger: a server that gives the same code for another reason, a fault of its own or a
+	// question of ours that it does not understand, has every client told that its
+	// token is bad.
+	AllowInactiveErrors []string
 	// AllowScopeArray also accepts a scope that is an array of strings, which
 	// RFC 7662 does not allow and some servers send.
 	AllowScopeArray bool
@@ -143,6 +183,9 @@ type Config struct {
 	Leeway time.Duration
 	// NoLeeway asks for a Leeway of zero.
 	NoLeeway bool
+	// MaxTokenAge is the longest life, exp − iat, that a token may have been given; it
+	// makes exp and iat required. Default: any.
+	MaxTokenAge time.Duration
 	// Now is the clock that exp, nbf and iat are compared with. Default: time.Now.
 	Now func() time.Time
 
@@ -248,6 +291,9 @@ type Client struct {
 	fields        accept.Fields
 	rules         accept.Rules // of what an answer says
 	check         func(context.Context, *bearergate.Token) error
+	tokenTypes    []string // beyond those that are known
+	inactiveCodes []string // with which the server says inactive
+	mapping       func(*bearergate.Claims) error
 	accepts       func(string) bool
 	maxTokenBytes int
 	hint          string
@@ -286,7 +332,8 @@ func New(c Config) (*Client, error) {
 	wrong := mistake.In("introspect")
 	complete(&c, &wrong)
 	client := &Client{
-		issuer: c.Issuer, auth: c.Auth, fields: fieldsOf(c.AllowScopeArray), rules: rulesOf(&c), check: c.Check, accepts: c.Accept,
+		issuer: c.Issuer, auth: c.Auth, fields: fieldsOf(&c), rules: rulesOf(&c), mapping: c.Map, check: c.Check, accepts: c.Accept,
+		tokenTypes: slices.Clone(c.AllowTokenTypes), inactiveCodes: slices.Clone(c.AllowInactiveErrors),
 		maxTokenBytes: c.MaxTokenBytes, hint: c.TokenTypeHint, now: c.Now,
 		signing: c.Signed.Answers, keys: c.Signed.Keys, algorithms: c.Signed.Algorithms, answers: signedRules(&c),
 		timeout: c.Timeout, maxWait: c.Timeout / 3, maxResponseBytes: c.Calls.MaxResponseBytes,

@@ -2,7 +2,9 @@ package introspect_test
 
 import (
 	"context"
+	"net"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/bearergate/bearergate"
@@ -23,7 +25,8 @@ func TestARefusalExplainsItself(t *testing.T) {
 		{name: "another issuer", answer: map[string]any{"iss": issuer + "/x"}, reason: bearergate.ReasonIssuer, expected: `"` + issuer + `"`, found: `"` + issuer + `/x"`},
 		{name: "another audience", answer: map[string]any{"aud": []string{"x"}}, reason: bearergate.ReasonAudience, expected: `"` + audience + `"`, found: `"x"`, refused: true},
 		{name: "no audience", answer: map[string]any{"aud": absent}, reason: bearergate.ReasonMissingClaim, expected: `"` + audience + `"`, refused: true},
-		{name: "another type", answer: map[string]any{"token_type": "DPoP"}, reason: bearergate.ReasonBinding, expected: `"Bearer" or none`, found: `"DPoP"`, refused: true},
+		{name: "DPoP without a key", answer: map[string]any{"token_type": "DPoP"}, reason: bearergate.ReasonBinding, expected: `"DPoP" with cnf.jkt`, found: `"DPoP"`, refused: true},
+		{name: "a refresh token", answer: map[string]any{"token_type": "refresh_token", "aud": absent}, reason: bearergate.ReasonType, expected: `"Bearer" "access_token" "DPoP" or none`, found: `"refresh_token"`, refused: true},
 		{name: "an ID token", answer: map[string]any{"nonce": "x"}, reason: bearergate.ReasonType, expected: "an access token", found: "the member nonce", refused: true},
 		{name: "inactive", answer: map[string]any{"active": false}, reason: bearergate.ReasonInactive},
 	} {
@@ -59,10 +62,10 @@ func TestARefusalExplainsItself(t *testing.T) {
 func TestAnOddAnswerNamesItsMember(t *testing.T) {
 	s := newServer()
 	s.fail(func() (*http.Response, error) {
-		return reply(200, "application/json", encode(answer(map[string]any{"acr": 7}))), nil
+		return reply(200, "application/json", encode(answer(map[string]any{"jti": 7}))), nil
 	})
 	err := requireRefused(t, newClient(t, config(s)), opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
-	require.Equal(t, "introspect: malformed: the member acr is not of its type", bearergate.AsError(err).Detail)
+	require.Equal(t, "introspect: malformed: the member jti is not of its type", bearergate.AsError(err).Detail)
 }
 
 // An answer may quote the token in a member that refuses it: then nothing is told of it.
@@ -88,4 +91,43 @@ func TestNoEndpointInTheMetadata(t *testing.T) {
 	}
 	err := requireRefused(t, newClient(t, with(config(s), func(c *introspect.Config) { c.Endpoint = "" })), opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
 	require.Contains(t, bearergate.AsError(err).Detail, "no introspection_endpoint: set Endpoint")
+	require.NotContains(t, err.Error(), "jwks_uri", "that is not what is missing")
+}
+
+// What went wrong stands once in the text, with the place and what is underneath.
+func TestAFailureIsToldOnce(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		fault    func() (*http.Response, error)
+		metadata func(*http.Request) *http.Response // not nil: discovery
+		says     []string
+	}{
+		{name: "no endpoint", metadata: func(*http.Request) *http.Response {
+			return reply(200, "application/json", encode(map[string]any{"issuer": issuer}))
+		}, says: []string{"set Endpoint", "https://as.example.com/.well-known/openid-configuration"}},
+		{name: "metadata of another", metadata: func(*http.Request) *http.Response {
+			return reply(200, "application/json", `{"issuer":"x"}`)
+		}, says: []string{"the document is of the issuer"}},
+		{name: "no such host", fault: func() (*http.Response, error) { return nil, &net.DNSError{Err: "underneath", IsNotFound: true} },
+			says: []string{"no such host", "underneath", endpoint}},
+		{name: "refused credentials", fault: status(401), says: []string{"status 401", "the server refuses our credentials: compare Auth", endpoint}},
+		{name: "no right to ask", fault: status(403), says: []string{"status 403", "our client may not ask", endpoint}},
+		{name: "nothing there", fault: status(404), says: []string{"status 404", "check Endpoint", endpoint}},
+		{name: "another method", fault: status(405), says: []string{"status 405", "check Endpoint"}},
+		{name: "a page", fault: func() (*http.Response, error) { return reply(200, "text/html", "<p>"), nil }, says: []string{"a page for people", endpoint}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newServer()
+			s.metadata = tt.metadata
+			s.fail(tt.fault)
+			_, err := newClient(t, with(config(s), func(c *introspect.Config) {
+				if tt.metadata != nil {
+					c.Endpoint = ""
+				}
+			})).Verify(t.Context(), opaque)
+			for _, text := range tt.says {
+				require.Equal(t, 1, strings.Count(err.Error(), text), "%q in %v", text, err)
+			}
+		})
+	}
 }

@@ -1,6 +1,7 @@
 package introspect_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -80,6 +81,10 @@ func TestRequest(t *testing.T) {
 		{"certificate", introspect.CertificateAuth(clientID), func(t *testing.T, r *http.Request, form url.Values) {
 			require.Empty(t, r.Header.Get("Authorization"))
 			require.Equal(t, clientID, form.Get("client_id"))
+		}},
+		{"none", introspect.NoAuth(), func(t *testing.T, r *http.Request, form url.Values) {
+			require.Empty(t, r.Header.Get("Authorization"))
+			require.Equal(t, url.Values{"token": {opaque}, "token_type_hint": {"access_token"}}, form)
 		}},
 		{"private_key_jwt", introspect.PrivateKeyJWT(clientID, key, introspect.Assertion{KeyID: "k1"}), func(t *testing.T, r *http.Request, form url.Values) {
 			require.Equal(t, "urn:ietf:params:oauth:client-assertion-type:jwt-bearer", form.Get("client_assertion_type"))
@@ -190,4 +195,68 @@ func TestBearerAuthFails(t *testing.T) {
 			require.Zero(t, s.requests())
 		})
 	}
+}
+
+// INT-058: no credentials are sent where somebody between could be the endpoint.
+func TestNoAuth(t *testing.T) {
+	metadata := func(endpoint string) func(*http.Request) *http.Response {
+		return func(r *http.Request) *http.Response {
+			return reply(200, "application/json", encode(map[string]any{"issuer": "https://as.example.com", "introspection_endpoint": endpoint}))
+		}
+	}
+	for _, tt := range []struct {
+		name             string
+		issuer, endpoint string // endpoint "": discovered
+		found            string // by discovery
+		insecure         bool
+		says             string // by New
+		refused          bool   // by Verify
+	}{
+		{name: "https", endpoint: "https://as.example.com/admin/oauth2/introspect"},
+		{name: "https, and http allowed", endpoint: "https://as.example.com/introspect", insecure: true},
+		{name: "loopback", endpoint: "http://127.0.0.1:4445/admin/oauth2/introspect"},
+		{name: "localhost, and http allowed", endpoint: "http://localhost:4445/introspect", insecure: true},
+		{name: "http elsewhere", endpoint: "http://hydra:4445/introspect", says: "Endpoint \"http://hydra:4445/introspect\" must be https"},
+		{name: "http elsewhere, allowed", endpoint: "http://hydra:4445/introspect", insecure: true, says: "NoAuth is for https and for loopback, and Endpoint \"http://hydra:4445/introspect\" is neither"},
+		{name: "the same in capitals", endpoint: "HTTP://hydra:4445/introspect", insecure: true, says: "NoAuth is for https"},
+		{name: "an http issuer, allowed", issuer: "http://hydra:4444", insecure: true, says: "NoAuth is for https and for loopback, and Issuer \"http://hydra:4444\" is neither"},
+		{name: "discovered", found: "https://as.example.com/introspect"},
+		{name: "discovered on http", found: "http://hydra:4445/introspect", insecure: true, refused: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newServer()
+			s.answers[opaque] = answer(map[string]any{"iss": absent})
+			s.metadata = metadata(tt.found)
+			client, err := introspect.New(with(config(s), func(c *introspect.Config) {
+				c.Auth, c.Issuer, c.Endpoint, c.InsecureAllowHTTP = introspect.NoAuth(), cmp.Or(tt.issuer, "https://as.example.com"), tt.endpoint, tt.insecure
+			}))
+			if tt.says != "" {
+				require.ErrorIs(t, err, misconfigured)
+				require.ErrorContains(t, err, tt.says)
+				return
+			}
+			require.NoError(t, err)
+			if tt.refused {
+				requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
+				require.Zero(t, s.requests())
+				return
+			}
+			requireAccepted(t, client, opaque)
+		})
+	}
+	s := newServer()
+	c := with(sharing(s, newStore()), func(c *introspect.Config) { c.Auth = introspect.NoAuth() })
+	_, err := introspect.New(c)
+	require.ErrorContains(t, err, "ClientID is empty")
+	c.ClientID = clientID
+	requireAccepted(t, newClient(t, c), opaque)
+	s.fail(status(401))
+	err = requireRefused(t, newClient(t, with(config(s), func(c *introspect.Config) { c.Auth = introspect.NoAuth() })), opaque, misconfigured, bearergate.ReasonConfig)
+	require.Contains(t, err.Error(), "the endpoint wants client authentication")
+	require.Equal(t, "introspect.NoAuth", introspect.NoAuth().String())
+	wrapped := struct{ introspect.Auth }{introspect.NoAuth()}
+	_, err = introspect.New(with(config(s), func(c *introspect.Config) {
+		c.Auth, c.Endpoint, c.InsecureAllowHTTP = wrapped, "http://hydra/introspect", true
+	}))
+	require.ErrorContains(t, err, "NoAuth is for https")
 }

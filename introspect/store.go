@@ -174,9 +174,9 @@ func (c *Client) recall(m *memory, name key) (*entry, error) {
 	if kind != recordAnswer || age < 0 || at.Before(m.storeSince.Add(maxClockSkew)) {
 		return nil, nil
 	}
-	v, err := c.read(body, new(accept.Reading))
-	if err != nil {
-		return nil, nil //nolint:nilerr // not an answer to us, perhaps to another version
+	v, f := c.decide(body, new(accept.Reading))
+	if f != nil {
+		return nil, nil // not an answer to us, perhaps to another version
 	}
 	e, _ := c.newEntry(v, now, age)
 	if e.fresh <= 0 { // an old value put back, or one that the Store kept for too long

@@ -38,7 +38,7 @@ type Rules struct {
 	Audiences []string // aud must name one of them
 	// AnyAudience accepts every aud, and none.
 	AnyAudience bool
-	// MissingAudience accepts claims without aud.
+	// MissingAudience accepts claims without aud, or with the aud [], which names nobody.
 	MissingAudience bool
 	// StandIns are the values of Fields.StandIns, in their order, that name us where the
 	// member aud does not occur at all: one of them must be there.
@@ -185,7 +185,8 @@ func (r *Rules) anotherIssuer(of *Reading) error {
 // was issued for us (RFC 7662 §4, RFC 9700 §2.3).
 func (r *Rules) judgeAudience(of *Reading) error {
 	switch {
-	case r.AnyAudience, r.MissingAudience && !of.hasAudience, r.stoodIn(of):
+	case r.AnyAudience, r.stoodIn(of),
+		r.MissingAudience && (!of.hasAudience || of.emptyAudience && len(of.Claims.Audience) == 0): // [] names nobody
 		return nil
 	case !of.hasAudience || of.emptyAudience:
 		return r.mismatch(of, bearergate.ReasonMissingClaim, "there is no aud, or an empty one")

@@ -78,7 +78,9 @@ func TestJudge(t *testing.T) {
 		{name: "no audience, not required", change: with("aud", absent{}), loosen: func(r *accept.Rules) { r.Required = nil }, reason: bearergate.ReasonMissingClaim},
 		{name: "no audience, allowed", change: with("aud", absent{}), loosen: func(r *accept.Rules) { r.Required, r.MissingAudience = nil, true }},
 		{name: "another audience, a missing one allowed", change: with("aud", "x"), loosen: func(r *accept.Rules) { r.MissingAudience = true }, reason: bearergate.ReasonAudience},
-		{name: "an empty audience, a missing one allowed", change: with("aud", []string{}), loosen: func(r *accept.Rules) { r.Required, r.MissingAudience = nil, true }, reason: bearergate.ReasonMissingClaim},
+		{name: "an audience of nobody, a missing one allowed", change: with("aud", []string{}), loosen: func(r *accept.Rules) { r.Required, r.MissingAudience = nil, true }},
+		{name: "an empty name, a missing one allowed", change: with("aud", ""), loosen: func(r *accept.Rules) { r.Required, r.MissingAudience = nil, true }, reason: bearergate.ReasonMissingClaim},
+		{name: "a list of an empty name, a missing one allowed", change: with("aud", []string{""}), loosen: func(r *accept.Rules) { r.Required, r.MissingAudience = nil, true }, reason: bearergate.ReasonAudience},
 		{name: "another audience, any allowed", change: with("aud", "x"), loosen: func(r *accept.Rules) { r.AnyAudience = true }},
 		{name: "an audience that is no string, any allowed", change: with("aud", []any{"x", 1}), loosen: func(r *accept.Rules) { r.AnyAudience = true }, reason: bearergate.ReasonMalformed},
 

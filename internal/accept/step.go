@@ -31,12 +31,13 @@ const (
 	StepLifetime              // from iat to exp
 	StepBinding               // cnf: somebody confirms it
 	StepTokenType             // token_type of an answer
+	StepMap                   // the user's own reading of the claims
 	StepTimes                 // exp, nbf, iat
 	StepCheck                 // the user's own check
 )
 
 var stepNames = [...]string{"size", "form", "algorithm", "type", "key", "signature", "answer", "active",
-	"claims", "issuer", "kind", "required", "audience", "lifetime", "binding", "token_type", "times", "check"}
+	"claims", "issuer", "kind", "required", "audience", "lifetime", "binding", "token_type", "map", "times", "check"}
 
 // String is the name of the step in an [bearergate.Explanation].
 func (s Step) String() string { return stepNames[s] }

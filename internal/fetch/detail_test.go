@@ -186,15 +186,16 @@ func TestDetailOfARedirectOfAGet(t *testing.T) {
 
 func TestWith(t *testing.T) {
 	for _, tt := range []struct {
-		name  string
-		err   *Error
-		after string
+		name        string
+		err         *Error
+		after, rest string
 	}{
-		{"a detail", Fail(Status, "u", "status 404"), "status 404; more"},
-		{"a cause", &Error{Outcome: Connect, cause: io.EOF}, "the connection ended before the answer did: see the log of the server, or of the proxy in front of it; more"},
-		{"neither", &Error{Outcome: Connect, cause: errors.New("x")}, "more"},
+		{"a detail", Fail(Status, "u?apikey=s3cret", "status 404"), "status 404; more", "u"},
+		{"a cause", &Error{Outcome: Connect, URL: "u", cause: io.EOF}, "the connection ended before the answer did: see the log of the server, or of the proxy in front of it; more", "u: EOF"},
+		{"neither", &Error{Outcome: Connect, URL: "u", cause: errors.New("x")}, "more", "u: x"},
 	} {
 		before := *tt.err
+		require.Equal(t, tt.rest, tt.err.Rest(), tt.name)
 		e := tt.err.With("; more")
 		require.Equal(t, tt.after, e.Detail(), tt.name)
 		require.Equal(t, before, *tt.err, tt.name)

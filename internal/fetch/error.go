@@ -69,6 +69,15 @@ func (e *Error) Error() string {
 	return text
 }
 
+// Rest is what Error tells and Detail does not: where it was, and what is underneath. It is
+// for whoever has told the Outcome and the Detail already.
+func (e *Error) Rest() string {
+	if e.cause == nil {
+		return e.Where()
+	}
+	return e.Where() + ": " + bounded(e.cause.Error(), 256)
+}
+
 // Where is the URL, bounded and without its query, which may hold an API key.
 func (e *Error) Where() string {
 	where, _, _ := strings.Cut(e.URL, "?")

@@ -39,7 +39,7 @@ func TestPost(t *testing.T) {
 	resp, err := client.Post(t.Context(), fetch.PostRequest{URL: "https://a.example/p", Accept: "application/json", Header: header,
 		Form: url.Values{"token": {"a&b=c d"}}, Type: func(s string) bool { return s == "application/json" }})
 	require.NoError(t, err)
-	require.Equal(t, fetch.PostResponse{Body: []byte("{}"), MediaType: "application/json"}, resp)
+	require.Equal(t, fetch.PostResponse{Status: 200, Body: []byte("{}"), MediaType: "application/json"}, resp)
 	require.Equal(t, http.MethodPost, got.Method)
 	require.Equal(t, "token=a%26b%3Dc+d", form)
 	require.Equal(t, "application/x-www-form-urlencoded", got.Header.Get("Content-Type"))
@@ -111,3 +111,37 @@ func TestPostRefuses(t *testing.T) {
 type failing struct{}
 
 func (failing) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
+// A further status brings its body if that is JSON of a bounded size, and is refused as
+// before if it is not.
+func TestPostAlso(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		resp *http.Response
+		also int
+		body string // "": refused
+	}{
+		{name: "asked for", resp: posted(400, `{"error":"x"}`), also: 400, body: `{"error":"x"}`},
+		{name: "not asked for", resp: posted(400, `{"error":"x"}`)},
+		{name: "another", resp: posted(401, `{"error":"x"}`), also: 400},
+		{name: "a page", resp: posted(400, `{"error":"x"}`, "Content-Type", "text/html"), also: 400},
+		{name: "as long as may be", resp: posted(400, strings.Repeat(" ", 64)), also: 400, body: strings.Repeat(" ", 64)},
+		{name: "too long", resp: posted(400, strings.Repeat(" ", 65)), also: 400},
+		{name: "compressed", resp: posted(400, "{}", "Content-Encoding", "br"), also: 400},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			client := fetch.NewClient(&http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) { return tt.resp, nil })})
+			got, err := client.Post(t.Context(), fetch.PostRequest{URL: "https://a.example/p", MaxBytes: 64, Also: tt.also,
+				Type: func(s string) bool { return s == "application/signed" }})
+			if tt.body == "" {
+				e, ok := errors.AsType[*fetch.Error](err)
+				require.True(t, ok)
+				require.Equal(t, []any{fetch.Status, tt.resp.StatusCode}, []any{e.Outcome, e.Status})
+				require.Zero(t, got)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, fetch.PostResponse{Status: 400, Body: []byte(tt.body), MediaType: "application/json"}, got)
+		})
+	}
+}

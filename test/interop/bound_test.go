@@ -106,7 +106,7 @@ func TestDPoPBoundToken(t *testing.T) {
 		serve(t, silent(v)).requireVerdict(t, refused(bearergate.ReasonBinding), jwt)
 		c := introspector(t, introspect.Config{Issuer: shared.HTTP, Auth: basic(), Confirmations: confirmations})
 		serve(t, silent(c)).requireVerdict(t, refused(bearergate.ReasonBinding), opaque)
-		// The answer's token_type says DPoP, whatever is thought of its cnf.
+		// Whatever is thought of its cnf: it was sent as a Bearer token.
 		serveWith(t, silent(c), middleware.Config{Bindings: []bearergate.Binding{credulous{}}}, nil).requireVerdict(t, refused(bearergate.ReasonBinding), opaque)
 	}
 }

@@ -1,0 +1,73 @@
+package accept
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"maps"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/bearergate/bearergate"
+)
+
+// mappable are the fields of [bearergate.Claims] that a Map may change: what a server says
+// under names of its own. Nothing in them decides whether the token is good. SessionID is
+// sid.
+var mappable = []string{"Scopes", "Roles", "Tenant", "ClientID", "SessionID", "ACR"}
+
+// errMap is what an error of a Map becomes that says nothing by itself.
+var errMap = &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonPolicy, Cause: errors.New("Map")}
+
+// Mapped has f change claims that have been judged: the Map of a configuration, which reads
+// what its server has under other names. f gets a copy of its own. claims are changed only
+// in the fields that are a Map's to change, and only if the error is nil.
+//
+// The error is judged by [bearergate.Guard]: of f's own, one that is none of the eight
+// sentinels is ErrInvalidToken with ReasonPolicy. Whatever else f changes, cnf or exp for
+// example, is an ErrMisconfigured with ReasonInternal that names the field: it would undo
+// a check that has been made.
+func Mapped(claims *bearergate.Claims, f func(*bearergate.Claims) error) error {
+	given := clone(claims)
+	err := bearergate.Guard(context.Background(), errMap, func(context.Context) error { return f(&given) })
+	if err != nil {
+		return err
+	}
+	changed := clone(&given) // f may have kept what it was given, and go on writing to it
+	before, after := reflect.ValueOf(claims).Elem(), reflect.ValueOf(&changed).Elem()
+	for i := range before.NumField() {
+		name := before.Type().Field(i).Name
+		if !slices.Contains(mappable, name) && !same(before.Field(i).Interface(), after.Field(i).Interface()) {
+			return &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonInternal,
+				Detail: "Map has changed " + name + ", which is not its to change: it may change Scopes, Roles, Tenant, ClientID, SessionID and ACR; what shall be refused, it refuses with an error"}
+		}
+	}
+	for _, name := range mappable {
+		if field := before.FieldByName(name); field.IsValid() { // not every version of Claims has all
+			field.Set(after.FieldByName(name))
+		}
+	}
+	return nil
+}
+
+// clone is a deep copy.
+func clone(c *bearergate.Claims) bearergate.Claims {
+	out := *c
+	out.Audience, out.Roles, out.Actors, out.Raw = slices.Clone(c.Audience), slices.Clone(c.Roles), slices.Clone(c.Actors), bytes.Clone(c.Raw)
+	out.Confirmation = maps.Clone(c.Confirmation)
+	for name, value := range out.Confirmation {
+		out.Confirmation[name] = bytes.Clone(value)
+	}
+	return out
+}
+
+// same compares two values of a field; nil is not the same as empty, for they do not
+// mean the same.
+func same(a, b any) bool {
+	if at, ok := a.(time.Time); ok {
+		bt, ok := b.(time.Time)
+		return ok && at.Equal(bt) // whatever its place
+	}
+	return reflect.DeepEqual(a, b)
+}
