@@ -50,7 +50,7 @@ func TestRouterExplains(t *testing.T) {
 		"no such tenant":        {config: resolves, token: s.Sign(t, map[string]any{"iss": "https://tenants.example.com/x"}), reason: bearergate.ReasonIssuer, failed: "router", advice: "The token says that it is of an issuer"},
 		"no issuer":             {config: plain, token: s.Sign(t, map[string]any{"iss": kit.Absent}), reason: bearergate.ReasonMissingClaim, failed: "router", advice: "The token has no iss"},
 		"opaque without Opaque": {config: plain, token: "opaque", reason: bearergate.ReasonMalformed, failed: "router", advice: "The token is no JWT, and the router has no verifier for such tokens"},
-		"no JWT, as it seems":   {config: plain, token: "eyJhbGciOiJIUzI1NiJ9.e30.x=", reason: bearergate.ReasonMalformed, failed: "router", advice: "The text is written in plain base64"},
+		"no JWT, as it seems":   {config: plain, token: "eyJhbGciOiJIUzI1NiJ9.e30=.x", reason: bearergate.ReasonMalformed, failed: "router", advice: "The text is written in plain base64"},
 		"the wrong verifier":    {config: plain, token: s.Sign(t, map[string]any{"iss": "https://broken.example.com"}), reason: bearergate.ReasonInternal, failed: "router's issuer"},
 		"no token":              {config: plain, reason: bearergate.ReasonNoToken, failed: "router"},
 	} {

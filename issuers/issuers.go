@@ -24,6 +24,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -33,7 +34,6 @@ import (
 	"github.com/bearergate/bearergate/internal/guard"
 	"github.com/bearergate/bearergate/internal/jose"
 	"github.com/bearergate/bearergate/internal/mistake"
-	"github.com/bearergate/bearergate/internal/strictjson"
 )
 
 // Config says which verifier decides about which token. At least one of
@@ -148,10 +148,12 @@ const (
 // of random characters; without this rule, 1 in 256 of those, and 1 in 25 of
 // those written in hexadecimal, would be refused.
 //
-// The iss of a JWT-shaped token is read before anything is verified, by the same
-// strict rules as in jwtverify: a malformed token goes no further. The verifier of
-// that issuer makes the whole decision. The token that it returns must have that
-// issuer. If it has another one, the verifier is the wrong one or broken:
+// The iss of a JWT-shaped token is read before anything is verified. A token that is no
+// compact JWS, or whose claims have no iss, two, or more than 512 objects and arrays in one
+// another, goes no further. Everything else that may be wrong with it is for the verifier
+// of that issuer, which makes the whole decision. It must read the iss again, from what it
+// has verified, and the token that it returns must have the issuer that it stands
+// under. If that has another one, the verifier is the wrong one or broken:
 // [bearergate.ErrMisconfigured], not the client's fault.
 //
 // Panics, nil tokens and foreign errors of the verifiers are treated as
@@ -160,7 +162,7 @@ const (
 // A Router is safe for concurrent use. A nil or zero Router answers
 // [bearergate.ErrMisconfigured].
 type Router struct {
-	issuers       map[string]bearergate.Verifier
+	issuers       map[string]choice
 	opaque        bearergate.Verifier // nil: none
 	resolver      *resolver           // nil: none
 	maxTokenBytes int
@@ -169,7 +171,7 @@ type Router struct {
 // NewRouter checks the configuration and calls no verifier. All mistakes come
 // at once, each saying what to change, as one [bearergate.ErrMisconfigured].
 func NewRouter(c Config) (*Router, error) {
-	r := &Router{issuers: maps.Clone(c.Issuers), opaque: c.Opaque, maxTokenBytes: c.MaxTokenBytes}
+	r := &Router{issuers: map[string]choice{}, opaque: c.Opaque, maxTokenBytes: c.MaxTokenBytes}
 	wrong := mistake.In("issuers")
 
 	if len(c.Issuers) == 0 && c.Opaque == nil && c.Resolve == nil {
@@ -185,6 +187,7 @@ func NewRouter(c Config) (*Router, error) {
 		if err := checkMember(issuer, c.Issuers[issuer]); err != nil {
 			wrong.Addf("Issuers[%q]: %w", issuer, err)
 		}
+		r.issuers[issuer] = choice{verifier: c.Issuers[issuer], issuer: issuer}
 	}
 	if c.Opaque != nil && guard.IsNil(c.Opaque) {
 		wrong.Addf("Opaque is a nil %T: leave the field out to refuse opaque tokens", c.Opaque)
@@ -291,12 +294,9 @@ func (r *Router) choose(ctx context.Context, token string) (choice, error) {
 		}
 		return choice{verifier: r.opaque}, nil
 	}
-	issuer, err := unverifiedIssuer(token, r.maxTokenBytes)
-	if err != nil {
-		return choice{}, err
-	}
-	if v, ok := r.issuers[issuer]; ok {
-		return choice{verifier: v, issuer: issuer}, nil
+	c, issuer, err := r.configured(token)
+	if err != nil || issuer == "" {
+		return c, err
 	}
 	if r.resolver != nil {
 		if allowance := r.resolver.allowed(issuer); allowance != nil {
@@ -309,6 +309,32 @@ func (r *Router) choose(ctx context.Context, token string) (choice, error) {
 	}
 	return choice{}, accept.Unsigned(bearergate.ReasonIssuer, "issuers: no verifier is configured for the issuer", r.names(), accept.Quoted(issuer))
 }
+
+// configured finds the verifier of a JWT in Issuers. The issuer is given where there is
+// none for it. For a token whose issuer is configured, nothing is allocated.
+func (r *Router) configured(token string) (c choice, issuer string, err error) {
+	buf := buffers.Get().(*[]byte)
+	defer func() {
+		clear(*buf) // no token stays in memory because of the pool
+		if cap(*buf) <= 2*DefaultMaxTokenBytes {
+			buffers.Put(buf)
+		}
+	}()
+	found, err := jose.UnverifiedIssuer(buf, token, r.maxTokenBytes)
+	switch {
+	case errors.Is(err, jose.ErrNoIssuer):
+		return choice{}, "", invalid(bearergate.ReasonMissingClaim, "the required claim iss is absent or empty")
+	case err != nil:
+		return choice{}, "", invalid(bearergate.ReasonMalformed, err.Error())
+	}
+	if c, ok := r.issuers[string(found)]; ok { // a conversion that copies nothing
+		return c, "", nil
+	}
+	return choice{}, string(found), nil
+}
+
+// buffers are for the payloads of tokens.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
 // names are the issuers that are configured, as an error may hold them.
 func (r *Router) names() string {
@@ -354,33 +380,12 @@ func holdTo(issuer string, v bearergate.Verifier, t *bearergate.Token) error {
 		Cause: fmt.Errorf("issuers: the %T that is configured for an issuer returned a token of another issuer, or of none", v)}
 }
 
-// unverifiedIssuer reads the iss of a token of which nothing is verified. It
-// reads what a jwtverify.Verifier will read, with the same code: two readers that can
-// disagree on iss could be sent two different ways.
-func unverifiedIssuer(token string, maxBytes int) (string, error) {
-	jws, err := jose.Parse(token, maxBytes)
-	if err != nil {
-		return "", invalid(bearergate.ReasonMalformed, err.Error())
-	}
-	issuer := ""
-	err = strictjson.Object(jws.Payload, func(name, value []byte) (err error) {
-		if string(name) == "iss" {
-			issuer, err = strictjson.String(value)
-		}
-		return err
-	})
-	switch {
-	case err != nil:
-		return "", invalid(bearergate.ReasonMalformed, "the claims are not one strict JSON object whose iss is a string")
-	case issuer == "":
-		return "", invalid(bearergate.ReasonMissingClaim, "the required claim iss is absent or empty")
-	}
-	return issuer, nil
-}
-
 // jwtShaped reports whether somebody, however forgiving, might take the token
 // for a JWT: see [Router].
 func jwtShaped(token string) bool {
+	if strings.HasPrefix(token, "ey") && strings.Count(token, ".") >= 2 { // "{", and the usual way to write it
+		return true
+	}
 	if strings.HasPrefix(trimBlank(token), "{") {
 		return true // the JSON serialization (RFC 7515 §7.2)
 	}
@@ -411,8 +416,7 @@ func trimBlank[T ~string | ~[]byte](s T) T {
 // rather than random: they are text, or begin with a quoted name and a colon,
 // whatever may follow.
 func startsObject(rest []byte) bool {
-	control := func(c rune) bool { return c < ' ' && strings.IndexByte(blank, byte(c)) < 0 || c == 0x7f }
-	if utf8.Valid(rest) && !bytes.ContainsFunc(rest, control) {
+	if !slices.ContainsFunc(rest, isControl) && utf8.Valid(rest) {
 		return true
 	}
 	rest, quoted := bytes.CutPrefix(trimBlank(rest), []byte{'"'})
@@ -424,6 +428,9 @@ func startsObject(rest []byte) bool {
 	return false
 }
 
+// isControl reports a byte that text does not have. None is part of a longer character.
+func isControl(c byte) bool { return c < ' ' && strings.IndexByte(blank, c) < 0 || c == 0x7f }
+
 // lenient decodes base64 as the most forgiving decoders do: of either alphabet,
 // ignoring padding, white space and every other character that is not of them.
 type lenient struct {
@@ -434,23 +441,12 @@ type lenient struct {
 
 func (l *lenient) next() (byte, bool) {
 	for len(l.text) > 0 {
-		c := l.text[0]
+		six := sixBits[l.text[0]]
 		l.text = l.text[1:]
-		switch {
-		case 'A' <= c && c <= 'Z':
-			c -= 'A'
-		case 'a' <= c && c <= 'z':
-			c -= 'a' - 26
-		case '0' <= c && c <= '9':
-			c += 52 - '0'
-		case c == '+' || c == '-':
-			c = 62
-		case c == '/' || c == '_':
-			c = 63
-		default:
+		if six < 0 {
 			continue
 		}
-		l.bits, l.n = l.bits<<6|uint(c), l.n+6
+		l.bits, l.n = l.bits<<6|uint(six), l.n+6
 		if l.n >= 8 {
 			l.n -= 8
 			return byte(l.bits >> l.n), true
@@ -458,6 +454,18 @@ func (l *lenient) next() (byte, bool) {
 	}
 	return 0, false
 }
+
+// sixBits are what the characters of both alphabets stand for; -1 is for all others.
+var sixBits = func() (bits [256]int8) {
+	for c := range bits {
+		bits[c] = -1
+	}
+	for i, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") {
+		bits[c] = int8(i)
+	}
+	bits['+'], bits['/'] = bits['-'], bits['_']
+	return bits
+}()
 
 func (l *lenient) rest() []byte {
 	all := make([]byte, 0, len(l.text))

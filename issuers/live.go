@@ -83,7 +83,7 @@ func searchLive(v bearergate.Verifier, depth int) error {
 			return errors.New("a Router with Resolve cannot be shown to ask for every token: call RequireLive in Resolve")
 		}
 		for _, member := range v.issuers {
-			if err := searchLive(member, depth-1); err != nil {
+			if err := searchLive(member.verifier, depth-1); err != nil {
 				return err
 			}
 		}
@@ -120,7 +120,10 @@ func (r *Router) Confirmations() []string {
 	if r == nil || r.resolver != nil {
 		return nil
 	}
-	verifiers := slices.Collect(maps.Values(r.issuers))
+	var verifiers []bearergate.Verifier
+	for _, member := range r.issuers {
+		verifiers = append(verifiers, member.verifier)
+	}
 	if r.opaque != nil {
 		verifiers = append(verifiers, r.opaque)
 	}

@@ -94,8 +94,7 @@ func TestJWTShapedNeverReachesOpaque(t *testing.T) {
 			r := newRouter(t, issuers.Config{Issuers: map[string]bearergate.Verifier{issuer: a}, Opaque: opaque})
 			got, err := r.Verify(t.Context(), token)
 			reason := bearergate.ReasonMalformed
-			switch name {
-			case "a JWT", "no signature", "white space before the brace": // well-formed
+			if strings.Count(token, ".") == 2 && strings.Contains(token, "."+parts[1]+".") { // its iss can be read: the header is for the verifier
 				reason = bearergate.ReasonIssuer
 			}
 			requireError(t, got, err, bearergate.ErrInvalidToken, reason)
