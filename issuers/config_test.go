@@ -40,6 +40,7 @@ func TestNewRouterNamesEveryMistake(t *testing.T) {
 		{"one that panics when asked its name", func(c *issuers.Config) { c.Issuers[issuerB] = unnameable{} }, []string{"its method Issuer panicked", "mend it, or give a verifier without it"}},
 		{"the wrong slash", func(c *issuers.Config) { c.Issuers[strings.TrimSuffix(issuer, "/")] = good }, []string{"the verifier is for the issuer \"" + issuer + "\": make it for the very one that it stands under, letter for letter"}},
 		{"typed nil opaque", func(c *issuers.Config) { c.Opaque = (*recorder)(nil) }, []string{"Opaque is a nil *issuers_test.recorder"}},
+		{"encrypted tokens for nobody", func(c *issuers.Config) { c.Opaque, c.EncryptedAreOpaque = nil, true }, []string{"EncryptedAreOpaque is for Opaque, which is nil"}},
 		{"token bytes", func(c *issuers.Config) { c.MaxTokenBytes = -1 }, []string{"MaxTokenBytes is -1"}},
 		{"too many token bytes", func(c *issuers.Config) { c.MaxTokenBytes = issuers.MaxTokenBytesLimit + 1 }, []string{"MaxTokenBytes"}},
 		{"resolve without a gate", func(c *issuers.Config) { c.ResolveIssuers = nil }, []string{"ResolveIssuers has 0 entries"}},

@@ -2,6 +2,7 @@ package issuers_test
 
 import (
 	"context"
+	"encoding/base64"
 	"testing"
 	"time"
 
@@ -27,6 +28,9 @@ func TestRouterExplains(t *testing.T) {
 	plain := issuers.Config{Issuers: map[string]bearergate.Verifier{kit.Issuer: own, "https://broken.example.com": wrong}}
 	withOpaque := plain
 	withOpaque.Opaque = opaque
+	encrypted := withOpaque
+	encrypted.EncryptedAreOpaque = true
+	jwe := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"dir","enc":"A256GCM"}`)) + "..a.b.c"
 	resolves := issuers.Config{Resolve: func(_ context.Context, issuer string) (bearergate.Verifier, error) {
 		if issuer == kit.Issuer {
 			return own, nil
@@ -50,6 +54,9 @@ func TestRouterExplains(t *testing.T) {
 		"no such tenant":        {config: resolves, token: s.Sign(t, map[string]any{"iss": "https://tenants.example.com/x"}), reason: bearergate.ReasonIssuer, failed: "router", advice: "The token says that it is of an issuer"},
 		"no issuer":             {config: plain, token: s.Sign(t, map[string]any{"iss": kit.Absent}), reason: bearergate.ReasonMissingClaim, failed: "router", advice: "The token has no iss"},
 		"opaque without Opaque": {config: plain, token: "opaque", reason: bearergate.ReasonMalformed, failed: "router", advice: "The token is no JWT, and the router has no verifier for such tokens"},
+		"encrypted":             {config: encrypted, token: jwe, first: "the token is encrypted, and goes to Opaque"},
+		"encrypted, not wanted": {config: withOpaque, token: jwe, reason: bearergate.ReasonMalformed, failed: "router", advice: "set EncryptedAreOpaque of the Router"},
+		"encrypted, no Opaque":  {config: plain, token: jwe, reason: bearergate.ReasonMalformed, failed: "router"},
 		"no JWT, as it seems":   {config: plain, token: "eyJhbGciOiJIUzI1NiJ9.e30=.x", reason: bearergate.ReasonMalformed, failed: "router", advice: "The text is written in plain base64"},
 		"the wrong verifier":    {config: plain, token: s.Sign(t, map[string]any{"iss": "https://broken.example.com"}), reason: bearergate.ReasonInternal, failed: "router's issuer"},
 		"no token":              {config: plain, reason: bearergate.ReasonNoToken, failed: "router"},

@@ -18,6 +18,7 @@ package issuers
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"maps"
@@ -34,6 +35,7 @@ import (
 	"github.com/bearergate/bearergate/internal/guard"
 	"github.com/bearergate/bearergate/internal/jose"
 	"github.com/bearergate/bearergate/internal/mistake"
+	"github.com/bearergate/bearergate/internal/strictjson"
 )
 
 // Config says which verifier decides about which token. At least one of
@@ -47,6 +49,17 @@ type Config struct {
 	// Opaque decides about every token that is not JWT-shaped: see [Router].
 	// Default: none, such tokens are [bearergate.ReasonMalformed].
 	Opaque bearergate.Verifier
+
+	// EncryptedAreOpaque sends encrypted tokens to Opaque as well: compact JWEs (RFC
+	// 7516), which are five parts of base64url, the first a strict JSON object whose enc
+	// is a string. Some servers, ZITADEL for example, issue opaque tokens of that form,
+	// which they alone can read. Without it they are [bearergate.ReasonMalformed]. It is
+	// for Opaque only.
+	//
+	// Danger: nobody can tell whose such a token is. The server that Opaque asks is shown
+	// each one that a client sends, also those of other servers. Set it only if that
+	// server issues such tokens itself, and may see the others.
+	EncryptedAreOpaque bool
 
 	// Resolve makes the verifier of an issuer that is not in Issuers, when the
 	// first token of that issuer arrives. The issuer comes from an unverified token,
@@ -140,7 +153,8 @@ const (
 //
 // A JWT-shaped token goes to the verifier of its issuer, every other token to
 // Opaque. A JWT-shaped token never reaches Opaque, whatever is wrong with it: a
-// JWT of an issuer that is not configured is refused, and sent to nobody. A token
+// JWT of an issuer that is not configured is refused, and sent to nobody. (The one
+// exception are encrypted tokens, with EncryptedAreOpaque.) A token
 // is JWT-shaped if it starts with "{", or if the part before its first dot (all
 // of it, if there is no dot) decodes from base64, however sloppily written, to
 // bytes that start with "{". If it has fewer than two dots, the bytes after the
@@ -164,6 +178,7 @@ const (
 type Router struct {
 	issuers       map[string]choice
 	opaque        bearergate.Verifier // nil: none
+	encrypted     bool                // Config.EncryptedAreOpaque
 	resolver      *resolver           // nil: none
 	maxTokenBytes int
 }
@@ -171,7 +186,7 @@ type Router struct {
 // NewRouter checks the configuration and calls no verifier. All mistakes come
 // at once, each saying what to change, as one [bearergate.ErrMisconfigured].
 func NewRouter(c Config) (*Router, error) {
-	r := &Router{issuers: map[string]choice{}, opaque: c.Opaque, maxTokenBytes: c.MaxTokenBytes}
+	r := &Router{issuers: map[string]choice{}, opaque: c.Opaque, encrypted: c.EncryptedAreOpaque, maxTokenBytes: c.MaxTokenBytes}
 	wrong := mistake.In("issuers")
 
 	if len(c.Issuers) == 0 && c.Opaque == nil && c.Resolve == nil {
@@ -191,6 +206,9 @@ func NewRouter(c Config) (*Router, error) {
 	}
 	if c.Opaque != nil && guard.IsNil(c.Opaque) {
 		wrong.Addf("Opaque is a nil %T: leave the field out to refuse opaque tokens", c.Opaque)
+	}
+	if c.EncryptedAreOpaque && c.Opaque == nil {
+		wrong.Addf("EncryptedAreOpaque is for Opaque, which is nil: set it, to an introspect.Client for example, or leave EncryptedAreOpaque out")
 	}
 	mistake.Between(&wrong, "MaxTokenBytes", &r.maxTokenBytes, DefaultMaxTokenBytes, 1, MaxTokenBytesLimit)
 	r.resolver = newResolver(c, &wrong)
@@ -295,6 +313,12 @@ func (r *Router) choose(ctx context.Context, token string) (choice, error) {
 		return choice{verifier: r.opaque}, nil
 	}
 	c, issuer, err := r.configured(token)
+	if err != nil && r.opaque != nil && isEncrypted(token) {
+		if !r.encrypted {
+			return choice{}, invalid(bearergate.ReasonMalformed, "the token is encrypted: EncryptedAreOpaque sends such tokens to Opaque")
+		}
+		return choice{verifier: r.opaque}, nil
+	}
 	if err != nil || issuer == "" {
 		return c, err
 	}
@@ -399,6 +423,37 @@ func jwtShaped(token string) bool {
 		return false
 	}
 	return strings.Contains(rest, ".") || startsObject(decoded.rest())
+}
+
+// The header of an encrypted token is read before anything is verified.
+const (
+	maxEncryptedHeader = 4 << 10 // characters
+	maxEncryptedNested = 16      // objects and arrays
+)
+
+// isEncrypted reports a compact JWE (RFC 7516 §7.1). It is strict where jwtShaped is
+// forgiving: in doubt, a token is shown to nobody.
+func isEncrypted(token string) bool {
+	header, rest, _ := strings.Cut(token, ".")
+	if len(header) > maxEncryptedHeader || strings.Count(rest, ".") != 3 {
+		return false
+	}
+	other := func(c rune) bool { return c != '.' && (c >= 0x80 || sixBits[c] < 0 || c == '+' || c == '/') }
+	if strings.ContainsFunc(token, other) {
+		return false
+	}
+	decoded, err := base64.RawURLEncoding.Strict().DecodeString(header)
+	if err != nil || bytes.Count(decoded, []byte{'{'})+bytes.Count(decoded, []byte{'['}) > maxEncryptedNested {
+		return false
+	}
+	enc := ""
+	err = strictjson.Object(decoded, func(name, value []byte) (err error) {
+		if string(name) == "enc" {
+			enc, err = strictjson.String(value)
+		}
+		return err
+	})
+	return err == nil && enc != ""
 }
 
 // blank is what may stand before the first "{": white space, also of languages
