@@ -37,6 +37,7 @@ func TestRouterExplains(t *testing.T) {
 		}
 		return nil, nil
 	}, ResolveIssuers: []string{kit.Issuer, "https://tenants.example.com/{tenant}"}}
+	allows := issuers.Config{Resolve: resolves.Resolve, AllowIssuer: func(iss string) bool { return iss == kit.Issuer }}
 	for name, tt := range map[string]struct {
 		config issuers.Config
 		token  string
@@ -52,6 +53,8 @@ func TestRouterExplains(t *testing.T) {
 		"nobody's issuer":       {config: plain, token: s.Sign(t, map[string]any{"iss": "https://x.example.com"}), reason: bearergate.ReasonIssuer, failed: "router", advice: "The token says that it is of an issuer for which the router has no verifier"},
 		"an issuer by a slash":  {config: plain, token: s.Sign(t, map[string]any{"iss": "https://as.example.com"}), reason: bearergate.ReasonIssuer, failed: "router", advice: `The key "https://as.example.com/" of Issuers and the iss of the token: the two differ only by a slash`},
 		"no such tenant":        {config: resolves, token: s.Sign(t, map[string]any{"iss": "https://tenants.example.com/x"}), reason: bearergate.ReasonIssuer, failed: "router", advice: "The token says that it is of an issuer"},
+		"not let through":       {config: allows, token: s.Sign(t, map[string]any{"iss": "https://x.example.com"}), reason: bearergate.ReasonIssuer, failed: "router", advice: "The token says that it is of an issuer"},
+		"let through":           {config: allows, token: s.Sign(t, nil), first: "the token goes to the verifier of its issuer"},
 		"no issuer":             {config: plain, token: s.Sign(t, map[string]any{"iss": kit.Absent}), reason: bearergate.ReasonMissingClaim, failed: "router", advice: "The token has no iss"},
 		"opaque without Opaque": {config: plain, token: "opaque", reason: bearergate.ReasonMalformed, failed: "router", advice: "The token is no JWT, and the router has no verifier for such tokens"},
 		"encrypted":             {config: encrypted, token: jwe, first: "the token is encrypted, and goes to Opaque"},

@@ -63,7 +63,7 @@ type Config struct {
 
 	// Resolve makes the verifier of an issuer that is not in Issuers, when the
 	// first token of that issuer arrives. The issuer comes from an unverified token,
-	// but it is always one that ResolveIssuers lets through. The verifier must be
+	// but it is always one that ResolveIssuers or AllowIssuer lets through. The verifier must be
 	// made for exactly that issuer.
 	//
 	//   - A verifier and nil: the verifier is used for ResolvedTTL.
@@ -80,14 +80,14 @@ type Config struct {
 	// context is independent of theirs and ends after ResolveTimeout; Resolve should
 	// honour it. Resolve must be safe for concurrent use.
 	//
-	// Danger: with a template, anybody can invent issuers that it matches. Resolve
+	// Danger: with a template or AllowIssuer, anybody can invent issuers that match. Resolve
 	// should look the tenant up. A verifier that is made for an invented name asks
 	// the authorization server about it. Each verifier has a cache of its own: see
 	// CacheBytes of jwtverify.Config.
 	Resolve func(ctx context.Context, issuer string) (bearergate.Verifier, error)
 
 	// ResolveIssuers are the issuers that Resolve may be asked for. Required
-	// with Resolve. Each is an exact issuer, or an http(s) URL in which whole path
+	// with Resolve, unless AllowIssuer is set. Each is an exact issuer, or an http(s) URL in which whole path
 	// segments are placeholders, as in
 	//
 	//	https://login.example.com/{tenant}/v2.0
@@ -96,7 +96,26 @@ type Config struct {
 	// A-Z a-z 0-9 . _ - that does not start with a dot. Everything else is
 	// compared exactly, from the first byte to the last. A host cannot hold a
 	// placeholder: whoever can get a host name that matches would choose the keys.
+	// Where the tenant is in the host, there is AllowIssuer.
 	ResolveIssuers []string
+
+	// AllowIssuer lets Resolve be asked for issuers that are neither in Issuers nor in
+	// ResolveIssuers: for tenants in the host, which a template cannot hold. It is for
+	// Resolve only, beside ResolveIssuers or instead of them. It is asked for every token
+	// of such an issuer, but only if that is an https URL with a host of lower-case
+	// letters, digits, "-" and ".", perhaps a port, and a path whose segments are as what
+	// a placeholder stands for: without user information, query, fragment and escapes. It
+	// must be quick, and safe for concurrent use. If it panics, the token is refused with
+	// [bearergate.ErrMisconfigured]. The calls of Resolve are counted as for templates.
+	//
+	// Danger: whoever owns an issuer that it lets through chooses the keys. The
+	// issuer comes from an unverified token. strings.HasSuffix(issuer, "example.com")
+	// lets "https://evil-example.com" through, and a suffix with a dot lets through every
+	// host name that somebody else can get under that domain, as well as
+	// "https://evil.test/.example.com" where the path is not looked at. Parse it with
+	// net/url, compare Host with the names that you gave out, and Path with what it
+	// must be.
+	AllowIssuer func(issuer string) bool
 
 	// MaxResolved is how many verifiers made by Resolve are kept: this many that
 	// have accepted a token, and this many that have not. Of each kind, those used
@@ -198,6 +217,9 @@ func NewRouter(c Config) (*Router, error) {
 		}
 		if err := fetch.CheckPasted(issuer); err != nil {
 			wrong.Addf("Issuers[%q]: the key %w", issuer, err)
+		}
+		if strings.ContainsAny(issuer, "*{}") {
+			wrong.Addf("Issuers[%q]: the key is compared as it stands, and no token has such an iss: for many issuers of one form, set Resolve and ResolveIssuers", issuer)
 		}
 		if err := checkMember(issuer, c.Issuers[issuer]); err != nil {
 			wrong.Addf("Issuers[%q]: %w", issuer, err)
@@ -323,7 +345,11 @@ func (r *Router) choose(ctx context.Context, token string) (choice, error) {
 		return c, err
 	}
 	if r.resolver != nil {
-		if allowance := r.resolver.allowed(issuer); allowance != nil {
+		allowance, err := r.resolver.allowed(issuer)
+		if err != nil {
+			return choice{}, err
+		}
+		if allowance != nil {
 			e, err := r.resolver.find(ctx, allowance, issuer)
 			if err != nil {
 				return choice{}, err
@@ -363,10 +389,14 @@ var buffers = sync.Pool{New: func() any { return new([]byte) }}
 // names are the issuers that are configured, as an error may hold them.
 func (r *Router) names() string {
 	names := slices.Sorted(maps.Keys(r.issuers))
-	if r.resolver != nil {
-		names = append(names, r.resolver.names...)
+	if r.resolver == nil {
+		return accept.Quoted(names...)
 	}
-	return accept.Quoted(names...)
+	all := accept.Quoted(append(names, r.resolver.names...)...)
+	if r.resolver.allow != nil {
+		all = strings.TrimPrefix(all+", or one that AllowIssuer lets through", ", or ")
+	}
+	return all
 }
 
 // errWait is what a caller is told whose deadline has passed.
