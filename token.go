@@ -17,14 +17,15 @@ import (
 )
 
 // Claims is what a token says, as plain data: the input of [NewToken]. An
-// empty string, a zero time and a nil slice mean that the claim is absent.
+// empty string, a zero time, a nil slice and the zero scope.Set mean that the claim is
+// absent.
 type Claims struct {
 	Issuer   string    // iss (RFC 7519 §4.1.1)
 	Subject  string    // sub (RFC 7519 §4.1.2): unique only together with Issuer
 	ClientID string    // client_id (RFC 8693 §4.3): the client the token was issued to
 	ID       string    // jti (RFC 7519 §4.1.7)
 	Audience []string  // aud (RFC 7519 §4.1.3)
-	Scopes   scope.Set // scope (RFC 8693 §4.2)
+	Scopes   scope.Set // scope (RFC 8693 §4.2); scope.Of(), which is not the zero Set, where the claim names none
 
 	// Roles are those of the subject: roles (RFC 9068 §2.2.3.1). Tenant is the customer
 	// that the token belongs to; servers put it into claims of many names, so whoever

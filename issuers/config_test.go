@@ -31,6 +31,8 @@ func TestNewRouterNamesEveryMistake(t *testing.T) {
 			c.Issuers["https://n.example/.well-known/openid-configuration"] = &recorder{}
 		}, []string{"the key is the URL of a metadata document: cut it off before /.well-known/openid-configuration"}},
 		{"a key with a space", func(c *issuers.Config) { c.Issuers["https://n.example "] = &recorder{} }, []string{`Issuers["https://n.example "]: the key has white space around it: remove it`}},
+		{"a key with a wildcard", func(c *issuers.Config) { c.Issuers["https://*.n.example"] = &recorder{} }, []string{`Issuers["https://*.n.example"]: the key is compared as it stands`, "set Resolve and ResolveIssuers"}},
+		{"a key with a placeholder", func(c *issuers.Config) { c.Issuers["https://n.example/{tenant}"] = &recorder{} }, []string{`Issuers["https://n.example/{tenant}"]: the key is compared as it stands`}},
 		{"a nil verifier", func(c *issuers.Config) { c.Issuers["https://n.example"] = nil }, []string{`Issuers["https://n.example"]: the verifier is nil: give the result of jwtverify.New, for example`}},
 		{"a typed nil verifier", func(c *issuers.Config) { c.Issuers["https://n.example"] = (*jwtverify.Verifier)(nil) }, []string{"nil *jwtverify.Verifier"}},
 		{"a nil function", func(c *issuers.Config) { c.Issuers["https://n.example"] = bearergate.VerifierFunc(nil) }, []string{"nil bearergate.VerifierFunc"}},
@@ -40,10 +42,14 @@ func TestNewRouterNamesEveryMistake(t *testing.T) {
 		{"one that panics when asked its name", func(c *issuers.Config) { c.Issuers[issuerB] = unnameable{} }, []string{"its method Issuer panicked", "mend it, or give a verifier without it"}},
 		{"the wrong slash", func(c *issuers.Config) { c.Issuers[strings.TrimSuffix(issuer, "/")] = good }, []string{"the verifier is for the issuer \"" + issuer + "\": make it for the very one that it stands under, letter for letter"}},
 		{"typed nil opaque", func(c *issuers.Config) { c.Opaque = (*recorder)(nil) }, []string{"Opaque is a nil *issuers_test.recorder"}},
+		{"encrypted tokens for nobody", func(c *issuers.Config) { c.Opaque, c.EncryptedAreOpaque = nil, true }, []string{"EncryptedAreOpaque is for Opaque, which is nil"}},
 		{"token bytes", func(c *issuers.Config) { c.MaxTokenBytes = -1 }, []string{"MaxTokenBytes is -1"}},
 		{"too many token bytes", func(c *issuers.Config) { c.MaxTokenBytes = issuers.MaxTokenBytesLimit + 1 }, []string{"MaxTokenBytes"}},
 		{"resolve without a gate", func(c *issuers.Config) { c.ResolveIssuers = nil }, []string{"ResolveIssuers has 0 entries"}},
 		{"a gate without resolve", func(c *issuers.Config) { c.Resolve = nil }, []string{"Resolve, which is nil"}},
+		{"AllowIssuer without resolve", func(c *issuers.Config) {
+			c.Resolve, c.ResolveIssuers, c.AllowIssuer = nil, nil, func(string) bool { return true }
+		}, []string{"AllowIssuer", "Resolve, which is nil"}},
 		{"a knob without resolve", func(c *issuers.Config) { c.Resolve, c.ResolveIssuers, c.MaxResolved = nil, nil, 1 }, []string{"Resolve, which is nil"}},
 		{"a ttl without resolve", func(c *issuers.Config) {
 			c.Resolve, c.ResolveIssuers, c.ResolvedTTL = nil, nil, time.Hour
@@ -132,6 +138,8 @@ func TestNewRouterAccepts(t *testing.T) {
 		"issuers only":             {Issuers: map[string]bearergate.Verifier{issuer: &recorder{}}},
 		"opaque only":              {Opaque: &recorder{}},
 		"resolve only":             {Resolve: resolve, ResolveIssuers: []string{"https://a.example/{t}"}},
+		"AllowIssuer alone":        {Resolve: resolve, AllowIssuer: func(string) bool { return true }},
+		"AllowIssuer beside":       {Resolve: resolve, ResolveIssuers: []string{"https://a.example/{t}"}, AllowIssuer: func(string) bool { return true }},
 		"an exact list":            {Resolve: resolve, ResolveIssuers: []string{"https://a.example/t1", "accounts.example.com"}},
 		"http on loopback":         {Resolve: resolve, ResolveIssuers: []string{"http://localhost:8080/realms/{realm}"}},
 		"two placeholders":         {Resolve: resolve, ResolveIssuers: []string{"https://a.example/{region}/x/{t}/"}},

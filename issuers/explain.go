@@ -33,6 +33,9 @@ func (r *Router) Explain(ctx context.Context, token string) bearergate.Explanati
 	step.Expected, step.Found, step.Detail = r.names, accept.Quoted(c.issuer), "the token goes to the verifier of its issuer"
 	if c.issuer == "" {
 		step.Expected, step.Found, step.Detail = "", "", "the token is no JWT, and goes to Opaque"
+		if jwtShaped(token) {
+			step.Detail = "the token is encrypted, and goes to Opaque"
+		}
 	}
 	of := bearergate.Explain(ctx, c.verifier, token)
 	of.Steps, of.By = append(e.Steps, of.Steps...), r
@@ -55,6 +58,9 @@ func (r *Router) advice(err error, token string) []string {
 		return []string{"Look why the token is so long: roles and groups can often be left out of access tokens. Or raise MaxTokenBytes of the Router and of the verifier."}
 	case bearergate.ReasonIssuer:
 	default:
+		if r.opaque != nil && isEncrypted(token) {
+			return []string{"The token is encrypted, and only the server that issued it can read it. If that is the one that Opaque asks, set EncryptedAreOpaque of the Router. Else have the authorization server issue signed access tokens for this API."}
+		}
 		advice := (&accept.Case{Sight: accept.Look(token, &accept.Fields{}), Err: of, At: accept.StepForm}).Advice()
 		if !jwtShaped(token) {
 			advice = append([]string{"The token is no JWT, and the router has no verifier for such tokens: set Opaque, to an introspect.Client for example, if this API is to accept them."}, advice...)

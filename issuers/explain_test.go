@@ -2,6 +2,7 @@ package issuers_test
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"testing"
 	"time"
@@ -28,12 +29,16 @@ func TestRouterExplains(t *testing.T) {
 	plain := issuers.Config{Issuers: map[string]bearergate.Verifier{kit.Issuer: own, "https://broken.example.com": wrong}}
 	withOpaque := plain
 	withOpaque.Opaque = opaque
+	encrypted := withOpaque
+	encrypted.EncryptedAreOpaque = true
+	jwe := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"dir","enc":"A256GCM"}`)) + "..a.b.c"
 	resolves := issuers.Config{Resolve: func(_ context.Context, issuer string) (bearergate.Verifier, error) {
 		if issuer == kit.Issuer {
 			return own, nil
 		}
 		return nil, nil
 	}, ResolveIssuers: []string{kit.Issuer, "https://tenants.example.com/{tenant}"}}
+	allows := issuers.Config{Resolve: resolves.Resolve, AllowIssuer: func(iss string) bool { return iss == kit.Issuer }}
 	for name, tt := range map[string]struct {
 		config issuers.Config
 		token  string
@@ -49,9 +54,14 @@ func TestRouterExplains(t *testing.T) {
 		"nobody's issuer":       {config: plain, token: s.Sign(t, map[string]any{"iss": "https://x.example.com"}), reason: bearergate.ReasonIssuer, failed: "router", advice: "The token says that it is of an issuer for which the router has no verifier"},
 		"an issuer by a slash":  {config: plain, token: s.Sign(t, map[string]any{"iss": "https://as.example.com"}), reason: bearergate.ReasonIssuer, failed: "router", advice: `The key "https://as.example.com/" of Issuers and the iss of the token: the two differ only by a slash`},
 		"no such tenant":        {config: resolves, token: s.Sign(t, map[string]any{"iss": "https://tenants.example.com/x"}), reason: bearergate.ReasonIssuer, failed: "router", advice: "The token says that it is of an issuer"},
+		"not let through":       {config: allows, token: s.Sign(t, map[string]any{"iss": "https://x.example.com"}), reason: bearergate.ReasonIssuer, failed: "router", advice: "The token says that it is of an issuer"},
+		"let through":           {config: allows, token: s.Sign(t, nil), first: "the token goes to the verifier of its issuer"},
 		"no issuer":             {config: plain, token: s.Sign(t, map[string]any{"iss": kit.Absent}), reason: bearergate.ReasonMissingClaim, failed: "router", advice: "The token has no iss"},
 		"opaque without Opaque": {config: plain, token: "opaque", reason: bearergate.ReasonMalformed, failed: "router", advice: "The token is no JWT, and the router has no verifier for such tokens"},
-		"no JWT, as it seems":   {config: plain, token: "eyJhbGciOiJIUzI1NiJ9.e30.x=", reason: bearergate.ReasonMalformed, failed: "router", advice: "The text is written in plain base64"},
+		"encrypted":             {config: encrypted, token: jwe, first: "the token is encrypted, and goes to Opaque"},
+		"encrypted, not wanted": {config: withOpaque, token: jwe, reason: bearergate.ReasonMalformed, failed: "router", advice: "set EncryptedAreOpaque of the Router"},
+		"encrypted, no Opaque":  {config: plain, token: jwe, reason: bearergate.ReasonMalformed, failed: "router"},
+		"no JWT, as it seems":   {config: plain, token: "eyJhbGciOiJIUzI1NiJ9.e30=.x", reason: bearergate.ReasonMalformed, failed: "router", advice: "The text is written in plain base64"},
 		"the wrong verifier":    {config: plain, token: s.Sign(t, map[string]any{"iss": "https://broken.example.com"}), reason: bearergate.ReasonInternal, failed: "router's issuer"},
 		"no token":              {config: plain, reason: bearergate.ReasonNoToken, failed: "router"},
 	} {

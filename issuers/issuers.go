@@ -18,12 +18,14 @@ package issuers
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"maps"
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -48,9 +50,20 @@ type Config struct {
 	// Default: none, such tokens are [bearergate.ReasonMalformed].
 	Opaque bearergate.Verifier
 
+	// EncryptedAreOpaque sends encrypted tokens to Opaque as well: compact JWEs (RFC
+	// 7516), which are five parts of base64url, the first a strict JSON object whose enc
+	// is a string. Some servers, ZITADEL for example, issue opaque tokens of that form,
+	// which they alone can read. Without it they are [bearergate.ReasonMalformed]. It is
+	// for Opaque only.
+	//
+	// Danger: nobody can tell whose such a token is. The server that Opaque asks is shown
+	// each one that a client sends, also those of other servers. Set it only if that
+	// server issues such tokens itself, and may see the others.
+	EncryptedAreOpaque bool
+
 	// Resolve makes the verifier of an issuer that is not in Issuers, when the
 	// first token of that issuer arrives. The issuer comes from an unverified token,
-	// but it is always one that ResolveIssuers lets through. The verifier must be
+	// but it is always one that ResolveIssuers or AllowIssuer lets through. The verifier must be
 	// made for exactly that issuer.
 	//
 	//   - A verifier and nil: the verifier is used for ResolvedTTL.
@@ -67,14 +80,14 @@ type Config struct {
 	// context is independent of theirs and ends after ResolveTimeout; Resolve should
 	// honour it. Resolve must be safe for concurrent use.
 	//
-	// Danger: with a template, anybody can invent issuers that it matches. Resolve
+	// Danger: with a template or AllowIssuer, anybody can invent issuers that match. Resolve
 	// should look the tenant up. A verifier that is made for an invented name asks
 	// the authorization server about it. Each verifier has a cache of its own: see
 	// CacheBytes of jwtverify.Config.
 	Resolve func(ctx context.Context, issuer string) (bearergate.Verifier, error)
 
 	// ResolveIssuers are the issuers that Resolve may be asked for. Required
-	// with Resolve. Each is an exact issuer, or an http(s) URL in which whole path
+	// with Resolve, unless AllowIssuer is set. Each is an exact issuer, or an http(s) URL in which whole path
 	// segments are placeholders, as in
 	//
 	//	https://login.example.com/{tenant}/v2.0
@@ -83,7 +96,26 @@ type Config struct {
 	// A-Z a-z 0-9 . _ - that does not start with a dot. Everything else is
 	// compared exactly, from the first byte to the last. A host cannot hold a
 	// placeholder: whoever can get a host name that matches would choose the keys.
+	// Where the tenant is in the host, there is AllowIssuer.
 	ResolveIssuers []string
+
+	// AllowIssuer lets Resolve be asked for issuers that are neither in Issuers nor in
+	// ResolveIssuers: for tenants in the host, which a template cannot hold. It is for
+	// Resolve only, beside ResolveIssuers or instead of them. It is asked for every token
+	// of such an issuer, but only if that is an https URL with a host of lower-case
+	// letters, digits, "-" and ".", perhaps a port, and a path whose segments are as what
+	// a placeholder stands for: without user information, query, fragment and escapes. It
+	// must be quick, and safe for concurrent use. If it panics, the token is refused with
+	// [bearergate.ErrMisconfigured]. The calls of Resolve are counted as for templates.
+	//
+	// Danger: whoever owns an issuer that it lets through chooses the keys. The
+	// issuer comes from an unverified token. strings.HasSuffix(issuer, "example.com")
+	// lets "https://evil-example.com" through, and a suffix with a dot lets through every
+	// host name that somebody else can get under that domain, as well as
+	// "https://evil.test/.example.com" where the path is not looked at. Parse it with
+	// net/url, compare Host with the names that you gave out, and Path with what it
+	// must be.
+	AllowIssuer func(issuer string) bool
 
 	// MaxResolved is how many verifiers made by Resolve are kept: this many that
 	// have accepted a token, and this many that have not. Of each kind, those used
@@ -140,7 +172,8 @@ const (
 //
 // A JWT-shaped token goes to the verifier of its issuer, every other token to
 // Opaque. A JWT-shaped token never reaches Opaque, whatever is wrong with it: a
-// JWT of an issuer that is not configured is refused, and sent to nobody. A token
+// JWT of an issuer that is not configured is refused, and sent to nobody. (The one
+// exception are encrypted tokens, with EncryptedAreOpaque.) A token
 // is JWT-shaped if it starts with "{", or if the part before its first dot (all
 // of it, if there is no dot) decodes from base64, however sloppily written, to
 // bytes that start with "{". If it has fewer than two dots, the bytes after the
@@ -148,10 +181,12 @@ const (
 // of random characters; without this rule, 1 in 256 of those, and 1 in 25 of
 // those written in hexadecimal, would be refused.
 //
-// The iss of a JWT-shaped token is read before anything is verified, by the same
-// strict rules as in jwtverify: a malformed token goes no further. The verifier of
-// that issuer makes the whole decision. The token that it returns must have that
-// issuer. If it has another one, the verifier is the wrong one or broken:
+// The iss of a JWT-shaped token is read before anything is verified. A token that is no
+// compact JWS, or whose claims have no iss, two, or more than 512 objects and arrays in one
+// another, goes no further. Everything else that may be wrong with it is for the verifier
+// of that issuer, which makes the whole decision. It must read the iss again, from what it
+// has verified, and the token that it returns must have the issuer that it stands
+// under. If that has another one, the verifier is the wrong one or broken:
 // [bearergate.ErrMisconfigured], not the client's fault.
 //
 // Panics, nil tokens and foreign errors of the verifiers are treated as
@@ -160,8 +195,9 @@ const (
 // A Router is safe for concurrent use. A nil or zero Router answers
 // [bearergate.ErrMisconfigured].
 type Router struct {
-	issuers       map[string]bearergate.Verifier
+	issuers       map[string]choice
 	opaque        bearergate.Verifier // nil: none
+	encrypted     bool                // Config.EncryptedAreOpaque
 	resolver      *resolver           // nil: none
 	maxTokenBytes int
 	names         string // the issuers that are configured, as an error may hold them
@@ -170,7 +206,7 @@ type Router struct {
 // NewRouter checks the configuration and calls no verifier. All mistakes come
 // at once, each saying what to change, as one [bearergate.ErrMisconfigured].
 func NewRouter(c Config) (*Router, error) {
-	r := &Router{issuers: maps.Clone(c.Issuers), opaque: c.Opaque, maxTokenBytes: c.MaxTokenBytes}
+	r := &Router{issuers: map[string]choice{}, opaque: c.Opaque, encrypted: c.EncryptedAreOpaque, maxTokenBytes: c.MaxTokenBytes}
 	wrong := mistake.In("issuers")
 
 	if len(c.Issuers) == 0 && c.Opaque == nil && c.Resolve == nil {
@@ -183,16 +219,23 @@ func NewRouter(c Config) (*Router, error) {
 		if err := fetch.CheckPasted(issuer); err != nil {
 			wrong.Addf("Issuers[%q]: the key %w", issuer, err)
 		}
+		if strings.ContainsAny(issuer, "*{}") {
+			wrong.Addf("Issuers[%q]: the key is compared as it stands, and no token has such an iss: for many issuers of one form, set Resolve and ResolveIssuers", issuer)
+		}
 		if err := checkMember(issuer, c.Issuers[issuer]); err != nil {
 			wrong.Addf("Issuers[%q]: %w", issuer, err)
 		}
+		r.issuers[issuer] = choice{verifier: c.Issuers[issuer], issuer: issuer}
 	}
 	if c.Opaque != nil && guard.IsNil(c.Opaque) {
 		wrong.Addf("Opaque is a nil %T: leave the field out to refuse opaque tokens", c.Opaque)
 	}
+	if c.EncryptedAreOpaque && c.Opaque == nil {
+		wrong.Addf("EncryptedAreOpaque is for Opaque, which is nil: set it, to an introspect.Client for example, or leave EncryptedAreOpaque out")
+	}
 	mistake.Between(&wrong, "MaxTokenBytes", &r.maxTokenBytes, DefaultMaxTokenBytes, 1, MaxTokenBytesLimit)
 	r.resolver = newResolver(c, &wrong)
-	r.names = accept.Quoted(append(slices.Sorted(maps.Keys(c.Issuers)), c.ResolveIssuers...)...)
+	r.names = namesOf(c)
 
 	if err := wrong.Err(); err != nil {
 		return nil, misconfigured(err)
@@ -293,15 +336,22 @@ func (r *Router) choose(ctx context.Context, token string) (choice, error) {
 		}
 		return choice{verifier: r.opaque}, nil
 	}
-	issuer, err := unverifiedIssuer(token, r.maxTokenBytes)
-	if err != nil {
-		return choice{}, err
+	c, issuer, err := r.configured(token)
+	if err != nil && r.opaque != nil && isEncrypted(token) {
+		if !r.encrypted {
+			return choice{}, invalid(bearergate.ReasonMalformed, "the token is encrypted: EncryptedAreOpaque sends such tokens to Opaque")
+		}
+		return choice{verifier: r.opaque}, nil
 	}
-	if v, ok := r.issuers[issuer]; ok {
-		return choice{verifier: v, issuer: issuer}, nil
+	if err != nil || issuer == "" {
+		return c, err
 	}
 	if r.resolver != nil {
-		if allowance := r.resolver.allowed(issuer); allowance != nil {
+		allowance, err := r.resolver.allowed(issuer)
+		if err != nil {
+			return choice{}, err
+		}
+		if allowance != nil {
 			e, err := r.resolver.find(ctx, allowance, issuer)
 			if err != nil {
 				return choice{}, err
@@ -310,6 +360,42 @@ func (r *Router) choose(ctx context.Context, token string) (choice, error) {
 		}
 	}
 	return choice{}, accept.Unsigned(bearergate.ReasonIssuer, "issuers: no verifier is configured for the issuer", r.names, accept.Quoted(issuer))
+}
+
+// configured finds the verifier of a JWT in Issuers. The issuer is given where there is
+// none for it. For a token whose issuer is configured, nothing is allocated.
+func (r *Router) configured(token string) (c choice, issuer string, err error) {
+	buf := buffers.Get().(*[]byte)
+	defer func() {
+		clear(*buf) // no token stays in memory because of the pool
+		if cap(*buf) <= 2*DefaultMaxTokenBytes {
+			buffers.Put(buf)
+		}
+	}()
+	found, err := jose.UnverifiedIssuer(buf, token, r.maxTokenBytes)
+	switch {
+	case errors.Is(err, jose.ErrNoIssuer):
+		return choice{}, "", invalid(bearergate.ReasonMissingClaim, "the required claim iss is absent or empty")
+	case err != nil:
+		return choice{}, "", invalid(bearergate.ReasonMalformed, err.Error())
+	}
+	if c, ok := r.issuers[string(found)]; ok { // a conversion that copies nothing
+		return c, "", nil
+	}
+	return choice{}, string(found), nil
+}
+
+// buffers are for the payloads of tokens.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
+// namesOf are the issuers that are configured, as an error may hold them. They are made
+// once: a stranger's token must not cost more the more issuers there are.
+func namesOf(c Config) string {
+	all := accept.Quoted(append(slices.Sorted(maps.Keys(c.Issuers)), c.ResolveIssuers...)...)
+	if c.AllowIssuer != nil {
+		all = strings.TrimPrefix(all+", or one that AllowIssuer lets through", ", or ")
+	}
+	return all
 }
 
 // errWait is what a caller is told whose deadline has passed.
@@ -347,33 +433,12 @@ func holdTo(issuer string, v bearergate.Verifier, t *bearergate.Token) error {
 		Cause: fmt.Errorf("issuers: the %T that is configured for an issuer returned a token of another issuer, or of none", v)}
 }
 
-// unverifiedIssuer reads the iss of a token of which nothing is verified. It
-// reads what a jwtverify.Verifier will read, with the same code: two readers that can
-// disagree on iss could be sent two different ways.
-func unverifiedIssuer(token string, maxBytes int) (string, error) {
-	jws, err := jose.Parse(token, maxBytes)
-	if err != nil {
-		return "", invalid(bearergate.ReasonMalformed, err.Error())
-	}
-	issuer := ""
-	err = strictjson.Object(jws.Payload, func(name, value []byte) (err error) {
-		if string(name) == "iss" {
-			issuer, err = strictjson.String(value)
-		}
-		return err
-	})
-	switch {
-	case err != nil:
-		return "", invalid(bearergate.ReasonMalformed, "the claims are not one strict JSON object whose iss is a string")
-	case issuer == "":
-		return "", invalid(bearergate.ReasonMissingClaim, "the required claim iss is absent or empty")
-	}
-	return issuer, nil
-}
-
 // jwtShaped reports whether somebody, however forgiving, might take the token
 // for a JWT: see [Router].
 func jwtShaped(token string) bool {
+	if strings.HasPrefix(token, "ey") && strings.Count(token, ".") >= 2 { // "{", and the usual way to write it
+		return true
+	}
 	if strings.HasPrefix(trimBlank(token), "{") {
 		return true // the JSON serialization (RFC 7515 §7.2)
 	}
@@ -387,6 +452,37 @@ func jwtShaped(token string) bool {
 		return false
 	}
 	return strings.Contains(rest, ".") || startsObject(decoded.rest())
+}
+
+// The header of an encrypted token is read before anything is verified.
+const (
+	maxEncryptedHeader = 4 << 10 // characters
+	maxEncryptedNested = 16      // objects and arrays
+)
+
+// isEncrypted reports a compact JWE (RFC 7516 §7.1). It is strict where jwtShaped is
+// forgiving: in doubt, a token is shown to nobody.
+func isEncrypted(token string) bool {
+	header, rest, _ := strings.Cut(token, ".")
+	if len(header) > maxEncryptedHeader || strings.Count(rest, ".") != 3 {
+		return false
+	}
+	other := func(c rune) bool { return c != '.' && (c >= 0x80 || sixBits[c] < 0 || c == '+' || c == '/') }
+	if strings.ContainsFunc(token, other) {
+		return false
+	}
+	decoded, err := base64.RawURLEncoding.Strict().DecodeString(header)
+	if err != nil || bytes.Count(decoded, []byte{'{'})+bytes.Count(decoded, []byte{'['}) > maxEncryptedNested {
+		return false
+	}
+	enc := ""
+	err = strictjson.Object(decoded, func(name, value []byte) (err error) {
+		if string(name) == "enc" {
+			enc, err = strictjson.String(value)
+		}
+		return err
+	})
+	return err == nil && enc != ""
 }
 
 // blank is what may stand before the first "{": white space, also of languages
@@ -404,8 +500,7 @@ func trimBlank[T ~string | ~[]byte](s T) T {
 // rather than random: they are text, or begin with a quoted name and a colon,
 // whatever may follow.
 func startsObject(rest []byte) bool {
-	control := func(c rune) bool { return c < ' ' && strings.IndexByte(blank, byte(c)) < 0 || c == 0x7f }
-	if utf8.Valid(rest) && !bytes.ContainsFunc(rest, control) {
+	if !slices.ContainsFunc(rest, isControl) && utf8.Valid(rest) {
 		return true
 	}
 	rest, quoted := bytes.CutPrefix(trimBlank(rest), []byte{'"'})
@@ -417,6 +512,9 @@ func startsObject(rest []byte) bool {
 	return false
 }
 
+// isControl reports a byte that text does not have. None is part of a longer character.
+func isControl(c byte) bool { return c < ' ' && strings.IndexByte(blank, c) < 0 || c == 0x7f }
+
 // lenient decodes base64 as the most forgiving decoders do: of either alphabet,
 // ignoring padding, white space and every other character that is not of them.
 type lenient struct {
@@ -427,23 +525,12 @@ type lenient struct {
 
 func (l *lenient) next() (byte, bool) {
 	for len(l.text) > 0 {
-		c := l.text[0]
+		six := sixBits[l.text[0]]
 		l.text = l.text[1:]
-		switch {
-		case 'A' <= c && c <= 'Z':
-			c -= 'A'
-		case 'a' <= c && c <= 'z':
-			c -= 'a' - 26
-		case '0' <= c && c <= '9':
-			c += 52 - '0'
-		case c == '+' || c == '-':
-			c = 62
-		case c == '/' || c == '_':
-			c = 63
-		default:
+		if six < 0 {
 			continue
 		}
-		l.bits, l.n = l.bits<<6|uint(c), l.n+6
+		l.bits, l.n = l.bits<<6|uint(six), l.n+6
 		if l.n >= 8 {
 			l.n -= 8
 			return byte(l.bits >> l.n), true
@@ -451,6 +538,18 @@ func (l *lenient) next() (byte, bool) {
 	}
 	return 0, false
 }
+
+// sixBits are what the characters of both alphabets stand for; -1 is for all others.
+var sixBits = func() (bits [256]int8) {
+	for c := range bits {
+		bits[c] = -1
+	}
+	for i, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") {
+		bits[c] = int8(i)
+	}
+	bits['+'], bits['/'] = bits['-'], bits['_']
+	return bits
+}()
 
 func (l *lenient) rest() []byte {
 	all := make([]byte, 0, len(l.text))

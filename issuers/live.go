@@ -34,11 +34,18 @@ import (
 // and an answer that is [bearergate.Token.Stale], with
 // [bearergate.ErrUnavailable] and [bearergate.ReasonIntrospectionUnavailable].
 //
-// The token that is returned is that of local, narrowed by what live says: the
-// scopes are those that both grant, so that an answer of live without scope
-// leaves none; where live names roles, those that both name; it expires at the
-// earlier time; and where only live has a cnf, it is bound by that. Everything else, the claims object included, is local's. The
-// Confirmations that it tells are those of both, or nil where one does not tell.
+// The token that is returned is that of local, narrowed by what live says:
+//
+//   - The scopes are those that both grant. An answer of live without scope leaves none.
+//     Where the token of local has no claim for scopes at all, they are live's: many
+//     servers tell them in the answer only. A claim that names none, as "scope": "" does,
+//     grants none.
+//   - Where live names roles, they are those that both name.
+//   - It expires at the earlier time.
+//   - Where only live has a cnf, it is bound by that.
+//
+// Everything else, the claims object included, is local's. The Confirmations that it
+// tells are those of both, or nil where one does not tell.
 //
 // live must not answer from a cache. Refused as live is a verifier that
 //
@@ -83,7 +90,7 @@ func searchLive(v bearergate.Verifier, depth int) error {
 			return errors.New("a Router with Resolve cannot be shown to ask for every token: call RequireLive in Resolve")
 		}
 		for _, member := range v.issuers {
-			if err := searchLive(member, depth-1); err != nil {
+			if err := searchLive(member.verifier, depth-1); err != nil {
 				return err
 			}
 		}
@@ -120,7 +127,10 @@ func (r *Router) Confirmations() []string {
 	if r == nil || r.resolver != nil {
 		return nil
 	}
-	verifiers := slices.Collect(maps.Values(r.issuers))
+	var verifiers []bearergate.Verifier
+	for _, member := range r.issuers {
+		verifiers = append(verifiers, member.verifier)
+	}
 	if r.opaque != nil {
 		verifiers = append(verifiers, r.opaque)
 	}
@@ -207,7 +217,11 @@ func narrow(c, answer *bearergate.Claims) error {
 	if c.Confirmation == nil {
 		c.Confirmation = answer.Confirmation
 	}
-	c.Scopes = intersection(c.Scopes, answer.Scopes)
+	if c.Scopes.IsZero() {
+		c.Scopes = answer.Scopes
+	} else {
+		c.Scopes = intersection(c.Scopes, answer.Scopes)
+	}
 	if answer.Roles != nil { // few servers put them into answers
 		c.Roles = slices.DeleteFunc(c.Roles, func(role string) bool { return !slices.Contains(answer.Roles, role) })
 	}

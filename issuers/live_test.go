@@ -151,7 +151,7 @@ func TestRequireLiveDecides(t *testing.T) {
 	}{
 		{name: "the same", want: func(*bearergate.Claims) {}},
 		{name: "nothing but active", live: func(c *bearergate.Claims) { *c = bearergate.Claims{} },
-			want: func(c *bearergate.Claims) { c.Scopes = scope.Set{} }},
+			want: func(c *bearergate.Claims) { c.Scopes = scope.Of() }},
 		{name: "other claims of its own", live: func(c *bearergate.Claims) {
 			c.ID, c.Audience, c.ACR, c.Actors, c.Raw = "x", []string{"x"}, "x", nil, []byte(`{}`)
 			c.IssuedAt, c.NotBefore, c.AuthTime = time.Time{}, time.Time{}, now
@@ -178,9 +178,14 @@ func TestRequireLiveDecides(t *testing.T) {
 			want: func(c *bearergate.Claims) { c.Scopes = scope.Of("read", "write") }},
 		{name: "more scopes", live: func(c *bearergate.Claims) { c.Scopes = scope.Of("root", "admin", "write", "read") }, want: func(*bearergate.Claims) {}},
 		{name: "other scopes", live: func(c *bearergate.Claims) { c.Scopes = scope.Of("Read", "writ") },
-			want: func(c *bearergate.Claims) { c.Scopes = scope.Set{} }},
-		{name: "no scopes", live: func(c *bearergate.Claims) { c.Scopes = scope.Set{} }, want: func(c *bearergate.Claims) { c.Scopes = scope.Set{} }},
-		{name: "scopes on the live side only", local: func(c *bearergate.Claims) { c.Scopes = scope.Set{} }, want: func(*bearergate.Claims) {}},
+			want: func(c *bearergate.Claims) { c.Scopes = scope.Of() }},
+		{name: "no claim of scopes in the answer", live: func(c *bearergate.Claims) { c.Scopes = scope.Set{} }, want: func(c *bearergate.Claims) { c.Scopes = scope.Of() }},
+		{name: "an answer that names no scopes", live: func(c *bearergate.Claims) { c.Scopes = scope.Of() }, want: func(c *bearergate.Claims) { c.Scopes = scope.Of() }},
+		{name: "a claim that names no scopes", local: func(c *bearergate.Claims) { c.Scopes = scope.Of() }, want: func(*bearergate.Claims) {}},
+		{name: "a claim of the answer only", local: func(c *bearergate.Claims) { c.Scopes = scope.Set{} },
+			want: func(c *bearergate.Claims) { c.Scopes = full().Scopes }},
+		{name: "no claim anywhere", local: func(c *bearergate.Claims) { c.Scopes = scope.Set{} },
+			live: func(c *bearergate.Claims) { c.Scopes = scope.Set{} }, want: func(*bearergate.Claims) {}},
 
 		{name: "ends earlier", live: func(c *bearergate.Claims) { c.ExpiresAt = now.Add(time.Minute) },
 			want: func(c *bearergate.Claims) { c.ExpiresAt = now.Add(time.Minute) }},
@@ -230,6 +235,47 @@ func TestRequireLiveDecides(t *testing.T) {
 			require.Equal(t, bearergate.NewToken(want), token)
 			var custom struct{ Tenant string }
 			require.NoError(t, token.Claims(&custom))
+		})
+	}
+}
+
+// I14: what counts as a claim of scopes is what the local verifier looks for, and reads.
+func TestRequireLiveWhereTheTokenNamesNoScopes(t *testing.T) {
+	s := newSigner(t, "ES256", "k")
+	for _, tt := range []struct {
+		name   string
+		claims []string // Config.ScopeClaims
+		token  map[string]any
+		want   []string // of read and write, which the answer names
+	}{
+		{name: "no claim", token: map[string]any{"scope": absent}, want: []string{"read", "write"}},
+		{name: "a claim that nobody asks for", token: map[string]any{"scope": absent, "permissions": "x"}, want: []string{"read", "write"}},
+		{name: "one of two", token: map[string]any{"scope": "read admin"}, want: []string{"read"}},
+		{name: "an empty string", token: map[string]any{"scope": ""}},
+		{name: "a space", token: map[string]any{"scope": " "}},
+		{name: "an empty array", token: map[string]any{"scope": []string{}}},
+		{name: "no scope token", token: map[string]any{"scope": "\"read\""}},
+		{name: "scp", token: map[string]any{"scope": absent, "scp": []string{"write"}}, want: []string{"write"}},
+		{name: "an empty scp", token: map[string]any{"scope": absent, "scp": []string{}}},
+		{name: "another claim, absent", claims: []string{"permissions"}, token: map[string]any{"scope": ""}, want: []string{"read", "write"}},
+		{name: "another claim, empty", claims: []string{"permissions"}, token: map[string]any{"permissions": []string{}}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := config(s.Set(t))
+			c.ScopeClaims = tt.claims
+			answer := bearergate.Claims{Issuer: issuer, Scopes: scope.Of("read", "write")}
+			v := requireLive(t, newVerifier(t, c), says(answer))
+			for range 2 { // from the cache too
+				token, err := v.Verify(t.Context(), s.Sign(t, tt.token))
+				require.NoError(t, err)
+				require.ElementsMatch(t, tt.want, token.Scopes().Names())
+				require.False(t, token.Scopes().IsZero())
+			}
+			// What one has narrowed to nothing, another does not fill again.
+			twice := requireLive(t, v, says(answer))
+			token, err := twice.Verify(t.Context(), s.Sign(t, tt.token))
+			require.NoError(t, err)
+			require.ElementsMatch(t, tt.want, token.Scopes().Names())
 		})
 	}
 }

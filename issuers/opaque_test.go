@@ -94,13 +94,67 @@ func TestJWTShapedNeverReachesOpaque(t *testing.T) {
 			r := newRouter(t, issuers.Config{Issuers: map[string]bearergate.Verifier{issuer: a}, Opaque: opaque})
 			got, err := r.Verify(t.Context(), token)
 			reason := bearergate.ReasonMalformed
-			switch name {
-			case "a JWT", "no signature", "white space before the brace": // well-formed
+			if strings.Count(token, ".") == 2 && strings.Contains(token, "."+parts[1]+".") { // its iss can be read: the header is for the verifier
 				reason = bearergate.ReasonIssuer
 			}
 			requireError(t, got, err, bearergate.ErrInvalidToken, reason)
 			require.Zero(t, opaque.asked())
 			require.Zero(t, a.asked())
+		})
+	}
+}
+
+// I13: an encrypted token is opaque, where that is said, and nothing else of five parts is.
+func TestEncryptedAreOpaque(t *testing.T) {
+	header := b64(`{"alg":"RSA-OAEP-256","enc":"A256GCM","kid":"k"}`)
+	for _, tt := range []struct {
+		name, token string
+		opaque      bool // it goes to Opaque with the option
+	}{
+		{name: "a key that is wrapped", token: header + ".a.b.c.d", opaque: true},
+		{name: "a key that is shared", token: b64(`{"alg":"dir","enc":"A128CBC-HS256"}`) + "..b.c.d", opaque: true},
+		{name: "white space in the header", token: b64(` { "enc" : "x" } `) + ".a.b.c.d", opaque: true},
+		{name: "an escaped name", token: b64(`{"\u0065nc":"x"}`) + ".a.b.c.d", opaque: true},
+		{name: "a nested member", token: b64(`{"enc":"x","epk":{"kty":"EC"}}`) + ".a.b.c.d", opaque: true},
+		{name: "four parts", token: header + ".a.b.c"},
+		{name: "six parts", token: header + ".a.b.c.d.e"},
+		{name: "three parts", token: header + "." + b64(`{"iss":"`+issuerB+`"}`) + ".c"},
+		{name: "no enc", token: b64(`{"alg":"dir"}`) + ".a.b.c.d"},
+		{name: "ENC", token: b64(`{"ENC":"x"}`) + ".a.b.c.d"},
+		{name: "enc in an object", token: b64(`{"a":{"enc":"x"}}`) + ".a.b.c.d"},
+		{name: "enc empty", token: b64(`{"enc":""}`) + ".a.b.c.d"},
+		{name: "enc null", token: b64(`{"enc":null}`) + ".a.b.c.d"},
+		{name: "enc a number", token: b64(`{"enc":1}`) + ".a.b.c.d"},
+		{name: "enc twice", token: b64(`{"enc":"x","enc":"x"}`) + ".a.b.c.d"},
+		{name: "data after the header", token: b64(`{"enc":"x"}{}`) + ".a.b.c.d"},
+		{name: "a BOM", token: b64("\ufeff"+`{"enc":"x"}`) + ".a.b.c.d"},
+		{name: "padding", token: b64(`{"enc":"x" }`) + "=.a.b.c.d"},
+		{name: "a line break", token: header[:8] + "\n" + header[8:] + ".a.b.c.d"},
+		{name: "a space at the end", token: header + ".a.b.c.d "},
+		{name: "the other alphabet", token: header + ".+.b.c.d"},
+		{name: "a letter that is none of it", token: header + ".é.b.c.d"},
+		{name: "too many objects", token: b64(`{"enc":"x","a":`+strings.Repeat("[", 16)+strings.Repeat("]", 16)+"}") + ".a.b.c.d"},
+		{name: "too long a header", token: b64(`{"enc":"`+strings.Repeat("x", 4<<10)+`"}`) + ".a.b.c.d"},
+		{name: "a JWT and two parts", token: unsigned(issuer) + "x.y.z"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for _, said := range []bool{true, false} {
+				a, opaque := &recorder{issuer: issuer}, &recorder{}
+				r := newRouter(t, issuers.Config{Issuers: map[string]bearergate.Verifier{issuer: a}, Opaque: opaque, EncryptedAreOpaque: said})
+				token, err := r.Verify(t.Context(), tt.token)
+				require.Zero(t, a.asked())
+				if tt.opaque && said {
+					require.NoError(t, err)
+					require.Equal(t, []string{tt.token}, opaque.tokens)
+					continue
+				}
+				require.Nil(t, token)
+				require.ErrorIs(t, err, bearergate.ErrInvalidToken)
+				require.Zero(t, opaque.asked())
+				require.Equal(t, tt.opaque, strings.Contains(err.Error(), "EncryptedAreOpaque"), "the text names the option: %v", err)
+			}
+			_, err := newRouter(t, issuers.Config{Issuers: map[string]bearergate.Verifier{issuer: &recorder{}}}).Verify(t.Context(), tt.token)
+			require.ErrorIs(t, err, bearergate.ErrInvalidToken, "nobody is there to ask")
 		})
 	}
 }

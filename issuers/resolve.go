@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,6 +15,7 @@ import (
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/internal/clock"
 	"github.com/bearergate/bearergate/internal/fetch"
+	"github.com/bearergate/bearergate/internal/guard"
 	"github.com/bearergate/bearergate/internal/mistake"
 )
 
@@ -33,7 +35,8 @@ const (
 type resolver struct {
 	resolve   func(context.Context, string) (bearergate.Verifier, error)
 	exact     map[string]bool
-	templates [][]string // split at "/"
+	templates [][]string        // split at "/"
+	allow     func(string) bool // Config.AllowIssuer; nil: nothing more
 	max       int
 	ttl       time.Duration
 	timeout   time.Duration
@@ -44,7 +47,7 @@ type resolver struct {
 	others    list.List // the other entries, likewise
 	calls     map[string]*call
 	forExact  allowance // of the calls for exact issuers
-	forOthers allowance // of the calls for issuers that a template matches
+	forOthers allowance // of the calls for issuers that a template matches, or AllowIssuer lets through
 	forProven allowance // of the calls for issuers of which a token has been accepted
 }
 
@@ -75,17 +78,17 @@ type call struct {
 // newResolver returns nil without Resolve, and adds every mistake to wrong.
 func newResolver(c Config, wrong *mistake.List) *resolver {
 	if c.Resolve == nil {
-		if len(c.ResolveIssuers) > 0 || c.MaxResolved != 0 || c.ResolvedTTL != 0 || c.ResolveTimeout != 0 || c.MaxResolvesPerMinute != 0 {
-			wrong.Addf("ResolveIssuers, MaxResolved, ResolvedTTL, ResolveTimeout and MaxResolvesPerMinute are for Resolve, which is nil: set it or leave them out")
+		if len(c.ResolveIssuers) > 0 || c.AllowIssuer != nil || c.MaxResolved != 0 || c.ResolvedTTL != 0 || c.ResolveTimeout != 0 || c.MaxResolvesPerMinute != 0 {
+			wrong.Addf("ResolveIssuers, AllowIssuer, MaxResolved, ResolvedTTL, ResolveTimeout and MaxResolvesPerMinute are for Resolve, which is nil: set it or leave them out")
 		}
 		return nil
 	}
 	r := &resolver{
-		resolve: c.Resolve, exact: map[string]bool{}, max: c.MaxResolved, ttl: c.ResolvedTTL, timeout: c.ResolveTimeout,
+		resolve: c.Resolve, exact: map[string]bool{}, allow: c.AllowIssuer, max: c.MaxResolved, ttl: c.ResolvedTTL, timeout: c.ResolveTimeout,
 		entries: map[string]*resolved{}, calls: map[string]*call{},
 	}
-	if len(c.ResolveIssuers) == 0 || len(c.ResolveIssuers) > maxResolveIssuers {
-		wrong.Addf("ResolveIssuers has %d entries, not 1 to %d: name the issuers that Resolve may be asked for, exactly or by a template", len(c.ResolveIssuers), maxResolveIssuers)
+	if len(c.ResolveIssuers) == 0 && c.AllowIssuer == nil || len(c.ResolveIssuers) > maxResolveIssuers {
+		wrong.Addf("ResolveIssuers has %d entries, not 1 to %d: name the issuers that Resolve may be asked for, exactly or by a template (or, for tenants in the host, set AllowIssuer)", len(c.ResolveIssuers), maxResolveIssuers)
 	}
 	for _, issuer := range c.ResolveIssuers {
 		_, twice := c.Issuers[issuer]
@@ -125,7 +128,7 @@ func parseTemplate(template string) ([]string, error) {
 		switch {
 		case !strings.ContainsAny(piece, "{}"):
 		case i < 3:
-			return nil, errors.New("has a placeholder before its path: name the hosts one by one")
+			return nil, errors.New("has a placeholder before its path: name the hosts one by one, or set AllowIssuer")
 		case !isPlaceholder(piece):
 			return nil, errors.New("has braces that are not one whole path segment: write it as in https://host/{name}/v2")
 		case slices.Index(pieces, piece) != i:
@@ -181,14 +184,57 @@ func isTenant(s string) bool {
 
 // allowed returns what a call of Resolve for the issuer is counted with, nil if
 // there must be none. It changes nothing and takes no lock.
-func (r *resolver) allowed(issuer string) *allowance {
+func (r *resolver) allowed(issuer string) (*allowance, error) {
 	if r.exact[issuer] {
-		return &r.forExact
+		return &r.forExact, nil
 	}
 	if slices.ContainsFunc(r.templates, func(template []string) bool { return matches(template, issuer) }) {
-		return &r.forOthers
+		return &r.forOthers, nil
 	}
-	return nil
+	if r.allow == nil || !isPlainURL(issuer) {
+		return nil, nil
+	}
+	let := false
+	err := guard.Call(func() error { let = r.allow(issuer); return nil }, func(p guard.PanicError) error {
+		return &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonInternal, Cause: fmt.Errorf("issuers: AllowIssuer %w", p)}
+	})
+	if err != nil || !let {
+		return nil, err
+	}
+	return &r.forOthers, nil
+}
+
+// isPlainURL reports an issuer that AllowIssuer may be asked about: an https URL that every
+// reader takes for the same. It has a host of lower-case letters, and a path whose
+// segments are as those of tenants. So there are no user information, query, fragment,
+// escapes, backslashes, and no segments that are empty or dots.
+func isPlainURL(issuer string) bool {
+	rest, https := strings.CutPrefix(issuer, "https://")
+	host, path, _ := strings.Cut(rest, "/")
+	if !https || !isHost(host) || fetch.CheckIssuer(issuer, false) != nil {
+		return false
+	}
+	if path == "" {
+		return true
+	}
+	segments := strings.Split(strings.TrimSuffix(path, "/"), "/")
+	return !slices.ContainsFunc(segments, func(s string) bool { return !isTenant(s) })
+}
+
+// isHost reports the name of a host, or an IPv4 address, with or without a port.
+func isHost(s string) bool {
+	name, port, hasPort := strings.Cut(s, ":")
+	isOther := func(c rune) bool { return (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' }
+	for label := range strings.SplitSeq(name, ".") {
+		if label == "" || strings.ContainsFunc(label, isOther) {
+			return false
+		}
+	}
+	if !hasPort {
+		return true
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	return err == nil && strconv.FormatUint(n, 10) == port
 }
 
 // find returns the answer of Resolve for the issuer, waiting for it if none is
@@ -326,16 +372,15 @@ func (r *resolver) finish(f *call, e *resolved) {
 	f.answer = e
 	close(f.done)
 
-	old := r.entries[e.issuer]
-	if old != nil && old.verifier != nil {
-		failed := e.verifier == nil && e.ttl == resolvePause
-		if failed && clock.Elapsed(old.at, e.at) < old.ttl {
+	failed := e.verifier == nil && e.ttl == resolvePause
+	if old := r.entries[e.issuer]; old != nil {
+		if failed && old.verifier != nil && clock.Elapsed(old.at, e.at) < old.ttl {
 			old.retryAt = e.at.Add(resolvePause)
 			return
 		}
-		if e.verifier != nil {
-			e.proven = old.proven
-		}
+		// Through a failure too, or a flood of invented issuers would keep this one out
+		// after an outage. Not through "no such issuer": it has to prove itself again.
+		e.proven = old.proven && (failed || e.verifier != nil)
 	}
 	r.drop(e.issuer, true)
 	r.keep(e)

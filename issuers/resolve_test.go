@@ -183,6 +183,120 @@ func TestResolveGate(t *testing.T) {
 	}
 }
 
+// AllowIssuer is asked about plain https URLs that nothing else decides, and its word
+// counts for these alone.
+func TestAllowIssuer(t *testing.T) {
+	for _, tt := range []struct {
+		issuer string
+		asked  bool
+	}{
+		{"https://t1.example.com", true},
+		{"https://t1.example.com/", true},
+		{"https://t1.example.com/realms/x", true},
+		{"https://t1.example.com/realms/x/", true},
+		{"https://t1.example.com:8443/v2.0", true},
+		{"https://192.0.2.1/a", true},
+		{"https://evil-example.com", true}, // the function has to know better
+		{"http://t1.example.com", false},
+		{"http://localhost", false},
+		{"HTTPS://t1.example.com", false},
+		{"https://T1.example.com", false},
+		{"https://t1.example.com.", false},
+		{"https://.example.com", false},
+		{"https://t1..example.com", false},
+		{"https://t1.example.com:", false},
+		{"https://t1.example.com:x", false},
+		{"https://t1.example.com:80:80", false},
+		{"https://t1.example.com:65536", false},
+		{"https://t1.example.com:0443", false},
+		{"https://[::1]/", false},
+		{"https://a@t1.example.com", false},
+		{"https://evil.test\\@t1.example.com", false},
+		{"https://evil.test\\.example.com", false},
+		{"https://t1.example.com?x", false},
+		{"https://evil.test?.example.com", false},
+		{"https://t1.example.com#x", false},
+		{"https://evil.test#.example.com", false},
+		{"https://t1.example.com//", false},
+		{"https://t1.example.com//x", false},
+		{"https://t1.example.com/a//b", false},
+		{"https://t1.example.com/../x", false},
+		{"https://t1.example.com/./x", false},
+		{"https://t1.example.com/.well-known/openid-configuration", false},
+		{"https://t1.example.com/%2e%2e", false},
+		{"https://t1%2eexample.com", false},
+		{"https://t1.example.com/a b", false},
+		{"https://t1.example.com ", false},
+		{"https://t1.example.com/\n", false},
+		{"https://t\u0131.example.com", false},
+		{"https://", false},
+		{"https:t1.example.com", false},
+		{"//t1.example.com", false},
+		{"t1.example.com", false},
+		{"https://t1.example.com/" + strings.Repeat("a", 129), false},
+		{"https://t1.example.com/" + strings.Repeat("aaaa/", 1000), false},
+		{"https://exact.example.com", false}, // of ResolveIssuers, which decide first
+	} {
+		t.Run(tt.issuer, func(t *testing.T) {
+			for _, let := range []bool{true, false} {
+				var asked []string
+				d := &directory{}
+				r := d.router(t, func(c *issuers.Config) {
+					c.ResolveIssuers = []string{"https://exact.example.com"}
+					c.AllowIssuer = func(iss string) bool { asked = append(asked, iss); return let }
+				})
+				token, err := r.Verify(t.Context(), unsigned(tt.issuer))
+				if tt.asked {
+					require.Equal(t, []string{tt.issuer}, asked)
+				} else {
+					require.Empty(t, asked)
+				}
+				if tt.asked && let || tt.issuer == "https://exact.example.com" {
+					require.NoError(t, err)
+					require.Equal(t, 1, d.count(tt.issuer))
+					continue
+				}
+				requireError(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonIssuer)
+				require.Contains(t, bearergate.AsError(err).Expected, "or one that AllowIssuer lets through")
+				require.Zero(t, d.count(""))
+			}
+		})
+	}
+}
+
+// It is asked for each token, so that what it takes back counts at once; a panic lets
+// nobody through; and what it lets through is counted as what a template matches.
+func TestAllowIssuerIsAskedEachTime(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		d := &directory{}
+		let := func(string) bool { return true }
+		r := d.router(t, func(c *issuers.Config) {
+			c.ResolveIssuers, c.MaxResolvesPerMinute = []string{"https://exact.example.com"}, 2
+			c.AllowIssuer = func(iss string) bool { return let(iss) }
+		})
+		verify := func(iss string) error {
+			token, err := r.Verify(t.Context(), unsigned(iss))
+			require.Equal(t, err == nil, token != nil)
+			return err
+		}
+		require.NoError(t, verify("https://t1.example.com"))
+		let = func(string) bool { panic("hunter2") }
+		err := verify("https://t1.example.com")
+		requireError(t, nil, err, bearergate.ErrMisconfigured, bearergate.ReasonInternal)
+		require.Contains(t, err.Error(), "AllowIssuer panicked with a string")
+		require.NotContains(t, err.Error(), "hunter2")
+		let = func(string) bool { return false }
+		requireError(t, nil, verify("https://t1.example.com"), bearergate.ErrInvalidToken, bearergate.ReasonIssuer)
+		let = func(string) bool { return true }
+		require.NoError(t, verify("https://t1.example.com"))
+		require.Equal(t, 1, d.count(""))
+
+		require.NoError(t, verify("https://t2.example.com"))
+		requireError(t, nil, verify("https://t3.example.com"), bearergate.ErrUnavailable, bearergate.ReasonOverloaded)
+		require.NoError(t, verify("https://exact.example.com"))
+	})
+}
+
 func TestResolveAnswers(t *testing.T) {
 	unavailable := &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonOverloaded, RetryAfter: time.Minute}
 	genuine := newVerifier(t, config(newSigner(t, "ES256", "k").Set(t)))
@@ -837,6 +951,57 @@ func TestProvenIssuersAreApart(t *testing.T) {
 		require.Equal(t, bearergate.ReasonOverloaded, bearergate.ReasonOf(err), "not remembered any more, and not proven")
 		require.Equal(t, calls, d.count(tenant("good")))
 	})
+}
+
+// An outage of the tenant store that outlasts ResolvedTTL does not make a stranger of an
+// issuer in use: a flood of invented ones would keep it out afterwards. That there is no
+// such issuer does.
+func TestProvenOutlivesAnOutage(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		answer error // of Resolve, for a while; nil: no such issuer
+		proven bool
+	}{
+		{name: "an outage", answer: errors.New("db"), proven: true},
+		{name: "a mistake", answer: bearergate.ErrMisconfigured, proven: true},
+		{name: "no such issuer"},
+		{name: "refused", answer: &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonRevoked}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
+				d := &directory{dead: func(issuer string) error {
+					if strings.Contains(issuer, "/invented-") {
+						return errForged
+					}
+					return nil
+				}}
+				r := d.router(t, func(c *issuers.Config) { c.MaxResolvesPerMinute = 60 })
+				live := func() error {
+					_, err := r.Verify(t.Context(), unsigned(tenant("live")))
+					return err
+				}
+				require.NoError(t, live())
+				time.Sleep(issuers.DefaultResolvedTTL)
+				d.set(func() {
+					d.answer = func(context.Context, string) (bearergate.Verifier, error) { return nil, tt.answer }
+				})
+				for range 30 { // each of these is an answer of its own
+					require.Error(t, live())
+					time.Sleep(2 * time.Second)
+				}
+				d.set(func() { d.answer = nil })
+				time.Sleep(issuers.UnresolvedTTL)
+				for i := range 120 {
+					_, _ = r.Verify(t.Context(), unsigned(tenant(fmt.Sprintf("invented-%d", i))))
+				}
+				if err := live(); tt.proven {
+					require.NoError(t, err)
+				} else {
+					require.Equal(t, bearergate.ReasonOverloaded, bearergate.ReasonOf(err))
+				}
+			})
+		})
+	}
 }
 
 // A placeholder stands for letters, digits, '.', '_' and '-', and nothing else.

@@ -20,10 +20,10 @@ import (
 	"strings"
 )
 
-// Set is an immutable set of scopes. The zero value is the empty set.
-// It is safe for concurrent use.
+// Set is an immutable set of scopes. The zero value is the empty set of which nobody
+// has said anything: see [Set.IsZero]. It is safe for concurrent use.
 type Set struct {
-	names []string // distinct, in the order first seen
+	names []string // distinct, in the order first seen; nil in the zero Set alone
 	// The same in alphabetical order, for binary search. A map makes three to five
 	// allocations for each token and takes three times the memory in its cache; it
 	// would save 10 ns of each look-up among 30 names, and nothing among five.
@@ -49,7 +49,7 @@ func Parse(s string) (Set, error) {
 
 // Of returns the set of the given names. A name that is no scope token of
 // RFC 6749 §3.3 could never be granted and is left out; use [Parse] to have
-// such a name reported.
+// such a name reported. Without a valid name it is empty, and not the zero Set.
 func Of(names ...string) Set {
 	valid := make([]string, 0, len(names))
 	for _, name := range names {
@@ -63,7 +63,7 @@ func Of(names ...string) Set {
 // newSet takes ownership of names.
 func newSet(names []string) Set {
 	if len(names) == 0 {
-		return Set{}
+		return Set{names: []string{}}
 	}
 	sorted := slices.Clone(names)
 	slices.Sort(sorted)
@@ -84,14 +84,20 @@ func distinct(names []string) []string {
 	}))
 }
 
+// IsZero reports whether s is the zero Set: nobody has said anything about scopes, as a
+// token without a claim for them. The set of a claim that names none is empty too, and
+// not zero. Neither satisfies more than the other.
+func (s Set) IsZero() bool { return s.names == nil }
+
 // Has reports whether name is in the set, compared byte for byte.
 func (s Set) Has(name string) bool {
 	_, found := slices.BinarySearch(s.sorted, name)
 	return found
 }
 
-// Names returns a copy of the names, in the order in which they were given.
-func (s Set) Names() []string { return slices.Clone(s.names) }
+// Names returns a copy of the names, in the order in which they were given; nil if there
+// are none.
+func (s Set) Names() []string { return append([]string(nil), s.names...) }
 
 // Len returns the number of distinct names.
 func (s Set) Len() int { return len(s.names) }

@@ -95,9 +95,23 @@ func TestEveryByte(t *testing.T) {
 	}
 }
 
+func TestIsZero(t *testing.T) {
+	require.True(t, scope.Set{}.IsZero())
+	failed, err := scope.Parse("")
+	require.Error(t, err)
+	require.True(t, failed.IsZero())
+	for name, s := range map[string]scope.Set{"none": scope.Of(), "no valid name": scope.Of("", "a b"), "one": scope.Of("a"), "twice": scope.Of("a", "a")} {
+		require.False(t, s.IsZero(), name)
+	}
+	require.Nil(t, scope.Of().Names())
+	require.Zero(t, scope.Of().Len())
+	require.Empty(t, scope.Of().String())
+	require.Equal(t, scope.All("a").SatisfiedBy(scope.Set{}), scope.All("a").SatisfiedBy(scope.Of()))
+}
+
 func TestOf(t *testing.T) {
-	require.Equal(t, scope.Set{}, scope.Of())
-	require.Equal(t, scope.Set{}, scope.Of("", "a b", `"`))
+	require.Zero(t, scope.Of().Len())
+	require.Equal(t, scope.Of(), scope.Of("", "a b", `"`))
 	require.Equal(t, []string{"b", "a"}, scope.Of("b", "", "a", "b", "x y", "a").Names())
 
 	names := []string{"a", "", "b", "a"}

@@ -1,0 +1,5 @@
+//go:build !race
+
+package issuers_test
+
+func raceEnabled() bool { return false }
