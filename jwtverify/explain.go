@@ -75,7 +75,7 @@ func (v *Verifier) caseOf(raw string, at accept.Step, err error) accept.Case {
 
 // steps are the checks that this Verifier makes.
 func (v *Verifier) steps() []accept.Step {
-	steps := []accept.Step{accept.StepSize, accept.StepForm, accept.StepAlgorithm, accept.StepType, accept.StepKey, accept.StepSignature,
+	steps := []accept.Step{accept.StepSize, accept.StepForm, accept.StepAlgorithm, accept.StepType, accept.StepOrigin, accept.StepKey, accept.StepSignature,
 		accept.StepClaims, accept.StepIssuer, accept.StepKind, accept.StepRequired, accept.StepAudience}
 	if v.rules.MaxLife > 0 {
 		steps = append(steps, accept.StepLifetime)
@@ -95,7 +95,7 @@ func (v *Verifier) sides(s accept.Step, c *accept.Case) (expected, found string)
 	case accept.StepForm:
 		return "three parts", strconv.Itoa(strings.Count(c.Raw(), ".")+1) + " parts"
 	}
-	if s < accept.StepClaims {
+	if s < accept.StepClaims && s != accept.StepOrigin {
 		jws, err := jose.Parse(c.Raw(), v.maxTokenBytes)
 		if err != nil {
 			return "", ""

@@ -27,6 +27,7 @@ func TestExplainShowsBothSides(t *testing.T) {
   passed: form, expected three parts, found 3 parts
   passed: algorithm, expected "RS256" "PS256" "ES256" "ES384" "EdDSA" "Ed25519", found "ES256"
   passed: type, expected "at+jwt", "JWT" or none, found "at+jwt"
+  passed: origin, expected "https://as.example.com/", found "https://as.example.com/"
   passed: key, found kid "k1", alg "ES256"
   passed: signature, found kid "k1", alg "ES256"
   passed: claims
@@ -40,19 +41,19 @@ func TestExplainShowsBothSides(t *testing.T) {
   passed: check
 `
 	const forged = `refused: invalid token: signature
-  what to do: The token says that it is of another issuer: the client has it from another environment, or from another server. Let it get its token from the server that Issuer names; to accept several issuers, put issuers.Router in front.
   what to do: The key of that ID has not signed this token as it stands: the token was changed on its way (its end cut off, a part encoded anew), or the server has put another key under the same ID, which needs a new one, or somebody has forged it. Compare the token with what the server issued, character by character.
   passed: size, expected at most 16384 bytes, found SIZE bytes
   passed: form, expected three parts, found 3 parts
   passed: algorithm, expected "RS256" "PS256" "ES256" "ES384" "EdDSA" "Ed25519", found "ES256" (unverified)
   passed: type, expected "at+jwt", "JWT" or none, found "at+jwt" (unverified)
+  passed: origin, expected "https://as.example.com/", found "https://as.example.com/" (unverified)
   passed: key, found kid "k1", alg "ES256" (unverified)
   failed: signature: the signature does not verify, found kid "k1", alg "ES256" (unverified)
   not reached: claims
-  not reached: issuer, expected "https://as.example.com/", found "https://evil.example.net" (unverified)
+  not reached: issuer, expected "https://as.example.com/", found "https://as.example.com/" (unverified)
   not reached: kind, expected an access token
   not reached: required, expected "iss" "aud" "exp" "iat"
-  not reached: audience, expected "https://rs.example.com/", found "https://rs.example.com/" (unverified)
+  not reached: audience, expected "https://rs.example.com/", found "https://evil.example.net" (unverified)
   not reached: lifetime, expected at most 2h0m0s, found 1h0m0s (unverified)
   not reached: binding, expected no cnf
   not reached: times, found exp 2026-03-01T13:00:00Z, iat 2026-03-01T12:00:00Z (unverified)
@@ -60,7 +61,7 @@ func TestExplainShowsBothSides(t *testing.T) {
 `
 	for token, want := range map[string]string{
 		s.Sign(t, nil): accepted,
-		newSigner(t, "ES256", "k1").Sign(t, map[string]any{"iss": "https://evil.example.net"}): forged,
+		newSigner(t, "ES256", "k1").Sign(t, map[string]any{"aud": "https://evil.example.net"}): forged,
 	} {
 		e := v.Explain(t.Context(), token)
 		text := e.String()

@@ -1,12 +1,15 @@
 package jwtverify_test
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"testing"
 	"time"
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/authtest"
+	"github.com/bearergate/bearergate/jwks"
 	"github.com/bearergate/bearergate/jwtverify"
 	"github.com/bearergate/bearergate/scope"
 	"github.com/bearergate/bearergate/test/kit"
@@ -177,4 +180,47 @@ func TestKeysURL(t *testing.T) {
 	c.KeysURL, c.Issuer = "", adfs
 	_, err = jwtverify.New(c)
 	require.ErrorContains(t, err, "name the https URL of its key set by KeysURL")
+}
+
+// A token of another issuer, of another environment for example, costs no signature and
+// no question to the key source, which may be down: it is the client's fault alone.
+func TestTheIssuerComesBeforeKeys(t *testing.T) {
+	s := newSigner(t, "ES256", "k")
+	asked := 0
+	down := sourceFunc(func(context.Context, string, string) ([]jwks.Key, error) {
+		asked++
+		return nil, bearergate.ErrUnavailable
+	})
+	v := newVerifier(t, config(down))
+	other := newSigner(t, "ES256", "unknown here")
+	for name, tt := range map[string]struct {
+		iss    any
+		reason bearergate.Reason
+		asked  int
+	}{
+		"another one":            {iss: "https://staging.example.com/", reason: bearergate.ReasonIssuer},
+		"by a slash":             {iss: "https://as.example.com", reason: bearergate.ReasonIssuer},
+		"none":                   {iss: kit.Absent, reason: bearergate.ReasonMissingClaim},
+		"null":                   {iss: nil, reason: bearergate.ReasonMissingClaim},
+		"a number":               {iss: 7, reason: bearergate.ReasonMalformed},
+		"ours, as somebody says": {iss: issuer, reason: bearergate.ReasonKeysUnavailable, asked: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			asked = 0
+			raw := other.Sign(t, map[string]any{"iss": tt.iss})
+			_, err := v.Verify(t.Context(), raw)
+			require.Equal(t, tt.reason, bearergate.ReasonOf(err))
+			require.Equal(t, tt.asked, asked)
+			require.Equal(t, tt.asked == 0, errors.Is(err, bearergate.ErrInvalidToken))
+			if tt.reason == bearergate.ReasonIssuer {
+				require.True(t, bearergate.AsError(err).Unsigned, "nobody vouches for it")
+				require.Nil(t, bearergate.AsError(err).Refused)
+			}
+			kit.RequireExplained(t, v.Explain(t.Context(), raw), err, raw)
+		})
+	}
+	// And it is compared again in what was signed: two readers that disagree would open.
+	token, err := newVerifier(t, config(s.Set(t))).Verify(t.Context(), s.Sign(t, nil))
+	require.NoError(t, err)
+	require.Equal(t, issuer, token.Issuer())
 }

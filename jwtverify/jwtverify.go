@@ -419,6 +419,10 @@ func (v *Verifier) examine(ctx context.Context, raw string, r *accept.Reading, c
 	if err != nil {
 		return nil, err
 	}
+	r.At = accept.StepOrigin
+	if err := v.rules.CheckOrigin(jws); err != nil {
+		return nil, err
+	}
 	r.At = accept.StepKey
 	key, err := accept.Signer(ctx, v.keys, jws)
 	if err != nil {

@@ -38,7 +38,7 @@ func TestARefusalExplainsItself(t *testing.T) {
 			expected: `"RS256" "PS256" "ES256" "ES384" "EdDSA" "Ed25519"`, found: `"ES512"`, unverified: true},
 		{name: "another type", header: with("typ", "logout+jwt"), reason: bearergate.ReasonType, detail: "typ is not", expected: `"at+jwt", "JWT" or none`, found: `"logout+jwt"`, unverified: true},
 		{name: "another kid", header: with("kid", "old"), reason: bearergate.ReasonUnknownKey, detail: "publishes no key of that ID", found: `kid "old", alg "ES256"`, unverified: true},
-		{name: "another issuer", header: jwt(), claims: map[string]any{"iss": issuer + "/"}, reason: bearergate.ReasonIssuer, detail: "iss is not", expected: `"` + issuer + `"`, found: `"` + issuer + `/"`},
+		{name: "another issuer", header: jwt(), claims: map[string]any{"iss": issuer + "/"}, reason: bearergate.ReasonIssuer, detail: "iss is not", expected: `"` + issuer + `"`, found: `"` + issuer + `/"`, unverified: true},
 		{name: "another audience", header: jwt(), claims: map[string]any{"aud": "graph"}, reason: bearergate.ReasonAudience, detail: "aud names none", expected: `"` + audience + `"`, found: `"graph"`, refused: true},
 		{name: "an ID token", header: jwt(), claims: map[string]any{"at_hash": "x"}, reason: bearergate.ReasonType, detail: "another kind", expected: "an access token", found: "the member at_hash", refused: true},
 		{name: "a claim of another type", header: jwt(), claims: map[string]any{"jti": 7}, reason: bearergate.ReasonMalformed, detail: "the claim jti is not of its type", expected: "a string"},

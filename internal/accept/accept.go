@@ -18,11 +18,13 @@
 package accept
 
 import (
+	"errors"
 	"slices"
 	"time"
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/internal/fetch"
+	"github.com/bearergate/bearergate/internal/jose"
 	"github.com/bearergate/bearergate/internal/quote"
 )
 
@@ -136,6 +138,25 @@ func (r *Rules) Judge(of *Reading, explicit bool) error {
 
 func (r *Rules) isOurs(issuer string) bool {
 	return issuer == r.Issuer || slices.Contains(r.Aliases, issuer)
+}
+
+// CheckOrigin compares the iss of a JWS of which nothing is verified, before any key is
+// looked for: a token of another issuer cannot be ours, whatever has signed it, and must
+// cause neither a signature check nor a fetch. Judge compares it again, strictly and from
+// signed bytes. Who sends such tokens decides how many there are: what is refused here
+// costs no more than it must.
+func (r *Rules) CheckOrigin(jws jose.JWS) error {
+	found, err := jws.UnverifiedIssuer()
+	switch {
+	case errors.Is(err, jose.ErrNoIssuer):
+		return Unsigned(bearergate.ReasonMissingClaim, "the required claim iss is absent or empty", Quoted(r.Issuer), "")
+	case err != nil:
+		return Invalid(bearergate.ReasonMalformed, err.Error())
+	case string(found) == r.Issuer || slices.ContainsFunc(r.Aliases, func(alias string) bool { return alias == string(found) }):
+		return nil
+	}
+	expected, _ := r.Sides(StepIssuer, &Reading{})
+	return Unsigned(bearergate.ReasonIssuer, "iss is not the configured issuer", expected, Quoted(string(found)))
 }
 
 // stoodIn reports whether a claim names us in place of aud. null, and an empty list, is

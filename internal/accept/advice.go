@@ -47,6 +47,11 @@ func (c *Case) Advice() []string {
 		return some(c.onAlgorithm())
 	case StepType:
 		return some(c.onType())
+	case StepOrigin:
+		if c.Err.Reason != bearergate.ReasonIssuer {
+			return some(c.onForm())
+		}
+		return some(c.onOrigin()...)
 	case StepKey, StepSignature:
 		return some(append(c.onOrigin(), c.onKey())...)
 	case StepActive:
@@ -175,7 +180,7 @@ func (c *Case) onOrigin() (advice []string) {
 		advice = append(advice, adviceOktaOrg)
 	}
 	if found := r.Claims.Issuer; found != "" && found != c.Rules.Issuer {
-		if c.At != StepIssuer {
+		if c.At != StepIssuer && c.At != StepOrigin {
 			// Nobody vouches for what the token says: an advice to follow it would let whoever
 			// made it choose the issuer.
 			return append(advice, adviceElsewhere)

@@ -19,6 +19,7 @@ const (
 	StepForm                  // the form of a token
 	StepAlgorithm             // alg is allowed
 	StepType                  // typ is that of an access token
+	StepOrigin                // iss, before anybody vouches for it: no key of ours has signed for another issuer
 	StepKey                   // the key that is named is known
 	StepSignature             // and has signed
 	StepAnswer                // the server has answered
@@ -36,7 +37,7 @@ const (
 	StepCheck                 // the user's own check
 )
 
-var stepNames = [...]string{"size", "form", "algorithm", "type", "key", "signature", "answer", "active",
+var stepNames = [...]string{"size", "form", "algorithm", "type", "origin", "key", "signature", "answer", "active",
 	"claims", "issuer", "kind", "required", "audience", "lifetime", "binding", "token_type", "map", "times", "check"}
 
 // String is the name of the step in an [bearergate.Explanation].
@@ -73,7 +74,7 @@ func Steps(order []Step, at, vouched Step, err error, sides func(Step) (expected
 func (r *Rules) Sides(s Step, of *Reading) (expected, found string) {
 	c := &of.Claims
 	switch s {
-	case StepIssuer:
+	case StepIssuer, StepOrigin:
 		if of.HasIssuer {
 			found = Quoted(c.Issuer)
 		}

@@ -205,7 +205,7 @@ func issRows() []row {
 		// req: R8725-07: the keys are those of the one issuer
 		r("ISS-019", "signed by a key of another issuer, under its kid", from(evilRSA().as("b1", "RS256")), bad(unknownKey)),
 		r("ISS-019b", "signed by a key of another issuer, under a kid of ours", from(evilRSA()), bad(signature)),
-		r("ISS-019c", "a good token of another issuer", from(evilRSA().as("b1", "RS256")).clm("iss", `"https://b.example.com/"`), bad(unknownKey)),
+		r("ISS-019c", "a good token of another issuer", from(evilRSA().as("b1", "RS256")).clm("iss", `"https://b.example.com/"`), bad(iss)), // before any key is looked for
 		r("ISS-020", "iss of another issuer, signed by ours", is(`"https://b.example.com/"`), bad(iss)),
 		r("ISS-021", "no issuer configured", nil, startup, issuerIs("")),
 		r("ISS-021b", "an http issuer configured", nil, startup, issuerIs("http://as.example.com/")),

@@ -468,7 +468,7 @@ func embedded(attacker string) []row {
 		r("EMB-007b", "an x5c, signed with its key, no kid", evil.noHdr("kid").hdr("x5c", x5c), bad(signature)),
 		r("EMB-008", "x5t and x5t#S256 of the attacker", evil.hdr("x5t", `"AAAA"`).hdr("x5t#S256", `"AAAA"`), bad(signature)),
 		r("EMB-008b", "iss and keys in the header", evil.hdr("iss", url("")).hdr("keys", "["+public+"]"), bad(signature)),
-		r("EMB-008c", "iss of the attacker in the claims, with a jku", evil.clm("iss", url("")).hdr("jku", url("jwks")), bad(signature)),
+		r("EMB-008c", "iss of the attacker in the claims, with a jku", evil.clm("iss", url("")).hdr("jku", url("jwks")), bad(iss)),
 		r("EMB-009", "a jwk of the attacker, signed by r1: ignored", valid().hdr("jwk", public), ok),
 		r("EMB-010", "jku and x5u, signed by r1: ignored", valid().hdr("jku", url("jwks")).hdr("x5u", url("cert.pem")), ok),
 		r("EMB-011", "a malformed jwk: ignored", valid().hdr("jwk", `{"kty":"RSA"}`), ok),

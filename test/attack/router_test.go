@@ -49,10 +49,11 @@ func routerRows() []row {
 		r("RTR-003d", "the other alphabet, after a byte order mark", standard("\xef\xbb\xbf"+marks, 2), bad(malformed)),
 		r("RTR-003e", "the other alphabet, after one of UTF-16", standard("\xff\xfe"+marks, 2), bad(malformed)),
 		// A bad signature under another name: who is asked must not depend on it.
-		r("RTR-004", "signed by somebody else, iss of somebody else", valid().signedBy(evilRSA()).clm("iss", `"https://evil.example.com/"`), bad(signature)),
-		r("RTR-004b", "signed by somebody else, no iss", valid().signedBy(evilRSA()).noClm("iss"), bad(signature)),
-		r("RTR-004c", "signed by somebody else, iss twice", valid().signedBy(evilRSA()).addClm(`"iss"`, `"https://evil.example.com/"`), bad(signature)),
-		r("RTR-004d", "signed by somebody else, claims in an array", valid().signedBy(evilRSA()).payload(`[]`), bad(signature)),
+		// iss is looked for before any key is, by a Verifier as by a Router.
+		r("RTR-004", "signed by somebody else, iss of somebody else", valid().signedBy(evilRSA()).clm("iss", `"https://evil.example.com/"`), bad(iss)),
+		r("RTR-004b", "signed by somebody else, no iss", valid().signedBy(evilRSA()).noClm("iss"), bad(missingClaim)),
+		r("RTR-004c", "signed by somebody else, iss twice", valid().signedBy(evilRSA()).addClm(`"iss"`, `"https://evil.example.com/"`), bad(malformed)),
+		r("RTR-004d", "signed by somebody else, claims in an array", valid().signedBy(evilRSA()).payload(`[]`), bad(malformed)),
 	}
 }
 

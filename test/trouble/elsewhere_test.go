@@ -131,7 +131,7 @@ func elsewhere() area {
 				mended: "Issuer has the slash.", mend: func(y *try) { y.jwt.Issuer += "/" },
 			},
 			{
-				title: "The token is of another realm of the same server", status: http.StatusUnauthorized, reason: bearergate.ReasonUnknownKey,
+				title: "The token is of another realm of the same server", status: http.StatusUnauthorized, reason: bearergate.ReasonIssuer,
 				server: server("https://keycloak.example.test/realms/main"),
 				wrong:  another("https://keycloak.example.test/realms/master"),
 				mended: "The client gets it from the realm of this API.", mend: fromOurs,
@@ -146,10 +146,9 @@ func elsewhere() area {
 				},
 			},
 			{
-				title: "A token of staging is sent to production", status: http.StatusUnauthorized, reason: bearergate.ReasonUnknownKey,
+				title: "A token of staging is sent to production", status: http.StatusUnauthorized, reason: bearergate.ReasonIssuer,
 				wrong:  another("https://as.staging.example.test"),
 				mended: "The client gets it from the server of production.", mend: fromOurs,
-				twin: "The token is of another realm of the same server",
 			},
 			{
 				title: "The token is bound to a key of the client (DPoP)", status: http.StatusUnauthorized, reason: bearergate.ReasonBinding,

@@ -48,9 +48,9 @@ func introspection() area {
 				twin: "The answer has no scope",
 			},
 			{
-				title: "A member of the answer is of the wrong type (acr is a number)", caseID: "D2", status: http.StatusServiceUnavailable, reason: bearergate.ReasonIntrospectionUnavailable,
-				wrong:  func(y *try) { y.answers(map[string]any{"acr": 1}) },
-				mended: "The server writes a string.", mend: func(y *try) { y.answers(map[string]any{"acr": "1"}) },
+				title: "A member of the answer is of the wrong type (jti is a number)", caseID: "D2", status: http.StatusServiceUnavailable, reason: bearergate.ReasonIntrospectionUnavailable,
+				wrong:  func(y *try) { y.answers(map[string]any{"jti": 1}) },
+				mended: "The server writes a string.", mend: func(y *try) { y.answers(map[string]any{"jti": "1"}) },
 			},
 			{
 				title: "The answer has scopes as an array", status: http.StatusServiceUnavailable, reason: bearergate.ReasonIntrospectionUnavailable,
