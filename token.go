@@ -34,6 +34,8 @@ type Claims struct {
 	Roles  []string
 	Tenant string
 
+	SessionID string // sid (OpenID Connect Front-Channel Logout §3): the login behind it
+
 	ExpiresAt time.Time // exp (RFC 7519 §4.1.4)
 	IssuedAt  time.Time // iat (RFC 7519 §4.1.6)
 	NotBefore time.Time // nbf (RFC 7519 §4.1.5)
@@ -48,6 +50,13 @@ type Claims struct {
 	// Stale says that the authorization server could not be asked again and an
 	// older answer of it stands in (see [Token.Stale]).
 	Stale bool
+
+	// Key is the SHA-256 thumbprint (RFC 7638) of the key under which the token's signature
+	// was verified; zero where there was none, as for introspection. AsOf is when the
+	// authorization server said what the token says: iat, or when it answered; zero where
+	// that is not known.
+	Key  [32]byte
+	AsOf time.Time
 
 	// Unquotable says that the claims may hold the very token that they are about, as
 	// answers of some introspection endpoints do. What they say is then kept out of every
@@ -182,6 +191,18 @@ func (t *Token) HasRole(role string) bool { return slices.Contains(t.claims().Ro
 // no tenant: do not compare it with another "".
 func (t *Token) Tenant() string { return t.claims().Tenant }
 
+// SessionID returns sid, or "" when absent: the login that the token comes from. It is
+// unique only for its issuer.
+func (t *Token) SessionID() string { return t.claims().SessionID }
+
+// Key returns the SHA-256 thumbprint (RFC 7638) of the key that verified the token's
+// signature, or zero where there was none.
+func (t *Token) Key() [32]byte { return t.claims().Key }
+
+// AsOf returns when the authorization server said what the token says: iat of a JWT, the
+// time of the answer where the server was asked. It is zero where that is not known.
+func (t *Token) AsOf() time.Time { return t.claims().AsOf }
+
 // ExpiresAt returns exp, or the zero time when absent.
 func (t *Token) ExpiresAt() time.Time { return t.claims().ExpiresAt }
 
@@ -200,13 +221,24 @@ func (t *Token) AuthTime() (time.Time, bool) {
 // ACR returns acr, or "" when absent.
 func (t *Token) ACR() string { return t.claims().ACR }
 
-// IsClient reports whether the token was issued to a client acting for itself,
-// not for a user: it names a client, and its subject is that client or absent
-// (RFC 9068 §2.2 and §5; RFC 9700 §4.15). Some servers give such tokens a sub of
-// their own making; for those it reports false.
+// IsClient reports whether the token says that it was issued to a client acting for
+// itself, not for a user: its subject is that client (RFC 9068 §2.2 and §5; RFC 9700
+// §4.15), or the client followed by "@clients", as Auth0 writes it.
+//
+// Both IsClient and [Token.IsUser] are false where the token does not say: ask for the
+// one that you demand. To keep clients out, demand IsUser; to keep users out, demand
+// IsClient; never the negation of the other.
 func (t *Token) IsClient() bool {
 	c := t.claims()
-	return c.ClientID != "" && (c.Subject == "" || c.Subject == c.ClientID)
+	return c.ClientID != "" && (c.Subject == c.ClientID || c.Subject == c.ClientID+"@clients")
+}
+
+// IsUser reports whether the token says that a user is behind it: it has a subject that is
+// not its client, and says when the user authenticated (auth_time), or in which session
+// (sid). See [Token.IsClient] for tokens that say neither.
+func (t *Token) IsUser() bool {
+	c := t.claims()
+	return c.Subject != "" && !t.IsClient() && (!c.AuthTime.IsZero() || c.SessionID != "")
 }
 
 // Stale reports whether the token rests on an older answer of the

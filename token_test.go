@@ -24,7 +24,8 @@ func everything() bearergate.Claims {
 		Issuer: "https://as.example", Subject: "PII-sub", ClientID: "PII-client", ID: "PII-jti",
 		Audience: []string{"PII-aud", "PII-aud2"},
 		Scopes:   scope.Of("PII-read", "PII-write"),
-		Roles:    []string{"PII-role", "PII-role2"}, Tenant: "PII-tenant",
+		Roles:    []string{"PII-role", "PII-role2"}, Tenant: "PII-tenant", SessionID: "PII-session",
+		Key: [32]byte{1}, AsOf: time.Unix(1_000_000_004, 0),
 		ExpiresAt: time.Unix(2_000_000_000, 0), IssuedAt: time.Unix(1_000_000_001, 0),
 		NotBefore: time.Unix(1_000_000_002, 0), AuthTime: time.Unix(1_000_000_003, 0), ACR: "PII-acr",
 		Actors:       []bearergate.Actor{{Subject: "PII-actor", Issuer: "PII-actor-iss", ClientID: "PII-actor-client"}, {Subject: "PII-earlier"}},
@@ -54,6 +55,9 @@ func TestTokenAccessors(t *testing.T) {
 		require.False(t, tok.HasRole(not), not)
 	}
 	require.Equal(t, "PII-tenant", tok.Tenant())
+	require.Equal(t, "PII-session", tok.SessionID())
+	require.Equal(t, c.Key, tok.Key())
+	require.Equal(t, c.AsOf, tok.AsOf())
 	require.Equal(t, c.ExpiresAt, tok.ExpiresAt())
 	require.Equal(t, c.IssuedAt, tok.IssuedAt())
 	require.Equal(t, c.NotBefore, tok.NotBefore())
@@ -263,22 +267,31 @@ func TestTokenStringQuotes(t *testing.T) {
 	require.NotContains(t, tok.String(), "\x1b")
 }
 
+// Both are false where the token does not say: neither is the negation of the other.
 // req: R9068-11, R9700-07
-func TestTokenIsClient(t *testing.T) {
+func TestWhetherAUserIsBehindIt(t *testing.T) {
 	for _, tc := range []struct {
-		name            string
-		subject, client string
-		want            bool
+		name         string
+		claims       bearergate.Claims
+		client, user bool
 	}{
-		{"nothing", "", "", false},
-		{"a user", "alice", "web", false},
-		{"a user and no client", "alice", "", false},
-		{"a client that is its subject", "web", "web", true},
-		{"a client without subject", "", "web", true},
-		{"another case", "WEB", "web", false},
+		{name: "nothing"},
+		{name: "a subject and a client, and no more", claims: bearergate.Claims{Subject: "alice", ClientID: "web"}},
+		{name: "a subject alone", claims: bearergate.Claims{Subject: "alice"}},
+		{name: "a client that is its subject", claims: bearergate.Claims{Subject: "web", ClientID: "web"}, client: true},
+		{name: "a client as Auth0 writes it", claims: bearergate.Claims{Subject: "web@clients", ClientID: "web"}, client: true},
+		{name: "another client as Auth0 writes it", claims: bearergate.Claims{Subject: "app@clients", ClientID: "web"}},
+		{name: "a client without subject: a user token of some servers", claims: bearergate.Claims{ClientID: "web"}},
+		{name: "another case", claims: bearergate.Claims{Subject: "WEB", ClientID: "web"}},
+		{name: "somebody authenticated", claims: bearergate.Claims{Subject: "alice", ClientID: "web", AuthTime: time.Unix(1, 0)}, user: true},
+		{name: "somebody has a session", claims: bearergate.Claims{Subject: "alice", SessionID: "s"}, user: true},
+		{name: "a session of nobody", claims: bearergate.Claims{ClientID: "web", SessionID: "s"}},
+		{name: "a client that authenticated", claims: bearergate.Claims{Subject: "web", ClientID: "web", AuthTime: time.Unix(1, 0)}, client: true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			require.Equal(t, tc.want, bearergate.NewToken(bearergate.Claims{Subject: tc.subject, ClientID: tc.client}).IsClient())
+			token := bearergate.NewToken(tc.claims)
+			require.Equal(t, tc.client, token.IsClient())
+			require.Equal(t, tc.user, token.IsUser())
 		})
 	}
 }

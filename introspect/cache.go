@@ -72,6 +72,7 @@ func (c *Client) newEntry(v verdict, now time.Time, age time.Duration) (e *entry
 		e.keep = e.fresh
 		return e, e.fresh
 	}
+	v.claims.AsOf = now.Add(-age)
 	e.size = 1024 + 2*int64(len(v.claims.Raw)) // the answer as JSON and decoded
 	e.token = bearergate.NewToken(v.claims)
 	life = c.positiveTTL

@@ -80,7 +80,11 @@ func (v *Verifier) steps() []accept.Step {
 	if v.rules.MaxLife > 0 {
 		steps = append(steps, accept.StepLifetime)
 	}
-	steps = append(steps, accept.StepBinding, accept.StepTimes)
+	steps = append(steps, accept.StepBinding)
+	if v.mapping != nil {
+		steps = append(steps, accept.StepMap)
+	}
+	steps = append(steps, accept.StepTimes)
 	if v.check != nil {
 		steps = append(steps, accept.StepCheck)
 	}

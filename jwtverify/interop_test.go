@@ -3,6 +3,7 @@ package jwtverify_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"testing"
 	"time"
@@ -223,4 +224,87 @@ func TestTheIssuerComesBeforeKeys(t *testing.T) {
 	token, err := newVerifier(t, config(s.Set(t))).Verify(t.Context(), s.Sign(t, nil))
 	require.NoError(t, err)
 	require.Equal(t, issuer, token.Issuer())
+}
+
+// T11, T26 of the cases: what the issuer says under other names, and what a Map may not do.
+func TestMap(t *testing.T) {
+	s := newSigner(t, "ES256", "k")
+	keycloak := map[string]any{"scope": "openid", "sid": "s-1", "resource_access": map[string]any{"orders-api": map[string]any{"roles": []string{"orders:read", "not a scope"}}},
+		"realm_access": map[string]any{"roles": []string{"clerk of the day"}}, "text": "a b", "number": 7}
+	for name, tt := range map[string]struct {
+		f      func(*bearergate.Claims) error
+		kind   error
+		reason bearergate.Reason
+		detail string
+		check  func(*bearergate.Token)
+	}{
+		"scopes of a path": {f: jwtverify.ScopesFrom("resource_access", "orders-api", "roles"), check: func(token *bearergate.Token) {
+			require.Equal(t, scope.Of("openid", "orders:read"), token.Scopes())
+		}},
+		"a path that is not there": {f: jwtverify.ScopesFrom("resource_access", "bookings-api", "roles"), check: func(token *bearergate.Token) {
+			require.Equal(t, scope.Of("openid"), token.Scopes())
+		}},
+		"a path through what is no object": {f: jwtverify.ScopesFrom("text", "x"), check: func(token *bearergate.Token) {
+			require.Equal(t, scope.Of("openid"), token.Scopes())
+		}},
+		"a string": {f: jwtverify.ScopesFrom("text"), check: func(token *bearergate.Token) {
+			require.Equal(t, scope.Of("openid", "a", "b"), token.Scopes())
+		}},
+		"roles, spaces and all": {f: jwtverify.RolesFrom("realm_access", "roles"), check: func(token *bearergate.Token) {
+			require.True(t, token.HasRole("clerk of the day"))
+			require.Equal(t, scope.Of("openid"), token.Scopes(), "a role is no scope")
+		}},
+		"several": {f: jwtverify.Maps(jwtverify.ScopesFrom("text"), jwtverify.RolesFrom("text"), func(c *bearergate.Claims) error {
+			c.Tenant, c.SessionID, c.ACR, c.ClientID = "t1", "s-2", "mfa", "app"
+			return nil
+		}), check: func(token *bearergate.Token) {
+			require.Equal(t, []string{"t1", "s-2", "mfa", "app"}, []string{token.Tenant(), token.SessionID(), token.ACR(), token.ClientID()})
+			require.Equal(t, []string{"a b"}, token.Roles())
+		}},
+		"a value that is no text":    {f: jwtverify.ScopesFrom("number"), kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonMalformed, detail: "neither a string nor an array"},
+		"no path":                    {f: jwtverify.RolesFrom(), kind: bearergate.ErrMisconfigured, reason: bearergate.ReasonConfig},
+		"a nil one":                  {f: jwtverify.Maps(nil), kind: bearergate.ErrMisconfigured, reason: bearergate.ReasonConfig},
+		"it refuses":                 {f: func(*bearergate.Claims) error { return errors.New("s3cret") }, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonPolicy},
+		"it panics":                  {f: func(*bearergate.Claims) error { panic("s3cret") }, kind: bearergate.ErrMisconfigured, reason: bearergate.ReasonInternal},
+		"it clears cnf":              {f: func(c *bearergate.Claims) error { c.Confirmation = nil; return nil }, kind: bearergate.ErrMisconfigured, reason: bearergate.ReasonInternal, detail: "Confirmation"},
+		"it moves exp":               {f: func(c *bearergate.Claims) error { c.ExpiresAt = c.ExpiresAt.Add(time.Hour); return nil }, kind: bearergate.ErrMisconfigured, reason: bearergate.ReasonInternal, detail: "ExpiresAt"},
+		"it changes iss":             {f: func(c *bearergate.Claims) error { c.Issuer = "x"; return nil }, kind: bearergate.ErrMisconfigured, reason: bearergate.ReasonInternal, detail: "Issuer"},
+		"it changes the key":         {f: func(c *bearergate.Claims) error { c.Key[0]++; return nil }, kind: bearergate.ErrMisconfigured, reason: bearergate.ReasonInternal, detail: "Key"},
+		"it writes into an audience": {f: func(c *bearergate.Claims) error { c.Audience[0] = "x"; return nil }, kind: bearergate.ErrMisconfigured, reason: bearergate.ReasonInternal, detail: "Audience"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			asked := 0
+			c := config(s.Set(t))
+			c.Confirmations = []string{"jkt"}
+			c.Map = func(claims *bearergate.Claims) error { asked++; return tt.f(claims) }
+			v := newVerifier(t, c)
+			claims := maps.Clone(keycloak)
+			claims["cnf"] = map[string]any{"jkt": "x"}
+			raw := s.Sign(t, claims)
+			for range 2 {
+				token, err := v.Verify(t.Context(), raw)
+				if tt.kind != nil {
+					requireError(t, token, err, tt.kind, tt.reason)
+					require.Contains(t, err.Error(), tt.detail)
+					continue
+				}
+				require.NoError(t, err)
+				require.True(t, token.Bound())
+				require.Equal(t, [32]byte(s.Public(t).Thumbprint()), token.Key())
+				require.Equal(t, token.IssuedAt(), token.AsOf())
+				tt.check(token)
+			}
+			if tt.kind == nil {
+				require.Equal(t, 1, asked, "once for a token, and not for what is remembered")
+			}
+			_, err := v.Verify(t.Context(), raw)
+			e := v.Explain(t.Context(), raw)
+			kit.RequireExplained(t, e, err, raw)
+			require.NotContains(t, e.String(), "s3cret")
+			if tt.kind != nil {
+				failed, _ := e.Failed()
+				require.Equal(t, "map", failed.Name)
+			}
+		})
+	}
 }

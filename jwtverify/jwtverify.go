@@ -198,6 +198,20 @@ type Config struct {
 	// unchecked binding protects nobody. Default: none.
 	Confirmations []string
 
+	// Map reads what the issuer says under names of its own: roles, a tenant, scopes in
+	// another claim. It is called once for a token, after all checks of the claims and
+	// before the cache; what it does is remembered with the token. It must be a pure
+	// function of the claims, of [bearergate.Claims.Raw] above all, and safe for concurrent
+	// use. [ScopesFrom] and [RolesFrom] make common ones.
+	//
+	// It may change Scopes, Roles, Tenant, ClientID, SessionID and ACR. Any other change is
+	// [bearergate.ErrMisconfigured]: it would undo a check that was made. It may refuse the
+	// token: its error is judged by [bearergate.Guard], and one that says nothing else is
+	// [bearergate.ErrInvalidToken] with [bearergate.ReasonPolicy].
+	//
+	// Danger: whoever can write the claims that Map reads decides what the token may do.
+	// Default: none.
+	Map func(*bearergate.Claims) error
 	// Check is asked last, on every call, for tokens from the cache too. It should
 	// honour its context. What it returns is judged by [bearergate.Guard]: nil
 	// accepts. An error that wraps one of the sentinels of package bearergate keeps
@@ -241,6 +255,7 @@ type Verifier struct {
 	maxTokenBytes int
 	fields        accept.Fields
 	rules         accept.Rules
+	mapping       func(*bearergate.Claims) error
 	check         func(context.Context, *bearergate.Token) error
 	now           func() time.Time // nil: time.Now
 	hooks         Hooks
@@ -273,9 +288,10 @@ func New(c Config) (*Verifier, error) {
 			Confirmations: slices.Clone(c.Confirmations), MaxLife: c.MaxTokenAge,
 			Leeway: accept.Leeway(&wrong, c.Leeway, c.NoLeeway, DefaultLeeway, MaxLeeway),
 		},
-		check: c.Check,
-		now:   c.Now,
-		hooks: JoinHooks(c.Hooks), // each hook guarded
+		mapping: c.Map,
+		check:   c.Check,
+		now:     c.Now,
+		hooks:   JoinHooks(c.Hooks), // each hook guarded
 	}
 	v.expected = accept.Quoted(v.algorithms...)
 	v.cache, v.names = newCache(&c, &wrong)
@@ -440,6 +456,13 @@ func (v *Verifier) examine(ctx context.Context, raw string, r *accept.Reading, c
 			err = accept.Refused(err, bearergate.NewToken(*c))
 		}
 		return nil, err
+	}
+	c.Key, c.AsOf = key.Thumbprint(), c.IssuedAt
+	if v.mapping != nil {
+		r.At = accept.StepMap
+		if err := accept.Mapped(c, v.mapping); err != nil {
+			return nil, accept.Refused(err, bearergate.NewToken(*c))
+		}
 	}
 	r.At = accept.StepTimes
 	moment := time.Now()

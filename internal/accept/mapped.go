@@ -44,9 +44,7 @@ func Mapped(claims *bearergate.Claims, f func(*bearergate.Claims) error) error {
 		}
 	}
 	for _, name := range mappable {
-		if field := before.FieldByName(name); field.IsValid() { // not every version of Claims has all
-			field.Set(after.FieldByName(name))
-		}
+		before.FieldByName(name).Set(after.FieldByName(name))
 	}
 	return nil
 }

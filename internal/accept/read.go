@@ -148,6 +148,10 @@ func (r *Reading) take(name, value []byte) (err error) {
 		_, err = strictjson.String(value) // whether it is the client, Fields.Clients says
 	case "jti":
 		c.ID, err = strictjson.String(value)
+	case "sid": // of another type, it is none
+		if value[0] == '"' {
+			c.SessionID, _ = strictjson.String(value)
+		}
 	case "aud":
 		r.hasAudience, r.emptyAudience = true, strictjson.IsEmpty(value)
 		c.Audience, err = stringOrStrings(value)
