@@ -2,7 +2,6 @@ package introspect
 
 import (
 	"errors"
-	"net/http"
 	"slices"
 
 	"github.com/bearergate/bearergate"
@@ -86,7 +85,7 @@ func (c *Client) decide(body []byte, r *accept.Reading) (verdict, *failure) {
 	v, err := c.read(body, r)
 	switch {
 	case err != nil:
-		return verdict{}, &failure{outcome: OutcomeMalformed, status: http.StatusOK, detail: err.Error()}
+		return verdict{}, &failure{outcome: OutcomeMalformed, status: c.status, detail: err.Error()}
 	case v.refusal != nil || c.mapping == nil:
 		return v, nil
 	}
@@ -95,7 +94,7 @@ func (c *Client) decide(body []byte, r *accept.Reading) (verdict, *failure) {
 	switch {
 	case err == nil:
 	case errors.Is(err, bearergate.ErrUnavailable), errors.Is(err, bearergate.ErrMisconfigured): // nothing is known against the token
-		return verdict{}, &failure{outcome: OutcomeMap, status: http.StatusOK, own: bearergate.AsError(err)}
+		return verdict{}, &failure{outcome: OutcomeMap, status: c.status, own: bearergate.AsError(err)}
 	default:
 		v.refusal = accept.Refused(err, bearergate.NewToken(whose(&v.claims)))
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -55,12 +56,22 @@ func (f *failure) down() bool {
 		return true
 	case OutcomeStatus:
 		return f.status == http.StatusTooManyRequests || f.gateway()
+	case OutcomeAsk:
+		return errors.Is(f.own.Kind, bearergate.ErrUnavailable)
 	}
 	return false
 }
 
 // alive reports that the server has answered something, whatever it is.
-func (f *failure) alive() bool { return f.status != 0 && !f.down() }
+func (f *failure) alive() bool {
+	switch f.outcome {
+	case OutcomeMalformed, OutcomeTooLarge, OutcomeMap:
+		return true
+	case OutcomeAsk: // one that is broken has not asked, for all that is known
+		return !f.down() && !errors.Is(f.own.Kind, bearergate.ErrMisconfigured)
+	}
+	return f.status != 0 && !f.down()
+}
 
 func (f *failure) gateway() bool {
 	return f.status == http.StatusBadGateway || f.status == http.StatusServiceUnavailable || f.status == http.StatusGatewayTimeout
@@ -291,45 +302,20 @@ func (c *Client) acquire(ctx context.Context) *failure {
 
 func (c *Client) release() { <-c.slots }
 
-// call asks the authorization server (RFC 7662 §2.1).
+// call asks the authorization server, and judges what it answers.
 func (c *Client) call(ctx context.Context, raw string) (reply, *failure) {
-	where, err := c.endpoint.get(ctx)
-	if err != nil {
-		f := &failure{outcome: OutcomeDiscovery, cause: err}
-		if e, ok := errors.AsType[*fetch.Error](err); ok {
-			f.detail = e.Detail()
+	var body []byte
+	var f *failure
+	if c.ask != nil {
+		body, f = c.askFunction(ctx, raw)
+	} else {
+		var status int
+		if body, status, f = c.askEndpoint(ctx, raw); f == nil && status == http.StatusBadRequest {
+			return c.onBadRequest(body)
 		}
+	}
+	if f != nil {
 		return reply{}, f
-	}
-	to := &credentials{issuer: c.issuer, header: http.Header{}, form: url.Values{"token": {raw}}}
-	if c.hint != "" {
-		to.form.Set("token_type_hint", c.hint)
-	}
-	if err := c.auth.apply(ctx, to); err != nil {
-		return reply{}, &failure{outcome: OutcomeCredentials, ours: errors.Is(err, bearergate.ErrMisconfigured), cause: errors.New(err.Error())}
-	}
-	resp, err := c.http.Post(ctx, fetch.PostRequest{URL: where, Accept: c.signing.accept(), Header: to.header, Form: to.form,
-		MaxBytes: c.maxResponseBytes, Type: c.signing.allows, Also: http.StatusBadRequest})
-	if err != nil {
-		f := failed(err)
-		if f.status != 0 && f.detail != "" {
-			f.detail += c.adviceOn(f.status)
-		}
-		if f.down() || f.status == http.StatusNotFound || f.outcome == OutcomeRedirect {
-			c.endpoint.doubt()
-		}
-		return reply{}, f
-	}
-	if resp.Status == http.StatusBadRequest {
-		return c.onBadRequest(resp.Body)
-	}
-	body := resp.Body
-	if resp.MediaType == typeSigned {
-		var f *failure
-		if body, f = c.unwrap(ctx, body); f != nil {
-			f.status = http.StatusOK
-			return reply{}, f
-		}
 	}
 	var r accept.Reading
 	v, f := c.decide(body, &r)
@@ -351,7 +337,77 @@ func (c *Client) call(ctx context.Context, raw string) (reply, *failure) {
 			e.refusal = discreet(bearergate.AsError(e.refusal))
 		}
 	}
-	return reply{e, body, life, http.StatusOK}, nil
+	return reply{e, body, life, c.status}, nil
+}
+
+// askEndpoint makes the request of RFC 7662 §2.1. The status is 200, or 400 with a body
+// that is JSON.
+func (c *Client) askEndpoint(ctx context.Context, raw string) (body []byte, status int, f *failure) {
+	where, err := c.endpoint.get(ctx)
+	if err != nil {
+		f := &failure{outcome: OutcomeDiscovery, cause: err}
+		if e, ok := errors.AsType[*fetch.Error](err); ok {
+			f.detail = e.Detail()
+		}
+		return nil, 0, f
+	}
+	to := &credentials{issuer: c.issuer, header: http.Header{}, form: url.Values{"token": {raw}}}
+	if c.hint != "" {
+		to.form.Set("token_type_hint", c.hint)
+	}
+	if err := c.auth.apply(ctx, to); err != nil {
+		return nil, 0, &failure{outcome: OutcomeCredentials, ours: errors.Is(err, bearergate.ErrMisconfigured), cause: errors.New(err.Error())}
+	}
+	resp, err := c.http.Post(ctx, fetch.PostRequest{URL: where, Accept: c.signing.accept(), Header: to.header, Form: to.form,
+		MaxBytes: c.maxResponseBytes, Type: c.signing.allows, Also: http.StatusBadRequest})
+	if err != nil {
+		f := failed(err)
+		if f.status != 0 && f.detail != "" {
+			f.detail += c.adviceOn(f.status)
+		}
+		if f.down() || f.status == http.StatusNotFound || f.outcome == OutcomeRedirect {
+			c.endpoint.doubt()
+		}
+		return nil, 0, f
+	}
+	body = resp.Body
+	if resp.Status == http.StatusOK && resp.MediaType == typeSigned {
+		if body, f = c.unwrap(ctx, body); f != nil {
+			f.status = http.StatusOK
+			return nil, 0, f
+		}
+	}
+	return body, resp.Status, nil
+}
+
+// errAsk is what an error of Ask becomes that says nothing by itself.
+var errAsk = &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonIntrospectionUnavailable, Cause: errors.New("introspect: Ask")}
+
+// askFunction asks Config.Ask.
+func (c *Client) askFunction(ctx context.Context, raw string) (body []byte, f *failure) {
+	err := bearergate.Guard(ctx, errAsk, func(ctx context.Context) (err error) {
+		body, err = c.ask(ctx, raw)
+		return err
+	})
+	switch {
+	case err == nil && int64(len(body)) > c.maxResponseBytes:
+		return nil, &failure{outcome: OutcomeTooLarge, detail: "the answer of Ask is longer than Calls.MaxResponseBytes"}
+	case err == nil:
+		return bytes.Clone(body), nil // the function may go on writing to its own
+	case ctx.Err() != nil && errors.Is(err, bearergate.ErrUnavailable):
+		return nil, &failure{outcome: OutcomeTimeout, detail: "Ask has not answered in time"}
+	}
+	own := *bearergate.AsError(err)
+	if own.Cause != nil {
+		// In words alone: a deadline of the function's is not the caller's, who may be
+		// one of many.
+		own.Cause = errors.New(own.Cause.Error())
+	}
+	if quotes([]byte(own.Error()), raw) { // with a URL, for example, or as what was not found
+		own = bearergate.Error{Kind: own.Kind, Reason: own.Reason, RetryAfter: own.RetryAfter,
+			Cause: fmt.Errorf("introspect: Ask: a %T whose text holds the token", err)}
+	}
+	return nil, &failure{outcome: OutcomeAsk, own: &own}
 }
 
 // discreet is an error about an answer that quotes the token, without what may quote the

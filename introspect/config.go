@@ -34,7 +34,10 @@ func checkServer(c *Config, wrong *mistake.List) (issuerOK bool) {
 			wrong.Addf("Endpoint%s %w", fetch.Shown(c.Endpoint), err)
 		}
 	}
-	checkAuth(c, wrong)
+	if c.Ask == nil {
+		checkAuth(c, wrong)
+	}
+	checkAsk(c, wrong)
 	where, of := c.Endpoint, "Endpoint"
 	if where == "" {
 		where, of = c.Issuer, "Issuer"
@@ -54,7 +57,7 @@ func checkIssuer(c *Config, wrong *mistake.List) bool {
 		wrong.Addf("Issuer is empty: set it to the issuer identifier of your authorization server")
 	case fetch.CheckPasted(c.Issuer) != nil:
 		wrong.Addf("Issuer%s %w", fetch.Shown(c.Issuer), fetch.CheckPasted(c.Issuer))
-	case c.Endpoint == "":
+	case c.Endpoint == "" && c.Ask == nil:
 		err := fetch.CheckIssuer(c.Issuer, c.InsecureAllowHTTP || fetch.Loopback(c.Issuer))
 		if err == nil {
 			return true
@@ -69,7 +72,7 @@ func checkIssuer(c *Config, wrong *mistake.List) bool {
 func checkAuth(c *Config, wrong *mistake.List) {
 	switch {
 	case c.Auth == nil:
-		wrong.Addf("Auth is nil: the endpoint answers only to clients that it knows (RFC 7662 section 2.1); use BasicAuth, for example, or NoAuth if yours wants no credentials")
+		wrong.Addf("Auth is nil: the endpoint answers only to clients that it knows (RFC 7662 section 2.1); use BasicAuth, for example, or NoAuth if yours wants no credentials; without an endpoint, set Ask")
 	case guard.IsNil(c.Auth):
 		wrong.Addf("Auth is a nil %T: use BasicAuth, for example", c.Auth)
 		c.Auth = nil
@@ -85,6 +88,34 @@ func checkAuth(c *Config, wrong *mistake.List) {
 	}
 	if c.Auth != nil && c.ClientID == "" {
 		c.ClientID = c.Auth.client()
+	}
+}
+
+// checkAsk: what is about an endpoint is void where there is none.
+func checkAsk(c *Config, wrong *mistake.List) {
+	if c.Ask == nil {
+		if c.AskName != "" {
+			wrong.Addf("AskName is set without Ask: set the function, or leave it out")
+		}
+		return
+	}
+	if c.AskName == "" {
+		wrong.Addf("AskName is empty: say whom Ask asks, and as whom; it keeps remembered answers apart")
+	}
+	var void []string
+	for _, field := range []struct {
+		name string
+		set  bool
+	}{
+		{"Endpoint", c.Endpoint != ""}, {"Auth", c.Auth != nil}, {"HTTPClient", c.HTTPClient != nil}, {"InsecureAllowHTTP", c.InsecureAllowHTTP},
+		{"TokenTypeHint", c.TokenTypeHint != ""}, {"AllowInactiveErrors", len(c.AllowInactiveErrors) > 0}, {"Signed.Answers", c.Signed.Answers != Unsigned},
+	} {
+		if field.set {
+			void = append(void, field.name)
+		}
+	}
+	if void != nil {
+		wrong.Addf("Ask is set together with %s: choose to ask an endpoint or a function, and leave out what belongs to the other", strings.Join(void, ", "))
 	}
 }
 
@@ -164,7 +195,7 @@ func checkStore(c *Config, wrong *mistake.List) {
 		wrong.Addf("Store.Answers is a nil %T: leave the field out for none", c.Store.Answers)
 	case n < minStoreKeyBytes:
 		wrong.Addf("Store.Key has %d bytes: give it %d or more, random ones; without, whoever can reach the store could have any token accepted", n, minStoreKeyBytes)
-	case c.ClientID == "":
+	case c.ClientID == "" && c.Ask == nil:
 		wrong.Addf("ClientID is empty: set it to the ID that the authorization server knows this API by; with a store, it keeps our answers apart from those of other clients")
 	}
 }

@@ -137,6 +137,8 @@ func (c *Client) advice(of *accept.Case, x *examination) []string {
 	case x.At == accept.StepMap && !errors.Is(of.Err, bearergate.ErrUnavailable) && !errors.Is(of.Err, bearergate.ErrMisconfigured):
 		return []string{"Config.Map refused the token, and the library says nothing more: look at that function, and at the members of the answer that it reads."}
 	case !errors.Is(of.Err, bearergate.ErrInvalidToken): // of.Err may be nil
+	case x.At == accept.StepAnswer:
+		return []string{"Config.Ask refused the token and gave no answer: look at that function. For a token that it does not know it is to return {\"active\":false}, which is remembered."}
 	case x.At == accept.StepKind && kind == typeOther:
 		return []string{adviceTokenType}
 	case x.At == accept.StepTokenType && kind == typeProof:

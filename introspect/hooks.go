@@ -19,7 +19,8 @@ import (
 type Hooks struct {
 	// Looked is called at the end of every Verify.
 	Looked func(context.Context, LookEvent)
-	// Called is called after each request to the introspection endpoint.
+	// Called is called after each request to the introspection endpoint, and after each
+	// call of Config.Ask.
 	Called func(context.Context, CallEvent)
 	// Waited is called for each Verify that waited for calls to their end, after
 	// Called: it ties the many that wait to the calls that they share.
@@ -83,18 +84,20 @@ const (
 	OutcomeMalformed    Outcome = "malformed"    // not an introspection answer
 	OutcomeSignature    Outcome = "signature"    // a signed answer that does not verify, or is not for us
 	OutcomeKeys         Outcome = "keys"         // the keys of a signed answer could not be had
+	OutcomeAsk          Outcome = "ask"          // Config.Ask returned an error, or broke
 	OutcomeMap          Outcome = "map"          // Config.Map broke, or changed what is not its to change
 	OutcomePanic        Outcome = "panic"        // the HTTP client, or another part of the Config, panicked
 	outcomeOpen         Outcome = "breaker_open" // not a call
 	outcomeOverloaded   Outcome = "overloaded"   // not a call
 )
 
-// CallEvent is one request to the introspection endpoint, a retry counted as one more.
+// CallEvent is one request to the introspection endpoint, a retry counted as one more, or
+// one call of Config.Ask.
 type CallEvent struct {
 	ID       uint64 // random, not 0, the same for the retry: for [WaitEvent], and no metric label
 	Issuer   string // the configured issuer
 	Outcome  Outcome
-	Status   int // the HTTP status; 0 if there was none
+	Status   int // the HTTP status; 0 if there was none, as with Config.Ask
 	Attempt  int // 1, or 2 for the retry
 	Start    time.Time
 	Duration time.Duration

@@ -76,7 +76,7 @@ const (
 	jitterPercent = 10 // of the TTL, downwards
 )
 
-// Config says whom to ask and which tokens are valid. Issuer, Auth and
+// Config says whom to ask and which tokens are valid. Issuer, Auth (or Ask) and
 // Audiences are required; every other field's zero value is its safe default.
 //
 // Printing a Config shows no secret.
@@ -91,12 +91,34 @@ type Config struct {
 	// its host is localhost or a loopback IP. Default: discovered, and read
 	// again in the background every hour and when calls to it fail.
 	Endpoint string
-	// Auth is how we authenticate to the endpoint. Required; [NoAuth] says that it
-	// wants none.
+	// Auth is how we authenticate to the endpoint. Required, unless Ask is set;
+	// [NoAuth] says that it wants none.
 	Auth Auth
 	// ClientID is our client ID, where Auth does not hold one ([BearerAuth], [NoAuth]).
-	// It is required for a Store, and is the default of Signed.Audiences.
+	// It is required for a Store, unless Ask is set, and is the default of
+	// Signed.Audiences.
 	ClientID string
+
+	// Ask is asked in the place of an endpoint, for a server that is reached in another
+	// way: over gRPC, by a library, in a database. It returns what RFC 7662 §2.2
+	// describes, one JSON object with active, which is judged as every answer is;
+	// {"active":false} for a token that it does not know. Everything that holds for a call
+	// holds for it: it is called for one token once at a time, Calls.Max times at once, with
+	// a context that ends after Timeout and has none of the request's values; answers are
+	// remembered and shared. What it returns as an error is judged by [bearergate.Guard]:
+	// one of the sentinels stays, and is not remembered; every other one is
+	// [bearergate.ErrUnavailable] with [bearergate.ReasonIntrospectionUnavailable]. After
+	// [BreakerFailures] of those in a row it is not called for a while. It is not called again at
+	// once. With Endpoint, Auth and whatever else is about an endpoint, it is a mistake.
+	//
+	// Danger: it is given the tokens of all callers. It must send them to nobody but
+	// their authorization server, over a channel that nobody else can read or answer on, and
+	// keep and log none. Whoever answers in its place has any token accepted.
+	Ask func(ctx context.Context, token string) (answer []byte, err error)
+	// AskName says whom Ask asks, and as whom: it is part of the name of every
+	// remembered answer, and keeps those apart from others in a shared Store. Choose
+	// another one when that changes. Required with Ask.
+	AskName string
 
 	// Audiences are the names of this API; aud must contain at least one of
 	// them, compared exactly. Required, unless InsecureAnyAudience is set.
@@ -287,7 +309,9 @@ type SignedConfig struct {
 // client keeps. A nil or zero Client answers [bearergate.ErrMisconfigured].
 type Client struct {
 	issuer        string
-	auth          Auth
+	auth          Auth                                          // nil: ask
+	ask           func(context.Context, string) ([]byte, error) // nil: the endpoint
+	status        int                                           // of an answer, for the events; 0: there is none
 	fields        accept.Fields
 	rules         accept.Rules // of what an answer says
 	check         func(context.Context, *bearergate.Token) error
@@ -332,7 +356,7 @@ func New(c Config) (*Client, error) {
 	wrong := mistake.In("introspect")
 	complete(&c, &wrong)
 	client := &Client{
-		issuer: c.Issuer, auth: c.Auth, fields: fieldsOf(&c), rules: rulesOf(&c), mapping: c.Map, check: c.Check, accepts: c.Accept,
+		issuer: c.Issuer, auth: c.Auth, ask: c.Ask, status: http.StatusOK, fields: fieldsOf(&c), rules: rulesOf(&c), mapping: c.Map, check: c.Check, accepts: c.Accept,
 		tokenTypes: slices.Clone(c.AllowTokenTypes), inactiveCodes: slices.Clone(c.AllowInactiveErrors),
 		maxTokenBytes: c.MaxTokenBytes, hint: c.TokenTypeHint, now: c.Now,
 		signing: c.Signed.Answers, keys: c.Signed.Keys, algorithms: c.Signed.Algorithms, answers: signedRules(&c),
@@ -343,8 +367,14 @@ func New(c Config) (*Client, error) {
 	if err := wrong.Err(); err != nil {
 		return nil, misconfigured(err)
 	}
-	client.http = fetch.NewClient(httpClient(c.HTTPClient))
-	client.endpoint = newEndpoint(c, client.http, c.Timeout)
+	whom := []string{"Ask", c.AskName} // no Auth has a method of that name
+	if c.Ask == nil {
+		client.http = fetch.NewClient(httpClient(c.HTTPClient))
+		client.endpoint = newEndpoint(c, client.http, c.Timeout)
+		whom = c.Auth.identity()
+	} else {
+		client.status = 0
+	}
 	client.slots, client.telling = make(chan struct{}, c.Calls.Max), make(chan struct{}, maxTelling)
 	seed := make([]byte, 32)
 	_, _ = rand.Read(seed) // never fails: the program ends instead
@@ -355,7 +385,7 @@ func New(c Config) (*Client, error) {
 		}
 		client.vault = &vault{store: c.Store.Answers, secret: c.Store.Key, slots: make(chan struct{}, storeCalls), timeout: c.Store.Timeout}
 	}
-	prefix := namePrefix(seed, append([]string{c.Endpoint, c.Issuer, c.Signed.Answers.form(), c.ClientID}, c.Auth.identity()...)...)
+	prefix := namePrefix(seed, append([]string{c.Endpoint, c.Issuer, c.Signed.Answers.form(), c.ClientID}, whom...)...)
 	client.names = ttlcache.NewNamer(prefix)
 	if c.Store.Answers != nil {
 		client.names = ttlcache.NewSharedNamer(prefix)
