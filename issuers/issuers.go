@@ -1,5 +1,6 @@
 // Package issuers puts many verifiers behind one: a [Router] chooses the verifier
-// by the issuer of the token, and [RequireLive] asks a second verifier as well.
+// by the issuer of the token, [RequireLive] asks a second verifier as well, and [Limit]
+// holds an issuer to what it may confer.
 //
 //	v, err := issuers.NewRouter(issuers.Config{Issuers: map[string]bearergate.Verifier{
 //		"https://as.example.com":      own,
