@@ -88,6 +88,9 @@ func (v *liveVerifier) Explain(ctx context.Context, token string) bearergate.Exp
 	if e.Err != nil {
 		return e
 	}
+	if !v.asks(e.Token) {
+		return e.Then(bearergate.Step{Name: "live", Detail: "live is not asked about such a token"}, func() error { return nil })
+	}
 	live := bearergate.Explain(ctx, v.live, token)
 	for _, s := range live.Steps {
 		s.Name = "live " + s.Name

@@ -1,5 +1,6 @@
 // Package issuers puts many verifiers behind one: a [Router] chooses the verifier
-// by the issuer of the token, and [RequireLive] asks a second verifier as well.
+// by the issuer of the token, [RequireLive] asks a second verifier as well, and [Limit]
+// holds an issuer to what it may confer.
 //
 //	v, err := issuers.NewRouter(issuers.Config{Issuers: map[string]bearergate.Verifier{
 //		"https://as.example.com":      own,
@@ -445,7 +446,7 @@ func jwtShaped(token string) bool {
 	header, rest, _ := strings.Cut(token, ".")
 	decoded := lenient{text: header}
 	c, ok := decoded.next()
-	for ok && strings.IndexByte(blank, c) >= 0 {
+	for ok && isBlank[c] {
 		c, ok = decoded.next()
 	}
 	if !ok || c != '{' {
@@ -485,12 +486,17 @@ func isEncrypted(token string) bool {
 	return err == nil && enc != ""
 }
 
-// blank is what may stand before the first "{": white space, also of languages
+// isBlank has what may stand before the first "{": white space, also of languages
 // other than JSON, and the bytes of byte order marks, whose UTF-16 has NULs.
-const blank = " \t\r\n\v\f\x00\xef\xbb\xbf\xff\xfe"
+var isBlank = func() (is [256]bool) {
+	for _, c := range []byte(" \t\r\n\v\f\x00\xef\xbb\xbf\xff\xfe") {
+		is[c] = true
+	}
+	return is
+}()
 
 func trimBlank[T ~string | ~[]byte](s T) T {
-	for len(s) > 0 && strings.IndexByte(blank, s[0]) >= 0 {
+	for len(s) > 0 && isBlank[s[0]] {
 		s = s[1:]
 	}
 	return s
@@ -504,8 +510,11 @@ func startsObject(rest []byte) bool {
 		return true
 	}
 	rest, quoted := bytes.CutPrefix(trimBlank(rest), []byte{'"'})
-	for quoted {
-		if _, rest, quoted = bytes.Cut(rest, []byte{'"'}); quoted && bytes.HasPrefix(trimBlank(rest), []byte{':'}) {
+	if !quoted {
+		return false
+	}
+	for i, c := range rest {
+		if c == '"' && bytes.HasPrefix(trimBlank(rest[i+1:]), []byte{':'}) {
 			return true
 		}
 	}
@@ -513,7 +522,7 @@ func startsObject(rest []byte) bool {
 }
 
 // isControl reports a byte that text does not have. None is part of a longer character.
-func isControl(c byte) bool { return c < ' ' && strings.IndexByte(blank, c) < 0 || c == 0x7f }
+func isControl(c byte) bool { return c < ' ' && !isBlank[c] || c == 0x7f }
 
 // lenient decodes base64 as the most forgiving decoders do: of either alphabet,
 // ignoring padding, white space and every other character that is not of them.
@@ -553,8 +562,16 @@ var sixBits = func() (bits [256]int8) {
 
 func (l *lenient) rest() []byte {
 	all := make([]byte, 0, len(l.text))
-	for c, ok := l.next(); ok; c, ok = l.next() {
-		all = append(all, c)
+	for i := range len(l.text) { // next, without its bookkeeping: this may be a whole token
+		six := sixBits[l.text[i]]
+		if six < 0 {
+			continue
+		}
+		l.bits, l.n = l.bits<<6|uint(six), l.n+6
+		if l.n >= 8 {
+			l.n -= 8
+			all = append(all, byte(l.bits>>l.n))
+		}
 	}
 	return all
 }

@@ -50,25 +50,58 @@ import (
 // live must not answer from a cache. Refused as live is a verifier that
 //
 //   - has a method Live() bool that returns false, as an introspect.Client with a
-//     cache does (set DisableCache), and a jwtverify.Verifier, which asks nobody;
+//     cache does (set DisableCache), a jwtverify.Verifier, which asks nobody, and
+//     what [RequireLiveIf] returns;
 //   - has a method Unwrap() bearergate.Verifier that returns such a verifier;
 //   - is a [Router] with such a verifier, or with Resolve.
 //
 // The error is [bearergate.ErrMisconfigured] and names every mistake.
 func RequireLive(local, live bearergate.Verifier) (bearergate.Verifier, error) {
 	wrong := mistake.In("issuers")
-	if guard.IsNil(local) {
-		wrong.Addf("RequireLive: local is nil: pass the verifier of the JWTs")
+	checkSides(&wrong, "RequireLive", local, live)
+	if err := wrong.Err(); err != nil {
+		return nil, misconfigured(err)
 	}
-	if guard.IsNil(live) {
-		wrong.Addf("RequireLive: live is nil: pass the client that asks the authorization server")
-	} else if err := checkLive(live); err != nil {
-		wrong.Addf("RequireLive: live: %w", err)
+	return &liveVerifier{local: local, live: live}, nil
+}
+
+// RequireLiveIf is [RequireLive] for the tokens that when names, and local alone for all
+// others: a round trip for those that can do harm, those of administrators for example.
+//
+//	v, err := issuers.RequireLiveIf(local, live, func(t *bearergate.Token) bool {
+//		return t.HasRole("admin") || !t.IsClient()
+//	})
+//
+// when is asked about the token that local has accepted, which is not yet
+// [bearergate.Token.Proven], on every call. It must be quick, and safe for concurrent
+// use. If it panics, live is asked.
+//
+// Danger: a token that when does not name counts until it expires, revoked or not, and
+// what live would take from it is not taken. Name what is harmless, and have everything
+// else asked about: what a server adds to its tokens next year is then asked about too.
+//
+// The verifier is itself no live one for another RequireLive.
+func RequireLiveIf(local, live bearergate.Verifier, when func(*bearergate.Token) bool) (bearergate.Verifier, error) {
+	wrong := mistake.In("issuers")
+	checkSides(&wrong, "RequireLiveIf", local, live)
+	if when == nil {
+		wrong.Addf("RequireLiveIf: when is nil: say which tokens live is asked about, or use RequireLive for all")
 	}
 	if err := wrong.Err(); err != nil {
 		return nil, misconfigured(err)
 	}
-	return &liveVerifier{local, live}, nil
+	return &liveVerifier{local: local, live: live, when: when}, nil
+}
+
+func checkSides(wrong *mistake.List, name string, local, live bearergate.Verifier) {
+	if guard.IsNil(local) {
+		wrong.Addf("%s: local is nil: pass the verifier of the JWTs", name)
+	}
+	if guard.IsNil(live) {
+		wrong.Addf("%s: live is nil: pass the client that asks the authorization server", name)
+	} else if err := checkLive(live); err != nil {
+		wrong.Addf("%s: live: %w", name, err)
+	}
 }
 
 // maxUnwrap bounds the verifiers around verifiers that are looked through.
@@ -100,7 +133,7 @@ func searchLive(v bearergate.Verifier, depth int) error {
 		return nil
 	}
 	if v, ok := v.(interface{ Live() bool }); ok && !v.Live() {
-		return fmt.Errorf("the %T answers from its cache, or asks nobody: set DisableCache in the Config of an introspect.Client, and pass the verifier of the JWTs first", v)
+		return fmt.Errorf("the %T answers from its cache, or asks nobody, or not for every token: set DisableCache in the Config of an introspect.Client, and pass the verifier of the JWTs first", v)
 	}
 	if v, ok := v.(interface{ Unwrap() bearergate.Verifier }); ok {
 		if inner := v.Unwrap(); !guard.IsNil(inner) {
@@ -114,7 +147,19 @@ func searchLive(v bearergate.Verifier, depth int) error {
 // far as can be told: see [RequireLive].
 func (r *Router) Live() bool { return r != nil && checkLive(r) == nil }
 
-type liveVerifier struct{ local, live bearergate.Verifier }
+type liveVerifier struct {
+	local, live bearergate.Verifier
+	when        func(*bearergate.Token) bool // nil: for every token
+}
+
+// asks reports whether live is asked about a token. In doubt it is.
+func (v *liveVerifier) asks(t *bearergate.Token) bool {
+	asks := true
+	if v.when != nil {
+		_ = guard.Call(func() error { asks = v.when(t); return nil }, nil)
+	}
+	return asks
+}
 
 // confirming is a verifier that tells which members of cnf whoever calls it has to
 // have confirmed.
@@ -160,8 +205,9 @@ func union(verifiers ...bearergate.Verifier) []string {
 // confirmed, of local and live together, for either may bind the token.
 func (v *liveVerifier) Confirmations() []string { return union(v.local, v.live) }
 
-// Live says that it may itself be the live one of another RequireLive.
-func (*liveVerifier) Live() bool { return true }
+// Live says that it may itself be the live one of another RequireLive, unless there are
+// tokens for which it asks nobody.
+func (v *liveVerifier) Live() bool { return v.when == nil }
 
 // Issuer tells NewRouter whose tokens are verified, if local tells.
 func (v *liveVerifier) Issuer() string { return issuerOf(v.local) }
@@ -173,6 +219,9 @@ func (v *liveVerifier) Verify(ctx context.Context, token string) (*bearergate.To
 	local, err := bearergate.Verify(ctx, v.local, token)
 	if err != nil {
 		return nil, err
+	}
+	if !v.asks(local) {
+		return local, nil
 	}
 	if ctx.Err() != nil { // nobody waits for the answer: do not ask
 		return nil, left(ctx)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/bearergate/bearergate/jwtverify"
 	"github.com/bearergate/bearergate/scope"
 	"github.com/bearergate/bearergate/test/bubble"
+	"github.com/bearergate/bearergate/test/kit"
 	"github.com/stretchr/testify/require"
 )
 
@@ -235,6 +237,91 @@ func TestRequireLiveDecides(t *testing.T) {
 			require.Equal(t, bearergate.NewToken(want), token)
 			var custom struct{ Tenant string }
 			require.NoError(t, token.Claims(&custom))
+		})
+	}
+}
+
+func requireLiveIf(t testing.TB, local, live bearergate.Verifier, when func(*bearergate.Token) bool) bearergate.Verifier {
+	t.Helper()
+	v, err := issuers.RequireLiveIf(local, live, when)
+	require.NoError(t, err)
+	return v
+}
+
+func TestRequireLiveIf(t *testing.T) {
+	inactive := &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonInactive}
+	expired := &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonExpired}
+	isAdmin := func(t *bearergate.Token) bool { return t.Scopes().Has("admin") }
+	clerk := full()
+	clerk.Scopes = scope.Of("read")
+	for _, tt := range []struct {
+		name        string
+		local, live bearergate.VerifierFunc
+		when        func(*bearergate.Token) bool
+		asked       int // times that live is
+		reason      bearergate.Reason
+	}{
+		{name: "named, and lives", local: says(full()), live: says(full()), when: isAdmin, asked: 1},
+		{name: "named, and revoked", local: says(full()), live: fails(inactive), when: isAdmin, asked: 1, reason: bearergate.ReasonInactive},
+		{name: "not named, and revoked", local: says(clerk), live: fails(inactive), when: isAdmin},
+		{name: "refused by local", local: fails(expired), live: says(full()), when: func(*bearergate.Token) bool { return true }, reason: bearergate.ReasonExpired},
+		{name: "a panic asks", local: says(clerk), live: fails(inactive), when: func(*bearergate.Token) bool { panic("x") }, asked: 1, reason: bearergate.ReasonInactive},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			asked := 0
+			v := requireLiveIf(t, tt.local, bearergate.VerifierFunc(func(ctx context.Context, token string) (*bearergate.Token, error) {
+				asked++
+				return tt.live(ctx, token)
+			}), tt.when)
+			for range 2 { // nothing is remembered
+				token, err := v.Verify(t.Context(), "x")
+				if tt.reason == "" {
+					require.NoError(t, err)
+					want, _ := tt.local(t.Context(), "x")
+					require.Equal(t, want, token)
+				} else {
+					requireError(t, token, err, bearergate.ErrInvalidToken, tt.reason)
+				}
+			}
+			require.Equal(t, 2*tt.asked, asked)
+			_, err := v.Verify(t.Context(), "x")
+			e := bearergate.Explain(t.Context(), v, "x")
+			kit.RequireExplained(t, e, err, "x")
+			require.Equal(t, tt.asked == 0 && tt.reason == "", strings.Contains(e.String(), "live is not asked about such a token"))
+		})
+	}
+}
+
+func TestRequireLiveIfTellsWhatItIs(t *testing.T) {
+	local := newVerifier(t, config(newSigner(t, "ES256", "k").Set(t)))
+	live := &recorder{}
+	never := func(*bearergate.Token) bool { return false }
+	v := requireLiveIf(t, local, live, never)
+	require.Equal(t, issuer, v.(interface{ Issuer() string }).Issuer())
+	require.False(t, v.(interface{ Live() bool }).Live(), "it does not ask for every token")
+	require.True(t, requireLive(t, local, live).(interface{ Live() bool }).Live())
+	require.Nil(t, v.(interface{ Confirmations() []string }).Confirmations(), "live does not tell")
+	both := requireLiveIf(t, local, confirmations{Verifier: live, members: []string{"jkt"}}, never)
+	require.Equal(t, []string{"jkt"}, both.(interface{ Confirmations() []string }).Confirmations(), "either may bind the token")
+
+	for _, tt := range []struct {
+		name        string
+		local, live bearergate.Verifier
+		when        func(*bearergate.Token) bool
+		says        []string
+	}{
+		{"no condition", local, live, nil, []string{"RequireLiveIf: when is nil", "use RequireLive for all"}},
+		{"all nil", nil, nil, nil, []string{"RequireLiveIf: local is nil", "RequireLiveIf: live is nil", "when is nil"}},
+		{"caches", local, caching{live, false}, never, []string{"RequireLiveIf: live:", "DisableCache"}},
+		{"another of these", local, v, never, []string{"not for every token"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			v, err := issuers.RequireLiveIf(tt.local, tt.live, tt.when)
+			require.Nil(t, v)
+			requireError(t, nil, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+			for _, text := range tt.says {
+				require.ErrorContains(t, err, text)
+			}
 		})
 	}
 }

@@ -106,7 +106,7 @@ func TestJWTShapedNeverReachesOpaque(t *testing.T) {
 
 // I13: an encrypted token is opaque, where that is said, and nothing else of five parts is.
 func TestEncryptedAreOpaque(t *testing.T) {
-	header := b64(`{"alg":"RSA-OAEP-256","enc":"A256GCM","kid":"k"}`)
+	header := b64(`{"alg":"RSA-OAEP","enc":"A256GCM","kid":"k"}`)
 	for _, tt := range []struct {
 		name, token string
 		opaque      bool // it goes to Opaque with the option

@@ -49,7 +49,7 @@ var sections = []section{
 	{dir: "introspect", types: []string{"Config", "CacheConfig", "CallsConfig", "StoreConfig", "SignedConfig", "Signing", "Assertion", "Hooks"}, makers: []string{"Auth"}, constants: true},
 	{dir: "jwks", types: []string{"Config", "Hooks"}, constants: true},
 	{dir: "middleware", types: []string{"Config", "Metadata", "Hooks"}, makers: []string{"RouteOption"}, constants: true},
-	{dir: "issuers", types: []string{"Config"}, constants: true},
+	{dir: "issuers", types: []string{"Config", "Limits"}, constants: true},
 	{dir: "middleware/usage", types: []string{"Config"}, constants: true},
 	{dir: "scope", types: []string{"Policy"}},
 	{dir: "authtest", types: []string{"Fault"}, makers: []string{"Option"}, constants: true},
