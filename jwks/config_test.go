@@ -70,8 +70,11 @@ func TestNewRefuses(t *testing.T) {
 		"issuer fragment":    {jwks.Config{Issuer: "https://as.example.com#x"}, []string{"fragment"}},
 		"durations": {jwks.Config{Issuer: issuer, MinTTL: -1, MaxTTL: 25 * time.Hour, MaxStale: 25 * time.Hour, MissInterval: time.Millisecond, FetchTimeout: time.Hour},
 			[]string{"MinTTL", "MaxTTL", "MaxStale", "MissInterval", "FetchTimeout"}},
-		"sizes":        {jwks.Config{Issuer: issuer, MaxBytes: -1, MaxKeys: 1001}, []string{"MaxBytes", "MaxKeys"}},
-		"more sizes":   {jwks.Config{Issuer: issuer, MaxBytes: 17 << 20, MaxKeys: -1}, []string{"MaxBytes", "MaxKeys"}},
+		"sizes":      {jwks.Config{Issuer: issuer, MaxBytes: -1, MaxKeys: 1001}, []string{"MaxBytes", "MaxKeys"}},
+		"more sizes": {jwks.Config{Issuer: issuer, MaxBytes: 17 << 20, MaxKeys: -1}, []string{"MaxBytes", "MaxKeys"}},
+		"uses": {jwks.Config{Issuer: issuer, AllowUses: []string{"", "sig", "enc", "ENC", "jwt-svid"}}, []string{
+			"AllowUses has an empty string: remove it", `AllowUses has "sig": remove it`, `AllowUses has "enc": remove it`, `AllowUses has "ENC": remove it`,
+		}},
 		"TTL order":    {jwks.Config{Issuer: issuer, TTL: 2 * time.Hour}, []string{"TTL", "MaxTTL"}},
 		"TTL below":    {jwks.Config{Issuer: issuer, TTL: time.Second}, []string{"MinTTL"}},
 		"all together": {jwks.Config{Issuer: "http://a.example", URL: "ftp://b.example", MaxKeys: -1}, []string{"Issuer", "URL", "MaxKeys"}},

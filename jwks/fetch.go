@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"strings"
 	"time"
 
 	"github.com/bearergate/bearergate/internal/asmeta"
@@ -114,7 +113,7 @@ func (c *Cache) finish(ctx context.Context, id uint64, t Trigger, began clock.In
 	c.mu.Lock()
 	old, now := c.view.Load(), c.clock()
 	var v *view
-	event := FetchEvent{ID: id, Issuer: c.issuer, URL: r.url, Trigger: t, Start: began.Wall, Duration: now.Mono.Sub(began.Mono), Err: r.err}
+	event := FetchEvent{ID: id, Issuer: c.issuer, URL: fetch.Bare(r.url), Trigger: t, Start: began.Wall, Duration: now.Mono.Sub(began.Mono), Err: r.err}
 	if r.err != nil {
 		var failure *fetch.Error
 		if !errors.As(r.err, &failure) {
@@ -149,7 +148,7 @@ func (c *Cache) finish(ctx context.Context, id uint64, t Trigger, began clock.In
 	_ = guard.Isolate(hookCtx, 0, func() {
 		for _, s := range r.skipped {
 			if c.hooks.KeySkipped != nil {
-				c.hooks.KeySkipped(ctx, KeyEvent{Issuer: c.issuer, URL: r.url, Index: s.Index, KeyID: s.ID, Err: s.Err})
+				c.hooks.KeySkipped(ctx, KeyEvent{Issuer: c.issuer, URL: fetch.Bare(r.url), Index: s.Index, KeyID: s.ID, Err: s.Err})
 			}
 		}
 		if c.hooks.Fetched != nil {
@@ -171,7 +170,7 @@ func (c *Cache) tell(ctx context.Context, state State) {
 	c.told.Store(to)
 	c.mu.Unlock()
 	if from != to {
-		c.hooks.StateChanged(context.WithoutCancel(ctx), StateEvent{Issuer: c.issuer, URL: v.url, From: from, To: to, Err: v.err})
+		c.hooks.StateChanged(context.WithoutCancel(ctx), StateEvent{Issuer: c.issuer, URL: fetch.Bare(v.url), From: from, To: to, Err: v.err})
 	}
 }
 
@@ -191,6 +190,7 @@ type remote struct {
 	maxBytes    int64
 	tolerance   time.Duration
 	maxKeys     int
+	uses        []string
 	clock       func() clock.Instant
 }
 
@@ -255,7 +255,7 @@ func (r *remote) discover(ctx context.Context, last discovery) (discovery, error
 
 func (r *remote) get(ctx context.Context, v *view, url string) result {
 	out := result{url: url}
-	req := fetch.Request{URL: url, Accept: "application/jwk-set+json, application/json", MaxBytes: r.maxBytes, Type: isSetType}
+	req := fetch.Request{URL: url, Accept: "application/jwk-set+json, application/json", MaxBytes: r.maxBytes, Type: func(t string) bool { return t == "" || fetch.IsDocument(t) }}
 	if v.set != nil && v.url == url {
 		req.ETag = v.etag
 	}
@@ -269,14 +269,14 @@ func (r *remote) get(ctx context.Context, v *view, url string) result {
 		out.set, out.body = v.set, v.body // what the 304 is about: an Import may have replaced what is held
 		return out
 	}
-	out.read(resp.Body, r.maxKeys)
+	out.read(resp.Body, r.maxKeys, r.uses)
 	return out
 }
 
 // read admits a document: one that does not parse, or has no usable key, is a
 // failed fetch and never replaces a good set.
-func (r *result) read(body []byte, maxKeys int) {
-	set, skipped, err := parseSet(body, maxKeys)
+func (r *result) read(body []byte, maxKeys int, uses []string) {
+	set, skipped, err := parseSet(body, maxKeys, uses)
 	r.skipped = skipped
 	if err != nil {
 		outcome := whatIsWrong(body, maxKeys)
@@ -291,14 +291,4 @@ var wayOut = map[fetch.Outcome]string{
 	fetch.Malformed:   ": check that this is the URL or path of a JWK Set",
 	fetch.TooManyKeys: ": raise MaxKeys of jwks.Config, if they are all the issuer's own",
 	fetch.NoUsableKey: ": Hooks.KeySkipped says why, key by key; have the issuer publish one to verify signatures, or use the set that has it",
-}
-
-// isSetType accepts, beside JSON, what file servers and buckets say about a
-// file they do not know. HTML, a login page's type, is a failed fetch.
-func isSetType(t string) bool {
-	switch t {
-	case "application/json", "text/plain", "application/octet-stream", "":
-		return true
-	}
-	return strings.HasSuffix(t, "+json") // application/jwk-set+json (RFC 7517 §8.5.2) among them
 }

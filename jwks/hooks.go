@@ -79,7 +79,7 @@ const (
 type FetchEvent struct {
 	ID       uint64 // random, not 0: for [WaitEvent], and no metric label
 	Issuer   string // as configured
-	URL      string // of the set, or of what failed
+	URL      string // of the set, or of what failed; here and in the other events without its query
 	Trigger  Trigger
 	Outcome  Outcome
 	Status   int // the HTTP status, if that is what failed

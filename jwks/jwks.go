@@ -22,9 +22,12 @@
 package jwks
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -90,7 +93,8 @@ type Config struct {
 	// name this very issuer, code point by code point (RFC 8414 §3.3).
 	Issuer string
 	// URL is where the JWK Set is, an https URL. There is then no discovery, and
-	// Issuer, if given, only says to whom the keys belong.
+	// Issuer, if given, only says to whom the keys belong. A query, an API key for
+	// example, is sent, and stands in no event, error or Status.
 	URL string
 
 	// HTTPClient makes the requests: set it for a CA of your own, a client
@@ -105,6 +109,12 @@ type Config struct {
 	// valid tokens: it allows http for every host. Without it, http is allowed
 	// only if the host configured here is localhost or a loopback address.
 	InsecureAllowHTTP bool
+	// AllowUses makes keys that are published for something else verify tokens:
+	// whoever may sign with one of those can make valid tokens. It lists values of
+	// use (RFC 7517 §4.2) that are admitted beside sig, letter for letter:
+	// "jwt-svid" for the bundle of a SPIFFE trust domain. Default: none. A key
+	// without use is admitted anyway; "enc" never is.
+	AllowUses []string
 
 	// TTL is how long a set may be used before the server is asked again, if the
 	// server does not say so itself in Cache-Control. Default DefaultTTL; between
@@ -142,7 +152,8 @@ type Cache struct {
 	timeout time.Duration
 	load    func(context.Context, *view) result // reads v, changes nothing
 	maxKeys int
-	url     string // as configured; "" when discovered
+	uses    []string // beside sig
+	url     string   // as configured; "" when discovered
 	clock   func() clock.Instant
 
 	flight singleflight.Group
@@ -178,7 +189,7 @@ func New(c Config) (*Cache, error) {
 	cache := newCache(c)
 	remote := remote{
 		client: fetch.NewClient(c.HTTPClient), issuer: c.Issuer, url: c.URL, insecure: c.InsecureAllowHTTP,
-		maxBytes: c.MaxBytes, maxKeys: c.MaxKeys, tolerance: c.MaxStale, clock: func() clock.Instant { return cache.clock() },
+		maxBytes: c.MaxBytes, maxKeys: c.MaxKeys, uses: cache.uses, tolerance: c.MaxStale, clock: func() clock.Instant { return cache.clock() },
 	}
 	cache.load = remote.load
 	return cache, nil
@@ -187,7 +198,7 @@ func New(c Config) (*Cache, error) {
 // newCache takes a checked configuration.
 func newCache(c Config) *Cache {
 	cache := &Cache{
-		issuer: c.Issuer, url: c.URL, hooks: JoinHooks(c.Hooks), timeout: c.FetchTimeout, maxKeys: c.MaxKeys, clock: func() clock.Instant { return clock.At(time.Now()) },
+		issuer: c.Issuer, url: c.URL, hooks: JoinHooks(c.Hooks), timeout: c.FetchTimeout, maxKeys: c.MaxKeys, uses: slices.Clone(c.AllowUses), clock: func() clock.Instant { return clock.At(time.Now()) },
 		policy: policy{ttl: c.TTL, minTTL: c.MinTTL, maxTTL: c.MaxTTL, maxStale: c.MaxStale, missInterval: c.MissInterval},
 	}
 	cache.view.Store(&view{policy: &cache.policy})
@@ -289,7 +300,7 @@ func (c *Cache) Refresh(ctx context.Context) error {
 type Status struct {
 	State    State
 	Issuer   string // as configured
-	URL      string // of the set; "" until it has been discovered
+	URL      string // of the set, without its query, which may hold an API key; "" until it has been discovered
 	KeyCount int
 	// Algorithms are those that at least one of the keys serves.
 	Algorithms []string
@@ -312,11 +323,8 @@ func (c *Cache) Status() Status {
 		return Status{LastError: err}
 	}
 	now := c.clock()
-	s := Status{State: v.state(now), Issuer: c.issuer, URL: v.url, KeyCount: v.set.len(), Algorithms: v.set.algorithms(),
+	s := Status{State: v.state(now), Issuer: c.issuer, URL: fetch.Bare(cmp.Or(v.url, c.url)), KeyCount: v.set.len(), Algorithms: v.set.algorithms(),
 		LastSuccess: v.confirmed.Wall, LastAttempt: v.started.Wall, LastError: v.err, Failures: v.failures}
-	if s.URL == "" {
-		s.URL = c.url
-	}
 	if pause := v.pause(now); pause > 0 {
 		s.NextAttempt = now.Wall.Add(pause)
 	}
@@ -377,7 +385,7 @@ func (c *Cache) ready(ctx context.Context, v *view) (*view, error) {
 	}
 	if state == StateStale && c.hooks.StaleServed != nil {
 		c.hooks.StaleServed(context.WithoutCancel(ctx),
-			StaleEvent{Issuer: c.issuer, URL: v.url, Age: now.Since(v.confirmed), Err: v.err})
+			StaleEvent{Issuer: c.issuer, URL: fetch.Bare(v.url), Age: now.Since(v.confirmed), Err: v.err})
 	}
 	return v, nil
 }
@@ -411,7 +419,7 @@ func (c *Cache) miss(ctx context.Context, seen uint64, kid, alg string, tried bo
 	}
 	if suppressed && c.hooks.MissSuppressed != nil {
 		c.hooks.MissSuppressed(context.WithoutCancel(ctx),
-			MissEvent{Issuer: c.issuer, URL: v.url, KeyID: kid, Algorithm: alg, NextFetch: v.missPause(now)})
+			MissEvent{Issuer: c.issuer, URL: fetch.Bare(v.url), KeyID: kid, Algorithm: alg, NextFetch: v.missPause(now)})
 	}
 	keys, known := v.set.find(kid, alg)
 	// "No such key" refuses a token. It is the answer only if the server has said
@@ -430,7 +438,7 @@ func (c *Cache) await(ctx context.Context, t Trigger, seen uint64) error {
 		select {
 		case r := <-c.start(ctx, t, seen):
 			if id, _ := r.Val.(uint64); id != 0 && c.hooks.Waited != nil {
-				c.hooks.Waited(context.WithoutCancel(ctx), WaitEvent{FetchID: id, Issuer: c.issuer, URL: c.view.Load().url})
+				c.hooks.Waited(context.WithoutCancel(ctx), WaitEvent{FetchID: id, Issuer: c.issuer, URL: fetch.Bare(c.view.Load().url)})
 			}
 			return nil
 		case <-ctx.Done():
@@ -464,6 +472,16 @@ func limits(wrong *mistake.List, c *Config) {
 	mistake.Between(wrong, "FetchTimeout", &c.FetchTimeout, DefaultFetchTimeout, leastDuration, limitFetchTimeout)
 	mistake.Between(wrong, "MaxBytes", &c.MaxBytes, DefaultMaxBytes, 1, limitBytes)
 	mistake.Between(wrong, "MaxKeys", &c.MaxKeys, DefaultMaxKeys, 1, limitKeys)
+	for _, use := range c.AllowUses {
+		switch {
+		case use == "":
+			wrong.Addf("AllowUses has an empty string: remove it; a key without use is admitted anyway")
+		case use == "sig":
+			wrong.Addf("AllowUses has \"sig\": remove it; that is admitted anyway")
+		case strings.EqualFold(use, "enc"):
+			wrong.Addf("AllowUses has %q: remove it; such a key is for encryption, and verifies no token", use)
+		}
+	}
 	if c.TTL < c.MinTTL || c.TTL > c.MaxTTL {
 		wrong.Addf("TTL is %v: choose between MinTTL (%v) and MaxTTL (%v), or change those", c.TTL, c.MinTTL, c.MaxTTL)
 	}

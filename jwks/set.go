@@ -20,7 +20,7 @@ type Set struct{ set *keySet }
 // Static returns the keys of a JWK Set (RFC 7517 §5). Keys that are not
 // admitted are left out; it is an error if none is left.
 func Static(jwks []byte) (*Set, error) {
-	set, skipped, err := parseSet(jwks, DefaultMaxKeys)
+	set, skipped, err := parseSet(jwks, DefaultMaxKeys, nil)
 	if err != nil {
 		if len(skipped) > 0 {
 			err = fmt.Errorf("%w, of %d; the first: %s", err, len(skipped), strings.TrimPrefix(skipped[0].Err.Error(), "jose: "))
@@ -182,8 +182,8 @@ func (s *keySet) diff(old *keySet) (added, removed []string) {
 }
 
 // parseSet admits a JWK Set. The text of the error holds nothing of body.
-func parseSet(body []byte, maxKeys int) (*keySet, []jose.Skipped, error) {
-	admitted, skipped, err := jose.ParseSet(body, maxKeys)
+func parseSet(body []byte, maxKeys int, uses []string) (*keySet, []jose.Skipped, error) {
+	admitted, skipped, err := jose.ParseSet(body, maxKeys, uses...)
 	if err != nil {
 		return nil, skipped, err
 	}
@@ -204,12 +204,12 @@ func parseSet(body []byte, maxKeys int) (*keySet, []jose.Skipped, error) {
 // whatIsWrong classifies a refused document, for the event.
 func whatIsWrong(body []byte, maxKeys int) fetch.Outcome {
 	count := -1
-	err := strictjson.Object(body, func(name, value []byte) error {
+	err := strictjson.Shallow(body, func(name, value []byte) error {
 		if string(name) != "keys" {
 			return nil
 		}
 		count = 0
-		return strictjson.Array(value, func([]byte) error { count++; return nil })
+		return strictjson.ShallowArray(value, func([]byte) error { count++; return nil })
 	})
 	switch {
 	case err != nil || count < 0:

@@ -268,7 +268,12 @@ var quirks = []quirk{
 	{what: "a set as text/plain", faults: published("text/plain; charset=utf-8", same), claims: user},
 	{what: "a set as application/octet-stream, from a bucket", faults: published("application/octet-stream", same), claims: user},
 	{what: "a set as text/html", faults: published("text/html", same), status: 503, reason: bearergate.ReasonKeysUnavailable},
-	{what: "metadata as text/plain", faults: missing("", authtest.Fault{ContentType: "text/plain"}), status: 503, reason: bearergate.ReasonKeysUnavailable},
+	{what: "everything as text/plain", faults: missing("", authtest.Fault{ContentType: "text/plain"}), claims: user},
+	{what: "everything as binary/octet-stream, from a bucket", faults: missing("", authtest.Fault{ContentType: "binary/octet-stream"}), claims: user},
+	{what: "everything as text/html", faults: missing("", authtest.Fault{ContentType: "text/html"}), status: 503, reason: bearergate.ReasonKeysUnavailable},
+	{what: "null for what the server has not", options: []authtest.Option{authtest.WithMetadata(map[string]any{"introspection_endpoint": nil, "revocation_endpoint": nil})},
+		faults: published("application/json", each(func(k map[string]any) { k["use"], k["key_ops"], k["d"], k["x5u"] = nil, nil, nil, nil })), claims: user},
+	{what: "zip NONE", token: signed(map[string]any{"zip": "NONE"}, nil), claims: user},
 
 	// Errors of servers and of what stands before them.
 	{what: "an error in plain text", faults: missing("/jwks", authtest.Fault{Status: 502}), status: 503, reason: bearergate.ReasonKeysUnavailable},

@@ -201,8 +201,13 @@ func parseHeader(data []byte) (Header, error) {
 			return malformed("crit is not accepted")
 		case "b64":
 			return malformed("b64 (RFC 7797) is not accepted")
-		case "zip", "enc":
-			return malformed("an encrypted or compressed token is not accepted")
+		case "enc":
+			return malformed("an encrypted token is not accepted")
+		case "zip":
+			// Some servers write NONE, or null. Only DEF has a meaning (RFC 7516 §4.1.3).
+			if zip, err := strictjson.String(value); err == nil && zip == "DEF" {
+				return malformed("a compressed token is not accepted")
+			}
 		}
 		return nil
 	})

@@ -8,6 +8,7 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
+	stdjson "encoding/json"
 	"errors"
 	"fmt"
 	"math/big"
@@ -64,12 +65,14 @@ func (k Key) Verify(alg string, signed, sig []byte) error {
 //
 // A key that is private, symmetric, not for signatures, too small, too large
 // or in any way malformed is an error; its text holds no key material.
-func ParseKey(data []byte) (Key, error) {
+//
+// uses are values of use that are admitted beside sig.
+func ParseKey(data []byte, uses ...string) (Key, error) {
 	m, err := readMembers(data)
 	if err != nil {
 		return Key{}, err
 	}
-	if err := m.checkUse(); err != nil {
+	if err := m.checkUse(uses); err != nil {
 		return Key{}, err
 	}
 	var k Key
@@ -128,13 +131,16 @@ type Skipped struct {
 }
 
 // ParseSet admits the keys of a JWK Set (RFC 7517 §5). A key that is not
-// admitted is skipped and reported. It is an error if data is not one strict
-// JSON object with an array keys, if that has more than maxKeys elements, or
-// if no key is usable; in the last case alone, skipped is returned beside the
-// error, to say why.
-func ParseSet(data []byte, maxKeys int) (keys []Key, skipped []Skipped, err error) {
+// admitted is skipped and reported, one in which a member stands twice like any
+// other: nobody can say which of the two is meant, but that is no reason to do
+// without the rest. It is an error if data is not one strict JSON object with an
+// array keys, if that has more than maxKeys elements, or if no key is usable; in
+// the last case alone, skipped is returned beside the error, to say why.
+//
+// uses are as for [ParseKey].
+func ParseSet(data []byte, maxKeys int, uses ...string) (keys []Key, skipped []Skipped, err error) {
 	var array []byte
-	if err := strictjson.Object(data, func(name, value []byte) error {
+	if err := strictjson.Shallow(data, func(name, value []byte) error {
 		if string(name) == "keys" {
 			array = value
 		}
@@ -147,11 +153,11 @@ func ParseSet(data []byte, maxKeys int) (keys []Key, skipped []Skipped, err erro
 	}
 	errTooMany := fmt.Errorf("jose: the key set has more than %d keys", maxKeys)
 	index := 0
-	err = strictjson.Array(array, func(element []byte) error {
+	err = strictjson.ShallowArray(array, func(element []byte) error {
 		if index >= maxKeys {
 			return errTooMany
 		}
-		if k, err := ParseKey(element); err != nil {
+		if k, err := ParseKey(element, uses...); err != nil {
 			skipped = append(skipped, Skipped{Index: index, ID: kidOf(element), Err: err})
 		} else {
 			keys = append(keys, k)
@@ -168,6 +174,31 @@ func ParseSet(data []byte, maxKeys int) (keys []Key, skipped []Skipped, err erro
 		return nil, skipped, errors.New("jose: the key set has no usable key")
 	}
 	return keys, skipped, nil
+}
+
+// StrictSet returns data, a set that [ParseSet] has read, without the elements that are
+// not strict JSON: so it can stand within another document.
+func StrictSet(data []byte) []byte {
+	var elements []stdjson.RawMessage
+	whole := true
+	_ = strictjson.Shallow(data, func(name, value []byte) error {
+		if string(name) != "keys" {
+			return nil
+		}
+		return strictjson.ShallowArray(value, func(element []byte) error {
+			if strictjson.Object(element, func(_, _ []byte) error { return nil }) == nil {
+				elements = append(elements, element)
+			} else {
+				whole = false
+			}
+			return nil
+		})
+	})
+	if whole && strictjson.Object(data, func(_, _ []byte) error { return nil }) == nil {
+		return data
+	}
+	out, _ := strictjson.Marshal(map[string]any{"keys": elements})
+	return out
 }
 
 func kidOf(element []byte) (kid string) {
@@ -194,6 +225,9 @@ func readMembers(data []byte) (members, error) {
 		return m, fmt.Errorf("jose: the JWK is longer than %d bytes", maxJWK)
 	}
 	err := strictjson.Object(data, func(name, value []byte) error {
+		if strictjson.IsNull(value) { // some servers write null where they have nothing to say
+			return nil
+		}
 		var field *string
 		switch string(name) {
 		case "kty":
@@ -250,10 +284,10 @@ type member string
 
 func (m member) Error() string { return "jose: " + string(m) }
 
-func (m members) checkUse() error {
+func (m members) checkUse(uses []string) error {
 	switch {
-	case m.hasUse && m.use != "sig":
-		return errors.New("jose: use is not sig")
+	case m.hasUse && m.use != "sig" && !slices.Contains(uses, m.use):
+		return fmt.Errorf("jose: use is not sig: it is %s", brief(m.use))
 	case m.hasOps && !m.opsVerify:
 		return errors.New("jose: key_ops has no verify")
 	case m.hasAlg && m.alg == "":

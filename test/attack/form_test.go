@@ -371,7 +371,11 @@ func crtRows() []row {
 		}), bad(malformed)),
 		r("CRT-016", "zip DEF", valid().hdr("zip", `"DEF"`), bad(malformed)),
 		r("CRT-016b", "zip DEF with a compressed payload", valid().hdr("zip", `"DEF"`).payload("\xabV*\xceLQ\xb2R\xca(I\x01"), bad(malformed)),
-		r("CRT-016c", "zip null", valid().hdr("zip", `null`), bad(malformed)),
+		// RFC 7516 §4.1.3 defines DEF alone, and a server that compresses nothing may say so.
+		r("CRT-016c", "zip null", valid().hdr("zip", `null`), ok),
+		r("CRT-016d", "zip NONE", valid().hdr("zip", `"NONE"`), ok),
+		r("CRT-016e", "zip def", valid().hdr("zip", `"def"`), ok),
+		r("CRT-016f", "zip def with a compressed payload", valid().hdr("zip", `"def"`).payload("\xabV*\xceLQ\xb2R\xca(I\x01"), bad(malformed)),
 		r("CRT-017", "enc in the header of a JWS", valid().hdr("enc", `"A128GCM"`), bad(malformed)),
 		r("CRT-018", "crit with DPoP's and other real names", crit(`["http://openbanking.org.uk/iat"]`).hdr("http://openbanking.org.uk/iat", `1`), bad(malformed)),
 	}
