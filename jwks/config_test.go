@@ -28,6 +28,7 @@ func TestDefaults(t *testing.T) {
 		"ahead percent": 80, "jitter percent": 10,
 		"first backoff": time.Second, "longest backoff": time.Minute, "backoff jitter": 20,
 		"Retry-After without keys": time.Minute, "discovery TTL": time.Hour, "failures": 3,
+		"fetches for unknown keys": 2, "remembered of what was asked for": 16,
 		"longest duration": 24 * time.Hour, "longest miss interval": 10 * time.Minute, "longest fetch": time.Minute,
 		"most bytes": 16 << 20, "most keys": 1000, "least duration": 100 * time.Millisecond, "skew": time.Minute,
 	}, jwks.Unconfigurable)
@@ -110,8 +111,10 @@ func TestNilAndZero(t *testing.T) {
 	for _, c := range []*jwks.Cache{none, {}} {
 		_, err := c.Keys(t.Context(), "k", "ES256")
 		requireError(t, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
-		_, err = c.KeysAfterMiss(t.Context(), "ES256")
-		requireError(t, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+		for _, tried := range []bool{true, false} {
+			_, err = c.KeysAfterMiss(t.Context(), jwks.Miss{Algorithm: "ES256", Tried: tried})
+			requireError(t, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+		}
 		_, err = c.Export()
 		requireError(t, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
 		requireError(t, c.Refresh(t.Context()), bearergate.ErrMisconfigured, bearergate.ReasonConfig)

@@ -33,6 +33,15 @@ type result struct {
 // time, shared by all who ask while it runs. seen is the number of the last
 // attempt that had begun when the caller arrived; scheduled fetches ignore it.
 func (c *Cache) start(ctx context.Context, t Trigger, seen uint64) <-chan singleflight.Result {
+	return c.fly(ctx, t, seen, wanted{})
+}
+
+// startMiss is start for an unknown key.
+func (c *Cache) startMiss(ctx context.Context, seen uint64, w wanted) <-chan singleflight.Result {
+	return c.fly(ctx, TriggerUnknownKey, seen, w)
+}
+
+func (c *Cache) fly(ctx context.Context, t Trigger, seen uint64, w wanted) <-chan singleflight.Result {
 	// The hooks see the values of the context that started the fetch, a trace for
 	// example. The fetch itself does not: one request must not shape an answer
 	// that is shared, and must not take it along when it goes away.
@@ -40,13 +49,13 @@ func (c *Cache) start(ctx context.Context, t Trigger, seen uint64) <-chan single
 	return c.flight.DoChan("", func() (any, error) {
 		c.busy.Store(true)
 		defer c.busy.Store(false)
-		return c.attempt(ctx, t, seen), nil
+		return c.attempt(ctx, t, seen, w), nil
 	})
 }
 
 // attempt returns the ID of its [FetchEvent], 0 if there was nothing to do.
-func (c *Cache) attempt(ctx context.Context, t Trigger, seen uint64) (id uint64) {
-	v, t := c.begin(t, seen)
+func (c *Cache) attempt(ctx context.Context, t Trigger, seen uint64, w wanted) (id uint64) {
+	v, t := c.begin(t, seen, w)
 	if v == nil {
 		return 0
 	}
@@ -74,13 +83,13 @@ func (c *Cache) attempt(ctx context.Context, t Trigger, seen uint64) (id uint64)
 // begin decides once more whether to fetch, on the latest view: another fetch may
 // have brought what was needed since the caller decided. It returns nil if there
 // is nothing to do.
-func (c *Cache) begin(t Trigger, seen uint64) (*view, Trigger) {
+func (c *Cache) begin(t Trigger, seen uint64, w wanted) (*view, Trigger) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	v, now := c.view.Load(), c.clock()
 	switch t {
 	case TriggerUnknownKey:
-		if v.begun > seen || v.missPause(now) > 0 {
+		if v.begun > seen || v.missPause(now, w) > 0 {
 			return nil, ""
 		}
 	case TriggerRefresh:
@@ -103,7 +112,7 @@ func (c *Cache) begin(t Trigger, seen uint64) (*view, Trigger) {
 			t = TriggerDue
 		}
 	}
-	v = v.next(now, t)
+	v = v.next(now, t, w)
 	c.view.Store(v)
 	return v, t
 }

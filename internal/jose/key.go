@@ -25,6 +25,10 @@ const (
 	maxRSABits = 8192 // beyond, one verification costs milliseconds
 	maxExp     = 1<<31 - 1
 	maxJWK     = 64 << 10 // bytes of one JWK; x5c chains are the longest that are met
+
+	// MaxCandidates is under how many keys one signature is checked: what a token costs
+	// that names no key must not grow with the set.
+	MaxCandidates = 4
 )
 
 // Key is one admitted public key. It is immutable; the zero Key verifies nothing.
@@ -33,6 +37,37 @@ type Key struct {
 	algs       []string
 	pub        crypto.PublicKey // *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey
 	thumbprint [sha256.Size]byte
+	about      *about // nil: nothing
+}
+
+// about is what a JWK says of its key beside what the key is.
+type about struct {
+	certificate Certificate // of its members
+	leaf        Certificate // of the first certificate of its x5c
+	issuer      string      // the only issuer whose tokens it may verify; "": it does not say
+}
+
+// NamedBy compares the certificate of the key with the one that a token names. known says
+// that the key has a thumbprint of a kind that c has too; same, that one of them is equal.
+func (k Key) NamedBy(c Certificate) (same, known bool) {
+	if k.about == nil {
+		return false, false
+	}
+	for _, of := range [...]Certificate{k.about.certificate, k.about.leaf} {
+		for _, pair := range [...][2]string{{of.SHA256, c.SHA256}, {of.SHA1, c.SHA1}} {
+			if pair[0] != "" && pair[1] != "" {
+				known = true
+				same = same || pair[0] == pair[1]
+			}
+		}
+	}
+	return same, known
+}
+
+// ServesIssuer reports whether the key may verify tokens of that issuer: any, unless its
+// JWK has a member issuer. In that, {tenantid} stands for any one tenant.
+func (k Key) ServesIssuer(issuer string) bool {
+	return k.about == nil || k.about.issuer == "" || servesIssuer(k.about.issuer, issuer)
 }
 
 // ID returns kid, or "" when the key has none.
@@ -93,6 +128,7 @@ func ParseKey(data []byte, uses ...string) (Key, error) {
 		return Key{}, err
 	}
 	k.id = m.kid
+	k.about = m.about()
 	return k, nil
 }
 
@@ -215,8 +251,11 @@ func kidOf(element []byte) (kid string) {
 }
 
 type members struct {
-	kty, kid, use, alg, crv, n, e, x, y string
-	hasUse, hasAlg, hasOps, opsVerify   bool
+	kty, kid, use, alg, crv, n, e, x, y          string
+	issuer                                       string
+	certificate                                  Certificate
+	leaf                                         []byte // DER
+	hasIssuer, hasUse, hasAlg, hasOps, opsVerify bool
 }
 
 func readMembers(data []byte) (members, error) {
@@ -255,6 +294,19 @@ func readMembers(data []byte) (members, error) {
 				return member("key_ops is not an array of strings")
 			}
 			return nil
+		case "issuer":
+			field, m.hasIssuer = &m.issuer, true
+		// Which key a token means may depend on these, and nothing else: one that is odd
+		// is as good as none.
+		case "x5t#S256":
+			m.certificate.SHA256 = thumbprint(value)
+			return nil
+		case "x5t":
+			m.certificate.SHA1 = thumbprint(value)
+			return nil
+		case "x5c":
+			m.leaf = leafOf(value)
+			return nil
 		case "d", "p", "q", "dp", "dq", "qi", "oth", "k":
 			return member("a private or symmetric key: it must never be published, and is not used")
 		default:
@@ -292,8 +344,18 @@ func (m members) checkUse(uses []string) error {
 		return errors.New("jose: key_ops has no verify")
 	case m.hasAlg && m.alg == "":
 		return errors.New("jose: alg is empty")
+	case m.hasIssuer && m.issuer == "":
+		return errors.New("jose: issuer is empty, so that the key serves nobody")
 	}
 	return nil
+}
+
+func (m members) about() *about {
+	a := about{certificate: m.certificate, leaf: certificateOf(m.leaf), issuer: m.issuer}
+	if a == (about{}) {
+		return nil
+	}
+	return &a
 }
 
 func (m members) rsa() (Key, error) {

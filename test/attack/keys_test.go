@@ -393,7 +393,8 @@ func jwkRows() []row {
 		r("JWK-013h", "alg a number", v(), bad(unknownKey), changed("alg", `1`)),
 		r("JWK-013i", "alg an array", v(), bad(unknownKey), changed("alg", `["RS256"]`)),
 		r("JWK-014", "kid a number", v(), bad(unknownKey), changed("kid", `1`)),
-		r("JWK-014b", "kid null", v(), bad(unknownKey), changed("kid", `null`)),
+		r("JWK-014b", "kid null: a key without kid, which a kid may mean that no key has", v(), ok, changed("kid", `null`)),
+		r("JWK-014e", "kid null, and signed by another", v().signedBy(evilRSA()), bad(signature), changed("kid", `null`)),
 		r("JWK-014c", "kid of 257 bytes", v().noHdr("kid"), bad(unknownKey), changed("kid", strconv.Quote(strings.Repeat("k", 257)))),
 		r("JWK-014d", "kid empty: a key without kid", v().noHdr("kid"), ok, changed("kid", `""`)),
 		r("JWK-015", "kty rsa", v(), bad(unknownKey), changed("kty", `"rsa"`)),
@@ -479,6 +480,16 @@ func jwkRows() []row {
 		r("JWK-046", "100 000 nested arrays", v(), down, set(`{"keys":`+strings.Repeat("[", 100_000)+strings.Repeat("]", 100_000)+`}`)),
 		r("JWK-046b", "100 000 nested arrays beside keys", v(), down, set(inside(keySet(r1().jwk()), strings.Repeat("[", 100_000)+strings.Repeat("]", 100_000)))),
 		r("JWK-047", "a key of 65 KiB", v(), bad(unknownKey), keys(r1().jwk().set("x5c", `["`+strings.Repeat("A", 65<<10)+`"]`), e1().jwk())),
+		// A key of an issuer with many tenants verifies tokens of the one that it is for.
+		r("JWK-049", "issuer of a key: ours", v(), ok, changed("issuer", strconv.Quote(issuer))),
+		r("JWK-049b", "issuer of a key: another", v(), bad(unknownKey), changed("issuer", `"https://b.example.com/"`)),
+		r("JWK-049c", "issuer of a key: ours without the slash", v(), bad(unknownKey), changed("issuer", strconv.Quote(strings.TrimSuffix(issuer, "/")))),
+		r("JWK-049d", "issuer of a key: any tenant", v(), ok, changed("issuer", `"https://{tenantid}.example.com/"`)),
+		r("JWK-049e", "issuer of a key: any tenant of another host", v(), bad(unknownKey), changed("issuer", `"https://b.example.com/{tenantid}"`)),
+		r("JWK-049f", "issuer of a key: no string", v(), bad(unknownKey), changed("issuer", `["`+issuer+`"]`)),
+		r("JWK-049g", "issuer of a key: empty", v(), bad(unknownKey), changed("issuer", `""`)),
+		r("JWK-049h", "issuer of a key: null", v(), ok, changed("issuer", `null`)),
+		r("JWK-049i", "issuer of a key: another, in a token without kid", v().noHdr("kid"), bad(unknownKey), changed("issuer", `"https://b.example.com/"`)),
 		r("JWK-048", "an outage does not blame a bad token", v().clm("exp", at(-100)), down, set(`{"keys":[]}`)),
 	}
 	return rows
