@@ -78,7 +78,7 @@ func (c *Client) unwrap(ctx context.Context, body []byte) ([]byte, *failure) {
 	if !slices.Contains(c.algorithms, jws.Header.Algorithm) {
 		return bad("alg is not among Algorithms")
 	}
-	if _, err := accept.Signer(ctx, c.keys, jws); err != nil {
+	if _, err := accept.Signer(ctx, c.keys, jws, c.answers.Issuer); err != nil {
 		e := bearergate.AsError(err)
 		if e.Kind == bearergate.ErrInvalidToken { // what is invalid is the answer, not the token
 			return bad(e.Detail)

@@ -133,7 +133,7 @@ func TestRace(t *testing.T) {
 				}
 				if i%64 == 0 {
 					_, _ = c.Keys(context.Background(), fmt.Sprint("x", i), "ES256")
-					_, _ = c.KeysAfterMiss(context.Background(), "ES256")
+					_, _ = c.KeysAfterMiss(context.Background(), jwks.Miss{KeyID: "stays", Algorithm: "ES256", Tried: true})
 					_ = c.Status()
 				}
 				runtime.Gosched()

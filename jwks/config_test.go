@@ -28,6 +28,7 @@ func TestDefaults(t *testing.T) {
 		"ahead percent": 80, "jitter percent": 10,
 		"first backoff": time.Second, "longest backoff": time.Minute, "backoff jitter": 20,
 		"Retry-After without keys": time.Minute, "discovery TTL": time.Hour, "failures": 3,
+		"fetches for unknown keys": 2, "remembered of what was asked for": 16,
 		"longest duration": 24 * time.Hour, "longest miss interval": 10 * time.Minute, "longest fetch": time.Minute,
 		"most bytes": 16 << 20, "most keys": 1000, "least duration": 100 * time.Millisecond, "skew": time.Minute,
 	}, jwks.Unconfigurable)
@@ -70,8 +71,11 @@ func TestNewRefuses(t *testing.T) {
 		"issuer fragment":    {jwks.Config{Issuer: "https://as.example.com#x"}, []string{"fragment"}},
 		"durations": {jwks.Config{Issuer: issuer, MinTTL: -1, MaxTTL: 25 * time.Hour, MaxStale: 25 * time.Hour, MissInterval: time.Millisecond, FetchTimeout: time.Hour},
 			[]string{"MinTTL", "MaxTTL", "MaxStale", "MissInterval", "FetchTimeout"}},
-		"sizes":        {jwks.Config{Issuer: issuer, MaxBytes: -1, MaxKeys: 1001}, []string{"MaxBytes", "MaxKeys"}},
-		"more sizes":   {jwks.Config{Issuer: issuer, MaxBytes: 17 << 20, MaxKeys: -1}, []string{"MaxBytes", "MaxKeys"}},
+		"sizes":      {jwks.Config{Issuer: issuer, MaxBytes: -1, MaxKeys: 1001}, []string{"MaxBytes", "MaxKeys"}},
+		"more sizes": {jwks.Config{Issuer: issuer, MaxBytes: 17 << 20, MaxKeys: -1}, []string{"MaxBytes", "MaxKeys"}},
+		"uses": {jwks.Config{Issuer: issuer, AllowUses: []string{"", "sig", "enc", "ENC", "jwt-svid"}}, []string{
+			"AllowUses has an empty string: remove it", `AllowUses has "sig": remove it`, `AllowUses has "enc": remove it`, `AllowUses has "ENC": remove it`,
+		}},
 		"TTL order":    {jwks.Config{Issuer: issuer, TTL: 2 * time.Hour}, []string{"TTL", "MaxTTL"}},
 		"TTL below":    {jwks.Config{Issuer: issuer, TTL: time.Second}, []string{"MinTTL"}},
 		"all together": {jwks.Config{URL: "ftp://b.example", MaxKeys: -1, MaxBytes: -1}, []string{"URL", "MaxKeys", "MaxBytes"}},
@@ -107,8 +111,10 @@ func TestNilAndZero(t *testing.T) {
 	for _, c := range []*jwks.Cache{none, {}} {
 		_, err := c.Keys(t.Context(), "k", "ES256")
 		requireError(t, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
-		_, err = c.KeysAfterMiss(t.Context(), "ES256")
-		requireError(t, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+		for _, tried := range []bool{true, false} {
+			_, err = c.KeysAfterMiss(t.Context(), jwks.Miss{Algorithm: "ES256", Tried: tried})
+			requireError(t, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+		}
 		_, err = c.Export()
 		requireError(t, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
 		requireError(t, c.Refresh(t.Context()), bearergate.ErrMisconfigured, bearergate.ReasonConfig)

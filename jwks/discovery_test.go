@@ -81,7 +81,8 @@ func TestDiscoveryRefuses(t *testing.T) {
 		"issuer twice":            {always(200, "application/json", `{"issuer":"`+issuer+`","issuer":"`+issuer+`","jwks_uri":"`+setURL+`"}`), jwks.OutcomeMalformed},
 		"Issuer":                  {always(200, "application/json", `{"Issuer":"`+issuer+`","jwks_uri":"`+setURL+`"}`), jwks.OutcomeMalformed},
 		"no jwks_uri":             {always(200, "application/json", `{"issuer":"`+issuer+`"}`), jwks.OutcomeJWKSURI},
-		"jwks_uri null":           {always(200, "application/json", `{"issuer":"`+issuer+`","jwks_uri":null}`), jwks.OutcomeMalformed},
+		"jwks_uri null":           {always(200, "application/json", `{"issuer":"`+issuer+`","jwks_uri":null}`), jwks.OutcomeJWKSURI},
+		"jwks_uri a number":       {always(200, "application/json", `{"issuer":"`+issuer+`","jwks_uri":17}`), jwks.OutcomeJWKSURI},
 		"jwks_uri http":           {doc(issuer, "http://as.example.com/tenant1/keys"), jwks.OutcomeJWKSURI},
 		"jwks_uri http, loopback": {doc(issuer, "http://127.0.0.1/keys"), jwks.OutcomeJWKSURI},
 		"jwks_uri file":           {doc(issuer, "file:///etc/keys"), jwks.OutcomeJWKSURI},
@@ -89,7 +90,8 @@ func TestDiscoveryRefuses(t *testing.T) {
 		"jwks_uri user":           {doc(issuer, "https://u@as.example.com/tenant1/keys"), jwks.OutcomeJWKSURI},
 		"jwks_uri fragment":       {doc(issuer, setURL+"#f"), jwks.OutcomeJWKSURI},
 		"wrong content type":      {always(200, "text/html", metadataOf(issuer, setURL)), jwks.OutcomeContentType},
-		"text/plain":              {always(200, "text/plain", metadataOf(issuer, setURL)), jwks.OutcomeContentType},
+		"a script":                {always(200, "text/javascript", metadataOf(issuer, setURL)), jwks.OutcomeContentType},
+		"XHTML":                   {always(200, "application/xhtml+xml", metadataOf(issuer, setURL)), jwks.OutcomeContentType},
 		"no content type":         {always(200, "", metadataOf(issuer, setURL)), jwks.OutcomeContentType},
 		"status 500 and a body":   {always(500, "application/json", metadataOf(issuer, setURL)), jwks.OutcomeStatus},
 		"status 404":              {always(404, "application/json", "{}"), jwks.OutcomeStatus},
@@ -113,6 +115,36 @@ func TestDiscoveryRefuses(t *testing.T) {
 				s.heal()
 				time.Sleep(2 * time.Second)
 				has(t, c, "k1")
+			})
+		})
+	}
+}
+
+// What real servers say of their documents, and write into them, keeps nobody from the keys.
+func TestDiscoveryAccepts(t *testing.T) {
+	plain := metadataOf(issuer, setURL)
+	with := func(member string) string { return strings.TrimSuffix(plain, "}") + "," + member + "}" }
+	for _, tt := range []struct{ name, contentType, doc string }{
+		{name: "application/json", contentType: "application/json", doc: plain},
+		{name: "with a parameter, in capitals", contentType: "Application/JSON; charset=UTF-8", doc: plain},
+		{name: "another JSON type", contentType: "application/vnd.as+json", doc: plain},
+		{name: "text/plain", contentType: "text/plain; charset=utf-8", doc: plain},
+		{name: "application/octet-stream", contentType: "application/octet-stream", doc: plain},
+		{name: "binary/octet-stream", contentType: "binary/octet-stream", doc: plain},
+		{name: "introspection_endpoint null", contentType: "application/json", doc: with(`"introspection_endpoint":null`)},
+		{name: "introspection_endpoint false", contentType: "application/json", doc: with(`"introspection_endpoint":false`)},
+		{name: "introspection_endpoint no URL", contentType: "application/json", doc: with(`"introspection_endpoint":"none"`)},
+		{name: "everything else null", contentType: "application/json", doc: with(`"token_endpoint":null,"scopes_supported":null,"x":{"y":null}`)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			within(t, func(t *testing.T) {
+				s := newServer(t, "k1")
+				s.fail(rfcURL, always(200, tt.contentType, tt.doc))
+				c, _ := newCache(t, s, discovered)
+				has(t, c, "k1")
+				require.Equal(t, 1, s.count(rfcURL))
+				require.Zero(t, s.count(oidcURL))
+				require.Equal(t, 1, s.count(setURL))
 			})
 		})
 	}

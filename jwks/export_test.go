@@ -34,6 +34,7 @@ var Unconfigurable = map[string]any{
 	"ahead percent": aheadPercent, "jitter percent": jitterPercent,
 	"first backoff": backoffFirst, "longest backoff": backoffMax, "backoff jitter": backoffJitter,
 	"Retry-After without keys": retryAfterEmpty, "discovery TTL": discoveryTTL, "failures": usableFailures,
+	"fetches for unknown keys": missFetches, "remembered of what was asked for": askedMax,
 	"longest duration": limitDuration, "longest miss interval": limitMissInterval, "longest fetch": limitFetchTimeout,
 	"most bytes": limitBytes, "most keys": limitKeys, "least duration": leastDuration, "skew": maxSkew,
 }

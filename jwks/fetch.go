@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"strings"
 	"time"
 
 	"github.com/bearergate/bearergate/internal/asmeta"
@@ -34,6 +33,15 @@ type result struct {
 // time, shared by all who ask while it runs. seen is the number of the last
 // attempt that had begun when the caller arrived; scheduled fetches ignore it.
 func (c *Cache) start(ctx context.Context, t Trigger, seen uint64) <-chan singleflight.Result {
+	return c.fly(ctx, t, seen, wanted{})
+}
+
+// startMiss is start for an unknown key.
+func (c *Cache) startMiss(ctx context.Context, seen uint64, w wanted) <-chan singleflight.Result {
+	return c.fly(ctx, TriggerUnknownKey, seen, w)
+}
+
+func (c *Cache) fly(ctx context.Context, t Trigger, seen uint64, w wanted) <-chan singleflight.Result {
 	// The hooks see the values of the context that started the fetch, a trace for
 	// example. The fetch itself does not: one request must not shape an answer
 	// that is shared, and must not take it along when it goes away.
@@ -41,13 +49,13 @@ func (c *Cache) start(ctx context.Context, t Trigger, seen uint64) <-chan single
 	return c.flight.DoChan("", func() (any, error) {
 		c.busy.Store(true)
 		defer c.busy.Store(false)
-		return c.attempt(ctx, t, seen), nil
+		return c.attempt(ctx, t, seen, w), nil
 	})
 }
 
 // attempt returns the ID of its [FetchEvent], 0 if there was nothing to do.
-func (c *Cache) attempt(ctx context.Context, t Trigger, seen uint64) (id uint64) {
-	v, t := c.begin(t, seen)
+func (c *Cache) attempt(ctx context.Context, t Trigger, seen uint64, w wanted) (id uint64) {
+	v, t := c.begin(t, seen, w)
 	if v == nil {
 		return 0
 	}
@@ -75,13 +83,13 @@ func (c *Cache) attempt(ctx context.Context, t Trigger, seen uint64) (id uint64)
 // begin decides once more whether to fetch, on the latest view: another fetch may
 // have brought what was needed since the caller decided. It returns nil if there
 // is nothing to do.
-func (c *Cache) begin(t Trigger, seen uint64) (*view, Trigger) {
+func (c *Cache) begin(t Trigger, seen uint64, w wanted) (*view, Trigger) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	v, now := c.view.Load(), c.clock()
 	switch t {
 	case TriggerUnknownKey:
-		if v.begun > seen || v.missPause(now) > 0 {
+		if v.begun > seen || v.missPause(now, w) > 0 {
 			return nil, ""
 		}
 	case TriggerRefresh:
@@ -104,7 +112,7 @@ func (c *Cache) begin(t Trigger, seen uint64) (*view, Trigger) {
 			t = TriggerDue
 		}
 	}
-	v = v.next(now, t)
+	v = v.next(now, t, w)
 	c.view.Store(v)
 	return v, t
 }
@@ -114,7 +122,7 @@ func (c *Cache) finish(ctx context.Context, id uint64, t Trigger, began clock.In
 	c.mu.Lock()
 	old, now := c.view.Load(), c.clock()
 	var v *view
-	event := FetchEvent{ID: id, Issuer: c.issuer, URL: r.url, Trigger: t, Start: began.Wall, Duration: now.Mono.Sub(began.Mono), Err: r.err}
+	event := FetchEvent{ID: id, Issuer: c.issuer, URL: fetch.Bare(r.url), Trigger: t, Start: began.Wall, Duration: now.Mono.Sub(began.Mono), Err: r.err}
 	if r.err != nil {
 		var failure *fetch.Error
 		if !errors.As(r.err, &failure) {
@@ -149,7 +157,7 @@ func (c *Cache) finish(ctx context.Context, id uint64, t Trigger, began clock.In
 	_ = guard.Isolate(hookCtx, 0, func() {
 		for _, s := range r.skipped {
 			if c.hooks.KeySkipped != nil {
-				c.hooks.KeySkipped(ctx, KeyEvent{Issuer: c.issuer, URL: r.url, Index: s.Index, KeyID: s.ID, Err: s.Err})
+				c.hooks.KeySkipped(ctx, KeyEvent{Issuer: c.issuer, URL: fetch.Bare(r.url), Index: s.Index, KeyID: s.ID, Err: s.Err})
 			}
 		}
 		if c.hooks.Fetched != nil {
@@ -171,7 +179,7 @@ func (c *Cache) tell(ctx context.Context, state State) {
 	c.told.Store(to)
 	c.mu.Unlock()
 	if from != to {
-		c.hooks.StateChanged(context.WithoutCancel(ctx), StateEvent{Issuer: c.issuer, URL: v.url, From: from, To: to, Err: v.err})
+		c.hooks.StateChanged(context.WithoutCancel(ctx), StateEvent{Issuer: c.issuer, URL: fetch.Bare(v.url), From: from, To: to, Err: v.err})
 	}
 }
 
@@ -191,6 +199,7 @@ type remote struct {
 	maxBytes    int64
 	tolerance   time.Duration
 	maxKeys     int
+	uses        []string
 	clock       func() clock.Instant
 }
 
@@ -255,7 +264,7 @@ func (r *remote) discover(ctx context.Context, last discovery) (discovery, error
 
 func (r *remote) get(ctx context.Context, v *view, url string) result {
 	out := result{url: url}
-	req := fetch.Request{URL: url, Accept: "application/jwk-set+json, application/json", MaxBytes: r.maxBytes, Type: isSetType}
+	req := fetch.Request{URL: url, Accept: "application/jwk-set+json, application/json", MaxBytes: r.maxBytes, Type: func(t string) bool { return t == "" || fetch.IsDocument(t) }}
 	if v.set != nil && v.url == url {
 		req.ETag = v.etag
 	}
@@ -269,14 +278,14 @@ func (r *remote) get(ctx context.Context, v *view, url string) result {
 		out.set, out.body = v.set, v.body // what the 304 is about: an Import may have replaced what is held
 		return out
 	}
-	out.read(resp.Body, r.maxKeys)
+	out.read(resp.Body, r.maxKeys, r.uses)
 	return out
 }
 
 // read admits a document: one that does not parse, or has no usable key, is a
 // failed fetch and never replaces a good set.
-func (r *result) read(body []byte, maxKeys int) {
-	set, skipped, err := parseSet(body, maxKeys)
+func (r *result) read(body []byte, maxKeys int, uses []string) {
+	set, skipped, err := parseSet(body, maxKeys, uses)
 	r.skipped = skipped
 	if err != nil {
 		outcome := whatIsWrong(body, maxKeys)
@@ -291,14 +300,4 @@ var wayOut = map[fetch.Outcome]string{
 	fetch.Malformed:   ": check that this is the URL or path of a JWK Set",
 	fetch.TooManyKeys: ": raise MaxKeys of jwks.Config, if they are all the issuer's own",
 	fetch.NoUsableKey: ": Hooks.KeySkipped says why, key by key; have the issuer publish one to verify signatures, or use the set that has it",
-}
-
-// isSetType accepts, beside JSON, what file servers and buckets say about a
-// file they do not know. HTML, a login page's type, is a failed fetch.
-func isSetType(t string) bool {
-	switch t {
-	case "application/json", "text/plain", "application/octet-stream", "":
-		return true
-	}
-	return strings.HasSuffix(t, "+json") // application/jwk-set+json (RFC 7517 §8.5.2) among them
 }

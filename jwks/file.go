@@ -45,7 +45,7 @@ func File(path string, c Config) (*Cache, error) {
 		if err != nil {
 			out.err = err
 		} else {
-			out.read(body, c.MaxKeys)
+			out.read(body, c.MaxKeys, cache.uses)
 		}
 		return out
 	}

@@ -23,8 +23,8 @@ type Hooks struct {
 	// StateChanged is called when another [State] is noticed: after a fetch, or
 	// by the first call after enough time has passed.
 	StateChanged func(context.Context, StateEvent)
-	// MissSuppressed is called for each unknown key that did not cause a fetch
-	// because another one did a short time ago.
+	// MissSuppressed is called for each unknown key, and for each bad signature, that
+	// did not cause a fetch because others did a short time ago.
 	MissSuppressed func(context.Context, MissEvent)
 	// StaleServed is called for each call of Keys in [StateStale].
 	StaleServed func(context.Context, StaleEvent)
@@ -45,7 +45,7 @@ const (
 	TriggerAhead      Trigger = "ahead"       // AHEAD: in the background
 	TriggerDue        Trigger = "due"         // DUE or EXPIRED, with callers waiting
 	TriggerRetry      Trigger = "retry"       // the last attempt has failed
-	TriggerUnknownKey Trigger = "unknown_key" // a key that the set does not have
+	TriggerUnknownKey Trigger = "unknown_key" // a key that the set does not have, or a signature that is of none of its keys
 	TriggerRefresh    Trigger = "refresh"     // Cache.Refresh
 
 	triggerScheduled Trigger = "" // one of the first four: the state tells which
@@ -79,7 +79,7 @@ const (
 type FetchEvent struct {
 	ID       uint64 // random, not 0: for [WaitEvent], and no metric label
 	Issuer   string // as configured
-	URL      string // of the set, or of what failed
+	URL      string // of the set, or of what failed; here and in the other events without its query
 	Trigger  Trigger
 	Outcome  Outcome
 	Status   int // the HTTP status, if that is what failed
@@ -109,7 +109,7 @@ type StateEvent struct {
 	Err         error // why the last fetch failed; nil if it did not
 }
 
-// MissEvent is an unknown key that caused no fetch.
+// MissEvent is an unknown key, or a bad signature, that caused no fetch.
 type MissEvent struct {
 	Issuer, URL string
 	// KeyID and Algorithm are from an unverified token: an attacker chose them.

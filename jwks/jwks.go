@@ -22,9 +22,12 @@
 package jwks
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -32,6 +35,7 @@ import (
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/internal/clock"
 	"github.com/bearergate/bearergate/internal/fetch"
+	"github.com/bearergate/bearergate/internal/jose"
 	"github.com/bearergate/bearergate/internal/mistake"
 	"golang.org/x/sync/singleflight"
 )
@@ -39,8 +43,9 @@ import (
 // Source is where a verifier gets its keys from. Implementations are safe for
 // concurrent use; a [Cache] and a [Set] are Sources.
 type Source interface {
-	// Keys returns the keys with that ID that fit the algorithm; with kid "",
-	// every key that fits the algorithm. The slice is shared: read it only.
+	// Keys returns the keys with that ID that fit the algorithm; if no key has the
+	// ID, those without ID that fit the algorithm; with kid "", every key that fits
+	// the algorithm. The slice is shared: read it only.
 	//
 	// No key and no error means that the issuer has no such key: the token is
 	// refused. An error means that this could not be found out. An error that is
@@ -77,6 +82,8 @@ const (
 	backoffJitter   = 20               // percent by which a backoff may be shorter
 	retryAfterEmpty = time.Minute      // the longest Retry-After that is honoured without usable keys
 	discoveryTTL    = time.Hour        // a metadata document older than this is read again
+	missFetches     = 2                // at most so many per MissInterval are for unknown keys
+	askedMax        = 16               // of what a fetch was asked for, so much is remembered
 	usableFailures  = 3                // at most so many failed attempts per MissInterval while keys are usable
 	grace           = time.Second / 10 // for an HTTP client to notice that its context has ended
 )
@@ -90,7 +97,8 @@ type Config struct {
 	// name this very issuer, code point by code point (RFC 8414 §3.3).
 	Issuer string
 	// URL is where the JWK Set is, an https URL. There is then no discovery, and
-	// Issuer, if given, only says to whom the keys belong.
+	// Issuer, if given, only says to whom the keys belong. A query, an API key for
+	// example, is sent, and stands in no event, error or Status.
 	URL string
 
 	// HTTPClient makes the requests: set it for a CA of your own, a client
@@ -105,6 +113,12 @@ type Config struct {
 	// valid tokens: it allows http for every host. Without it, http is allowed
 	// only if the host configured here is localhost or a loopback address.
 	InsecureAllowHTTP bool
+	// AllowUses makes keys that are published for something else verify tokens:
+	// whoever may sign with one of those can make valid tokens. It lists values of
+	// use (RFC 7517 §4.2) that are admitted beside sig, letter for letter:
+	// "jwt-svid" for the bundle of a SPIFFE trust domain. Default: none. A key
+	// without use is admitted anyway; "enc" never is.
+	AllowUses []string
 
 	// TTL is how long a set may be used before the server is asked again, if the
 	// server does not say so itself in Cache-Control. Default DefaultTTL; between
@@ -118,8 +132,10 @@ type Config struct {
 	// MaxStale is how long after its TTL a set is still used when the server
 	// cannot be reached. Default DefaultMaxStale; between 1 ms and 24 h.
 	MaxStale time.Duration
-	// MissInterval is the least time between two fetches that unknown key IDs
-	// cause, however many of them there are. Default DefaultMissInterval;
+	// MissInterval is the time in which at most two fetches are made for keys that
+	// are unknown, or under which a signature is bad, however many tokens there are;
+	// the second only for a key that the first was not asked for. It is also how long
+	// a flood of invented IDs can hide a rotation. Default DefaultMissInterval;
 	// between 100 ms and 10 min.
 	MissInterval time.Duration
 	// FetchTimeout bounds one fetch, discovery included; [Cache.Keys] waits for
@@ -142,7 +158,8 @@ type Cache struct {
 	timeout time.Duration
 	load    func(context.Context, *view) result // reads v, changes nothing
 	maxKeys int
-	url     string // as configured; "" when discovered
+	uses    []string // beside sig
+	url     string   // as configured; "" when discovered
 	clock   func() clock.Instant
 
 	flight singleflight.Group
@@ -178,7 +195,7 @@ func New(c Config) (*Cache, error) {
 	cache := newCache(c)
 	remote := remote{
 		client: fetch.NewClient(c.HTTPClient), issuer: c.Issuer, url: c.URL, insecure: c.InsecureAllowHTTP,
-		maxBytes: c.MaxBytes, maxKeys: c.MaxKeys, tolerance: c.MaxStale, clock: func() clock.Instant { return cache.clock() },
+		maxBytes: c.MaxBytes, maxKeys: c.MaxKeys, uses: cache.uses, tolerance: c.MaxStale, clock: func() clock.Instant { return cache.clock() },
 	}
 	cache.load = remote.load
 	return cache, nil
@@ -187,7 +204,7 @@ func New(c Config) (*Cache, error) {
 // newCache takes a checked configuration.
 func newCache(c Config) *Cache {
 	cache := &Cache{
-		issuer: c.Issuer, url: c.URL, hooks: JoinHooks(c.Hooks), timeout: c.FetchTimeout, maxKeys: c.MaxKeys, clock: func() clock.Instant { return clock.At(time.Now()) },
+		issuer: c.Issuer, url: c.URL, hooks: JoinHooks(c.Hooks), timeout: c.FetchTimeout, maxKeys: c.MaxKeys, uses: slices.Clone(c.AllowUses), clock: func() clock.Instant { return clock.At(time.Now()) },
 		policy: policy{ttl: c.TTL, minTTL: c.MinTTL, maxTTL: c.MaxTTL, maxStale: c.MaxStale, missInterval: c.MissInterval},
 	}
 	cache.view.Store(&view{policy: &cache.policy})
@@ -208,12 +225,17 @@ func (c *Cache) Issuer() string {
 // It answers from the set that is held, and waits for a fetch in two cases only:
 //
 //   - The [State] is EMPTY, DUE or EXPIRED.
-//   - The key is unknown: the set has no key with this ID or, with kid "", no key
-//     that fits the algorithm. The keys may have been rotated. At most one fetch
-//     per MissInterval is made for unknown keys. "No key" is the answer only if a
-//     fetch that began after the call has succeeded, or if the last one has
-//     succeeded within the last MissInterval. A key that has the ID and does not
-//     fit the algorithm is not unknown.
+//   - The key is unknown: the set has no key with this ID, and none without ID that
+//     fits the algorithm; or, with kid "", no key that fits the algorithm. The keys
+//     may have been rotated. At most two fetches per MissInterval are made for
+//     unknown keys, the second only for one that the first was not asked for. "No
+//     key" is the answer only if a fetch that began after the call has succeeded, or
+//     if the last one has succeeded within the last MissInterval. A key that has the
+//     ID and does not fit the algorithm is not unknown.
+//
+// So a rotation is followed at the first token that needs the new key, unless two other
+// unknown keys were asked for in the last MissInterval. Whoever invents IDs without end
+// hides a rotation for at most one MissInterval, and the time of a fetch.
 //
 // A call waits for the fetch under way and, if that began too early to have seen
 // the key, for one more. Each ends within FetchTimeout; slow hooks may take as
@@ -231,7 +253,7 @@ func (c *Cache) Keys(ctx context.Context, kid, alg string) ([]Key, error) {
 			return keys, nil
 		}
 	}
-	return c.keys(ctx, v, kid, alg, false)
+	return c.keys(ctx, v, wanted{use: use{kid, alg}})
 }
 
 // Absence says in fixed words why Keys has not the one key that a token can mean, from
@@ -256,16 +278,40 @@ func ago(d time.Duration) string {
 	return d.Round(time.Second).String() + " ago"
 }
 
-// KeysAfterMiss is for a token without a key ID whose signature failed under the
-// only key that fits: that key may have been replaced. The call counts as one for
-// an unknown key, under the same limit of fetches, and then returns what
-// Keys(ctx, "", alg) returns.
-func (c *Cache) KeysAfterMiss(ctx context.Context, alg string) ([]Key, error) {
+// Miss is a token that the keys which [Cache.Keys] returned for it do not verify.
+type Miss struct {
+	KeyID, Algorithm string // of its header; KeyID "": it has no kid
+	X5TS256, X5T     string // x5t#S256 and x5t of its header, where it has no kid
+	// Tried says that its signature was checked under every key that it can mean, and is
+	// of none: one of them may have been replaced. Without it, none of them has the
+	// certificate that the token names.
+	Tried bool
+}
+
+// KeysAfterMiss is for a token that may be the first sign of a new key, although the set
+// has keys for it. The call counts as one for an unknown key, under the same limit of
+// fetches. It returns what Keys would: whoever asks leaves out what it has tried.
+//
+// If the signature was Tried, nobody can say whether the key is new or the token forged.
+// So there is never an outage to report then: if no fetch may be made, or the last one has
+// failed, the answer is at once what is held. The error is [bearergate.ErrUnavailable]
+// only if ctx was canceled. Without Tried, errors are those of Keys.
+func (c *Cache) KeysAfterMiss(ctx context.Context, m Miss) ([]Key, error) {
 	v, err := c.current()
 	if err != nil {
 		return nil, err
 	}
-	return c.keys(ctx, v, "", alg, true)
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	w := wanted{use: use{m.KeyID, m.Algorithm}}
+	if m.KeyID == "" {
+		w.certificate = jose.Certificate{SHA256: m.X5TS256, SHA1: m.X5T}
+	}
+	if m.Tried {
+		return c.replaced(ctx, v, w)
+	}
+	return c.keys(ctx, v, w)
 }
 
 // Refresh fetches the set now and waits for it, whatever its age: to fail fast
@@ -296,7 +342,7 @@ func (c *Cache) Refresh(ctx context.Context) error {
 type Status struct {
 	State    State
 	Issuer   string // as configured
-	URL      string // of the set; "" until it has been discovered
+	URL      string // of the set, without its query, which may hold an API key; "" until it has been discovered
 	KeyCount int
 	// Algorithms are those that at least one of the keys serves.
 	Algorithms []string
@@ -319,11 +365,8 @@ func (c *Cache) Status() Status {
 		return Status{LastError: err}
 	}
 	now := c.clock()
-	s := Status{State: v.state(now), Issuer: c.issuer, URL: v.url, KeyCount: v.set.len(), Algorithms: v.set.algorithms(),
+	s := Status{State: v.state(now), Issuer: c.issuer, URL: fetch.Bare(cmp.Or(v.url, c.url)), KeyCount: v.set.len(), Algorithms: v.set.algorithms(),
 		LastSuccess: v.confirmed.Wall, LastAttempt: v.started.Wall, LastError: v.err, Failures: v.failures}
-	if s.URL == "" {
-		s.URL = c.url
-	}
 	if pause := v.pause(now); pause > 0 {
 		s.NextAttempt = now.Wall.Add(pause)
 	}
@@ -341,8 +384,7 @@ func (c *Cache) current() (*view, error) {
 }
 
 // keys is all of Keys but the warm hit. v was current when the call arrived.
-// tried: the keys of v have been, and the signature is of none of them.
-func (c *Cache) keys(ctx context.Context, v *view, kid, alg string, tried bool) ([]Key, error) {
+func (c *Cache) keys(ctx context.Context, v *view, w wanted) ([]Key, error) {
 	if ctx == nil {
 		ctx = context.Background()
 	}
@@ -351,12 +393,11 @@ func (c *Cache) keys(ctx context.Context, v *view, kid, alg string, tried bool) 
 	if err != nil {
 		return nil, err
 	}
-	if !tried {
-		if keys, known := v.set.find(kid, alg); known {
-			return keys, nil
-		}
+	if v.set.knows(w) {
+		keys, _ := v.set.find(w.kid, w.alg)
+		return keys, nil
 	}
-	return c.miss(ctx, seen, kid, alg, tried)
+	return c.miss(ctx, seen, w)
 }
 
 // ready does what the state asks for, and returns a view with usable keys.
@@ -384,14 +425,15 @@ func (c *Cache) ready(ctx context.Context, v *view) (*view, error) {
 	}
 	if state == StateStale && c.hooks.StaleServed != nil {
 		c.hooks.StaleServed(context.WithoutCancel(ctx),
-			StaleEvent{Issuer: c.issuer, URL: v.url, Age: now.Since(v.confirmed), Err: v.err})
+			StaleEvent{Issuer: c.issuer, URL: fetch.Bare(v.url), Age: now.Since(v.confirmed), Err: v.err})
 	}
 	return v, nil
 }
 
 // miss answers for an unknown key. One limiter bounds the fetches for all of
-// them. No ID is remembered: an attacker can invent more than memory holds.
-func (c *Cache) miss(ctx context.Context, seen uint64, kid, alg string, tried bool) ([]Key, error) {
+// them. Of what was asked for, only a few names are remembered, until the next such
+// fetch: an attacker can invent more than memory holds.
+func (c *Cache) miss(ctx context.Context, seen uint64, w wanted) ([]Key, error) {
 	waited, suppressed := false, false
 	// Twice, for the first may be the end of a fetch that began before the call
 	// and so may not have seen the key.
@@ -400,15 +442,15 @@ func (c *Cache) miss(ctx context.Context, seen uint64, kid, alg string, tried bo
 		if v.succeeded > seen {
 			break
 		}
-		if !c.busy.Load() && v.missPause(c.clock()) > 0 {
+		if !c.busy.Load() && v.missPause(c.clock(), w) > 0 {
 			suppressed = !waited
 			break
 		}
-		if err := c.await(ctx, TriggerUnknownKey, seen); err != nil {
+		if err := c.awaitMiss(ctx, seen, w); err != nil {
 			return nil, err
 		}
 		waited = true
-		if _, known := c.view.Load().set.find(kid, alg); known && !tried {
+		if c.view.Load().set.knows(w) {
 			break
 		}
 	}
@@ -416,28 +458,92 @@ func (c *Cache) miss(ctx context.Context, seen uint64, kid, alg string, tried bo
 	if !v.usable(now) { // they may have expired meanwhile
 		return nil, v.unavailable(v.pause(now))
 	}
-	if suppressed && c.hooks.MissSuppressed != nil {
-		c.hooks.MissSuppressed(context.WithoutCancel(ctx),
-			MissEvent{Issuer: c.issuer, URL: v.url, KeyID: kid, Algorithm: alg, NextFetch: v.missPause(now)})
+	if suppressed {
+		c.suppressed(ctx, v, w)
 	}
-	keys, known := v.set.find(kid, alg)
+	keys, _ := v.set.find(w.kid, w.alg)
 	// "No such key" refuses a token. It is the answer only if the server has said
 	// so recently enough: a failed attempt proves nothing.
 	recent := v.failures == 0 && now.Since(v.answered) < c.policy.missInterval
-	if known && !tried || v.succeeded > seen || recent {
+	if v.set.knows(w) || v.succeeded > seen || recent {
 		return keys, nil
 	}
-	return nil, v.unavailable(v.missPause(now))
+	return nil, v.unavailable(v.missPause(now, w))
+}
+
+// replaced answers for a token whose signature is of none of the keys that it can mean.
+// Whoever sends it may have invented it, so that it neither waits for a server that is
+// down nor learns of that.
+func (c *Cache) replaced(ctx context.Context, v *view, w wanted) ([]Key, error) {
+	seen, set, waited := v.begun, v.set, false
+	for range 2 { // as in miss
+		if v = c.view.Load(); v.succeeded > seen || v.set != set {
+			break
+		}
+		busy := c.busy.Load()
+		if !busy && v.missPause(c.clock(), w) > 0 {
+			if !waited {
+				c.suppressed(ctx, v, w)
+			}
+			break
+		}
+		if v.failures > 0 {
+			if !busy {
+				c.startMiss(ctx, seen, w) // for those who come later
+			}
+			break
+		}
+		if err := c.awaitMiss(ctx, seen, w); err != nil {
+			if bearergate.AsError(err).Reason == bearergate.ReasonCanceled {
+				return nil, err
+			}
+			break
+		}
+		waited = true
+	}
+	if v = c.view.Load(); !v.usable(c.clock()) {
+		return nil, nil
+	}
+	keys, _ := v.set.find(w.kid, w.alg)
+	return keys, nil
+}
+
+func (c *Cache) suppressed(ctx context.Context, v *view, w wanted) {
+	if c.hooks.MissSuppressed != nil {
+		c.hooks.MissSuppressed(context.WithoutCancel(ctx),
+			MissEvent{Issuer: c.issuer, URL: fetch.Bare(v.url), KeyID: w.kid, Algorithm: w.alg, NextFetch: v.missPause(c.clock(), w)})
+	}
 }
 
 // await starts a fetch or joins the one under way, and waits for its end or
 // the end of ctx. What came of it is in the view.
 func (c *Cache) await(ctx context.Context, t Trigger, seen uint64) error {
+	return c.wait(ctx, func() <-chan singleflight.Result { return c.start(ctx, t, seen) })
+}
+
+// awaitMiss is await for an unknown key. What a fetch has answered, the next one for
+// unknown keys need not be made for.
+func (c *Cache) awaitMiss(ctx context.Context, seen uint64, w wanted) error {
+	err := c.wait(ctx, func() <-chan singleflight.Result { return c.startMiss(ctx, seen, w) })
+	if v := c.view.Load(); err != nil || v.asker != v.succeeded || v.withAsked(w) == nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if v := c.view.Load(); v.asker == v.succeeded {
+		if n := v.withAsked(w); n != nil {
+			c.view.Store(n)
+		}
+	}
+	return nil
+}
+
+func (c *Cache) wait(ctx context.Context, start func() <-chan singleflight.Result) error {
 	if ctx.Err() == nil {
 		select {
-		case r := <-c.start(ctx, t, seen):
+		case r := <-start():
 			if id, _ := r.Val.(uint64); id != 0 && c.hooks.Waited != nil {
-				c.hooks.Waited(context.WithoutCancel(ctx), WaitEvent{FetchID: id, Issuer: c.issuer, URL: c.view.Load().url})
+				c.hooks.Waited(context.WithoutCancel(ctx), WaitEvent{FetchID: id, Issuer: c.issuer, URL: fetch.Bare(c.view.Load().url)})
 			}
 			return nil
 		case <-ctx.Done():
@@ -476,6 +582,16 @@ func limits(wrong *mistake.List, c *Config) {
 	mistake.Between(wrong, "FetchTimeout", &c.FetchTimeout, DefaultFetchTimeout, leastDuration, limitFetchTimeout)
 	mistake.Between(wrong, "MaxBytes", &c.MaxBytes, DefaultMaxBytes, 1, limitBytes)
 	mistake.Between(wrong, "MaxKeys", &c.MaxKeys, DefaultMaxKeys, 1, limitKeys)
+	for _, use := range c.AllowUses {
+		switch {
+		case use == "":
+			wrong.Addf("AllowUses has an empty string: remove it; a key without use is admitted anyway")
+		case use == "sig":
+			wrong.Addf("AllowUses has \"sig\": remove it; that is admitted anyway")
+		case strings.EqualFold(use, "enc"):
+			wrong.Addf("AllowUses has %q: remove it; such a key is for encryption, and verifies no token", use)
+		}
+	}
 	if c.TTL < c.MinTTL || c.TTL > c.MaxTTL {
 		wrong.Addf("TTL is %v: choose between MinTTL (%v) and MaxTTL (%v), or change those", c.TTL, c.MinTTL, c.MaxTTL)
 	}

@@ -43,6 +43,18 @@ func (k Key) Algorithms() []string { return k.k.Algorithms() }
 // Serves reports whether alg is among Algorithms.
 func (k Key) Serves(alg string) bool { return k.k.Serves(alg) }
 
+// ServesIssuer reports whether the key may verify tokens of that issuer. It may verify
+// anybody's, unless its JWK has a member issuer, as those of servers with many tenants have:
+// then that is the only one. {tenantid} in it stands for any tenant.
+func (k Key) ServesIssuer(issuer string) bool { return k.k.ServesIssuer(issuer) }
+
+// NamedBy compares the certificate of the key with the thumbprints in the header of a token
+// (RFC 7515 §4.1.7, §4.1.8), "" where it has none. known says that the key has one to compare
+// with: in its JWK, or made of the first certificate of its x5c. same says that one is equal.
+func (k Key) NamedBy(x5tS256, x5t string) (same, known bool) {
+	return k.k.NamedBy(jose.Certificate{SHA256: x5tS256, SHA1: x5t})
+}
+
 // Thumbprint returns the SHA-256 thumbprint of RFC 7638: equal for equal keys,
 // whatever their IDs.
 func (k Key) Thumbprint() [32]byte { return k.k.Thumbprint() }

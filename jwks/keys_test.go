@@ -112,7 +112,7 @@ func TestHostileKeyIDs(t *testing.T) {
 			hasNot(t, c, kid)
 		}
 		require.Equal(t, s.count(""), s.count(setURL))
-		require.LessOrEqual(t, s.count(""), 2)
+		require.LessOrEqual(t, s.count(""), 3)
 	})
 }
 

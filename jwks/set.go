@@ -20,7 +20,7 @@ type Set struct{ set *keySet }
 // Static returns the keys of a JWK Set (RFC 7517 §5). Keys that are not
 // admitted are left out; it is an error if none is left.
 func Static(jwks []byte) (*Set, error) {
-	set, skipped, err := parseSet(jwks, DefaultMaxKeys)
+	set, skipped, err := parseSet(jwks, DefaultMaxKeys, nil)
 	if err != nil {
 		if len(skipped) > 0 {
 			err = fmt.Errorf("%w, of %d; the first: %s", err, len(skipped), strings.TrimPrefix(skipped[0].Err.Error(), "jose: "))
@@ -70,6 +70,8 @@ type keySet struct {
 	keys  []Key
 	ids   map[string]struct{}
 	index map[use][]Key
+	// nameless are the keys without ID, by algorithm.
+	nameless map[string][]Key
 	// skipped are the IDs of keys that are published and not admitted, with the reason.
 	// There are at most as many as a set may have keys.
 	skipped map[string]string
@@ -78,8 +80,25 @@ type keySet struct {
 // use is what a token asks for. No kid: every key that fits the algorithm.
 type use struct{ kid, alg string }
 
+// wanted is use with the certificate that a token without kid may name.
+type wanted struct {
+	use
+	certificate jose.Certificate
+}
+
+// brief is w as it may be remembered: what whoever sends a token can make long is cut. Two
+// that are equal then share a fetch, and no more than that.
+func (w wanted) brief() wanted {
+	for _, text := range []*string{&w.kid, &w.alg, &w.certificate.SHA256, &w.certificate.SHA1} {
+		if len(*text) > jose.MaxKeyIDBytes {
+			*text = strings.Clone((*text)[:jose.MaxKeyIDBytes])
+		}
+	}
+	return w
+}
+
 func newKeySet(keys []Key) *keySet {
-	s := &keySet{keys: keys, ids: map[string]struct{}{}, index: map[use][]Key{}}
+	s := &keySet{keys: keys, ids: map[string]struct{}{}, index: map[use][]Key{}, nameless: map[string][]Key{}}
 	for _, k := range keys {
 		id := k.ID()
 		for _, alg := range jose.Algorithms() {
@@ -89,6 +108,8 @@ func newKeySet(keys []Key) *keySet {
 			s.index[use{"", alg}] = append(s.index[use{"", alg}], k)
 			if id != "" {
 				s.index[use{id, alg}] = append(s.index[use{id, alg}], k)
+			} else {
+				s.nameless[alg] = append(s.nameless[alg], k)
 			}
 		}
 		if id != "" {
@@ -97,6 +118,9 @@ func newKeySet(keys []Key) *keySet {
 	}
 	for u, keys := range s.index {
 		s.index[u] = slices.Clip(keys) // a reader's append must not reach the others
+	}
+	for alg, keys := range s.nameless {
+		s.nameless[alg] = slices.Clip(keys)
 	}
 	return s
 }
@@ -108,8 +132,10 @@ func (s *keySet) absence(kid, alg string) string {
 	}
 	keys, known := s.find(kid, alg)
 	switch {
-	case kid == "" && len(keys) > 1:
-		return "the token names no key, and several fit"
+	case kid == "" && len(keys) > jose.MaxCandidates:
+		return "the token names no key, and more than four fit"
+	case len(keys) > jose.MaxCandidates && keys[0].ID() == "":
+		return "the issuer publishes no key of that ID, and more than four without one"
 	case kid == "" && len(keys) == 0:
 		return "the token names no key, and none fits"
 	case known && len(keys) == 0:
@@ -123,13 +149,28 @@ func (s *keySet) absence(kid, alg string) string {
 }
 
 // find returns the keys, and whether they are known: false if no key has the kid
-// or, without kid, if no key fits the algorithm.
+// or, without kid, if no key fits the algorithm. A key without ID stands in for a kid
+// that no key has: its issuer does not name keys, whatever tokens say.
 func (s *keySet) find(kid, alg string) ([]Key, bool) {
 	keys, found := s.index[use{kid, alg}]
 	if !found && kid != "" {
-		_, found = s.ids[kid]
+		if _, found = s.ids[kid]; !found {
+			keys, found = s.nameless[alg]
+		}
 	}
 	return keys, found
+}
+
+// knows reports whether the set has what a token asks for.
+func (s *keySet) knows(w wanted) bool {
+	keys, known := s.find(w.kid, w.alg)
+	if w.certificate.IsZero() {
+		return known
+	}
+	return slices.ContainsFunc(keys, func(k Key) bool {
+		same, _ := k.k.NamedBy(w.certificate)
+		return same
+	})
 }
 
 func (s *keySet) algorithms() []string {
@@ -182,8 +223,8 @@ func (s *keySet) diff(old *keySet) (added, removed []string) {
 }
 
 // parseSet admits a JWK Set. The text of the error holds nothing of body.
-func parseSet(body []byte, maxKeys int) (*keySet, []jose.Skipped, error) {
-	admitted, skipped, err := jose.ParseSet(body, maxKeys)
+func parseSet(body []byte, maxKeys int, uses []string) (*keySet, []jose.Skipped, error) {
+	admitted, skipped, err := jose.ParseSet(body, maxKeys, uses...)
 	if err != nil {
 		return nil, skipped, err
 	}
@@ -204,12 +245,12 @@ func parseSet(body []byte, maxKeys int) (*keySet, []jose.Skipped, error) {
 // whatIsWrong classifies a refused document, for the event.
 func whatIsWrong(body []byte, maxKeys int) fetch.Outcome {
 	count := -1
-	err := strictjson.Object(body, func(name, value []byte) error {
+	err := strictjson.Shallow(body, func(name, value []byte) error {
 		if string(name) != "keys" {
 			return nil
 		}
 		count = 0
-		return strictjson.Array(value, func([]byte) error { count++; return nil })
+		return strictjson.ShallowArray(value, func([]byte) error { count++; return nil })
 	})
 	switch {
 	case err != nil || count < 0:

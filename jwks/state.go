@@ -2,6 +2,7 @@ package jwks
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/bearergate/bearergate/internal/clock"
@@ -78,11 +79,13 @@ type view struct {
 	found     discovery
 
 	// The schedule: what was tried. Attempts are numbered from 1.
-	begun     uint64        // number of the last attempt
-	succeeded uint64        // number of the last one that succeeded
-	started   clock.Instant // when the last one began
-	missed    clock.Instant // when the last one began that an unknown key caused
-	answered  clock.Instant // when the last success was complete
+	begun     uint64                     // number of the last attempt
+	succeeded uint64                     // number of the last one that succeeded
+	started   clock.Instant              // when the last one began
+	missed    [missFetches]clock.Instant // when the last ones began that an unknown key caused, the latest first
+	asker     uint64                     // number of the latest of those
+	asked     []wanted                   // what that one was asked for, as far as it is remembered; never changed in place
+	answered  clock.Instant              // when the last success was complete
 
 	failures   int                           // in a row, whatever the trigger
 	failed     [usableFailures]clock.Instant // when the last of them were complete, the latest first
@@ -137,21 +140,39 @@ func (v *view) pause(now clock.Instant) time.Duration {
 	return max(0, pause)
 }
 
-// missPause is pause for a fetch that an unknown key asks for. There is one such
-// fetch per interval. Scheduled fetches do not use it up and do not wait for it:
-// a flood of invented keys cannot delay them.
-func (v *view) missPause(now clock.Instant) time.Duration {
-	return max(0, v.pause(now), v.policy.missInterval-now.Since(v.missed))
+// missPause is pause for a fetch that an unknown key asks for. There are two such
+// fetches per interval, and the second is not for what the first was asked for: one
+// client with an old token, or one invented ID, does not keep a rotation waiting.
+// Scheduled fetches do not use them up and do not wait for them: a flood of invented
+// keys cannot delay those.
+func (v *view) missPause(now clock.Instant, w wanted) time.Duration {
+	since := v.missed[missFetches-1]
+	if slices.Contains(v.asked, w.brief()) {
+		since = v.missed[0]
+	}
+	return max(0, v.pause(now), v.policy.missInterval-now.Since(since))
 }
 
-// next returns a copy with one more attempt begun.
-func (v *view) next(now clock.Instant, t Trigger) *view {
+// next returns a copy with one more attempt begun. w is what an unknown key asks for.
+func (v *view) next(now clock.Instant, t Trigger, w wanted) *view {
 	n := *v
 	n.begun++
 	n.started = now
 	if t == TriggerUnknownKey {
-		n.missed = now
+		copy(n.missed[1:], v.missed[:])
+		n.missed[0], n.asker, n.asked = now, n.begun, []wanted{w.brief()}
 	}
+	return &n
+}
+
+// withAsked returns a copy that remembers that the latest attempt for an unknown key
+// answered w too; nil if there is nothing to remember.
+func (v *view) withAsked(w wanted) *view {
+	if len(v.asked) >= askedMax || slices.Contains(v.asked, w.brief()) {
+		return nil
+	}
+	n := *v
+	n.asked = append(slices.Clone(v.asked), w.brief())
 	return &n
 }
 

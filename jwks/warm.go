@@ -3,11 +3,16 @@ package jwks
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	stdjson "encoding/json"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/internal/fetch"
+	"github.com/bearergate/bearergate/internal/jose"
 	"github.com/bearergate/bearergate/internal/strictjson"
 )
 
@@ -15,15 +20,17 @@ import (
 // of two machines of a fleet differ.
 const maxSkew = time.Minute
 
-// export is what [Cache.Export] writes. The keys are public.
+// export is what [Cache.Export] writes. The keys are public, and a query of the URL, which
+// may be a secret, is there as a hash: two sets that differ by it are two sets.
 type export struct {
 	Issuer    string             `json:"issuer"`
 	URL       string             `json:"url"`
+	Query     string             `json:"query_sha256,omitempty"`
 	FetchedAt time.Time          `json:"fetched_at"`
 	JWKS      stdjson.RawMessage `json:"jwks"`
 }
 
-// Export returns the set that is held, with its age, Issuer and URL, for
+// Export returns the set that is held, with its age, Issuer and URL (and a hash of its query), for
 // [Cache.Import] by a process that starts while the server is down. The error is
 // [bearergate.ErrUnavailable] if there are no usable keys.
 func (c *Cache) Export() ([]byte, error) {
@@ -37,7 +44,7 @@ func (c *Cache) Export() ([]byte, error) {
 	}
 	// The age counts, not the moment: our wall clock may have been set since.
 	fetchedAt := now.Wall.Add(-now.Since(v.confirmed)).UTC()
-	out, err := strictjson.Marshal(export{c.issuer, c.url, fetchedAt, v.body})
+	out, err := strictjson.Marshal(export{c.issuer, fetch.Bare(c.url), queryHash(c.url), fetchedAt, jose.StrictSet(v.body)})
 	if err != nil {
 		return nil, misconfigured(err)
 	}
@@ -62,10 +69,10 @@ func (c *Cache) Import(data []byte) error {
 	if err := strictjson.Unmarshal(data, &in); err != nil {
 		return misconfigured(errors.New("jwks: the import is not what Export writes"))
 	}
-	if in.Issuer != c.issuer || in.URL != c.url {
+	if in.Issuer != c.issuer || in.URL != fetch.Bare(c.url) || in.Query != queryHash(c.url) {
 		return misconfigured(errors.New("jwks: the import belongs to another Issuer or URL"))
 	}
-	set, _, err := parseSet(in.JWKS, c.maxKeys)
+	set, _, err := parseSet(in.JWKS, c.maxKeys, c.uses)
 	if err != nil {
 		return misconfigured(err)
 	}
@@ -74,6 +81,16 @@ func (c *Cache) Import(data []byte) error {
 	}
 	c.tell(context.Background(), c.view.Load().state(c.clock()))
 	return nil
+}
+
+// queryHash is "" for a URL without a query.
+func queryHash(url string) string {
+	query := strings.TrimPrefix(url, fetch.Bare(url))
+	if query == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(query))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
 func (c *Cache) take(in export, set *keySet) error {

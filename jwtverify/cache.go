@@ -16,7 +16,7 @@ import (
 // that are made again on each hit.
 type verified struct {
 	token       *bearergate.Token
-	keyID, alg  string
+	key         accept.KeyName
 	thumbprint  [32]byte
 	from, until time.Time // when checkTimes accepts it
 }
@@ -33,7 +33,7 @@ func (v *Verifier) remembered(ctx context.Context, raw string) (*bearergate.Toke
 		return nil, false, nil
 	}
 	e := entry.Value
-	keys, err := accept.Candidates(ctx, v.keys, e.keyID, e.alg)
+	keys, err := accept.Candidates(ctx, v.keys, e.key)
 	if err != nil {
 		return nil, false, err
 	}
@@ -47,7 +47,7 @@ func (v *Verifier) remembered(ctx context.Context, raw string) (*bearergate.Toke
 		now = v.now()
 	}
 	for i := range keys {
-		if keys[i].Thumbprint() != e.thumbprint || !keys[i].Serves(e.alg) {
+		if keys[i].Thumbprint() != e.thumbprint || !keys[i].Serves(e.key.Algorithm) {
 			continue
 		}
 		if now.Before(e.from) || !now.Before(e.until) {

@@ -103,7 +103,7 @@ func TestCacheDecidesNothingByItself(t *testing.T) {
 	require.Equal(t, []bool{false, true, true, false, true, true, false, false, false, true}, cached)
 }
 
-// A second key that fits makes a token without kid ambiguous, cached or not.
+// A fifth key that fits makes a token without kid ambiguous, cached or not.
 func TestCachedTokenWithoutKeyID(t *testing.T) {
 	s := newSigner(t, "ES256", "")
 	keys := []jwks.Key{s.Public(t)}
@@ -112,6 +112,11 @@ func TestCachedTokenWithoutKeyID(t *testing.T) {
 	for range 2 {
 		_, err := v.Verify(t.Context(), raw)
 		require.NoError(t, err)
+	}
+	for range 3 {
+		keys = append(keys, newSigner(t, "ES256", "").Public(t))
+		_, err := v.Verify(t.Context(), raw)
+		require.NoError(t, err, "%d keys", len(keys))
 	}
 	keys = append(keys, newSigner(t, "ES256", "").Public(t))
 	token, err := v.Verify(t.Context(), raw)

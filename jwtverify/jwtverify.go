@@ -440,7 +440,7 @@ func (v *Verifier) examine(ctx context.Context, raw string, r *accept.Reading, c
 		return nil, err
 	}
 	r.At = accept.StepKey
-	key, err := accept.Signer(ctx, v.keys, jws)
+	key, err := accept.Signer(ctx, v.keys, jws, v.rules.Issuer)
 	if err != nil {
 		if bearergate.AsError(err).Reason == bearergate.ReasonSignature {
 			r.At = accept.StepSignature
@@ -475,7 +475,7 @@ func (v *Verifier) examine(ctx context.Context, raw string, r *accept.Reading, c
 		return nil, accept.Refused(err, t)
 	}
 	if cache != nil {
-		e := &verified{token: t, keyID: jws.Header.KeyID, alg: jws.Header.Algorithm, thumbprint: key.Thumbprint()}
+		e := &verified{token: t, key: accept.NameOf(jws.Header, v.rules.Issuer), thumbprint: key.Thumbprint()}
 		e.from, e.until = v.rules.Window(c.ExpiresAt, c.NotBefore, c.IssuedAt)
 		// exp is checked again on every hit; the entry has no use after it.
 		ttl := min(CacheTTL, e.until.Sub(now))

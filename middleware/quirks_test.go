@@ -222,7 +222,8 @@ var quirks = []quirk{
 	{what: "no kid, and the key of before a rotation beside it", token: func(as *authtest.Server) string {
 		as.Rotate()
 		return signed(map[string]any{"kid": nil}, nil)(as)
-	}, status: 401, reason: bearergate.ReasonUnknownKey},
+	}, claims: user},
+	{what: "a kid that the key set does not have, for the key has none", faults: published("application/json", each(func(k map[string]any) { delete(k, "kid") })), claims: user},
 
 	// Issuers and metadata.
 	{what: "an issuer that ends with a slash", options: []authtest.Option{authtest.WithIssuer("https://as.example.test/")},
@@ -251,7 +252,9 @@ var quirks = []quirk{
 	{what: "certificates beside the key", options: []authtest.Option{authtest.WithAlgorithms("RS256")}, faults: published("application/json", each(func(k map[string]any) {
 		k["x5c"], k["x5t"], k["x5t#S256"] = []string{"MIIC+DCCAeCgAwIBAgIJBIGjYW6hFpn2MA0G"}, "dGVzdA", "dGVzdA"
 	})), claims: user},
-	{what: "issuer and other unknown members in a key", faults: published("application/json", each(func(k map[string]any) { k["issuer"], k["nbf"] = "x", 1 })), claims: user},
+	{what: "unknown members in a key", faults: published("application/json", each(func(k map[string]any) { k["cloud"], k["nbf"] = "x", 1 })), claims: user},
+	{what: "a key for this issuer", faults: published("application/json", each(func(k map[string]any) { k["issuer"] = authtest.DefaultIssuer })), claims: user},
+	{what: "a key for another issuer", faults: published("application/json", each(func(k map[string]any) { k["issuer"] = "x" })), status: 401, reason: bearergate.ReasonUnknownKey},
 	{what: "keys of unknown types beside good ones", faults: published("application/json", beside(
 		map[string]any{"kty": "AKP", "alg": "ML-DSA-65", "kid": "pq", "pub": "AAAA"},
 		map[string]any{"kty": "EC", "crv": "secp256k1", "kid": "k1", "x": "AAAA", "y": "AAAA"},
@@ -268,7 +271,12 @@ var quirks = []quirk{
 	{what: "a set as text/plain", faults: published("text/plain; charset=utf-8", same), claims: user},
 	{what: "a set as application/octet-stream, from a bucket", faults: published("application/octet-stream", same), claims: user},
 	{what: "a set as text/html", faults: published("text/html", same), status: 503, reason: bearergate.ReasonKeysUnavailable},
-	{what: "metadata as text/plain", faults: missing("", authtest.Fault{ContentType: "text/plain"}), status: 503, reason: bearergate.ReasonKeysUnavailable},
+	{what: "everything as text/plain", faults: missing("", authtest.Fault{ContentType: "text/plain"}), claims: user},
+	{what: "everything as binary/octet-stream, from a bucket", faults: missing("", authtest.Fault{ContentType: "binary/octet-stream"}), claims: user},
+	{what: "everything as text/html", faults: missing("", authtest.Fault{ContentType: "text/html"}), status: 503, reason: bearergate.ReasonKeysUnavailable},
+	{what: "null for what the server has not", options: []authtest.Option{authtest.WithMetadata(map[string]any{"introspection_endpoint": nil, "revocation_endpoint": nil})},
+		faults: published("application/json", each(func(k map[string]any) { k["use"], k["key_ops"], k["d"], k["x5u"] = nil, nil, nil, nil })), claims: user},
+	{what: "zip NONE", token: signed(map[string]any{"zip": "NONE"}, nil), claims: user},
 
 	// Errors of servers and of what stands before them.
 	{what: "an error in plain text", faults: missing("/jwks", authtest.Fault{Status: 502}), status: 503, reason: bearergate.ReasonKeysUnavailable},

@@ -3,7 +3,7 @@
 // JWT access token and the answer of an introspection endpoint, plain or signed,
 // are read and judged here.
 //
-//	key, err := accept.Signer(ctx, source, jws)   // whose signature it is
+//	key, err := accept.Signer(ctx, source, jws, issuer) // whose signature it is
 //	err = fields.Read(jws.Payload, &reading)      // what it says
 //	err = rules.Judge(&reading, false)            // whether that is for us
 //	err = rules.CheckTimes(now, exp, nbf, iat)    // whether it is so now

@@ -314,6 +314,8 @@ func TestKind(t *testing.T) {
 type source struct {
 	keys, later []jwks.Key
 	err, lateE  error
+	leaves      bool // the caller, while newer keys are looked for
+	leave       context.CancelFunc
 	asked       []string
 }
 
@@ -324,8 +326,11 @@ func (s *source) Keys(_ context.Context, kid, alg string) ([]jwks.Key, error) {
 
 type rotating struct{ *source }
 
-func (s rotating) KeysAfterMiss(_ context.Context, alg string) ([]jwks.Key, error) {
-	s.asked = append(s.asked, "newer "+alg)
+func (s rotating) KeysAfterMiss(_ context.Context, m jwks.Miss) ([]jwks.Key, error) {
+	s.asked = append(s.asked, fmt.Sprintf("newer %s %s %s%s %t", m.KeyID, m.Algorithm, m.X5TS256, m.X5T, m.Tried))
+	if s.leaves {
+		s.leave()
+	}
 	return s.later, s.lateE
 }
 
@@ -333,6 +338,13 @@ func TestSigner(t *testing.T) {
 	mine, other := newKey(t, "k"), newKey(t, "k")
 	unnamed, unnamedOther := newKey(t, ""), newKey(t, "")
 	theirs := newKey(t, "another")
+	a, b := thumbprintOf("a"), thumbprintOf("b") // of certificates
+	inA, inB, saysA := unnamed.of(t, "x5t", a), unnamedOther.of(t, "x5t", b), unnamed.says("x5t", a)
+	ours, foreign := mine.of(t, "issuer", issuer), mine.of(t, "issuer", "https://other.example.test")
+	foreigners := make([]key, 5)
+	for i := range foreigners {
+		foreigners[i] = newKey(t, "").of(t, "issuer", "https://other.example.test")
+	}
 	outage := &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonOverloaded}
 	for _, tt := range []struct {
 		name     string
@@ -348,17 +360,54 @@ func TestSigner(t *testing.T) {
 		{name: "the fourth", signed: mine, source: source{keys: keys(other, other, other, mine)}},
 		{name: "the fifth is not tried", signed: mine, source: source{keys: keys(other, other, other, other, mine)}, want: bearergate.ErrInvalidToken, reason: bearergate.ReasonSignature},
 		{name: "no key", signed: mine, want: bearergate.ErrInvalidToken, reason: bearergate.ReasonUnknownKey},
-		{name: "another key", signed: mine, source: source{keys: keys(other)}, rotating: true, want: bearergate.ErrInvalidToken, reason: bearergate.ReasonSignature, asked: []string{"keys k ES256"}},
+		{name: "another key", signed: mine, source: source{keys: keys(other)}, want: bearergate.ErrInvalidToken, reason: bearergate.ReasonSignature, asked: []string{"keys k ES256"}},
+		{name: "another key, and nothing newer", signed: mine, source: source{keys: keys(other), later: keys(other)}, rotating: true, want: bearergate.ErrInvalidToken, reason: bearergate.ReasonSignature, asked: []string{"keys k ES256", "newer k ES256  true"}},
+		{name: "replaced under its kid", signed: mine, source: source{keys: keys(other), later: keys(mine)}, rotating: true, asked: []string{"keys k ES256", "newer k ES256  true"}},
+		{name: "replaced under its kid, the old one still there", signed: mine, source: source{keys: keys(other), later: keys(other, mine)}, rotating: true},
+		{name: "replaced, and what is newer cannot be had", signed: mine, source: source{keys: keys(other), lateE: outage}, rotating: true, want: bearergate.ErrInvalidToken, reason: bearergate.ReasonSignature},
+		{name: "replaced, and nobody waits any more", signed: mine, source: source{keys: keys(other), lateE: context.Canceled, leaves: true}, rotating: true, want: bearergate.ErrUnavailable, reason: bearergate.ReasonCanceled},
+		{name: "replaced, and the source was canceled", signed: mine, source: source{keys: keys(other), lateE: context.Canceled}, rotating: true, want: bearergate.ErrInvalidToken, reason: bearergate.ReasonSignature},
+		{name: "replaced, and the source is set up wrongly", signed: mine, source: source{keys: keys(other), lateE: bearergate.ErrMisconfigured}, rotating: true, want: bearergate.ErrMisconfigured, reason: bearergate.ReasonInternal},
+		{name: "a key without kid", signed: mine, source: source{keys: keys(mine.as(t, ""))}, asked: []string{"keys k ES256"}},
+		{name: "four keys without kid", signed: mine, source: source{keys: keys(unnamed, unnamed, unnamed, mine.as(t, ""))}},
+		{name: "five keys without kid", signed: mine, source: source{keys: keys(mine.as(t, ""), unnamed, unnamed, unnamed, unnamed)}, rotating: true, want: bearergate.ErrInvalidToken, reason: bearergate.ReasonUnknownKey, asked: []string{"keys k ES256"}},
+		{name: "the zero key", signed: mine, source: source{keys: []jwks.Key{{}}}, want: bearergate.ErrMisconfigured, reason: bearergate.ReasonInternal},
 		{name: "a source that does not know kids", signed: mine, source: source{keys: keys(mine, theirs)}, want: bearergate.ErrMisconfigured, reason: bearergate.ReasonInternal},
 
 		{name: "no kid, one key", signed: unnamed, source: source{keys: keys(unnamed)}},
-		{name: "no kid, two keys", signed: unnamed, source: source{keys: keys(unnamed, other)}, want: bearergate.ErrInvalidToken, reason: bearergate.ReasonUnknownKey},
-		{name: "no kid, rotated", signed: unnamed, source: source{keys: keys(unnamedOther), later: keys(unnamed)}, rotating: true, asked: []string{"keys  ES256", "newer ES256"}},
+		{name: "no kid, two keys", signed: unnamed, source: source{keys: keys(other, unnamed)}},
+		{name: "no kid, four keys", signed: unnamed, source: source{keys: keys(other, other, other, unnamed)}},
+		{name: "no kid, five keys", signed: unnamed, source: source{keys: keys(unnamed, other, other, other, other)}, rotating: true, want: bearergate.ErrInvalidToken, reason: bearergate.ReasonUnknownKey, asked: []string{"keys  ES256"}},
+		{name: "no kid, rotated", signed: unnamed, source: source{keys: keys(unnamedOther), later: keys(unnamed)}, rotating: true, asked: []string{"keys  ES256", "newer  ES256  true"}},
 		{name: "no kid, rotated, and the source cannot tell", signed: unnamed, source: source{keys: keys(unnamedOther), later: keys(unnamed)}, want: bearergate.ErrInvalidToken, reason: bearergate.ReasonSignature},
 		{name: "no kid, and nothing newer", signed: unnamed, source: source{keys: keys(unnamedOther), later: keys(unnamedOther)}, rotating: true, want: bearergate.ErrInvalidToken, reason: bearergate.ReasonSignature},
 		{name: "no kid, rotated, and signed by neither", signed: newKey(t, ""), source: source{keys: keys(unnamedOther), later: keys(unnamed)}, rotating: true, want: bearergate.ErrInvalidToken, reason: bearergate.ReasonSignature},
-		{name: "no kid, and two newer", signed: unnamed, source: source{keys: keys(unnamedOther), later: keys(unnamed, other)}, rotating: true, want: bearergate.ErrInvalidToken, reason: bearergate.ReasonSignature},
-		{name: "no kid, and what is newer cannot be had", signed: unnamed, source: source{keys: keys(unnamedOther), lateE: outage}, rotating: true, want: bearergate.ErrUnavailable, reason: bearergate.ReasonOverloaded},
+		{name: "no kid, and two newer", signed: unnamed, source: source{keys: keys(unnamedOther), later: keys(other, unnamed)}, rotating: true},
+		{name: "no kid, and what is newer cannot be had", signed: unnamed, source: source{keys: keys(unnamedOther), lateE: outage}, rotating: true, want: bearergate.ErrInvalidToken, reason: bearergate.ReasonSignature},
+
+		{name: "x5t of one of two", signed: saysA, source: source{keys: keys(inB, inA)}},
+		{name: "x5t of one of many", signed: saysA, source: source{keys: keys(inB, inB, inB, inB, inB, inA)}},
+		{name: "x5t of one, signed by another", signed: saysA, source: source{keys: keys(unnamed.of(t, "x5t", b), unnamedOther.of(t, "x5t", a)), later: keys(unnamed.of(t, "x5t", b), unnamedOther.of(t, "x5t", a))}, rotating: true, want: bearergate.ErrInvalidToken, reason: bearergate.ReasonSignature, asked: []string{"keys  ES256", "newer  ES256 " + a + " true"}},
+		{name: "x5t of none", signed: saysA, source: source{keys: keys(inB)}, want: bearergate.ErrInvalidToken, reason: bearergate.ReasonUnknownKey},
+		{name: "x5t of a new key", signed: saysA, source: source{keys: keys(inB), later: keys(inB, inA)}, rotating: true, asked: []string{"keys  ES256", "newer  ES256 " + a + " false"}},
+		{name: "x5t of none, and nothing newer", signed: saysA, source: source{keys: keys(inB), later: keys(inB)}, rotating: true, want: bearergate.ErrInvalidToken, reason: bearergate.ReasonUnknownKey, asked: []string{"keys  ES256", "newer  ES256 " + a + " false"}},
+		{name: "x5t of none, and what is newer cannot be had", signed: saysA, source: source{keys: keys(inB), lateE: outage}, rotating: true, want: bearergate.ErrUnavailable, reason: bearergate.ReasonOverloaded},
+		{name: "x5t, and keys that say nothing of certificates", signed: saysA, source: source{keys: keys(unnamedOther, unnamed)}},
+		{name: "x5t, and a key beside it that says nothing", signed: saysA, source: source{keys: keys(inB, unnamed)}, want: bearergate.ErrInvalidToken, reason: bearergate.ReasonUnknownKey},
+		{name: "x5t, and keys that know only x5t#S256", signed: saysA, source: source{keys: keys(unnamed.of(t, "x5t#S256", b))}},
+		{name: "x5t of five", signed: saysA, source: source{keys: keys(inA, inA, inA, inA, inA)}, rotating: true, want: bearergate.ErrInvalidToken, reason: bearergate.ReasonUnknownKey, asked: []string{"keys  ES256"}},
+		{name: "x5t that is no thumbprint", signed: unnamed.says("x5t", "!"), source: source{keys: keys(inB, inA)}},
+		{name: "x5t of its own kind, that a key has", signed: unnamed.says("x5t", "QQ"), source: source{keys: keys(inB, unnamed.of(t, "x5t", "QQ"), inB, inB, inB)}},
+		{name: "x5t of its own kind, that no key has", signed: unnamed.says("x5t", "QQ"), source: source{keys: keys(inB, inA)}},
+		{name: "x5t beside a kid does not count", signed: mine.says("x5t", a), source: source{keys: keys(mine.of(t, "x5t", b))}},
+
+		{name: "a key for this issuer", signed: mine, source: source{keys: keys(ours)}},
+		{name: "a key for another issuer", signed: mine, source: source{keys: keys(foreign)}, rotating: true, want: bearergate.ErrInvalidToken, reason: bearergate.ReasonUnknownKey, asked: []string{"keys k ES256"}},
+		{name: "a key for any tenant", signed: mine, source: source{keys: keys(mine.of(t, "issuer", "https://as.example.test/{tenantid}"))}},
+		{name: "one key for two issuers", signed: mine, source: source{keys: keys(foreign, ours)}},
+		{name: "no kid, and most keys are for others", signed: unnamed, source: source{keys: keys(append(foreigners, unnamed)...)}},
+		{name: "no kid, and all keys are for others", signed: foreigners[0], source: source{keys: keys(foreigners...)}, rotating: true, want: bearergate.ErrInvalidToken, reason: bearergate.ReasonUnknownKey, asked: []string{"keys  ES256"}},
+		{name: "no kid, and the newer key is for others", signed: foreigners[0], source: source{keys: keys(unnamed), later: keys(foreigners[0])}, rotating: true, want: bearergate.ErrInvalidToken, reason: bearergate.ReasonSignature},
 
 		{name: "an outage", signed: mine, source: source{err: outage}, want: bearergate.ErrUnavailable, reason: bearergate.ReasonOverloaded},
 		{name: "an error that says nothing", signed: mine, source: source{err: errors.New("x")}, want: bearergate.ErrUnavailable, reason: bearergate.ReasonKeysUnavailable},
@@ -374,7 +423,10 @@ func TestSigner(t *testing.T) {
 			}
 			jws, err := jose.Parse(tt.signed.sign(t), 16<<10)
 			require.NoError(t, err)
-			found, err := accept.Signer(t.Context(), s, jws)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			tt.source.leave = cancel
+			found, err := accept.Signer(ctx, s, jws, issuer)
 			require.Equal(t, tt.reason, bearergate.ReasonOf(err), "%v", err)
 			if tt.want != nil {
 				require.ErrorIs(t, err, tt.want)

@@ -4,18 +4,16 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/internal/jose"
 	"github.com/bearergate/bearergate/jwks"
 )
 
-// maxKeysTried bounds the signatures that are checked for one token.
-const maxKeysTried = 4
-
 // newer is the part of [jwks.Cache] that looks for a key that replaced another.
 type newer interface {
-	KeysAfterMiss(ctx context.Context, alg string) ([]jwks.Key, error)
+	KeysAfterMiss(ctx context.Context, m jwks.Miss) ([]jwks.Key, error)
 }
 
 // Unavailable makes an error of a key source, which is not nil, ours or the
@@ -31,62 +29,165 @@ func Unavailable(ctx context.Context, err error) error {
 
 var errKeys = &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonKeysUnavailable}
 
-// Candidates returns the keys under which a signature may be checked. A token
-// without kid names no key, so there must be just one that it can mean.
-func Candidates(ctx context.Context, source jwks.Source, keyID, alg string) ([]jwks.Key, error) {
-	keys, err := source.Keys(ctx, keyID, alg)
+// KeyName is how a token names the key of its signature, and for whose tokens that key
+// has to be.
+type KeyName struct {
+	KeyID, Algorithm string
+	Certificate      jose.Certificate // where there is no kid
+	Issuer           string
+}
+
+// NameOf is how a token of that issuer names its key. The caller makes sure that the token
+// is of that issuer.
+func NameOf(h jose.Header, issuer string) KeyName {
+	return KeyName{KeyID: h.KeyID, Algorithm: h.Algorithm, Certificate: h.Certificate, Issuer: issuer}
+}
+
+// Candidates returns the keys under which a signature may be checked, at most
+// [jose.MaxCandidates]; none if the token can mean none of the source's keys, or too many.
+func Candidates(ctx context.Context, source jwks.Source, n KeyName) ([]jwks.Key, error) {
+	keys, _, err := candidates(ctx, source, n)
+	return keys, err
+}
+
+func candidates(ctx context.Context, source jwks.Source, n KeyName) ([]jwks.Key, absence, error) {
+	keys, err := source.Keys(ctx, n.KeyID, n.Algorithm)
 	if err != nil {
-		return nil, Unavailable(ctx, err)
+		return nil, "", Unavailable(ctx, err)
 	}
-	if keyID == "" {
-		if len(keys) != 1 {
-			return nil, nil
+	return n.among(source, keys)
+}
+
+// absence is why a token can mean none of the keys that a source has for it.
+type absence string
+
+const (
+	noCertificate absence = "no key of the issuer has the certificate that the token names (x5t)"
+	otherIssuer   absence = "the key that the token can mean serves another issuer: its JWK has a member issuer that is not that of the token"
+	tooMany       absence = "the token names no key, and more than four fit"
+)
+
+// among returns those of keys, which source has returned, that a token with this name can
+// mean. A key that the token names by its kid comes before all others: what else its header
+// says of a key does not count then.
+func (n KeyName) among(source jwks.Source, keys []jwks.Key) ([]jwks.Key, absence, error) {
+	if n.KeyID != "" {
+		for i := range keys {
+			if id := keys[i].ID(); id != n.KeyID && id != "" || keys[i].Thumbprint() == [32]byte{} {
+				return nil, "", &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonInternal,
+					Cause: fmt.Errorf("the key source %T returned a key with another kid than asked for", source)}
+			}
 		}
-		return keys, nil
 	}
-	for i := range keys {
-		if keys[i].ID() != keyID {
-			return nil, &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonInternal,
-				Cause: fmt.Errorf("the key source %T returned a key with another kid than asked for", source)}
+	if len(keys) == 0 {
+		return nil, "", nil
+	}
+	named := n.KeyID != "" && keys[0].ID() == n.KeyID
+	if n.KeyID == "" && !n.Certificate.IsZero() {
+		if keys = n.certified(keys); len(keys) == 0 {
+			return nil, noCertificate, nil
 		}
 	}
-	return keys[:min(len(keys), maxKeysTried)], nil
+	if keys = only(keys, func(k *jwks.Key) bool { return k.ServesIssuer(n.Issuer) }); len(keys) == 0 {
+		return nil, otherIssuer, nil
+	}
+	if len(keys) > jose.MaxCandidates {
+		if !named { // nothing is hashed for a token that could be under any key of a large set
+			return nil, tooMany, nil
+		}
+		keys = keys[:jose.MaxCandidates]
+	}
+	return keys, "", nil
+}
+
+// certified returns the keys that have the certificate of the name. If it can be compared
+// with that of no key, or is no thumbprint at all, it says nothing.
+func (n KeyName) certified(keys []jwks.Key) []jwks.Key {
+	told := false
+	fit := only(keys, func(k *jwks.Key) bool {
+		same, known := k.NamedBy(n.Certificate.SHA256, n.Certificate.SHA1)
+		told = told || known
+		return same
+	})
+	if len(fit) == 0 && (!told || !n.Certificate.IsThumbprint()) {
+		return keys
+	}
+	return fit
+}
+
+// only returns the keys that are fit: keys itself, as a rule, which is shared.
+func only(keys []jwks.Key, fit func(*jwks.Key) bool) []jwks.Key {
+	n := 0
+	for n < len(keys) && fit(&keys[n]) {
+		n++
+	}
+	if n == len(keys) {
+		return keys
+	}
+	out := slices.Clone(keys[:n])
+	for i := n + 1; i < len(keys); i++ {
+		if fit(&keys[i]) {
+			out = append(out, keys[i])
+		}
+	}
+	return out
 }
 
 // Signer returns the key of the source whose signature jws has. The caller has
-// found alg in its allowlist.
-func Signer(ctx context.Context, source jwks.Source, jws jose.JWS) (jwks.Key, error) {
-	keyID, alg := jws.Header.KeyID, jws.Header.Algorithm
-	keys, err := Candidates(ctx, source, keyID, alg)
-	if err != nil {
+// found alg in its allowlist. issuer is whose tokens are expected: a key that is
+// published for another one verifies nothing.
+func Signer(ctx context.Context, source jwks.Source, jws jose.JWS, issuer string) (jwks.Key, error) {
+	n := NameOf(jws.Header, issuer)
+	keys, why, err := candidates(ctx, source, n)
+	if why == noCertificate { // the certificate may be that of a new key
+		keys, why, err = n.afterMiss(ctx, source, false, why)
+	}
+	switch {
+	case err != nil:
 		return jwks.Key{}, err
+	case len(keys) == 0:
+		return jwks.Key{}, unknownKey(source, n, why)
 	}
-	if len(keys) == 0 {
-		return jwks.Key{}, unknownKey(source, keyID, alg)
-	}
-	for _, key := range keys {
-		if key.Verify(alg, jws.Signed, jws.Signature) == nil {
-			return key, nil
+	for i := range keys {
+		if keys[i].Verify(n.Algorithm, jws.Signed, jws.Signature) == nil {
+			return keys[i], nil
 		}
 	}
-	// Without kid, a bad signature may be the first sign of a new key.
-	if s, ok := source.(newer); ok && keyID == "" {
-		found, err := s.KeysAfterMiss(ctx, alg)
-		if err != nil {
-			return jwks.Key{}, Unavailable(ctx, err)
-		}
-		if len(found) == 1 && found[0].Thumbprint() != keys[0].Thumbprint() && found[0].Verify(alg, jws.Signed, jws.Signature) == nil {
-			return found[0], nil
+	// A bad signature may be the first sign of a new key, without kid, or under the kid of
+	// an old one. Most often it is none, so that no outage may come of it.
+	fresh, _, err := n.afterMiss(ctx, source, true, "")
+	if e := bearergate.AsError(err); e != nil && (e.Kind == bearergate.ErrMisconfigured || e.Reason == bearergate.ReasonCanceled) {
+		return jwks.Key{}, e
+	}
+	for i := range fresh {
+		tried := slices.ContainsFunc(keys, func(k jwks.Key) bool { return k.Thumbprint() == fresh[i].Thumbprint() })
+		if !tried && fresh[i].Verify(n.Algorithm, jws.Signed, jws.Signature) == nil {
+			return fresh[i], nil
 		}
 	}
 	detail := "the signature does not verify"
-	switch n := signatureBytes[alg]; {
+	switch length := signatureBytes[n.Algorithm]; {
 	case len(jws.Signature) == 0:
 		detail = "the signature is empty: the token was cut off, or nobody signed it"
-	case n > 0 && len(jws.Signature) != n:
+	case length > 0 && len(jws.Signature) != length:
 		detail = "the signature is not as long as one of its alg: the token was cut off, or signed by a program that writes it in another form"
 	}
-	return jwks.Key{}, Unsigned(bearergate.ReasonSignature, detail, "", Named(keyID, alg))
+	return jwks.Key{}, Unsigned(bearergate.ReasonSignature, detail, "", Named(n.KeyID, n.Algorithm))
+}
+
+// afterMiss asks a source once more, if it can look for new keys; why is the answer of one
+// that cannot.
+func (n KeyName) afterMiss(ctx context.Context, source jwks.Source, tried bool, why absence) ([]jwks.Key, absence, error) {
+	s, ok := source.(newer)
+	if !ok {
+		return nil, why, nil
+	}
+	keys, err := s.KeysAfterMiss(ctx, jwks.Miss{KeyID: n.KeyID, Algorithm: n.Algorithm,
+		X5TS256: n.Certificate.SHA256, X5T: n.Certificate.SHA1, Tried: tried})
+	if err != nil {
+		return nil, "", Unavailable(ctx, err)
+	}
+	return n.among(source, keys)
 }
 
 // signatureBytes is how long signatures are that have one length (RFC 7518 §3.4, RFC 8037).
@@ -94,15 +195,17 @@ var signatureBytes = map[string]int{"ES256": 64, "ES384": 96, "ES512": 132, "EdD
 
 // unknownKey says which key is missing, and why as far as it is known. Sources of the
 // user's are not asked why: their words could be anything.
-func unknownKey(source jwks.Source, keyID, alg string) error {
-	why := ""
-	switch s := source.(type) {
-	case *jwks.Cache:
-		why = s.Absence(keyID, alg)
-	case *jwks.Set:
-		why = s.Absence(keyID, alg)
+func unknownKey(source jwks.Source, n KeyName, why absence) error {
+	text := string(why)
+	if why == "" {
+		switch s := source.(type) {
+		case *jwks.Cache:
+			text = s.Absence(n.KeyID, n.Algorithm)
+		case *jwks.Set:
+			text = s.Absence(n.KeyID, n.Algorithm)
+		}
 	}
-	return Unsigned(bearergate.ReasonUnknownKey, cmp.Or(why, "the issuer publishes no key, or several, that the token can mean"), "", Named(keyID, alg))
+	return Unsigned(bearergate.ReasonUnknownKey, cmp.Or(text, "the issuer publishes no key that the token can mean"), "", Named(n.KeyID, n.Algorithm))
 }
 
 // Named is the key that a token names, as an error may hold it.

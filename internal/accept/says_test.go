@@ -60,7 +60,7 @@ func TestATimeThatIsRefusedIsNamed(t *testing.T) {
 	require.Contains(t, bearergate.AsError(rules.CheckTimes(at(1000), at(2000), time.Time{}, at(1500))).Detail, "iat")
 }
 
-// The four ways in which a key can be missing are four texts.
+// The ways in which a key can be missing are as many texts.
 func TestAnUnknownKeySaysWhy(t *testing.T) {
 	named, unnamed := newKey(t, "k"), newKey(t, "")
 	set := func(of ...key) jwks.Source {
@@ -82,15 +82,17 @@ func TestAnUnknownKeySaysWhy(t *testing.T) {
 	}{
 		{name: "not published", signed: named, source: set(newKey(t, "another")), detail: "publishes no key of that ID", found: `kid "k", alg "ES256"`},
 		{name: "for another algorithm", signed: named, source: rsaSet, detail: "not for this algorithm", found: `kid "k", alg "ES256"`},
-		{name: "several", signed: unnamed, source: set(newKey(t, "a"), newKey(t, "b")), detail: "several fit", found: `no kid, alg "ES256"`},
+		{name: "too many", signed: unnamed, source: set(newKey(t, "a"), newKey(t, "b"), newKey(t, "c"), newKey(t, "d"), newKey(t, "e")), detail: "more than four fit", found: `no kid, alg "ES256"`},
+		{name: "another certificate", signed: unnamed.says("x5t", thumbprintOf("a")), source: set(unnamed.of(t, "x5t", thumbprintOf("b"))), detail: "has the certificate that the token names", found: `no kid, alg "ES256"`},
+		{name: "another issuer", signed: named, source: set(named.of(t, "issuer", "https://other.example.test")), detail: "serves another issuer", found: `kid "k", alg "ES256"`},
 		{name: "none fits", signed: unnamed, source: rsaSet, detail: "none fits", found: `no kid, alg "ES256"`},
-		{name: "a source that does not say", signed: named, source: &source{}, detail: "no key, or several", found: `kid "k", alg "ES256"`},
-		{name: "a source of somebody's, which is not asked", signed: named, source: talkative{&source{}}, detail: "no key, or several", found: `kid "k", alg "ES256"`},
+		{name: "a source that does not say", signed: named, source: &source{}, detail: "no key that the token can mean", found: `kid "k", alg "ES256"`},
+		{name: "a source of somebody's, which is not asked", signed: named, source: talkative{&source{}}, detail: "no key that the token can mean", found: `kid "k", alg "ES256"`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			jws, err := jose.Parse(tt.signed.sign(t), 16<<10)
 			require.NoError(t, err)
-			_, err = accept.Signer(t.Context(), tt.source, jws)
+			_, err = accept.Signer(t.Context(), tt.source, jws, issuer)
 			e := bearergate.AsError(err)
 			require.Equal(t, bearergate.ReasonUnknownKey, e.Reason)
 			require.Contains(t, e.Detail, tt.detail)

@@ -17,7 +17,8 @@ import (
 )
 
 // Document is the part of the metadata that a resource server uses. Endpoints
-// are as the document gives them, "" when absent: judge them by [CheckEndpoint].
+// are as the document gives them, "" when absent, null or no string: whoever needs
+// one judges it by [CheckEndpoint], and nobody else minds.
 type Document struct {
 	Issuer                string
 	JWKSURI               string
@@ -110,7 +111,7 @@ func get(ctx context.Context, client *fetch.Client, where string, r Request) (Do
 	}
 	resp, err := client.Get(ctx, fetch.Request{
 		URL: where, Accept: "application/json", MaxBytes: r.MaxBytes,
-		Type: func(t string) bool { return t == "application/json" }, // RFC 8414 §3.2
+		Type: fetch.IsDocument, // RFC 8414 §3.2 has application/json; static hosts say other things
 	})
 	if err != nil {
 		return Document{}, err
@@ -133,9 +134,9 @@ func get(ctx context.Context, client *fetch.Client, where string, r Request) (Do
 	return doc, nil
 }
 
-// Parse reads a metadata document strictly. The members it knows must be
-// strings, and issuer must be there; others are ignored. No error carries text
-// of the document.
+// Parse reads a metadata document strictly. issuer must be there and be a string;
+// what else is there is not judged here, for who reads keys does not need an
+// introspection endpoint. No error carries text of the document.
 func Parse(body []byte) (Document, error) {
 	var doc Document
 	members := map[string]*string{
@@ -145,14 +146,14 @@ func Parse(body []byte) (Document, error) {
 	}
 	err := strictjson.Object(body, func(name, value []byte) error {
 		target := members[string(name)]
-		if target == nil {
+		if target == nil || strictjson.IsNull(value) {
 			return nil
 		}
 		text, err := strictjson.String(value)
-		if err != nil {
-			return errors.New(string(name) + " is not a string")
+		if err != nil && target == &doc.Issuer {
+			return errors.New("issuer is not a string")
 		}
-		*target = text
+		*target = text // "" where err is not nil
 		return nil
 	})
 	if err != nil {

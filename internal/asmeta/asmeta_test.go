@@ -39,12 +39,33 @@ func TestParse(t *testing.T) {
 	for _, bad := range []string{
 		"", " ", "null", "[]", "17", `"x"`, "{", "{}", `{"issuer":""}`, `{"issuer":null}`, `{"issuer":17}`, `{"issuer":["https://h"]}`,
 		`{"issuer":"a","issuer":"a"}`, `{"issuer":"a","x":{"y":1,"y":2}}`, `{"Issuer":"a"}`, `{"issuer":"a"} {}`, "\ufeff{\"issuer\":\"a\"}",
-		`{"issuer":"a","jwks_uri":null}`, `{"issuer":"a","jwks_uri":{}}`, `{"issuer":"a","introspection_endpoint":false}`,
+		`{"issuer":"a","jwks_uri":null,"jwks_uri":null}`,
 		"{\"issuer\":\"\xff\"}", `{"issuer":"\ud800"}`, `{"issuer":"a",}`,
 	} {
 		doc, err := asmeta.Parse([]byte(bad))
 		require.Error(t, err, bad)
 		require.Zero(t, doc)
+	}
+	// What a member is that nobody needs is nobody's business; what is no string is not there.
+	for _, odd := range []string{`null`, `17`, `true`, `{}`, `[]`, `["https://h/x"]`, `{"a":{"b":null}}`} {
+		for _, tt := range []struct {
+			name string
+			want asmeta.Document
+		}{
+			{"introspection_endpoint", asmeta.Document{Issuer: "https://h", JWKSURI: "https://h/k"}},
+			{"jwks_uri", asmeta.Document{Issuer: "https://h", IntrospectionEndpoint: "https://h/i"}},
+			{"token_endpoint", asmeta.Document{Issuer: "https://h", JWKSURI: "https://h/k", IntrospectionEndpoint: "https://h/i"}},
+		} {
+			members := map[string]string{"issuer": `"https://h"`, "jwks_uri": `"https://h/k"`, "introspection_endpoint": `"https://h/i"`}
+			members[tt.name] = odd
+			var text []string
+			for name, value := range members {
+				text = append(text, `"`+name+`":`+value)
+			}
+			doc, err := asmeta.Parse([]byte("{" + strings.Join(text, ",") + "}"))
+			require.NoError(t, err, "%s %s", tt.name, odd)
+			require.Equal(t, tt.want, doc)
+		}
 	}
 }
 
@@ -187,7 +208,7 @@ func TestFetchSays(t *testing.T) {
 		{"a slash", `{"issuer":"https://h/"}`, "404", `the document is of the issuer "https://h/", and "https://h" is configured: the two differ only by a slash at the end: add it to Issuer; ` + oidcURL + ": status 404"},
 		{"http", `{"issuer":"http://h"}`, "404", "the two differ only by https and http: have the authorization server name itself with https"},
 		{"no metadata", "404", "{}", "fetch: " + oidcURL + ": malformed: the document names no issuer: it is no metadata of an authorization server as it stands; " + rfcURL + ": status 404; both are made from Issuer, so check that first"},
-		{"a number", "404", `{"issuer":"https://h","jwks_uri":17}`, "jwks_uri is not a string"},
+		{"a number", "404", `{"issuer":17}`, "issuer is not a string"},
 		{"two ways to fail", `{"issuer":"https://h/"}`, "{", "fetch: " + oidcURL + ": malformed: "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -46,7 +46,7 @@ const (
 // Error is a failed fetch. Its text is bounded and holds nothing of the body.
 type Error struct {
 	Outcome    Outcome
-	URL        string        // what was asked
+	URL        string        // what was asked, without its query: see [Bare]
 	Status     int           // HTTP status, for Status and Redirect; else 0
 	RetryAfter time.Duration // what the server asked for, at most MaxRetryAfter; 0 if nothing
 	detail     string
@@ -55,7 +55,9 @@ type Error struct {
 
 // Fail returns an error of the given outcome. detail must not come from the
 // other side.
-func Fail(o Outcome, url, detail string) *Error { return &Error{Outcome: o, URL: url, detail: detail} }
+func Fail(o Outcome, url, detail string) *Error {
+	return &Error{Outcome: o, URL: Bare(url), detail: detail}
+}
 
 // Error returns a text for operators.
 func (e *Error) Error() string {
@@ -78,11 +80,8 @@ func (e *Error) Rest() string {
 	return e.Where() + ": " + bounded(e.cause.Error(), 256)
 }
 
-// Where is the URL, bounded and without its query, which may hold an API key.
-func (e *Error) Where() string {
-	where, _, _ := strings.Cut(e.URL, "?")
-	return bounded(where, 256)
-}
+// Where is the URL, bounded.
+func (e *Error) Where() string { return bounded(e.URL, 256) }
 
 // With returns a copy of e whose Detail goes on with more, for whoever knows what the
 // fetch was for. more must not come from the other side.
@@ -150,7 +149,7 @@ func (e *Error) Unwrap() error { return e.cause }
 // Our own deadline is not kept either, so that it cannot be taken for the
 // caller's.
 func failed(ctx context.Context, url string, err error) *Error {
-	e := &Error{Outcome: Connect, URL: url}
+	e := &Error{Outcome: Connect, URL: Bare(url)}
 	var (
 		netErr    *net.OpError
 		dnsErr    *net.DNSError

@@ -222,6 +222,17 @@ func read(ctx context.Context, resp *http.Response, url string, limit int64, acc
 	return body, mediaType, nil
 }
 
+// IsDocument reports whether a JSON document may come with that media type: one of the
+// JSON types, or what file servers and buckets say of a file that they do not know. HTML,
+// the type of a login page, is not among them.
+func IsDocument(mediaType string) bool {
+	switch mediaType {
+	case "application/json", "text/plain", "application/octet-stream", "binary/octet-stream":
+		return true
+	}
+	return strings.HasSuffix(mediaType, "+json") // application/jwk-set+json (RFC 7517 §8.5.2) among them
+}
+
 // lookedFor says what an answer of that type is, as a rule.
 func lookedFor(mediaType string) string {
 	if mediaType == "text/html" {
@@ -236,7 +247,7 @@ func known(mediaType string) string {
 	switch mediaType {
 	case "":
 		return "none"
-	case "text/html", "text/plain", "text/xml", "application/xml", "application/json", "application/jwt", "application/octet-stream", "binary/octet-stream",
+	case "text/html", "application/xhtml+xml", "text/plain", "text/xml", "text/css", "text/javascript", "application/javascript", "application/xml", "application/json", "application/jwt", "application/octet-stream", "binary/octet-stream",
 		"application/x-www-form-urlencoded", "application/jwk-set+json", "application/problem+json":
 		return mediaType
 	}

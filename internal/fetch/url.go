@@ -55,6 +55,15 @@ func Loopback(raw string) bool {
 	return err == nil && addr.Unmap().IsLoopback()
 }
 
+// Bare is a URL without its query, which may hold an API key: so it stands in errors and
+// events, which end in logs. What is no URL, the path of a file, is as it was.
+func Bare(raw string) string {
+	if strings.Contains(raw, "://") {
+		raw, _, _ = strings.Cut(raw, "?")
+	}
+	return raw
+}
+
 // Shown is a URL that somebody configured, quoted for the text of a mistake, with a
 // space in front. It is "" where there may be a password in it, and has no query.
 func Shown(raw string) string {

@@ -10,6 +10,7 @@ package jose
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"strings"
@@ -57,6 +58,41 @@ type Header struct {
 	KeyID     string // kid, 1 to MaxKeyIDBytes bytes; "" when absent
 	Type      string // typ
 	HasType   bool   // false: typ is absent
+	// Certificate is what x5t#S256 and x5t name: only which of the issuer's keys are
+	// tried depends on it. It is empty where there is a kid, and where it is malformed.
+	Certificate Certificate
+}
+
+// Certificate is the thumbprints of an X.509 certificate (RFC 7515 §4.1.7, §4.1.8), as the
+// text that a header or a JWK has: canonical base64url, "" if there is none.
+type Certificate struct{ SHA256, SHA1 string }
+
+// IsZero reports whether there is no thumbprint at all.
+func (c Certificate) IsZero() bool { return c == Certificate{} }
+
+// IsThumbprint reports whether one of them is as long as a hash of its kind. One that is
+// not may be the text of a server of its own mind, or nothing.
+func (c Certificate) IsThumbprint() bool {
+	return len(c.SHA256) == base64.RawURLEncoding.EncodedLen(sha256.Size) || len(c.SHA1) == base64.RawURLEncoding.EncodedLen(20)
+}
+
+// maxThumbprintChars is room for the thumbprints that some servers make of hexadecimal text.
+const maxThumbprintChars = 128
+
+// thumbprint is the text of a thumbprint; "" if value is none: whoever wrote that has named
+// no certificate.
+func thumbprint(value []byte) string {
+	if len(value) == 0 || len(value) > maxThumbprintChars {
+		return ""
+	}
+	text, err := strictjson.String(value)
+	if err != nil {
+		return ""
+	}
+	if _, ok := decode(text); !ok {
+		return ""
+	}
+	return text
 }
 
 // Parse reads a compact JWS of at most maxBytes bytes. The length is looked at
@@ -171,6 +207,7 @@ func parseHeader(data []byte) (Header, error) {
 		return Header{}, malformed("the header is too long or holds too many objects and arrays")
 	}
 	var h Header
+	var long, short []byte // x5t#S256, x5t
 	hasKeyID := false
 	err := strictjson.Object(data, func(name, value []byte) (err error) {
 		switch string(name) {
@@ -183,6 +220,10 @@ func parseHeader(data []byte) (Header, error) {
 			if h.KeyID, err = strictjson.String(value); err != nil {
 				return malformed("kid is not a string")
 			}
+		case "x5t#S256":
+			long = value
+		case "x5t":
+			short = value
 		case "typ":
 			h.HasType = true
 			if h.Type, err = strictjson.String(value); err != nil {
@@ -201,8 +242,13 @@ func parseHeader(data []byte) (Header, error) {
 			return malformed("crit is not accepted")
 		case "b64":
 			return malformed("b64 (RFC 7797) is not accepted")
-		case "zip", "enc":
-			return malformed("an encrypted or compressed token is not accepted")
+		case "enc":
+			return malformed("an encrypted token is not accepted")
+		case "zip":
+			// Some servers write NONE, or null. Only DEF has a meaning (RFC 7516 §4.1.3).
+			if zip, err := strictjson.String(value); err == nil && zip == "DEF" {
+				return malformed("a compressed token is not accepted")
+			}
 		}
 		return nil
 	})
@@ -215,6 +261,9 @@ func parseHeader(data []byte) (Header, error) {
 		return Header{}, malformed("the header has no alg")
 	case hasKeyID && (h.KeyID == "" || len(h.KeyID) > MaxKeyIDBytes):
 		return Header{}, malformed("kid is not 1 to 256 bytes long")
+	}
+	if !hasKeyID { // whoever has a kid pays nothing for the rest
+		h.Certificate = Certificate{SHA256: thumbprint(long), SHA1: thumbprint(short)}
 	}
 	return h, nil
 }

@@ -8,6 +8,7 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/base64"
+	stdjson "encoding/json"
 	"errors"
 	"fmt"
 	"math/big"
@@ -25,6 +26,10 @@ const (
 	maxRSABits = 8192 // beyond, one verification costs milliseconds
 	maxExp     = 1<<31 - 1
 	maxJWK     = 64 << 10 // bytes of one JWK; x5c chains are the longest that are met
+
+	// MaxCandidates is under how many keys one signature is checked: what a token costs
+	// that names no key must not grow with the set.
+	MaxCandidates = 4
 )
 
 // Key is one admitted public key. It is immutable; the zero Key verifies nothing.
@@ -33,6 +38,37 @@ type Key struct {
 	algs       []string
 	pub        crypto.PublicKey // *rsa.PublicKey, *ecdsa.PublicKey or ed25519.PublicKey
 	thumbprint [sha256.Size]byte
+	about      *about // nil: nothing
+}
+
+// about is what a JWK says of its key beside what the key is.
+type about struct {
+	certificate Certificate // of its members
+	leaf        Certificate // of the first certificate of its x5c
+	issuer      string      // the only issuer whose tokens it may verify; "": it does not say
+}
+
+// NamedBy compares the certificate of the key with the one that a token names. known says
+// that the key has a thumbprint of a kind that c has too; same, that one of them is equal.
+func (k Key) NamedBy(c Certificate) (same, known bool) {
+	if k.about == nil {
+		return false, false
+	}
+	for _, of := range [...]Certificate{k.about.certificate, k.about.leaf} {
+		for _, pair := range [...][2]string{{of.SHA256, c.SHA256}, {of.SHA1, c.SHA1}} {
+			if pair[0] != "" && pair[1] != "" {
+				known = true
+				same = same || pair[0] == pair[1]
+			}
+		}
+	}
+	return same, known
+}
+
+// ServesIssuer reports whether the key may verify tokens of that issuer: any, unless its
+// JWK has a member issuer. In that, {tenantid} stands for any one tenant.
+func (k Key) ServesIssuer(issuer string) bool {
+	return k.about == nil || k.about.issuer == "" || servesIssuer(k.about.issuer, issuer)
 }
 
 // ID returns kid, or "" when the key has none.
@@ -65,12 +101,14 @@ func (k Key) Verify(alg string, signed, sig []byte) error {
 //
 // A key that is private, symmetric, not for signatures, too small, too large
 // or in any way malformed is an error; its text holds no key material.
-func ParseKey(data []byte) (Key, error) {
+//
+// uses are values of use that are admitted beside sig.
+func ParseKey(data []byte, uses ...string) (Key, error) {
 	m, err := readMembers(data)
 	if err != nil {
 		return Key{}, err
 	}
-	if err := m.checkUse(); err != nil {
+	if err := m.checkUse(uses); err != nil {
 		return Key{}, err
 	}
 	var k Key
@@ -91,6 +129,7 @@ func ParseKey(data []byte) (Key, error) {
 		return Key{}, err
 	}
 	k.id = m.kid
+	k.about = m.about()
 	return k, nil
 }
 
@@ -129,13 +168,16 @@ type Skipped struct {
 }
 
 // ParseSet admits the keys of a JWK Set (RFC 7517 §5). A key that is not
-// admitted is skipped and reported. It is an error if data is not one strict
-// JSON object with an array keys, if that has more than maxKeys elements, or
-// if no key is usable; in the last case alone, skipped is returned beside the
-// error, to say why.
-func ParseSet(data []byte, maxKeys int) (keys []Key, skipped []Skipped, err error) {
+// admitted is skipped and reported, one in which a member stands twice like any
+// other: nobody can say which of the two is meant, but that is no reason to do
+// without the rest. It is an error if data is not one strict JSON object with an
+// array keys, if that has more than maxKeys elements, or if no key is usable; in
+// the last case alone, skipped is returned beside the error, to say why.
+//
+// uses are as for [ParseKey].
+func ParseSet(data []byte, maxKeys int, uses ...string) (keys []Key, skipped []Skipped, err error) {
 	var array []byte
-	if err := strictjson.Object(data, func(name, value []byte) error {
+	if err := strictjson.Shallow(data, func(name, value []byte) error {
 		if string(name) == "keys" {
 			array = value
 		}
@@ -148,11 +190,11 @@ func ParseSet(data []byte, maxKeys int) (keys []Key, skipped []Skipped, err erro
 	}
 	errTooMany := fmt.Errorf("jose: the key set has more than %d keys", maxKeys)
 	index := 0
-	err = strictjson.Array(array, func(element []byte) error {
+	err = strictjson.ShallowArray(array, func(element []byte) error {
 		if index >= maxKeys {
 			return errTooMany
 		}
-		if k, err := ParseKey(element); err != nil {
+		if k, err := ParseKey(element, uses...); err != nil {
 			skipped = append(skipped, Skipped{Index: index, ID: kidOf(element), Err: err})
 		} else {
 			keys = append(keys, k)
@@ -171,6 +213,31 @@ func ParseSet(data []byte, maxKeys int) (keys []Key, skipped []Skipped, err erro
 	return keys, skipped, nil
 }
 
+// StrictSet returns data, a set that [ParseSet] has read, without the elements that are
+// not strict JSON: so it can stand within another document.
+func StrictSet(data []byte) []byte {
+	var elements []stdjson.RawMessage
+	whole := true
+	_ = strictjson.Shallow(data, func(name, value []byte) error {
+		if string(name) != "keys" {
+			return nil
+		}
+		return strictjson.ShallowArray(value, func(element []byte) error {
+			if strictjson.Object(element, func(_, _ []byte) error { return nil }) == nil {
+				elements = append(elements, element)
+			} else {
+				whole = false
+			}
+			return nil
+		})
+	})
+	if whole && strictjson.Object(data, func(_, _ []byte) error { return nil }) == nil {
+		return data
+	}
+	out, _ := strictjson.Marshal(map[string]any{"keys": elements})
+	return out
+}
+
 func kidOf(element []byte) (kid string) {
 	err := strictjson.Object(element, func(name, value []byte) (err error) {
 		if string(name) == "kid" {
@@ -185,8 +252,11 @@ func kidOf(element []byte) (kid string) {
 }
 
 type members struct {
-	kty, kid, use, alg, crv, n, e, x, y string
-	hasUse, hasAlg, hasOps, opsVerify   bool
+	kty, kid, use, alg, crv, n, e, x, y          string
+	issuer                                       string
+	certificate                                  Certificate
+	leaf                                         []byte // DER
+	hasIssuer, hasUse, hasAlg, hasOps, opsVerify bool
 }
 
 func readMembers(data []byte) (members, error) {
@@ -195,6 +265,9 @@ func readMembers(data []byte) (members, error) {
 		return m, fmt.Errorf("jose: the JWK is longer than %d bytes", maxJWK)
 	}
 	err := strictjson.Object(data, func(name, value []byte) error {
+		if strictjson.IsNull(value) { // some servers write null where they have nothing to say
+			return nil
+		}
 		var field *string
 		switch string(name) {
 		case "kty":
@@ -221,6 +294,19 @@ func readMembers(data []byte) (members, error) {
 			if err != nil {
 				return member("key_ops is not an array of strings")
 			}
+			return nil
+		case "issuer":
+			field, m.hasIssuer = &m.issuer, true
+		// Which key a token means may depend on these, and nothing else: one that is odd
+		// is as good as none.
+		case "x5t#S256":
+			m.certificate.SHA256 = thumbprint(value)
+			return nil
+		case "x5t":
+			m.certificate.SHA1 = thumbprint(value)
+			return nil
+		case "x5c":
+			m.leaf = leafOf(value)
 			return nil
 		case "d", "p", "q", "dp", "dq", "qi", "oth", "k":
 			return member("a private or symmetric key: it must never be published, and is not used")
@@ -251,16 +337,26 @@ type member string
 
 func (m member) Error() string { return "jose: " + string(m) }
 
-func (m members) checkUse() error {
+func (m members) checkUse(uses []string) error {
 	switch {
-	case m.hasUse && m.use != "sig":
-		return errors.New("jose: use is not sig")
+	case m.hasUse && m.use != "sig" && !slices.Contains(uses, m.use):
+		return fmt.Errorf("jose: use is not sig: it is %s", brief(m.use))
 	case m.hasOps && !m.opsVerify:
 		return errors.New("jose: key_ops has no verify")
 	case m.hasAlg && m.alg == "":
 		return errors.New("jose: alg is empty")
+	case m.hasIssuer && m.issuer == "":
+		return errors.New("jose: issuer is empty, so that the key serves nobody")
 	}
 	return nil
+}
+
+func (m members) about() *about {
+	a := about{certificate: m.certificate, leaf: certificateOf(m.leaf), issuer: m.issuer}
+	if a == (about{}) {
+		return nil
+	}
+	return &a
 }
 
 func (m members) rsa() (Key, error) {

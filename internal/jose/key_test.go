@@ -37,7 +37,7 @@ func TestParseKeyMembers(t *testing.T) {
 		bad := func(name string, jwk members) {
 			t.Run(base.name+"/refused/"+name, func(t *testing.T) { refused(t, jwk.json(t)) })
 		}
-		notStrings := map[string]any{"null": nil, "number": 1, "false": false, "array": []string{"x"}, "empty array": []string{}, "object": members{}}
+		notStrings := map[string]any{"number": 1, "false": false, "array": []string{"x"}, "empty array": []string{}, "object": members{}}
 
 		good("as it is", base.jwk)
 		good("use sig", base.jwk.with("use", "sig"))
@@ -49,8 +49,17 @@ func TestParseKeyMembers(t *testing.T) {
 		good("unknown members", base.jwk.with("x5c", []any{1}).with("x5t#S256", nil).with("exp", 0).with("iat", "x").with("revoked", members{"at": 1}))
 		good("folded names beside", base.jwk.with("KTY", "oct").with("Use", "enc").with("ALG", "none").with("D", "x").with("Key_Ops", []string{}))
 
+		// req: R7517-01: a member that is null is as good as none, and none that is needed.
+		for _, name := range []string{"use", "alg", "kid", "key_ops", "x5t", "x5t#S256", "x5c", "x5u", "issuer", "d", "p", "q", "dp", "dq", "qi", "oth", "k", "revoked"} {
+			good(name+" null", base.jwk.with(name, nil))
+		}
+		good("null wherever it can be", base.jwk.with("use", nil).with("alg", nil).with("kid", nil).with("key_ops", nil).with("d", nil).with("k", nil))
+		bad("d null, and another private member that is not", base.jwk.with("d", nil).with("p", "AQAB"))
+		bad("use null, key_ops sign", base.jwk.with("use", nil).with("key_ops", []string{"sign"}))
+
 		for _, name := range []string{"kty", "n", "e", "crv", "x", "y"} {
 			if _, has := base.jwk[name]; has {
+				bad(name+" null", base.jwk.with(name, nil))
 				bad("without "+name, base.jwk.without(name))
 				bad("folded "+name, base.jwk.without(name).with(strings.ToUpper(name), base.jwk[name]))
 				bad("empty "+name, base.jwk.with(name, ""))
@@ -73,7 +82,7 @@ func TestParseKeyMembers(t *testing.T) {
 			bad("use "+use, base.jwk.with("use", use))
 		}
 		for what, ops := range map[string]any{
-			"null": nil, "string": "verify", "number": 1, "object": members{"verify": 1}, "empty": []string{},
+			"string": "verify", "number": 1, "object": members{"verify": 1}, "empty": []string{},
 			"sign": []string{"sign"}, "encrypt": []string{"encrypt"}, "case": []string{"VERIFY"}, "padded": []string{"verify "},
 			"with a number": []any{"verify", 1}, "with null": []any{"verify", nil}, "nested": []any{[]string{"verify"}},
 		} {
@@ -85,7 +94,7 @@ func TestParseKeyMembers(t *testing.T) {
 			bad("alg "+alg, base.jwk.with("alg", alg))
 		}
 		for _, name := range []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k"} {
-			for what, value := range map[string]any{"string": "AQAB", "empty": "", "null": nil, "array": []any{}, "number": 1} {
+			for what, value := range map[string]any{"string": "AQAB", "empty": "", "array": []any{}, "number": 1} {
 				bad("private member "+name+" "+what, base.jwk.with(name, value))
 			}
 		}

@@ -253,6 +253,12 @@ func TestParseHeader(t *testing.T) {
 		"escaped member kid":        {with(`"\u006bid":"k"`), jose.Header{Algorithm: "EdDSA", KeyID: "k"}},
 		"typ":                       {with(`"typ":"at+jwt"`), typed("at+jwt")},
 		"typ empty":                 {with(`"typ":""`), typed("")},
+		"zip NONE":                  {with(`"zip":"NONE"`), eddsa},
+		"zip null":                  {with(`"zip":null`), eddsa},
+		"zip empty":                 {with(`"zip":""`), eddsa},
+		"zip false":                 {with(`"zip":false`), eddsa},
+		"zip def":                   {with(`"zip":"def"`), eddsa}, // names are compared with case (RFC 7516 §4.1.3)
+		"zip an array":              {with(`"zip":["DEF"]`), eddsa},
 		"cty other":                 {with(`"cty":"json"`), eddsa},
 		"cty empty":                 {with(`"cty":""`), eddsa},
 		// A token never brings its own key, and what it says of one is not read.
@@ -374,7 +380,7 @@ func TestParseHeader(t *testing.T) {
 		"b64 true":                     with(`"b64":true`),
 		"b64 null":                     with(`"b64":null`),
 		"zip":                          with(`"zip":"DEF"`),
-		"zip null":                     with(`"zip":null`),
+		"zip escaped":                  with(`"\u007aip":"\u0044EF"`),
 		"enc":                          with(`"enc":"A128GCM"`),
 		"enc null":                     with(`"enc":null`),
 

@@ -128,16 +128,87 @@ func TestParseSetShape(t *testing.T) {
 		"other 100 000 deep":   `{"keys":[` + good + `],"z":` + deep + `}`,
 		"key 100 000 deep":     `{"keys":[` + good + `,{"z":` + deep + `}]}`,
 		"100 000 open":         strings.Repeat(`{"keys":[`, 100_000),
-		// The document is not strict JSON, so that which of the two is meant is
-		// unknown: unlike an unusable key, that fails the set.
-		"a key with a member twice": `{"keys":[` + good + `,{"kty":"OKP","kty":"RSA"}]}`,
-		"a key with bad UTF-8":      `{"keys":[` + good + ",{\"kty\":\"\xff\"}]}",
+		"other member twice":   `{"z":1,"keys":[` + good + `],"z":1}`,
+		"a key with bad UTF-8": `{"keys":[` + good + ",{\"kty\":\"\xff\"}]}",
 	} {
 		t.Run("refused/"+name, func(t *testing.T) {
 			keys, skipped, err := jose.ParseSet([]byte(set), maxKeys)
 			require.Error(t, err)
 			require.Nil(t, keys)
 			require.Nil(t, skipped)
+		})
+	}
+}
+
+// Which of two members of one name is meant, nobody can say. That is a reason not to use
+// the key, and none to do without the others.
+func TestParseSetWithAMemberTwice(t *testing.T) {
+	good, other := string(edJWK(t).with("kid", "k").json(t)), string(ecJWK(t).with("kid", "other").json(t))
+	twice := func(jwk, member string) string { return strings.TrimSuffix(jwk, "}") + "," + member + "}" }
+	for _, tt := range []struct {
+		name, jwk string
+		id        string // what it is reported by
+	}{
+		{name: "kid", jwk: twice(other, `"kid":"k"`)},
+		{name: "kid, the same", jwk: twice(other, `"kid":"other"`)},
+		{name: "kid, escaped", jwk: twice(other, `"\u006bid":"k"`)},
+		{name: "use", jwk: twice(other, `"use":"enc","use":"sig"`)},
+		{name: "a private member", jwk: twice(other, `"d":null,"d":"AAAA"`)},
+		{name: "a coordinate", jwk: twice(other, `"x":"AAAA"`)},
+		{name: "an unknown one", jwk: twice(other, `"z":1,"z":1`)},
+		{name: "at depth", jwk: twice(other, `"z":[{"a":{"b":1,"b":2}}]`)},
+		{name: "kty alone", jwk: `{"kty":"OKP","kty":"RSA"}`},
+		{name: "no object, at depth", jwk: `[{"a":1,"a":1}]`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for at, set := range [][]byte{setOf(tt.jwk, good), setOf(good, tt.jwk)} {
+				keys, skipped, err := jose.ParseSet(set, maxKeys)
+				require.NoError(t, err)
+				require.Len(t, keys, 1)
+				require.Equal(t, "k", keys[0].ID())
+				require.Len(t, skipped, 1)
+				require.Equal(t, at, skipped[0].Index)
+				require.Error(t, skipped[0].Err)
+
+				strict := jose.StrictSet(set)
+				require.JSONEq(t, string(setOf(good)), string(strict), "without it, the set is strict")
+				again, skipped, err := jose.ParseSet(strict, maxKeys)
+				require.NoError(t, err)
+				require.Empty(t, skipped)
+				require.Equal(t, keys, again)
+			}
+			keys, skipped, err := jose.ParseSet(setOf(tt.jwk), maxKeys)
+			require.Error(t, err, "nothing is left")
+			require.Nil(t, keys)
+			require.Len(t, skipped, 1)
+		})
+	}
+	set := setOf(good, `{"kty":"oct"}`)
+	require.Equal(t, set, jose.StrictSet(set), "a set that is strict stays as it is")
+}
+
+func TestParseSetWithOtherUses(t *testing.T) {
+	of := func(kid, use string) string { return string(edJWK(t).with("kid", kid).with("use", use).json(t)) }
+	set := setOf(of("sig", "sig"), of("svid", "jwt-svid"), of("x509", "x509-svid"), of("enc", "enc"), of("case", "JWT-SVID"),
+		string(edJWK(t).with("kid", "ops").with("use", "jwt-svid").with("key_ops", []string{"sign"}).json(t)))
+	for _, tt := range []struct {
+		name string
+		uses []string
+		ids  []string
+	}{
+		{name: "none", ids: []string{"sig"}},
+		{name: "one", uses: []string{"jwt-svid"}, ids: []string{"sig", "svid"}},
+		{name: "two", uses: []string{"jwt-svid", "x509-svid"}, ids: []string{"sig", "svid", "x509"}},
+		{name: "another", uses: []string{"other"}, ids: []string{"sig"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			keys, _, err := jose.ParseSet(set, maxKeys, tt.uses...)
+			require.NoError(t, err)
+			var ids []string
+			for _, k := range keys {
+				ids = append(ids, k.ID())
+			}
+			require.Equal(t, tt.ids, ids)
 		})
 	}
 }

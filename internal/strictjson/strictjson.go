@@ -39,11 +39,11 @@ type decoder struct {
 
 var decoders = sync.Pool{New: func() any { return new(decoder) }}
 
-func decode(data []byte) *decoder {
+func decode(data []byte, options ...jsontext.Options) *decoder {
 	d := decoders.Get().(*decoder)
 	// A decoder over a *bytes.Buffer reads its bytes in place.
 	d.in = *bytes.NewBuffer(data)
-	d.dec.Reset(&d.in)
+	d.dec.Reset(&d.in, options...)
 	return d
 }
 
@@ -77,12 +77,31 @@ func (d *decoder) release() {
 // walk and is returned as it is. visit may have been called before a syntax
 // error is found: what it gathered counts only if Object returns nil.
 func Object(data []byte, visit func(name, value []byte) error) error {
+	d := decode(data)
+	defer d.release()
+	return d.object(data, visit)
+}
+
+// Shallow is [Object] for a document whose parts are judged one by one: it refuses a
+// duplicate among the members of data itself, and does not look for one in their
+// values. What it hands out is to be read by [ShallowArray] or [Object], which do.
+func Shallow(data []byte, visit func(name, value []byte) error) error {
+	d := decode(data, jsontext.AllowDuplicateNames(true))
+	defer d.release()
+	seen := map[string]bool{}
+	return d.object(data, func(name, value []byte) error {
+		if seen[string(name)] {
+			return errNotJSON
+		}
+		seen[string(name)] = true
+		return visit(name, value)
+	})
+}
+
+func (d *decoder) object(data []byte, visit func(name, value []byte) error) error {
 	if !startsWith(data, '{') {
 		return errNotObject
 	}
-	d := decode(data)
-	defer d.release()
-
 	if _, err := d.dec.ReadToken(); err != nil { // the '{'
 		return errNotJSON
 	}
@@ -117,11 +136,23 @@ func Object(data []byte, visit func(name, value []byte) error) error {
 // Array calls visit with each element of the JSON array in value, which must
 // come from [Object]. The first error of visit ends the walk and is returned.
 func Array(value []byte, visit func(element []byte) error) error {
+	d := decode(value)
+	defer d.release()
+	return d.array(value, visit)
+}
+
+// ShallowArray is [Array] for a value that comes from [Shallow]: the elements are to be
+// read by [Object].
+func ShallowArray(value []byte, visit func(element []byte) error) error {
+	d := decode(value, jsontext.AllowDuplicateNames(true))
+	defer d.release()
+	return d.array(value, visit)
+}
+
+func (d *decoder) array(value []byte, visit func(element []byte) error) error {
 	if !startsWith(value, '[') {
 		return errors.New("strictjson: not an array")
 	}
-	d := decode(value)
-	defer d.release()
 	if _, err := d.dec.ReadToken(); err != nil {
 		return errNotJSON
 	}

@@ -829,3 +829,40 @@ func TestUnmarshalCopies(t *testing.T) {
 	require.Equal(t, `{"x":1}`, string(v.Raw))
 	require.Equal(t, []any{"y"}, v.Any)
 }
+
+// Shallow and ShallowArray are as strict as Object and Array but for duplicates below, and
+// what is below is judged by whoever reads it.
+func TestShallow(t *testing.T) {
+	for _, tt := range []struct {
+		name, data string
+		ok         bool
+	}{
+		{name: "nothing twice", data: `{"a":1,"b":[{"c":1}]}`, ok: true},
+		{name: "twice below", data: `{"a":{"b":1,"b":2}}`, ok: true},
+		{name: "twice below, in an array", data: `{"a":[{"b":1,"b":2}],"b":1}`, ok: true},
+		{name: "twice", data: `{"a":1,"a":1}`},
+		{name: "twice, escaped", data: `{"a":1,"\u0061":1}`},
+		{name: "twice, the first one longer", data: `{"a":{"b":1},"a":2}`},
+		{name: "another case", data: `{"a":1,"A":1}`, ok: true},
+		{name: "trailing data", data: `{"a":1}{}`},
+		{name: "an array", data: `[]`},
+		{name: "bad UTF-8 below", data: "{\"a\":[\"\xff\"]}"},
+		{name: "a lone surrogate below", data: `{"a":["\ud800"]}`},
+		{name: "a comma too many", data: `{"a":[1,]}`},
+		{name: "a byte order mark", data: "\ufeff{}"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			err := strictjson.Shallow([]byte(tt.data), func(_, value []byte) error {
+				if value[0] == '[' {
+					return strictjson.ShallowArray(value, func([]byte) error { return nil })
+				}
+				return nil
+			})
+			require.Equal(t, tt.ok, err == nil, "%v", err)
+			// The decoders are shared: the next reader is as strict as ever.
+			require.Error(t, strictjson.Object([]byte(`{"a":{"b":1,"b":1}}`), func(_, _ []byte) error { return nil }))
+			require.Error(t, strictjson.Array([]byte(`[{"b":1,"b":1}]`), func([]byte) error { return nil }))
+		})
+	}
+	require.Error(t, strictjson.ShallowArray([]byte(`{}`), func([]byte) error { return nil }))
+}

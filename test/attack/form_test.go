@@ -1,6 +1,7 @@
 package attack_test
 
 import (
+	"crypto"
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -302,14 +303,24 @@ func kidRows() []row {
 		r("KID-021d", "kid of 10 000 bytes", named(strconv.Quote(strings.Repeat("k", 10_000))), bad(malformed)),
 		r("KID-022", "kid empty", named(`""`), bad(malformed)),
 		r("KID-022b", "kid empty, and a key without kid", named(`""`), bad(malformed), keys(r1().jwk().del("kid"))),
-		r("KID-023", "no kid, two keys that fit the alg", valid().noHdr("kid"), bad(unknownKey), keys(r1().jwk(), dup(evilRSA(), "other"))),
+		// A rotation under way, as seen from a token that names no key: up to four keys are tried.
+		r("KID-023", "no kid, two keys that fit the alg", valid().noHdr("kid"), ok, keys(dup(evilRSA(), "other"), r1().jwk())),
+		r("KID-023c", "no kid, two keys that fit the alg, signed by neither", valid().noHdr("kid").signedBy(evilRSA()), bad(signature), keys(dup(p1(), "other").set("alg", `"RS256"`), r1().jwk())),
+		r("KID-023d", "no kid, four keys that fit the alg", valid().noHdr("kid"), ok, keys(fitting(4)...)),
+		r("KID-023e", "no kid, five keys that fit the alg: none is tried", valid().noHdr("kid"), bad(unknownKey), keys(fitting(5)...)),
+		r("KID-023f", "no kid, five keys that fit the alg, a signature that is none", valid().noHdr("kid").signed(fixed(nil)), bad(unknownKey), keys(fitting(5)...)),
 		r("KID-023b", "no kid, and of two RSA keys one says another alg", valid().noHdr("kid"), ok, keys(r1().jwk(), p1().jwk())),
 		r("KID-024", "no kid, one key with a kid", valid().noHdr("kid"), ok, keys(r1().jwk())),
 		r("KID-024b", "no kid, one key, signed by another", valid().noHdr("kid").signedBy(evilRSA()), bad(signature), keys(r1().jwk())),
 		r("KID-024c", "no kid, and no key that fits the alg", from(e1()).noHdr("kid"), bad(unknownKey), keys(r1().jwk())),
 		r("KID-025", "no kid, one key without kid", valid().noHdr("kid"), ok, keys(r1().jwk().del("kid"))),
-		r("KID-026", "a kid, one key without kid", valid(), bad(unknownKey), keys(r1().jwk().del("kid"))),
-		r("KID-027", "KID instead of kid, two keys that fit", valid().noHdr("kid").hdr("KID", `"r1"`), bad(unknownKey), keys(r1().jwk(), dup(evilRSA(), "other"))),
+		// A server that publishes a key without kid does not name keys, whatever its tokens say.
+		r("KID-026", "a kid, one key without kid", valid(), ok, keys(r1().jwk().del("kid"))),
+		r("KID-026b", "a kid, one key without kid, signed by another", valid().signedBy(evilRSA()), bad(signature), keys(r1().jwk().del("kid"))),
+		r("KID-026c", "a kid that a key of another alg has, one key without kid", named(`"e1"`), bad(unknownKey), keys(r1().jwk().del("kid"), e1().jwk())),
+		r("KID-026d", "the kid of a key of the attacker, and ours without kid", valid().hdr("kid", `"evil"`), bad(signature), keys(dup(evilRSA(), "evil"), r1().jwk().del("kid"))),
+		r("KID-026e", "a kid, five keys without kid: none is tried", valid().hdr("kid", `"x"`), bad(unknownKey), keys(r1().jwk().del("kid"), five[0].(object).del("kid"), five[1].(object).del("kid"), five[2].(object).del("kid"), five[1].(object).del("kid"))),
+		r("KID-027", "KID instead of kid, five keys that fit", valid().noHdr("kid").hdr("KID", `"r1"`), bad(unknownKey), keys(fitting(5)...)),
 		r("KID-028", "kid p1, signed by r1", named(`"p1"`), bad(unknownKey)),
 		r("KID-028b", "the kid of another RSA key, signed by r1", named(`"other"`), bad(signature), keys(r1().jwk(), dup(evilRSA(), "other"))),
 		r("KID-028c", "kid e1 with alg ES256, signed by another P-256 key", from(evilEC()), bad(signature)),
@@ -321,9 +332,53 @@ func kidRows() []row {
 		r("KID-030c", "two keys with one kid, neither of them right", valid().signedBy(evilRSA()), bad(signature), keys(r1().jwk(), dup(p1(), "r1").set("alg", `"RS256"`))),
 		r("KID-030d", "five keys with one kid, the right one fourth", valid().hdr("kid", `"d"`), ok, keys(five[0], five[1], five[2], five[4], five[3])),
 		r("KID-030e", "five keys with one kid, the right one fifth: four are tried", valid().hdr("kid", `"d"`), bad(signature), keys(five...)),
+		// x5t and x5t#S256 choose among the issuer's keys, and nothing else (RFC 7515 §4.1.7).
+		r("KID-032", "x5t of one key", by5t("x5t", "a"), ok, keys(certified(6, "a")...)),
+		r("KID-032b", "x5t of other keys", by5t("x5t", "b"), bad(signature), keys(certified(4, "a")...)),
+		r("KID-032k", "x5t of five keys: none is tried", by5t("x5t", "b"), bad(unknownKey), keys(certified(6, "a")...)),
+		r("KID-032c", "x5t of no key", by5t("x5t", "z"), bad(unknownKey), keys(certified(6, "a")...)),
+		r("KID-032d", "x5t of one key, signed by the attacker", by5t("x5t", "a").signedBy(evilRSA()), bad(signature), keys(certified(6, "a")...)),
+		r("KID-032e", "x5t, and no key has any", by5t("x5t", "a"), ok, keys(fitting(4)...)),
+		r("KID-032f", "x5t, no key has any, and five fit", by5t("x5t", "a"), bad(unknownKey), keys(fitting(5)...)),
+		r("KID-032g", "x5t that is no thumbprint, two keys", valid().noHdr("kid").hdr("x5t", `17`), ok, keys(certified(2, "a")...)),
+		r("KID-032h", "x5t that is no thumbprint, five keys", valid().noHdr("kid").hdr("x5t", `"!"`), bad(unknownKey), keys(certified(5, "a")...)),
+		r("KID-032i", "x5t beside a kid", valid().hdr("x5t", strconv.Quote(b64(strings.Repeat("z", 20)))), ok, keys(certified(6, "a")...)),
+		r("KID-033", "x5t#S256 of the certificate in x5c", valid().noHdr("kid").hdr("x5t#S256", strconv.Quote(b64(string(digest(crypto.SHA256, []byte("DER")))))), ok,
+			keys(append(certified(6, "z"), r1().jwk().set("x5c", `["REVS"]`))...)),
+		r("KID-033b", "x5t#S256 of the second certificate in x5c", valid().noHdr("kid").hdr("x5t#S256", strconv.Quote(b64(string(digest(crypto.SHA256, []byte("DER")))))), bad(unknownKey),
+			keys(append(certified(6, "z"), r1().jwk().set("x5c", `["AAAA","REVS"]`))...)),
+		r("KID-034", "x5c of the attacker in the header, and its thumbprint", by5t("x5t", "z").hdr("x5c", `["REVS"]`).signedBy(evilRSA()), bad(unknownKey), keys(certified(6, "a")...)),
+		r("KID-034b", "x5u of the attacker in the header, and a thumbprint of ours", by5t("x5t", "a").hdr("x5u", `"https://attacker.test/x"`).signedBy(evilRSA()), bad(signature), keys(certified(6, "a")...)),
 		r("KID-031", "one kid for an EC and an RSA key", valid(), ok, keys(dup(e1(), "r1"), r1().jwk())),
 		r("KID-031b", "one kid for an EC and an RSA key, ES256", from(e1()).hdr("kid", `"r1"`), ok, keys(dup(e1(), "r1"), r1().jwk())),
 	)
+}
+
+// fitting returns that many keys that fit RS256: r1 last, and the attacker's among the others.
+func fitting(n int) []fmt.Stringer {
+	var out []fmt.Stringer
+	for i := range n - 1 {
+		out = append(out, evilRSA().as(fmt.Sprint("other", i), "RS256").jwk())
+	}
+	return append(out, r1().jwk())
+}
+
+// certified is fitting, where each key has a certificate, and r1 that of the name.
+func certified(n int, name string) []fmt.Stringer {
+	out := fitting(n)
+	for i := range out {
+		of := "b"
+		if i == n-1 {
+			of = name
+		}
+		out[i] = out[i].(object).set("x5t", strconv.Quote(b64(strings.Repeat(of, 20)))).set("x5t#S256", strconv.Quote(b64(strings.Repeat(of, 32))))
+	}
+	return out
+}
+
+// by5t is a token that names its key by the thumbprint of a certificate.
+func by5t(member, name string) jwt {
+	return valid().noHdr("kid").hdr(member, strconv.Quote(b64(strings.Repeat(name, 20))))
 }
 
 // jsonString quotes as JSON, which strconv.Quote does for some strings only.
@@ -371,7 +426,11 @@ func crtRows() []row {
 		}), bad(malformed)),
 		r("CRT-016", "zip DEF", valid().hdr("zip", `"DEF"`), bad(malformed)),
 		r("CRT-016b", "zip DEF with a compressed payload", valid().hdr("zip", `"DEF"`).payload("\xabV*\xceLQ\xb2R\xca(I\x01"), bad(malformed)),
-		r("CRT-016c", "zip null", valid().hdr("zip", `null`), bad(malformed)),
+		// RFC 7516 §4.1.3 defines DEF alone, and a server that compresses nothing may say so.
+		r("CRT-016c", "zip null", valid().hdr("zip", `null`), ok),
+		r("CRT-016d", "zip NONE", valid().hdr("zip", `"NONE"`), ok),
+		r("CRT-016e", "zip def", valid().hdr("zip", `"def"`), ok),
+		r("CRT-016f", "zip def with a compressed payload", valid().hdr("zip", `"def"`).payload("\xabV*\xceLQ\xb2R\xca(I\x01"), bad(malformed)),
 		r("CRT-017", "enc in the header of a JWS", valid().hdr("enc", `"A128GCM"`), bad(malformed)),
 		r("CRT-018", "crit with DPoP's and other real names", crit(`["http://openbanking.org.uk/iat"]`).hdr("http://openbanking.org.uk/iat", `1`), bad(malformed)),
 	}

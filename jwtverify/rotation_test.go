@@ -1,0 +1,258 @@
+package jwtverify_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"io"
+	"maps"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/internal/jose"
+	"github.com/bearergate/bearergate/jwks"
+	"github.com/bearergate/bearergate/test/bubble"
+	"github.com/stretchr/testify/require"
+)
+
+// published is a key of an issuer as its set has it.
+type published struct {
+	signer  signer
+	members map[string]any // of its JWK, beside the usual ones
+}
+
+// issuerOf publishes keys and counts who asks.
+type issuerOf struct {
+	t       *testing.T
+	set     []published
+	down    bool
+	fetches int
+	foreign []string // URLs that nobody should ask for
+}
+
+const setURL = "https://keys.example.com/set?apikey=x"
+
+func (s *issuerOf) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.URL.String() != setURL {
+		s.foreign = append(s.foreign, r.URL.String())
+		return nil, errors.New("nobody is there")
+	}
+	s.fetches++
+	if s.down {
+		return nil, errors.New("down")
+	}
+	var keys []map[string]any
+	for _, p := range s.set {
+		jwk, err := jose.PublicJWK(p.signer.KeyID, p.signer.Key.Public(), p.signer.Alg)
+		require.NoError(s.t, err)
+		members := map[string]any{}
+		require.NoError(s.t, json.Unmarshal(jwk, &members))
+		maps.Copy(members, p.members)
+		keys = append(keys, members)
+	}
+	body, err := json.Marshal(map[string]any{"keys": keys})
+	require.NoError(s.t, err)
+	return &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {"application/json"}, "Cache-Control": {"max-age=86400"}},
+		Body: io.NopCloser(bytes.NewReader(body)), ContentLength: -1}, nil
+}
+
+func thumbprint(name string, size int) string {
+	return base64.RawURLEncoding.EncodeToString([]byte(strings.Repeat(name, size)[:size]))
+}
+
+// What real servers do with their keys, seen from one token each: whether it is accepted,
+// and how often the server is asked. No token names anything that is fetched.
+func TestRotations(t *testing.T) {
+	old, fresh, foreign := newSigner(t, "ES256", "k1"), newSigner(t, "ES256", "k2"), newSigner(t, "ES256", "k1")
+	nameless := func(s signer) signer { s.KeyID = ""; return s }
+	under := func(s signer, kid string) signer { s.KeyID = kid; return s }
+	key := func(s signer, members ...string) published {
+		p := published{signer: s, members: map[string]any{}}
+		for i := 0; i < len(members); i += 2 {
+			p.members[members[i]] = members[i+1]
+		}
+		return p
+	}
+	x5t := func(s signer, name string) published {
+		return key(nameless(s), "x5t", thumbprint(name, 20), "x5t#S256", thumbprint(name, 32))
+	}
+	others := func(n int) (all []published) {
+		for range n {
+			all = append(all, key(nameless(newSigner(t, "ES256", ""))))
+		}
+		return all
+	}
+	type token struct {
+		wait   time.Duration // before it comes
+		by     signer
+		header map[string]any // beside alg, typ and the kid of the signer
+		reason bearergate.Reason
+		asked  int // the fetches that it causes
+		down   bool
+	}
+	for _, tt := range []struct {
+		name          string
+		before, after []published // the set changes when the first token has been accepted
+		first         token
+		then          []token
+	}{
+		{
+			name:   "a new key",
+			before: []published{key(old)}, after: []published{key(old), key(fresh)},
+			first: token{by: old, asked: 1},
+			then:  []token{{by: fresh, asked: 1}, {by: old}, {by: fresh}},
+		},
+		{
+			name:   "a new key, a second after an invented one",
+			before: []published{key(old)}, after: []published{key(fresh)},
+			first: token{by: old, asked: 1},
+			then: []token{
+				{by: under(old, "invented"), reason: bearergate.ReasonUnknownKey, asked: 1},
+				{by: under(old, "invented"), reason: bearergate.ReasonUnknownKey},
+				{by: fresh, wait: time.Second},
+			},
+		},
+		{
+			name:   "a new key, a second after a forged token",
+			before: []published{key(old)}, after: []published{key(old), key(fresh)},
+			first: token{by: old, asked: 1},
+			then:  []token{{by: foreign, reason: bearergate.ReasonSignature, asked: 1}, {by: fresh, wait: time.Second}},
+		},
+		{
+			name:   "a key that is replaced under its kid",
+			before: []published{key(old)}, after: []published{key(under(fresh, "k1"))},
+			first: token{by: old, asked: 1},
+			then: []token{
+				{by: under(fresh, "k1"), asked: 1},
+				{by: old, reason: bearergate.ReasonSignature},
+				{by: under(fresh, "k1")},
+			},
+		},
+		{
+			name:   "a key that is replaced, and nobody names keys",
+			before: []published{key(nameless(old))}, after: []published{key(nameless(fresh))},
+			first: token{by: nameless(old), asked: 1},
+			then:  []token{{by: nameless(fresh), asked: 1}, {by: nameless(old), reason: bearergate.ReasonSignature}},
+		},
+		{
+			name:   "a key that is replaced, and tokens alone name it",
+			before: []published{key(nameless(old))}, after: []published{key(nameless(fresh))},
+			first: token{by: old, asked: 1},
+			then:  []token{{by: fresh, asked: 1}, {by: old, reason: bearergate.ReasonSignature, asked: 1}, {by: fresh}},
+		},
+		{
+			name:   "two keys during a rotation, and nobody names them",
+			before: []published{key(nameless(old)), key(nameless(fresh))},
+			first:  token{by: nameless(old), asked: 1},
+			then:   []token{{by: nameless(fresh)}, {by: nameless(old)}, {by: nameless(foreign), reason: bearergate.ReasonSignature, asked: 1}, {by: nameless(fresh)}},
+		},
+		{
+			name:   "a fourth key, and nobody names them",
+			before: append(others(2), key(nameless(old))), after: append(others(3), key(nameless(fresh))),
+			first: token{by: nameless(old), asked: 1},
+			then:  []token{{by: nameless(fresh), asked: 1}},
+		},
+		{
+			name:   "a fifth key, and nobody names them: nothing is tried, and nobody asked",
+			before: append(others(4), key(old)),
+			first:  token{by: old, asked: 1},
+			then:   []token{{by: nameless(old), reason: bearergate.ReasonUnknownKey}, {by: nameless(foreign), reason: bearergate.ReasonUnknownKey}, {by: old}},
+		},
+		{
+			name:   "one of two certificates",
+			before: []published{x5t(old, "a"), x5t(fresh, "b")},
+			first:  token{by: nameless(old), header: map[string]any{"x5t": thumbprint("a", 20)}, asked: 1},
+			then: []token{
+				{by: nameless(fresh), header: map[string]any{"x5t": thumbprint("b", 20)}},
+				{by: nameless(fresh), header: map[string]any{"x5t#S256": thumbprint("b", 32)}},
+				{by: nameless(old), header: map[string]any{"x5t": 17}},
+				{by: nameless(old), header: map[string]any{"x5t": thumbprint("b", 20)}, reason: bearergate.ReasonSignature, asked: 1},
+				{by: nameless(old), header: map[string]any{"x5t": thumbprint("c", 20)}, reason: bearergate.ReasonUnknownKey, asked: 1},
+				{by: nameless(foreign), header: map[string]any{"x5t": thumbprint("a", 20), "x5u": "https://attacker.test/"}, reason: bearergate.ReasonSignature},
+			},
+		},
+		{
+			name:   "a new certificate",
+			before: []published{x5t(old, "a")}, after: []published{x5t(old, "a"), x5t(fresh, "b")},
+			first: token{by: nameless(old), header: map[string]any{"x5t": thumbprint("a", 20)}, asked: 1},
+			then: []token{
+				{by: nameless(foreign), header: map[string]any{"x5t": thumbprint("z", 20)}, reason: bearergate.ReasonUnknownKey, asked: 1},
+				{by: nameless(fresh), header: map[string]any{"x5t": thumbprint("b", 20)}, wait: time.Second},
+			},
+		},
+		{
+			name:   "tokens that name certificates, keys that do not",
+			before: []published{key(nameless(old)), key(nameless(fresh))},
+			first:  token{by: nameless(old), header: map[string]any{"x5t": thumbprint("a", 20)}, asked: 1},
+			then:   []token{{by: nameless(fresh), header: map[string]any{"x5t": thumbprint("b", 20)}}},
+		},
+		{
+			name:   "keys of several tenants",
+			before: []published{key(old, "issuer", issuer), key(fresh, "issuer", "https://tenant-two.example.com/"), key(under(foreign, "k3"), "issuer", "https://{tenantid}.example.com/")},
+			first:  token{by: old, asked: 1},
+			then:   []token{{by: fresh, reason: bearergate.ReasonUnknownKey}, {by: under(foreign, "k3")}, {by: nameless(fresh), reason: bearergate.ReasonSignature, asked: 1}},
+		},
+		{
+			name:   "an outage that began after the keys came",
+			before: []published{key(old)},
+			first:  token{by: old, asked: 1},
+			then: []token{
+				{by: foreign, reason: bearergate.ReasonSignature, asked: 1, down: true},
+				{by: foreign, reason: bearergate.ReasonSignature, down: true},
+				{by: fresh, reason: bearergate.ReasonKeysUnavailable, down: true},
+				{by: fresh, reason: bearergate.ReasonKeysUnavailable, asked: 1, wait: 2 * time.Second, down: true},
+				{by: foreign, reason: bearergate.ReasonSignature, down: true},
+				{by: old, down: true},
+				{by: foreign, wait: 12 * time.Second, reason: bearergate.ReasonSignature, asked: 1},
+				{by: fresh, reason: bearergate.ReasonUnknownKey, asked: 1},
+			},
+		},
+	} {
+		for _, cache := range []bool{true, false} {
+			t.Run(tt.name, func(t *testing.T) {
+				bubble.Test(t, func(t *testing.T) {
+					as := &issuerOf{t: t, set: tt.before}
+					keys, err := jwks.New(jwks.Config{URL: setURL, HTTPClient: &http.Client{Transport: as}})
+					require.NoError(t, err)
+					c := config(keys)
+					c.DisableCache = !cache
+					v := newVerifier(t, c)
+					for i, token := range append([]token{tt.first}, tt.then...) {
+						time.Sleep(token.wait)
+						as.down = token.down
+						header := map[string]any{"alg": token.by.Alg, "typ": "at+jwt", "kid": token.by.KeyID}
+						maps.Copy(header, token.header)
+						raw := token.by.SignWith(t, header, nil)
+						before := as.fetches
+						found, err := v.Verify(t.Context(), raw)
+						if token.reason == "" {
+							require.NoError(t, err, "token %d", i)
+							for range 3 { // from the cache, where there is one
+								_, err = v.Verify(t.Context(), raw)
+								require.NoError(t, err)
+							}
+						} else {
+							kind := bearergate.ErrInvalidToken
+							if token.reason == bearergate.ReasonKeysUnavailable {
+								kind = bearergate.ErrUnavailable
+							}
+							require.Equal(t, token.reason, bearergate.ReasonOf(err), "token %d: %v", i, err)
+							requireError(t, found, err, kind, token.reason)
+						}
+						synctest.Wait()
+						require.Equal(t, token.asked, as.fetches-before, "token %d", i)
+						if i == 0 && tt.after != nil {
+							as.set = tt.after
+						}
+					}
+					require.Empty(t, as.foreign)
+				})
+			})
+		}
+	}
+}
