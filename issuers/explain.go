@@ -89,7 +89,9 @@ func (v *liveVerifier) Explain(ctx context.Context, token string) bearergate.Exp
 		return e
 	}
 	if !v.asks(e.Token) {
-		return e.Then(bearergate.Step{Name: "live", Detail: "live is not asked about such a token"}, func() error { return nil })
+		e = e.Then(bearergate.Step{Name: "live", Detail: "live is not asked about such a token"}, func() error { return nil })
+		e.By = v
+		return e
 	}
 	live := bearergate.Explain(ctx, v.live, token)
 	for _, s := range live.Steps {

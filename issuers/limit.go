@@ -186,9 +186,9 @@ func (v *limitVerifier) Explain(ctx context.Context, token string) bearergate.Ex
 	}
 	kept := v.cut(e.Token)
 	if v.scopes != nil {
-		step := bearergate.Step{Name: "limits scopes", Detail: "the token keeps the scopes that Limits.Scopes has", Expected: accept.Quoted(v.scopes.Names()...), Found: accept.Quoted(e.Token.Scopes().Names()...)}
+		step := bearergate.Step{Name: "limits scopes", Detail: "the token keeps the scopes that Limits.Scopes has", Expected: accept.Quoted(v.scopes.Names()...), Found: e.Token.Quoted(e.Token.Scopes().Names()...)}
 		e = e.Then(step, func() error { return nil })
 	}
-	e.Token = kept
+	e.Token, e.By = kept, v
 	return e
 }

@@ -80,8 +80,11 @@ func (e *Error) Rest() string {
 	return e.Where() + ": " + bounded(e.cause.Error(), 256)
 }
 
-// Where is the URL, bounded.
-func (e *Error) Where() string { return bounded(e.URL, 256) }
+// Where is the URL, bounded and without its query, which may hold an API key.
+func (e *Error) Where() string {
+	where, _, _ := strings.Cut(e.URL, "?")
+	return bounded(where, 256)
+}
 
 // With returns a copy of e whose Detail goes on with more, for whoever knows what the
 // fetch was for. more must not come from the other side.

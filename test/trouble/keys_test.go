@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/base64"
+	"fmt"
 	"math/big"
 	"net/http"
 	"strings"
@@ -52,12 +53,16 @@ func keys() area {
 				},
 			},
 			{
-				title: "The token names no key, and two fit", caseID: "D4", status: http.StatusUnauthorized, reason: bearergate.ReasonUnknownKey,
+				title: "The token names no key, and five fit", caseID: "D4", status: http.StatusUnauthorized, reason: bearergate.ReasonUnknownKey,
 				wrong: func(y *try) {
-					y.as.Rotate()
+					var five [][]byte // up to four are tried
+					for i := range 5 {
+						five = append(five, newSigner(y.t, fmt.Sprint("k", i), "ES256").public(y.t))
+					}
+					y.publishes(five...)
 					y.header["kid"] = nil
 				},
-				mended: "The server writes kid.", mend: func(y *try) { delete(y.header, "kid") },
+				mended: "The server publishes the keys that it uses, and writes kid.", mend: func(y *try) { published(y); delete(y.header, "kid") },
 			},
 			{
 				title: "The token names no key, and none fits", status: http.StatusUnauthorized, reason: bearergate.ReasonUnknownKey,
