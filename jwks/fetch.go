@@ -195,6 +195,7 @@ type discovery struct {
 type remote struct {
 	client      *fetch.Client
 	issuer, url string
+	metadata    string // its URL; "": where the issuer says
 	insecure    bool
 	maxBytes    int64
 	tolerance   time.Duration
@@ -245,12 +246,12 @@ func (r *remote) load(ctx context.Context, v *view) result {
 func (r *remote) discover(ctx context.Context, last discovery) (discovery, error) {
 	read := r.clock()
 	doc, which, err := asmeta.Fetch(ctx, r.client, asmeta.Request{
-		Issuer: r.issuer, First: last.which, MaxBytes: r.maxBytes,
+		Issuer: r.issuer, URL: r.metadata, First: last.which, MaxBytes: r.maxBytes,
 		Check: func(doc asmeta.Document) error {
 			if doc.JWKSURI == "" {
 				return errors.New("the document has no jwks_uri: name the key set by URL of jwks.Config, if the server has one")
 			}
-			if err := asmeta.CheckEndpoint(doc.JWKSURI, r.issuer, r.insecure); err != nil {
+			if err := asmeta.CheckEndpoint(doc.JWKSURI, cmp.Or(r.metadata, r.issuer), r.insecure); err != nil {
 				return fmt.Errorf("the document's jwks_uri %w; or name the key set by URL of jwks.Config", err)
 			}
 			return nil

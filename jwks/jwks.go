@@ -100,6 +100,10 @@ type Config struct {
 	// Issuer, if given, only says to whom the keys belong. A query, an API key for
 	// example, is sent, and stands in no event, error or Status.
 	URL string
+	// MetadataURL is where the issuer's metadata are, an https URL, if not where the issuer
+	// says (RFC 8414 §3). The issuer in them must be Issuer all the same, which may then be
+	// any text. With URL, it is a mistake.
+	MetadataURL string
 
 	// HTTPClient makes the requests: set it for a CA of your own, a client
 	// certificate, a proxy, or a transport that adds a bearer token. It is copied.
@@ -179,7 +183,15 @@ func New(c Config) (*Cache, error) {
 	if c.Issuer == "" && c.URL == "" {
 		wrong.Addf("set Issuer to discover the keys, or URL to name the set")
 	}
-	if c.Issuer != "" && c.URL == "" { // else nothing is fetched from it
+	if c.MetadataURL != "" {
+		if c.URL != "" || c.Issuer == "" {
+			wrong.Addf("MetadataURL is set with URL, or without Issuer: it is for finding the keys of an issuer; leave out URL, and set Issuer")
+		}
+		if err := fetch.CheckURL(c.MetadataURL, c.InsecureAllowHTTP || fetch.Loopback(c.MetadataURL)); err != nil {
+			wrong.Addf("MetadataURL%s %w", fetch.Shown(c.MetadataURL), err)
+		}
+	}
+	if c.Issuer != "" && c.URL == "" && c.MetadataURL == "" { // else nothing is fetched from it
 		if err := fetch.CheckIssuer(c.Issuer, c.InsecureAllowHTTP || fetch.Loopback(c.Issuer)); err != nil {
 			wrong.Addf("Issuer%s %w", fetch.Shown(c.Issuer), err)
 		}
@@ -194,7 +206,7 @@ func New(c Config) (*Cache, error) {
 	}
 	cache := newCache(c)
 	remote := remote{
-		client: fetch.NewClient(c.HTTPClient), issuer: c.Issuer, url: c.URL, insecure: c.InsecureAllowHTTP,
+		client: fetch.NewClient(c.HTTPClient), issuer: c.Issuer, url: c.URL, metadata: c.MetadataURL, insecure: c.InsecureAllowHTTP,
 		maxBytes: c.MaxBytes, maxKeys: c.MaxKeys, uses: cache.uses, tolerance: c.MaxStale, clock: func() clock.Instant { return cache.clock() },
 	}
 	cache.load = remote.load

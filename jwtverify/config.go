@@ -21,7 +21,7 @@ func checkIssuer(c *Config, wrong *mistake.List) bool {
 	case fetch.CheckPasted(c.Issuer) != nil:
 		wrong.Addf("Issuer%s %w", fetch.Shown(c.Issuer), fetch.CheckPasted(c.Issuer))
 		return false
-	case c.Keys != nil || c.KeysURL != "":
+	case c.Keys != nil || c.KeysURL != "" || c.MetadataURL != "":
 		return false // nothing is fetched from it
 	case !c.InsecureAllowHTTP && plainHTTP(c.Issuer):
 		wrong.Addf("Issuer %q is http: use https, or a loopback host for development, or name the https URL of its key set by KeysURL, or set InsecureAllowHTTP and accept that tokens can be forged", c.Issuer)
@@ -121,12 +121,14 @@ func clientClaims(c *Config, wrong *mistake.List) []string {
 // keySource returns Config.Keys, or a cache that discovers them from the issuer.
 func keySource(c *Config, issuerOK bool, wrong *mistake.List) jwks.Source {
 	discover := jwks.Config{HTTPClient: c.HTTPClient, Hooks: c.KeyHooks, InsecureAllowHTTP: c.InsecureAllowHTTP}
-	switch {
+	switch set := given(map[string]bool{"Keys": c.Keys != nil, "KeysURL": c.KeysURL != "", "MetadataURL": c.MetadataURL != ""}); {
+	case len(set) > 1:
+		wrong.Addf("%s are both set: leave out all but one", strings.Join(set, " and "))
+		discover.Issuer = ""
 	case c.KeysURL != "":
 		discover.Issuer, discover.URL = c.Issuer, c.KeysURL
-		if c.Keys != nil {
-			wrong.Addf("Keys and KeysURL are both set: leave out the one or the other")
-		}
+	case c.MetadataURL != "":
+		discover.Issuer, discover.MetadataURL = c.Issuer, c.MetadataURL
 	case issuerOK:
 		discover.Issuer = c.Issuer
 	}
@@ -134,6 +136,16 @@ func keySource(c *Config, issuerOK bool, wrong *mistake.List) jwks.Source {
 		wrong.Addf("Keys and HTTPClient are both set: HTTPClient is for the cache that is made without Keys; give it to your own")
 	}
 	return accept.Source(wrong, "Keys", c.Keys, c.Issuer, discover)
+}
+
+// given are the names of what is set, in order.
+func given(fields map[string]bool) (names []string) {
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		if fields[name] {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // requiredClaims are those of the profile, of MaxTokenAge and of RequiredClaims.

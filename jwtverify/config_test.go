@@ -399,12 +399,24 @@ func TestWhatCannotBeAllowed(t *testing.T) {
 		{
 			name:   "Keys and KeysURL",
 			change: func(c *jwtverify.Config) { c.KeysURL = "https://as.example.com/keys" },
-			says:   []string{"Keys and KeysURL are both set"},
+			says:   []string{"Keys and KeysURL are both set: leave out all but one"},
 		},
 		{
 			name:   "KeysURL over http",
 			change: func(c *jwtverify.Config) { c.Keys, c.KeysURL = nil, "http://as.example.com/keys" },
 			says:   []string{`KeysURL cannot be used: jwks: URL "http://as.example.com/keys" must be https`},
+		},
+		{
+			name: "KeysURL and MetadataURL",
+			change: func(c *jwtverify.Config) {
+				c.Keys, c.KeysURL, c.MetadataURL = nil, "https://as.example.com/keys", "https://as.example.com/metadata"
+			},
+			says: []string{"KeysURL and MetadataURL are both set"},
+		},
+		{
+			name:   "MetadataURL over http",
+			change: func(c *jwtverify.Config) { c.Keys, c.MetadataURL = nil, "http://as.example.com/metadata" },
+			says:   []string{`MetadataURL cannot be used: jwks: MetadataURL "http://as.example.com/metadata" must be https`},
 		},
 		{
 			name: "aliases",

@@ -127,8 +127,8 @@ func (v *Verifier) sizes(raw string) (expected, found string) {
 func (v *Verifier) types(h jose.Header) (expected, found string) {
 	expected, found = `"at+jwt"`, "none"
 	if v.profile == AccessToken {
-		for _, t := range v.allowedTypes {
-			expected += ", " + accept.Quoted(t)
+		if len(v.allowedTypes) > 0 {
+			expected += " " + accept.Quoted(v.allowedTypes...)
 		}
 		expected += `, "JWT" or none`
 	}

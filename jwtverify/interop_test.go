@@ -105,11 +105,7 @@ func TestTokensOfRealServers(t *testing.T) {
 		"the claim is a list":           {claims: map[string]any{"aud": kit.Absent, "resources": []string{"x", "orders"}}, allow: standIn("resources", "orders"), before: bearergate.ReasonMissingClaim},
 	} {
 		t.Run(name, func(t *testing.T) {
-			claims := map[string]any{}
-			for k, v := range tt.claims {
-				claims[k] = v
-			}
-			raw := s.SignWith(t, header(tt.typ), claims)
+			raw := s.SignWith(t, header(tt.typ), tt.claims)
 			verdict := func(allow func(*jwtverify.Config), want bearergate.Reason) *bearergate.Token {
 				c := config(s.Set(t))
 				if allow != nil {
@@ -226,6 +222,30 @@ func TestTheIssuerComesBeforeKeys(t *testing.T) {
 	require.Equal(t, issuer, token.Issuer())
 }
 
+// K6 of the cases: the metadata are somewhere else, and speak for the issuer all the same.
+func TestMetadataURL(t *testing.T) {
+	as := authtest.New(t)
+	for name, tt := range map[string]struct {
+		issuer string // in the document
+		reason bearergate.Reason
+	}{
+		"of this issuer": {issuer: "https://login.example.test/{name}"},
+		"of another one": {issuer: as.Issuer(), reason: bearergate.ReasonKeysUnavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			const issuer = "https://login.example.test/{name}"
+			as.Fail(authtest.Fault{Path: "/elsewhere", Body: []byte(`{"issuer":"` + tt.issuer + `","jwks_uri":"` + as.URL("/jwks") + `"}`), Header: http.Header{"Content-Type": {"application/json"}}})
+			v, err := jwtverify.New(jwtverify.Config{Issuer: issuer, Audiences: []string{authtest.DefaultAudience}, MetadataURL: as.URL("/elsewhere"), HTTPClient: as.Client()})
+			require.NoError(t, err)
+			claims := as.Claims(authtest.Claims{})
+			claims["iss"] = issuer
+			_, err = v.Verify(t.Context(), as.Sign(nil, claims))
+			require.Equal(t, tt.reason, bearergate.ReasonOf(err), "%v", err)
+			require.Zero(t, as.Requests("/.well-known/oauth-authorization-server"))
+		})
+	}
+}
+
 // T11, T26 of the cases: what the issuer says under other names, and what a Map may not do.
 func TestMap(t *testing.T) {
 	s := newSigner(t, "ES256", "k")
@@ -290,7 +310,7 @@ func TestMap(t *testing.T) {
 				}
 				require.NoError(t, err)
 				require.True(t, token.Bound())
-				require.Equal(t, [32]byte(s.Public(t).Thumbprint()), token.Key())
+				require.Equal(t, s.Public(t).Thumbprint(), token.Key())
 				require.Equal(t, token.IssuedAt(), token.AsOf())
 				tt.check(token)
 			}

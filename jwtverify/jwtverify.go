@@ -126,8 +126,12 @@ type Config struct {
 	// discovered from Issuer. The default cache then fetches from there alone, and Issuer
 	// may be any text, an http URL too. With Keys, it is a mistake.
 	KeysURL string
+	// MetadataURL is where the issuer's metadata are, an https URL, if they are not where
+	// Issuer says (RFC 8414 §3). The issuer in them must be Issuer all the same. With Keys or
+	// KeysURL, it is a mistake.
+	MetadataURL string
 	// Keys provides the issuer's keys. Default: a [jwks.Cache]
-	// of KeysURL, or discovered from Issuer. A Source with a method Issuer() string that
+	// of KeysURL, of MetadataURL, or discovered from Issuer. A Source with a method Issuer() string that
 	// returns another issuer's name is refused: keys belong to one issuer
 	// (RFC 8725 §3.8).
 	Keys jwks.Source

@@ -49,8 +49,12 @@ func Source(wrong *mistake.List, field string, named jwks.Source, issuer string,
 	case named == nil:
 		cache, err := jwks.New(discover)
 		if err != nil {
-			if discover.URL != "" {
+			switch {
+			case discover.URL != "":
 				wrong.Addf("KeysURL cannot be used: %v", bearergate.AsError(err).Cause)
+				return nil
+			case discover.MetadataURL != "":
+				wrong.Addf("MetadataURL cannot be used: %v", bearergate.AsError(err).Cause)
 				return nil
 			}
 			wrong.Addf("Issuer cannot be used to discover keys: %v; or set %s", bearergate.AsError(err).Cause, field)

@@ -58,7 +58,7 @@ type Reading struct {
 	audienceOccurs             bool   // also as null
 	found                      uint64 // bit i: the required claim i is present and not empty
 	scopes                     [MaxScopeClaims][]byte
-	clients                    [MaxClients]string
+	clients                    [MaxClients][]byte
 	standIns                   [MaxStandIns][]byte
 	kind                       kind
 }
@@ -85,24 +85,8 @@ func (f *Fields) Read(data []byte, r *Reading) error {
 		if strictjson.IsNull(value) && string(name) != "cnf" {
 			return nil // real servers send null for what there is not
 		}
-		if i := slices.Index(f.Required, string(name)); i >= 0 && !strictjson.IsEmpty(value) {
-			r.found |= 1 << i
-		}
-		if i := slices.Index(f.Scopes, string(name)); i >= 0 {
-			r.scopes[i] = value
-		}
-		if i := slices.Index(f.Extra, string(name)); i >= 0 {
-			r.Extra[i] = value
+		if r.place(f, name, value) || f.Only != nil && !slices.Contains(f.Only, string(name)) {
 			return nil
-		}
-		if i := slices.Index(f.StandIns, string(name)); i >= 0 {
-			r.standIns[i] = value
-		}
-		if f.Only != nil && !slices.Contains(f.Only, string(name)) {
-			return nil
-		}
-		if i := slices.Index(f.clients(), string(name)); i >= 0 && value[0] == '"' {
-			r.clients[i], _ = strictjson.String(value)
 		}
 		if err := r.take(name, value); err != nil && r.Wrong == "" {
 			// take fails on names of its own list only: none of them is the issuer's own text.
@@ -116,13 +100,36 @@ func (f *Fields) Read(data []byte, r *Reading) error {
 	if !r.readScopes(f.ScopeString) && r.Wrong == "" {
 		r.Wrong = "scope"
 	}
-	for _, client := range r.clients {
-		if client != "" {
-			r.Claims.ClientID = client
+	for _, value := range r.clients {
+		if value == nil {
+			continue
+		}
+		if r.Claims.ClientID, _ = strictjson.String(value); r.Claims.ClientID != "" {
 			break
 		}
 	}
 	return nil
+}
+
+// place keeps a member that f asks for. It reports one that is not to be read otherwise.
+func (r *Reading) place(f *Fields, name, value []byte) (done bool) {
+	if i := slices.Index(f.Required, string(name)); i >= 0 && !strictjson.IsEmpty(value) {
+		r.found |= 1 << i
+	}
+	if i := slices.Index(f.Scopes, string(name)); i >= 0 {
+		r.scopes[i] = value
+	}
+	if i := slices.Index(f.StandIns, string(name)); i >= 0 {
+		r.standIns[i] = value
+	}
+	if i := slices.Index(f.clients(), string(name)); i >= 0 && value[0] == '"' {
+		r.clients[i] = value
+	}
+	if i := slices.Index(f.Extra, string(name)); i >= 0 {
+		r.Extra[i] = value
+		return true
+	}
+	return false
 }
 
 var defaultClients = DefaultClients()
@@ -145,7 +152,9 @@ func (r *Reading) take(name, value []byte) (err error) {
 	case "sub":
 		c.Subject, err = strictjson.String(value)
 	case "client_id":
-		_, err = strictjson.String(value) // whether it is the client, Fields.Clients says
+		if value[0] != '"' { // whether it is the client, Fields.Clients says
+			err = errEmpty
+		}
 	case "jti":
 		c.ID, err = strictjson.String(value)
 	case "sid": // of another type, it is none

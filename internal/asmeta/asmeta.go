@@ -44,8 +44,9 @@ func URLs(issuer string) [2]string {
 // Request is what [Fetch] needs to know.
 type Request struct {
 	Issuer   string
-	First    int   // which of URLs worked last
-	MaxBytes int64 // 0: fetch.DefaultMaxBytes
+	URL      string // where the document is; "": it is one of URLs
+	First    int    // which of URLs worked last
+	MaxBytes int64  // 0: fetch.DefaultMaxBytes
 	// Check judges a document that belongs to the issuer; nil accepts it.
 	Check func(Document) error
 }
@@ -54,6 +55,10 @@ type Request struct {
 // from. Whatever is wrong with one, the other is tried: a server may answer
 // 404, a login page or nothing at all under a path that it does not know.
 func Fetch(ctx context.Context, client *fetch.Client, r Request) (Document, int, error) {
+	if r.URL != "" {
+		doc, err := get(ctx, client, r.URL, r)
+		return doc, 0, err
+	}
 	urls := URLs(r.Issuer)
 	which := r.First & 1
 	doc, err := get(ctx, client, urls[which], r)
