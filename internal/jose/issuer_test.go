@@ -55,6 +55,7 @@ func TestUnverifiedIssuer(t *testing.T) {
 		{name: "alone", claims: `{"iss":"` + as + `"}`, want: as},
 		{name: "first", claims: `{"iss":"` + as + `","aud":["a","b"],"exp":1e9,"ok":true,"no":null,"o":{}}`, want: as},
 		{name: "last", claims: `{"aud":["a",{"iss":"x"}],"exp":-1.5E+9,"ok":false,"no":null,"o":{"iss":"y"},"iss":"` + as + `"}`, want: as},
+		{name: "words, nested", claims: `{"a":[true,false,null,{"b":null,"c":true}],"iss":"` + as + `"}`, want: as},
 		{name: "white space everywhere", claims: " \t\r\n{ \n\"a\" : [ 1 , 2 ] ,\t\"iss\"\r:\n\"" + as + "\" } \n", want: as},
 		{name: "no URL", claims: `{"iss":"joe"}`, want: "joe"},
 		{name: "brackets and quotes in strings", claims: `{"a":"}],{\"iss\":\"x\",","b":["]","\\"],"iss":"` + as + `","c":"\\\\\""}`, want: as},
@@ -104,6 +105,7 @@ func TestUnverifiedIssuer(t *testing.T) {
 		{name: "half a surrogate in iss", claims: `{"iss":"\ud800"}`, err: jose.ErrMalformed},
 		{name: "a control character in iss", claims: "{\"iss\":\"a\nb\"}", err: jose.ErrMalformed},
 		{name: "the last control character in iss", claims: "{\"iss\":\"a\x1fb\"}", err: jose.ErrMalformed},
+		{name: "null and a tilde", claims: `{"iss":null~}`, err: jose.ErrMalformed},
 		{name: "null and more", claims: `{"iss":null null}`, err: jose.ErrMalformed},
 		{name: "a name without its first quote", claims: `{xiss":"` + as + `"}`, err: jose.ErrMalformed},
 		{name: "no name", claims: `{:1,"iss":"` + as + `"}`, err: jose.ErrMalformed},
@@ -157,6 +159,12 @@ func TestUnverifiedIssuer(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Whoever has such claims is told why they are refused.
+func TestUnverifiedIssuerSaysThatClaimsAreTooDeep(t *testing.T) {
+	_, err := bothWays(t, `{"a":`+nestedIn("[]", 512, "")+`,"iss":"`+as+`"}`)
+	require.ErrorContains(t, err, "more than 512 objects and arrays")
 }
 
 func TestUnverifiedIssuerTakesOnlyTheFormOfAToken(t *testing.T) {
