@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -61,6 +62,7 @@ func TestRouterExplains(t *testing.T) {
 		"encrypted":             {config: encrypted, token: jwe, first: "the token is encrypted, and goes to Opaque"},
 		"encrypted, not wanted": {config: withOpaque, token: jwe, reason: bearergate.ReasonMalformed, failed: "router", advice: "set EncryptedAreOpaque of the Router"},
 		"encrypted, no Opaque":  {config: plain, token: jwe, reason: bearergate.ReasonMalformed, failed: "router"},
+		"malformed, and Opaque": {config: withOpaque, token: "eyJhbGciOiJIUzI1NiJ9.e30=.x", reason: bearergate.ReasonMalformed, failed: "router", advice: "The text is written in plain base64"},
 		"no JWT, as it seems":   {config: plain, token: "eyJhbGciOiJIUzI1NiJ9.e30=.x", reason: bearergate.ReasonMalformed, failed: "router", advice: "The text is written in plain base64"},
 		"the wrong verifier":    {config: plain, token: s.Sign(t, map[string]any{"iss": "https://broken.example.com"}), reason: bearergate.ReasonInternal, failed: "router's issuer"},
 		"no token":              {config: plain, reason: bearergate.ReasonNoToken, failed: "router"},
@@ -77,6 +79,7 @@ func TestRouterExplains(t *testing.T) {
 			if tt.first != "" {
 				require.Equal(t, tt.first, e.Steps[0].Detail)
 			}
+			require.Equal(t, strings.Contains(tt.advice, "EncryptedAreOpaque"), strings.Contains(strings.Join(e.Advice, " "), "EncryptedAreOpaque"))
 			if tt.advice != "" {
 				require.NotEmpty(t, e.Advice)
 				require.Contains(t, e.Advice[0], tt.advice)

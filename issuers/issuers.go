@@ -137,8 +137,8 @@ type Config struct {
 	// evenly this many per minute, and never more than [MaxResolving] under way. A
 	// token that would need one more is [bearergate.ErrUnavailable] with
 	// [bearergate.ReasonOverloaded]. Calls are counted apart for exact issuers, for
-	// issuers that a template matches, and for issuers of which a token has been
-	// accepted before: so a flood of invented issuers does not keep those in use
+	// issuers that a template matches or AllowIssuer lets through, and for issuers of
+	// which a token has been accepted before: so a flood of invented issuers does not keep those in use
 	// from being renewed. A process that starts during such a flood has accepted no
 	// token yet, and there the first call for each issuer has to get through it.
 	// Default: [DefaultMaxResolvesPerMinute]; at most 60,000.

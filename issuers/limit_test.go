@@ -195,6 +195,57 @@ func mustRefuse(t testing.TB, v bearergate.Verifier, raw string) error {
 	return err
 }
 
+// A token that keeps to the limits is not copied, for every request.
+func TestLimitLeavesWhatIsWithin(t *testing.T) {
+	own := bearergate.NewToken(full())
+	v := limit(t, bearergate.VerifierFunc(func(context.Context, string) (*bearergate.Token, error) { return own, nil }),
+		issuers.Limits{Scopes: []string{"read", "write", "admin", "more"}, Clients: []string{"client-1"}, Until: time.Now().AddDate(100, 0, 0)})
+	token, err := v.Verify(t.Context(), "x")
+	require.NoError(t, err)
+	require.Same(t, own, token)
+}
+
+// Only the limits that are set are explained, each with its two sides.
+func TestLimitExplains(t *testing.T) {
+	until := time.Now().AddDate(100, 0, 0)
+	inactive := &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonInactive}
+	for _, tt := range []struct {
+		name     string
+		verifier bearergate.Verifier
+		limits   issuers.Limits
+		steps    []string
+		advice   string
+	}{
+		{name: "until", limits: issuers.Limits{Until: until}, steps: []string{"passed: limits until", "passed: verifier"}},
+		{name: "over", limits: issuers.Limits{Until: time.Now()}, steps: []string{"failed: limits until"}, advice: "set a later Limits.Until"},
+		{name: "clients", limits: issuers.Limits{Clients: []string{"client-1"}}, steps: []string{"passed: verifier", `passed: limits clients, expected "client-1"`}},
+		{name: "another client", limits: issuers.Limits{Clients: []string{"client-2"}, Scopes: []string{"read"}},
+			steps: []string{"passed: verifier", `failed: limits clients: the client is not among Limits.Clients, expected "client-2"`}, advice: "add its ID to Limits.Clients"},
+		{name: "scopes", limits: issuers.Limits{Scopes: []string{"read"}},
+			steps: []string{"passed: verifier", `passed: limits scopes: the token keeps the scopes that Limits.Scopes has, expected "read", found "read" "write" "admin"`}},
+		{name: "all", limits: issuers.Limits{Scopes: []string{"read"}, Clients: []string{"client-1"}, Until: until},
+			steps: []string{"passed: limits until", "passed: verifier", "passed: limits clients", "passed: limits scopes"}},
+		{name: "refused before", verifier: fails(inactive), limits: issuers.Limits{Scopes: []string{"read"}, Clients: []string{"client-2"}, Until: until},
+			steps: []string{"passed: limits until", "failed: verifier"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if tt.verifier == nil {
+				tt.verifier = says(full())
+			}
+			v := limit(t, tt.verifier, tt.limits)
+			_, err := v.Verify(t.Context(), "x")
+			e := bearergate.Explain(t.Context(), v, "x")
+			kit.RequireExplained(t, e, err, "x")
+			require.Len(t, e.Steps, len(tt.steps), "%v", e)
+			for i, want := range tt.steps {
+				require.True(t, strings.HasPrefix(e.Steps[i].String(), want), "%v", e.Steps[i])
+			}
+			require.Equal(t, tt.advice != "", len(e.Advice) > 0)
+			require.Contains(t, strings.Join(e.Advice, ""), tt.advice)
+		})
+	}
+}
+
 func TestLimitCopiesItsConfiguration(t *testing.T) {
 	l := issuers.Limits{Scopes: []string{"read"}, Clients: []string{"client-1"}}
 	v := limit(t, says(full()), l)

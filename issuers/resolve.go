@@ -198,7 +198,7 @@ func (r *resolver) allowed(issuer string) (*allowance, error) {
 	err := guard.Call(func() error { let = r.allow(issuer); return nil }, func(p guard.PanicError) error {
 		return &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonInternal, Cause: fmt.Errorf("issuers: AllowIssuer %w", p)}
 	})
-	if err != nil || !let {
+	if !let {
 		return nil, err
 	}
 	return &r.forOthers, nil

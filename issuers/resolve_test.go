@@ -207,6 +207,7 @@ func TestAllowIssuer(t *testing.T) {
 		{"https://t1.example.com:", false},
 		{"https://t1.example.com:x", false},
 		{"https://t1.example.com:80:80", false},
+		{"https://t1.example.com:65535", true},
 		{"https://t1.example.com:65536", false},
 		{"https://t1.example.com:0443", false},
 		{"https://[::1]/", false},
@@ -262,6 +263,24 @@ func TestAllowIssuer(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A host is of letters, digits and "-", with dots between them; a slash ends it.
+func TestAllowIssuerCharacters(t *testing.T) {
+	var asked []string
+	r := (&directory{}).router(t, func(c *issuers.Config) {
+		c.AllowIssuer = func(iss string) bool { asked = append(asked, iss); return false }
+	})
+	var want []string
+	for c := range rune(0x180) {
+		iss := "https://x" + string(c) + "x.example.com"
+		if strings.ContainsRune("abcdefghijklmnopqrstuvwxyz0123456789-./", c) {
+			want = append(want, iss)
+		}
+		_, err := r.Verify(t.Context(), unsigned(iss))
+		require.Equal(t, bearergate.ReasonIssuer, bearergate.ReasonOf(err))
+	}
+	require.Equal(t, want, asked)
 }
 
 // It is asked for each token, so that what it takes back counts at once; a panic lets

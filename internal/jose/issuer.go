@@ -1,6 +1,7 @@
 package jose
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -89,10 +90,10 @@ func findIssuer(claims []byte) (issuer []byte, err error) {
 	}
 	for more {
 		name := blank(claims, at)
-		end, ok := afterString(claims, name)
-		if !ok {
+		if name == len(claims) || claims[name] != '"' {
 			return nil, errClaims
 		}
+		end := afterString(claims, name)
 		value, ok := after(claims, end, ':')
 		if !ok {
 			return nil, errClaims
@@ -128,13 +129,13 @@ func findIssuer(claims []byte) (issuer []byte, err error) {
 // unquoted is the text of iss: nil for null. It never returns what the strict reader
 // would not.
 func unquoted(value []byte) ([]byte, error) {
-	if len(value) == 0 { // nothing before a comma
+	if len(value) == 0 { // a comma, or the end, instead of it
 		return nil, errClaims
 	}
-	if string(value) == "null" {
+	if string(bytes.TrimRight(value, " \t\r\n")) == "null" {
 		return nil, nil
 	}
-	if value[0] == '"' && isPlain(value[1:len(value)-1]) {
+	if value[0] == '"' && len(value) > 1 && isPlain(value[1:len(value)-1]) {
 		return value[1 : len(value)-1], nil
 	}
 	text, err := strictjson.String(value)
@@ -144,10 +145,11 @@ func unquoted(value []byte) ([]byte, error) {
 	return []byte(text), nil
 }
 
-// isPlain reports printable ASCII in which each character stands for itself.
+// isPlain reports what stands between quotes and is printable ASCII, in which each
+// character stands for itself.
 func isPlain(text []byte) bool {
 	for _, c := range text {
-		if c < ' ' || c > '~' || c == '"' || c == '\\' {
+		if c < ' ' || c > '~' || c == '\\' {
 			return false
 		}
 	}
@@ -193,55 +195,48 @@ func after(text []byte, at int, c byte) (int, bool) {
 	return at, false
 }
 
-// afterString skips a string, if there is one.
-func afterString(text []byte, at int) (int, bool) {
-	if at == len(text) || text[at] != '"' {
-		return at, false
-	}
+// afterString skips the string that begins at a quote. One that does not end is all the
+// rest, after which everything that has to come is missed.
+func afterString(text []byte, at int) int {
 	for at++; at < len(text); at++ {
 		switch text[at] {
 		case '"':
-			return at + 1, true
+			return at + 1
 		case '\\':
 			at++ // whatever follows, it ends nothing
 		}
 	}
-	return len(text), false
+	return len(text)
 }
 
-// afterValue skips a value, which is one if the text is JSON.
+// afterValue skips a value, which is one if the text is JSON. A number, true, false and
+// null are skipped with the white space after them.
 func afterValue(text []byte, at int) (int, error) {
 	if at == len(text) {
 		return 0, errClaims
 	}
 	switch text[at] {
 	case '"':
-		end, ok := afterString(text, at)
-		if !ok {
-			return 0, errClaims
-		}
-		return end, nil
+		return afterString(text, at), nil
 	case '{', '[':
 		return afterNested(text, at)
 	}
-	for at < len(text) && !endsScalar[text[at]] { // a number, true, false or null
+	for at < len(text) && text[at] != ',' && text[at] != '}' {
 		at++
 	}
 	return at, nil
 }
 
-var endsScalar = [256]bool{',': true, '}': true, ' ': true, '\t': true, '\r': true, '\n': true}
-
-// afterNested skips the object or array that begins here, of the claims object.
+// afterNested skips an object or array that is a member of the claims.
 func afterNested(text []byte, at int) (int, error) {
-	for depth := 1; at < len(text); at++ {
-		switch c := text[at]; {
-		case c == '"':
-			end, ok := afterString(text, at)
-			if !ok {
-				return 0, errClaims
-			}
-			at = end - 1
+	for depth := 1; at < len(text); {
+		c := text[at]
+		if c == '"' {
+			at = afterString(text, at)
+			continue
+		}
+		at++
+		switch {
 		case c < '[': // the usual ones
 		case c == '{', c == '[':
 			if depth++; depth > maxIssuerDepth {
@@ -249,7 +244,7 @@ func afterNested(text []byte, at int) (int, error) {
 			}
 		case c == '}', c == ']':
 			if depth--; depth == 1 {
-				return at + 1, nil
+				return at, nil
 			}
 		}
 	}

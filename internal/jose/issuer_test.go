@@ -55,6 +55,7 @@ func TestUnverifiedIssuer(t *testing.T) {
 		{name: "alone", claims: `{"iss":"` + as + `"}`, want: as},
 		{name: "first", claims: `{"iss":"` + as + `","aud":["a","b"],"exp":1e9,"ok":true,"no":null,"o":{}}`, want: as},
 		{name: "last", claims: `{"aud":["a",{"iss":"x"}],"exp":-1.5E+9,"ok":false,"no":null,"o":{"iss":"y"},"iss":"` + as + `"}`, want: as},
+		{name: "words, nested", claims: `{"a":[true,false,null,{"b":null,"c":true}],"iss":"` + as + `"}`, want: as},
 		{name: "white space everywhere", claims: " \t\r\n{ \n\"a\" : [ 1 , 2 ] ,\t\"iss\"\r:\n\"" + as + "\" } \n", want: as},
 		{name: "no URL", claims: `{"iss":"joe"}`, want: "joe"},
 		{name: "brackets and quotes in strings", claims: `{"a":"}],{\"iss\":\"x\",","b":["]","\\"],"iss":"` + as + `","c":"\\\\\""}`, want: as},
@@ -67,6 +68,7 @@ func TestUnverifiedIssuer(t *testing.T) {
 		{name: "other escapes in names", claims: `{"\n":1,"\u00e9":2,"\"iss\"":"x","iss":"` + as + `"}`, want: as},
 		{name: "a name that begins so", claims: `{"issuer":"x","is":"y","\u0069\u0073\u0073\u0073":"z","iss":"` + as + `"}`, want: as},
 		{name: "names in other spellings", claims: `{"Iss":"x","ISS":"y","iſs":"z","iss":"` + as + `"}`, want: as},
+		{name: "a name of an escape and the digits", claims: `{"\n0069ss":"x","xu0069ss":"y","iss":"` + as + `"}`, want: as},
 		{name: "a name that looks so", claims: `{"\u01690s":"x","\u0169ss":"y","\uff49ss":"z","iss":"` + as + `"}`, want: as},
 		{name: "as deep as may be", claims: `{"a":` + nestedIn("[]", 511, "") + `,"iss":"` + as + `"}`, want: as},
 		{name: "as deep as may be, in objects", claims: `{"a":` + nestedIn(`{"a":}`, 511, "1") + `,"iss":"` + as + `"}`, want: as},
@@ -82,6 +84,8 @@ func TestUnverifiedIssuer(t *testing.T) {
 		{name: "empty", claims: `{"iss":""}`, err: jose.ErrNoIssuer},
 		{name: "null", claims: `{"iss":null}`, err: jose.ErrNoIssuer},
 
+		{name: "null and a space", claims: `{"iss":null }`, err: jose.ErrNoIssuer},
+		{name: "null and white space", claims: "{\"iss\":null\t\r\n,\"a\":1}", err: jose.ErrNoIssuer},
 		{name: "twice", claims: `{` + twice + `}`, err: jose.ErrMalformed},
 		{name: "twice the same", claims: `{"iss":"` + as + `","iss":"` + as + `"}`, err: jose.ErrMalformed},
 		{name: "twice, far apart", claims: `{"iss":"` + as + `","a":[1,{"b":2}],"iss":"x"}`, err: jose.ErrMalformed},
@@ -100,6 +104,16 @@ func TestUnverifiedIssuer(t *testing.T) {
 		{name: "bad UTF-8 in iss", claims: "{\"iss\":\"\xff\"}", err: jose.ErrMalformed},
 		{name: "half a surrogate in iss", claims: `{"iss":"\ud800"}`, err: jose.ErrMalformed},
 		{name: "a control character in iss", claims: "{\"iss\":\"a\nb\"}", err: jose.ErrMalformed},
+		{name: "the last control character in iss", claims: "{\"iss\":\"a\x1fb\"}", err: jose.ErrMalformed},
+		{name: "null and a tilde", claims: `{"iss":null~}`, err: jose.ErrMalformed},
+		{name: "null and more", claims: `{"iss":null null}`, err: jose.ErrMalformed},
+		{name: "a name without its first quote", claims: `{xiss":"` + as + `"}`, err: jose.ErrMalformed},
+		{name: "no name", claims: `{:1,"iss":"` + as + `"}`, err: jose.ErrMalformed},
+		{name: "a comma and no more", claims: `{"iss":"` + as + `",`, err: jose.ErrMalformed},
+		{name: "a number and no more", claims: `{"iss":"` + as + `","a":1`, err: jose.ErrMalformed},
+		{name: "a backslash and no more", claims: `{"iss":"` + as + `","a":"\`, err: jose.ErrMalformed},
+		{name: "a quote and no more", claims: `{"iss":"`, err: jose.ErrMalformed},
+		{name: "a string and no more", claims: `{"iss":"` + as + `","a":"x"`, err: jose.ErrMalformed},
 		{name: "a bad escape in iss", claims: `{"iss":"\x41"}`, err: jose.ErrMalformed},
 		{name: "nothing", claims: ``, err: jose.ErrMalformed},
 		{name: "white space", claims: ` `, err: jose.ErrMalformed},
@@ -129,6 +143,7 @@ func TestUnverifiedIssuer(t *testing.T) {
 		{name: "no number", claims: `{"iss":"` + as + `","a":0x1}`, want: as, strict: true},
 		{name: "brackets that do not match", claims: `{"iss":"` + as + `","a":[}}`, want: as, strict: true},
 		{name: "a bad escape in a name", claims: `{"iss":"` + as + `","\u00zz":1}`, want: as, strict: true},
+		{name: "a byte that is no number", claims: "{\"iss\":\"" + as + "\",\"a\":\xff}", want: as, strict: true},
 		{name: "a control character", claims: "{\"iss\":\"" + as + "\",\"a\":\"\n\"}", want: as, strict: true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -144,6 +159,12 @@ func TestUnverifiedIssuer(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Whoever has such claims is told why they are refused.
+func TestUnverifiedIssuerSaysThatClaimsAreTooDeep(t *testing.T) {
+	_, err := bothWays(t, `{"a":`+nestedIn("[]", 512, "")+`,"iss":"`+as+`"}`)
+	require.ErrorContains(t, err, "more than 512 objects and arrays")
 }
 
 func TestUnverifiedIssuerTakesOnlyTheFormOfAToken(t *testing.T) {
@@ -219,6 +240,7 @@ func FuzzUnverifiedIssuer(f *testing.F) {
 	for _, claims := range []string{
 		`{"iss":"joe"}`, `{"iss":"joe","iss":"eve"}`, `{"\u0069ss":"joe"}`, `{"a":{"iss":"eve"},"iss":"joe"}`, `{"a":"\\\"","iss":"j\u006fe"}`,
 		`{"iss":null}`, `{"iss":[]}`, `{"Iss":"eve"}`, "\ufeff{}", `{"iss":"joe"}x`, `{"a":[}],"iss":"joe"}`, ` { "iss" : "joe" , "a" : 1e9 } `,
+		`{"iss":"`, `{"iss":null }`,
 		`{"a":` + nestedIn("[]", 511, "") + `,"iss":"joe"}`, `{"a":` + nestedIn("[]", 512, "") + `,"iss":"joe"}`, "{\"iss\":\"\xff\"}", `{"iss":55""}`,
 	} {
 		f.Add([]byte(claims))
