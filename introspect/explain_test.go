@@ -146,7 +146,10 @@ func TestExplainLeavesNoTrace(t *testing.T) {
 func TestExplainFeedsNoBreaker(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		s := newServer()
-		client := newClient(t, config(s))
+		changes := 0
+		client := newClient(t, with(config(s), func(c *introspect.Config) {
+			c.Hooks.BreakerChanged = func(context.Context, introspect.BreakerEvent) { changes++ }
+		}))
 		s.set(func(s *server) { s.delay = time.Second })
 		for range 3 * introspect.BreakerFailures {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
@@ -155,6 +158,7 @@ func TestExplainFeedsNoBreaker(t *testing.T) {
 			cancel()
 		}
 		time.Sleep(time.Minute)
+		require.Zero(t, changes)
 		_, err := client.Verify(t.Context(), opaque)
 		require.NoError(t, err)
 	})
