@@ -18,7 +18,7 @@ import (
 //
 // What c leaves out is filled in as by [Server.Token]; the members of the
 // answer are those claims, "active": true and, unless Raw has another one, the
-// token_type Bearer. The answer is "active": false before nbf, from exp on, and
+// token_type: DPoP if cnf has a jkt (RFC 9449 §6.2), else Bearer. The answer is "active": false before nbf, from exp on, and
 // after [Server.Revoke]. Until that, the server remembers the token.
 //
 //	claims := authtest.Claims{Subject: "alice", Scopes: scope.Of("orders:read")}
@@ -68,13 +68,29 @@ func (s *Server) introspect(r *http.Request) answer {
 	}
 	members := map[string]any{"active": false}
 	if claims := s.active(tokens[0]); claims != nil {
-		members["token_type"] = "Bearer"
+		members["token_type"] = tokenType(claims["cnf"])
 		maps.Copy(members, claims)
 		members["active"] = true
 	}
 	a := document(http.StatusOK, members)
 	a.header.Set("Cache-Control", "no-store")
 	return a
+}
+
+// tokenType is how a token with this cnf is sent, however the claim was given.
+func tokenType(cnf any) string {
+	text, err := strictjson.Marshal(cnf)
+	if err != nil {
+		return "Bearer"
+	}
+	bound := "Bearer"
+	_ = strictjson.Object(text, func(name, _ []byte) error { // of another shape: it has no jkt
+		if string(name) == "jkt" {
+			bound = "DPoP"
+		}
+		return nil
+	})
+	return bound
 }
 
 // client returns who authenticates, by client_secret_basic or client_secret_post

@@ -255,3 +255,32 @@ func TestOpaqueMisusePanics(t *testing.T) {
 	defer as.Close()
 	require.Panics(t, func() { as.Opaque(authtest.Claims{Raw: []byte(`[]`)}) })
 }
+
+// A token that is bound by DPoP is answered as such, opaque or a JWT, and is accepted by
+// whoever looks for the proof.
+func TestTokenTypeOfBoundTokens(t *testing.T) {
+	as := authtest.New(t)
+	client, err := introspect.New(introspect.Config{Issuer: as.Issuer(), Auth: introspect.BasicAuth("api", "secret"),
+		Audiences: []string{authtest.DefaultAudience}, HTTPClient: as.Client(), Confirmations: []string{"jkt", "x5t#S256"}})
+	require.NoError(t, err)
+	for _, tt := range []struct {
+		name string
+		cnf  map[string][]byte
+		want string
+	}{
+		{name: "unbound", want: "Bearer"},
+		{name: "by DPoP", cnf: map[string][]byte{"jkt": []byte(`"x"`)}, want: "DPoP"},
+		{name: "to a certificate", cnf: map[string][]byte{"x5t#S256": []byte(`"x"`)}, want: "Bearer"},
+		{name: "by both", cnf: map[string][]byte{"jkt": []byte(`"x"`), "x5t#S256": []byte(`"x"`)}, want: "DPoP"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			claims := authtest.Claims{Subject: "alice", Confirmation: tt.cnf}
+			for _, token := range []string{as.Opaque(claims), as.Token(claims)} {
+				require.Equal(t, tt.want, answer(t, as, token)["token_type"])
+				got, err := client.Verify(t.Context(), token)
+				require.NoError(t, err)
+				require.Equal(t, tt.cnf != nil, got.Bound())
+			}
+		})
+	}
+}

@@ -135,6 +135,7 @@ func TestAskIsBounded(t *testing.T) {
 		ctx := context.WithValue(t.Context(), value, 1)
 		_, err := client.Verify(ctx, opaque)
 		require.NoError(t, err)
+		require.NoError(t, client.Explain(ctx, opaque).Err)
 
 		for hanging, took := range map[int32]time.Duration{1: introspect.DefaultTimeout, 2: introspect.DefaultTimeout + 100*time.Millisecond} {
 			hang.Store(hanging)

@@ -316,6 +316,18 @@ func TestCachedEqualsUncached(t *testing.T) {
 				if rng.IntN(2) == 0 {
 					c.Confirmations = []string{"x5t#S256"}
 				}
+				if rng.IntN(6) == 0 {
+					c.MaxTokenAge = time.Minute
+				}
+				if rng.IntN(4) == 0 {
+					c.Map = func(c *bearergate.Claims) error {
+						if c.Subject == "" {
+							return errors.New("nobody")
+						}
+						c.Tenant = c.Subject
+						return nil
+					}
+				}
 				skew := time.Duration(rng.IntN(5)) * time.Second
 				c.Now = func() time.Time { return time.Now().Add(-skew) }
 			})
@@ -334,7 +346,7 @@ func TestCachedEqualsUncached(t *testing.T) {
 				s.answers[fmt.Sprint("t", i)] = answer(map[string]any{
 					"active": pick(true, true, true, true, true, true, false), "iss": pick(issuer, issuer, issuer, absent, "x"),
 					"aud": pick(audience, audience, []string{"x", audience}, absent, "x", []string{}), "scope": pick("a b", "", absent, []string{"a"}),
-					"cnf": pick(absent, absent, absent, map[string]any{"x5t#S256": "y"}, map[string]any{"jkt": "y"}), "token_type": pick("Bearer", "bearer", absent, "DPoP", "Bearer"),
+					"cnf": pick(absent, absent, absent, map[string]any{"x5t#S256": "y"}, map[string]any{"jkt": "y"}), "token_type": pick("Bearer", "bearer", absent, "DPoP", "access_token", "refresh_token", "Bearer", "Bearer", absent),
 					"exp": offset(), "nbf": pick(absent, offset()), "iat": pick(absent, offset()), "sub": pick("u", nil, absent),
 				})
 			}
@@ -359,7 +371,7 @@ func TestCachedEqualsUncached(t *testing.T) {
 			}
 		}
 		require.Greater(t, accepted, 500)
-		for _, reason := range []bearergate.Reason{bearergate.ReasonInactive, bearergate.ReasonAudience, bearergate.ReasonIssuer, bearergate.ReasonBinding,
+		for _, reason := range []bearergate.Reason{bearergate.ReasonInactive, bearergate.ReasonAudience, bearergate.ReasonIssuer, bearergate.ReasonBinding, bearergate.ReasonType, bearergate.ReasonPolicy,
 			bearergate.ReasonExpired, bearergate.ReasonNotYetValid, bearergate.ReasonMissingClaim, bearergate.ReasonIntrospectionUnavailable} {
 			require.Greater(t, refusals[reason], 20, reason)
 		}

@@ -81,42 +81,25 @@ func (c *Client) verdictAnew(ctx context.Context, x *examination) (t *bearergate
 
 // askAnew asks the server, and reads the answer as it was judged.
 func (c *Client) askAnew(ctx context.Context, x *examination) (*entry, error) {
-	type answered struct {
-		r reply
-		f *failure
+	r, f, err := c.askOnce(ctx, x.raw)
+	if err != nil {
+		return nil, err
 	}
-	done := make(chan answered, 1)
-	go func() {
-		// As every call, it does not depend on whoever asks: one who goes away must not
-		// look to the breaker like a server that does not answer. It ends after Timeout.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.timeout)
-		defer cancel()
-		var events news
-		r, f := c.attempt(ctx, &events, newCallID(), x.raw, 1)
-		done <- answered{r, f}
-		c.tell(ctx, events...)
-	}()
-	var a answered
-	select {
-	case a = <-done:
-	case <-ctx.Done():
-		return nil, ended(ctx)
+	if f != nil && f.outcome != OutcomeMap {
+		return nil, f.err()
 	}
-	if a.f != nil && a.f.outcome != OutcomeMap {
-		return nil, a.f.err()
-	}
-	x.body, x.quoted = a.r.body, quotes(a.r.body, x.raw)
-	v, err := c.read(a.r.body, &x.Reading)
+	x.body, x.quoted = r.body, quotes(r.body, x.raw)
+	v, err := c.read(r.body, &x.Reading)
 	switch {
 	case err != nil: // it was read before
 		return nil, misconfigured(err)
-	case a.f != nil:
+	case f != nil:
 		x.At = accept.StepMap
-		return nil, a.f.err()
-	case v.refusal == nil && a.r.entry.refusal != nil:
+		return nil, f.err()
+	case v.refusal == nil && r.entry.refusal != nil:
 		x.At = accept.StepMap
 	}
-	return a.r.entry, nil
+	return r.entry, nil
 }
 
 // look looks into the answer, or into the token where there is none that tells more.

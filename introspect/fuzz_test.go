@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,6 +24,9 @@ func FuzzAnswer(f *testing.F) {
 	f.Add([]byte(`{"active":true,"aud":["https://rs.example.com/"],"exp":1e11,"cnf":{"jkt":"x"},"act":{"sub":"a","act":{}}}`))
 	f.Add([]byte(`{"active":true,"Active":false,"\u0061ud":"https://rs.example.com/","scope":"a  b\u0000"}`))
 	f.Add([]byte(`{"active":true,"aud":"https://rs.example.com/","iat":1.5e3,"nbf":0,"sub":null}`))
+	f.Add([]byte(`{"active":true,"aud":"https://rs.example.com/","token_type":"Access-Token"}`))
+	f.Add([]byte(`{"active":true,"aud":"https://rs.example.com/","token_type":"refresh_token"}`))
+	f.Add([]byte(`{"active":true,"aud":[],"token_type":"DPoP","cnf":{"jkt":"x"}}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		s := newServer()
 		s.respond = nil
@@ -44,6 +48,11 @@ func FuzzAnswer(f *testing.F) {
 		require.True(t, tok.HasAudience(audience))
 		require.Equal(t, issuer, tok.Issuer())
 		require.False(t, tok.Confirmation().Bound())
+		if kind, ok := members["token_type"]; ok && string(kind) != "null" {
+			var name string
+			require.NoError(t, json.Unmarshal(kind, &name))
+			require.Regexp(t, `^(?i:(urn:ietf:params:oauth:tokentype:)?(bearer|accesstoken))$`, strings.NewReplacer("_", "", "-", "").Replace(name))
+		}
 	})
 }
 

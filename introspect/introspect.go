@@ -16,6 +16,9 @@
 // [bearergate.ErrUnavailable], never a refusal of the token, and after a few such
 // calls none is made for a while: see [BreakerState].
 //
+// A service that would rather not start with a wrong secret or endpoint calls
+// [Client.Warm]. A server that is not reached by RFC 7662 is asked by Config.Ask.
+//
 // It deliberately follows no redirect, accepts only answers that are exactly
 // what RFC 7662 says, and does not look into a token: to keep the JWTs of
 // strangers from being sent to the server, put issuers.Router in front. It
@@ -102,18 +105,19 @@ type Config struct {
 	// Ask is asked in the place of an endpoint, for a server that is reached in another
 	// way: over gRPC, by a library, in a database. It returns what RFC 7662 §2.2
 	// describes, one JSON object with active, which is judged as every answer is;
-	// {"active":false} for a token that it does not know. Everything that holds for a call
-	// holds for it: it is called for one token once at a time, Calls.Max times at once, with
-	// a context that ends after Timeout and has none of the request's values; answers are
-	// remembered and shared. What it returns as an error is judged by [bearergate.Guard]:
-	// one of the sentinels stays, and is not remembered; every other one is
-	// [bearergate.ErrUnavailable] with [bearergate.ReasonIntrospectionUnavailable]. After
-	// [BreakerFailures] of those in a row it is not called for a while. It is not called again at
-	// once. With Endpoint, Auth and whatever else is about an endpoint, it is a mistake.
+	// {"active":false} for a token that it does not know. What holds for a call holds for
+	// it: one at a time for a token, Calls.Max at once, with a context that ends after
+	// Timeout and has none of the request's values; its answers are remembered and
+	// shared. Its errors are judged by [bearergate.Guard]: one of the sentinels stays;
+	// every other one is [bearergate.ErrUnavailable] with
+	// [bearergate.ReasonIntrospectionUnavailable]; a panic is
+	// [bearergate.ErrMisconfigured]. None is remembered. After [BreakerFailures]
+	// outages in a row it is not called for a while. There is no second try. With
+	// Endpoint, Auth and whatever else is about an endpoint, it is a mistake.
 	//
 	// Danger: it is given the tokens of all callers. It must send them to nobody but
-	// their authorization server, over a channel that nobody else can read or answer on, and
-	// keep and log none. Whoever answers in its place has any token accepted.
+	// their authorization server, over a channel that nobody else can read or answer
+	// on, and keep and log none. Whoever answers in its place has any token accepted.
 	Ask func(ctx context.Context, token string) (answer []byte, err error)
 	// AskName says whom Ask asks, and as whom: it is part of the name of every
 	// remembered answer, and keeps those apart from others in a shared Store. Choose
@@ -161,8 +165,8 @@ type Config struct {
 	// Map reads what the server says under names of its own: roles, a tenant, scopes
 	// that are elsewhere. It is called once for each answer about a token that is
 	// accepted so far, before that is remembered, and must be a function of the claims
-	// alone: what it does is remembered with the answer, and shared answers are mapped by each process
-	// anew. It gets a copy of the claims, with the answer as Raw, and may change
+	// alone, for what it does is remembered too. Each process that finds an answer in
+	// the Store maps it anew. It gets a copy of the claims, with the answer as Raw, and may change
 	// Scopes, Roles, Tenant, ClientID, SessionID and ACR; any other change is
 	// [bearergate.ErrMisconfigured] with [bearergate.ReasonInternal]. What it returns is
 	// judged by [bearergate.Guard]: nil accepts, an error that is none of the
@@ -192,9 +196,9 @@ type Config struct {
 	// server_error, temporarily_unavailable. Default: none; such a 400 is then
 	// [bearergate.ErrUnavailable].
 	//
-	// Danger: a server that gives the same code for another reason, a fault of its own or a
-	// question of ours that it does not understand, has every client told that its
-	// token is bad.
+	// Danger: a server that gives the same code for another reason, a fault of its own
+	// or a question of ours that it does not understand, has every client told that
+	// its token is bad.
 	AllowInactiveErrors []string
 	// AllowScopeArray also accepts a scope that is an array of strings, which
 	// RFC 7662 does not allow and some servers send.

@@ -305,7 +305,7 @@ func (w *world) attempts(t testing.TB) []attempt {
 	// Servers that repeat what they were sent, and more.
 	for mode := range echoes {
 		client := &http.Client{Transport: echo{mode, w.secret("body")}}
-		reason := map[string]bearergate.Reason{"401": bearergate.ReasonConfig, "its own audience": bearergate.ReasonAudience, "its own type": bearergate.ReasonBinding}[mode]
+		reason := map[string]bearergate.Reason{"401": bearergate.ReasonConfig, "its own audience": bearergate.ReasonAudience, "its own type": bearergate.ReasonType}[mode]
 		reason = cmp.Or(reason, bearergate.ReasonIntrospectionUnavailable)
 		attempts = append(attempts, attempt{name: "no keys: " + mode, token: live, reason: bearergate.ReasonKeysUnavailable, gate: w.gate(t, w.jwt(t, func(c *jwtverify.Config) { c.HTTPClient = client }), nil)})
 		for name, auth := range map[string]introspect.Auth{

@@ -12,6 +12,7 @@ import (
 	"github.com/bearergate/bearergate/introspect"
 	"github.com/bearergate/bearergate/jwtverify"
 	"github.com/bearergate/bearergate/middleware"
+	"github.com/stretchr/testify/require"
 )
 
 const certificateMember = "x5t#S256"
@@ -109,4 +110,19 @@ func TestDPoPBoundToken(t *testing.T) {
 		// Whatever is thought of its cnf: it was sent as a Bearer token.
 		serveWith(t, silent(c), middleware.Config{Bindings: []bearergate.Binding{credulous{}}}, nil).requireVerdict(t, refused(bearergate.ReasonBinding), opaque)
 	}
+	// Its answer is accepted where the proof is looked for (RFC 9449 section 6.2).
+	c := introspector(t, introspect.Config{Issuer: shared.HTTP, Auth: basic(), Confirmations: []string{"jkt"}})
+	token, err := c.Verify(t.Context(), opaque)
+	require.NoError(t, err)
+	require.True(t, token.Bound())
+	require.False(t, token.Proven())
+}
+
+// A set-up against a real server is found right, and a wrong secret is named.
+func TestWarm(t *testing.T) {
+	t.Parallel()
+	require.NoError(t, introspector(t, introspect.Config{Issuer: shared.HTTP, Auth: basic()}).Warm(t.Context()))
+	err := introspector(t, introspect.Config{Issuer: shared.HTTP, Auth: introspect.BasicAuth("nobody", "wrong")}).Warm(t.Context())
+	require.ErrorIs(t, err, bearergate.ErrMisconfigured)
+	require.Equal(t, bearergate.ReasonConfig, bearergate.ReasonOf(err))
 }
