@@ -40,7 +40,7 @@ func required(c *Config) []string {
 func rulesOf(c *Config) accept.Rules {
 	return accept.Rules{
 		Issuer: c.Issuer, IssuerImplied: true, Audiences: slices.Clone(c.Audiences), AnyAudience: c.InsecureAnyAudience, MissingAudience: c.AllowMissingAudience,
-		Required: required(c), MaxLife: c.MaxTokenAge,
+		Required: required(c), MaxLife: c.MaxTokenAge, Marks: slices.Clone(c.AllowMarks),
 		Confirmations: slices.Clone(c.Confirmations), Leeway: c.Leeway, ExpiryOptional: true,
 	}
 }

@@ -73,6 +73,30 @@ func TestOptionalMembers(t *testing.T) {
 	})
 }
 
+// What a server writes into answers about access tokens may be named; what it writes into
+// no other answer may not.
+func TestAllowMarks(t *testing.T) {
+	for name, tt := range map[string]struct {
+		marks  []string
+		answer map[string]any
+		reason bearergate.Reason
+	}{
+		"not named":               {answer: map[string]any{"nonce": "x"}, reason: bearergate.ReasonType},
+		"named":                   {marks: []string{"nonce", "at_hash"}, answer: map[string]any{"nonce": "x", "at_hash": "y"}},
+		"another one":             {marks: []string{"nonce"}, answer: map[string]any{"at_hash": "y"}, reason: bearergate.ReasonType},
+		"a refresh token with it": {marks: []string{"nonce"}, answer: map[string]any{"nonce": "x", "tokenType": "refresh-token"}, reason: bearergate.ReasonType},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newServer()
+			s.answers[opaque] = answer(tt.answer)
+			_, err := newClient(t, with(config(s), func(c *introspect.Config) { c.AllowMarks = tt.marks })).Verify(t.Context(), opaque)
+			require.Equal(t, tt.reason, bearergate.ReasonOf(err))
+		})
+	}
+	_, err := introspect.New(with(config(newServer()), func(c *introspect.Config) { c.AllowMarks = []string{"events"} }))
+	require.ErrorContains(t, err, `AllowMarks: "events" cannot be allowed`)
+}
+
 // Each case is a valid answer and one mutation.
 // req: R7662-07, R7662-08, R7662-11, R7662-12, R7662-13, R8705-04
 func TestAnswers(t *testing.T) {

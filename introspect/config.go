@@ -120,6 +120,7 @@ func checkAsk(c *Config, wrong *mistake.List) {
 }
 
 func checkNames(c *Config, wrong *mistake.List) {
+	accept.Marks(wrong, c.AllowMarks)
 	if len(c.Audiences) == 0 && !c.InsecureAnyAudience {
 		wrong.Addf("Audiences is empty: name the audience that your authorization server puts into aud for this API")
 	}

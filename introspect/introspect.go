@@ -155,6 +155,13 @@ type Config struct {
 	// Danger: with the name of a kind that is not for APIs, such as that of refresh
 	// tokens, those open this API.
 	AllowTokenTypes []string
+	// AllowMarks are marks of other kinds of token that answers about access tokens of
+	// this server have too: at_hash, nonce, c_hash, s_hash or code, as in
+	// jwtverify.Config. Default: none.
+	//
+	// Danger: answers about ID tokens, which some endpoints give, then count too, if
+	// they have no other mark and their aud is one of yours.
+	AllowMarks []string
 	// Check is asked last, on every call, for answers from the cache too. What
 	// it returns is judged by [bearergate.Guard], as in jwtverify.Config: nil
 	// accepts; an error that wraps one of the sentinels of package bearergate keeps

@@ -50,11 +50,6 @@ func checkNames(c *Config, wrong *mistake.List) {
 			wrong.Addf("IssuerAliases:%s %w", fetch.Shown(alias), err)
 		}
 	}
-	for _, mark := range c.AllowMarks {
-		if !slices.Contains(accept.AllowableMarks(), mark) {
-			wrong.Addf("AllowMarks: %q cannot be allowed: choose from %s", mark, strings.Join(accept.AllowableMarks(), ", "))
-		}
-	}
 	for _, name := range c.IgnoreClaims {
 		if name != "act" && name != "may_act" {
 			wrong.Addf("IgnoreClaims: %q cannot be ignored: only act and may_act can", name)

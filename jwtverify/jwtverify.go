@@ -288,7 +288,7 @@ func New(c Config) (*Verifier, error) {
 		fields: accept.Fields{Required: required, Scopes: scopeClaims(&c, &wrong), Clients: clientClaims(&c, &wrong), StandIns: standIns,
 			Ignored: slices.Clone(c.IgnoreClaims)},
 		rules: accept.Rules{
-			Issuer: c.Issuer, Aliases: slices.Clone(c.IssuerAliases), Audiences: slices.Clone(c.Audiences), StandIns: values, Marks: slices.Clone(c.AllowMarks), Required: required,
+			Issuer: c.Issuer, Aliases: slices.Clone(c.IssuerAliases), Audiences: slices.Clone(c.Audiences), StandIns: values, Marks: accept.Marks(&wrong, c.AllowMarks), Required: required,
 			Confirmations: slices.Clone(c.Confirmations), MaxLife: c.MaxTokenAge,
 			Leeway: accept.Leeway(&wrong, c.Leeway, c.NoLeeway, DefaultLeeway, MaxLeeway),
 		},

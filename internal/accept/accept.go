@@ -49,7 +49,7 @@ type Rules struct {
 	// Required are the claims that must be there and not empty: those of Fields, for
 	// they are found by their place there.
 	Required []string
-	// Marks are those of AllowableMarks that access tokens of this issuer have.
+	// Marks are marks of other kinds of token that access tokens of this issuer have.
 	Marks []string
 	// Confirmations are the members of cnf that somebody else confirms.
 	Confirmations []string

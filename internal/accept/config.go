@@ -90,6 +90,16 @@ func ownerOf(s jwks.Source) (issuer string, err error) {
 	return issuer, err
 }
 
+// Marks returns a copy of the marks that a configuration allows.
+func Marks(wrong *mistake.List, named []string) []string {
+	for _, mark := range named {
+		if !slices.Contains(allowableMarks, mark) {
+			wrong.Addf("AllowMarks: %q cannot be allowed: choose from %s", mark, strings.Join(allowableMarks, ", "))
+		}
+	}
+	return slices.Clone(named)
+}
+
 // Leeway returns how far clocks may differ: what a configuration says, or the
 // default. none is its field NoLeeway.
 func Leeway(wrong *mistake.List, leeway time.Duration, none bool, byDefault, most time.Duration) time.Duration {

@@ -26,9 +26,9 @@ const (
 	markCode  = 6
 )
 
-// AllowableMarks are the marks that a configuration may allow: servers write them into
+// allowableMarks are the marks that a configuration may allow: servers write them into
 // access tokens. events and token_introspection are in none.
-func AllowableMarks() []string { return []string{"at_hash", "c_hash", "s_hash", "nonce", "code"} }
+var allowableMarks = []string{"at_hash", "c_hash", "s_hash", "nonce", "code"}
 
 // named must name an access token, and typed must not name anything else.
 var (
