@@ -359,6 +359,21 @@ func TestUnknownCertificate(t *testing.T) {
 	})
 }
 
+// What is remembered of an ID that somebody invented is bounded, also where it is handed
+// to the Cache itself: two that begin alike share a fetch.
+func TestLongKeyIDs(t *testing.T) {
+	within(t, func(t *testing.T) {
+		s := newServer(t, "k1")
+		c, _ := newCache(t, s)
+		has(t, c, "k1")
+		hasNot(t, c, strings.Repeat("k", 256)+"a")
+		hasNot(t, c, strings.Repeat("k", 256)+"b")
+		require.Equal(t, 2, s.count(""))
+		hasNot(t, c, strings.Repeat("k", 255)+"b")
+		require.Equal(t, 3, s.count(""))
+	})
+}
+
 // A key without ID stands in for any ID that no key has.
 func TestKeyWithoutID(t *testing.T) {
 	within(t, func(t *testing.T) {
