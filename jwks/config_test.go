@@ -111,6 +111,7 @@ func TestNilAndZero(t *testing.T) {
 	for _, c := range []*jwks.Cache{none, {}} {
 		_, err := c.Keys(t.Context(), "k", "ES256")
 		requireError(t, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+		require.Zero(t, c.Moment())
 		for _, tried := range []bool{true, false} {
 			_, err = c.KeysAfterMiss(t.Context(), jwks.Miss{Algorithm: "ES256", Tried: tried})
 			requireError(t, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)

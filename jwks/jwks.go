@@ -265,7 +265,7 @@ func (c *Cache) Keys(ctx context.Context, kid, alg string) ([]Key, error) {
 			return keys, nil
 		}
 	}
-	return c.keys(ctx, v, wanted{use: use{kid, alg}})
+	return c.keys(ctx, v, v.begun, wanted{use: use{kid, alg}})
 }
 
 // Absence says in fixed words why Keys has not the one key that a token can mean, from
@@ -298,6 +298,21 @@ type Miss struct {
 	// of none: one of them may have been replaced. Without it, none of them has the
 	// certificate that the token names.
 	Tried bool
+	// Since is when the token came: a fetch that began later has seen its key, if there
+	// is one, and is not made again. The zero Moment is that of the call.
+	Since Moment
+}
+
+// Moment is a point in the order of a [Cache]'s fetches.
+type Moment struct{ after uint64 } // one more than the number of the last that had begun; 0: none
+
+// Moment returns the present one.
+func (c *Cache) Moment() Moment {
+	v, err := c.current()
+	if err != nil {
+		return Moment{}
+	}
+	return Moment{v.begun + 1}
 }
 
 // KeysAfterMiss is for a token that may be the first sign of a new key, although the set
@@ -320,10 +335,14 @@ func (c *Cache) KeysAfterMiss(ctx context.Context, m Miss) ([]Key, error) {
 	if m.KeyID == "" {
 		w.certificate = jose.Certificate{SHA256: m.X5TS256, SHA1: m.X5T}
 	}
-	if m.Tried {
-		return c.replaced(ctx, v, w)
+	seen := v.begun
+	if m.Since.after > 0 {
+		seen = min(seen, m.Since.after-1)
 	}
-	return c.keys(ctx, v, w)
+	if m.Tried {
+		return c.replaced(ctx, v.set, seen, w)
+	}
+	return c.keys(ctx, v, seen, w)
 }
 
 // Refresh fetches the set now and waits for it, whatever its age: to fail fast
@@ -395,12 +414,12 @@ func (c *Cache) current() (*view, error) {
 	return nil, misconfigured(errors.New("jwks: the Cache is nil or zero: make it with New or File"))
 }
 
-// keys is all of Keys but the warm hit. v was current when the call arrived.
-func (c *Cache) keys(ctx context.Context, v *view, w wanted) ([]Key, error) {
+// keys is all of Keys but the warm hit. v was current when the call arrived. A fetch with
+// a higher number than seen began after the token came.
+func (c *Cache) keys(ctx context.Context, v *view, seen uint64, w wanted) ([]Key, error) {
 	if ctx == nil {
 		ctx = context.Background()
 	}
-	seen := v.begun // a fetch with a higher number began after the call
 	v, err := c.ready(ctx, v)
 	if err != nil {
 		return nil, err
@@ -486,10 +505,11 @@ func (c *Cache) miss(ctx context.Context, seen uint64, w wanted) ([]Key, error) 
 // replaced answers for a token whose signature is of none of the keys that it can mean.
 // Whoever sends it may have invented it, so that it neither waits for a server that is
 // down nor learns of that.
-func (c *Cache) replaced(ctx context.Context, v *view, w wanted) ([]Key, error) {
-	seen, set, waited := v.begun, v.set, false
+func (c *Cache) replaced(ctx context.Context, set *keySet, seen uint64, w wanted) ([]Key, error) {
+	waited := false
 	for range 2 { // as in miss
-		if v = c.view.Load(); v.succeeded > seen || v.set != set {
+		v := c.view.Load()
+		if v.succeeded > seen || v.set != set {
 			break
 		}
 		busy := c.busy.Load()
@@ -513,7 +533,8 @@ func (c *Cache) replaced(ctx context.Context, v *view, w wanted) ([]Key, error) 
 		}
 		waited = true
 	}
-	if v = c.view.Load(); !v.usable(c.clock()) {
+	v := c.view.Load()
+	if !v.usable(c.clock()) {
 		return nil, nil
 	}
 	keys, _ := v.set.find(w.kid, w.alg)

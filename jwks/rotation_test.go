@@ -359,6 +359,44 @@ func TestUnknownCertificate(t *testing.T) {
 	})
 }
 
+// What a fetch has brought that began after the token came is not fetched again for it.
+func TestKeysAfterMissSince(t *testing.T) {
+	within(t, func(t *testing.T) {
+		for _, tried := range []bool{true, false} {
+			s := newServer(t, "")
+			c, _ := newCache(t, s)
+			miss := jwks.Miss{Algorithm: "ES256", X5T: "AAAA", Tried: tried, Since: c.Moment()}
+			_, err := c.Keys(t.Context(), "", "ES256")
+			require.NoError(t, err)
+			for _, step := range []struct {
+				since   jwks.Moment
+				fetches int
+			}{{miss.Since, 1}, {c.Moment(), 2}, {jwks.Moment{}, 2}} { // the last: asked for within the interval
+				miss.Since = step.since
+				keys, err := c.KeysAfterMiss(t.Context(), miss)
+				require.NoError(t, err)
+				require.Len(t, keys, 1)
+				require.Equal(t, step.fetches, s.count(""))
+			}
+		}
+	})
+}
+
+// What is remembered of an ID that somebody invented is bounded, also where it is handed
+// to the Cache itself: two that begin alike share a fetch.
+func TestLongKeyIDs(t *testing.T) {
+	within(t, func(t *testing.T) {
+		s := newServer(t, "k1")
+		c, _ := newCache(t, s)
+		has(t, c, "k1")
+		hasNot(t, c, strings.Repeat("k", 256)+"a")
+		hasNot(t, c, strings.Repeat("k", 256)+"b")
+		require.Equal(t, 2, s.count(""))
+		hasNot(t, c, strings.Repeat("k", 255)+"b")
+		require.Equal(t, 3, s.count(""))
+	})
+}
+
 // A key without ID stands in for any ID that no key has.
 func TestKeyWithoutID(t *testing.T) {
 	within(t, func(t *testing.T) {

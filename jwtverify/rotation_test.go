@@ -198,6 +198,18 @@ func TestRotations(t *testing.T) {
 			then:   []token{{by: fresh, reason: bearergate.ReasonUnknownKey}, {by: under(foreign, "k3")}, {by: nameless(fresh), reason: bearergate.ReasonSignature, asked: 1}},
 		},
 		{
+			name:   "a forged token is the first: what was fetched for it is not fetched again",
+			before: []published{key(old)},
+			first:  token{by: foreign, reason: bearergate.ReasonSignature, asked: 1},
+			then:   []token{{by: foreign, reason: bearergate.ReasonSignature, asked: 1}, {by: foreign, reason: bearergate.ReasonSignature}, {by: old}},
+		},
+		{
+			name:   "a token with a certificate of nobody's is the first",
+			before: []published{x5t(old, "a")},
+			first:  token{by: nameless(old), header: map[string]any{"x5t": thumbprint("z", 20)}, reason: bearergate.ReasonUnknownKey, asked: 1},
+			then:   []token{{by: nameless(old), header: map[string]any{"x5t": thumbprint("a", 20)}}},
+		},
+		{
 			name:   "an outage that began after the keys came",
 			before: []published{key(old)},
 			first:  token{by: old, asked: 1},

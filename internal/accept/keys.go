@@ -16,6 +16,9 @@ type newer interface {
 	KeysAfterMiss(ctx context.Context, m jwks.Miss) ([]jwks.Key, error)
 }
 
+// ordered is the part of [jwks.Cache] that tells what it did before a token came.
+type ordered interface{ Moment() jwks.Moment }
+
 // Unavailable makes an error of a key source, which is not nil, ours or the
 // caller's. It is never the token's fault, whatever the source says: a source has
 // not seen the token.
@@ -138,9 +141,13 @@ func only(keys []jwks.Key, fit func(*jwks.Key) bool) []jwks.Key {
 // published for another one verifies nothing.
 func Signer(ctx context.Context, source jwks.Source, jws jose.JWS, issuer string) (jwks.Key, error) {
 	n := NameOf(jws.Header, issuer)
+	var came jwks.Moment
+	if s, ok := source.(ordered); ok {
+		came = s.Moment()
+	}
 	keys, why, err := candidates(ctx, source, n)
 	if why == noCertificate { // the certificate may be that of a new key
-		keys, why, err = n.afterMiss(ctx, source, false, why)
+		keys, why, err = n.afterMiss(ctx, source, came, false, why)
 	}
 	switch {
 	case err != nil:
@@ -155,7 +162,7 @@ func Signer(ctx context.Context, source jwks.Source, jws jose.JWS, issuer string
 	}
 	// A bad signature may be the first sign of a new key, without kid, or under the kid of
 	// an old one. Most often it is none, so that no outage may come of it.
-	fresh, _, err := n.afterMiss(ctx, source, true, "")
+	fresh, _, err := n.afterMiss(ctx, source, came, true, "")
 	if e := bearergate.AsError(err); e != nil && (e.Kind == bearergate.ErrMisconfigured || e.Reason == bearergate.ReasonCanceled) {
 		return jwks.Key{}, e
 	}
@@ -177,13 +184,13 @@ func Signer(ctx context.Context, source jwks.Source, jws jose.JWS, issuer string
 
 // afterMiss asks a source once more, if it can look for new keys; why is the answer of one
 // that cannot.
-func (n KeyName) afterMiss(ctx context.Context, source jwks.Source, tried bool, why absence) ([]jwks.Key, absence, error) {
+func (n KeyName) afterMiss(ctx context.Context, source jwks.Source, came jwks.Moment, tried bool, why absence) ([]jwks.Key, absence, error) {
 	s, ok := source.(newer)
 	if !ok {
 		return nil, why, nil
 	}
 	keys, err := s.KeysAfterMiss(ctx, jwks.Miss{KeyID: n.KeyID, Algorithm: n.Algorithm,
-		X5TS256: n.Certificate.SHA256, X5T: n.Certificate.SHA1, Tried: tried})
+		X5TS256: n.Certificate.SHA256, X5T: n.Certificate.SHA1, Tried: tried, Since: came})
 	if err != nil {
 		return nil, "", Unavailable(ctx, err)
 	}

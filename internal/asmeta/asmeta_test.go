@@ -209,6 +209,7 @@ func TestFetchSays(t *testing.T) {
 		{"http", `{"issuer":"http://h"}`, "404", "the two differ only by https and http: have the authorization server name itself with https"},
 		{"no metadata", "404", "{}", "fetch: " + oidcURL + ": malformed: the document names no issuer: it is no metadata of an authorization server as it stands; " + rfcURL + ": status 404; both are made from Issuer, so check that first"},
 		{"a number", "404", `{"issuer":17}`, "issuer is not a string"},
+		{"null", "404", `{"issuer":null}`, "the document names no issuer"},
 		{"two ways to fail", `{"issuer":"https://h/"}`, "{", "fetch: " + oidcURL + ": malformed: "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
