@@ -128,7 +128,8 @@ func TestFloodOfASlowServer(t *testing.T) {
 	})
 }
 
-// S2, 10,000 bad signatures under a known kid: no fetch.
+// S2, 10,000 bad signatures under a known kid: Keys fetches nothing for them. What looks for
+// a key that was replaced is KeysAfterMiss, within the bound for unknown keys.
 func TestS2BadSignatures(t *testing.T) {
 	within(t, func(t *testing.T) {
 		s := newServer(t, "k1")

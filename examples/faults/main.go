@@ -58,7 +58,7 @@ func run(out io.Writer) error {
 	rows := []row{
 		{"S1", "500 distinct unknown kids, warm", "at most 2 fetches per 10 s (here 1 s)", unknownKids},
 		{"S1b", "the same, endpoint answers 503", "at most 3 fetches in the first 10 s (here 1 s), never 401", unknownKidsInAnOutage},
-		{"S2", "10,000 bad signatures under a known kid", "0 fetches", badSignatures},
+		{"S2", "10,000 bad signatures under a known kid", "at most 2 fetches per 10 s (here 1 s)", badSignatures},
 		{"S3", "outage before the TTL's end, 100 valid tokens after it", "100 accepted, flagged stale; after max-stale 503, never 401", outage},
 		{"S4", "cold start in an outage, 100 tokens in a row", "at most 4 fetches, the rest a fast 503 with Retry-After", coldOutage},
 		{"S5", "cold stampede, 500 at once", "1 fetch", stampede},
@@ -231,12 +231,13 @@ func badSignatures() (string, bool, error) {
 	}
 	defer s.as.Close()
 	warm := s.status(s.valid)
-	before := s.fetches()
+	before, start := s.fetches(), time.Now()
 	other := s.as.Token(authtest.Claims{}) // its signature under the first one's claims
 	bad := s.valid[:len(s.valid)-86] + other[len(other)-86:]
 	answers := s.count(10_000, func(int) string { return bad })
-	fetches := s.fetches() - before
-	return fmt.Sprintf("%d fetches, %d × 401", fetches, answers[401]), warm == 200 && fetches == 0 && answers[401] == 10_000, nil
+	// Any of them may be the first sign of a key that was replaced under its kid.
+	fetches, allowed := s.fetches()-before, 2*(1+int(time.Since(start)/interval))
+	return fmt.Sprintf("%d fetches, %d × 401", fetches, answers[401]), warm == 200 && fetches <= allowed && answers[401] == 10_000, nil
 }
 
 func outage() (string, bool, error) {
