@@ -234,11 +234,12 @@ func (t *Token) IsClient() bool {
 }
 
 // IsUser reports whether the token says that a user is behind it: it has a subject that is
-// not its client, and says when the user authenticated (auth_time), or in which session
-// (sid). See [Token.IsClient] for tokens that say neither.
+// not its client, and says when the user authenticated (auth_time). A session (sid) says
+// nothing of it: some servers open one for a client too. See [Token.IsClient] for tokens
+// that say neither.
 func (t *Token) IsUser() bool {
 	c := t.claims()
-	return c.Subject != "" && !t.IsClient() && (!c.AuthTime.IsZero() || c.SessionID != "")
+	return c.Subject != "" && !t.IsClient() && !c.AuthTime.IsZero()
 }
 
 // Stale reports whether the token rests on an older answer of the

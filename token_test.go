@@ -284,8 +284,8 @@ func TestWhetherAUserIsBehindIt(t *testing.T) {
 		{name: "a client without subject: a user token of some servers", claims: bearergate.Claims{ClientID: "web"}},
 		{name: "another case", claims: bearergate.Claims{Subject: "WEB", ClientID: "web"}},
 		{name: "somebody authenticated", claims: bearergate.Claims{Subject: "alice", ClientID: "web", AuthTime: time.Unix(1, 0)}, user: true},
-		{name: "somebody has a session", claims: bearergate.Claims{Subject: "alice", SessionID: "s"}, user: true},
-		{name: "a session of nobody", claims: bearergate.Claims{ClientID: "web", SessionID: "s"}},
+		{name: "a session alone, as Keycloak gives clients too", claims: bearergate.Claims{Subject: "alice", ClientID: "web", SessionID: "s"}},
+		{name: "nobody authenticated", claims: bearergate.Claims{ClientID: "web", AuthTime: time.Unix(1, 0)}},
 		{name: "a client that authenticated", claims: bearergate.Claims{Subject: "web", ClientID: "web", AuthTime: time.Unix(1, 0)}, client: true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

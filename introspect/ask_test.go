@@ -32,7 +32,7 @@ func says(body string) askFunc {
 
 // What Ask returns is judged as what an endpoint answers, remembered, and told: INT-060.
 func TestAsk(t *testing.T) {
-	good := encode(answer(nil))
+	good := encode(answer(map[string]any{"iat": absent}))
 	fails := func(err error) askFunc {
 		return func(context.Context, string) ([]byte, error) { return []byte(good), err }
 	}
@@ -70,41 +70,43 @@ func TestAsk(t *testing.T) {
 		}, outcome: introspect.OutcomeAsk, says: "whose text holds the token"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if tt.kind == nil && tt.outcome != introspect.OutcomeActive {
-				tt.kind, tt.reason = unavailable, bearergate.ReasonIntrospectionUnavailable
-			}
-			asked := 0
-			var called []introspect.CallEvent
-			var looked []introspect.LookEvent
-			c := asking(func(ctx context.Context, token string) ([]byte, error) {
-				asked++
-				require.Equal(t, opaque, token)
-				return tt.ask(ctx, token)
+			bubble.Test(t, func(t *testing.T) {
+				if tt.kind == nil && tt.outcome != introspect.OutcomeActive {
+					tt.kind, tt.reason = unavailable, bearergate.ReasonIntrospectionUnavailable
+				}
+				asked := 0
+				var called []introspect.CallEvent
+				var looked []introspect.LookEvent
+				c := asking(func(ctx context.Context, token string) ([]byte, error) {
+					asked++
+					require.Equal(t, opaque, token)
+					return tt.ask(ctx, token)
+				})
+				c.Hooks.Called = func(_ context.Context, e introspect.CallEvent) { called = append(called, e) }
+				c.Hooks.Looked = func(_ context.Context, e introspect.LookEvent) { looked = append(looked, e) }
+				client := newClient(t, c)
+				for range 2 {
+					if tt.kind == nil {
+						require.Equal(t, "user-1", requireAccepted(t, client, opaque).Subject())
+						continue
+					}
+					err := requireRefused(t, client, opaque, tt.kind, tt.reason)
+					require.Contains(t, err.Error(), tt.says)
+					for _, hidden := range []string{secret, opaque, opaque[1:]} {
+						require.NotContains(t, err.Error(), hidden)
+					}
+					require.NotErrorIs(t, err, context.Canceled, "that is nobody's who waits")
+					require.NotErrorIs(t, err, context.DeadlineExceeded)
+					if errors.Is(err, unavailable) {
+						require.Positive(t, bearergate.AsError(err).RetryAfter)
+					}
+				}
+				require.Equal(t, map[bool]int{true: 1, false: 2}[tt.remember], asked, "not again at once")
+				require.Len(t, called, asked)
+				require.Equal(t, []any{tt.outcome, 0, 1}, []any{called[0].Outcome, called[0].Status, called[0].Attempt})
+				require.Equal(t, tt.reason, bearergate.ReasonOf(looked[0].Err))
+				require.Equal(t, tt.reason, bearergate.ReasonOf(client.Explain(t.Context(), opaque).Err))
 			})
-			c.Hooks.Called = func(_ context.Context, e introspect.CallEvent) { called = append(called, e) }
-			c.Hooks.Looked = func(_ context.Context, e introspect.LookEvent) { looked = append(looked, e) }
-			client := newClient(t, c)
-			for range 2 {
-				if tt.kind == nil {
-					require.Equal(t, "user-1", requireAccepted(t, client, opaque).Subject())
-					continue
-				}
-				err := requireRefused(t, client, opaque, tt.kind, tt.reason)
-				require.Contains(t, err.Error(), tt.says)
-				for _, hidden := range []string{secret, opaque, opaque[1:]} {
-					require.NotContains(t, err.Error(), hidden)
-				}
-				require.NotErrorIs(t, err, context.Canceled, "that is nobody's who waits")
-				require.NotErrorIs(t, err, context.DeadlineExceeded)
-				if errors.Is(err, unavailable) {
-					require.Positive(t, bearergate.AsError(err).RetryAfter)
-				}
-			}
-			require.Equal(t, map[bool]int{true: 1, false: 2}[tt.remember], asked, "not again at once")
-			require.Len(t, called, asked)
-			require.Equal(t, []any{tt.outcome, 0, 1}, []any{called[0].Outcome, called[0].Status, called[0].Attempt})
-			require.Equal(t, tt.reason, bearergate.ReasonOf(looked[0].Err))
-			require.Equal(t, tt.reason, bearergate.ReasonOf(client.Explain(t.Context(), opaque).Err))
 		})
 	}
 }
@@ -174,7 +176,12 @@ func TestWhatOpensTheBreakerOfAsk(t *testing.T) {
 		ask   askFunc
 		opens bool
 	}{
-		{name: "no answer", ask: func(context.Context, string) ([]byte, error) { return nil, errors.New("down") }, opens: true},
+		{name: "no answer", ask: func(context.Context, string) ([]byte, error) { return nil, &net.DNSError{IsNotFound: true} }, opens: true},
+		{name: "an outage in its own words", ask: func(context.Context, string) ([]byte, error) {
+			return nil, &bearergate.Error{Kind: unavailable, Reason: bearergate.ReasonIntrospectionUnavailable}
+		}, opens: true},
+		{name: "a deadline of its own", ask: func(context.Context, string) ([]byte, error) { return nil, context.DeadlineExceeded }, opens: true},
+		{name: "an odd token", ask: func(context.Context, string) ([]byte, error) { return nil, errors.New("InvalidArgument") }},
 		{name: "a refusal", ask: func(context.Context, string) ([]byte, error) { return nil, invalid }},
 		{name: "nonsense", ask: says("x")},
 		{name: "too much", ask: says(strings.Repeat(" ", 64<<10+1))},
@@ -199,7 +206,7 @@ func TestARefusalOfAskCloses(t *testing.T) {
 		if asked++; asked%introspect.BreakerFailures == 0 {
 			return nil, invalid
 		}
-		return nil, errors.New("down")
+		return nil, unavailable
 	}))
 	for range 3 * introspect.BreakerFailures {
 		_, err := client.Verify(t.Context(), opaque)

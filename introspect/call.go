@@ -45,6 +45,7 @@ type failure struct {
 	detail     string            // in our own words; "": see cause
 	cause      error             // holds no token, secret or body
 	own        *bearergate.Error // what a function of the user's made of it; nil: none was asked
+	noAnswer   bool              // of own: whom the function asks has not answered, as far as its error says
 }
 
 // down reports a failure of the infrastructure, which feeds the breaker. An
@@ -57,7 +58,7 @@ func (f *failure) down() bool {
 	case OutcomeStatus:
 		return f.status == http.StatusTooManyRequests || f.gateway()
 	case OutcomeAsk:
-		return errors.Is(f.own.Kind, bearergate.ErrUnavailable)
+		return f.noAnswer
 	}
 	return false
 }
@@ -67,8 +68,8 @@ func (f *failure) alive() bool {
 	switch f.outcome {
 	case OutcomeMalformed, OutcomeTooLarge, OutcomeMap:
 		return true
-	case OutcomeAsk: // one that is broken has not asked, for all that is known
-		return !f.down() && !errors.Is(f.own.Kind, bearergate.ErrMisconfigured)
+	case OutcomeAsk: // one that failed in another way may not have asked, for all that is known
+		return errors.Is(f.own.Kind, bearergate.ErrInvalidToken)
 	}
 	return f.status != 0 && !f.down()
 }
@@ -322,7 +323,7 @@ func (c *Client) call(ctx context.Context, raw string) (reply, *failure) {
 	quoted := quotes(body, raw)
 	switch {
 	case f != nil && f.own != nil && quoted:
-		f.own = discreet(f.own)
+		f.own = discreet(f.own, raw)
 		fallthrough
 	case f != nil:
 		return reply{body: body}, f
@@ -334,7 +335,7 @@ func (c *Client) call(ctx context.Context, raw string) (reply, *failure) {
 		// neither is such an answer.
 		e.fresh, e.keep, life = 0, 0, 0
 		if e.refusal != nil {
-			e.refusal = discreet(bearergate.AsError(e.refusal))
+			e.refusal = discreet(bearergate.AsError(e.refusal), raw)
 		}
 	}
 	return reply{e, body, life, c.status}, nil
@@ -381,7 +382,8 @@ func (c *Client) askEndpoint(ctx context.Context, raw string) (body []byte, stat
 }
 
 // errAsk is what an error of Ask becomes that says nothing by itself.
-var errAsk = &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonIntrospectionUnavailable, Cause: errors.New("introspect: Ask")}
+var errAsk = &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonIntrospectionUnavailable,
+	Detail: "Ask has failed with an error that does not say at whose fault", Cause: errors.New("introspect: Ask")}
 
 // askFunction asks Config.Ask.
 func (c *Client) askFunction(ctx context.Context, raw string) (body []byte, f *failure) {
@@ -398,6 +400,9 @@ func (c *Client) askFunction(ctx context.Context, raw string) (body []byte, f *f
 		return nil, &failure{outcome: OutcomeTimeout, detail: "Ask has not answered in time"}
 	}
 	own := *bearergate.AsError(err)
+	// An error that does not say whose fault it is may be about this one token: five odd
+	// tokens must not shut everybody out.
+	noAnswer := errors.Is(own.Kind, bearergate.ErrUnavailable) && own.Detail != errAsk.Detail
 	if own.Cause != nil {
 		// In words alone: a deadline of the function's is not the caller's, who may be
 		// one of many.
@@ -407,14 +412,17 @@ func (c *Client) askFunction(ctx context.Context, raw string) (body []byte, f *f
 		own = bearergate.Error{Kind: own.Kind, Reason: own.Reason, RetryAfter: own.RetryAfter,
 			Cause: fmt.Errorf("introspect: Ask: a %T whose text holds the token", err)}
 	}
-	return nil, &failure{outcome: OutcomeAsk, own: &own}
+	return nil, &failure{outcome: OutcomeAsk, own: &own, noAnswer: noAnswer}
 }
 
 // discreet is an error about an answer that quotes the token, without what may quote the
-// member that does.
-func discreet(e *bearergate.Error) *bearergate.Error {
+// member that does: a Map writes the texts of its errors itself.
+func discreet(e *bearergate.Error, raw string) *bearergate.Error {
 	own := *e
 	own.Found, own.Refused, own.Cause = "", nil, nil
+	if quotes([]byte(own.Detail+own.Expected), raw) {
+		own.Detail, own.Expected = "", ""
+	}
 	return &own
 }
 

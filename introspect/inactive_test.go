@@ -59,33 +59,35 @@ func TestInactiveByError(t *testing.T) {
 		{name: "a 200", respond: refused(200, "application/json", code("invalid_token")), allow: []string{"invalid_token"}, outcome: introspect.OutcomeMalformed, silent: true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s := newServer()
-			s.fail(tt.respond)
-			var called []introspect.CallEvent
-			client := newClient(t, with(config(s), func(c *introspect.Config) {
-				c.AllowInactiveErrors = tt.allow
-				c.Hooks.Called = func(_ context.Context, e introspect.CallEvent) { called = append(called, e) }
-			}))
-			if tt.kind == nil {
-				tt.kind, tt.reason = unavailable, bearergate.ReasonIntrospectionUnavailable
-			}
-			if tt.outcome == "" {
-				tt.outcome = introspect.OutcomeStatus
-			}
-			for range 2 {
-				err := requireRefused(t, client, opaque, tt.kind, tt.reason)
-				require.Contains(t, bearergate.AsError(err).Detail, tt.detail)
-				require.Equal(t, tt.silent && tt.kind != invalid, !strings.Contains(err.Error(), "AllowInactiveErrors"), err)
-				require.NotContains(t, err.Error(), opaque)
-			}
-			require.Equal(t, tt.outcome, called[0].Outcome)
-			require.Equal(t, tt.remember, s.requests() == 1)
-			explained := client.Explain(t.Context(), opaque)
-			require.Equal(t, tt.reason, bearergate.ReasonOf(explained.Err))
-			if tt.kind == invalid {
-				failed, _ := explained.Failed()
-				require.Equal(t, "active", failed.Name)
-			}
+			bubble.Test(t, func(t *testing.T) {
+				s := newServer()
+				s.fail(tt.respond)
+				var called []introspect.CallEvent
+				client := newClient(t, with(config(s), func(c *introspect.Config) {
+					c.AllowInactiveErrors = tt.allow
+					c.Hooks.Called = func(_ context.Context, e introspect.CallEvent) { called = append(called, e) }
+				}))
+				if tt.kind == nil {
+					tt.kind, tt.reason = unavailable, bearergate.ReasonIntrospectionUnavailable
+				}
+				if tt.outcome == "" {
+					tt.outcome = introspect.OutcomeStatus
+				}
+				for range 2 {
+					err := requireRefused(t, client, opaque, tt.kind, tt.reason)
+					require.Contains(t, bearergate.AsError(err).Detail, tt.detail)
+					require.Equal(t, tt.silent && tt.kind != invalid, !strings.Contains(err.Error(), "AllowInactiveErrors"), err)
+					require.NotContains(t, err.Error(), opaque)
+				}
+				require.Equal(t, tt.outcome, called[0].Outcome)
+				require.Equal(t, tt.remember, s.requests() == 1)
+				explained := client.Explain(t.Context(), opaque)
+				require.Equal(t, tt.reason, bearergate.ReasonOf(explained.Err))
+				if tt.kind == invalid {
+					failed, _ := explained.Failed()
+					require.Equal(t, "active", failed.Name)
+				}
+			})
 		})
 	}
 }

@@ -112,8 +112,11 @@ type Config struct {
 	// every other one is [bearergate.ErrUnavailable] with
 	// [bearergate.ReasonIntrospectionUnavailable]; a panic is
 	// [bearergate.ErrMisconfigured]. None is remembered. After [BreakerFailures]
-	// outages in a row it is not called for a while. There is no second try. With
-	// Endpoint, Auth and whatever else is about an endpoint, it is a mistake.
+	// outages in a row it is not called for a while: an outage is an ErrUnavailable of its
+	// own, an error of the network, and a deadline. What it cannot say of one token, and of
+	// no other, is not one: {"active":false}, or [bearergate.ErrInvalidToken]. There is no
+	// second try. With Endpoint, Auth and whatever else is about an endpoint, it is a
+	// mistake.
 	//
 	// Danger: it is given the tokens of all callers. It must send them to nobody but
 	// their authorization server, over a channel that nobody else can read or answer

@@ -100,49 +100,51 @@ func TestMapOutcomes(t *testing.T) {
 			kind: invalid, reason: bearergate.ReasonAudience, remember: true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s := newServer()
-			s.answers[opaque] = answer(tt.answer)
-			var looked []introspect.LookEvent
-			var called []introspect.CallEvent
-			client := newClient(t, with(config(s), func(c *introspect.Config) {
-				c.Map, c.Confirmations = tt.do, []string{"jkt"}
-				c.Hooks.Looked = func(_ context.Context, e introspect.LookEvent) { looked = append(looked, e) }
-				c.Hooks.Called = func(_ context.Context, e introspect.CallEvent) { called = append(called, e) }
-			}))
-			for range 2 * introspect.BreakerFailures {
-				if tt.kind == nil {
-					requireAccepted(t, client, opaque)
-					continue
+			bubble.Test(t, func(t *testing.T) {
+				s := newServer()
+				s.answers[opaque] = answer(tt.answer)
+				var looked []introspect.LookEvent
+				var called []introspect.CallEvent
+				client := newClient(t, with(config(s), func(c *introspect.Config) {
+					c.Map, c.Confirmations = tt.do, []string{"jkt"}
+					c.Hooks.Looked = func(_ context.Context, e introspect.LookEvent) { looked = append(looked, e) }
+					c.Hooks.Called = func(_ context.Context, e introspect.CallEvent) { called = append(called, e) }
+				}))
+				for range 2 * introspect.BreakerFailures {
+					if tt.kind == nil {
+						requireAccepted(t, client, opaque)
+						continue
+					}
+					err := requireRefused(t, client, opaque, tt.kind, tt.reason)
+					require.Contains(t, err.Error(), tt.says)
+					require.NotContains(t, err.Error(), secret)
+					if errors.Is(err, unavailable) {
+						require.Positive(t, bearergate.AsError(err).RetryAfter)
+					}
 				}
-				err := requireRefused(t, client, opaque, tt.kind, tt.reason)
-				require.Contains(t, err.Error(), tt.says)
-				require.NotContains(t, err.Error(), secret)
-				if errors.Is(err, unavailable) {
-					require.Positive(t, bearergate.AsError(err).RetryAfter)
+				require.Equal(t, map[bool]int{true: 1, false: 2 * introspect.BreakerFailures}[tt.remember], s.requests())
+				want := introspect.OutcomeActive
+				if tt.outcome != "" {
+					want = tt.outcome
+					require.Equal(t, tt.reason, bearergate.ReasonOf(called[0].Err))
 				}
-			}
-			require.Equal(t, map[bool]int{true: 1, false: 2 * introspect.BreakerFailures}[tt.remember], s.requests())
-			want := introspect.OutcomeActive
-			if tt.outcome != "" {
-				want = tt.outcome
-				require.Equal(t, tt.reason, bearergate.ReasonOf(called[0].Err))
-			}
-			require.Equal(t, []any{want, 200}, []any{called[0].Outcome, called[0].Status}, "the server has answered")
-			for _, e := range looked {
-				require.Equal(t, tt.reason, bearergate.ReasonOf(e.Err))
-			}
+				require.Equal(t, []any{want, 200}, []any{called[0].Outcome, called[0].Status}, "the server has answered")
+				for _, e := range looked {
+					require.Equal(t, tt.reason, bearergate.ReasonOf(e.Err))
+				}
 
-			e := client.Explain(t.Context(), opaque)
-			_, err := client.Verify(t.Context(), opaque)
-			kit.RequireExplained(t, e, err, opaque)
-			failed, _ := e.Failed()
-			switch {
-			case tt.reason == bearergate.ReasonAudience:
-				require.Equal(t, "audience", failed.Name)
-			case tt.kind != nil:
-				require.Equal(t, "map", failed.Name)
-				require.NotEmpty(t, e.Advice)
-			}
+				e := client.Explain(t.Context(), opaque)
+				_, err := client.Verify(t.Context(), opaque)
+				kit.RequireExplained(t, e, err, opaque)
+				failed, _ := e.Failed()
+				switch {
+				case tt.reason == bearergate.ReasonAudience:
+					require.Equal(t, "audience", failed.Name)
+				case tt.kind != nil:
+					require.Equal(t, "map", failed.Name)
+					require.NotEmpty(t, e.Advice)
+				}
+			})
 		})
 	}
 }
@@ -157,6 +159,12 @@ func TestMapOfAnAnswerThatQuotesTheToken(t *testing.T) {
 		err  func(*bearergate.Claims) error
 	}{
 		{name: "refuses", kind: invalid, err: func(c *bearergate.Claims) error { return fmt.Errorf("not %s", c.ID) }},
+		{name: "refuses in words of its own", kind: invalid, err: func(c *bearergate.Claims) error {
+			return &bearergate.Error{Kind: invalid, Reason: bearergate.ReasonTenant, Detail: "jti " + c.ID + " is of no tenant", Expected: c.ID}
+		}},
+		{name: "no answer, in words of its own", kind: unavailable, err: func(c *bearergate.Claims) error {
+			return &bearergate.Error{Kind: unavailable, Reason: bearergate.ReasonStoreUnavailable, Detail: "for " + c.ID}
+		}},
 		{name: "no answer", kind: unavailable, err: func(c *bearergate.Claims) error { return &net.DNSError{Err: c.ID} }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

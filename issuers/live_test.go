@@ -341,10 +341,13 @@ func TestRequireLiveWhereTheTokenNamesNoScopes(t *testing.T) {
 		{name: "an empty string", token: map[string]any{"scope": ""}},
 		{name: "a space", token: map[string]any{"scope": " "}},
 		{name: "an empty array", token: map[string]any{"scope": []string{}}},
+		{name: "null", token: map[string]any{"scope": nil}},
+		{name: "null, and the other claim", token: map[string]any{"scope": nil, "scp": "read"}, want: []string{"read"}},
 		{name: "no scope token", token: map[string]any{"scope": "\"read\""}},
 		{name: "scp", token: map[string]any{"scope": absent, "scp": []string{"write"}}, want: []string{"write"}},
 		{name: "an empty scp", token: map[string]any{"scope": absent, "scp": []string{}}},
 		{name: "another claim, absent", claims: []string{"permissions"}, token: map[string]any{"scope": ""}, want: []string{"read", "write"}},
+		{name: "another claim, null", claims: []string{"permissions"}, token: map[string]any{"permissions": nil}},
 		{name: "another claim, empty", claims: []string{"permissions"}, token: map[string]any{"permissions": []string{}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -319,10 +319,10 @@ func (c *Cache) Moment() Moment {
 // has keys for it. The call counts as one for an unknown key, under the same limit of
 // fetches. It returns what Keys would: whoever asks leaves out what it has tried.
 //
-// If the signature was Tried, nobody can say whether the key is new or the token forged.
+// If the signature was Tried, and a key has the token's kid, or it has none, nobody can say whether the key is new or the token forged.
 // So there is never an outage to report then: if no fetch may be made, or the last one has
 // failed, the answer is at once what is held. The error is [bearergate.ErrUnavailable]
-// only if ctx was canceled. Without Tried, errors are those of Keys.
+// only if ctx was canceled. Else errors are those of Keys.
 func (c *Cache) KeysAfterMiss(ctx context.Context, m Miss) ([]Key, error) {
 	v, err := c.current()
 	if err != nil {
@@ -339,8 +339,11 @@ func (c *Cache) KeysAfterMiss(ctx context.Context, m Miss) ([]Key, error) {
 	if m.Since.after > 0 {
 		seen = min(seen, m.Since.after-1)
 	}
-	if m.Tried {
+	switch {
+	case m.Tried && (m.KeyID == "" || v.set.has(m.KeyID)):
 		return c.replaced(ctx, v.set, seen, w)
+	case m.Tried: // under keys without kid: its kid is as unknown as any other
+		w.byID = true
 	}
 	return c.keys(ctx, v, seen, w)
 }

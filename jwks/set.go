@@ -84,6 +84,7 @@ type use struct{ kid, alg string }
 type wanted struct {
 	use
 	certificate jose.Certificate
+	byID        bool // a key without ID is none: it was tried
 }
 
 // brief is w as it may be remembered: what whoever sends a token can make long is cut. Two
@@ -161,8 +162,20 @@ func (s *keySet) find(kid, alg string) ([]Key, bool) {
 	return keys, found
 }
 
+// has reports whether a key of the set has that ID.
+func (s *keySet) has(kid string) bool {
+	if s == nil {
+		return false
+	}
+	_, found := s.ids[kid]
+	return found
+}
+
 // knows reports whether the set has what a token asks for.
 func (s *keySet) knows(w wanted) bool {
+	if w.byID {
+		return s.has(w.kid)
+	}
 	keys, known := s.find(w.kid, w.alg)
 	if w.certificate.IsZero() {
 		return known

@@ -65,9 +65,15 @@ func audienceFrom(c *Config, wrong *mistake.List) (names []string, values [][]st
 		wrong.Addf("AllowAudienceFrom has %d claims: leave out all but %d", len(names), accept.MaxStandIns)
 		return nil, nil
 	}
+	if len(names) > 0 && c.Profile == RFC9068 {
+		wrong.Addf("AllowAudienceFrom is set together with the Profile RFC9068, which demands aud: leave out the one or the other")
+	}
+	if len(names) > 0 && slices.Contains(c.RequiredClaims, "aud") {
+		wrong.Addf("AllowAudienceFrom is set together with aud in RequiredClaims, which it would make void: leave out the one or the other")
+	}
 	for _, name := range names {
 		switch {
-		case name == "" || name == "aud":
+		case name == "" || name == "aud" || name == "iss":
 			wrong.Addf("AllowAudienceFrom: %q cannot stand in for aud: name another claim", name)
 		case len(c.AllowAudienceFrom[name]) == 0 || slices.Contains(c.AllowAudienceFrom[name], ""):
 			wrong.Addf("AllowAudienceFrom: %s has no value, or an empty one: name what the claim says in tokens for this API", name)

@@ -456,8 +456,16 @@ func TestWhatCannotBeAllowed(t *testing.T) {
 			name: "what stands in for aud",
 			change: func(c *jwtverify.Config) {
 				c.AllowAudienceFrom = map[string][]string{"aud": {"x"}, "": {"x"}, "azp": nil, "cid": {""}}
+				c.RequiredClaims = []string{"aud"}
 			},
-			says: []string{`"aud" cannot stand in`, `"" cannot stand in`, "azp has no value", "cid has no value, or an empty one"},
+			says: []string{"together with aud in RequiredClaims", `"aud" cannot stand in`, `"" cannot stand in`, "azp has no value", "cid has no value, or an empty one"},
+		},
+		{
+			name: "the issuer stands in for aud, under RFC 9068",
+			change: func(c *jwtverify.Config) {
+				c.Profile, c.AllowAudienceFrom = jwtverify.RFC9068, map[string][]string{"iss": {issuer}}
+			},
+			says: []string{"together with the Profile RFC9068", `"iss" cannot stand in`},
 		},
 		{
 			name: "too much that stands in for aud",

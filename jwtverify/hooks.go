@@ -14,8 +14,8 @@ import (
 type Hooks struct {
 	// Verified is called at the end of every Verify.
 	Verified func(context.Context, VerifyEvent)
-	// Panicked is called when another hook, Config.Check, Config.Now or the key
-	// source panicked, while runtime/debug.Stack shows where. Where is "Verify" for
+	// Panicked is called when another hook, Config.Check, Config.Map, Config.Now or
+	// the key source panicked, while runtime/debug.Stack shows where. Where is "Verify" for
 	// Now and the key source, or "Warm". A panic of its own is ignored.
 	Panicked func(context.Context, bearergate.PanicEvent)
 }

@@ -62,6 +62,9 @@ func TestPanics(t *testing.T) {
 		{name: "Check", where: "Check", ask: verify, panics: func(c *jwtverify.Config, do func()) {
 			c.Check = func(context.Context, *bearergate.Token) error { do(); return nil }
 		}},
+		{name: "Map", where: "Map", ask: verify, panics: func(c *jwtverify.Config, do func()) {
+			c.Map = func(*bearergate.Claims) error { do(); return nil }
+		}},
 		{name: "Now", where: "Verify", ask: verify, panics: func(c *jwtverify.Config, do func()) {
 			c.Now = func() time.Time { do(); return now }
 		}},

@@ -95,7 +95,9 @@ type Config struct {
 	// IssuerAliases are what iss may be besides Issuer, compared in the same way: for a
 	// server that writes its name in two forms, as Google does, or has moved. The token
 	// says the form that it has: [bearergate.Token.Issuer]. Nothing is fetched from an
-	// alias. Default: none.
+	// alias, and a key whose JWK names an issuer serves tokens of that one form alone.
+	// They are for a Verifier that stands alone: the Router and RequireLive of package
+	// issuers compare with Issuer, and refuse a token of an alias. Default: none.
 	IssuerAliases []string
 
 	// Audiences are the names of this API; aud must contain at least one of
@@ -440,11 +442,12 @@ func (v *Verifier) examine(ctx context.Context, raw string, r *accept.Reading, c
 		return nil, err
 	}
 	r.At = accept.StepOrigin
-	if err := v.rules.CheckOrigin(jws); err != nil {
+	origin, err := v.rules.CheckOrigin(jws)
+	if err != nil {
 		return nil, err
 	}
 	r.At = accept.StepKey
-	key, err := accept.Signer(ctx, v.keys, jws, v.rules.Issuer)
+	key, err := accept.Signer(ctx, v.keys, jws, origin)
 	if err != nil {
 		if bearergate.AsError(err).Reason == bearergate.ReasonSignature {
 			r.At = accept.StepSignature
@@ -464,7 +467,9 @@ func (v *Verifier) examine(ctx context.Context, raw string, r *accept.Reading, c
 	c.Key, c.AsOf = key.Thumbprint(), c.IssuedAt
 	if v.mapping != nil {
 		r.At = accept.StepMap
-		if err := accept.Mapped(c, v.mapping); err != nil {
+		if err := accept.Mapped(c, func(c *bearergate.Claims) error {
+			return v.guard(ctx, "Map", func() error { return v.mapping(c) }) // tells the hook of a panic
+		}); err != nil {
 			return nil, accept.Refused(err, bearergate.NewToken(*c))
 		}
 	}
@@ -479,7 +484,7 @@ func (v *Verifier) examine(ctx context.Context, raw string, r *accept.Reading, c
 		return nil, accept.Refused(err, t)
 	}
 	if cache != nil {
-		e := &verified{token: t, key: accept.NameOf(jws.Header, v.rules.Issuer), thumbprint: key.Thumbprint()}
+		e := &verified{token: t, key: accept.NameOf(jws.Header, origin), thumbprint: key.Thumbprint()}
 		e.from, e.until = v.rules.Window(c.ExpiresAt, c.NotBefore, c.IssuedAt)
 		// exp is checked again on every hit; the entry has no use after it.
 		ttl := min(CacheTTL, e.until.Sub(now))

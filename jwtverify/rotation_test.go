@@ -195,7 +195,31 @@ func TestRotations(t *testing.T) {
 			name:   "keys of several tenants",
 			before: []published{key(old, "issuer", issuer), key(fresh, "issuer", "https://tenant-two.example.com/"), key(under(foreign, "k3"), "issuer", "https://{tenantid}.example.com/")},
 			first:  token{by: old, asked: 1},
-			then:   []token{{by: fresh, reason: bearergate.ReasonUnknownKey}, {by: under(foreign, "k3")}, {by: nameless(fresh), reason: bearergate.ReasonSignature, asked: 1}},
+			then:   []token{{by: fresh, reason: bearergate.ReasonUnknownKey, asked: 1}, {by: under(foreign, "k3")}, {by: nameless(fresh), reason: bearergate.ReasonSignature, asked: 1}},
+		},
+		{
+			name:   "a key of ours in the place of another tenant's",
+			before: []published{key(old), key(under(foreign, "k3"), "issuer", "https://tenant-two.example.com/")}, after: []published{key(under(fresh, "k3"), "issuer", issuer)},
+			first: token{by: old, asked: 1},
+			then:  []token{{by: under(fresh, "k3"), asked: 1}},
+		},
+		{
+			name:   "a new key beside one without kid, in an outage: nobody knows whether it is new or invented",
+			before: []published{key(old), key(nameless(foreign))}, after: []published{key(old), key(nameless(foreign)), key(fresh)},
+			first: token{by: old, asked: 1},
+			then: []token{
+				{by: fresh, reason: bearergate.ReasonKeysUnavailable, asked: 1, down: true},
+				{by: fresh, reason: bearergate.ReasonKeysUnavailable, down: true},
+				{by: under(foreign, "invented"), down: true},
+				{by: fresh, wait: 12 * time.Second, asked: 1},
+				{by: under(old, "invented"), reason: bearergate.ReasonSignature, asked: 1},
+			},
+		},
+		{
+			name:   "a new key beside five without kid",
+			before: append(others(5), key(old)), after: append(others(5), key(old), key(fresh)),
+			first: token{by: old, asked: 1},
+			then:  []token{{by: fresh, asked: 1}, {by: under(foreign, "invented"), reason: bearergate.ReasonUnknownKey, asked: 1}},
 		},
 		{
 			name:   "a forged token is the first: what was fetched for it is not fetched again",
@@ -266,5 +290,54 @@ func TestRotations(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// A signature that none of its alg can be is not the sign of a new key.
+func TestNothingIsFetchedForHalfASignature(t *testing.T) {
+	s := newSigner(t, "ES256", "k1")
+	as := &issuerOf{t: t, set: []published{{signer: s}}}
+	keys, err := jwks.New(jwks.Config{URL: setURL, HTTPClient: &http.Client{Transport: as}})
+	require.NoError(t, err)
+	require.NoError(t, keys.Refresh(t.Context()))
+	v := newVerifier(t, config(keys))
+	raw := s.Sign(t, nil)
+	for _, cut := range []string{raw[:len(raw)-42], raw[:strings.LastIndexByte(raw, '.')+1]} {
+		token, err := v.Verify(t.Context(), cut)
+		requireError(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonSignature)
+	}
+	require.Equal(t, 1, as.fetches)
+}
+
+// A key whose JWK names an issuer serves tokens of that one form of the name.
+func TestAliasesAndKeysThatNameTheirIssuer(t *testing.T) {
+	const alias = "https://tenant-two.example.com/"
+	for _, tt := range []struct {
+		name, keyOf, tokenOf string
+		reason               bearergate.Reason
+	}{
+		{name: "the issuer's key", keyOf: issuer, tokenOf: issuer},
+		{name: "the alias's key", keyOf: alias, tokenOf: alias},
+		{name: "the issuer's key, a token of the alias", keyOf: issuer, tokenOf: alias, reason: bearergate.ReasonUnknownKey},
+		{name: "the alias's key, a token of the issuer", keyOf: alias, tokenOf: issuer, reason: bearergate.ReasonUnknownKey},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newSigner(t, "ES256", "k1")
+			as := &issuerOf{t: t, set: []published{{signer: s, members: map[string]any{"issuer": tt.keyOf}}}}
+			keys, err := jwks.New(jwks.Config{URL: setURL, HTTPClient: &http.Client{Transport: as}})
+			require.NoError(t, err)
+			c := config(keys)
+			c.IssuerAliases = []string{alias}
+			v := newVerifier(t, c)
+			for range 2 { // from the cache too
+				token, err := v.Verify(t.Context(), s.Sign(t, map[string]any{"iss": tt.tokenOf}))
+				if tt.reason != "" {
+					requireError(t, token, err, bearergate.ErrInvalidToken, tt.reason)
+					continue
+				}
+				require.NoError(t, err)
+				require.Equal(t, tt.tokenOf, token.Issuer())
+			}
+		})
 	}
 }

@@ -144,19 +144,25 @@ func (r *Rules) isOurs(issuer string) bool {
 // looked for: a token of another issuer cannot be ours, whatever has signed it, and must
 // cause neither a signature check nor a fetch. Judge compares it again, strictly and from
 // signed bytes. Who sends such tokens decides how many there are: what is refused here
-// costs no more than it must.
-func (r *Rules) CheckOrigin(jws jose.JWS) error {
+// costs no more than it must. It returns the issuer, or the alias, that the token says it
+// is of: that is whose keys count.
+func (r *Rules) CheckOrigin(jws jose.JWS) (issuer string, err error) {
 	found, err := jws.UnverifiedIssuer()
 	switch {
 	case errors.Is(err, jose.ErrNoIssuer):
-		return Unsigned(bearergate.ReasonMissingClaim, "the required claim iss is absent or empty", Quoted(r.Issuer), "")
+		return "", Unsigned(bearergate.ReasonMissingClaim, "the required claim iss is absent or empty", Quoted(r.Issuer), "")
 	case err != nil:
-		return Invalid(bearergate.ReasonMalformed, err.Error())
-	case string(found) == r.Issuer || slices.ContainsFunc(r.Aliases, func(alias string) bool { return alias == string(found) }):
-		return nil
+		return "", Invalid(bearergate.ReasonMalformed, err.Error())
+	case string(found) == r.Issuer:
+		return r.Issuer, nil
+	}
+	for _, alias := range r.Aliases {
+		if string(found) == alias {
+			return alias, nil
+		}
 	}
 	expected, _ := r.Sides(StepIssuer, &Reading{})
-	return Unsigned(bearergate.ReasonIssuer, "iss is not the configured issuer", expected, Quoted(string(found)))
+	return "", Unsigned(bearergate.ReasonIssuer, "iss is not the configured issuer", expected, Quoted(string(found)))
 }
 
 // stoodIn reports whether a claim names us in place of aud. null, and an empty list, is

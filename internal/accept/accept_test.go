@@ -181,7 +181,7 @@ func TestRead(t *testing.T) {
 		{name: "an escaped name", json: `{"\u0069ss":"i"}`, want: bearergate.Claims{Issuer: "i"}},
 		{name: "sub null", json: `{"sub":null}`},
 		{name: "sub a number", json: `{"sub":1}`, wrong: "sub"},
-		{name: "null is absent", json: `{"iss":null,"client_id":null,"jti":null,"acr":null,"aud":null,"exp":null,"nbf":null,"scope":null,"act":null,"auth_time":null}`},
+		{name: "null is absent", json: `{"iss":null,"client_id":null,"jti":null,"acr":null,"aud":null,"exp":null,"nbf":null,"scope":null,"act":null,"auth_time":null}`, want: bearergate.Claims{Scopes: scope.Of()}},
 		{name: "client_id an array", json: `{"client_id":["c"]}`, wrong: "client_id"},
 		{name: "jti a number", json: `{"jti":1}`, wrong: "jti"},
 		{name: "acr a number is none", json: `{"acr":1}`},
@@ -294,6 +294,8 @@ func TestKind(t *testing.T) {
 		`{"code":"x","state":"y"}`: true, `{"tokenType":"refresh-token"}`: true, `{"tokenName":"refresh_token"}`: true, `{"token_type":"refresh"}`: true, `{"type":"RefreshToken"}`: true, `{"typ":"id_token"}`: true,
 		`{"nonce":"x"}`: true, `{"c_hash":1}`: true, `{"s_hash":1}`: true, `{"events":{}}`: true,
 		`{"token_introspection":{}}`: true, `{"typ":"ID"}`: true, `{"typ":"refresh"}`: true, `{"typ":"OFFLINE"}`: true, `{"typ":"Logout"}`: true,
+		`{"typ":"urn:ietf:params:oauth:token-type:refresh_token"}`: true, `{"typ":"urn:ietf:params:oauth:token-type:id_token"}`: true, `{"token_type":"urn:ietf:params:oauth:token-type:access_token"}`: false,
+		`{"typ":"Serialized-ID"}`: true, `{"typ":"rt"}`: true, `{"type":"refresh:token/v1"}`: true, `{"typ":"offline_access"}`: true, `{"type":"user"}`: false,
 		`{"token_use":"id"}`: true, `{"token_use":""}`: true,
 	} {
 		claims := good()
@@ -370,7 +372,9 @@ func TestSigner(t *testing.T) {
 		{name: "replaced, and the source is set up wrongly", signed: mine, source: source{keys: keys(other), lateE: bearergate.ErrMisconfigured}, rotating: true, want: bearergate.ErrMisconfigured, reason: bearergate.ReasonInternal},
 		{name: "a key without kid", signed: mine, source: source{keys: keys(mine.as(t, ""))}, asked: []string{"keys k ES256"}},
 		{name: "four keys without kid", signed: mine, source: source{keys: keys(unnamed, unnamed, unnamed, mine.as(t, ""))}},
-		{name: "five keys without kid", signed: mine, source: source{keys: keys(mine.as(t, ""), unnamed, unnamed, unnamed, unnamed)}, rotating: true, want: bearergate.ErrInvalidToken, reason: bearergate.ReasonUnknownKey, asked: []string{"keys k ES256"}},
+		{name: "five keys without kid", signed: mine, source: source{keys: keys(mine.as(t, ""), unnamed, unnamed, unnamed, unnamed)}, rotating: true, want: bearergate.ErrInvalidToken, reason: bearergate.ReasonUnknownKey, asked: []string{"keys k ES256", "newer k ES256  true"}},
+		{name: "five keys without kid, and a new one with it", signed: mine, source: source{keys: keys(unnamed, unnamed, unnamed, unnamed, unnamed), later: keys(mine)}, rotating: true},
+		{name: "a key without kid, and what is newer cannot be had", signed: mine, source: source{keys: keys(unnamed), lateE: outage}, rotating: true, want: bearergate.ErrUnavailable, reason: bearergate.ReasonOverloaded},
 		{name: "the zero key", signed: mine, source: source{keys: []jwks.Key{{}}}, want: bearergate.ErrMisconfigured, reason: bearergate.ReasonInternal},
 		{name: "a source that does not know kids", signed: mine, source: source{keys: keys(mine, theirs)}, want: bearergate.ErrMisconfigured, reason: bearergate.ReasonInternal},
 
@@ -402,11 +406,12 @@ func TestSigner(t *testing.T) {
 		{name: "x5t beside a kid does not count", signed: mine.says("x5t", a), source: source{keys: keys(mine.of(t, "x5t", b))}},
 
 		{name: "a key for this issuer", signed: mine, source: source{keys: keys(ours)}},
-		{name: "a key for another issuer", signed: mine, source: source{keys: keys(foreign)}, rotating: true, want: bearergate.ErrInvalidToken, reason: bearergate.ReasonUnknownKey, asked: []string{"keys k ES256"}},
+		{name: "a key for another issuer", signed: mine, source: source{keys: keys(foreign)}, rotating: true, want: bearergate.ErrInvalidToken, reason: bearergate.ReasonUnknownKey, asked: []string{"keys k ES256", "newer k ES256  true"}},
+		{name: "a key for another issuer, then one for this", signed: mine, source: source{keys: keys(foreign), later: keys(ours)}, rotating: true},
 		{name: "a key for any tenant", signed: mine, source: source{keys: keys(mine.of(t, "issuer", "https://as.example.test/{tenantid}"))}},
 		{name: "one key for two issuers", signed: mine, source: source{keys: keys(foreign, ours)}},
 		{name: "no kid, and most keys are for others", signed: unnamed, source: source{keys: keys(append(foreigners, unnamed)...)}},
-		{name: "no kid, and all keys are for others", signed: foreigners[0], source: source{keys: keys(foreigners...)}, rotating: true, want: bearergate.ErrInvalidToken, reason: bearergate.ReasonUnknownKey, asked: []string{"keys  ES256"}},
+		{name: "no kid, and all keys are for others", signed: foreigners[0], source: source{keys: keys(foreigners...)}, rotating: true, want: bearergate.ErrInvalidToken, reason: bearergate.ReasonUnknownKey, asked: []string{"keys  ES256", "newer  ES256  true"}},
 		{name: "no kid, and the newer key is for others", signed: foreigners[0], source: source{keys: keys(unnamed), later: keys(foreigners[0])}, rotating: true, want: bearergate.ErrInvalidToken, reason: bearergate.ReasonSignature},
 
 		{name: "an outage", signed: mine, source: source{err: outage}, want: bearergate.ErrUnavailable, reason: bearergate.ReasonOverloaded},

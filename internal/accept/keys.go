@@ -68,6 +68,7 @@ const (
 	noCertificate absence = "no key of the issuer has the certificate that the token names (x5t)"
 	otherIssuer   absence = "the key that the token can mean serves another issuer: its JWK has a member issuer that is not that of the token"
 	tooMany       absence = "the token names no key, and more than four fit"
+	tooManyOthers absence = "the issuer publishes no key of that ID, and more than four without one"
 )
 
 // among returns those of keys, which source has returned, that a token with this name can
@@ -95,8 +96,11 @@ func (n KeyName) among(source jwks.Source, keys []jwks.Key) ([]jwks.Key, absence
 		return nil, otherIssuer, nil
 	}
 	if len(keys) > jose.MaxCandidates {
-		if !named { // nothing is hashed for a token that could be under any key of a large set
+		switch { // nothing is hashed for a token that could be under any key of a large set
+		case n.KeyID == "":
 			return nil, tooMany, nil
+		case !named:
+			return nil, tooManyOthers, nil
 		}
 		keys = keys[:jose.MaxCandidates]
 	}
@@ -146,8 +150,8 @@ func Signer(ctx context.Context, source jwks.Source, jws jose.JWS, issuer string
 		came = s.Moment()
 	}
 	keys, why, err := candidates(ctx, source, n)
-	if why == noCertificate { // the certificate may be that of a new key
-		keys, why, err = n.afterMiss(ctx, source, came, false, why)
+	if why != "" && why != tooMany { // what the token names may be a new key
+		keys, why, err = n.afterMiss(ctx, source, came, why != noCertificate, why)
 	}
 	switch {
 	case err != nil:
@@ -160,10 +164,18 @@ func Signer(ctx context.Context, source jwks.Source, jws jose.JWS, issuer string
 			return keys[i], nil
 		}
 	}
+	named := Named(n.KeyID, n.Algorithm)
+	switch length := signatureBytes[n.Algorithm]; { // of no key, new or old: nothing is fetched for it
+	case len(jws.Signature) == 0:
+		return jwks.Key{}, Unsigned(bearergate.ReasonSignature, "the signature is empty: the token was cut off, or nobody signed it", "", named)
+	case length > 0 && len(jws.Signature) != length:
+		return jwks.Key{}, Unsigned(bearergate.ReasonSignature, "the signature is not as long as one of its alg: the token was cut off, or signed by a program that writes it in another form", "", named)
+	}
 	// A bad signature may be the first sign of a new key, without kid, or under the kid of
-	// an old one. Most often it is none, so that no outage may come of it.
+	// an old one. Most often it is none, so that no outage may come of it; but where no key
+	// has the kid of the token, whether there is one now must be known.
 	fresh, _, err := n.afterMiss(ctx, source, came, true, "")
-	if e := bearergate.AsError(err); e != nil && (e.Kind == bearergate.ErrMisconfigured || e.Reason == bearergate.ReasonCanceled) {
+	if e := bearergate.AsError(err); e != nil && (n.KeyID != "" && keys[0].ID() == "" || e.Kind == bearergate.ErrMisconfigured || e.Reason == bearergate.ReasonCanceled) {
 		return jwks.Key{}, e
 	}
 	for i := range fresh {
@@ -172,14 +184,7 @@ func Signer(ctx context.Context, source jwks.Source, jws jose.JWS, issuer string
 			return fresh[i], nil
 		}
 	}
-	detail := "the signature does not verify"
-	switch length := signatureBytes[n.Algorithm]; {
-	case len(jws.Signature) == 0:
-		detail = "the signature is empty: the token was cut off, or nobody signed it"
-	case length > 0 && len(jws.Signature) != length:
-		detail = "the signature is not as long as one of its alg: the token was cut off, or signed by a program that writes it in another form"
-	}
-	return jwks.Key{}, Unsigned(bearergate.ReasonSignature, detail, "", Named(n.KeyID, n.Algorithm))
+	return jwks.Key{}, Unsigned(bearergate.ReasonSignature, "the signature does not verify", "", named)
 }
 
 // afterMiss asks a source once more, if it can look for new keys; why is the answer of one

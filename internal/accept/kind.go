@@ -63,7 +63,7 @@ func plainKind(s string) string {
 	if s == "" {
 		return ""
 	}
-	s = joined.Replace(strings.ToLower(s))
+	s = joined.Replace(strings.TrimPrefix(strings.ToLower(s), "urn:ietf:params:oauth:token-type:"))
 	for _, end := range []string{"jwt", "token"} {
 		if s != end {
 			s = strings.TrimSuffix(s, end)
@@ -95,7 +95,7 @@ func (k *kind) other(allowed []string) string {
 		}
 	}
 	for i, name := range typed {
-		if slices.Contains(otherNames, plainKind(k.of[i])) {
+		if plain := plainKind(k.of[i]); slices.Contains(otherNames, plain) || strings.Contains(plain, "refresh") || strings.HasPrefix(plain, "offline") {
 			return name + " " + Quoted(k.of[i])
 		}
 	}
@@ -105,5 +105,5 @@ func (k *kind) other(allowed []string) string {
 // Of the names of kinds, as plainKind has them.
 var (
 	accessNames = []string{"access", "oauthaccess", "at", "bearer", "dpop"} // how a token is sent is no other kind of it
-	otherNames  = []string{"id", "identity", "refresh", "offline", "logout"}
+	otherNames  = []string{"id", "serializedid", "identity", "rt", "logout"}
 )

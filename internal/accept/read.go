@@ -75,6 +75,7 @@ var ErrNotAnObject = errors.New("not one strict JSON object")
 // data: it is good as long as that.
 func (f *Fields) Read(data []byte, r *Reading) error {
 	r.At, r.Claims.Raw = StepClaims, data
+	nullScopes := false
 	err := strictjson.Object(data, func(name, value []byte) error {
 		if slices.Contains(f.Ignored, string(name)) {
 			return nil
@@ -83,6 +84,7 @@ func (f *Fields) Read(data []byte, r *Reading) error {
 			r.audienceOccurs = true
 		}
 		if strictjson.IsNull(value) && string(name) != "cnf" {
+			nullScopes = nullScopes || slices.Contains(f.Scopes, string(name))
 			return nil // real servers send null for what there is not
 		}
 		if r.place(f, name, value) || f.Only != nil && !slices.Contains(f.Only, string(name)) {
@@ -99,6 +101,9 @@ func (f *Fields) Read(data []byte, r *Reading) error {
 	}
 	if !r.readScopes(f.ScopeString) && r.Wrong == "" {
 		r.Wrong = "scope"
+	}
+	if nullScopes && r.Claims.Scopes.IsZero() {
+		r.Claims.Scopes = scope.Of() // it names no scope, which is not the same as saying nothing
 	}
 	for _, value := range r.clients {
 		if value == nil {

@@ -35,7 +35,7 @@ var (
 	// nameRef is a directory and a name exported by it: a field, a function, a method.
 	nameRef = regexp.MustCompile("`([a-z][a-z0-9/]*(?:\\.[A-Z]\\w*){1,2})`")
 	// relaxing are the names that a field or function which weakens a check has.
-	relaxing = regexp.MustCompile(`^(Allow|No|Ignore)[A-Z]|Insecure|Unverified`)
+	relaxing = regexp.MustCompile(`^(Allow|No|Ignore)[A-Z]|Insecure|Unverified|AreOpaque`)
 	link     = regexp.MustCompile(`\]\(([^)]+)\)`)
 )
 
