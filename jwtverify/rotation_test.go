@@ -2,6 +2,7 @@ package jwtverify_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -16,6 +17,7 @@ import (
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/internal/jose"
 	"github.com/bearergate/bearergate/jwks"
+	"github.com/bearergate/bearergate/jwtverify"
 	"github.com/bearergate/bearergate/test/bubble"
 	"github.com/stretchr/testify/require"
 )
@@ -328,9 +330,13 @@ func TestAliasesAndKeysThatNameTheirIssuer(t *testing.T) {
 			require.NoError(t, err)
 			c := config(keys)
 			c.IssuerAliases = []string{alias}
+			var cached []bool
+			c.Hooks.Verified = func(_ context.Context, e jwtverify.VerifyEvent) { cached = append(cached, e.Cached) }
 			v := newVerifier(t, c)
-			for range 2 { // from the cache too
-				token, err := v.Verify(t.Context(), s.Sign(t, map[string]any{"iss": tt.tokenOf}))
+			raw := s.Sign(t, map[string]any{"iss": tt.tokenOf})
+			for i := range 2 {
+				token, err := v.Verify(t.Context(), raw)
+				require.Equal(t, i == 1 && tt.reason == "", cached[i])
 				if tt.reason != "" {
 					requireError(t, token, err, bearergate.ErrInvalidToken, tt.reason)
 					continue
