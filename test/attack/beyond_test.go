@@ -23,6 +23,7 @@ import (
 	"github.com/bearergate/bearergate/issuers"
 	"github.com/bearergate/bearergate/jwks"
 	"github.com/bearergate/bearergate/jwtverify"
+	"github.com/bearergate/bearergate/scope"
 	"github.com/bearergate/bearergate/test/bubble"
 	"github.com/bearergate/bearergate/test/kit"
 )
@@ -498,8 +499,11 @@ func FuzzTampering(f *testing.F) {
 	}
 	f.Add(valid().clm("exp", at(-100)).token())
 	f.Add(valid().then(func(h, p, s string) string { return h + "." + p + "." }).token())
-	v := makeVerifier(f, nil)
+	v, loose := makeVerifier(f, nil), makeVerifier(f, leniently)
 	f.Fuzz(func(t *testing.T, token string) {
+		if _, err := loose.Verify(t.Context(), token); err == nil && !signed[token] {
+			t.Fatalf("nobody signed %q", token)
+		}
 		verified, err := v.Verify(t.Context(), token)
 		if (err == nil) != (verified != nil) {
 			t.Fatalf("%v beside %v", verified, err)
@@ -512,6 +516,16 @@ func FuzzTampering(f *testing.F) {
 		}
 		kit.RequireExplained(t, v.Explain(t.Context(), token), err, token)
 	})
+}
+
+// leniently lets in all that a configuration may.
+func leniently(c *jwtverify.Config) {
+	c.Profile, c.RequiredClaims = jwtverify.AccessToken, nil
+	c.AllowTypes = []string{"jose", "vnd.example"}
+	c.AllowMarks = []string{"at_hash", "c_hash", "s_hash", "nonce", "code"}
+	c.IgnoreClaims = []string{"act", "may_act"}
+	c.AllowAudienceFrom = map[string][]string{"azp": {"app"}}
+	c.Map = func(c *bearergate.Claims) error { c.Scopes, c.Tenant = scope.Of("all"), c.Subject; return nil }
 }
 
 // FuzzSigned: whatever header and claims the issuer signs, a token that is
@@ -528,6 +542,8 @@ func FuzzSigned(f *testing.F) {
 		f.Add([]byte(head), []byte(body))
 	}
 	cached, uncached := makeVerifier(f, nil), makeVerifier(f, func(c *jwtverify.Config) { c.DisableCache = true })
+	loose := makeVerifier(f, leniently)
+	f.Add([]byte(`{"alg":"ES256","kid":"e1","typ":"vnd.example"}`), fmt.Appendf(nil, `{"iss":%q,"azp":"app","nonce":"x","act":7,"exp":%d}`, issuer, now.Unix()+60))
 	f.Fuzz(func(t *testing.T, head, body []byte) {
 		token := from(e1()).header(string(head)).payload(string(body)).token()
 		first, err := cached.Verify(t.Context(), token)
@@ -536,25 +552,37 @@ func FuzzSigned(f *testing.F) {
 			require.Equal(t, bearergate.ReasonOf(err), bearergate.ReasonOf(err2))
 			require.Equal(t, first, again)
 		}
+		if _, err := loose.Verify(t.Context(), token); err == nil {
+			requireForUs(t, lenient(t, body))
+		}
 		if err != nil {
 			require.Contains(t, []error{bearergate.ErrInvalidToken}, bearergate.AsError(err).Kind)
 			return
 		}
 		header, claims := lenient(t, head), lenient(t, body)
+		require.Contains(t, claims, "aud")
 		require.Equal(t, "ES256", header["alg"])
 		require.Contains(t, []string{"at+jwt", "application/at+jwt"}, strings.ToLower(header["typ"].(string)))
 		require.Nil(t, header["crit"])
-		require.Equal(t, issuer, claims["iss"])
-		list, _ := claims["aud"].([]any)
-		require.True(t, claims["aud"] == audience || slices.Contains(list, any(audience)))
-		exp, _, err := big.ParseFloat(claims["exp"].(json.Number).String(), 10, 256, big.ToNearestEven)
-		require.NoError(t, err)
-		require.Positive(t, exp.Cmp(big.NewFloat(float64(now.Unix()-5))))
+		requireForUs(t, claims)
 		for _, name := range []string{"sub", "client_id", "jti"} {
 			require.NotEmpty(t, claims[name].(string))
 		}
-		require.Nil(t, claims["cnf"])
 	})
+}
+
+// requireForUs: no leniency reaches who issued a token, for whom, until when, and whether
+// its sender owes a proof.
+func requireForUs(t *testing.T, claims map[string]any) {
+	t.Helper()
+	require.Equal(t, issuer, claims["iss"])
+	list, _ := claims["aud"].([]any)
+	_, named := claims["aud"]
+	require.True(t, claims["aud"] == audience || slices.Contains(list, any(audience)) || !named && claims["azp"] == "app")
+	exp, _, err := big.ParseFloat(claims["exp"].(json.Number).String(), 10, 256, big.ToNearestEven)
+	require.NoError(t, err)
+	require.Positive(t, exp.Cmp(big.NewFloat(float64(now.Unix()-5))))
+	require.Nil(t, claims["cnf"])
 }
 
 // lenient reads JSON as most programs do.
