@@ -69,6 +69,28 @@ func TestS1UnknownKids(t *testing.T) {
 	})
 }
 
+// S1c, 500 tokens whose kid is that of a key of another alg, warm: at most 2 fetches per
+// 10 s, which are those that unknown kids have.
+func TestS1cOtherAlgorithms(t *testing.T) {
+	within(t, func(t *testing.T) {
+		s := newServer(t, "k0", "k1", "k2", "k3", "k4")
+		c, r := newCache(t, s)
+		has(t, c, "k1")
+		s.forget()
+		algs := []string{"RS256", "RS512", "PS256", "PS384", "ES384", "ES512", "EdDSA"}
+		for i := range 500 {
+			keys, err := c.Keys(t.Context(), fmt.Sprint("k", i%5), algs[i%len(algs)])
+			require.NoError(t, err)
+			require.Empty(t, keys)
+		}
+		refused, _ := flood(t, c, 500)
+		require.Equal(t, 500, refused)
+		require.Equal(t, 2, s.count(""))
+		require.Len(t, r.suppressed, 998)
+		has(t, c, "k1")
+	})
+}
+
 // S1b, the same while the endpoint answers 503: at most 3 fetches in the first
 // 10 s, then backoff, in whatever state the outage meets the cache.
 func TestS1bUnknownKidsInAnOutage(t *testing.T) {
@@ -323,7 +345,8 @@ func TestS7Rotation(t *testing.T) {
 	})
 }
 
-// JWF-025: new bytes under the same kid arrive with the next scheduled refresh.
+// JWF-025: new bytes under the same kid arrive with the next scheduled refresh, where no
+// token has asked for them before. TestKeysAfterMiss and TestKnownKeyThatDoesNotFit: one has.
 func TestReplacedUnderItsKid(t *testing.T) {
 	within(t, func(t *testing.T) {
 		s := newServer(t, "k1")

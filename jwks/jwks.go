@@ -137,7 +137,7 @@ type Config struct {
 	// cannot be reached. Default DefaultMaxStale; between 1 ms and 24 h.
 	MaxStale time.Duration
 	// MissInterval is the time in which at most two fetches are made for keys that
-	// are unknown, or under which a signature is bad, however many tokens there are;
+	// are unknown, or of another algorithm, or under which a signature is bad, however many tokens there are;
 	// the second only for a key that the first was not asked for. It is also how long
 	// a flood of invented IDs can hide a rotation. Default DefaultMissInterval;
 	// between 100 ms and 10 min.
@@ -237,13 +237,13 @@ func (c *Cache) Issuer() string {
 // It answers from the set that is held, and waits for a fetch in two cases only:
 //
 //   - The [State] is EMPTY, DUE or EXPIRED.
-//   - The key is unknown: the set has no key with this ID, and none without ID that
-//     fits the algorithm; or, with kid "", no key that fits the algorithm. The keys
-//     may have been rotated. At most two fetches per MissInterval are made for
-//     unknown keys, the second only for one that the first was not asked for. "No
-//     key" is the answer only if a fetch that began after the call has succeeded, or
-//     if the last one has succeeded within the last MissInterval. A key that has the
-//     ID and does not fit the algorithm is not unknown.
+//   - The key is unknown: no key with this ID fits the algorithm and, if no key has
+//     the ID, none without ID does; or, with kid "", no key fits the algorithm. The
+//     keys may have been rotated, also under their IDs. At most two fetches per
+//     MissInterval are made for unknown keys, the second only for one that the first
+//     was not asked for. "No key" is the answer only if a fetch that began after the
+//     call has succeeded, or if the last one has succeeded within the last
+//     MissInterval.
 //
 // So a rotation is followed at the first token that needs the new key, unless two other
 // unknown keys were asked for in the last MissInterval. Whoever invents IDs without end

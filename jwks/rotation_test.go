@@ -113,6 +113,12 @@ func TestRotationAfterAnInventedKey(t *testing.T) {
 			_, err := c.Keys(t.Context(), "", "RS256")
 			require.NoError(t, err)
 		}},
+		{name: "another algorithm than that of the key of the ID", fetches: 1, invent: func(t *testing.T, c *jwks.Cache) {
+			for range 100 {
+				_, err := c.Keys(t.Context(), "k1", "RS256")
+				require.NoError(t, err)
+			}
+		}},
 		{name: "a certificate", fetches: 1, invent: func(t *testing.T, c *jwks.Cache) {
 			for range 100 {
 				_, err := c.KeysAfterMiss(t.Context(), jwks.Miss{Algorithm: "ES256", X5T: "invented"})
@@ -150,6 +156,9 @@ func TestHowLongAFloodHidesARotation(t *testing.T) {
 	}{
 		{name: "IDs", token: func(t *testing.T, c *jwks.Cache, n int) {
 			_, _ = c.Keys(t.Context(), fmt.Sprint("invented", n), "ES256")
+		}},
+		{name: "other algorithms than those of the keys", token: func(t *testing.T, c *jwks.Cache, n int) {
+			_, _ = c.Keys(t.Context(), fmt.Sprint("k", n%3), []string{"RS256", "PS256", "EdDSA", "ES384"}[n%4])
 		}},
 		{name: "certificates", token: func(t *testing.T, c *jwks.Cache, n int) {
 			_, _ = c.KeysAfterMiss(t.Context(), jwks.Miss{Algorithm: "ES256", X5T: fmt.Sprint("invented", n)})
@@ -424,11 +433,11 @@ func TestKeyWithoutID(t *testing.T) {
 				require.ElementsMatch(t, tt.ids, ids, "%+v", tt)
 			}
 		}
-		require.Equal(t, 1, s.count(""), "none of them was unknown")
+		require.Equal(t, 2, s.count(""), "of the five, only the one of another algorithm was unknown")
 		keys, err := c.Keys(t.Context(), "any", "RS256")
 		require.NoError(t, err)
 		require.Empty(t, keys)
-		require.Equal(t, 2, s.count(""), "this one is")
+		require.Equal(t, 3, s.count(""), "this one is")
 	})
 }
 

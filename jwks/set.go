@@ -139,7 +139,7 @@ func (s *keySet) absence(kid, alg string) string {
 		return "the issuer publishes no key of that ID, and more than four without one"
 	case kid == "" && len(keys) == 0:
 		return "the token names no key, and none fits"
-	case known && len(keys) == 0:
+	case len(keys) == 0 && s.has(kid):
 		return "the key of that ID is not for this algorithm"
 	case !known && s.skipped[kid] != "":
 		return "the issuer publishes a key of that ID, which is not admitted: " + s.skipped[kid]
@@ -149,15 +149,14 @@ func (s *keySet) absence(kid, alg string) string {
 	return ""
 }
 
-// find returns the keys, and whether they are known: false if no key has the kid
-// or, without kid, if no key fits the algorithm. A key without ID stands in for a kid
-// that no key has: its issuer does not name keys, whatever tokens say.
+// find returns the keys, and whether they are known: false if no key with the kid fits
+// the algorithm or, without kid, no key at all. A key that has the kid and another
+// algorithm is none: it may have been replaced under its ID. A key without ID stands in
+// for a kid that no key has: its issuer does not name keys, whatever tokens say.
 func (s *keySet) find(kid, alg string) ([]Key, bool) {
 	keys, found := s.index[use{kid, alg}]
-	if !found && kid != "" {
-		if _, found = s.ids[kid]; !found {
-			keys, found = s.nameless[alg]
-		}
+	if !found && kid != "" && !s.has(kid) {
+		keys, found = s.nameless[alg]
 	}
 	return keys, found
 }

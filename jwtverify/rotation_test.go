@@ -71,6 +71,7 @@ func thumbprint(name string, size int) string {
 // and how often the server is asked. No token names anything that is fetched.
 func TestRotations(t *testing.T) {
 	old, fresh, foreign := newSigner(t, "ES256", "k1"), newSigner(t, "ES256", "k2"), newSigner(t, "ES256", "k1")
+	rsa, ed := newSigner(t, "RS256", "k1"), newSigner(t, "EdDSA", "k1")
 	nameless := func(s signer) signer { s.KeyID = ""; return s }
 	under := func(s signer, kid string) signer { s.KeyID = kid; return s }
 	key := func(s signer, members ...string) published {
@@ -133,6 +134,52 @@ func TestRotations(t *testing.T) {
 				{by: under(fresh, "k1"), asked: 1},
 				{by: old, reason: bearergate.ReasonSignature},
 				{by: under(fresh, "k1")},
+			},
+		},
+		{
+			name:   "a key that is replaced under its kid by one of another algorithm",
+			before: []published{key(old)}, after: []published{key(rsa)},
+			first: token{by: old, asked: 1},
+			then: []token{
+				{by: rsa, asked: 1},
+				{by: old, reason: bearergate.ReasonUnknownKey, asked: 1},
+				{by: old, reason: bearergate.ReasonUnknownKey},
+				{by: rsa},
+			},
+		},
+		{
+			name:   "a key that gets a second algorithm under its kid, a second after an invented one",
+			before: []published{key(old)}, after: []published{key(old), key(rsa)},
+			first: token{by: old, asked: 1},
+			then: []token{
+				{by: under(old, "invented"), reason: bearergate.ReasonUnknownKey, asked: 1},
+				{by: rsa, wait: time.Second},
+				{by: old},
+			},
+		},
+		{
+			name:   "another algorithm under a known kid, and nothing new: two fetches, as for invented ones",
+			before: []published{key(old), key(nameless(rsa))},
+			first:  token{by: old, asked: 1},
+			then: []token{
+				{by: rsa, reason: bearergate.ReasonUnknownKey, asked: 1},
+				{by: rsa, reason: bearergate.ReasonUnknownKey},
+				{by: ed, reason: bearergate.ReasonUnknownKey, asked: 1},
+				{by: ed, reason: bearergate.ReasonUnknownKey},
+				{by: under(old, "invented"), reason: bearergate.ReasonUnknownKey},
+				{by: old},
+				{by: rsa, wait: 11 * time.Second, reason: bearergate.ReasonUnknownKey, asked: 1},
+			},
+		},
+		{
+			name:   "another algorithm under a known kid, in an outage: nobody knows whether the key was replaced",
+			before: []published{key(old)}, after: []published{key(rsa)},
+			first: token{by: old, asked: 1},
+			then: []token{
+				{by: rsa, reason: bearergate.ReasonKeysUnavailable, asked: 1, down: true},
+				{by: rsa, reason: bearergate.ReasonKeysUnavailable, down: true},
+				{by: old, down: true},
+				{by: rsa, wait: 12 * time.Second, asked: 1},
 			},
 		},
 		{

@@ -147,17 +147,23 @@ func TestNoTokenCausesARequest(t *testing.T) {
 	require.Zero(t, reached.Load())
 }
 
-// KID-029: however many key IDs are invented, the issuer is asked twice more.
+// KID-029: however many key IDs are invented, the issuer is asked twice more. S1c: also where
+// some are the IDs of keys, and the tokens are of other algorithms.
 func TestUnknownKeysAskTheIssuerTwice(t *testing.T) {
 	t.Parallel()
 	as := newServerOf(t, "", defaultSet())
+	kids := []string{r1().kid, p1().kid, ed1().kid}
 	cache, err := jwks.New(jwks.Config{Issuer: issuer, HTTPClient: as.client()})
 	require.NoError(t, err)
 	v := makeVerifier(t, func(c *jwtverify.Config) { c.Keys = cache })
 	var all sync.WaitGroup
 	for i := range 200 {
 		all.Go(func() {
-			token := from(e1()).hdr("kid", strconv.Quote(fmt.Sprint("x", i))).token()
+			kid := fmt.Sprint("x", i)
+			if i%2 == 0 {
+				kid = kids[i/2%len(kids)]
+			}
+			token := from(e1()).hdr("kid", strconv.Quote(kid)).token()
 			_, err := v.Verify(context.Background(), token)
 			requireError(t, bad(unknownKey), err)
 		})
