@@ -7,6 +7,18 @@ import (
 	"github.com/bearergate/bearergate/internal/guard"
 )
 
+// UnmappedEvent is a path of claims that the Map of a configuration looked for in each of
+// the first Tokens that were accepted, and that none of them had: it is misspelled, or the
+// server does not write it. All fields are fit for metric labels.
+type UnmappedEvent struct {
+	Issuer string // the configured issuer
+	// Path are the names of the path with a dot between them. A name that is not of letters,
+	// digits, - and _ alone is quoted: resource_access.orders-api.roles, or
+	// "https://example.com/claims".roles
+	Path   string
+	Tokens int // 100, and if it goes on 1,000. One that is remembered counts once
+}
+
 // PanicEvent is a panic of a hook, or of another function of a configuration, that
 // was recovered. The value of the panic is not kept, for it may hold a token or a
 // secret.

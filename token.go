@@ -63,6 +63,12 @@ type Claims struct {
 	// error: see [Token.Quoted].
 	Unquotable bool
 
+	// Missing are the paths of claims that a Map looked for and the token does not have:
+	// those of the Map that took the Claims, which may add its own. They are names of the
+	// configuration, and never text of the token's. Explain names them, and a hook those that
+	// no token has. [NewToken] does not keep them.
+	Missing []string
+
 	// Raw is the claims object as JSON, for [Token.Claims].
 	Raw []byte
 }
@@ -100,6 +106,7 @@ func NewToken(c Claims) *Token {
 	c.Roles = slices.Clone(c.Roles)
 	c.Actors = slices.Clone(c.Actors)
 	c.Raw = bytes.Clone(c.Raw)
+	c.Missing = nil
 	c.Confirmation = maps.Clone(c.Confirmation)
 	for name, value := range c.Confirmation {
 		c.Confirmation[name] = bytes.Clone(value)

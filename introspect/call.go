@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/bearergate/bearergate"
@@ -178,6 +179,7 @@ func (c *Client) resolve(hookCtx context.Context, m *memory, name key, raw strin
 	for attempt := 1; ; attempt++ {
 		r, f := c.attempt(ctx, &events, o.id, raw, attempt)
 		if f == nil {
+			c.noteUnmapped(&events, r)
 			if c.remember(m, name, r.entry) {
 				c.share(hookCtx, m, name, r)
 			}
@@ -189,6 +191,19 @@ func (c *Client) resolve(hookCtx context.Context, m *memory, name key, raw strin
 		if attempt == 2 || !f.again() || !pause(ctx, retryPause+rand.N(retryPause)) {
 			return o
 		}
+	}
+}
+
+// noteUnmapped tells of the paths that Map looks for and no answer has.
+func (c *Client) noteUnmapped(events *news, r reply) {
+	if r.entry.refusal != nil {
+		return
+	}
+	never, tokens := c.unmapped.Note(r.misses)
+	for _, path := range never {
+		events.add(func(ctx context.Context) {
+			c.hooks.Unmapped(ctx, bearergate.UnmappedEvent{Issuer: c.issuer, Path: path, Tokens: tokens})
+		})
 	}
 }
 
@@ -210,6 +225,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 type reply struct {
 	entry  *entry
 	body   []byte        // the answer as the server gave it, for the Store
+	misses []string      // what Map did not find in it
 	life   time.Duration // how long it may be remembered there
 	status int
 }
@@ -338,7 +354,11 @@ func (c *Client) call(ctx context.Context, raw string) (reply, *failure) {
 			e.refusal = discreet(bearergate.AsError(e.refusal), raw)
 		}
 	}
-	return reply{e, body, life, c.status}, nil
+	misses := v.claims.Missing
+	if quotes([]byte(strings.Join(misses, "\n")), raw) { // a Map of somebody's that names what it was given
+		misses = nil
+	}
+	return reply{entry: e, body: body, life: life, status: c.status, misses: misses}, nil
 }
 
 // askEndpoint makes the request of RFC 7662 §2.1. The status is 200, or 400 with a body

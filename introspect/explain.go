@@ -30,6 +30,7 @@ func (c *Client) Explain(ctx context.Context, token string) bearergate.Explanati
 	if err != nil {
 		t, of.Err = nil, bearergate.AsError(err)
 	}
+	of.Token, of.Missing = t, x.misses
 	return bearergate.Explanation{Err: err, Token: t, By: c, Advice: c.advice(&of, &x),
 		Steps: accept.Steps(c.steps(), x.At, accept.StepClaims, err, func(s accept.Step) (string, string) { return c.sides(s, &x, of.Reading()) })}
 }
@@ -40,6 +41,7 @@ type examination struct {
 	raw    string
 	body   []byte // the answer; nil: none
 	quoted bool   // which holds the token
+	misses []string
 }
 
 // verdictAnew is the decision of Verify without what it remembers.
@@ -88,7 +90,7 @@ func (c *Client) askAnew(ctx context.Context, x *examination) (*entry, error) {
 	if f != nil && f.outcome != OutcomeMap {
 		return nil, f.err()
 	}
-	x.body, x.quoted = r.body, quotes(r.body, x.raw)
+	x.body, x.quoted, x.misses = r.body, quotes(r.body, x.raw), r.misses
 	v, err := c.read(r.body, &x.Reading)
 	switch {
 	case err != nil: // it was read before
@@ -118,7 +120,11 @@ func (c *Client) advice(of *accept.Case, x *examination) []string {
 	_, kind, _ := c.tokenTypeOf(x.Extra[memberTokenType])
 	switch {
 	case x.At == accept.StepMap && !errors.Is(of.Err, bearergate.ErrUnavailable) && !errors.Is(of.Err, bearergate.ErrMisconfigured):
-		return []string{"Config.Map refused the token, and the library says nothing more: look at that function, and at the members of the answer that it reads."}
+		advice := []string{"Config.Map refused the token, and the library says nothing more: look at that function, and at the members of the answer that it reads."}
+		if missing := of.OnMissing(); missing != "" {
+			advice = append(advice, missing)
+		}
+		return advice
 	case !errors.Is(of.Err, bearergate.ErrInvalidToken): // of.Err may be nil
 	case x.At == accept.StepAnswer:
 		return []string{"Config.Ask refused the token and gave no answer: look at that function. For a token that it does not know it is to return {\"active\":false}, which is remembered."}

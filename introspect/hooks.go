@@ -31,6 +31,11 @@ type Hooks struct {
 	Purged func(context.Context, PurgeEvent)
 	// StoreFailed is called when the Store fails or is too slow. The request goes on without it.
 	StoreFailed func(context.Context, StoreEvent)
+	// Unmapped is called for each path that Config.Map looked for and none of the first 100
+	// answers about active tokens had, and once more if none of the first 1,000 had: see
+	// [bearergate.Claims].Missing. Scopes or roles that were expected there have then been
+	// granted to nobody. A path that one of them had is never told of.
+	Unmapped func(context.Context, bearergate.UnmappedEvent)
 	// Panicked is called when another hook, Config.Check, Config.Accept or
 	// Config.Now panicked, while runtime/debug.Stack shows where. Where is "Verify"
 	// for Accept and Now. What panics in a call is told by its Outcome instead. A
@@ -162,6 +167,7 @@ func JoinHooks(hs ...Hooks) Hooks {
 		joined.Waited = bearergate.Hook("Waited", joined.Panicked, joined.Waited, h.Waited)
 		joined.BreakerChanged = bearergate.Hook("BreakerChanged", joined.Panicked, joined.BreakerChanged, h.BreakerChanged)
 		joined.Purged = bearergate.Hook("Purged", joined.Panicked, joined.Purged, h.Purged)
+		joined.Unmapped = bearergate.Hook("Unmapped", joined.Panicked, joined.Unmapped, h.Unmapped)
 		joined.StoreFailed = bearergate.Hook("StoreFailed", joined.Panicked, joined.StoreFailed, h.StoreFailed)
 	}
 	return joined

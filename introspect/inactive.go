@@ -26,7 +26,7 @@ func (c *Client) onBadRequest(body []byte) (reply, *failure) {
 	code := errorCode(body)
 	if slices.Contains(c.inactiveCodes, code) {
 		e, life := c.newEntry(verdict{refusal: errInactive}, time.Now(), 0)
-		return reply{e, inactiveAnswer, life, http.StatusBadRequest}, nil
+		return reply{entry: e, body: inactiveAnswer, life: life, status: http.StatusBadRequest}, nil
 	}
 	f := &failure{outcome: OutcomeStatus, status: http.StatusBadRequest, detail: "status 400"}
 	if code != "" && neverInactive(code) == "" {

@@ -181,8 +181,9 @@ type Config struct {
 	// [bearergate.ErrMisconfigured] with [bearergate.ReasonInternal]. What it returns is
 	// judged by [bearergate.Guard]: nil accepts, an error that is none of the
 	// sentinels is [bearergate.ErrInvalidToken] with [bearergate.ReasonPolicy] and is
-	// remembered as a refusal. ErrUnavailable and ErrMisconfigured are not. Default:
-	// none.
+	// remembered as a refusal. ErrUnavailable and ErrMisconfigured are not. What it looks
+	// for and the answer does not have, it may add to [bearergate.Claims].Missing: Explain
+	// names it, and [Hooks.Unmapped] what no answer has. Default: none.
 	//
 	// Danger: whatever it puts into Scopes and Roles is granted.
 	Map func(*bearergate.Claims) error
@@ -332,6 +333,7 @@ type Client struct {
 	tokenTypes    []string // beyond those that are known
 	inactiveCodes []string // with which the server says inactive
 	mapping       func(*bearergate.Claims) error
+	unmapped      *accept.Unmapped // nil: nobody listens
 	accepts       func(string) bool
 	maxTokenBytes int
 	hint          string
@@ -377,6 +379,9 @@ func New(c Config) (*Client, error) {
 		timeout: c.Timeout, maxWait: c.Timeout / 3, maxResponseBytes: c.Calls.MaxResponseBytes,
 		positiveTTL: c.PositiveTTL, negativeTTL: c.NegativeTTL, maxStale: c.MaxStale, halfLife: c.Cache.HalfLife, live: c.DisableCache,
 		cacheEntries: c.Cache.Entries, cacheBytes: c.Cache.Bytes, hooks: JoinHooks(c.Hooks), // each hook guarded
+	}
+	if c.Map != nil && client.hooks.Unmapped != nil {
+		client.unmapped = new(accept.Unmapped)
 	}
 	if err := wrong.Err(); err != nil {
 		return nil, misconfigured(err)

@@ -230,3 +230,87 @@ func TestMaxTokenAge(t *testing.T) {
 		require.ErrorContains(t, err, says)
 	}
 }
+
+// A path that no answer has is told; only answers of the server about active tokens count.
+func TestUnmapped(t *testing.T) {
+	look := func(c *bearergate.Claims) error {
+		var claims struct {
+			Groups []string `json:"groups"`
+		}
+		if err := bearergate.NewToken(*c).Claims(&claims); err != nil {
+			return err
+		}
+		if claims.Groups == nil {
+			c.Missing = append(c.Missing, "groups")
+		}
+		return nil
+	}
+	for _, tt := range []struct {
+		name   string
+		groups func(token int) any // counted from 1
+		told   []string
+	}{
+		{name: "no answer has it", groups: func(int) any { return absent }, told: []string{"groups 100", "groups 1000"}},
+		{name: "one has it", groups: func(n int) any {
+			if n == 60 {
+				return []string{"clerk"}
+			}
+			return absent
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
+				s, st := newServer(), newStore()
+				var told []string
+				c := with(sharing(s, st), func(c *introspect.Config) {
+					c.Map = look
+					c.Hooks.Unmapped = func(ctx context.Context, e bearergate.UnmappedEvent) {
+						require.NoError(t, ctx.Err())
+						require.Equal(t, issuer, e.Issuer)
+						told = append(told, fmt.Sprintf("%s %d", e.Path, e.Tokens))
+					}
+				})
+				client := newClient(t, c)
+				for n := range 1010 {
+					token := fmt.Sprint("token", n)
+					s.answers[token] = answer(map[string]any{"groups": tt.groups(n + 1)})
+					requireAccepted(t, client, token)
+					requireAccepted(t, client, token) // from the cache
+					requireRefused(t, client, fmt.Sprint("unknown", n), invalid, bearergate.ReasonInactive)
+					synctest.Wait()
+					if n == 0 {
+						for range 200 {
+							client.Explain(t.Context(), token)
+							requireAccepted(t, newClient(t, c), token) // from the Store
+						}
+					}
+				}
+				require.Equal(t, tt.told, told)
+			})
+		})
+	}
+}
+
+// Explain names what Map did not find in the answer, and no token that a Map takes for a name.
+func TestExplainUnmapped(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		do      func(*bearergate.Claims) error
+		reason  bearergate.Reason
+		missing bool
+	}{
+		{name: "accepted", do: func(c *bearergate.Claims) error { c.Missing = []string{"groups"}; return nil }, missing: true},
+		{name: "refused", do: func(c *bearergate.Claims) error { c.Missing = []string{"groups"}; return errors.New("no group") }, reason: bearergate.ReasonPolicy, missing: true},
+		{name: "a token for a name", do: func(c *bearergate.Claims) error { c.Missing = []string{"groups", "x" + c.ID}; return nil }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newServer()
+			s.answers[opaque] = answer(map[string]any{"jti": opaque})
+			e := newClient(t, with(config(s), func(c *introspect.Config) { c.Map = tt.do })).Explain(t.Context(), opaque)
+			require.Equal(t, tt.reason, bearergate.ReasonOf(e.Err))
+			advice := strings.Join(e.Advice, "\n")
+			require.Equal(t, tt.missing, strings.Contains(advice, "Map looked for groups, which the answer about this token does not have: "), advice)
+			require.NotContains(t, e.String(), opaque)
+		})
+	}
+}

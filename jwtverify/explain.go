@@ -29,6 +29,7 @@ func (v *Verifier) Explain(ctx context.Context, token string) bearergate.Explana
 	if err != nil {
 		t = nil
 	}
+	c.Token, c.Missing = t, r.Claims.Missing
 	return bearergate.Explanation{Err: err, Token: t, By: v, Advice: c.Advice(),
 		Steps: accept.Steps(v.steps(), r.At, accept.StepClaims, err, func(s accept.Step) (string, string) { return v.sides(s, &c) })}
 }

@@ -14,6 +14,11 @@ import (
 type Hooks struct {
 	// Verified is called at the end of every Verify.
 	Verified func(context.Context, VerifyEvent)
+	// Unmapped is called for each path that Config.Map looked for and none of the first 100
+	// tokens had, and once more if none of the first 1,000 had: see [bearergate.Claims].Missing.
+	// Scopes or roles that were expected there have then been granted to nobody. A path that
+	// one of them had is never told of.
+	Unmapped func(context.Context, bearergate.UnmappedEvent)
 	// Panicked is called when another hook, Config.Check, Config.Map, Config.Now or
 	// the key source panicked, while runtime/debug.Stack shows where. Where is "Verify" for
 	// Now and the key source, or "Warm". A panic of its own is ignored.
@@ -38,6 +43,7 @@ func JoinHooks(hs ...Hooks) Hooks {
 		joined.Panicked = bearergate.Hook("Panicked", nil, joined.Panicked, h.Panicked)
 	}
 	for _, h := range hs {
+		joined.Unmapped = bearergate.Hook("Unmapped", joined.Panicked, joined.Unmapped, h.Unmapped)
 		joined.Verified = bearergate.Hook("Verified", joined.Panicked, joined.Verified, h.Verified)
 	}
 	return joined

@@ -208,7 +208,9 @@ type Config struct {
 	// another claim. It is called once for a token, after all checks of the claims and
 	// before the cache; what it does is remembered with the token. It must be a pure
 	// function of the claims, of [bearergate.Claims.Raw] above all, and safe for concurrent
-	// use. [ScopesFrom] and [RolesFrom] make common ones.
+	// use. [ScopesFrom] and [RolesFrom] make common ones. What it looks for and the token
+	// does not have, it may add to [bearergate.Claims].Missing, as those do: Explain names
+	// it, and [Hooks.Unmapped] what no token has.
 	//
 	// It may change Scopes, Roles, Tenant, ClientID, SessionID and ACR. Any other change is
 	// [bearergate.ErrMisconfigured]: it would undo a check that was made. It may refuse the
@@ -262,6 +264,7 @@ type Verifier struct {
 	fields        accept.Fields
 	rules         accept.Rules
 	mapping       func(*bearergate.Claims) error
+	unmapped      *accept.Unmapped // nil: nobody listens
 	check         func(context.Context, *bearergate.Token) error
 	now           func() time.Time // nil: time.Now
 	hooks         Hooks
@@ -301,6 +304,9 @@ func New(c Config) (*Verifier, error) {
 	}
 	v.expected = accept.Quoted(v.algorithms...)
 	v.cache, v.names = newCache(&c, &wrong)
+	if c.Map != nil && v.hooks.Unmapped != nil {
+		v.unmapped = new(accept.Unmapped)
+	}
 	if err := wrong.Err(); err != nil {
 		return nil, misconfigured(err)
 	}
@@ -404,7 +410,12 @@ func (v *Verifier) verdict(ctx context.Context, raw string) (*bearergate.Token, 
 	t, cached, err := v.remembered(ctx, raw)
 	if t == nil && err == nil {
 		var r accept.Reading
-		t, err = v.examine(ctx, raw, &r, v.cache)
+		if t, err = v.examine(ctx, raw, &r, v.cache); err == nil {
+			never, tokens := v.unmapped.Note(r.Claims.Missing)
+			for _, path := range never {
+				v.hooks.Unmapped(ctx, bearergate.UnmappedEvent{Issuer: v.rules.Issuer, Path: path, Tokens: tokens})
+			}
+		}
 	}
 	if err != nil {
 		return nil, cached, err

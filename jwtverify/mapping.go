@@ -2,6 +2,8 @@ package jwtverify
 
 import (
 	"errors"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/bearergate/bearergate"
@@ -13,13 +15,15 @@ import (
 // claims, besides those that the token has already: ScopesFrom("resource_access",
 // "orders-api", "roles") reads {"resource_access":{"orders-api":{"roles":["orders:read"]}}}.
 // The value is a string separated by spaces, or an array of strings; what in it is no
-// scope token (RFC 6749 §3.3) grants nothing. A token without the path has what it had.
+// scope token (RFC 6749 §3.3) grants nothing. A token without the path has what it had:
+// Explain says so, and [Hooks.Unmapped] tells of a path that no token has.
 //
 // Danger: what is a role there then opens routes as a scope. A path that anybody but the
 // issuer fills in lets them grant what they like.
 func ScopesFrom(path ...string) func(*bearergate.Claims) error {
+	at := pathOf(path)
 	return func(c *bearergate.Claims) error {
-		names, err := namesAt(c.Raw, path)
+		names, err := at.list(c)
 		if err != nil || names == nil {
 			return err
 		}
@@ -32,8 +36,9 @@ func ScopesFrom(path ...string) func(*bearergate.Claims) error {
 // those of the claim roles, by the rules of [ScopesFrom]: each element of an array is one
 // role, and so is a string, spaces and all.
 func RolesFrom(path ...string) func(*bearergate.Claims) error {
+	at := pathOf(path)
 	return func(c *bearergate.Claims) error {
-		value, err := valueAt(c.Raw, path)
+		value, err := at.value(c)
 		if err != nil || value == nil {
 			return err
 		}
@@ -65,8 +70,35 @@ func Maps(fs ...func(*bearergate.Claims) error) func(*bearergate.Claims) error {
 var errPath = &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonMalformed,
 	Detail: "what stands at the path of a Map is neither a string nor an array of strings"}
 
-func namesAt(claims []byte, path []string) ([]string, error) {
-	value, err := valueAt(claims, path)
+// path is where a value stands in claims.
+type path struct {
+	names []string
+	shown string // for Missing
+}
+
+func pathOf(names []string) path {
+	p := path{names: slices.Clone(names)}
+	shown := make([]string, len(names))
+	for i, name := range names {
+		shown[i] = name
+		if !plain(name) { // a dot in a name is no step
+			shown[i] = strconv.QuoteToASCII(name)
+		}
+	}
+	p.shown = strings.Join(shown, ".")
+	return p
+}
+
+// plain says that a name needs no quotes to be told from others, and from a path.
+func plain(name string) bool {
+	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
+		return r != '-' && r != '_' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+	})
+}
+
+// list is what stands at the path as names: those of a string have spaces between them.
+func (p path) list(c *bearergate.Claims) ([]string, error) {
+	value, err := p.value(c)
 	if err != nil || value == nil {
 		return nil, err
 	}
@@ -96,12 +128,14 @@ func listOf(value []byte) ([]string, error) {
 	return []string{one}, nil
 }
 
-// valueAt returns the value at a path, nil if it is not there or null.
-func valueAt(object []byte, path []string) ([]byte, error) {
-	if len(path) == 0 {
+// value returns what stands at the path; nil, which it notes as missing, if it is not
+// there or null.
+func (p path) value(c *bearergate.Claims) ([]byte, error) {
+	if len(p.names) == 0 {
 		return nil, misconfigured(errors.New("jwtverify: a Map was made without a path: name the claim"))
 	}
-	for _, name := range path {
+	object := c.Raw
+	for _, name := range p.names {
 		var found []byte
 		err := strictjson.Object(object, func(member, value []byte) error {
 			if string(member) == name {
@@ -110,6 +144,7 @@ func valueAt(object []byte, path []string) ([]byte, error) {
 			return nil
 		})
 		if err != nil || found == nil || strictjson.IsNull(found) {
+			c.Missing = append(c.Missing, p.shown)
 			return nil, nil //nolint:nilerr // what is no object has no such member
 		}
 		object = found

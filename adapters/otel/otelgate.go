@@ -60,6 +60,7 @@
 //	bearergate.jwks.suppressed_misses      {miss}      bearergate.issuer
 //	bearergate.decisions                   {decision}  http.request.method, http.route, bearergate.source, bearergate.report_only, error.type
 //	bearergate.requests_ended              {request}   http.request.method, http.route, bearergate.source, bearergate.report_only, error.type
+//	bearergate.unmapped_paths              {path}      bearergate.issuer
 //	bearergate.panics                      {panic}     bearergate.package
 //
 // error.type is the [bearergate.Reason] of a refusal, or the outcome of a failed
@@ -115,6 +116,7 @@ type Telemetry struct {
 	keys                                                      metric.Int64Gauge
 	skippedKeys, stateChanges, staleAnswers, suppressedMisses metric.Int64Counter
 	breakerChanges, storeFailures, decisions, ended, panics   metric.Int64Counter
+	unmappedPaths                                             metric.Int64Counter
 
 	verifySeries   series[verifyLabels]
 	lookSeries     series[lookLabels]
@@ -179,6 +181,7 @@ func New(c Config) (*Telemetry, error) {
 	t.storeFailures = counter("bearergate.introspect.store_failures", "{failure}", "Failures of the shared store.")
 	t.decisions = counter("bearergate.decisions", "{decision}", "Requests that a gate let pass or, with error.type, refused.")
 	t.ended = counter("bearergate.requests_ended", "{request}", "Requests that a gate had let pass and ended while they were served: their token expired or was refused.")
+	t.unmappedPaths = counter("bearergate.unmapped_paths", "{path}", "Paths that a Map looked for and none of the first 100 tokens had, and again at 1,000.")
 	t.panics = counter("bearergate.panics", "{panic}", "Panics in hooks and other functions of the configuration.")
 	var err error
 	t.keys, err = meter.Int64Gauge("bearergate.jwks.keys", metric.WithUnit("{key}"), metric.WithDescription("Admitted keys after the last fetch."))
@@ -206,6 +209,7 @@ func misconfigured(errs []error) error {
 func (t *Telemetry) VerifyHooks() jwtverify.Hooks {
 	return jwtverify.Hooks{
 		Verified: t.verified,
+		Unmapped: t.unmapped,
 		Panicked: t.panicked("jwtverify"),
 	}
 }
@@ -247,6 +251,7 @@ func (t *Telemetry) IntrospectHooks() introspect.Hooks {
 		StoreFailed: func(ctx context.Context, e introspect.StoreEvent) {
 			t.storeFailures.Add(ctx, 1, t.otherSeries.of(otherLabels{e.Issuer, keyOperation, e.Operation}).add...)
 		},
+		Unmapped: t.unmapped,
 		Panicked: t.panicked("introspect"),
 	}
 	if t.tracing {
@@ -314,6 +319,10 @@ func (t *Telemetry) decided(ctx context.Context, e middleware.DecisionEvent) {
 	if refusal != nil && t.tracing {
 		refused(trace.SpanFromContext(ctx), refusal)
 	}
+}
+
+func (t *Telemetry) unmapped(ctx context.Context, e bearergate.UnmappedEvent) {
+	t.unmappedPaths.Add(ctx, 1, t.otherSeries.of(otherLabels{issuer: e.Issuer}).add...)
 }
 
 func (t *Telemetry) panicked(pkg string) func(context.Context, bearergate.PanicEvent) {

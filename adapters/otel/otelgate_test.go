@@ -516,6 +516,8 @@ func TestCounters(t *testing.T) {
 		keys.KeySkipped(ctx, jwks.KeyEvent{Issuer: "i", KeyID: "secret"})
 		look.BreakerChanged(ctx, introspect.BreakerEvent{Issuer: "i", From: introspect.BreakerClosed, To: introspect.BreakerOpen})
 		look.StoreFailed(ctx, introspect.StoreEvent{Issuer: "i", Operation: "get", Err: errors.New("secret")})
+		r.VerifyHooks().Unmapped(ctx, bearergate.UnmappedEvent{Issuer: "i", Path: "secret"})
+		look.Unmapped(ctx, bearergate.UnmappedEvent{Issuer: "i", Path: "secret"})
 		r.VerifyHooks().Panicked(ctx, bearergate.PanicEvent{Where: "secret", Type: "secret"})
 		keys.Panicked(ctx, bearergate.PanicEvent{Where: "secret", Type: "secret"})
 		look.Panicked(ctx, bearergate.PanicEvent{Where: "secret", Type: "secret"})
@@ -528,6 +530,7 @@ func TestCounters(t *testing.T) {
 		"bearergate.jwks.skipped_keys":          {"bearergate.issuer=i": 2},
 		"bearergate.introspect.breaker_changes": {"bearergate.introspect.breaker=open bearergate.issuer=i": 2},
 		"bearergate.introspect.store_failures":  {"bearergate.introspect.store_operation=get bearergate.issuer=i": 2},
+		"bearergate.unmapped_paths":             {"bearergate.issuer=i": 4},
 		"bearergate.panics": {"bearergate.package=jwtverify": 2, "bearergate.package=jwks": 2,
 			"bearergate.package=introspect": 2, "bearergate.package=middleware": 2},
 	} {

@@ -32,6 +32,7 @@
 //	jwks_stale_answers_total                 issuer
 //	jwks_suppressed_misses_total             issuer
 //	jwks_skipped_keys_total                  issuer
+//	unmapped_paths_total                     issuer
 //	panics_total                             package
 //
 // and of every cache given to [Metrics.Watch], as it is at the scrape:
@@ -114,7 +115,7 @@ type Metrics struct {
 
 	breakerChanges, storeFailures, purges                                 *family
 	keyChanges, stateChanges, staleAnswers, suppressedMisses, skippedKeys *family
-	ended, panics                                                         *family
+	ended, panics, unmappedPaths                                          *family
 
 	breakers breakers
 	watched  watched
@@ -158,6 +159,7 @@ func New(c Config) (*Metrics, error) {
 	m.suppressedMisses = m.counter("jwks_suppressed_misses", "Unknown keys that caused no fetch, since there was one shortly before.", "issuer")
 	m.skippedKeys = m.counter("jwks_skipped_keys", "Keys of fetched sets that are not admitted.", "issuer")
 	m.ended = m.counter("requests_ended", "Requests that a gate had let pass and ended while they were served: their token expired or was refused.", "pattern", "reason", "report_only")
+	m.unmappedPaths = m.counter("unmapped_paths", "Paths that a Map looked for and none of the first 100 tokens had, and again at 1,000.", "issuer")
 	m.panics = m.counter("panics", "Panics in hooks and other functions of the configuration.", "package")
 	m.breakers.gauge = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: prefix + "introspection_breaker_state",
 		Help: "State of the circuit breaker: 1 for the present one, else 0."}, []string{"issuer", "state"})
@@ -202,6 +204,7 @@ func (m *Metrics) VerifyHooks() jwtverify.Hooks {
 			outcome, reason := outcomeOf(e.Err)
 			m.verifications.observe(e.Duration, key{e.Issuer, strconv.FormatBool(e.Cached), outcome, reason})
 		},
+		Unmapped: m.unmapped,
 		Panicked: m.panicked("jwtverify"),
 	}
 }
@@ -242,6 +245,7 @@ func (m *Metrics) IntrospectHooks() introspect.Hooks {
 		},
 		Purged:      func(_ context.Context, e introspect.PurgeEvent) { m.purges.add(1, key{e.Issuer}) },
 		StoreFailed: func(_ context.Context, e introspect.StoreEvent) { m.storeFailures.add(1, key{e.Issuer, e.Operation}) },
+		Unmapped:    m.unmapped,
 		Panicked:    m.panicked("introspect"),
 	}
 }
@@ -259,6 +263,10 @@ func (m *Metrics) GateHooks() middleware.Hooks {
 		},
 		Panicked: m.panicked("middleware"),
 	}
+}
+
+func (m *Metrics) unmapped(_ context.Context, e bearergate.UnmappedEvent) {
+	m.unmappedPaths.add(1, key{e.Issuer})
 }
 
 func (m *Metrics) panicked(pkg string) func(context.Context, bearergate.PanicEvent) {

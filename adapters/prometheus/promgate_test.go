@@ -355,6 +355,7 @@ func everything(ctx context.Context, m *promgate.Metrics, issuer, pattern string
 	kid := token.ID()
 	verify.Verified(ctx, jwtverify.VerifyEvent{Issuer: issuer, Err: err, Token: token})
 	verify.Verified(ctx, jwtverify.VerifyEvent{Issuer: issuer, Token: token, Cached: true})
+	verify.Unmapped(ctx, bearergate.UnmappedEvent{Issuer: issuer, Path: kid, Tokens: 100})
 	verify.Panicked(ctx, bearergate.PanicEvent{Where: kid, Type: kid})
 	keys.Fetched(ctx, jwks.FetchEvent{ID: 1, Issuer: issuer, URL: kid, Trigger: jwks.TriggerDue, Outcome: jwks.OutcomeStatus, Err: err, Added: []string{kid}, Removed: []string{kid, kid}})
 	keys.StateChanged(ctx, jwks.StateEvent{Issuer: issuer, URL: kid, From: jwks.StateFresh, To: jwks.StateStale, Err: err})
@@ -367,6 +368,7 @@ func everything(ctx context.Context, m *promgate.Metrics, issuer, pattern string
 	opaque.BreakerChanged(ctx, introspect.BreakerEvent{Issuer: issuer, From: introspect.BreakerClosed, To: introspect.BreakerOpen})
 	opaque.Purged(ctx, introspect.PurgeEvent{Issuer: issuer})
 	opaque.StoreFailed(ctx, introspect.StoreEvent{Issuer: issuer, Operation: "get", Err: err})
+	opaque.Unmapped(ctx, bearergate.UnmappedEvent{Issuer: issuer, Path: kid, Tokens: 100})
 	opaque.Panicked(ctx, bearergate.PanicEvent{Where: kid, Type: kid})
 	gate.Decided(ctx, middleware.DecisionEvent{Method: kid, Pattern: pattern, Err: err, Token: token, Required: scope.All("document:read:" + kid), Source: middleware.SourceHeader})
 	gate.Panicked(ctx, bearergate.PanicEvent{Where: kid, Type: kid})
@@ -568,6 +570,7 @@ func TestCounters(t *testing.T) {
 		"introspection_breaker_state":         {`issuer="i",state="open"`: 1, `issuer="i",state="closed"`: 0, `issuer="i",state="half_open"`: 0},
 		"introspection_purges_total":          {`issuer="i"`: 1},
 		"introspection_store_failures_total":  {`issuer="i",operation="get"`: 1},
+		"unmapped_paths_total":                {`issuer="i"`: 2},
 		"panics_total":                        {`package="jwtverify"`: 1, `package="jwks"`: 1, `package="introspect"`: 1, `package="middleware"`: 1},
 	} {
 		require.Equal(t, want, s.of(metric), metric)

@@ -26,6 +26,7 @@ const (
 	EventStale         Event = "stale keys served"          // ""
 	EventMiss          Event = "unknown key"                // ""
 	EventSkipped       Event = "key skipped"                // ""
+	EventUnmapped      Event = "unmapped claim path"        // ""
 	EventPanic         Event = "panic recovered"            // the package
 )
 
@@ -73,7 +74,7 @@ func DefaultLevel(e Event, detail string) slog.Level {
 		case jwks.StateExpired:
 			return slog.LevelError
 		}
-	case EventStore, EventStale, EventSkipped:
+	case EventStore, EventStale, EventSkipped, EventUnmapped:
 		return slog.LevelWarn
 	case EventPanic:
 		return slog.LevelError

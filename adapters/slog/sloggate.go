@@ -121,7 +121,7 @@ type Audit struct {
 	decisions, verifications, introspections      decisionLimits
 	calls, breakers, purges, stores               limit
 	fetches, changes, states, stales, misses, bad limit
-	panics                                        limit
+	unmapped, panics                              limit
 }
 
 // decisionLimits are apart so that the many do not hide the few.
@@ -203,6 +203,7 @@ func (a *Audit) VerifyHooks() jwtverify.Hooks {
 				r.add(slog.Bool("cached", e.Cached))
 			})
 		},
+		Unmapped: a.missing("jwtverify"),
 		Panicked: a.panicked("jwtverify"),
 	}
 }
@@ -252,6 +253,7 @@ func (a *Audit) IntrospectHooks() introspect.Hooks {
 				r.word("operation", e.Operation)
 			})
 		},
+		Unmapped: a.missing("introspect"),
 		Panicked: a.panicked("introspect"),
 	}
 }
@@ -309,6 +311,17 @@ func (a *Audit) KeyHooks() jwks.Hooks {
 			})
 		},
 		Panicked: a.panicked("jwks"),
+	}
+}
+
+func (a *Audit) missing(pkg string) func(context.Context, bearergate.UnmappedEvent) {
+	return func(ctx context.Context, e bearergate.UnmappedEvent) {
+		a.tell(ctx, EventUnmapped, "", &a.unmapped, func(r *record) {
+			r.word("package", pkg)
+			r.text("issuer", e.Issuer)
+			r.text("claim_path", e.Path)
+			r.add(slog.Int("tokens", e.Tokens))
+		})
 	}
 }
 

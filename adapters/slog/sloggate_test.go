@@ -260,6 +260,12 @@ func TestEvents(t *testing.T) {
 		{sloggate.EventSkipped, func(a *sloggate.Audit, ctx context.Context) {
 			a.KeyHooks().KeySkipped(ctx, jwks.KeyEvent{Issuer: issuer, URL: url, Index: 8, KeyID: "k8", Err: unreadable})
 		}, map[string]any{"level": "WARN", "issuer": issuer, "url": url, "index": 8.0, "kid": "k8"}},
+		{sloggate.EventUnmapped, func(a *sloggate.Audit, ctx context.Context) {
+			a.VerifyHooks().Unmapped(ctx, bearergate.UnmappedEvent{Issuer: issuer, Path: "resource_access.orders-api.roles", Tokens: 100})
+		}, map[string]any{"level": "WARN", "package": "jwtverify", "issuer": issuer, "claim_path": "resource_access.orders-api.roles", "tokens": 100.0}},
+		{sloggate.EventUnmapped, func(a *sloggate.Audit, ctx context.Context) {
+			a.IntrospectHooks().Unmapped(ctx, bearergate.UnmappedEvent{Issuer: issuer, Path: "a\nb", Tokens: 1000})
+		}, map[string]any{"level": "WARN", "package": "introspect", "issuer": issuer, "claim_path": `"a\nb"`, "tokens": 1000.0}},
 		{sloggate.EventPanic, func(a *sloggate.Audit, ctx context.Context) {
 			a.GateHooks().Panicked(ctx, bearergate.PanicEvent{Where: "Decided", Type: "*main.broken"})
 		}, map[string]any{"level": "ERROR", "package": "middleware", "where": "Decided", "type": "*main.broken"}},
@@ -290,7 +296,7 @@ func TestLevels(t *testing.T) {
 			sloggate.EventKeys: {""}, sloggate.EventState: {"fresh", "empty"}, sloggate.EventMiss: {""}},
 		slog.LevelWarn: {
 			sloggate.EventDecision: {"expired", "signature", "scope", "policy", "bad_request"}, sloggate.EventCall: {"status", "timeout"},
-			sloggate.EventFetch: {"connect", "malformed"}, sloggate.EventState: {"stale"}, sloggate.EventStore: {"get"}, sloggate.EventStale: {""}, sloggate.EventSkipped: {""}},
+			sloggate.EventFetch: {"connect", "malformed"}, sloggate.EventState: {"stale"}, sloggate.EventStore: {"get"}, sloggate.EventStale: {""}, sloggate.EventSkipped: {""}, sloggate.EventUnmapped: {""}},
 		slog.LevelError: {
 			sloggate.EventDecision: {"keys_unavailable", "introspection_unavailable", "overloaded", "internal", "config"},
 			sloggate.EventCall:     {"unauthorized", "credentials"}, sloggate.EventBreaker: {"open"}, sloggate.EventState: {"expired"}, sloggate.EventPanic: {"jwks"}},
@@ -372,6 +378,7 @@ func TestFlood(t *testing.T) {
 			func() { a.IntrospectHooks().Called(t.Context(), introspect.CallEvent{}) },
 			func() { a.IntrospectHooks().StoreFailed(t.Context(), introspect.StoreEvent{}) },
 			func() { a.IntrospectHooks().BreakerChanged(t.Context(), introspect.BreakerEvent{}) },
+			func() { a.VerifyHooks().Unmapped(t.Context(), bearergate.UnmappedEvent{}) },
 			func() { a.IntrospectHooks().Purged(t.Context(), introspect.PurgeEvent{}) },
 			func() { a.VerifyHooks().Verified(t.Context(), jwtverify.VerifyEvent{Err: bearergate.ErrInvalidToken}) },
 			func() { a.IntrospectHooks().Looked(t.Context(), introspect.LookEvent{Err: bearergate.ErrInvalidToken}) },

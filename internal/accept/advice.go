@@ -24,13 +24,16 @@ type Case struct {
 	RFC9068 bool
 	// Opaque says that a server was asked about the token.
 	Opaque bool
+	// Token is what was accepted, Map included; Missing is what Map did not find.
+	Token   *bearergate.Token
+	Missing []string
 }
 
 // Advice is what to do, the most likely first. It is in fixed words, with names from
 // the configuration: nothing in it was written by whoever made the token.
 func (c *Case) Advice() []string {
 	if c.Err == nil {
-		return some(c.onScopes())
+		return some(c.OnMissing(), c.onScopes())
 	}
 	switch c.Err.Kind {
 	case bearergate.ErrUnavailable, bearergate.ErrMisconfigured:
@@ -72,6 +75,8 @@ func (c *Case) Advice() []string {
 		return some(c.onBinding())
 	case StepTokenType:
 		return []string{"The server says that this is no Bearer access token. If it is bound to a key, name the member of cnf in Confirmations and give the gate the Binding; if it is another kind of token, have the client send its access token."}
+	case StepMap:
+		return some("Config.Map refused the token, and the library says nothing more: look at that function, and at the claims that it reads.", c.OnMissing())
 	case StepTimes:
 		return some(c.onTimes())
 	case StepCheck:
@@ -368,10 +373,25 @@ func (c *Case) onOutage() string {
 // scopeClaims are where servers put what they have granted, beside scope and scp.
 var scopeClaims = []string{"scope", "scp", "scopes", "permissions", "roles", "authorities", "groups", "resource_access", "realm_access"}
 
+// OnMissing names what Map looked for in vain.
+func (c *Case) OnMissing() string {
+	whose := "this token does"
+	if c.Opaque {
+		whose = "the answer about this token does"
+	}
+	switch len(c.Missing) {
+	case 0:
+		return ""
+	case 1:
+		return "Map looked for " + c.Missing[0] + ", which " + whose + " not have: compare the path with the claims, letter by letter; if it is right, the server gives this client or user nothing there."
+	}
+	return "Map looked for " + strings.Join(c.Missing, ", ") + ", which " + whose + " not have: compare the paths with the claims, letter by letter; if they are right, the server gives this client or user nothing there."
+}
+
 // onScopes says where the scopes may be, if they are not where they are looked for.
 func (c *Case) onScopes() string {
 	r := c.Reading()
-	if r == nil || r.Claims.Scopes.Len() > 0 {
+	if r == nil || r.Claims.Scopes.Len() > 0 || c.Token.Scopes().Len() > 0 {
 		return ""
 	}
 	var elsewhere []string

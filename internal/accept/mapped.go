@@ -7,22 +7,31 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/internal/quote"
 )
 
 // mappable are the fields of [bearergate.Claims] that a Map may change: what a server says
 // under names of its own. Nothing in them decides whether the token is good. SessionID is
-// sid.
-var mappable = []string{"Scopes", "Roles", "Tenant", "ClientID", "SessionID", "ACR"}
+// sid. Missing is no claim: it is what the Map says of its search.
+var mappable = []string{"Scopes", "Roles", "Tenant", "ClientID", "SessionID", "ACR", "Missing"}
+
+const (
+	maxMissing      = 16  // paths of one Map
+	maxMissingBytes = 256 // of one
+)
 
 // errMap is what an error of a Map becomes that says nothing by itself.
 var errMap = &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonPolicy, Cause: errors.New("Map")}
 
 // Mapped has f change claims that have been judged: the Map of a configuration, which reads
 // what its server has under other names. f gets a copy of its own. claims are changed only
-// in the fields that are a Map's to change, and only if the error is nil.
+// in the fields that are a Map's to change, and only if the error is nil; Missing also if it
+// refuses the token.
 //
 // The error is judged by [bearergate.Guard]: of f's own, one that is none of the eight
 // sentinels is ErrInvalidToken with ReasonPolicy. Whatever else f changes, cnf or exp for
@@ -32,9 +41,11 @@ func Mapped(claims *bearergate.Claims, f func(*bearergate.Claims) error) error {
 	given := clone(claims)
 	err := bearergate.Guard(context.Background(), errMap, func(context.Context) error { return f(&given) })
 	if err != nil {
+		claims.Missing = missing(given.Missing)
 		return err
 	}
 	changed := clone(&given) // f may have kept what it was given, and go on writing to it
+	changed.Missing = missing(changed.Missing)
 	before, after := reflect.ValueOf(claims).Elem(), reflect.ValueOf(&changed).Elem()
 	for i := range before.NumField() {
 		name := before.Type().Field(i).Name
@@ -49,10 +60,28 @@ func Mapped(claims *bearergate.Claims, f func(*bearergate.Claims) error) error {
 	return nil
 }
 
+// missing is what a Map did not find, bounded, each once: a Map is somebody else's code, and
+// what it says is told in events.
+func missing(paths []string) (out []string) {
+	for _, path := range paths {
+		if len(path) > maxMissingBytes {
+			path = strings.ToValidUTF8(path[:maxMissingBytes], "") + "…"
+		}
+		if strings.ContainsFunc(path, func(r rune) bool { return !unicode.IsPrint(r) }) {
+			path = quote.One(path)
+		}
+		if path != "" && len(out) < maxMissing && !slices.Contains(out, path) {
+			out = append(out, path)
+		}
+	}
+	return out
+}
+
 // clone is a deep copy.
 func clone(c *bearergate.Claims) bearergate.Claims {
 	out := *c
 	out.Audience, out.Roles, out.Actors, out.Raw = slices.Clone(c.Audience), slices.Clone(c.Roles), slices.Clone(c.Actors), bytes.Clone(c.Raw)
+	out.Missing = slices.Clone(c.Missing)
 	out.Confirmation = maps.Clone(c.Confirmation)
 	for name, value := range out.Confirmation {
 		out.Confirmation[name] = bytes.Clone(value)

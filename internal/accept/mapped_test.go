@@ -6,6 +6,10 @@ import (
 	"net"
 	"reflect"
 	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,7 +25,7 @@ func full(t *testing.T) bearergate.Claims {
 	t.Helper()
 	c := bearergate.Claims{Issuer: "i", Subject: "s", ClientID: "c", ID: "j", Audience: []string{"a", "b"}, Scopes: scope.Of("read"),
 		Roles: []string{"clerk"}, Tenant: "t", ExpiresAt: time.Unix(4, 0), IssuedAt: time.Unix(2, 0), NotBefore: time.Unix(1, 0), AuthTime: time.Unix(3, 0), ACR: "1",
-		Actors: []bearergate.Actor{{Subject: "x"}}, Confirmation: map[string][]byte{"jkt": []byte(`"k"`)}, Stale: true, Raw: []byte(`{"iss":"i"}`)}
+		Actors: []bearergate.Actor{{Subject: "x"}}, Confirmation: map[string][]byte{"jkt": []byte(`"k"`)}, Stale: true, Missing: []string{"a.path"}, Raw: []byte(`{"iss":"i"}`)}
 	fields := reflect.ValueOf(&c).Elem()
 	for i := range fields.NumField() {
 		if field := fields.Field(i); field.IsZero() { // one that is newer than this test
@@ -91,7 +95,7 @@ func TestMappedMayNotChangeTheRest(t *testing.T) {
 		"Stale":        {func(c *bearergate.Claims) { c.Stale = false }},
 		"Raw":          {func(c *bearergate.Claims) { c.Raw = nil }, func(c *bearergate.Claims) { c.Raw[2] = 'z' }},
 	}
-	may := []string{"Scopes", "Roles", "Tenant", "ClientID", "SessionID", "ACR"}
+	may := []string{"Scopes", "Roles", "Tenant", "ClientID", "SessionID", "ACR", "Missing"}
 	for _, field := range reflect.VisibleFields(reflect.TypeFor[bearergate.Claims]()) {
 		if slices.Contains(may, field.Name) {
 			continue
@@ -117,6 +121,105 @@ func TestMappedMayNotChangeTheRest(t *testing.T) {
 		require.ErrorIs(t, accept.Mapped(&bare, func(c *bearergate.Claims) error { change(c); return nil }), bearergate.ErrMisconfigured)
 		require.Equal(t, bearergate.Claims{}, bare)
 	}
+}
+
+// What a Map says of its search is bounded, for it may be told in events, and kept where it
+// refuses the token too: whoever explains that needs it most.
+func TestMappedMissing(t *testing.T) {
+	var many, most []string
+	for i := range 20 {
+		many = append(many, "p"+strconv.Itoa(i))
+		if i < 16 {
+			most = append(most, "p"+strconv.Itoa(i))
+		}
+	}
+	for _, tt := range []struct {
+		name        string
+		given, kept []string
+	}{
+		{name: "nothing"},
+		{name: "a path", given: []string{"a.b"}, kept: []string{"a.b"}},
+		{name: "twice", given: []string{"a", "b", "a"}, kept: []string{"a", "b"}},
+		{name: "no name", given: []string{"", "a"}, kept: []string{"a"}},
+		{name: "too many", given: many, kept: most},
+		{name: "a long one", given: []string{strings.Repeat("x", 1<<20)}, kept: []string{strings.Repeat("x", 256) + "…"}},
+		{name: "one that forges a line", given: []string{"a\noutcome=accepted"}, kept: []string{`"a\noutcome=accepted"`}},
+	} {
+		for _, refused := range []error{nil, bearergate.ErrInvalidToken} {
+			t.Run(tt.name, func(t *testing.T) {
+				claims := bearergate.Claims{Missing: []string{"from before"}}
+				err := accept.Mapped(&claims, func(c *bearergate.Claims) error { c.Missing = tt.given; return refused })
+				require.ErrorIs(t, err, refused)
+				require.Equal(t, tt.kept, claims.Missing)
+				require.Nil(t, bearergate.NewToken(claims).With(func(c *bearergate.Claims) { require.Nil(t, c.Missing) }).Scopes().Names())
+			})
+		}
+	}
+}
+
+// Told is a path that none of the first 100 tokens had, and once more after 1,000; nothing
+// else, ever.
+func TestUnmapped(t *testing.T) {
+	always := func(paths ...string) func(int) []string { return func(int) []string { return paths } }
+	type told struct {
+		path   string
+		tokens int
+	}
+	for _, tt := range []struct {
+		name    string
+		missing func(token int) []string // counted from 1
+		told    []told
+	}{
+		{name: "nothing is missing", missing: always()},
+		{name: "a path", missing: always("a"), told: []told{{"a", 100}, {"a", 1000}}},
+		{name: "two", missing: always("a", "b"), told: []told{{"a", 100}, {"b", 100}, {"a", 1000}, {"b", 1000}}},
+		{name: "the first token has it", missing: func(n int) []string { return []string{"a", "b"}[min(n-1, 1):] }, told: []told{{"b", 100}, {"b", 1000}}},
+		{name: "the first token has all", missing: func(n int) []string { return []string{"a"}[:min(n-1, 1)] }},
+		{name: "the hundredth token has it", missing: func(n int) []string {
+			if n == 100 {
+				return nil
+			}
+			return []string{"a"}
+		}},
+		{name: "the hundred and first token has it", missing: func(n int) []string {
+			if n == 101 {
+				return nil
+			}
+			return []string{"a"}
+		}, told: []told{{"a", 100}}},
+		{name: "another path in every token", missing: func(n int) []string { return []string{strconv.Itoa(n)} }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var u accept.Unmapped
+			var got []told
+			for n := range 20_000 {
+				never, tokens := u.Note(tt.missing(n + 1))
+				for _, path := range never {
+					require.Equal(t, n+1, tokens)
+					got = append(got, told{path, tokens})
+				}
+			}
+			require.Equal(t, tt.told, got)
+		})
+	}
+	never, tokens := (*accept.Unmapped)(nil).Note([]string{"a"})
+	require.Zero(t, len(never)+tokens, "nobody listens")
+
+	// By many at once, it is told as often.
+	var u accept.Unmapped
+	var count atomic.Int64
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 1000 {
+				never, _ := u.Note([]string{"a"})
+				count.Add(int64(len(never)))
+			}
+		})
+	}
+	all.Wait()
+	require.EqualValues(t, 2, count.Load())
+	require.Zero(t, testing.AllocsPerRun(100, func() { u.Note([]string{"a"}) }), "then it costs nothing")
 }
 
 // An error of a Map is judged as that of every function of the user's.
