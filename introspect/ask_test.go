@@ -2,10 +2,15 @@ package introspect_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -168,21 +173,42 @@ func TestAskIsBounded(t *testing.T) {
 	})
 }
 
+// exchange is an error of net/http.
+func exchange(err error) error {
+	return &url.Error{Op: "Get", URL: "https://directory.example.com/", Err: err}
+}
+
 // What Ask says of one token, be it nonsense, does not open the breaker; that it says
 // nothing does.
 func TestWhatOpensTheBreakerOfAsk(t *testing.T) {
+	fails := func(err error) askFunc {
+		return func(context.Context, string) ([]byte, error) { return nil, err }
+	}
 	for _, tt := range []struct {
 		name  string
 		ask   askFunc
 		opens bool
 	}{
-		{name: "no answer", ask: func(context.Context, string) ([]byte, error) { return nil, &net.DNSError{IsNotFound: true} }, opens: true},
-		{name: "an outage in its own words", ask: func(context.Context, string) ([]byte, error) {
-			return nil, &bearergate.Error{Kind: unavailable, Reason: bearergate.ReasonIntrospectionUnavailable}
-		}, opens: true},
-		{name: "a deadline of its own", ask: func(context.Context, string) ([]byte, error) { return nil, context.DeadlineExceeded }, opens: true},
-		{name: "an odd token", ask: func(context.Context, string) ([]byte, error) { return nil, errors.New("InvalidArgument") }},
-		{name: "a refusal", ask: func(context.Context, string) ([]byte, error) { return nil, invalid }},
+		{name: "no answer", ask: fails(&net.DNSError{IsNotFound: true}), opens: true},
+		{name: "an outage", ask: fails(unavailable), opens: true},
+		{name: "an outage around another error", ask: fails(fmt.Errorf("%w: rpc error: code = Unavailable", unavailable)), opens: true},
+		{name: "an outage in its own words", ask: fails(&bearergate.Error{Kind: unavailable, Reason: bearergate.ReasonIntrospectionUnavailable}), opens: true},
+		{name: "a deadline of its own", ask: fails(context.DeadlineExceeded), opens: true},
+		{name: "an exchange without a connection", ask: fails(exchange(&net.OpError{Op: "dial", Err: errDown})), opens: true},
+		{name: "an exchange without a host", ask: fails(exchange(&net.DNSError{Err: "no such host"})), opens: true},
+		{name: "an exchange that took too long", ask: fails(exchange(os.ErrDeadlineExceeded)), opens: true},
+		{name: "an exchange that was broken off", ask: fails(exchange(io.EOF)), opens: true},
+		{name: "an exchange that was broken off within the answer", ask: fails(exchange(io.ErrUnexpectedEOF)), opens: true},
+		{name: "an exchange with a stranger", ask: fails(exchange(&tls.CertificateVerificationError{Err: errDown})), opens: true},
+		{name: "an exchange with something else", ask: fails(exchange(tls.RecordHeaderError{Msg: "not TLS"})), opens: true},
+		{name: "an exchange that never began", ask: fails(exchange(errors.New("http2: request header list larger than peer's advertised limit")))},
+		{name: "the end of an odd text", ask: fails(io.EOF)},
+		{name: "a context of its own", ask: fails(context.Canceled)},
+		{name: "an odd token", ask: fails(errors.New("InvalidArgument"))},
+		{name: "more than can be true", ask: fails(errors.Join(unavailable, invalid))},
+		{name: "a refusal", ask: fails(invalid)},
+		{name: "forbidden", ask: fails(bearergate.ErrForbidden)},
+		{name: "a mistake", ask: fails(misconfigured)},
 		{name: "nonsense", ask: says("x")},
 		{name: "too much", ask: says(strings.Repeat(" ", 64<<10+1))},
 		{name: "a panic", ask: func(context.Context, string) ([]byte, error) { panic(1) }},
@@ -199,20 +225,166 @@ func TestWhatOpensTheBreakerOfAsk(t *testing.T) {
 	}
 }
 
-// A function that refuses one token is up, and those that failed before count no more.
-func TestARefusalOfAskCloses(t *testing.T) {
+// Tokens that are longer than a server takes in a header never reach it, and do not shut
+// it off for the others.
+func TestLongTokensDoNotShutAsk(t *testing.T) {
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, encode(answer(nil)))
+	}))
+	s.EnableHTTP2 = true
+	s.Config.MaxHeaderBytes = 4096
+	s.StartTLS()
+	defer s.Close()
+	c := asking(func(ctx context.Context, token string) ([]byte, error) {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL, http.NoBody)
+		if err != nil {
+			return nil, err
+		}
+		r.Header.Set("X-Token", token)
+		resp, err := s.Client().Do(r)
+		if err != nil {
+			return nil, err
+		}
+		defer resp.Body.Close()
+		return io.ReadAll(resp.Body)
+	})
+	c.DisableCache = true
+	client := newClient(t, c)
+	requireAccepted(t, client, opaque) // which tells us what the server takes
+	for range 2 * introspect.BreakerFailures {
+		err := requireRefused(t, client, strings.Repeat("x", 10_000), unavailable, bearergate.ReasonIntrospectionUnavailable)
+		require.Contains(t, err.Error(), "header list", "else this tests something else")
+	}
+	requireAccepted(t, client, opaque)
+}
+
+// decisions are errors of Ask that may be about one token.
+var decisions = []struct {
+	name string
+	err  error
+}{
+	{name: "an odd token", err: errors.New("InvalidArgument")},
+	{name: "a refusal", err: invalid},
+	{name: "forbidden", err: bearergate.ErrForbidden},
+	{name: "a scope that is missing", err: bearergate.ErrInsufficientScope},
+	{name: "a bad request", err: bearergate.ErrInvalidRequest},
+}
+
+// A function that says something of one token is up, and what failed before counts no more.
+func TestADecisionOfAskCloses(t *testing.T) {
+	for _, tt := range decisions {
+		t.Run(tt.name, func(t *testing.T) {
+			asked := 0
+			client := newClient(t, asking(func(context.Context, string) ([]byte, error) {
+				if asked++; asked%introspect.BreakerFailures == 0 {
+					return nil, tt.err
+				}
+				return nil, unavailable
+			}))
+			for range 3 * introspect.BreakerFailures {
+				_, err := client.Verify(t.Context(), opaque)
+				require.Error(t, err)
+			}
+			require.Equal(t, 3*introspect.BreakerFailures, asked)
+		})
+	}
+}
+
+// What may not have got as far as whom Ask asks counts neither way.
+func TestAMistakeOfAskCountsNeitherWay(t *testing.T) {
 	asked := 0
 	client := newClient(t, asking(func(context.Context, string) ([]byte, error) {
-		if asked++; asked%introspect.BreakerFailures == 0 {
-			return nil, invalid
+		if asked++; asked == introspect.BreakerFailures {
+			return nil, misconfigured
 		}
 		return nil, unavailable
 	}))
-	for range 3 * introspect.BreakerFailures {
+	for range 2 * introspect.BreakerFailures {
 		_, err := client.Verify(t.Context(), opaque)
 		require.Error(t, err)
 	}
-	require.Equal(t, 3*introspect.BreakerFailures, asked)
+	require.Equal(t, introspect.BreakerFailures+1, asked)
+}
+
+// Whoever has every probe of the breaker be an odd token of its own does not keep it open.
+func TestOddTokensAsProbesOfAsk(t *testing.T) {
+	for _, tt := range decisions {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
+				down := true
+				c := asking(func(_ context.Context, token string) ([]byte, error) {
+					switch {
+					case down:
+						return nil, unavailable
+					case token != opaque:
+						return nil, tt.err
+					}
+					return []byte(encode(answer(nil))), nil
+				})
+				c.DisableCache = true
+				client := newClient(t, c)
+				for range introspect.BreakerFailures {
+					requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
+				}
+				down = false
+				requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
+				time.Sleep(introspect.BreakerMinOpen)
+				for range 600 { // ten minutes
+					for i := range 10 {
+						_, err := client.Verify(t.Context(), fmt.Sprint("odd-", i))
+						require.Error(t, err)
+					}
+					requireAccepted(t, client, opaque)
+					time.Sleep(time.Second)
+				}
+			})
+		})
+	}
+}
+
+// In an outage, the last answer about this very token stands in where MaxStale is set, also
+// where the error of Ask does not prove the outage.
+func TestStaleAnswersOfAsk(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		err    error
+		stale  bool
+		kind   error // without a stale answer
+		reason bearergate.Reason
+	}{
+		{name: "an outage", err: unavailable, stale: true, kind: unavailable, reason: bearergate.ReasonIntrospectionUnavailable},
+		{name: "an error of the network", err: &net.DNSError{}, stale: true, kind: unavailable, reason: bearergate.ReasonIntrospectionUnavailable},
+		{name: "gRPC", err: errors.New("rpc error: code = Unavailable desc = connection refused"), stale: true, kind: unavailable, reason: bearergate.ReasonIntrospectionUnavailable},
+		{name: "a database", err: errors.New("pq: the database system is shutting down"), stale: true, kind: unavailable, reason: bearergate.ReasonIntrospectionUnavailable},
+		{name: "an exchange that never began", err: exchange(errors.New("http2: client connection lost")), stale: true, kind: unavailable, reason: bearergate.ReasonIntrospectionUnavailable},
+		{name: "a refusal", err: invalid, kind: invalid, reason: bearergate.ReasonPolicy},
+		{name: "forbidden", err: bearergate.ErrForbidden, kind: bearergate.ErrForbidden, reason: bearergate.ReasonPolicy},
+		{name: "a mistake", err: misconfigured, kind: misconfigured, reason: bearergate.ReasonInternal},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
+				var err error
+				c := asking(func(context.Context, string) ([]byte, error) { return []byte(encode(answer(nil))), err })
+				c.MaxStale = time.Minute
+				client := newClient(t, c)
+				off := newClient(t, with(c, func(c *introspect.Config) { c.MaxStale = 0 }))
+				for _, client := range []*introspect.Client{client, off} {
+					require.False(t, requireAccepted(t, client, opaque).Stale())
+				}
+				err = tt.err
+				time.Sleep(introspect.DefaultPositiveTTL)
+				if tt.stale {
+					require.True(t, requireAccepted(t, client, opaque).Stale())
+				} else {
+					requireRefused(t, client, opaque, tt.kind, tt.reason)
+				}
+				requireRefused(t, client, "another", tt.kind, tt.reason)
+				requireRefused(t, off, opaque, tt.kind, tt.reason)
+				time.Sleep(c.MaxStale)
+				requireRefused(t, client, opaque, tt.kind, tt.reason)
+			})
+		})
+	}
 }
 
 // The function may use its buffer again.

@@ -3,10 +3,13 @@ package introspect
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -31,7 +34,7 @@ const (
 type outcome struct {
 	entry  *entry // nil if err is not
 	err    error
-	down   bool   // the infrastructure failed: a stale answer may stand in
+	outage bool   // a stale answer may stand in
 	stored bool   // the Store had it
 	order  uint64 // the place of its beginning among all calls and callers
 	id     uint64 // of its CallEvents; 0: only the Store was asked
@@ -46,7 +49,7 @@ type failure struct {
 	detail     string            // in our own words; "": see cause
 	cause      error             // holds no token, secret or body
 	own        *bearergate.Error // what a function of the user's made of it; nil: none was asked
-	noAnswer   bool              // of own: whom the function asks has not answered, as far as its error says
+	noAnswer   bool              // of own: whom the function asks has not answered, as its error proves
 }
 
 // down reports a failure of the infrastructure, which feeds the breaker. An
@@ -64,13 +67,22 @@ func (f *failure) down() bool {
 	return false
 }
 
+// outage reports that a stale answer may stand in. An error of Ask that does not prove an
+// outage says nothing to the breaker, for a token may have caused it. It may be one all the
+// same: many clients have errors of their own for that.
+func (f *failure) outage() bool {
+	return f.down() || f.outcome == OutcomeAsk && errors.Is(f.own.Kind, bearergate.ErrUnavailable)
+}
+
 // alive reports that the server has answered something, whatever it is.
 func (f *failure) alive() bool {
 	switch f.outcome {
 	case OutcomeMalformed, OutcomeTooLarge, OutcomeMap:
 		return true
-	case OutcomeAsk: // one that failed in another way may not have asked, for all that is known
-		return errors.Is(f.own.Kind, bearergate.ErrInvalidToken)
+	case OutcomeAsk:
+		// Whatever else it says of a token. An error that neither counted nor closed would
+		// fail the probe: whoever sends odd tokens would keep the breaker open for ever.
+		return !f.noAnswer && !errors.Is(f.own.Kind, bearergate.ErrMisconfigured)
 	}
 	return f.status != 0 && !f.down()
 }
@@ -187,7 +199,7 @@ func (c *Client) resolve(hookCtx context.Context, m *memory, name key, raw strin
 		}
 		// The second try decides: a server that answers it is up. If there was no
 		// slot for a second try, the first one decides.
-		o.err, o.down = f.err(), f.down() || o.down && f.outcome == outcomeOverloaded
+		o.err, o.outage = f.err(), f.outage() || o.outage && f.outcome == outcomeOverloaded
 		if attempt == 2 || !f.again() || !pause(ctx, retryPause+rand.N(retryPause)) {
 			return o
 		}
@@ -407,9 +419,10 @@ var errAsk = &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearerga
 
 // askFunction asks Config.Ask.
 func (c *Client) askFunction(ctx context.Context, raw string) (body []byte, f *failure) {
-	err := bearergate.Guard(ctx, errAsk, func(ctx context.Context) (err error) {
-		body, err = c.ask(ctx, raw)
-		return err
+	var said error
+	err := bearergate.Guard(ctx, errAsk, func(ctx context.Context) error {
+		body, said = c.ask(ctx, raw)
+		return said
 	})
 	switch {
 	case err == nil && int64(len(body)) > c.maxResponseBytes:
@@ -420,9 +433,7 @@ func (c *Client) askFunction(ctx context.Context, raw string) (body []byte, f *f
 		return nil, &failure{outcome: OutcomeTimeout, detail: "Ask has not answered in time"}
 	}
 	own := *bearergate.AsError(err)
-	// An error that does not say whose fault it is may be about this one token: five odd
-	// tokens must not shut everybody out.
-	noAnswer := errors.Is(own.Kind, bearergate.ErrUnavailable) && own.Detail != errAsk.Detail
+	noAnswer := errors.Is(own.Kind, bearergate.ErrUnavailable) && (bearergate.ReasonOf(said) != "" || peerFailed(said))
 	if own.Cause != nil {
 		// In words alone: a deadline of the function's is not the caller's, who may be
 		// one of many.
@@ -433,6 +444,25 @@ func (c *Client) askFunction(ctx context.Context, raw string) (body []byte, f *f
 			Cause: fmt.Errorf("introspect: Ask: a %T whose text holds the token", err)}
 	}
 	return nil, &failure{outcome: OutcomeAsk, own: &own, noAnswer: noAnswer}
+}
+
+// peerFailed reports whether an error of Ask, one that is none of the sentinels, proves
+// that whom it asks, or the way there, is at fault. Others may be about this one token, and
+// five odd tokens must not shut everybody out: a [url.Error] is what came before anything
+// was sent too, for example of a token that is longer than a server takes in a header.
+func peerFailed(err error) bool {
+	var (
+		operation   *net.OpError
+		lookUp      *net.DNSError
+		timed       net.Error
+		certificate *tls.CertificateVerificationError
+		record      tls.RecordHeaderError
+		exchange    *url.Error
+	)
+	return errors.As(err, &operation) || errors.As(err, &lookUp) ||
+		errors.As(err, &timed) && timed.Timeout() || // among these, the passed deadlines of contexts
+		errors.As(err, &certificate) || errors.As(err, &record) ||
+		errors.As(err, &exchange) && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)) // alone, they may be those of a decoder
 }
 
 // discreet is an error about an answer that quotes the token, without what may quote the

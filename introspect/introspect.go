@@ -108,15 +108,24 @@ type Config struct {
 	// {"active":false} for a token that it does not know. What holds for a call holds for
 	// it: one at a time for a token, Calls.Max at once, with a context that ends after
 	// Timeout and has none of the request's values; its answers are remembered and
-	// shared. Its errors are judged by [bearergate.Guard]: one of the sentinels stays;
-	// every other one is [bearergate.ErrUnavailable] with
+	// shared. There is no second try. With Endpoint, Auth and whatever else is about an
+	// endpoint, it is a mistake.
+	//
+	// Its errors are judged by [bearergate.Guard]: one of the sentinels stays; every other
+	// one is [bearergate.ErrUnavailable] with
 	// [bearergate.ReasonIntrospectionUnavailable]; a panic is
-	// [bearergate.ErrMisconfigured]. None is remembered. After [BreakerFailures]
-	// outages in a row it is not called for a while: an outage is an ErrUnavailable of its
-	// own, an error of the network, and a deadline. What it cannot say of one token, and of
-	// no other, is not one: {"active":false}, or [bearergate.ErrInvalidToken]. There is no
-	// second try. With Endpoint, Auth and whatever else is about an endpoint, it is a
-	// mistake.
+	// [bearergate.ErrMisconfigured]. None is remembered. For a token that it does not
+	// know, it returns {"active":false}, which is remembered, or
+	// [bearergate.ErrInvalidToken]. With MaxStale, an older answer about the token may
+	// stand in for every error that is ErrUnavailable.
+	//
+	// After [BreakerFailures] outages in a row it is not called for a while. An outage is
+	// an error that says ErrUnavailable itself, a timeout, and an error of the network: a
+	// [net.OpError], a [net.DNSError], a certificate that does not verify, a request of
+	// net/http that was broken off. Every other error may be about that one token and counts
+	// as an answer, or a few odd tokens would shut everybody out. So wrap ErrUnavailable
+	// around what gRPC, a database or a library says in an outage, and around nothing that a
+	// token can cause.
 	//
 	// Danger: it is given the tokens of all callers. It must send them to nobody but
 	// their authorization server, over a channel that nobody else can read or answer
@@ -248,10 +257,12 @@ type Config struct {
 	// Default: [DefaultNegativeTTL]; at most [MaxTTL].
 	NegativeTTL time.Duration
 	// MaxStale is how long after its TTL an answer may still be used while the
-	// server cannot be reached, never past exp. The token then says so:
+	// server cannot be reached, or Ask returns an error that is
+	// [bearergate.ErrUnavailable]; never past exp. The token then says so:
 	// [bearergate.Token.Stale]. Default: not at all; at most [MaxStaleLimit].
 	//
-	// Danger: during an outage, a revoked token is accepted for that much longer.
+	// Danger: during an outage, a revoked token is accepted for that much longer. So it is
+	// if Ask returns an error, other than ErrInvalidToken, for a token that was revoked.
 	MaxStale time.Duration
 	// DisableCache asks the server on every call of Verify, never before it: see
 	// [Client.Live].
@@ -555,7 +566,7 @@ func (c *Client) lookUp(ctx context.Context, raw string) (*bearergate.Token, Res
 	}
 	o, shared := c.await(ctx, m, name, raw)
 	switch {
-	case o.err != nil && o.down && c.standsIn(m, name, e):
+	case o.err != nil && o.outage && c.standsIn(m, name, e):
 		t, err := c.timely(e.stale)
 		return t, ResultStale, shared, err
 	case o.err != nil:
