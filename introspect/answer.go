@@ -80,9 +80,10 @@ func (c *Client) read(body []byte, r *accept.Reading) (verdict, error) {
 }
 
 // decide is what an answer means to us, Map included. A failure is never the token's
-// fault.
-func (c *Client) decide(body []byte, r *accept.Reading) (verdict, *failure) {
+// fault. quoted says that the answer holds the token.
+func (c *Client) decide(body []byte, quoted bool, r *accept.Reading) (verdict, *failure) {
 	v, err := c.read(body, r)
+	v.claims.Unquotable = quoted
 	switch {
 	case err != nil:
 		return verdict{}, &failure{outcome: OutcomeMalformed, status: c.status, detail: err.Error()}

@@ -347,23 +347,18 @@ func (c *Client) call(ctx context.Context, raw string) (reply, *failure) {
 		return reply{}, f
 	}
 	var r accept.Reading
-	v, f := c.decide(body, &r)
 	quoted := quotes(body, raw)
-	switch {
-	case f != nil && f.own != nil && quoted:
-		f.own = discreet(f.own, raw)
-		fallthrough
-	case f != nil:
+	v, f := c.decide(body, quoted, &r)
+	if f != nil {
 		return reply{body: body}, f
 	}
-	v.claims.Unquotable = quoted
 	e, life := c.newEntry(v, time.Now(), 0)
 	if quoted {
 		// Some servers make the token its own jti. A token is kept nowhere, so
 		// neither is such an answer.
 		e.fresh, e.keep, life = 0, 0, 0
 		if e.refusal != nil {
-			e.refusal = discreet(bearergate.AsError(e.refusal), raw)
+			e.refusal = discreet(bearergate.AsError(e.refusal))
 		}
 	}
 	misses := v.claims.Missing
@@ -465,14 +460,11 @@ func peerFailed(err error) bool {
 		errors.As(err, &exchange) && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)) // alone, they may be those of a decoder
 }
 
-// discreet is an error about an answer that quotes the token, without what may quote the
-// member that does: a Map writes the texts of its errors itself.
-func discreet(e *bearergate.Error, raw string) *bearergate.Error {
+// discreet is an error about an answer that quotes the token, without what may be the member
+// that does. What a Map says of it, [accept.Mapped] withholds.
+func discreet(e *bearergate.Error) *bearergate.Error {
 	own := *e
-	own.Found, own.Refused, own.Cause = "", nil, nil
-	if quotes([]byte(own.Detail+own.Expected), raw) {
-		own.Detail, own.Expected = "", ""
-	}
+	own.Found, own.Refused = "", nil
 	return &own
 }
 

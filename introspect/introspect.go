@@ -190,9 +190,11 @@ type Config struct {
 	// [bearergate.ErrMisconfigured] with [bearergate.ReasonInternal]. What it returns is
 	// judged by [bearergate.Guard]: nil accepts, an error that is none of the
 	// sentinels is [bearergate.ErrInvalidToken] with [bearergate.ReasonPolicy] and is
-	// remembered as a refusal. ErrUnavailable and ErrMisconfigured are not. What it looks
-	// for and the answer does not have, it may add to [bearergate.Claims].Missing: Explain
-	// names it, and [Hooks.Unmapped] what no answer has. Default: none.
+	// remembered as a refusal. ErrUnavailable and ErrMisconfigured are not. If the answer
+	// quotes the token, as its jti for example, the words of the error are told nowhere.
+	// What it looks for and the answer does not have, it may add to
+	// [bearergate.Claims].Missing: Explain names it, and [Hooks.Unmapped] what no answer
+	// has. Default: none.
 	//
 	// Danger: whatever it puts into Scopes and Roles is granted.
 	Map func(*bearergate.Claims) error

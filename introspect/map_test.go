@@ -149,31 +149,59 @@ func TestMapOutcomes(t *testing.T) {
 	}
 }
 
-// An answer that quotes the token is not told of through an error of the Map.
+// An answer that quotes the token is not told of through an error of the Map, in whatever
+// form that has it: only Kind and Reason stay.
 func TestMapOfAnAnswerThatQuotesTheToken(t *testing.T) {
-	s := newServer()
-	s.answers[opaque] = answer(map[string]any{"jti": opaque})
+	detail := func(kind error, reason bearergate.Reason, text func(id string) string) func(*bearergate.Claims) error {
+		return func(c *bearergate.Claims) error {
+			text := text(c.ID)
+			return &bearergate.Error{Kind: kind, Reason: reason, Detail: text, Expected: text, Found: text, Scopes: []string{text}, ACRValues: []string{text}}
+		}
+	}
+	whole := func(id string) string { return id }
+	cut := func(id string) string { return id[:len(id)-1] + "…" }
 	for _, tt := range []struct {
-		name string
-		kind error
-		err  func(*bearergate.Claims) error
+		name   string
+		err    func(*bearergate.Claims) error
+		kind   error
+		reason bearergate.Reason
+		says   string
 	}{
-		{name: "refuses", kind: invalid, err: func(c *bearergate.Claims) error { return fmt.Errorf("not %s", c.ID) }},
-		{name: "refuses in words of its own", kind: invalid, err: func(c *bearergate.Claims) error {
-			return &bearergate.Error{Kind: invalid, Reason: bearergate.ReasonTenant, Detail: "jti " + c.ID + " is of no tenant", Expected: c.ID}
-		}},
-		{name: "no answer, in words of its own", kind: unavailable, err: func(c *bearergate.Claims) error {
-			return &bearergate.Error{Kind: unavailable, Reason: bearergate.ReasonStoreUnavailable, Detail: "for " + c.ID}
-		}},
-		{name: "no answer", kind: unavailable, err: func(c *bearergate.Claims) error { return &net.DNSError{Err: c.ID} }},
+		{name: "refuses", err: func(c *bearergate.Claims) error { return fmt.Errorf("not %s", c.ID) }, kind: invalid, reason: bearergate.ReasonPolicy},
+		{name: "refuses in words of its own", err: detail(invalid, bearergate.ReasonTenant, whole), kind: invalid, reason: bearergate.ReasonTenant},
+		{name: "refuses with a part of it", err: detail(invalid, bearergate.ReasonTenant, cut), kind: invalid, reason: bearergate.ReasonTenant},
+		{name: "refuses with a part of it as the cause", err: func(c *bearergate.Claims) error { return errors.New(cut(c.ID)) }, kind: invalid, reason: bearergate.ReasonPolicy},
+		{name: "refuses in capitals", err: detail(invalid, bearergate.ReasonTenant, strings.ToUpper), kind: invalid, reason: bearergate.ReasonTenant},
+		{name: "refuses in hexadecimal digits", err: detail(invalid, bearergate.ReasonTenant, func(id string) string { return fmt.Sprintf("%x", id) }), kind: invalid, reason: bearergate.ReasonTenant},
+		{name: "asks for more", err: detail(bearergate.ErrInsufficientScope, bearergate.ReasonScope, cut), kind: bearergate.ErrInsufficientScope, reason: bearergate.ReasonScope},
+		{name: "no answer, in words of its own", err: detail(unavailable, bearergate.ReasonStoreUnavailable, whole), kind: unavailable, reason: bearergate.ReasonStoreUnavailable},
+		{name: "no answer, with a part of it", err: detail(unavailable, bearergate.ReasonStoreUnavailable, cut), kind: unavailable, reason: bearergate.ReasonStoreUnavailable},
+		{name: "no answer", err: func(c *bearergate.Claims) error { return &net.DNSError{Err: c.ID} }, kind: unavailable, reason: bearergate.ReasonStoreUnavailable},
+		{name: "a mistake", err: detail(misconfigured, bearergate.ReasonConfig, cut), kind: misconfigured, reason: bearergate.ReasonConfig},
+		{name: "panics", err: func(c *bearergate.Claims) error { panic(c.ID) }, kind: misconfigured, reason: bearergate.ReasonInternal, says: "Map panicked with a string"},
+		{name: "changes what is not its to change", err: func(c *bearergate.Claims) error { c.Subject = c.ID; return nil }, kind: misconfigured, reason: bearergate.ReasonInternal, says: "Map has changed Subject"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			client := newClient(t, with(config(s), func(c *introspect.Config) { c.Map = tt.err }))
-			_, err := client.Verify(t.Context(), opaque)
-			require.ErrorIs(t, err, tt.kind)
-			require.NotContains(t, err.Error(), opaque)
-			require.Nil(t, bearergate.AsError(err).Refused)
-			require.NotContains(t, client.Explain(t.Context(), opaque).String(), opaque)
+			s := newServer()
+			s.answers[opaque] = answer(map[string]any{"jti": opaque})
+			var called []introspect.CallEvent
+			client := newClient(t, with(config(s), func(c *introspect.Config) {
+				c.Map = tt.err
+				c.Hooks.Called = func(_ context.Context, e introspect.CallEvent) { called = append(called, e) }
+			}))
+			err := requireRefused(t, client, opaque, tt.kind, tt.reason)
+			x := client.Explain(t.Context(), opaque)
+			require.Equal(t, tt.reason, bearergate.ReasonOf(x.Err))
+			failed, _ := x.Failed()
+			require.Equal(t, "map", failed.Name)
+			require.Contains(t, err.Error(), tt.says)
+			e := bearergate.AsError(err)
+			require.Nil(t, e.Refused)
+			for _, text := range []string{err.Error(), e.Detail, fmt.Sprintf("%+v", *e), fmt.Sprint(e.Cause), x.String(), fmt.Sprint(called)} {
+				for _, hidden := range []string{opaque[:len(opaque)-1], strings.ToUpper(opaque), fmt.Sprintf("%x", opaque)} {
+					require.NotContains(t, text, hidden)
+				}
+			}
 		})
 	}
 }

@@ -174,7 +174,7 @@ func (c *Client) recall(m *memory, name key) (*entry, error) {
 	if kind != recordAnswer || age < 0 || at.Before(m.storeSince.Add(maxClockSkew)) {
 		return nil, nil
 	}
-	v, f := c.decide(body, new(accept.Reading))
+	v, f := c.decide(body, false, new(accept.Reading)) // none that quotes the token is there
 	if f != nil {
 		return nil, nil // not an answer to us, perhaps to another version
 	}

@@ -28,6 +28,8 @@ const (
 // errMap is what an error of a Map becomes that says nothing by itself.
 var errMap = &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonPolicy, Cause: errors.New("Map")}
 
+var errWithheld = errors.New("what Map says is not told, for the claims quote the token")
+
 // Mapped has f change claims that have been judged: the Map of a configuration, which reads
 // what its server has under other names. f gets a copy of its own. claims are changed only
 // in the fields that are a Map's to change, and only if the error is nil; Missing also if it
@@ -37,11 +39,24 @@ var errMap = &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearerg
 // sentinels is ErrInvalidToken with ReasonPolicy. Whatever else f changes, cnf or exp for
 // example, is an ErrMisconfigured with ReasonInternal that names the field: it would undo
 // a check that has been made.
+//
+// Where the claims are Unquotable, an error of f's own keeps its Kind, its Reason and its
+// RetryAfter, and nothing else: no search finds a token that was cut, or put in capitals.
 func Mapped(claims *bearergate.Claims, f func(*bearergate.Claims) error) error {
 	given := clone(claims)
-	err := bearergate.Guard(context.Background(), errMap, func(context.Context) error { return f(&given) })
+	var said error // stays nil where f panics: what is told of that is ours
+	err := bearergate.Guard(context.Background(), errMap, func(context.Context) error {
+		said = f(&given)
+		return said
+	})
 	if err != nil {
 		claims.Missing = missing(given.Missing)
+	}
+	switch {
+	case said != nil && claims.Unquotable:
+		e := bearergate.AsError(err)
+		return &bearergate.Error{Kind: e.Kind, Reason: e.Reason, RetryAfter: e.RetryAfter, Cause: errWithheld}
+	case err != nil:
 		return err
 	}
 	changed := clone(&given) // f may have kept what it was given, and go on writing to it

@@ -251,3 +251,32 @@ func TestMappedErrors(t *testing.T) {
 		})
 	}
 }
+
+// Claims that quote their token: a Map's error keeps what is of a closed set.
+func TestMappedWithholdsWords(t *testing.T) {
+	said := &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonOverloaded, RetryAfter: time.Second, Detail: "j", Expected: "j", Found: "j", Scopes: []string{"j"}, Cause: errors.New("j")}
+	for _, tt := range []struct {
+		name       string
+		unquotable bool
+		withheld   bool
+	}{
+		{name: "quoted", unquotable: true, withheld: true},
+		{name: "not quoted"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			claims := full(t)
+			claims.Unquotable = tt.unquotable
+			err := accept.Mapped(&claims, func(*bearergate.Claims) error { return said })
+			kit.RequireError(t, err, bearergate.ErrUnavailable, bearergate.ReasonOverloaded)
+			if !tt.withheld {
+				require.Equal(t, error(said), err)
+				return
+			}
+			e := bearergate.AsError(err)
+			require.Equal(t, time.Second, e.RetryAfter)
+			require.Contains(t, e.Cause.Error(), "what Map says is not told")
+			e.Cause = nil
+			require.Equal(t, &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonOverloaded, RetryAfter: time.Second}, e)
+		})
+	}
+}
