@@ -30,8 +30,25 @@ func (v *Verifier) Explain(ctx context.Context, token string) bearergate.Explana
 		t = nil
 	}
 	c.Token, c.Missing = t, r.Claims.Missing
-	return bearergate.Explanation{Err: err, Token: t, By: v, Advice: c.Advice(),
-		Steps: accept.Steps(v.steps(), r.At, accept.StepClaims, err, func(s accept.Step) (string, string) { return v.sides(s, &c) })}
+	steps := accept.Steps(v.steps(), r.At, accept.StepClaims, err, func(s accept.Step) (string, string) { return v.sides(s, &c) })
+	if r.At == accept.StepSignature {
+		v.keyNotAsked(token, steps)
+	}
+	return bearergate.Explanation{Err: err, Token: t, By: v, Advice: c.Advice(), Steps: steps}
+}
+
+// keyNotAsked corrects the step of the key where the form of the signature alone has
+// refused the token: no key was looked for.
+func (v *Verifier) keyNotAsked(raw string, steps []bearergate.Step) {
+	jws, err := jose.Parse(raw, v.maxTokenBytes)
+	if err != nil || accept.CheckSignature(jws) == nil {
+		return
+	}
+	for i := range steps {
+		if steps[i].Name == accept.StepKey.String() {
+			steps[i].State, steps[i].Detail = bearergate.StepNotReached, "no key is looked for where none can have made the signature"
+		}
+	}
 }
 
 // verdictAnew is the decision of Verify without what it remembers.

@@ -19,6 +19,7 @@ import (
 	"github.com/bearergate/bearergate/jwks"
 	"github.com/bearergate/bearergate/jwtverify"
 	"github.com/bearergate/bearergate/test/bubble"
+	"github.com/bearergate/bearergate/test/kit"
 	"github.com/stretchr/testify/require"
 )
 
@@ -342,20 +343,60 @@ func TestRotations(t *testing.T) {
 	}
 }
 
-// A signature that none of its alg can be is not the sign of a new key.
+// A signature that none of its alg can be is not the sign of a new key: nothing is looked
+// up or fetched for it, whatever key the token names, and no outage comes of it.
 func TestNothingIsFetchedForHalfASignature(t *testing.T) {
-	s := newSigner(t, "ES256", "k1")
-	as := &issuerOf{t: t, set: []published{{signer: s}}}
-	keys, err := jwks.New(jwks.Config{URL: setURL, HTTPClient: &http.Client{Transport: as}})
-	require.NoError(t, err)
-	require.NoError(t, keys.Refresh(t.Context()))
-	v := newVerifier(t, config(keys))
-	raw := s.Sign(t, nil)
-	for _, cut := range []string{raw[:len(raw)-42], raw[:strings.LastIndexByte(raw, '.')+1]} {
-		token, err := v.Verify(t.Context(), cut)
-		requireError(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonSignature)
+	s, foreign, nameless := newSigner(t, "ES256", "k1"), newSigner(t, "ES256", "k3"), newSigner(t, "ES256", "")
+	key := published{signer: s}
+	theirs := published{signer: foreign, members: map[string]any{"issuer": "https://tenant-two.example.com/"}}
+	unnamed := published{signer: nameless}
+	for _, tt := range []struct {
+		name string
+		set  []published // empty: it cannot be had
+		kid  string      // "": none
+	}{
+		{name: "a key of ours", set: []published{key}, kid: "k1"},
+		{name: "an unknown key", set: []published{key}, kid: "invented"},
+		{name: "a key of another tenant", set: []published{key, theirs}, kid: "k3"},
+		{name: "a key without ID", set: []published{unnamed}, kid: "invented"},
+		{name: "too many keys without ID", set: []published{unnamed, unnamed, unnamed, unnamed, unnamed}, kid: "invented"},
+		{name: "no kid", set: []published{key}},
+		{name: "no keys yet, and an outage", kid: "k1"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
+				as := &issuerOf{t: t, set: tt.set}
+				keys, err := jwks.New(jwks.Config{URL: setURL, HTTPClient: &http.Client{Transport: as}})
+				require.NoError(t, err)
+				if tt.set != nil {
+					require.NoError(t, keys.Refresh(t.Context()))
+				}
+				v := newVerifier(t, config(keys))
+				before := as.fetches
+				as.down = true
+				time.Sleep(30 * time.Second)
+				header := map[string]any{"alg": "ES256", "typ": "at+jwt"}
+				if tt.kid != "" {
+					header["kid"] = tt.kid
+				}
+				raw := s.SignWith(t, header, nil)
+				for _, cut := range []string{raw[:len(raw)-42], raw[:strings.LastIndexByte(raw, '.')+1]} {
+					token, err := v.Verify(t.Context(), cut)
+					requireError(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonSignature)
+					x := v.Explain(t.Context(), cut)
+					kit.RequireExplained(t, x, err, cut)
+					states := map[string]bearergate.StepState{}
+					for _, step := range x.Steps {
+						states[step.Name] = step.State
+					}
+					require.Equal(t, bearergate.StepFailed, states["signature"])
+					require.Equal(t, bearergate.StepNotReached, states["key"])
+				}
+				synctest.Wait()
+				require.Equal(t, before, as.fetches)
+			})
+		})
 	}
-	require.Equal(t, 1, as.fetches)
 }
 
 // A key whose JWK names an issuer serves tokens of that one form of the name.

@@ -144,6 +144,9 @@ func only(keys []jwks.Key, fit func(*jwks.Key) bool) []jwks.Key {
 // found alg in its allowlist. issuer is whose tokens are expected: a key that is
 // published for another one verifies nothing.
 func Signer(ctx context.Context, source jwks.Source, jws jose.JWS, issuer string) (jwks.Key, error) {
+	if err := CheckSignature(jws); err != nil {
+		return jwks.Key{}, err
+	}
 	n := NameOf(jws.Header, issuer)
 	var came jwks.Moment
 	if s, ok := source.(ordered); ok {
@@ -164,13 +167,6 @@ func Signer(ctx context.Context, source jwks.Source, jws jose.JWS, issuer string
 			return keys[i], nil
 		}
 	}
-	named := Named(n.KeyID, n.Algorithm)
-	switch length := signatureBytes[n.Algorithm]; { // of no key, new or old: nothing is fetched for it
-	case len(jws.Signature) == 0:
-		return jwks.Key{}, Unsigned(bearergate.ReasonSignature, "the signature is empty: the token was cut off, or nobody signed it", "", named)
-	case length > 0 && len(jws.Signature) != length:
-		return jwks.Key{}, Unsigned(bearergate.ReasonSignature, "the signature is not as long as one of its alg: the token was cut off, or signed by a program that writes it in another form", "", named)
-	}
 	// A bad signature may be the first sign of a new key, without kid, or under the kid of
 	// an old one. Most often it is none, so that no outage may come of it; but where no key
 	// has the kid of the token, whether there is one now must be known.
@@ -184,7 +180,7 @@ func Signer(ctx context.Context, source jwks.Source, jws jose.JWS, issuer string
 			return fresh[i], nil
 		}
 	}
-	return jwks.Key{}, Unsigned(bearergate.ReasonSignature, "the signature does not verify", "", named)
+	return jwks.Key{}, Unsigned(bearergate.ReasonSignature, "the signature does not verify", "", Named(n.KeyID, n.Algorithm))
 }
 
 // afterMiss asks a source once more, if it can look for new keys; why is the answer of one
@@ -200,6 +196,19 @@ func (n KeyName) afterMiss(ctx context.Context, source jwks.Source, came jwks.Mo
 		return nil, "", Unavailable(ctx, err)
 	}
 	return n.among(source, keys)
+}
+
+// CheckSignature refuses a signature that no key, new or old, has made: no key is looked up
+// for it, nothing is fetched, and an outage does not hide it.
+func CheckSignature(jws jose.JWS) error {
+	h := jws.Header
+	switch length := signatureBytes[h.Algorithm]; {
+	case len(jws.Signature) == 0:
+		return Unsigned(bearergate.ReasonSignature, "the signature is empty: the token was cut off, or nobody signed it", "", Named(h.KeyID, h.Algorithm))
+	case length > 0 && len(jws.Signature) != length:
+		return Unsigned(bearergate.ReasonSignature, "the signature is not as long as one of its alg: the token was cut off, or signed by a program that writes it in another form", "", Named(h.KeyID, h.Algorithm))
+	}
+	return nil
 }
 
 // signatureBytes is how long signatures are that have one length (RFC 7518 §3.4, RFC 8037).

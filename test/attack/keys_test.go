@@ -388,7 +388,8 @@ func jwkRows() []row {
 		r("JWK-013d", "alg none", v(), bad(unknownKey), changed("alg", `"none"`)),
 		r("JWK-013e", "alg empty", v(), bad(unknownKey), changed("alg", `""`)),
 		r("JWK-013f", "alg null: as if it were not there", v(), ok, changed("alg", `null`)),
-		r("JWK-013j", "alg null, and a token with the alg of another kind of key", v().hdr("alg", `"ES256"`), bad(unknownKey), changed("alg", `null`)),
+		r("JWK-013j", "alg null, and a token with the alg of another kind of key", v().hdr("alg", `"ES256"`), bad(signature), changed("alg", `null`)), // not as long as one of ES256: no key is looked for
+		r("JWK-013k", "alg null, and a token with the alg of another kind of key, and a signature of that length", v().hdr("alg", `"ES256"`).signed(fixed(make([]byte, 64))), bad(unknownKey), changed("alg", `null`)),
 		r("JWK-013g", "alg rs256", v(), bad(unknownKey), changed("alg", `"rs256"`)),
 		r("JWK-013h", "alg a number", v(), bad(unknownKey), changed("alg", `1`)),
 		r("JWK-013i", "alg an array", v(), bad(unknownKey), changed("alg", `["RS256"]`)),
