@@ -265,7 +265,18 @@ func (c *Cache) Keys(ctx context.Context, kid, alg string) ([]Key, error) {
 			return keys, nil
 		}
 	}
-	return c.keys(ctx, v, v.begun, wanted{use: use{kid, alg}})
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	seen := v.begun
+	if v, err = c.ready(ctx, v); err != nil {
+		return nil, err
+	}
+	if now := c.clock(); c.hooks.StaleServed != nil && v.state(now) == StateStale {
+		c.hooks.StaleServed(context.WithoutCancel(ctx),
+			StaleEvent{Issuer: c.issuer, URL: fetch.Bare(v.url), Age: now.Since(v.confirmed), Err: v.err})
+	}
+	return c.answer(ctx, v, seen, wanted{use: use{kid, alg}})
 }
 
 // Absence says in fixed words why Keys has not the one key that a token can mean, from
@@ -294,9 +305,13 @@ func ago(d time.Duration) string {
 type Miss struct {
 	KeyID, Algorithm string // of its header; KeyID "": it has no kid
 	X5TS256, X5T     string // x5t#S256 and x5t of its header, where it has no kid
+	// Issuer is whose token it is: a key that is published for the tokens of another is
+	// none. "": any key will do.
+	Issuer string
 	// Tried says that its signature was checked under every key that it can mean, and is
-	// of none: one of them may have been replaced. Without it, none of them has the
-	// certificate that the token names.
+	// of none: one of them may have been replaced. Without it, it can mean none of the keys
+	// that are held: none has the certificate that it names, or serves its issuer, or too
+	// many without ID fit.
 	Tried bool
 	// Since is when the token came: a fetch that began later has seen its key, if there
 	// is one, and is not made again. The zero Moment is that of the call.
@@ -319,10 +334,14 @@ func (c *Cache) Moment() Moment {
 // has keys for it. The call counts as one for an unknown key, under the same limit of
 // fetches. It returns what Keys would: whoever asks leaves out what it has tried.
 //
-// If the signature was Tried, and a key has the token's kid, or it has none, nobody can say whether the key is new or the token forged.
-// So there is never an outage to report then: if no fetch may be made, or the last one has
-// failed, the answer is at once what is held. The error is [bearergate.ErrUnavailable]
-// only if ctx was canceled. Else errors are those of Keys.
+// If the signature was Tried, nobody can say whether the key is new or the token forged, and
+// whoever forges one does not wait for a server that is down: if no fetch may be made, or the
+// last one has failed, the answer comes at once. It is what is held if a key has the token's
+// kid, or the token has none: the error is then [bearergate.ErrUnavailable] only if ctx was
+// canceled. If keys without ID were tried for a kid that no key has, it is
+// [bearergate.ErrUnavailable] as for every unknown kid.
+//
+// Otherwise it waits as Keys does for an unknown key, and errors are those of Keys.
 func (c *Cache) KeysAfterMiss(ctx context.Context, m Miss) ([]Key, error) {
 	v, err := c.current()
 	if err != nil {
@@ -331,7 +350,7 @@ func (c *Cache) KeysAfterMiss(ctx context.Context, m Miss) ([]Key, error) {
 	if ctx == nil {
 		ctx = context.Background()
 	}
-	w := wanted{use: use{m.KeyID, m.Algorithm}}
+	w := wanted{use: use{m.KeyID, m.Algorithm}, issuer: m.Issuer}
 	if m.KeyID == "" {
 		w.certificate = jose.Certificate{SHA256: m.X5TS256, SHA1: m.X5T}
 	}
@@ -345,7 +364,10 @@ func (c *Cache) KeysAfterMiss(ctx context.Context, m Miss) ([]Key, error) {
 	case m.Tried: // under keys without kid: its kid is as unknown as any other
 		w.byID = true
 	}
-	return c.keys(ctx, v, seen, w)
+	if v, err = c.ready(ctx, v); err != nil { // Keys has told of stale keys, for this token
+		return nil, err
+	}
+	return c.answer(ctx, v, seen, w)
 }
 
 // Refresh fetches the set now and waits for it, whatever its age: to fail fast
@@ -417,16 +439,9 @@ func (c *Cache) current() (*view, error) {
 	return nil, misconfigured(errors.New("jwks: the Cache is nil or zero: make it with New or File"))
 }
 
-// keys is all of Keys but the warm hit. v was current when the call arrived. A fetch with
+// answer is what a view that is ready has for a token, or what a miss brings. A fetch with
 // a higher number than seen began after the token came.
-func (c *Cache) keys(ctx context.Context, v *view, seen uint64, w wanted) ([]Key, error) {
-	if ctx == nil {
-		ctx = context.Background()
-	}
-	v, err := c.ready(ctx, v)
-	if err != nil {
-		return nil, err
-	}
+func (c *Cache) answer(ctx context.Context, v *view, seen uint64, w wanted) ([]Key, error) {
 	if v.set.knows(w) {
 		keys, _ := v.set.find(w.kid, w.alg)
 		return keys, nil
@@ -457,10 +472,6 @@ func (c *Cache) ready(ctx context.Context, v *view) (*view, error) {
 	if !state.Usable() {
 		return nil, v.unavailable(v.pause(now))
 	}
-	if state == StateStale && c.hooks.StaleServed != nil {
-		c.hooks.StaleServed(context.WithoutCancel(ctx),
-			StaleEvent{Issuer: c.issuer, URL: fetch.Bare(v.url), Age: now.Since(v.confirmed), Err: v.err})
-	}
 	return v, nil
 }
 
@@ -476,9 +487,16 @@ func (c *Cache) miss(ctx context.Context, seen uint64, w wanted) ([]Key, error) 
 		if v.succeeded > seen {
 			break
 		}
-		if !c.busy.Load() && v.missPause(c.clock(), w) > 0 {
+		busy := c.busy.Load()
+		if !busy && v.missPause(c.clock(), w) > 0 {
 			suppressed = !waited
 			break
+		}
+		if w.byID && v.failures > 0 { // most are forged, as in replaced
+			if !busy {
+				c.startMiss(ctx, seen, w) // for those who come later
+			}
+			return nil, v.unavailable(c.timeout) // by when it has ended
 		}
 		if err := c.awaitMiss(ctx, seen, w); err != nil {
 			return nil, err

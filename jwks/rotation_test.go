@@ -368,6 +368,148 @@ func TestUnknownCertificate(t *testing.T) {
 	})
 }
 
+// Where no key that is held can be the token's, one is looked for as an unknown ID is.
+func TestKeysAfterMissOfAnIssuer(t *testing.T) {
+	const ours, theirs = "https://one.example.com/", "https://two.example.com/"
+	type published struct{ id, issuer, x5t string }
+	five := func(id, issuer string) []published {
+		return slices.Repeat([]published{{id: id, issuer: issuer}}, 5)
+	}
+	for _, tt := range []struct {
+		name  string
+		held  []published
+		kid   string
+		x5t   string
+		of    string // whose token it is
+		tried bool
+		known bool // nothing is fetched
+		waits bool // for a server that is known to be down
+	}{
+		{name: "a key of everybody's", held: []published{{id: "k1"}}, kid: "k1", of: ours, known: true},
+		{name: "a key of ours", held: []published{{id: "k1", issuer: ours}}, kid: "k1", of: ours, known: true},
+		{name: "a key of another's", held: []published{{id: "k1", issuer: theirs}}, kid: "k1", of: ours, waits: true},
+		{name: "a key of another's, and nobody says whose is wanted", held: []published{{id: "k1", issuer: theirs}}, kid: "k1", known: true},
+		{name: "keys of both", held: []published{{id: "k1", issuer: theirs}, {id: "k1", issuer: ours}}, kid: "k1", of: ours, known: true},
+		{name: "five keys of one ID, of which four are tried", held: five("k1", ours), kid: "k1", of: ours, known: true},
+		{name: "no kid, and a key of another's", held: []published{{id: "k1", issuer: theirs}}, of: ours, waits: true},
+		{name: "no kid, and keys of both", held: []published{{id: "k1", issuer: theirs}, {id: "k2", issuer: ours}}, of: ours, known: true},
+		{name: "no kid, and five keys of ours, of which none is tried", held: five("k1", ours), of: ours, known: true},
+		{name: "a certificate of a key of ours", held: []published{{issuer: ours, x5t: "AAAA"}, {issuer: theirs, x5t: "BBBB"}}, x5t: "AAAA", of: ours, known: true},
+		{name: "a certificate of a key of another's", held: []published{{issuer: ours, x5t: "AAAA"}, {issuer: theirs, x5t: "BBBB"}}, x5t: "BBBB", of: ours, waits: true},
+		{name: "a certificate of a key of another's, and nobody says whose is wanted", held: []published{{issuer: theirs, x5t: "BBBB"}}, x5t: "BBBB", known: true},
+		{name: "an unknown kid, and a key without ID", held: []published{{issuer: ours}}, kid: "x", of: ours, known: true},
+		{name: "an unknown kid, and a key without ID of another's", held: []published{{issuer: theirs}}, kid: "x", of: ours, waits: true},
+		{name: "an unknown kid, and four keys without ID", held: five("", ours)[:4], kid: "x", of: ours, known: true},
+		{name: "an unknown kid, and five keys without ID", held: five("", ours), kid: "x", of: ours, waits: true},
+		{name: "an unknown kid, and five keys without ID of which one is ours", held: append(five("", theirs)[:4], published{issuer: ours}), kid: "x", of: ours, known: true},
+		{name: "an unknown kid, and a key without ID that was tried", held: []published{{issuer: ours}}, kid: "x", of: ours, tried: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			within(t, func(t *testing.T) {
+				s := newServer(t)
+				var all [][]byte
+				for _, p := range tt.held {
+					jwk := string(newJWK(t, p.id, "ES256"))
+					if p.issuer != "" {
+						jwk = strings.Replace(jwk, `"kty"`, `"issuer":"`+p.issuer+`","kty"`, 1)
+					}
+					if p.x5t != "" {
+						jwk = strings.Replace(jwk, `"kty"`, `"x5t":"`+p.x5t+`","kty"`, 1)
+					}
+					all = append(all, []byte(jwk))
+				}
+				s.fail(setURL, always(200, "application/json", string(set(all...))))
+				c, _ := newCache(t, s)
+				require.NoError(t, c.Refresh(t.Context()))
+				miss := jwks.Miss{KeyID: tt.kid, Algorithm: "ES256", X5T: tt.x5t, Issuer: tt.of, Tried: tt.tried}
+				fetches := 1
+				ask := func() (time.Duration, error) {
+					start := time.Now()
+					keys, err := c.KeysAfterMiss(t.Context(), miss)
+					require.Equal(t, err == nil, len(keys) == len(tt.held))
+					return time.Since(start), err
+				}
+				_, err := ask()
+				require.NoError(t, err, "the server has said that these are all")
+				if !tt.known {
+					fetches++
+				}
+				require.Equal(t, fetches, s.count(""))
+
+				s.fail(setURL, hang)
+				for range 2 { // with one attempt each
+					time.Sleep(2 * jwks.DefaultMissInterval)
+					first := s.count("") == fetches
+					waited, err := ask()
+					if tt.known {
+						require.NoError(t, err)
+						require.Zero(t, waited)
+						continue
+					}
+					requireError(t, err, bearergate.ErrUnavailable, bearergate.ReasonKeysUnavailable)
+					require.Positive(t, bearergate.AsError(err).RetryAfter)
+					require.Equal(t, first || tt.waits, waited > 0)
+					time.Sleep(jwks.DefaultFetchTimeout)
+				}
+				if !tt.known {
+					fetches += 2
+				}
+				require.Equal(t, fetches, s.count(""))
+			})
+		})
+	}
+}
+
+// What a fetch has said of an ID, it has said for every issuer: those of many tenants, who
+// share a Cache, do not use up both fetches with one ID.
+func TestOneFetchForAnIDOfManyIssuers(t *testing.T) {
+	within(t, func(t *testing.T) {
+		s := newServer(t)
+		jwk := strings.Replace(string(newJWK(t, "k1", "ES256")), `"kty"`, `"issuer":"https://as.example.com/","kty"`, 1)
+		s.fail(setURL, always(200, "application/json", string(set([]byte(jwk)))))
+		c, _ := newCache(t, s)
+		require.NoError(t, c.Refresh(t.Context()))
+		for i := range 10 {
+			_, err := c.KeysAfterMiss(t.Context(), jwks.Miss{KeyID: "k1", Algorithm: "ES256", Issuer: fmt.Sprint("https://tenant-", i, ".example.com/")})
+			require.NoError(t, err)
+		}
+		require.Equal(t, 2, s.count(""))
+		hasNot(t, c, "another")
+		require.Equal(t, 3, s.count(""))
+	})
+}
+
+// Stale keys are told of once for a token, though it asks twice.
+func TestStaleServedOncePerToken(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		miss jwks.Miss
+	}{
+		{name: "a bad signature", miss: jwks.Miss{KeyID: "k1", Algorithm: "ES256", Tried: true}},
+		{name: "an unknown certificate", miss: jwks.Miss{Algorithm: "ES256", X5T: "AAAA"}},
+		{name: "an unknown kid, tried", miss: jwks.Miss{KeyID: "x", Algorithm: "ES256", Tried: true}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			within(t, func(t *testing.T) {
+				s := newServer(t, "k1")
+				c, r := newCache(t, s)
+				has(t, c, "k1")
+				s.fail("", down)
+				for c.Status().State != jwks.StateStale {
+					time.Sleep(time.Minute)
+					_, _ = c.Keys(t.Context(), "k1", "ES256")
+					synctest.Wait()
+				}
+				before := len(r.stale)
+				_, err := c.Keys(t.Context(), "k1", "ES256")
+				require.NoError(t, err)
+				_, _ = c.KeysAfterMiss(t.Context(), tt.miss)
+				require.Len(t, r.stale, before+1)
+			})
+		})
+	}
+}
+
 // What a fetch has brought that began after the token came is not fetched again for it.
 func TestKeysAfterMissSince(t *testing.T) {
 	within(t, func(t *testing.T) {

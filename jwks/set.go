@@ -80,16 +80,29 @@ type keySet struct {
 // use is what a token asks for. No kid: every key that fits the algorithm.
 type use struct{ kid, alg string }
 
-// wanted is use with the certificate that a token without kid may name.
+// wanted is use with what else makes a key the one that a token can mean.
 type wanted struct {
 	use
-	certificate jose.Certificate
-	byID        bool // a key without ID is none: it was tried
+	certificate jose.Certificate // that a token without kid may name
+	issuer      string           // whose tokens it has to serve; "": any
+	byID        bool             // a key without ID is none: it was tried
+}
+
+// meets reports whether a key that fits the use is one that the token can mean.
+func (w wanted) meets(k Key) bool {
+	if !w.certificate.IsZero() {
+		if same, _ := k.k.NamedBy(w.certificate); !same {
+			return false
+		}
+	}
+	return w.issuer == "" || k.ServesIssuer(w.issuer)
 }
 
 // brief is w as it may be remembered: what whoever sends a token can make long is cut. Two
-// that are equal then share a fetch, and no more than that.
+// that are equal then share a fetch, and no more than that. What a fetch says of a key ID, it
+// says for every issuer.
 func (w wanted) brief() wanted {
+	w.issuer = ""
 	for _, text := range []*string{&w.kid, &w.alg, &w.certificate.SHA256, &w.certificate.SHA1} {
 		if len(*text) > jose.MaxKeyIDBytes {
 			*text = strings.Clone((*text)[:jose.MaxKeyIDBytes])
@@ -170,19 +183,23 @@ func (s *keySet) has(kid string) bool {
 	return found
 }
 
-// knows reports whether the set has what a token asks for.
+// knows reports whether the set has what a token asks for. More keys without ID than are
+// tried for one token are as good as none for a kid that no key has.
 func (s *keySet) knows(w wanted) bool {
-	if w.byID {
-		return s.has(w.kid)
-	}
 	keys, known := s.find(w.kid, w.alg)
-	if w.certificate.IsZero() {
+	switch {
+	case w.byID:
+		keys = s.index[w.use]
+	case w.certificate.IsZero() && w.issuer == "": // Keys: whoever asks chooses among them
 		return known
 	}
-	return slices.ContainsFunc(keys, func(k Key) bool {
-		same, _ := k.k.NamedBy(w.certificate)
-		return same
-	})
+	fit := 0
+	for _, k := range keys {
+		if w.meets(k) {
+			fit++
+		}
+	}
+	return fit > 0 && (fit <= jose.MaxCandidates || w.kid == "" || s.has(w.kid))
 }
 
 func (s *keySet) algorithms() []string {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -34,6 +35,7 @@ type issuerOf struct {
 	t       *testing.T
 	set     []published
 	down    bool
+	hangs   bool
 	fetches int
 	foreign []string // URLs that nobody should ask for
 }
@@ -46,7 +48,11 @@ func (s *issuerOf) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, errors.New("nobody is there")
 	}
 	s.fetches++
-	if s.down {
+	switch {
+	case s.hangs:
+		<-r.Context().Done()
+		return nil, r.Context().Err()
+	case s.down:
 		return nil, errors.New("down")
 	}
 	var keys []map[string]any
@@ -261,7 +267,8 @@ func TestRotations(t *testing.T) {
 				{by: fresh, reason: bearergate.ReasonKeysUnavailable, asked: 1, down: true},
 				{by: fresh, reason: bearergate.ReasonKeysUnavailable, down: true},
 				{by: under(foreign, "invented"), down: true},
-				{by: fresh, wait: 12 * time.Second, asked: 1},
+				{by: fresh, wait: 12 * time.Second, reason: bearergate.ReasonKeysUnavailable, asked: 1}, // it does not wait, and
+				{by: fresh}, // what is fetched meanwhile is there for the next
 				{by: under(old, "invented"), reason: bearergate.ReasonSignature, asked: 1},
 			},
 		},
@@ -340,6 +347,149 @@ func TestRotations(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// A token that can mean no key that is held was tried under none: whether there is one now
+// must be known, so that an outage is no refusal, and the first token after it is accepted.
+func TestNoKeyOfOursInAnOutage(t *testing.T) {
+	old, fresh, foreign := newSigner(t, "ES256", "k1"), newSigner(t, "ES256", "k2"), newSigner(t, "ES256", "k3")
+	under := func(s signer, kid string) signer { s.KeyID = kid; return s }
+	ours := func(s signer) published { return published{signer: s} }
+	theirs := func(s signer) published {
+		return published{signer: s, members: map[string]any{"issuer": "https://tenant-two.example.com/"}}
+	}
+	certified := func(s signer, name string) published {
+		return published{signer: s, members: map[string]any{"x5t": thumbprint(name, 20)}}
+	}
+	five := []published{ours(under(old, "")), ours(under(old, "")), ours(under(old, "")), ours(under(old, "")), ours(under(old, ""))}
+	for _, tt := range []struct {
+		name          string
+		before, after []published
+		by            signer
+		header        map[string]any // beside alg and typ
+	}{
+		{name: "an unknown kid", before: []published{theirs(foreign)}, after: []published{ours(fresh)}, by: fresh},
+		{name: "no kid, and no key fits", before: []published{ours(newSigner(t, "ES384", "k1"))}, after: []published{ours(fresh)}, by: under(fresh, "")},
+		{name: "an unknown certificate", before: []published{certified(old, "a")}, after: []published{certified(fresh, "b")}, by: under(fresh, ""), header: map[string]any{"x5t": thumbprint("b", 20)}},
+		{name: "the kid of another tenant's key", before: []published{ours(old), theirs(foreign)}, after: []published{ours(old), ours(under(fresh, "k3"))}, by: under(fresh, "k3")},
+		{name: "the kid of another tenant's key, and ours comes beside it", before: []published{ours(old), theirs(foreign)}, after: []published{ours(old), theirs(foreign), {signer: under(fresh, "k3"), members: map[string]any{"issuer": issuer}}}, by: under(fresh, "k3")},
+		{name: "any kid, and the keys without one are another tenant's", before: []published{theirs(under(foreign, ""))}, after: []published{theirs(under(foreign, "")), ours(under(fresh, ""))}, by: fresh},
+		{name: "no kid, and all keys are another tenant's", before: []published{theirs(under(foreign, ""))}, after: []published{ours(under(fresh, ""))}, by: under(fresh, "")},
+		{name: "any kid, and too many keys without one", before: five, after: append(slices.Clone(five), ours(fresh)), by: fresh},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
+				as := &issuerOf{t: t, set: tt.before}
+				keys, err := jwks.New(jwks.Config{URL: setURL, HTTPClient: &http.Client{Transport: as}})
+				require.NoError(t, err)
+				require.NoError(t, keys.Refresh(t.Context()))
+				v := newVerifier(t, config(keys))
+				header := map[string]any{"alg": "ES256", "typ": "at+jwt"}
+				if tt.by.KeyID != "" {
+					header["kid"] = tt.by.KeyID
+				}
+				maps.Copy(header, tt.header)
+				raw := tt.by.SignWith(t, header, nil)
+				token, err := v.Verify(t.Context(), raw)
+				requireError(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonUnknownKey)
+				as.down = true
+				time.Sleep(20 * time.Second)
+				for range 2 {
+					token, err = v.Verify(t.Context(), raw)
+					requireError(t, token, err, bearergate.ErrUnavailable, bearergate.ReasonKeysUnavailable)
+				}
+				as.set, as.down = tt.after, false
+				time.Sleep(20 * time.Second)
+				before := as.fetches
+				_, err = v.Verify(t.Context(), raw)
+				require.NoError(t, err)
+				require.Equal(t, before+1, as.fetches)
+				forged := tt.by
+				forged.Key = newSigner(t, "ES256", "").Key
+				token, err = v.Verify(t.Context(), forged.SignWith(t, header, nil))
+				requireError(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonSignature)
+			})
+		})
+	}
+}
+
+// A forged token does not wait for a server that is known to be down, whatever kid it
+// invents, and tells of stale keys once.
+func TestForgedTokensDoNotWait(t *testing.T) {
+	old, forger := newSigner(t, "ES256", "k1"), newSigner(t, "ES256", "k1")
+	nameless := old
+	nameless.KeyID = ""
+	for _, tt := range []struct {
+		name   string
+		key    signer
+		kind   error
+		reason bearergate.Reason
+	}{
+		{name: "the kid of a key", key: old, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonSignature},
+		{name: "an invented kid, beside a key without one", key: nameless, kind: bearergate.ErrUnavailable, reason: bearergate.ReasonKeysUnavailable},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
+				as := &issuerOf{t: t, set: []published{{signer: tt.key}}}
+				stale := 0
+				c := jwks.Config{URL: setURL, HTTPClient: &http.Client{Transport: as}}
+				c.Hooks.StaleServed = func(context.Context, jwks.StaleEvent) { stale++ }
+				keys, err := jwks.New(c)
+				require.NoError(t, err)
+				require.NoError(t, keys.Refresh(t.Context()))
+				v := newVerifier(t, config(keys))
+				as.hangs = true
+				forged := func() time.Duration {
+					start := time.Now()
+					token, err := v.Verify(t.Context(), forger.Sign(t, nil))
+					requireError(t, token, err, tt.kind, tt.reason)
+					if tt.kind == bearergate.ErrUnavailable {
+						require.Positive(t, bearergate.AsError(err).RetryAfter)
+					}
+					return time.Since(start)
+				}
+				time.Sleep(10 * time.Second)
+				require.Equal(t, jwks.DefaultFetchTimeout, forged(), "who is the first, learns of the outage")
+				for range 10 {
+					time.Sleep(100 * time.Second) // longer than every backoff
+					before := as.fetches
+					for range 3 {
+						require.Zero(t, forged())
+						time.Sleep(time.Second)
+					}
+					time.Sleep(2 * jwks.DefaultFetchTimeout)
+					synctest.Wait()
+					require.Equal(t, before+1, as.fetches, "one in the background, for those who come later")
+				}
+				for range 10 { // the last attempts are past the hour that the set is good for and a tenth
+					time.Sleep(6 * time.Minute)
+					_ = keys.Refresh(t.Context())
+				}
+				require.Equal(t, jwks.StateStale, keys.Status().State)
+				time.Sleep(2 * time.Minute)
+				for range 3 {
+					stale = 0
+					require.Zero(t, forged())
+					require.Equal(t, 1, stale)
+					time.Sleep(time.Second)
+				}
+
+				// What is new is there for the next one at latest.
+				fresh := newSigner(t, "ES256", "k2")
+				time.Sleep(2 * jwks.DefaultFetchTimeout)
+				synctest.Wait()
+				as.hangs, as.set = false, append(as.set, published{signer: fresh})
+				time.Sleep(100 * time.Second)
+				_, err = v.Verify(t.Context(), fresh.Sign(t, nil))
+				synctest.Wait()
+				if err != nil {
+					require.ErrorIs(t, err, bearergate.ErrUnavailable)
+					_, err = v.Verify(t.Context(), fresh.Sign(t, nil))
+				}
+				require.NoError(t, err)
+			})
+		})
 	}
 }
 

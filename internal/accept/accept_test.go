@@ -319,6 +319,7 @@ type source struct {
 	leaves      bool // the caller, while newer keys are looked for
 	leave       context.CancelFunc
 	asked       []string
+	issuers     []string // whose tokens newer keys are looked for
 }
 
 func (s *source) Keys(_ context.Context, kid, alg string) ([]jwks.Key, error) {
@@ -330,6 +331,7 @@ type rotating struct{ *source }
 
 func (s rotating) KeysAfterMiss(_ context.Context, m jwks.Miss) ([]jwks.Key, error) {
 	s.asked = append(s.asked, fmt.Sprintf("newer %s %s %s%s %t", m.KeyID, m.Algorithm, m.X5TS256, m.X5T, m.Tried))
+	s.issuers = append(s.issuers, m.Issuer)
 	if s.leaves {
 		s.leave()
 	}
@@ -372,7 +374,8 @@ func TestSigner(t *testing.T) {
 		{name: "replaced, and the source is set up wrongly", signed: mine, source: source{keys: keys(other), lateE: bearergate.ErrMisconfigured}, rotating: true, want: bearergate.ErrMisconfigured, reason: bearergate.ReasonInternal},
 		{name: "a key without kid", signed: mine, source: source{keys: keys(mine.as(t, ""))}, asked: []string{"keys k ES256"}},
 		{name: "four keys without kid", signed: mine, source: source{keys: keys(unnamed, unnamed, unnamed, mine.as(t, ""))}},
-		{name: "five keys without kid", signed: mine, source: source{keys: keys(mine.as(t, ""), unnamed, unnamed, unnamed, unnamed)}, rotating: true, want: bearergate.ErrInvalidToken, reason: bearergate.ReasonUnknownKey, asked: []string{"keys k ES256", "newer k ES256  true"}},
+		{name: "five keys without kid", signed: mine, source: source{keys: keys(mine.as(t, ""), unnamed, unnamed, unnamed, unnamed)}, rotating: true, want: bearergate.ErrInvalidToken, reason: bearergate.ReasonUnknownKey, asked: []string{"keys k ES256", "newer k ES256  false"}},
+		{name: "five keys without kid, and what is newer cannot be had", signed: mine, source: source{keys: keys(unnamed, unnamed, unnamed, unnamed, unnamed), lateE: outage}, rotating: true, want: bearergate.ErrUnavailable, reason: bearergate.ReasonOverloaded},
 		{name: "five keys without kid, and a new one with it", signed: mine, source: source{keys: keys(unnamed, unnamed, unnamed, unnamed, unnamed), later: keys(mine)}, rotating: true},
 		{name: "a key without kid, and what is newer cannot be had", signed: mine, source: source{keys: keys(unnamed), lateE: outage}, rotating: true, want: bearergate.ErrUnavailable, reason: bearergate.ReasonOverloaded},
 		{name: "the zero key", signed: mine, source: source{keys: []jwks.Key{{}}}, want: bearergate.ErrMisconfigured, reason: bearergate.ReasonInternal},
@@ -406,12 +409,15 @@ func TestSigner(t *testing.T) {
 		{name: "x5t beside a kid does not count", signed: mine.says("x5t", a), source: source{keys: keys(mine.of(t, "x5t", b))}},
 
 		{name: "a key for this issuer", signed: mine, source: source{keys: keys(ours)}},
-		{name: "a key for another issuer", signed: mine, source: source{keys: keys(foreign)}, rotating: true, want: bearergate.ErrInvalidToken, reason: bearergate.ReasonUnknownKey, asked: []string{"keys k ES256", "newer k ES256  true"}},
+		{name: "a key for another issuer", signed: mine, source: source{keys: keys(foreign), later: keys(foreign)}, rotating: true, want: bearergate.ErrInvalidToken, reason: bearergate.ReasonUnknownKey, asked: []string{"keys k ES256", "newer k ES256  false"}},
+		{name: "a key for another issuer, and what is newer cannot be had", signed: mine, source: source{keys: keys(foreign), lateE: outage}, rotating: true, want: bearergate.ErrUnavailable, reason: bearergate.ReasonOverloaded},
+		{name: "a key for another issuer, then one for this that has not signed", signed: mine, source: source{keys: keys(foreign), later: keys(other)}, rotating: true, want: bearergate.ErrInvalidToken, reason: bearergate.ReasonSignature, asked: []string{"keys k ES256", "newer k ES256  false", "newer k ES256  true"}},
 		{name: "a key for another issuer, then one for this", signed: mine, source: source{keys: keys(foreign), later: keys(ours)}, rotating: true},
 		{name: "a key for any tenant", signed: mine, source: source{keys: keys(mine.of(t, "issuer", "https://as.example.test/{tenantid}"))}},
 		{name: "one key for two issuers", signed: mine, source: source{keys: keys(foreign, ours)}},
 		{name: "no kid, and most keys are for others", signed: unnamed, source: source{keys: keys(append(foreigners, unnamed)...)}},
-		{name: "no kid, and all keys are for others", signed: foreigners[0], source: source{keys: keys(foreigners...)}, rotating: true, want: bearergate.ErrInvalidToken, reason: bearergate.ReasonUnknownKey, asked: []string{"keys  ES256", "newer  ES256  true"}},
+		{name: "no kid, and all keys are for others", signed: foreigners[0], source: source{keys: keys(foreigners...)}, rotating: true, want: bearergate.ErrInvalidToken, reason: bearergate.ReasonUnknownKey, asked: []string{"keys  ES256", "newer  ES256  false"}},
+		{name: "no kid, all keys are for others, and what is newer cannot be had", signed: foreigners[0], source: source{keys: keys(foreigners...), lateE: outage}, rotating: true, want: bearergate.ErrUnavailable, reason: bearergate.ReasonOverloaded},
 		{name: "no kid, and the newer key is for others", signed: foreigners[0], source: source{keys: keys(unnamed), later: keys(foreigners[0])}, rotating: true, want: bearergate.ErrInvalidToken, reason: bearergate.ReasonSignature},
 
 		{name: "an outage", signed: mine, source: source{err: outage}, want: bearergate.ErrUnavailable, reason: bearergate.ReasonOverloaded},
@@ -442,6 +448,9 @@ func TestSigner(t *testing.T) {
 			}
 			if tt.asked != nil {
 				require.Equal(t, tt.asked, tt.source.asked)
+			}
+			for _, of := range tt.source.issuers {
+				require.Equal(t, issuer, of)
 			}
 		})
 	}

@@ -153,8 +153,8 @@ func Signer(ctx context.Context, source jwks.Source, jws jose.JWS, issuer string
 		came = s.Moment()
 	}
 	keys, why, err := candidates(ctx, source, n)
-	if why != "" && why != tooMany { // what the token names may be a new key
-		keys, why, err = n.afterMiss(ctx, source, came, why != noCertificate, why)
+	if why != "" && why != tooMany { // what the token names may be a new key: nothing was tried, so an outage is one
+		keys, why, err = n.afterMiss(ctx, source, came, false, why)
 	}
 	switch {
 	case err != nil:
@@ -191,7 +191,7 @@ func (n KeyName) afterMiss(ctx context.Context, source jwks.Source, came jwks.Mo
 		return nil, why, nil
 	}
 	keys, err := s.KeysAfterMiss(ctx, jwks.Miss{KeyID: n.KeyID, Algorithm: n.Algorithm,
-		X5TS256: n.Certificate.SHA256, X5T: n.Certificate.SHA1, Tried: tried, Since: came})
+		X5TS256: n.Certificate.SHA256, X5T: n.Certificate.SHA1, Issuer: n.Issuer, Tried: tried, Since: came})
 	if err != nil {
 		return nil, "", Unavailable(ctx, err)
 	}
