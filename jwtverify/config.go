@@ -50,6 +50,9 @@ func checkNames(c *Config, wrong *mistake.List) {
 			wrong.Addf("IssuerAliases:%s %w", fetch.Shown(alias), err)
 		}
 	}
+	if c.Preset.OfIDTokens() && c.Profile == RFC9068 {
+		wrong.Addf("Profile is RFC9068, which accepts access tokens alone, and the Preset is one for ID tokens: leave out the one or the other")
+	}
 	for _, name := range c.IgnoreClaims {
 		if name != "act" && name != "may_act" {
 			wrong.Addf("IgnoreClaims: %q cannot be ignored: only act and may_act can", name)
