@@ -47,7 +47,7 @@ func Cognito(c CognitoConfig) jwtverify.Config {
 	p.Algorithms = []string{"RS256"}
 	p.needs("Resource", c.Resource, "the identifier of the resource server that stands for this API")
 	resource, clients := strings.TrimSuffix(c.Resource, "/"), p.list("Clients", "the app clients that may call", c.Clients)
-	p.ClientClaims, p.AllowAudienceFrom = []string{"client_id"}, map[string][]string{"client_id": clients}
+	p.ClientClaims, p.AllowAudienceFrom = []string{"client_id"}, map[string][]string{"client_id": slices.Clone(clients)}
 	return p.with(func(c *claims) error {
 		if err := first(c.isKind("token_use", "access"), c.byClient("client_id", clients...)); err != nil {
 			return err

@@ -60,7 +60,7 @@ func (p *preset) with(rule func(*claims) error) jwtverify.Config {
 		}
 		return rule(read)
 	}
-	p.Config.Preset = accept.NewPreset(&p.Demands)
+	p.Preset = accept.NewPreset(&p.Demands)
 	p.Err = p.wrong.Err()
 	return p.Config
 }

@@ -195,6 +195,9 @@ func entraRouter(c EntraTenantsConfig, base jwtverify.Config, tenants []string) 
 		router.Issuers[v.Issuer()] = v
 	}
 	if c.Lookup != nil {
+		if _, err := entraVerifier(base, "00000000-0000-0000-0000-000000000000"); err != nil {
+			return nil, err // and not at the first token
+		}
 		prefix, suffix, _ := strings.Cut(entraIssuer, "{tenant}")
 		router.ResolveIssuers = []string{entraIssuer}
 		router.Resolve = func(ctx context.Context, issuer string) (bearergate.Verifier, error) {

@@ -216,7 +216,7 @@ func IDTokens(issuer, clientID string) jwtverify.Config {
 	p := of("idp.IDTokens", issuer, clientID)
 	p.needs("issuer", issuer, "the issuer of the ID tokens")
 	p.needs("clientID", clientID, "the ID of the client for which they are issued")
-	p.Demands.IDTokens = true
+	p.IDTokens = true
 	p.RequiredClaims, p.ClientClaims = []string{"sub", "iat"}, []string{"azp"}
 	return p.with(func(c *claims) error {
 		if slices.ContainsFunc([]string{"scope", "scp"}, c.members.has) {

@@ -47,7 +47,7 @@ func Clerk(c ClerkConfig) jwtverify.Config {
 		p.wrong.Addf("AllowMissingOrigin is set and Audiences is empty: nothing would say for which application a token is; customize the session token to have an aud, and name that")
 	}
 	if len(c.Audiences) == 0 {
-		p.Audiences, p.AllowAudienceFrom = origins, map[string][]string{"azp": origins}
+		p.Audiences, p.AllowAudienceFrom = slices.Clone(origins), map[string][]string{"azp": slices.Clone(origins)}
 	}
 	p.ClientClaims = []string{"azp"}
 	return p.with(func(t *claims) error {
