@@ -2,6 +2,8 @@ package idp_test
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -49,8 +51,8 @@ func TestMistakes(t *testing.T) {
 		{"a condition without values", idp.Workload(cluster, "orders", idp.Where{"sub": nil}), []string{"Where[sub] is empty"}},
 		{"a condition that anything meets", idp.Workload(cluster, "orders", idp.Where{"sub": {"repo:*"}}), []string{`"repo:*" has a *`}},
 		{"a condition without a path", idp.Workload(cluster, "orders", idp.Where{"": {"x"}}), []string{"no path of a claim"}},
-		{"any repository's main branch", idp.GitHubActions("orders", idp.Where{"ref": {"refs/heads/main"}}), []string{"strangers have this issuer too"}},
-		{"a workflow that others may call", idp.GitHubActions("orders", idp.Where{"job_workflow_ref": {"o/r/.github/workflows/w.yml@refs/heads/main"}}), []string{"strangers have this issuer too"}},
+		{"any repository's main branch", idp.GitHubActions("orders", idp.Where{"ref": {"refs/heads/main"}}), []string{"strangers have tokens of this issuer too"}},
+		{"a workflow that others may call", idp.GitHubActions("orders", idp.Where{"job_workflow_ref": {"o/r/.github/workflows/w.yml@refs/heads/main"}}), []string{"strangers have tokens of this issuer too"}},
 		{"any project of gitlab.com", idp.GitLabCI("https://gitlab.com", "orders", idp.Where{"ref_protected": {"true"}}), []string{"strangers"}},
 		{"any organization of Buildkite", idp.Buildkite("orders", idp.Where{"pipeline_slug": {"deploy"}}), []string{"strangers"}},
 		{"any organization of HCP", idp.HCPTerraform("orders", idp.Where{"terraform_workspace_name": {"prod"}}), []string{"strangers"}},
@@ -331,3 +333,95 @@ func TestConfigsAreNotShared(t *testing.T) {
 
 // nowOf is the moment at which the tokens of kit are good.
 func nowOf() time.Time { return kit.Now }
+
+// What a review found: each would have let somebody in, or was a mistake that nobody named.
+func TestMoreMistakes(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		config jwtverify.Config
+		says   string
+	}{
+		{"a subject that strangers can have", idp.GitHubActions("orders", idp.Where{"sub": {"job_workflow_ref:o/r/.github/workflows/w.yml@refs/heads/main"}}), "strangers"},
+		{"one of two subjects", idp.GitHubActions("orders", idp.Where{"sub": {"repo:o/r:ref:refs/heads/main", "environment:prod"}}), "strangers"},
+		{"GitHub by another name", idp.Workload("https://token.actions.githubusercontent.com", "orders", idp.Where{"ref": {"refs/heads/main"}}), "strangers"},
+		{"gitlab.com by another name", idp.Workload("https://gitlab.com/", "orders", idp.Where{"ref": {"main"}}), "strangers"},
+		{"an account of any namespace", idp.Kubernetes(cluster, "orders", idp.Where{"kubernetes.io.serviceaccount.name": {"orders"}}), "strangers"},
+		{"the API server's audience", idp.Kubernetes(cluster, "https://kubernetes.default.svc.cluster.local", idp.Where{"sub": {"system:serviceaccount:a:b"}}), "API server"},
+		{"the API server's audience, the issuer", idp.Kubernetes(cluster, cluster, idp.Where{"sub": {"system:serviceaccount:a:b"}}), "API server"},
+		{"Auth0's API under the tenant's domain", idp.Auth0("login.example.test", "https://example.eu.auth0.com/api/v2/"), "an API of Auth0's own"},
+		{"Auth0's API under a custom domain", idp.Auth0("login.example.test", "https://login.example.test/me/"), "an API of Auth0's own"},
+		{"the audience of those who name none", idp.ADFS("adfs.example.test", "urn:microsoft:userinfo"), "names no API"},
+		{"no environment", idp.PingOne("https://auth.pingone.eu//as", "orders"), "environment"},
+		{"no origin, but a host", idp.Clerk(idp.ClerkConfig{FrontendAPI: "clerk.example.test", Origins: []string{"app.example.test"}}), "no origin"},
+		{"an origin with a slash", idp.Clerk(idp.ClerkConfig{FrontendAPI: "clerk.example.test", Origins: []string{"https://app.example.test/"}}), "no origin"},
+		{"a URL as domain", idp.GoogleUsers("client", "https://example.test"), "hostedDomain"},
+		{"a port in a trust domain", idp.SPIFFE("example.test:8443", cluster, "orders", "/a"), "trustDomain"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := jwtverify.New(tt.config)
+			kit.RequireError(t, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+			require.ErrorContains(t, err, tt.says)
+		})
+	}
+	for name, config := range map[string]jwtverify.Config{
+		"a repository's subject":     idp.GitHubActions("orders", idp.Where{"sub": {"repo:o/r:ref:refs/heads/main"}}),
+		"an underscore":              idp.SPIFFE("a_b.example.test", cluster, "orders", "spiffe://a_b.example.test/x", "/y", "z"),
+		"an own API at a tenant":     idp.Auth0("example.eu.auth0.com", "https://api.example.test/me/"),
+		"GitLab of one's own":        idp.GitLabCI("https://gitlab.example.test", "orders", idp.Where{"ref_protected": {"true"}}),
+		"a native application alone": idp.Clerk(idp.ClerkConfig{FrontendAPI: "clerk.example.test", Audiences: []string{"orders"}, AllowMissingOrigin: true}),
+	} {
+		_, err := jwtverify.New(config)
+		require.NoError(t, err, name)
+	}
+}
+
+// A preset that was given something wrong accepts nothing, whatever becomes of the Config.
+func TestAMistakeStaysOne(t *testing.T) {
+	wrong := idp.GitHubActions("orders", nil)
+	for name, config := range map[string]jwtverify.Config{
+		"Err taken away": {Issuer: kit.Issuer, Audiences: []string{"orders"}, Preset: wrong.Preset},
+		"Err replaced":   {Issuer: kit.Issuer, Audiences: []string{"orders"}, Preset: wrong.Preset, Err: errors.New("mine")},
+	} {
+		_, err := jwtverify.New(config)
+		require.ErrorContains(t, err, "Where is empty", name)
+	}
+	_, err := jwtverify.New(wrong)
+	require.Equal(t, 1, strings.Count(err.Error(), "Where is empty"), "once: %v", err)
+}
+
+// Who demands an aud gets one, also of a preset whose tokens have none.
+func TestAudienceOfAPresetWithoutOne(t *testing.T) {
+	s := kit.NewSigner(t, "ES256", "k")
+	none := map[string]any{"aud": kit.Absent, "sid": "s", "client_id": "client_1"}
+	for _, tt := range []struct {
+		name    string
+		change  func(*jwtverify.Config)
+		mistake bool
+		refused bearergate.Reason
+	}{
+		{name: "as it is", change: func(*jwtverify.Config) {}},
+		{name: "audiences of one's own", change: func(c *jwtverify.Config) { c.Audiences = []string{"orders"} }, refused: bearergate.ReasonMissingClaim},
+		{name: "one more audience", change: func(c *jwtverify.Config) { c.Audiences = append(c.Audiences, "orders") }, refused: bearergate.ReasonMissingClaim},
+		{name: "aud is required", change: func(c *jwtverify.Config) { c.RequiredClaims = []string{"aud"} }, mistake: true},
+		{name: "RFC 9068", change: func(c *jwtverify.Config) { c.Profile = jwtverify.RFC9068 }, mistake: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := idp.WorkOS("client_1")
+			c.Issuer, c.Keys, c.KeysURL, c.Now = kit.Issuer, s.Set(t), "", nowOf
+			tt.change(&c)
+			v, err := jwtverify.New(c)
+			if tt.mistake {
+				kit.RequireError(t, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+				return
+			}
+			require.NoError(t, err)
+			token, err := v.Verify(t.Context(), s.Sign(t, none))
+			if tt.refused != "" {
+				kit.RequireRefused(t, token, err, bearergate.ErrInvalidToken, tt.refused)
+				return
+			}
+			require.NoError(t, err)
+			require.Nil(t, token.Audience())
+		})
+	}
+}

@@ -2,6 +2,7 @@ package accept_test
 
 import (
 	"encoding/json"
+	"errors"
 	"maps"
 	"testing"
 
@@ -73,13 +74,22 @@ func TestPreset(t *testing.T) {
 	require.NotEqual(t, accept.StepPreset, reading.At)
 
 	refusal := accept.Invalid(bearergate.ReasonPolicy, "x")
-	p := accept.NewPreset(&accept.Demands{Name: "x", IDTokens: true, KeysNameAudience: true, Rule: func(c *bearergate.Claims) error {
+	p := accept.NewPreset(&accept.Demands{Name: "x", IDTokens: true, KeysNameAudience: true, Audiences: rules.Audiences, Rule: func(c *bearergate.Claims) error {
 		c.Tenant = "t"
 		return refusal
 	}})
 	p.Into(&r)
-	require.True(t, r.IDTokens && r.KeysNameAudience && p.OfIDTokens() && !p.IsZero())
+	require.True(t, r.IDTokens && r.KeysNameAudience && p.OfIDTokens() && p.KeysNameAudience() && !p.IsZero())
+	require.NoError(t, p.Mistake())
+	other := rules
+	other.Audiences = []string{"another"}
+	p.Into(&other)
+	require.False(t, other.KeysNameAudience, "who names audiences of their own demands one")
 	require.Equal(t, refusal, p.Judge(&reading))
 	require.Equal(t, accept.StepPreset, reading.At)
 	require.Equal(t, "t", reading.Claims.Tenant)
+
+	wrong := accept.NewPreset(&accept.Demands{Name: "x", Mistake: errors.New("y"), Rule: func(*bearergate.Claims) error { return nil }})
+	require.Error(t, wrong.Mistake())
+	require.Equal(t, bearergate.ReasonConfig, bearergate.ReasonOf(wrong.Judge(&reading)), "it accepts nothing")
 }
