@@ -30,6 +30,7 @@ var arrows = map[string][]string{
 	"jwtverify":  {".", "scope", "jwks", "internal"},
 	"introspect": {".", "scope", "jwks", "internal"},
 	"issuers":    {".", "scope", "internal"},
+	"idp":        {".", "scope", "jwtverify", "issuers", "jwks", "internal"},
 	"middleware": {".", "scope"},
 	// What stands beside the gate knows it by its exported names alone.
 	"middleware/usage":     {".", "scope", "middleware"},
@@ -47,7 +48,7 @@ var arrows = map[string][]string{
 }
 
 // exported are the packages that users import.
-var exported = []string{".", "scope", "jwks", "jwtverify", "introspect", "issuers", "middleware", "authtest"}
+var exported = []string{".", "scope", "jwks", "jwtverify", "introspect", "issuers", "idp", "middleware", "authtest"}
 
 var everywhere = slices.Concat(exported, []string{"internal", "adapters", "examples", "test", "tools", ".ci"})
 

@@ -99,6 +99,9 @@ func (v *Verifier) steps() []accept.Step {
 		steps = append(steps, accept.StepLifetime)
 	}
 	steps = append(steps, accept.StepBinding)
+	if !v.preset.IsZero() {
+		steps = append(steps, accept.StepPreset)
+	}
 	if v.mapping != nil {
 		steps = append(steps, accept.StepMap)
 	}
@@ -144,7 +147,9 @@ func (v *Verifier) sizes(raw string) (expected, found string) {
 // types are the two sides of the check of typ.
 func (v *Verifier) types(h jose.Header) (expected, found string) {
 	expected, found = `"at+jwt"`, "none"
-	if v.profile == AccessToken {
+	if v.rules.IDTokens {
+		expected = `"JWT" or none`
+	} else if v.profile == AccessToken {
 		if len(v.allowedTypes) > 0 {
 			expected += " " + accept.Quoted(v.allowedTypes...)
 		}

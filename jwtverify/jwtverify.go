@@ -220,6 +220,11 @@ type Config struct {
 	// Danger: whoever can write the claims that Map reads decides what the token may do.
 	// Default: none.
 	Map func(*bearergate.Claims) error
+	// Preset is what a function of package idp demands of the tokens of its provider. It is
+	// asked once for a token, before Map and the cache. Leave it as that function returned
+	// it: what you set in other fields, in Map, Check, AllowTypes or AllowMarks for example,
+	// adds to it and never replaces it. Default: none.
+	Preset accept.Preset
 	// Check is asked last, on every call, for tokens from the cache too. It should
 	// honour its context. What it returns is judged by [bearergate.Guard]: nil
 	// accepts. An error that wraps one of the sentinels of package bearergate keeps
@@ -263,6 +268,7 @@ type Verifier struct {
 	maxTokenBytes int
 	fields        accept.Fields
 	rules         accept.Rules
+	preset        accept.Preset
 	mapping       func(*bearergate.Claims) error
 	unmapped      *accept.Unmapped // nil: nobody listens
 	check         func(context.Context, *bearergate.Token) error
@@ -281,6 +287,9 @@ func New(c Config) (*Verifier, error) {
 	if c.Err != nil {
 		wrong.Addf("%w", c.Err)
 	}
+	if err := c.Preset.Mistake(); err != nil && !errors.Is(c.Err, err) { // Err may have been written over
+		wrong.Addf("%w", err)
+	}
 	standIns, values := audienceFrom(&c, &wrong)
 	mistake.Between(&wrong, "MaxTokenBytes", &c.MaxTokenBytes, DefaultMaxTokenBytes, 1, MaxTokenBytesLimit)
 	required := requiredClaims(&c, &wrong)
@@ -297,11 +306,13 @@ func New(c Config) (*Verifier, error) {
 			Confirmations: slices.Clone(c.Confirmations), MaxLife: c.MaxTokenAge,
 			Leeway: accept.Leeway(&wrong, c.Leeway, c.NoLeeway, DefaultLeeway, MaxLeeway),
 		},
+		preset:  c.Preset,
 		mapping: c.Map,
 		check:   c.Check,
 		now:     c.Now,
 		hooks:   JoinHooks(c.Hooks), // each hook guarded
 	}
+	v.preset.Into(&v.rules)
 	v.expected = accept.Quoted(v.algorithms...)
 	v.cache, v.names = newCache(&c, &wrong)
 	if c.Map != nil && v.hooks.Unmapped != nil {
@@ -476,6 +487,9 @@ func (v *Verifier) examine(ctx context.Context, raw string, r *accept.Reading, c
 		return nil, err
 	}
 	c.Key, c.AsOf = key.Thumbprint(), c.IssuedAt
+	if err := v.preset.Judge(r); err != nil {
+		return nil, accept.Refused(err, bearergate.NewToken(*c))
+	}
 	if v.mapping != nil {
 		r.At = accept.StepMap
 		if err := accept.Mapped(c, func(c *bearergate.Claims) error {
@@ -508,7 +522,7 @@ func (v *Verifier) examine(ctx context.Context, raw string, r *accept.Reading, c
 // names an access token and nothing else.
 func (v *Verifier) headerType(h jose.Header) (explicit bool, err error) {
 	switch {
-	case strings.EqualFold(h.Type, "at+jwt"), strings.EqualFold(h.Type, "application/at+jwt"):
+	case !v.rules.IDTokens && plainType(h.Type) == "at+jwt":
 		return true, nil
 	case v.profile == AccessToken && (!h.HasType || strings.EqualFold(h.Type, "JWT") || slices.Contains(v.allowedTypes, plainType(h.Type))):
 		return false, nil

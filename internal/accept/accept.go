@@ -45,12 +45,17 @@ type Rules struct {
 	// StandIns are the values of Fields.StandIns, in their order, that name us where the
 	// member aud does not occur at all: one of them must be there.
 	StandIns [][]string
+	// KeysNameAudience accepts claims in which the member aud does not occur at all: whoever
+	// signs with these keys signs for us alone.
+	KeysNameAudience bool
 
 	// Required are the claims that must be there and not empty: those of Fields, for
 	// they are found by their place there.
 	Required []string
 	// Marks are marks of other kinds of token that access tokens of this issuer have.
 	Marks []string
+	// IDTokens demands ID tokens instead of access tokens.
+	IDTokens bool
 	// Confirmations are the members of cnf that somebody else confirms.
 	Confirmations []string
 	// MaxLife is the longest time from iat to exp; 0: any.
@@ -103,12 +108,12 @@ func (r *Rules) Judge(of *Reading, explicit bool) error {
 		return r.anotherIssuer(of)
 	}
 	of.At = StepKind
-	if mark := of.kind.other(r.Marks); mark != "" && !explicit {
+	if r.otherKind(of) != "" && !explicit {
 		return r.mismatch(of, bearergate.ReasonType, "the claims are those of another kind of token")
 	}
 	of.At = StepRequired
 	for i, name := range r.Required {
-		if name == "aud" && len(r.StandIns) > 0 {
+		if name == "aud" && (len(r.StandIns) > 0 || r.KeysNameAudience) {
 			continue // judgeAudience says
 		}
 		if of.found&(1<<i) == 0 {
@@ -134,6 +139,14 @@ func (r *Rules) Judge(of *Reading, explicit bool) error {
 		}
 	}
 	return nil
+}
+
+// otherKind names what shows another kind of token than is demanded; "" if nothing does.
+func (r *Rules) otherKind(of *Reading) string {
+	if r.IDTokens {
+		return of.kind.otherThanID()
+	}
+	return of.kind.other(r.Marks)
 }
 
 func (r *Rules) isOurs(issuer string) bool {
@@ -212,7 +225,7 @@ func (r *Rules) anotherIssuer(of *Reading) error {
 // was issued for us (RFC 7662 §4, RFC 9700 §2.3).
 func (r *Rules) judgeAudience(of *Reading) error {
 	switch {
-	case r.AnyAudience, r.stoodIn(of),
+	case r.AnyAudience, r.stoodIn(of), r.KeysNameAudience && !of.audienceOccurs,
 		r.MissingAudience && (!of.hasAudience || of.emptyAudience && len(of.Claims.Audience) == 0): // [] names nobody
 		return nil
 	case !of.hasAudience || of.emptyAudience:

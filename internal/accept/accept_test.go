@@ -295,7 +295,8 @@ func TestKind(t *testing.T) {
 		`{"nonce":"x"}`: true, `{"c_hash":1}`: true, `{"s_hash":1}`: true, `{"events":{}}`: true,
 		`{"token_introspection":{}}`: true, `{"typ":"ID"}`: true, `{"typ":"refresh"}`: true, `{"typ":"OFFLINE"}`: true, `{"typ":"Logout"}`: true,
 		`{"typ":"urn:ietf:params:oauth:token-type:refresh_token"}`: true, `{"typ":"urn:ietf:params:oauth:token-type:id_token"}`: true, `{"token_type":"urn:ietf:params:oauth:token-type:access_token"}`: false,
-		`{"typ":"Serialized-ID"}`: true, `{"typ":"rt"}`: true, `{"type":"refresh:token/v1"}`: true, `{"typ":"offline_access"}`: true, `{"type":"user"}`: false,
+		`{"typ":"Serialized-ID"}`: true, `{"typ":"rt"}`: true, `{"type":"refresh:token/v1"}`: true, `{"typ":"application/id+jwt"}`: true, `{"type":"id:token/v1"}`: true, `{"typ":"application/logout+jwt"}`: true,
+		`{"typ":"secevent+jwt"}`: true, `{"type":"rt:v1"}`: true, `{"type":"refreshable-access"}`: false, `{"token_use":"application/at+jwt"}`: false, `{"type":"urn:example:refresh"}`: true, `{"token_use":"urn:example:other"}`: true, `{"typ":"offline_access"}`: true, `{"type":"user"}`: false,
 		`{"token_use":"id"}`: true, `{"token_use":""}`: true,
 	} {
 		claims := good()

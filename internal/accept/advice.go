@@ -77,6 +77,8 @@ func (c *Case) Advice() []string {
 		return []string{"The server says that this is no Bearer access token. If it is bound to a key, name the member of cnf in Confirmations and give the gate the Binding; if it is another kind of token, have the client send its access token."}
 	case StepMap:
 		return some("Config.Map refused the token, and the library says nothing more: look at that function, and at the claims that it reads.", c.OnMissing())
+	case StepPreset:
+		return []string{"The token is none that the preset for this provider accepts; the refusal names the rule. If another token was meant, have the client send its access token for this API. If this one should be good, compare the provider's settings, and what the preset was given, with what docs/providers.md says of that provider."}
 	case StepTimes:
 		return some(c.onTimes())
 	case StepCheck:
@@ -261,6 +263,8 @@ func (c *Case) onKind() string {
 		return "This is a signed introspection answer (RFC 9701), not the token that was asked about."
 	case strings.Contains(use, "refresh"), strings.Contains(use, "offline"):
 		return "This is a refresh token: it is for the token endpoint alone. Have the client send the access token, access_token of the token response. A refresh token that was sent to an API should be revoked."
+	case c.Rules != nil && c.Rules.IDTokens:
+		return "ID tokens are what this configuration accepts, and this is another kind: have the client send id_token of the token response. Or verify access tokens, which is what an API should do."
 	}
 	return "This is an ID token, or cannot be told from one: it tells the client who logged in. Have the client send the access token, access_token of the token response. If that was the access token, have the server leave the mark that is named out of it, or write typ at+jwt into its header."
 }

@@ -63,7 +63,11 @@ func plainKind(s string) string {
 	if s == "" {
 		return ""
 	}
-	s = joined.Replace(strings.TrimPrefix(strings.ToLower(s), "urn:ietf:params:oauth:token-type:"))
+	s = strings.TrimPrefix(strings.TrimPrefix(strings.ToLower(s), "urn:ietf:params:oauth:token-type:"), "application/")
+	if i := strings.IndexAny(s, ":/"); i > 0 && !strings.Contains(s[i:], "refresh") { // "id:token/v1"
+		s = s[:i]
+	}
+	s = joined.Replace(s)
 	for _, end := range []string{"jwt", "token"} {
 		if s != end {
 			s = strings.TrimSuffix(s, end)
@@ -95,15 +99,44 @@ func (k *kind) other(allowed []string) string {
 		}
 	}
 	for i, name := range typed {
-		if plain := plainKind(k.of[i]); slices.Contains(otherNames, plain) || strings.Contains(plain, "refresh") || strings.HasPrefix(plain, "offline") {
+		if plain := plainKind(k.of[i]); slices.Contains(idNames, plain) || isNeither(plain) {
 			return name + " " + Quoted(k.of[i])
 		}
 	}
 	return ""
 }
 
+// otherThanID names what shows another kind than an ID token; "" if nothing does.
+func (k *kind) otherThanID() string {
+	for i, mark := range marks {
+		if k.marks&(1<<i) != 0 && !slices.Contains(allowableMarks, mark) {
+			return "the member " + mark
+		}
+	}
+	if k.marks&(1<<markCode) != 0 && k.state {
+		return "the members code and state"
+	}
+	for i, name := range named {
+		if k.has[i] && !slices.Contains(idNames, plainKind(k.names[i])) {
+			return name + " " + Quoted(k.names[i])
+		}
+	}
+	for i, name := range typed {
+		if plain := plainKind(k.of[i]); slices.Contains(accessNames, plain) || isNeither(plain) {
+			return name + " " + Quoted(k.of[i])
+		}
+	}
+	return ""
+}
+
+// isNeither reports the name of a kind that is neither an access token nor an ID token.
+func isNeither(plain string) bool {
+	return slices.Contains(otherNames, plain) || strings.Contains(plain, "refresh") && !strings.Contains(plain, "refreshable") || strings.HasPrefix(plain, "offline")
+}
+
 // Of the names of kinds, as plainKind has them.
 var (
 	accessNames = []string{"access", "oauthaccess", "at", "bearer", "dpop"} // how a token is sent is no other kind of it
-	otherNames  = []string{"id", "serializedid", "identity", "rt", "logout"}
+	idNames     = []string{"id", "serializedid", "identity"}
+	otherNames  = []string{"rt", "logout", "secevent"}
 )

@@ -32,13 +32,14 @@ const (
 	StepLifetime              // from iat to exp
 	StepBinding               // cnf: somebody confirms it
 	StepTokenType             // token_type of an answer
+	StepPreset                // what a ready-made configuration demands
 	StepMap                   // the user's own reading of the claims
 	StepTimes                 // exp, nbf, iat
 	StepCheck                 // the user's own check
 )
 
 var stepNames = [...]string{"size", "form", "algorithm", "type", "origin", "key", "signature", "answer", "active",
-	"claims", "issuer", "kind", "required", "audience", "lifetime", "binding", "token_type", "map", "times", "check"}
+	"claims", "issuer", "kind", "required", "audience", "lifetime", "binding", "token_type", "preset", "map", "times", "check"}
 
 // String is the name of the step in an [bearergate.Explanation].
 func (s Step) String() string { return stepNames[s] }
@@ -80,7 +81,11 @@ func (r *Rules) Sides(s Step, of *Reading) (expected, found string) {
 		}
 		return Quoted(append([]string{r.Issuer}, r.Aliases...)...), found
 	case StepKind:
-		return "an access token", of.kind.other(r.Marks)
+		expected = "an access token"
+		if r.IDTokens {
+			expected = "an ID token"
+		}
+		return expected, r.otherKind(of)
 	case StepRequired:
 		return Quoted(r.Required...), ""
 	case StepAudience:
