@@ -27,7 +27,8 @@ var (
 	// ErrInsufficientScope: the token is valid but does not reach this far. 403 insufficient_scope.
 	ErrInsufficientScope = errors.New("insufficient scope")
 	// ErrInsufficientAuthentication: the token is valid but its user's
-	// authentication is too weak or too old. 401 insufficient_user_authentication (RFC 9470).
+	// authentication is too weak or too old. 401 insufficient_user_authentication (RFC 9470),
+	// or insufficient_claims where [Error.ClaimsChallenge] says more.
 	ErrInsufficientAuthentication = errors.New("insufficient user authentication")
 	// ErrForbidden: the token is valid and its scopes suffice, but a policy, a role
 	// or a tenant of the route says no. 403, without a challenge: no other token of
@@ -87,7 +88,7 @@ const (
 	ReasonTenant                   Reason = "tenant"                    // the token is of another tenant than the route
 	ReasonRole                     Reason = "role"                      // the token has none of the roles of the route
 	ReasonScope                    Reason = "scope"                     // the scopes do not satisfy the route
-	ReasonAuthentication           Reason = "authentication"            // acr or auth_time does not satisfy the route
+	ReasonAuthentication           Reason = "authentication"            // acr, auth_time or acrs does not satisfy the route
 	ReasonNoToken                  Reason = "no_token"                  // no credential
 	ReasonBadRequest               Reason = "bad_request"               // malformed credentials
 	ReasonKeysUnavailable          Reason = "keys_unavailable"          // no usable keys could be fetched
@@ -133,6 +134,12 @@ type Error struct {
 	// MaxAge is how old an authentication the route accepts; for [ErrInsufficientAuthentication].
 	// 0 means any age.
 	MaxAge time.Duration
+	// ClaimsChallenge is what a client has to send to the authorize endpoint of Microsoft
+	// Entra as its parameter claims, in base64; for [ErrInsufficientAuthentication]. Only a
+	// client that announced that it understands it (xms_cc, "cp1") may get one. "" means
+	// none, and so does what is not printable ASCII without space, double quote and
+	// backslash. [StepUp.AuthContext] makes it.
+	ClaimsChallenge string
 	// Detail says what is wrong in the words of whoever refused: fixed ones, fit for any
 	// log. This module puts nothing into it that a client, a server or a function of the
 	// user's wrote, but the names of claims that it knows itself. Whoever makes an Error,
@@ -144,7 +151,7 @@ type Error struct {
 	// a token says is quoted and cut, as by [Quoted]; it is an issuer, an audience, an
 	// algorithm, a type (typ, token_use, token_type), a kid, the name of a claim or of a
 	// member of cnf, a time or a lifetime, and of a token that somebody vouches for a
-	// scope, a role, a tenant or an acr too; it is never a subject, a credential or another
+	// scope, a role, a tenant, an acr or acrs too; it is never a subject, a credential or another
 	// claim's value. "": nothing was compared.
 	Expected, Found string
 	// Unsigned says that Found was read before a signature was checked: anybody may have
@@ -219,7 +226,7 @@ func (e *Error) WithRefused(t *Token) *Error {
 // Code is all that a client may be told of the error, as one word of a closed set,
 // whatever carries the answer: MISSING_TOKEN, INVALID_REQUEST, TOKEN_EXPIRED,
 // TOKEN_INACTIVE, INVALID_TOKEN, INVALID_DPOP_PROOF, USE_DPOP_NONCE,
-// INSUFFICIENT_SCOPE, INSUFFICIENT_USER_AUTHENTICATION, FORBIDDEN,
+// INSUFFICIENT_SCOPE, INSUFFICIENT_USER_AUTHENTICATION, INSUFFICIENT_CLAIMS, FORBIDDEN,
 // TEMPORARILY_UNAVAILABLE or MISCONFIGURED. The Reason is for operators: telling why a
 // forged token failed would help to forge the next one.
 //
@@ -238,6 +245,9 @@ func (e *Error) Code(proof bool) string {
 		case proof && r == ReasonNonce:
 			return "USE_DPOP_NONCE"
 		}
+	}
+	if errors.Is(kind, ErrInsufficientAuthentication) && isWord(e.ClaimsChallenge) {
+		return "INSUFFICIENT_CLAIMS"
 	}
 	i := slices.IndexFunc(sentinels, func(s sentinel) bool { return kind == s.kind })
 	return sentinels[i].code

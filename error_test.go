@@ -399,6 +399,7 @@ func TestCode(t *testing.T) {
 		kind   error
 		reason bearergate.Reason
 		proof  bool
+		claims string
 		code   string
 	}{
 		{kind: bearergate.ErrMissingToken, reason: bearergate.ReasonNoToken, code: "MISSING_TOKEN"},
@@ -417,12 +418,16 @@ func TestCode(t *testing.T) {
 		{kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonNonce, code: "INVALID_TOKEN"},
 		{kind: bearergate.ErrInsufficientScope, reason: bearergate.ReasonScope, code: "INSUFFICIENT_SCOPE"},
 		{kind: bearergate.ErrInsufficientAuthentication, reason: bearergate.ReasonAuthentication, code: "INSUFFICIENT_USER_AUTHENTICATION"},
+		{kind: bearergate.ErrInsufficientAuthentication, reason: bearergate.ReasonAuthentication, claims: "e30=", code: "INSUFFICIENT_CLAIMS"},
+		{kind: bearergate.ErrInsufficientAuthentication, reason: bearergate.ReasonAuthentication, claims: "e3\r\n0=", code: "INSUFFICIENT_USER_AUTHENTICATION"},
+		{kind: bearergate.ErrInsufficientAuthentication, reason: bearergate.ReasonAuthentication, claims: `{"a":1}`, code: "INSUFFICIENT_USER_AUTHENTICATION"},
+		{kind: bearergate.ErrInsufficientScope, reason: bearergate.ReasonScope, claims: "e30=", code: "INSUFFICIENT_SCOPE"},
 		{kind: bearergate.ErrForbidden, reason: bearergate.ReasonExpired, code: "FORBIDDEN"},
 		{kind: bearergate.ErrUnavailable, reason: bearergate.ReasonCanceled, code: "TEMPORARILY_UNAVAILABLE"},
 		{kind: bearergate.ErrMisconfigured, reason: bearergate.ReasonReplay, proof: true, code: "MISCONFIGURED"},
 		{kind: nil, reason: bearergate.ReasonExpired, code: "MISCONFIGURED"},
 	} {
-		require.Equal(t, tt.code, (&bearergate.Error{Kind: tt.kind, Reason: tt.reason}).Code(tt.proof), "%v %v %v", tt.kind, tt.reason, tt.proof)
+		require.Equal(t, tt.code, (&bearergate.Error{Kind: tt.kind, Reason: tt.reason, ClaimsChallenge: tt.claims}).Code(tt.proof), "%v %v %v", tt.kind, tt.reason, tt.proof)
 	}
 	var none *bearergate.Error
 	require.Equal(t, "MISCONFIGURED", none.Code(true))

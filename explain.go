@@ -243,13 +243,15 @@ func ExplainCall(ctx context.Context, v Verifier, c Call, extracted error, bindi
 // user authenticated ([StepUp.Authorize]), and the scopes ([Token.Authorize], but for the
 // proof of a bound token, which no explanation has).
 func (e Explanation) Authorize(s StepUp, need scope.Requirement) Explanation {
-	if len(s.ACR) > 0 || s.MaxAge != 0 {
+	if !s.isZero() {
 		before, t := e.Err, e.Token
 		_, timed := t.AuthTime()
 		silent := len(s.ACR) > 0 && t.ACR() == "" || s.MaxAge != 0 && !timed
 		e = e.Then(Step{Name: "authentication"}, func() error { return s.Authorize(e.Token, need) })
 		switch {
 		case before != nil || e.Err == nil:
+		case s.conditionalAccess(t).lacking:
+			e.Advice = []string{adviceAuthContext}
 		case silent:
 			e.Advice = []string{adviceNoAuthentication, adviceAuthentication}
 		default:
@@ -271,6 +273,7 @@ func (e Explanation) Authorize(s StepUp, need scope.Requirement) Explanation {
 const (
 	adviceAuthentication   = "The user has to authenticate again, as the challenge tells the client: with acr_values and max_age (RFC 9470)."
 	adviceNoAuthentication = "The access token does not say how or when the user authenticated: have the server write acr, or auth_time, into it. In the ID token alone they are of no use here, and a token that a client got for itself never has them."
+	adviceAuthContext      = "The user has to satisfy the authentication context (Conditional Access of Microsoft Entra) that the route demands. The challenge tells a client how to ask for it, if its tokens have cp1 in xms_cc: have the client announce that capability, and make xms_cc an optional claim of this API's access tokens. Any other client asks for acrs in its parameter claims. With acrs as an optional claim, tokens have it as soon as the user satisfies it."
 	adviceScope            = "Have the client ask for these scopes, and look at the server whether it may grant them to that client and that user; what was granted is what was found."
 	adviceProof            = "A token that is bound to a key (cnf) needs a proof, and an unbound one must not come under DPoP: give the gate the Binding for that member of cnf, and have the client send the token under the scheme that goes with it, DPoP for jkt and Bearer for x5t#S256."
 	adviceNoToken          = "No token arrived: have the client send the header Authorization with the word Bearer, one space, and its access token, and no other scheme. If it does, something on the way takes the header out: look at the proxy in front of this server."

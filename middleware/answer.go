@@ -15,7 +15,7 @@ import (
 // answer is one of the fixed answers: its words are all that a client is told.
 type answer struct {
 	status    int
-	code      string // RFC 6750 §3.1 or RFC 9470 §3; "" for the bare challenge
+	code      string // RFC 6750 §3.1, RFC 9470 §3 or Entra's; "" for the bare challenge
 	words     string // error_description and the detail of the body
 	challenge bool
 	body      []byte
@@ -36,6 +36,7 @@ var answers = map[string]*answer{
 	"TOKEN_INACTIVE":           newAnswer(401, true, "invalid_token", "The access token is no longer active."),
 	insufficientScope:          newAnswer(403, true, "insufficient_scope", "The access token does not have the required scope."),
 	insufficientAuthentication: newAnswer(401, true, "insufficient_user_authentication", "A stronger or more recent authentication of the user is required."),
+	insufficientClaims:         newAnswer(401, true, "insufficient_claims", "The user has to satisfy the authentication context that claims asks for."),
 	"INVALID_DPOP_PROOF":       newAnswer(401, true, "invalid_dpop_proof", "The DPoP proof is not valid here."),
 	"USE_DPOP_NONCE":           newAnswer(401, true, "use_dpop_nonce", "The DPoP proof must have a nonce of this server."),
 	"FORBIDDEN":                newAnswer(403, false, "", "The access token does not allow this request."),
@@ -47,6 +48,7 @@ const (
 	missingToken               = "MISSING_TOKEN"
 	insufficientScope          = "INSUFFICIENT_SCOPE"
 	insufficientAuthentication = "INSUFFICIENT_USER_AUTHENTICATION"
+	insufficientClaims         = "INSUFFICIENT_CLAIMS"
 	unavailable                = "TEMPORARILY_UNAVAILABLE"
 )
 
@@ -182,7 +184,11 @@ func (g *Gate) explain(c *challenge, code string, e *bearergate.Error, d *decisi
 	case insufficientScope:
 		// A verifier that refuses for scope itself may name more than the route does.
 		c.add("scope", listed(slices.Concat(d.need.Scopes(), e.Scopes)))
-	case insufficientAuthentication:
+	case insufficientAuthentication, insufficientClaims:
+		if code == insufficientClaims {
+			c.add("authorization_uri", g.config.AuthorizationURI)
+			c.add("claims", e.ClaimsChallenge)
+		}
 		c.add("acr_values", listed(e.ACRValues))
 		if e.MaxAge > 0 {
 			c.add("max_age", strconv.FormatInt(int64(e.MaxAge/time.Second), 10))

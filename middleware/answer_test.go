@@ -32,6 +32,7 @@ const (
 	bodyInactive    = "The access token is no longer active."
 	bodyScope       = "The access token does not have the required scope."
 	bodyStepUp      = "A stronger or more recent authentication of the user is required."
+	bodyClaims      = "The user has to satisfy the authentication context that claims asks for."
 	bodyForbidden   = "The access token does not allow this request."
 	bodyUnavailable = "The access token cannot be checked at the moment. Try again later."
 	bodyBroken      = "The access token cannot be checked because of an error in this server."
@@ -62,6 +63,7 @@ func TestDecisionTable(t *testing.T) {
 		return []middleware.RouteOption{middleware.StepUp(acr, age)}
 	}
 	const weak = `Bearer realm="api", error="insufficient_user_authentication", error_description="` + bodyStepUp + `"`
+	const claims = `Bearer realm="api", error="insufficient_claims", error_description="` + bodyClaims + `"`
 	const narrow = `Bearer realm="api", error="insufficient_scope", error_description="` + bodyScope + `"`
 	rows := []row{
 		{name: "no credential", header: []string{}, kind: bearergate.ErrMissingToken, reason: bearergate.ReasonNoToken,
@@ -99,6 +101,23 @@ func TestDecisionTable(t *testing.T) {
 			kind: bearergate.ErrInsufficientAuthentication, reason: bearergate.ReasonAuthentication,
 			status: 401, challenge: weak + `, acr_values="a d", max_age="2"`, detail: bodyStepUp},
 		{name: "the verifier asks for nonsense", verifier: answers(&bearergate.Error{Kind: bearergate.ErrInsufficientAuthentication, ACRValues: []string{"\x00"}, MaxAge: -time.Hour}),
+			kind: bearergate.ErrInsufficientAuthentication, reason: bearergate.ReasonAuthentication,
+			status: 401, challenge: weak, detail: bodyStepUp},
+		{name: "an authentication context", verifier: user(bearergate.Claims{Raw: []byte(`{"acrs":["c2"]}`)}), opts: []middleware.RouteOption{middleware.AuthContext("c1")},
+			kind: bearergate.ErrInsufficientAuthentication, reason: bearergate.ReasonAuthentication,
+			status: 401, challenge: weak + `, acr_values="c1"`, detail: bodyStepUp},
+		{name: "an authentication context, of a client with cp1", verifier: user(bearergate.Claims{Raw: []byte(`{"acrs":["c2"],"xms_cc":["cp1"]}`)}),
+			opts: []middleware.RouteOption{middleware.AuthContext("c1")},
+			kind: bearergate.ErrInsufficientAuthentication, reason: bearergate.ReasonAuthentication,
+			status: 401, challenge: claims + `, claims="` + asksForC1 + `"`, detail: bodyClaims},
+		{name: "an authentication context and more, of a client with cp1", verifier: user(bearergate.Claims{Raw: []byte(`{"xms_cc":["cp1"]}`)}),
+			opts: []middleware.RouteOption{middleware.AuthContext("c1"), middleware.StepUp([]string{"mfa"}, time.Minute)}, need: scope.All("write"),
+			kind: bearergate.ErrInsufficientAuthentication, reason: bearergate.ReasonAuthentication,
+			status: 401, challenge: claims + `, claims="` + asksForC1 + `", acr_values="mfa", max_age="60", scope="write"`, detail: bodyClaims},
+		{name: "the verifier challenges", verifier: answers(&bearergate.Error{Kind: bearergate.ErrInsufficientAuthentication, ClaimsChallenge: "e30="}),
+			kind: bearergate.ErrInsufficientAuthentication, reason: bearergate.ReasonAuthentication,
+			status: 401, challenge: claims + `, claims="e30="`, detail: bodyClaims},
+		{name: "the verifier challenges with nonsense", verifier: answers(&bearergate.Error{Kind: bearergate.ErrInsufficientAuthentication, ClaimsChallenge: "e30=\r\nSet-Cookie: x=y"}),
 			kind: bearergate.ErrInsufficientAuthentication, reason: bearergate.ReasonAuthentication,
 			status: 401, challenge: weak, detail: bodyStepUp},
 	}

@@ -22,7 +22,7 @@ type scheme struct {
 type parameter struct{ name, value string }
 
 // ownParameters of a challenge are for the gate to say.
-var ownParameters = []string{"realm", "error", "error_description", "scope", "acr_values", "max_age", "resource_metadata"}
+var ownParameters = []string{"realm", "error", "error_description", "scope", "acr_values", "max_age", "authorization_uri", "claims", "resource_metadata"}
 
 // schemesOf returns what a gate with these bindings, which are in order, accepts,
 // Bearer first, or all that is wrong with their challenges.

@@ -476,6 +476,8 @@ func TestMistakesInBindings(t *testing.T) {
 		"no member":           {bindings: bindings(&binding{scheme: "DPoP"}), says: "no member"},
 		"two for one member":  {bindings: bindings(dpop(proven), dpop(proven)), says: `"jkt"`},
 		"realm of its own":    {bindings: bindings(&binding{scheme: "DPoP", members: []string{"jkt"}, challenge: map[string]string{"realm": "x"}}), says: `"realm"`},
+		"claims of its own":   {bindings: bindings(&binding{scheme: "DPoP", members: []string{"jkt"}, challenge: map[string]string{"claims": "e30="}}), says: `"claims"`},
+		"an endpoint of ours": {bindings: bindings(&binding{scheme: "DPoP", members: []string{"jkt"}, challenge: map[string]string{"authorization_uri": "https://h"}}), says: `"authorization_uri"`},
 		"a parameter twice":   {bindings: bindings(dpop(proven), &binding{scheme: "DPoP", members: []string{"x"}, challenge: map[string]string{"algs": "RS256"}}), says: `"algs"`},
 		"a quote":             {bindings: bindings(&binding{scheme: "DPoP", members: []string{"jkt"}, challenge: map[string]string{"algs": `a"b`}}), says: `"algs"`},
 		"a parameter's name":  {bindings: bindings(&binding{scheme: "DPoP", members: []string{"jkt"}, challenge: map[string]string{"a b": "c"}}), says: `"a b"`},

@@ -106,6 +106,31 @@ func ExampleStepUp() {
 	// {"type":"about:blank","title":"Unauthorized","status":401,"detail":"A stronger or more recent authentication of the user is required."}
 }
 
+// Closing an account asks for an authentication context of Microsoft Entra. How a client is
+// told depends on whether its token says that it understands a claims challenge.
+func ExampleAuthContext() {
+	says := func(claims string) bearergate.Verifier { // stands in for jwtverify.New
+		token := bearergate.NewToken(bearergate.Claims{Subject: "alice", Scopes: scope.Of("accounts:close"), Raw: []byte(claims)})
+		return bearergate.VerifierFunc(func(context.Context, string) (*bearergate.Token, error) { return token, nil })
+	}
+	for _, claims := range []string{`{"acrs":["c1"]}`, `{"xms_cc":["cp1"]}`, `{}`} {
+		gate, err := middleware.New(says(claims), middleware.Config{AuthorizationURI: "https://login.microsoftonline.com/common/oauth2/authorize"})
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		shut := gate.Require(scope.All("accounts:close"), middleware.AuthContext("c1"))
+		get(shut(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "closed") })), "Bearer token-of-alice")
+	}
+	// Output:
+	// 200
+	// closed
+	// 401 Bearer realm="api", error="insufficient_claims", error_description="The user has to satisfy the authentication context that claims asks for.", authorization_uri="https://login.microsoftonline.com/common/oauth2/authorize", claims="eyJhY2Nlc3NfdG9rZW4iOnsiYWNycyI6eyJlc3NlbnRpYWwiOnRydWUsInZhbHVlIjoiYzEifX19"
+	// {"type":"about:blank","title":"Unauthorized","status":401,"detail":"The user has to satisfy the authentication context that claims asks for."}
+	// 401 Bearer realm="api", error="insufficient_user_authentication", error_description="A stronger or more recent authentication of the user is required.", acr_values="c1"
+	// {"type":"about:blank","title":"Unauthorized","status":401,"detail":"A stronger or more recent authentication of the user is required."}
+}
+
 // CORS goes outside the gate: a preflight carries no token, and the script of
 // another origin may read the challenge only if it is exposed.
 func ExampleGate_Require_cors() {

@@ -52,7 +52,7 @@ func (g *Gate) Explain(r *http.Request, need scope.Requirement, opts ...RouteOpt
 			return nil
 		})
 	}
-	if e = e.Authorize(rt.stepUp.StepUp, need); rt.templated {
+	if e = e.Authorize(rt.stepUp, need); rt.templated {
 		e.Steps[len(e.Steps)-1].Expected = rt.need.String() // as it was written: see shown
 	}
 	e.Err = bearergate.AddDemands(r.Context(), e.Token, e.Err)

@@ -1,6 +1,8 @@
 package middleware_test
 
 import (
+	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"net/http/httptest"
 	"regexp"
@@ -72,7 +74,7 @@ func FuzzChallenge(f *testing.F) {
 		}
 		for _, kind := range sentinels {
 			// A verifier may put anything into its error, and does not speak RFC 6750 well.
-			e := &bearergate.Error{Kind: kind, Reason: bearergate.Reason(s1), Scopes: []string{s1, s2}, ACRValues: []string{a1, a2}, MaxAge: maxAge, Cause: fmt.Errorf("%s", a1)}
+			e := &bearergate.Error{Kind: kind, Reason: bearergate.Reason(s1), Scopes: []string{s1, s2}, ACRValues: []string{a1, a2}, MaxAge: maxAge, ClaimsChallenge: a2, Cause: fmt.Errorf("%s", a1)}
 			gate, err := middleware.New(answers(e), middleware.Config{Realm: realm})
 			if !isText.MatchString(want) {
 				require.Nil(t, gate)
@@ -105,6 +107,9 @@ func FuzzChallenge(f *testing.F) {
 						expected["scope"] = names(append(need.Scopes(), s1, s2)...)
 					case bearergate.ErrInsufficientAuthentication:
 						expected["error"] = "insufficient_user_authentication"
+						if isName.MatchString(a2) {
+							expected["error"], expected["claims"] = "insufficient_claims", a2
+						}
 						expected["acr_values"] = names(a1, a2)
 						expected["scope"] = names(s1, s2)
 						if maxAge > 0 {
@@ -112,7 +117,7 @@ func FuzzChallenge(f *testing.F) {
 						}
 					}
 					if description, ok := params["error_description"]; ok {
-						require.Contains(t, []string{bodyRequest, bodyInvalid, bodyExpired, bodyInactive, bodyScope, bodyStepUp}, description)
+						require.Contains(t, []string{bodyRequest, bodyInvalid, bodyExpired, bodyInactive, bodyScope, bodyStepUp, bodyClaims}, description)
 						delete(params, "error_description")
 					}
 					for name, value := range expected {
@@ -137,5 +142,26 @@ func FuzzChallenge(f *testing.F) {
 		require.Equal(t, 401, w.Code)
 		params := parseChallenge(t, w.Header().Get("WWW-Authenticate"))
 		require.Equal(t, names(a1, a2), params["acr_values"])
+
+		// And an authentication context, of a client that is told of it as claims.
+		gate, err = middleware.New(accepts(bearergate.Claims{Raw: []byte(`{"xms_cc":["cp1"]}`)}), middleware.Config{})
+		require.NoError(t, err)
+		w = httptest.NewRecorder()
+		gate.Require(scope.Requirement{}, middleware.AuthContext(a1))(forbidden(t)).ServeHTTP(w, bearer("GET", good))
+		require.Equal(t, 401, w.Code)
+		params = parseChallenge(t, w.Header().Get("WWW-Authenticate"))
+		request, err := base64.StdEncoding.DecodeString(params["claims"])
+		require.NoError(t, err)
+		var asked struct {
+			AccessToken struct {
+				ACRS struct {
+					Essential bool   `json:"essential"`
+					Value     string `json:"value"`
+				} `json:"acrs"`
+			} `json:"access_token"`
+		}
+		require.NoError(t, json.Unmarshal(request, &asked))
+		require.True(t, asked.AccessToken.ACRS.Essential)
+		require.Equal(t, a1, asked.AccessToken.ACRS.Value)
 	})
 }

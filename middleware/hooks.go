@@ -46,10 +46,11 @@ type DecisionEvent struct {
 	// [bearergate.ReasonCanceled] there was no failure to count.
 	Reason bearergate.Reason
 	// Token is the token, verified and its binding proven, also when the request
-	// was refused by what the route demands beyond that: [Bound], [StepUp], scopes, or
-	// what comes after them. It is nil when there is none, as for a stranger that [Gate.Optional]
-	// let pass, and when the sender of a bound token did not prove to hold its key:
-	// the token may be a stolen one, and says nothing about who sent it.
+	// was refused by what the route demands beyond that: [Bound], [StepUp],
+	// [AuthContext], scopes, or what comes after them. It is nil when there is none, as
+	// for a stranger that [Gate.Optional] let pass, and when the sender of a bound token
+	// did not prove to hold its key: the token may be a stolen one, and says nothing about
+	// who sent it.
 	Token *bearergate.Token
 	// Source says what carried the token; "" when none was found.
 	Source Source

@@ -21,7 +21,7 @@
 //  2. the verifier accepts the token;
 //  3. the sender of a bound token (RFC 7800 cnf) proves to hold its key
 //     ([Config.Bindings]), and where [Bound] asks for it, the token is bound;
-//  4. the user's authentication satisfies [StepUp];
+//  4. the user's authentication satisfies [StepUp] and [AuthContext];
 //  5. the scopes satisfy the route's [scope.Requirement];
 //  6. the token has the roles and the audience that the route demands, and is of the
 //     tenant of the request ([Roles], [Audience], [Tenant]);
@@ -44,6 +44,7 @@
 //	DPoP proof without a nonce of this server  401     error="use_dpop_nonce"
 //	scopes insufficient                        403     error="insufficient_scope", scope="…"
 //	authentication too weak or too old         401     error="insufficient_user_authentication", acr_values="…", max_age="…"
+//	the same, of a client that announced cp1   401     error="insufficient_claims", claims="…"; only by [AuthContext]
 //	role, tenant, audience or policy says no   403     none
 //	keys, server or store unavailable          503     none; Retry-After of 1 to 60 seconds
 //	this server is misconfigured               500     none
@@ -106,6 +107,14 @@ type Config struct {
 	// query. It is compared code point by code point and never normalized. Default:
 	// none. An API with several resource identifiers needs a gate for each.
 	Resource string
+
+	// AuthorizationURI is the authorize endpoint of Microsoft Entra that a claims challenge
+	// names (see [AuthContext]), such as
+	// "https://login.microsoftonline.com/common/oauth2/authorize". Microsoft wants the
+	// parameter there, and the tenant in this URI where Realm names one. It is an https URL
+	// (http for localhost and loopback addresses) in printable ASCII, without user and
+	// fragment. Default: none, and challenges do not say it.
+	AuthorizationURI string
 
 	// Hooks tell metrics, traces and audit what was decided.
 	Hooks Hooks
@@ -228,6 +237,11 @@ func New(v bearergate.Verifier, c Config) (*Gate, error) {
 	metadataURL, err := wellKnown(c.Resource)
 	if err != nil {
 		errs = append(errs, fmt.Errorf("Config.Resource: %w", err))
+	}
+	if c.AuthorizationURI != "" {
+		if _, err := secureURL(c.AuthorizationURI); err != nil {
+			errs = append(errs, fmt.Errorf("Config.AuthorizationURI: %w", err))
+		}
 	}
 	if c.Identity, err = identityNames(c.Identity); err != nil {
 		errs = append(errs, err)

@@ -13,8 +13,8 @@ import (
 // every so often, less up to a tenth, at random, by the rule of
 // [bearergate.Recheck]. The route's verifier, that of [Via] included, verifies the
 // credentials of the request again ([bearergate.Reauthenticate]), and then the token
-// has to satisfy [Bound], [StepUp], the scopes, [Roles] and [Audience] of the route,
-// and with [Tenant] to be of the same tenant as before. One that was revoked, lost a
+// has to satisfy [Bound], [StepUp], [AuthContext], the scopes, [Roles] and [Audience] of
+// the route, and with [Tenant] to be of the same tenant as before. One that was revoked, lost a
 // scope, or says another issuer, subject, client or binding ends the
 // request. An outage does if it is met twice in a row, so a revocation takes at most
 // two intervals, three waits of up to 15 s, and what a cache of the verifier adds: one

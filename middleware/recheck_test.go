@@ -69,6 +69,7 @@ func TestRecheck(t *testing.T) {
 	bound := user
 	bound.Confirmation = map[string][]byte{"jkt": []byte(`"key"`)}
 	good := finds(user, nil)
+	satisfied := finds(user, func(c *bearergate.Claims) { c.Raw = []byte(`{"acrs":["c1"]}`) })
 	outage := saysNo(bearergate.ErrUnavailable, bearergate.ReasonIntrospectionUnavailable)
 	for _, tc := range []struct {
 		name     string
@@ -110,6 +111,9 @@ func TestRecheck(t *testing.T) {
 		{name: "a scope gained", verdicts: []rechecked{good, finds(user, func(c *bearergate.Claims) { c.Scopes = scope.Of("read", "write") })}},
 		{name: "authenticated weakly now", verdicts: []rechecked{good, finds(user, func(c *bearergate.Claims) { c.ACR = "pwd" })}, ends: 1,
 			opts: []middleware.RouteOption{middleware.StepUp([]string{"mfa"}, 0)}, kind: bearergate.ErrInsufficientAuthentication, reason: bearergate.ReasonAuthentication},
+		{name: "out of its authentication context now", verdicts: []rechecked{satisfied, satisfied, finds(user, func(c *bearergate.Claims) { c.Raw = []byte(`{"acrs":[]}`) })}, ends: 2,
+			opts: []middleware.RouteOption{middleware.AuthContext("c1")}, kind: bearergate.ErrInsufficientAuthentication, reason: bearergate.ReasonAuthentication},
+		{name: "in its authentication context throughout", verdicts: []rechecked{satisfied}, opts: []middleware.RouteOption{middleware.AuthContext("c1")}},
 		{name: "bound throughout", verdicts: []rechecked{finds(bound, nil)}, proof: true, opts: []middleware.RouteOption{middleware.Bound()}},
 		{name: "bound to another key now", verdicts: []rechecked{finds(bound, nil), finds(bound, func(c *bearergate.Claims) { c.Confirmation["jkt"] = []byte(`"x"`) })}, proof: true, ends: 1,
 			kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonBinding},

@@ -14,8 +14,8 @@ import (
 )
 
 // RouteOption changes what one route asks for, beyond its scopes. The options
-// are [StepUp], [Via], [Once], [Trial] and [Recheck], each at most once per route,
-// [Bound], [Roles], [Tenant], [Audience], [Allow] and [CancelOnExpiry]; a nil option
+// are [StepUp], [AuthContext], [Via], [Once], [Trial] and [Recheck], each at most once per
+// route, [Bound], [Roles], [Tenant], [Audience], [Allow] and [CancelOnExpiry]; a nil option
 // closes the route. What an option asks of a token is never asked of a request without
 // one on an optional route.
 type RouteOption interface{ routeOption() }
@@ -39,6 +39,26 @@ type RouteOption interface{ routeOption() }
 func StepUp(acr []string, maxAge time.Duration) RouteOption {
 	return stepUp{bearergate.StepUp{ACR: slices.Clone(acr), MaxAge: maxAge}}
 }
+
+// AuthContext demands that the user satisfied an authentication context of Microsoft
+// Entra's Conditional Access, "c1" to "c99": the token's acrs, an array of strings, must
+// hold it, compared byte for byte. An acrs of any other type holds none. Otherwise the
+// answer is [bearergate.ErrInsufficientAuthentication].
+//
+// A client whose token has "cp1" in xms_cc gets a claims challenge: 401 with
+// error="insufficient_claims", and claims="…" for it to send to the authorize endpoint.
+// With [Config.AuthorizationURI], the challenge says where that is. Any other client would
+// not understand it, and gets error="insufficient_user_authentication" (RFC 9470) with the
+// context as acr_values. xms_cc is in a token only if the API has it as an optional claim.
+//
+// Beside a [StepUp], both are demanded. What a context stands for is decided by the tenant
+// that issued the token, and one without a policy is satisfied by everybody there: accept
+// only tenants that you trust with it. A token that was issued without a user has no acrs
+// and never passes.
+//
+// These are mistakes, and close the route: a second AuthContext, one that is empty, and
+// one that is not printable ASCII without space, double quote and backslash.
+func AuthContext(name string) RouteOption { return authContext(name) }
 
 // Bound demands that the token is bound to a key of its sender (cnf, RFC 7800),
 // and that the sender proved to hold it. An unbound token, which
@@ -102,6 +122,8 @@ var errExpired = &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bea
 
 type stepUp struct{ bearergate.StepUp }
 
+type authContext string
+
 type via struct{ verifier bearergate.Verifier }
 
 type cancelOnExpiry struct{}
@@ -113,6 +135,7 @@ type allow struct {
 }
 
 func (stepUp) routeOption()         {}
+func (authContext) routeOption()    {}
 func (bound) routeOption()          {}
 func (*allow) routeOption()         {}
 func (via) routeOption()            {}
@@ -134,7 +157,7 @@ type route struct {
 	need      scope.Requirement
 	templated bool // need has placeholders
 	access    Access
-	stepUp    stepUp
+	stepUp    bearergate.StepUp
 	bound     bool
 	roles     [][]string // a token has one of each list
 	tenants   []*tenant
@@ -192,7 +215,13 @@ func (g *Gate) take(rt *route, opt RouteOption) error {
 	switch opt := opt.(type) {
 	case stepUp:
 		first = alone("StepUp", rt.stepUp.MaxAge == 0 && len(rt.stepUp.ACR) == 0, "say all of it in one")
-		rt.stepUp, sound = opt, opt.Err()
+		rt.stepUp.ACR, rt.stepUp.MaxAge, sound = opt.ACR, opt.MaxAge, opt.Err()
+	case authContext:
+		first = alone("AuthContext", rt.stepUp.AuthContext == "", "a claims challenge asks for one")
+		rt.stepUp.AuthContext = string(opt)
+		if sound = (bearergate.StepUp{AuthContext: string(opt)}).Err(); opt == "" {
+			sound = errors.New(`AuthContext: it is empty: name one, "c1" for example, or take AuthContext out`)
+		}
 	case via:
 		first = alone("Via", !rt.via, "a route has one verifier")
 		rt.verifier, rt.via = opt.verifier, true
@@ -298,7 +327,7 @@ func (rt *route) same(o *route) bool {
 	}
 	return verifiers && rt.access == o.access && rt.cancel == o.cancel && rt.recheck == o.recheck && rt.bound == o.bound && slices.Equal(rt.allow, o.allow) && rt.once == o.once && rt.trial == o.trial &&
 		equal(rt.roles, o.roles) && slices.Equal(rt.tenants, o.tenants) && equal(rt.audiences, o.audiences) &&
-		rt.stepUp.MaxAge == o.stepUp.MaxAge && slices.Equal(rt.stepUp.ACR, o.stepUp.ACR) && reflect.DeepEqual(rt.need, o.need) //nolint:govet // the error in a Requirement is part of what it is
+		rt.stepUp.MaxAge == o.stepUp.MaxAge && slices.Equal(rt.stepUp.ACR, o.stepUp.ACR) && rt.stepUp.AuthContext == o.stepUp.AuthContext && reflect.DeepEqual(rt.need, o.need) //nolint:govet // the error in a Requirement is part of what it is
 }
 
 func equal(a, b [][]string) bool { return slices.EqualFunc(a, b, slices.Equal) }

@@ -129,8 +129,9 @@ func (rt *Router) Group(prefix string, need scope.Requirement, opts ...RouteOpti
 
 // Group registers routes under a prefix, with a requirement that all of them
 // share: see [Router.Group]. A route cannot take back what its group requires:
-// there is no Public, and [StepUp], [Via], [Once], [Trial] and [Recheck] are given by
-// the group or by the route, not by both. It is safe for concurrent use.
+// there is no Public, and [StepUp], [AuthContext], [Via], [Once], [Trial] and
+// [Recheck] are given by the group or by the route, not by both. It is safe for
+// concurrent use.
 type Group struct {
 	router *Router
 	prefix string

@@ -157,6 +157,10 @@ func TestRouterReportsEveryMistakeAtOnce(t *testing.T) {
 			rt.Handle("GET /af3", read, ok, middleware.StepUp([]string{"a"}, 0))
 			rt.Handle("HEAD /af3", read, ok, middleware.StepUp([]string{"b"}, 0))
 		},
+		"HEAD, other authentication context": func(rt *middleware.Router) {
+			rt.Handle("GET /af8", read, ok, middleware.AuthContext("c1"))
+			rt.Handle("HEAD /af8", read, ok, middleware.AuthContext("c2"))
+		},
 		"HEAD, outlives its token": func(rt *middleware.Router) {
 			rt.Handle("GET /af4", read, ok, middleware.CancelOnExpiry())
 			rt.Handle("HEAD /af4", read, ok)
@@ -206,6 +210,9 @@ func TestRouterReportsEveryMistakeAtOnce(t *testing.T) {
 		"group, bad requirement": func(rt *middleware.Router) { rt.Group("/am", scope.All()).Handle("/x", read, ok) },
 		"group, option twice": func(rt *middleware.Router) {
 			rt.Group("/an", read, middleware.StepUp([]string{"mfa"}, 0)).Handle("/x", read, ok, middleware.StepUp([]string{"pwd"}, 0))
+		},
+		"group, authentication context twice": func(rt *middleware.Router) {
+			rt.Group("/an2", read, middleware.AuthContext("c1")).Handle("/x", read, ok, middleware.AuthContext("c2"))
 		},
 		"metadata without a resource": func(rt *middleware.Router) { rt.Metadata(middleware.Metadata{}) },
 	}

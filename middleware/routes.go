@@ -23,6 +23,8 @@ type Route struct {
 	// ACRValues and MaxAge are what [StepUp] demands.
 	ACRValues []string
 	MaxAge    time.Duration
+	// AuthContext is what [AuthContext] demands.
+	AuthContext string
 	// Bound says that the token must be bound to its sender: [Bound], or
 	// [Config.RequireBinding].
 	Bound bool
@@ -63,6 +65,7 @@ func (rt *Router) Routes() []Route {
 			Required:       reg.route.need,
 			ACRValues:      slices.Clone(reg.route.stepUp.ACR),
 			MaxAge:         reg.route.stepUp.MaxAge,
+			AuthContext:    reg.route.stepUp.AuthContext,
 			Bound:          reg.route.bound,
 			Roles:          cloned(reg.route.roles),
 			Tenants:        len(reg.route.tenants),

@@ -18,7 +18,7 @@ func TestRoutes(t *testing.T) {
 	rt := newGate(t, granting(), middleware.Config{Bindings: bindings(dpop(proven))}).NewRouter()
 	require.Empty(t, rt.Routes())
 	acr := []string{"a", "b"}
-	rt.Group("h.example/x", scope.All("g")).Handle("POST /{id}", scope.All("read"), says(""), middleware.StepUp(acr, time.Minute), middleware.Via(granting()), middleware.CancelOnExpiry(),
+	rt.Group("h.example/x", scope.All("g")).Handle("POST /{id}", scope.All("read"), says(""), middleware.StepUp(acr, time.Minute), middleware.AuthContext("c1"), middleware.Via(granting()), middleware.CancelOnExpiry(),
 		middleware.Recheck(time.Hour), middleware.Bound(), middleware.Allow(policy, policy), middleware.Allow(policy))
 	rt.Public("/x/", says(""))
 	rt.Public("\tGET", nil) // a mistake, which Handler reports
@@ -33,7 +33,7 @@ func TestRoutes(t *testing.T) {
 	require.Equal(t, []string{"POST h.example/x/{id}", "POST", "h.example", "/x/{id}"}, []string{r.Pattern, r.Method, r.Host, r.Path})
 	require.Equal(t, []string{"g", "read"}, r.Required.Scopes())
 	require.Equal(t, middleware.Route{Pattern: r.Pattern, Method: "POST", Host: "h.example", Path: "/x/{id}", Access: middleware.AccessToken, Required: r.Required,
-		ACRValues: acr, MaxAge: time.Minute, Bound: true, Policies: 3, Via: true, CancelOnExpiry: true, Recheck: time.Hour}, r)
+		ACRValues: acr, MaxAge: time.Minute, AuthContext: "c1", Bound: true, Policies: 3, Via: true, CancelOnExpiry: true, Recheck: time.Hour}, r)
 	r.ACRValues[0] = "changed"
 	require.Equal(t, acr, rt.Routes()[3].ACRValues)
 

@@ -47,6 +47,7 @@
 //	DPoP proof without a nonce of ours    UNAUTHENTICATED    USE_DPOP_NONCE
 //	scopes insufficient                   PERMISSION_DENIED  INSUFFICIENT_SCOPE                scope
 //	authentication too weak or too old    UNAUTHENTICATED    INSUFFICIENT_USER_AUTHENTICATION  acr_values, max_age, scope
+//	the same, of a client with cp1        UNAUTHENTICATED    INSUFFICIENT_CLAIMS               claims, acr_values, max_age, scope
 //	a policy says no                      PERMISSION_DENIED  FORBIDDEN
 //	keys, issuer or store unavailable     UNAVAILABLE        TEMPORARILY_UNAVAILABLE
 //	the deadline of the call passed       UNAVAILABLE        TEMPORARILY_UNAVAILABLE
@@ -166,7 +167,9 @@ type Config struct {
 	Via map[string]bearergate.Verifier
 
 	// StepUp demands of the tokens of a method how and when the user authenticated
-	// (RFC 9470). Names are as in Via.
+	// (RFC 9470), with its AuthContext in Microsoft Entra. Names are as in Via. A client
+	// whose token has "cp1" in xms_cc gets the claims challenge as claims, in base64: it
+	// decodes that and sends it to the authorize endpoint as the parameter of that name.
 	StepUp map[string]bearergate.StepUp
 
 	// Bindings check that the sender of a bound token (cnf, RFC 7800) holds its key:

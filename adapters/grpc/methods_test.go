@@ -28,6 +28,7 @@ import (
 	"github.com/bearergate/bearergate"
 	grpcgate "github.com/bearergate/bearergate/adapters/grpc"
 	"github.com/bearergate/bearergate/authtest"
+	"github.com/bearergate/bearergate/introspect"
 	"github.com/bearergate/bearergate/jwtverify"
 	"github.com/bearergate/bearergate/scope"
 )
@@ -406,4 +407,80 @@ func TestDynamicCalls(t *testing.T) {
 	out, err := invoke(with(t, read))
 	require.NoError(t, err)
 	require.Equal(t, "alice", out.Get(m.Output().Fields().ByName("username")).String())
+}
+
+// An authentication context of Microsoft Entra: a client with cp1 gets the claims
+// challenge, any other the ordinary answer. The tokens are JWTs and introspection answers.
+func TestAuthContext(t *testing.T) {
+	// {"access_token":{"acrs":{"essential":true,"value":"c1"}}}
+	const asks = "eyJhY2Nlc3NfdG9rZW4iOnsiYWNycyI6eyJlc3NlbnRpYWwiOnRydWUsInZhbHVlIjoiYzEifX19"
+	ordinary, challenged := map[string]string{"acr_values": "c1"}, map[string]string{"claims": asks}
+	as := authtest.New(t, authtest.WithClient("api", "secret"))
+	audiences := []string{authtest.DefaultAudience}
+	local, err := jwtverify.New(jwtverify.Config{Issuer: as.Issuer(), Audiences: audiences, HTTPClient: as.Client()})
+	require.NoError(t, err)
+	remote, err := introspect.New(introspect.Config{Issuer: as.Issuer(), Audiences: audiences, HTTPClient: as.Client(), Auth: introspect.BasicAuth("api", "secret")})
+	require.NoError(t, err)
+	for _, test := range []struct {
+		name     string
+		claims   string
+		demand   bearergate.StepUp // c1 besides
+		wire     string            // "": the call goes on
+		metadata map[string]string
+	}{
+		{name: "holds it", claims: `{"acrs":["c2","c1"]}`},
+		{name: "absent", claims: `{}`, wire: "INSUFFICIENT_USER_AUTHENTICATION", metadata: ordinary},
+		{name: "absent, cp1", claims: `{"xms_cc":["cp1"]}`, wire: "INSUFFICIENT_CLAIMS", metadata: challenged},
+		{name: "another", claims: `{"acrs":["c2"]}`, wire: "INSUFFICIENT_USER_AUTHENTICATION", metadata: ordinary},
+		{name: "another, cp1", claims: `{"acrs":["c2"],"xms_cc":["cp1"]}`, wire: "INSUFFICIENT_CLAIMS", metadata: challenged},
+		{name: "null, cp1", claims: `{"acrs":null,"xms_cc":["cp1"]}`, wire: "INSUFFICIENT_CLAIMS", metadata: challenged},
+		{name: "a string", claims: `{"acrs":"c1"}`, wire: "INSUFFICIENT_USER_AUTHENTICATION", metadata: ordinary},
+		{name: "a string, cp1", claims: `{"acrs":"c1","xms_cc":["cp1"]}`, wire: "INSUFFICIENT_CLAIMS", metadata: challenged},
+		{name: "and more, cp1", claims: `{"xms_cc":["cp1"]}`, demand: bearergate.StepUp{ACR: []string{"mfa"}, MaxAge: time.Minute},
+			wire: "INSUFFICIENT_CLAIMS", metadata: map[string]string{"claims": asks, "acr_values": "mfa", "max_age": "60"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			test.demand.AuthContext = "c1"
+			claims := authtest.Claims{Scopes: scope.Of("read"), Raw: []byte(test.claims)}
+			for _, by := range []struct {
+				verifier bearergate.Verifier
+				token    string
+			}{{local, as.Token(claims)}, {remote, as.Opaque(claims)}} {
+				var seen events
+				gate := newGate(t, by.verifier, grpcgate.Config{StepUp: map[string]bearergate.StepUp{unaryCall: test.demand, duplex: test.demand}, Hooks: seen.hooks()})
+				ctx := incoming(t.Context(), by.token)
+				_, unary := gate.Unary(ctx, nil, &grpc.UnaryServerInfo{FullMethod: unaryCall}, nothing)
+				stream := gate.Stream(nil, &fakeStream{ctx: ctx}, &grpc.StreamServerInfo{FullMethod: duplex}, func(any, grpc.ServerStream) error { return nil })
+				decided := seen.take()
+				require.Len(t, decided, 2)
+				for i, err := range []error{unary, stream} {
+					if test.wire == "" {
+						require.NoError(t, err)
+						continue
+					}
+					require.Equal(t, test.metadata, requireStatus(t, err, codes.Unauthenticated, test.wire).GetMetadata())
+					requireError(t, decided[i].Err, bearergate.ErrInsufficientAuthentication, bearergate.ReasonAuthentication)
+				}
+			}
+		})
+	}
+}
+
+// A stream ends when its token is out of the context.
+func TestReverifyOfAnAuthContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls int
+		v := bearergate.VerifierFunc(func(context.Context, string) (*bearergate.Token, error) {
+			calls++
+			return reader(func(c *bearergate.Claims) {
+				if c.Raw = []byte(`{"acrs":["c1"],"xms_cc":["cp1"]}`); calls > 2 {
+					c.Raw = []byte(`{"acrs":[],"xms_cc":["cp1"]}`)
+				}
+			}), nil
+		})
+		gate := newGate(t, v, grpcgate.Config{Reverify: 10 * time.Second, StepUp: map[string]bearergate.StepUp{duplex: {AuthContext: "c1"}}})
+		err := follow(t, gate, new(fakeStream), func(s grpc.ServerStream) error { return s.RecvMsg(nil) })
+		requireStatus(t, err, codes.Unauthenticated, "INSUFFICIENT_CLAIMS")
+		require.Equal(t, 3, calls)
+	})
 }

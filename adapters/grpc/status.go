@@ -35,6 +35,7 @@ var answers = map[string]answer{
 	"USE_DPOP_NONCE":           {codes.Unauthenticated, "The DPoP proof must have a nonce of this server."},
 	insufficientScope:          {codes.PermissionDenied, "The access token does not have the required scope."},
 	insufficientAuthentication: {codes.Unauthenticated, "A stronger or more recent authentication of the user is required."},
+	insufficientClaims:         {codes.Unauthenticated, "The user has to satisfy the authentication context that claims asks for."},
 	"FORBIDDEN":                {codes.PermissionDenied, "The access token does not allow this call."},
 	unavailable:                {codes.Unavailable, "The access token cannot be checked at the moment. Try again later."},
 	"MISCONFIGURED":            {codes.Internal, "The access token cannot be checked because of an error in this server."},
@@ -45,6 +46,7 @@ const (
 	unlistedMethod             = "METHOD_NOT_LISTED"
 	insufficientScope          = "INSUFFICIENT_SCOPE"
 	insufficientAuthentication = "INSUFFICIENT_USER_AUTHENTICATION"
+	insufficientClaims         = "INSUFFICIENT_CLAIMS"
 	unavailable                = "TEMPORARILY_UNAVAILABLE"
 	canceled                   = "CANCELED"
 )
@@ -112,7 +114,10 @@ func (g *Gate) status(ctx context.Context, err error, proof bool) *status.Status
 	switch reason {
 	case insufficientScope:
 		put("scope", listed(e.Scopes))
-	case insufficientAuthentication:
+	case insufficientAuthentication, insufficientClaims:
+		if reason == insufficientClaims {
+			put("claims", e.ClaimsChallenge)
+		}
 		put("acr_values", listed(e.ACRValues))
 		if e.MaxAge > 0 {
 			put("max_age", strconv.FormatInt(int64(e.MaxAge/time.Second), 10))

@@ -44,6 +44,9 @@ func Markdown(routes []middleware.Route) string {
 		if r.MaxAge > 0 {
 			beyond = append(beyond, "authenticated within "+r.MaxAge.String())
 		}
+		if r.AuthContext != "" {
+			beyond = append(beyond, "authentication context "+code(r.AuthContext))
+		}
 		if r.Bound {
 			beyond = append(beyond, "bound to its sender")
 		}
@@ -190,6 +193,9 @@ func operation(r middleware.Route) (map[string]any, error) {
 	}
 	if r.MaxAge > 0 {
 		operation["x-max-age"] = int64(r.MaxAge / time.Second)
+	}
+	if r.AuthContext != "" {
+		operation["x-auth-context"] = r.AuthContext
 	}
 	if r.Bound {
 		operation["x-bound"] = true

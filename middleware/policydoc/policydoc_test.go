@@ -67,6 +67,7 @@ func policed(t *testing.T, change func(need scope.Requirement) scope.Requirement
 	v1.Handle("POST /orders", change(scope.All("orders:write", "orders:read")), h)
 	v1.Handle("GET /documents/{id}", scope.AnyOf(scope.All("documents:admin"), scope.AllOf(scope.All("documents"), scope.Template("document:read:{id}"))), h)
 	v1.Handle("POST /payments", scope.All("pay"), h, middleware.StepUp([]string{"urn:example:mfa", "hw"}, 5*time.Minute))
+	v1.Handle("DELETE /accounts/{id}", scope.All("pay"), h, middleware.AuthContext("c1"))
 	policy := func(*http.Request, *bearergate.Token) error { return nil }
 	v1.Handle("POST /refunds", scope.All("pay"), h, middleware.Bound(), middleware.Allow(policy), middleware.Allow(policy))
 	v1.Handle("GET /tenants/{tenant}/audits", scope.All("audit"), h, middleware.Roles("auditor", "head of audit"), middleware.Roles("staff"),

@@ -26,6 +26,7 @@ import (
 var samples = map[string]middleware.RouteOption{
 	"Recheck":        middleware.Recheck(time.Minute),
 	"StepUp":         middleware.StepUp([]string{"mfa"}, time.Minute),
+	"AuthContext":    middleware.AuthContext("c1"),
 	"Via":            middleware.Via(kit.Granting()),
 	"Bound":          middleware.Bound(),
 	"Roles":          middleware.Roles("clerk"),

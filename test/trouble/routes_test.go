@@ -131,6 +131,11 @@ func routes() area {
 				mended: "The server adds it.", mend: moment("auth_time", 0),
 			},
 			{
+				title: "The route wants an authentication context of Microsoft Entra (acrs)", status: http.StatusUnauthorized, reason: bearergate.ReasonAuthentication,
+				wrong:  both(claim("acrs", []string{"p1"}), option(middleware.AuthContext("c1"))),
+				mended: "The client sends what the challenge says in claims, and the user satisfies the policy.", mend: claim("acrs", []string{"p1", "c1"}),
+			},
+			{
 				title: "A policy of the route refuses (Allow)", status: http.StatusForbidden, reason: bearergate.ReasonPolicy,
 				wrong:  option(middleware.Allow(no(closed))),
 				mended: "The policy agrees.", mend: func(y *try) { y.opts = []middleware.RouteOption{middleware.Allow(no(nil))} },

@@ -34,7 +34,7 @@ import (
 var documented = map[string]map[string]int{
 	"README.md":               {"main.go": 1, "part": 4, "part adapters/prometheus": 1},
 	"docs/testing.md":         {"main_test.go": 1, "routes_test.go": 1},
-	"docs/choosing.md":        {"part": 10},
+	"docs/choosing.md":        {"part": 11},
 	"docs/troubleshooting.md": {"part": 1},
 	"docs/coming-from.md":     {"after": 4, "part": 1, "before": 4},
 }
