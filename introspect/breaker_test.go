@@ -190,7 +190,7 @@ func TestFailuresInARow(t *testing.T) {
 		ask(status(429), introspect.BreakerFailures-1)
 		ask(func() (*http.Response, error) { panic(1) }, 1)
 		ask(status(429), 1)
-		ask(nil, 1) // open
+		ask(nil, 1)                                                  // open
 		require.Equal(t, introspect.BreakerFailures+2, s.requests()) // and one about a token of our own
 	})
 }
