@@ -235,9 +235,11 @@ func TestAnswers(t *testing.T) {
 				} else {
 					requireError(t, tok, err, tt.kind, tt.reason)
 				}
-				// req: INT-040: an error is not remembered, as anything.
+				// req: INT-040: an error is not remembered, as anything. The token is left alone
+				// for a second, and whoever refuses our credentials for ten.
 				if errors.Is(err, unavailable) || errors.Is(err, misconfigured) {
 					s.fail(nil)
+					time.Sleep(introspect.CredentialsPause)
 					requireAccepted(t, client, opaque)
 				}
 			})

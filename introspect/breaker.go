@@ -6,8 +6,23 @@ import (
 	"time"
 )
 
-// breaker stops calls to an authorization server that does not answer: they would
-// make callers wait and hinder its recovery.
+// breaker stops calls to an authorization server that does not answer, or that refuses our
+// own credentials: they would make callers wait and hinder its recovery.
+//
+//		CLOSED     calls go out. After five outages in a row, and when our credentials are
+//		           refused, the client asks about a random token of its own.
+//		           It fails alike: OPEN. It is answered: the tokens of the callers were to
+//		           blame, or a firewall that does not like them.
+//		OPEN       no call goes out: for 1 s, 2 s, 4 s and so on up to 30 s, for as long as
+//		           Retry-After says, or for 10 s where our credentials are refused.
+//		HALF_OPEN  the client asks about a token of its own: answered: CLOSED, else OPEN.
+//
+//	  - What bounds it: the times above. One call about a token of our own at a time.
+//	  - Who can fill it: it holds counters alone.
+//	  - Who can steer it: nobody who sends tokens. They can have us ask about a token of our
+//	    own, one call in six of theirs at most, and no more than one for credentials a second.
+//	  - What the caller sees when it is open: ErrUnavailable with Retry-After; where our
+//	    credentials are refused, ErrMisconfigured.
 //
 // It is our own: the standard library has none, and sony/gobreaker, the usual
 // one, is as long as this and has neither Retry-After nor a growing interval.
@@ -17,83 +32,148 @@ type breaker struct {
 	mu       sync.Mutex // guards the rest
 	state    BreakerState
 	failures int           // in a row, in BreakerClosed
+	answers  uint64        // counts those of the server
+	answered time.Time     // the last of them
 	opened   int           // times in a row without a success
-	until    time.Time     // in BreakerOpen: no call before; in BreakerHalfOpen: the probe is given up
+	until    time.Time     // in BreakerOpen: no call before; in BreakerHalfOpen: the test is given up
+	refusal  *failure      // in BreakerOpen: of our credentials; nil: an outage
 	wait     time.Duration // how long it was opened for
-	period   uint64        // counts the changes: a report of a call admitted before the last one is ignored
 }
 
 // change is a change of state for the hooks; none if from and to are equal.
 type change struct {
 	from, to BreakerState
 	wait     time.Duration
+	outcome  Outcome // of the test
 }
 
-// blocked returns for how long no call will be admitted, 0 if one may be now.
-func (b *breaker) blocked(now time.Time) time.Duration {
+// blocked returns why no call goes out now; nil if one may.
+func (b *breaker) blocked(now time.Time) *failure {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.state == "" || b.state == BreakerClosed {
-		return 0
-	}
-	return max(0, b.until.Sub(now))
+	return b.block(now)
 }
 
-// admit lets a call go out, or says how long not to try. When the time in
-// BreakerOpen is over, it admits one call, the probe, whose end has to be reported
-// within the given time.
-func (b *breaker) admit(now time.Time, probe time.Duration) (period uint64, wait time.Duration, c change) {
+// block is called with the lock held.
+func (b *breaker) block(now time.Time) *failure {
+	left := b.until.Sub(now)
+	switch {
+	case b.state == "" || b.state == BreakerClosed || left <= 0:
+		return nil
+	case b.refusal != nil:
+		f := *b.refusal
+		return &f
+	}
+	return &failure{outcome: outcomeOpen, retryAfter: left, detail: "the authorization server did not answer the last calls"}
+}
+
+// admit lets a call go out, or says why not. When the time in BreakerOpen is over, the first
+// who asks has to make a test before, which has to be reported within the given time.
+func (b *breaker) admit(now time.Time, limit time.Duration) (f *failure, test bool, c change) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.state == "" {
 		b.state = BreakerClosed
 	}
-	if b.state == BreakerClosed {
-		return b.period, 0, c
+	if f := b.block(now); f != nil || b.state == BreakerClosed {
+		return f, false, c
 	}
-	if left := b.until.Sub(now); left > 0 {
-		return 0, left, c
-	}
-	// Also when a probe was never reported: the HTTP client does not honour its context.
+	// Also when a test was never reported: the HTTP client does not honour its context.
 	c = b.enter(BreakerHalfOpen)
-	b.until = now.Add(probe)
-	return b.period, 0, c
+	b.until = now.Add(limit)
+	return nil, true, c
 }
 
-// report says how an admitted call ended. alive: the server answered, if only by
-// an error about one token. down: the infrastructure failed. Neither: the call
-// did not get that far.
-func (b *breaker) report(now time.Time, period uint64, alive, down bool, retryAfter time.Duration) change {
+// report says how a call for a caller ended. alive: the server answered, if only by an error
+// about one token. down: the infrastructure failed. Neither: the call did not get that
+// far. It reports whether the server has to be tested.
+func (b *breaker) report(now time.Time, alive, down bool) (suspect bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
-	case period != b.period, !alive && !down && b.state == BreakerClosed:
-		return change{}
 	case alive:
-		b.failures, b.opened = 0, 0
+		b.failures, b.answered = 0, now
+		b.answers++
+	case down && b.state == BreakerClosed:
+		b.failures++
+		return b.failures >= BreakerFailures
+	}
+	return false
+}
+
+// since returns a count of the server's answers, for tested.
+func (b *breaker) since() uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.answers
+}
+
+// trusted reports whether the server has answered lately: it knows our credentials.
+func (b *breaker) trusted(now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.answers > 0 && now.Sub(b.answered) < retryAfter
+}
+
+// tested says how a call about a token of our own ended that began when the server had given
+// so many answers; f is nil if it was answered.
+func (b *breaker) tested(now time.Time, since uint64, f *failure) change {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.state == "" {
+		b.state = BreakerClosed
+	}
+	refused := f != nil && f.outcome == OutcomeUnauthorized
+	switch {
+	case f == nil || f.alive():
+		b.failures, b.opened, b.refusal, b.answered = 0, 0, nil, now
+		b.answers++
 		return b.enter(BreakerClosed)
-	}
-	b.failures++
-	if b.state == BreakerClosed && b.failures < BreakerFailures {
+	case b.state == BreakerOpen:
 		return change{}
+	case b.state == BreakerClosed && b.answers != since: // it has answered meanwhile
+		return change{}
+	case b.state == BreakerClosed && !refused:
+		if !f.down() {
+			return change{}
+		}
+		if b.failures++; b.failures < BreakerFailures {
+			return change{}
+		}
 	}
+	return b.open(now, f, refused)
+}
+
+// retest is tested for a call of which nothing can be said: the next caller has to make another.
+func (b *breaker) retest(now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.state == BreakerHalfOpen {
+		b.until = now
+	}
+}
+
+// open is called with the lock held.
+func (b *breaker) open(now time.Time, f *failure, refused bool) change {
 	wait := min(BreakerMinOpen<<min(b.opened, 16), BreakerMaxOpen)
-	wait -= time.Duration(rand.Int64N(int64(wait/10) + 1)) // a fleet must not probe at one moment
-	b.wait = max(wait, min(retryAfter, BreakerMaxOpen))
-	b.opened++
+	if b.refusal = nil; refused {
+		wait, b.refusal = CredentialsPause, f
+	}
+	wait -= time.Duration(rand.Int64N(int64(wait/10) + 1)) // a fleet must not test at one moment
+	b.wait = max(wait, min(f.retryAfter, BreakerMaxOpen))
+	if !refused {
+		b.opened++
+	}
 	b.failures = 0
 	c := b.enter(BreakerOpen)
 	b.until = now.Add(b.wait)
-	c.wait = b.wait
+	c.wait, c.outcome = b.wait, f.outcome
 	return c
 }
 
 // enter is called with the lock held.
 func (b *breaker) enter(to BreakerState) change {
 	c := change{from: b.state, to: to}
-	if b.state != to || to == BreakerHalfOpen {
-		b.period++
-	}
 	b.state = to
 	return c
 }

@@ -32,7 +32,8 @@ func TestOutage(t *testing.T) {
 			opened = requireRefused(t, client, fmt.Sprint("t", i), unavailable, bearergate.ReasonIntrospectionUnavailable)
 			require.Positive(t, bearergate.AsError(opened).RetryAfter)
 		}
-		require.Equal(t, 1+2*introspect.BreakerFailures-1, s.requests()) // the fifth is not tried again
+		// The fifth is not tried again, but a token of our own is.
+		require.Equal(t, 1+2*introspect.BreakerFailures, s.requests())
 		require.Equal(t, introspect.BreakerOpen, changes[0].To)
 
 		// Fast, with Retry-After, and nobody asks the server.
@@ -42,14 +43,15 @@ func TestOutage(t *testing.T) {
 			require.Positive(t, bearergate.AsError(err).RetryAfter)
 		}
 		require.Zero(t, time.Since(start))
-		require.Equal(t, 10, s.requests())
+		require.Equal(t, 11, s.requests())
 		requireAccepted(t, client, opaque) // what is remembered, is
 
-		// One probe at a time, at growing intervals of at most 30 s.
+		// One probe at a time, about a token of our own, at growing intervals of at most 30 s.
 		for range 12 {
 			before := s.requests()
 			last := changes[len(changes)-1]
 			require.Equal(t, introspect.BreakerOpen, last.To)
+			require.Equal(t, introspect.OutcomeConnect, last.Outcome)
 			require.LessOrEqual(t, last.Wait, introspect.BreakerMaxOpen)
 			time.Sleep(last.Wait)
 			s.set(func(s *server) { s.delay = time.Second })
@@ -83,32 +85,38 @@ func TestOutage(t *testing.T) {
 // What feeds the breaker, how often it is tried, and what does not.
 func TestWhatOpensTheBreaker(t *testing.T) {
 	for _, tt := range []struct {
-		name   string
-		fault  func() (*http.Response, error)
-		opens  bool
-		per    int // calls for one token
-		status string
+		name    string
+		fault   func() (*http.Response, error)
+		opens   bool
+		per     int // calls for one token
+		status  string
+		refused bool // our credentials
+
+		meanwhile int // further calls: while the one about a token of our own is under way, and the next of those
 	}{
-		{"connect", down, true, 2, ""},
-		{"timeout", func() (*http.Response, error) {
-			time.Sleep(introspect.DefaultTimeout)
+		{name: "connect", fault: down, opens: true, per: 2},
+		{name: "timeout", fault: func() (*http.Response, error) {
+			time.Sleep(introspect.DefaultTimeout / 3 * 2)
 			return nil, context.DeadlineExceeded
-		}, true, 1, ""},
-		{"429", status(429), true, 1, "4xx"}, {"502", status(502), true, 2, "5xx"}, {"503", status(503), true, 2, "5xx"}, {"504", status(504), true, 2, "5xx"},
-		{"503 with Retry-After", status(503, "Retry-After", "1"), true, 1, "5xx"},
-		{"400", status(400), false, 1, "4xx"}, {"401", status(401), false, 1, "4xx"}, {"404", status(404), false, 1, "4xx"},
-		{"500", status(500), false, 1, "5xx"}, {"302", status(302, "Location", "/x"), false, 1, "3xx"},
-		{"nonsense", func() (*http.Response, error) { return reply(200, "application/json", "{}"), nil }, false, 1, "2xx"},
-		{"HTML", func() (*http.Response, error) { return reply(200, "text/html", "{}"), nil }, false, 1, "2xx"},
-		{"huge", func() (*http.Response, error) {
+		}, opens: true, per: 1, meanwhile: 2},
+		{name: "429", fault: status(429), opens: true, per: 1, status: "4xx"}, {name: "502", fault: status(502), opens: true, per: 2, status: "5xx"},
+		{name: "503", fault: status(503), opens: true, per: 2, status: "5xx"}, {name: "504", fault: status(504), opens: true, per: 2, status: "5xx"},
+		{name: "500", fault: status(500), opens: true, per: 1, status: "5xx"}, {name: "501", fault: status(501), opens: true, per: 1, status: "5xx"},
+		{name: "503 with Retry-After", fault: status(503, "Retry-After", "1"), opens: true, per: 1, status: "5xx"},
+		{name: "401", fault: status(401), refused: true, per: 1, status: "4xx"}, {name: "403", fault: status(403), refused: true, per: 1, status: "4xx"},
+		{name: "400", fault: status(400), per: 1, status: "4xx"}, {name: "404", fault: status(404), per: 1, status: "4xx"},
+		{name: "302", fault: status(302, "Location", "/x"), per: 1, status: "3xx"},
+		{name: "nonsense", fault: func() (*http.Response, error) { return reply(200, "application/json", "{}"), nil }, per: 1, status: "2xx"},
+		{name: "HTML", fault: func() (*http.Response, error) { return reply(200, "text/html", "{}"), nil }, per: 1, status: "2xx"},
+		{name: "huge", fault: func() (*http.Response, error) {
 			return reply(200, "application/json", string(make([]byte, 1<<17))), nil
-		}, false, 1, "2xx"},
-		{"cut off", func() (*http.Response, error) {
+		}, per: 1, status: "2xx"},
+		{name: "cut off", fault: func() (*http.Response, error) {
 			r := reply(200, "application/json", "")
 			r.ContentLength, r.Body = 100, io.NopCloser(iotest.ErrReader(io.ErrUnexpectedEOF))
 			return r, nil
-		}, false, 1, "2xx"},
-		{"panic", func() (*http.Response, error) { panic(1) }, false, 1, ""},
+		}, per: 1, status: "2xx"},
+		{name: "panic", fault: func() (*http.Response, error) { panic(1) }, per: 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			bubble.Test(t, func(t *testing.T) {
@@ -125,20 +133,30 @@ func TestWhatOpensTheBreaker(t *testing.T) {
 				}))
 				_, err := client.Verify(t.Context(), "first")
 				require.Error(t, err)
-				require.Len(t, calls, tt.per)
-				require.Equal(t, tt.per, s.requests())
+				per := tt.per
+				if tt.refused {
+					per++
+				}
+				require.Len(t, calls, per)
+				require.Equal(t, per, s.requests())
 				require.Equal(t, tt.status, calls[0].StatusClass())
 				require.Error(t, calls[0].Err)
+				for i, call := range calls {
+					require.Equal(t, tt.refused && i == 0, call.Own) // told first, for it decides about the other
+				}
 				for i := range 20 {
 					_, _ = client.Verify(t.Context(), fmt.Sprint("t", i))
 				}
-				if tt.opens {
-					require.Equal(t, (introspect.BreakerFailures-1)*tt.per+1, s.requests()) // the last is not tried again
-				} else {
+				switch {
+				case tt.refused: // the first, and one about a token of our own
+					require.Equal(t, 2, s.requests())
+				case tt.opens: // the last is not tried again, and one is about a token of our own
+					require.Equal(t, (introspect.BreakerFailures-1)*tt.per+2+tt.meanwhile, s.requests())
+				default:
 					require.Equal(t, 21*tt.per, s.requests())
 				}
 				s.fail(nil)
-				if !tt.opens {
+				if !tt.opens && !tt.refused {
 					requireAccepted(t, client, opaque)
 				}
 				time.Sleep(time.Minute)
@@ -151,10 +169,10 @@ func TestWhatOpensTheBreaker(t *testing.T) {
 func TestFailuresInARow(t *testing.T) {
 	s := newServer()
 	client := newClient(t, with(config(s), func(c *introspect.Config) { c.DisableCache = true }))
-	for range 5 {
+	for row := range 5 {
 		s.fail(status(429))
-		for range 4 {
-			requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
+		for i := range 4 {
+			requireRefused(t, client, fmt.Sprintf("t%d-%d", row, i), unavailable, bearergate.ReasonIntrospectionUnavailable)
 		}
 		s.fail(nil)
 		requireAccepted(t, client, opaque)
@@ -166,14 +184,14 @@ func TestFailuresInARow(t *testing.T) {
 		ask := func(respond func() (*http.Response, error), n int) {
 			s.fail(respond)
 			for range n {
-				requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
+				requireRefused(t, client, fmt.Sprint("t", s.requests()), unavailable, bearergate.ReasonIntrospectionUnavailable)
 			}
 		}
 		ask(status(429), introspect.BreakerFailures-1)
 		ask(func() (*http.Response, error) { panic(1) }, 1)
 		ask(status(429), 1)
-		ask(nil, 1) // open
-		require.Equal(t, introspect.BreakerFailures+1, s.requests())
+		ask(nil, 1)                                                  // open
+		require.Equal(t, introspect.BreakerFailures+2, s.requests()) // and one about a token of our own
 	})
 }
 
@@ -270,7 +288,8 @@ func TestFloodOfTokens(t *testing.T) {
 			return inactive, overloaded
 		}
 		inactive, overloaded := flood()
-		require.Equal(t, 10_000, inactive, overloaded) // a fast server takes them all
+		require.Equal(t, 10_000, inactive+overloaded)
+		require.GreaterOrEqual(t, inactive, introspect.DefaultMaxCalls+introspect.DefaultMaxWaiting) // a fast server takes more
 		require.LessOrEqual(t, s.max, introspect.DefaultMaxCalls)
 
 		client.PurgeAll()
@@ -279,7 +298,8 @@ func TestFloodOfTokens(t *testing.T) {
 		inactive, overloaded = flood()
 		require.Less(t, time.Since(start), 2*time.Second) // a slow one does not make anybody wait for long
 		require.Equal(t, introspect.DefaultMaxCalls, s.max)
-		require.Greater(t, inactive, 500)
+		require.Equal(t, introspect.DefaultMaxCalls+introspect.DefaultMaxWaiting, inactive)
+		require.Equal(t, 10_000, inactive+overloaded)
 		require.Greater(t, overloaded, 5000)
 		requireAccepted(t, client, opaque) // not the server's failure: the breaker is closed
 	})
@@ -318,12 +338,12 @@ func TestBreakerJitter(t *testing.T) {
 			c.Hooks.BreakerChanged = func(_ context.Context, e introspect.BreakerEvent) { last = e }
 		}))
 		s.fail(status(429))
-		for range introspect.BreakerFailures - 1 {
-			requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
+		for i := range introspect.BreakerFailures - 1 {
+			requireRefused(t, client, fmt.Sprint("t", i), unavailable, bearergate.ReasonIntrospectionUnavailable)
 		}
 		waits := map[time.Duration]bool{}
 		for i := range 300 {
-			requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
+			requireRefused(t, client, fmt.Sprint("u", i), unavailable, bearergate.ReasonIntrospectionUnavailable)
 			require.Equal(t, introspect.BreakerOpen, last.To)
 			most := min(introspect.BreakerMinOpen<<min(i, 16), introspect.BreakerMaxOpen)
 			require.LessOrEqual(t, last.Wait, most)
@@ -364,7 +384,7 @@ func TestLateReport(t *testing.T) {
 				s.fail(nil)
 				wg.Wait()
 				requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
-				require.Equal(t, 1+introspect.BreakerFailures, s.requests())
+				require.Equal(t, 1+introspect.BreakerFailures+1, s.requests())
 				time.Sleep(time.Until(end))
 				requireAccepted(t, client, opaque)
 			})

@@ -1,10 +1,10 @@
 package introspect
 
 import (
-	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"math/rand/v2"
 	"sync/atomic"
 	"time"
@@ -18,6 +18,8 @@ import (
 const (
 	aheadPercent = 80 // of its life
 	aheadHits    = 3
+
+	failedEntries = 1024 // of memory.failed
 )
 
 // key is the name of a token: a keyed hash, from which it cannot be guessed.
@@ -38,12 +40,14 @@ func namePrefix(seed []byte, parts ...string) [32]byte {
 	return [32]byte(mac.Sum(nil))
 }
 
-// memory is what a Client remembers. A purge replaces it as a whole, by which a
-// call that began earlier notices the purge.
+// memory is what a Client remembers. PurgeAll replaces it as a whole, by which a
+// call that began earlier notices.
 type memory struct {
-	epoch              uint64                  // counts the purges
-	positive, negative *ttlcache.Cache[*entry] // apart: invented tokens must not push out real ones
-	storeSince         time.Time               // what was written to the Store before is ignored
+	positive, negative *ttlcache.Cache[*entry] // apart: invented tokens must not push out real ones; nil: no cache
+	// failed are calls that have just failed, so that a token which always does costs a
+	// call a second. It is apart, and small, for strangers can fill it: what it loses costs
+	// a call.
+	failed *ttlcache.Cache[outcome]
 }
 
 // entry is one remembered answer, as this Client judged it. It is immutable but
@@ -56,16 +60,25 @@ type entry struct {
 	size    int64
 
 	added time.Time
+	said  time.Time     // when the server gave the answer, by the wall clock
 	fresh time.Duration // how long it is an answer
 	keep  time.Duration // how long it may stand in, flagged, during an outage
 	hits  atomic.Uint32
-	ahead atomic.Bool // refreshing it has been tried, or would not help
+	ahead atomic.Bool  // refreshing it has been tried, or would not help
+	due   atomic.Int64 // from which age on refreshing it is tried
+}
+
+// later has refreshing be tried again, in a twentieth of the life: another process does it
+// now, and may fail.
+func (e *entry) later(now time.Time) {
+	e.due.Store(int64(e.age(now) + e.fresh/20))
+	e.ahead.Store(false)
 }
 
 // newEntry works out how long an answer is remembered here (fresh, keep) and in
 // the Store (life). age is how long ago the server gave it.
 func (c *Client) newEntry(v verdict, now time.Time, age time.Duration) (e *entry, life time.Duration) {
-	e = &entry{refusal: v.refusal, active: v.active, added: now, size: 256}
+	e = &entry{refusal: v.refusal, active: v.active, added: now, said: now.Add(-age).Round(0), size: 256}
 	if v.refusal != nil {
 		e.size += refusalSize(v.refusal)
 		e.fresh = c.negativeTTL - age
@@ -95,6 +108,7 @@ func (c *Client) newEntry(v verdict, now time.Time, age time.Duration) (e *entry
 	if life > 0 {
 		e.fresh -= time.Duration(rand.Int64N(int64(life/100*jitterPercent) + 1)) // what was asked for together must not end together
 	}
+	e.due.Store(int64(e.fresh / 100 * aheadPercent))
 	e.keep = e.fresh
 	if c.maxStale > 0 && life > 0 {
 		e.keep = min(e.fresh+c.maxStale, left)
@@ -136,15 +150,15 @@ func (m *memory) look(name key, now time.Time) (e *entry, fresh bool) {
 	return nil, false
 }
 
-// remember stores e, unless there is no cache or there was a purge since m was
-// current. It reports whether e is now the last answer.
-func (c *Client) remember(m *memory, name key, e *entry) bool {
+// remember stores e, unless there is no cache or the token was purged since the flight
+// began. It reports whether e is now the last answer.
+func (c *Client) remember(fl *flight, m *memory, name key, e *entry) bool {
 	if m.positive == nil {
 		return false
 	}
 	c.purging.RLock()
 	defer c.purging.RUnlock()
-	if c.memory.Load() != m {
+	if c.memory.Load() != m || fl.purged {
 		return false
 	}
 	into, other := m.positive, m.negative
@@ -158,61 +172,20 @@ func (c *Client) remember(m *memory, name key, e *entry) bool {
 	return true
 }
 
-// Purge forgets what is remembered of a token, here and in the Store: the next
-// Verify asks the server. It is for an incident that cannot wait for PositiveTTL.
-//
-// The answer to a call that is under way is not remembered. An answer that this
-// process is writing to the Store is purged again as soon as it is written. Other
-// processes that share the Store keep what they have in memory until it ends, and
-// one that is asking the server may put the older answer into the Store, for its
-// PositiveTTL. Purge returns when the Store has answered, or after Store.Timeout.
-func (c *Client) Purge(token string) {
-	if c == nil || c.memory.Load() == nil {
-		return
-	}
-	name, now := c.names.Name(token), time.Now()
-	c.purging.Lock()
-	m := *c.memory.Load()
-	m.epoch++
-	// An answer may be on its way to the Store, and writing over it may fail.
-	m.storeSince = now
-	if m.positive != nil {
-		m.positive.Delete(name)
-		m.negative.Delete(name)
-	}
-	c.memory.Store(&m)
-	c.purging.Unlock()
-	c.overwrite(name)
-	c.purged(PurgeEvent{Issuer: c.issuer})
-}
-
-// PurgeAll forgets everything that is remembered. From then on, this process
-// ignores what was written to the Store before.
-func (c *Client) PurgeAll() {
-	if c == nil || c.memory.Load() == nil {
-		return
-	}
-	c.purging.Lock()
-	m := c.memory.Load()
-	fresh := c.newMemory()
-	fresh.epoch, fresh.storeSince = m.epoch+1, time.Now()
-	c.memory.Store(fresh)
-	c.purging.Unlock()
-	c.purged(PurgeEvent{Issuer: c.issuer, All: true})
-}
-
-func (c *Client) purged(e PurgeEvent) {
-	if c.hooks.Purged != nil {
-		c.hooks.Purged(context.Background(), e)
+// leaveAlone remembers for a moment that asking about a token has failed: who sends it again
+// at once gets the same answer, and causes no call.
+func (c *Client) leaveAlone(m *memory, name key, o outcome, f *failure) {
+	decided := f.own != nil && !errors.Is(f.own.Kind, bearergate.ErrUnavailable) && !errors.Is(f.own.Kind, bearergate.ErrMisconfigured)
+	if f.outcome != outcomeOpen && f.outcome != outcomeOverloaded && !f.frozen && !decided {
+		m.failed.Add(name, o, 256, time.Now(), retryAfter)
 	}
 }
 
 func (c *Client) newMemory() *memory {
-	if c.live {
-		return &memory{}
+	m := &memory{failed: ttlcache.New[outcome](failedEntries, failedEntries*256)}
+	if !c.live {
+		m.positive = ttlcache.New[*entry](c.cacheEntries, c.cacheBytes)
+		m.negative = ttlcache.New[*entry](c.cacheEntries, c.cacheBytes)
 	}
-	return &memory{
-		positive: ttlcache.New[*entry](c.cacheEntries, c.cacheBytes),
-		negative: ttlcache.New[*entry](c.cacheEntries, c.cacheBytes),
-	}
+	return m
 }

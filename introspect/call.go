@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -20,7 +19,6 @@ import (
 	"github.com/bearergate/bearergate/internal/accept"
 	"github.com/bearergate/bearergate/internal/fetch"
 	"github.com/bearergate/bearergate/internal/guard"
-	"golang.org/x/sync/singleflight"
 )
 
 const (
@@ -32,12 +30,13 @@ const (
 
 // outcome is what one shared call brought.
 type outcome struct {
-	entry  *entry // nil if err is not
-	err    error
-	outage bool   // a stale answer may stand in
-	stored bool   // the Store had it
-	order  uint64 // the place of its beginning among all calls and callers
-	id     uint64 // of its CallEvents; 0: only the Store was asked
+	entry     *entry // nil if err is not
+	err       error
+	outage    bool   // a stale answer may stand in
+	stored    bool   // the Store had it
+	elsewhere bool   // another process asks: there is neither an entry nor an error
+	order     uint64 // the place of its beginning among all calls and callers
+	id        uint64 // of its CallEvents; 0: only the Store was asked
 }
 
 // failure is why there is no answer.
@@ -50,28 +49,37 @@ type failure struct {
 	cause      error             // holds no token, secret or body
 	own        *bearergate.Error // what a function of the user's made of it; nil: none was asked
 	noAnswer   bool              // of own: whom the function asks has not answered, as its error proves
+	frozen     bool              // the process stood still meanwhile: it says nothing about the server
 }
 
 // down reports a failure of the infrastructure, which feeds the breaker. An
-// answer that is nonsense, or a 400 or 500, may be about this one token: five
-// odd tokens must not shut everybody out.
+// answer that is nonsense, or a 400, is about this one token, or we have no way to tell.
 func (f *failure) down() bool {
 	switch f.outcome {
 	case OutcomeConnect, OutcomeTLS, OutcomeTimeout, OutcomeDiscovery, outcomeOpen:
 		return true
 	case OutcomeStatus:
-		return f.status == http.StatusTooManyRequests || f.gateway()
+		return f.status == http.StatusTooManyRequests || f.status >= http.StatusInternalServerError
 	case OutcomeAsk:
 		return f.noAnswer
 	}
 	return false
 }
 
-// outage reports that a stale answer may stand in. An error of Ask that does not prove an
-// outage says nothing to the breaker, for a token may have caused it. It may be one all the
-// same: many clients have errors of their own for that.
+// outage reports that a stale answer may stand in: whatever has failed, it was not for what
+// the server thinks of this token. An error of Ask that does not prove an outage says
+// nothing to the breaker, for a token may have caused it. It may be one all the same: many
+// clients have errors of their own for that.
 func (f *failure) outage() bool {
-	return f.down() || f.outcome == OutcomeAsk && errors.Is(f.own.Kind, bearergate.ErrUnavailable)
+	switch f.outcome {
+	case OutcomeTruncated, OutcomeContentType, OutcomeRedirect, OutcomeKeys, OutcomePanic: // a page of a proxy's, for example
+		return true
+	case OutcomeStatus:
+		return f.down() || f.status == http.StatusNotFound || f.status == http.StatusMethodNotAllowed || f.status == http.StatusGone
+	case OutcomeAsk:
+		return errors.Is(f.own.Kind, bearergate.ErrUnavailable)
+	}
+	return f.down()
 }
 
 // alive reports that the server has answered something, whatever it is.
@@ -84,7 +92,13 @@ func (f *failure) alive() bool {
 		// fail the probe: whoever sends odd tokens would keep the breaker open for ever.
 		return !f.noAnswer && !errors.Is(f.own.Kind, bearergate.ErrMisconfigured)
 	}
-	return f.status != 0 && !f.down()
+	return f.status != 0 && !f.down() && !f.barred()
+}
+
+// barred reports a 401 or 403: whether the server has said it, or a firewall in front of it,
+// cannot be told.
+func (f *failure) barred() bool {
+	return f.status == http.StatusUnauthorized || f.status == http.StatusForbidden
 }
 
 func (f *failure) gateway() bool {
@@ -132,54 +146,21 @@ type rest struct{ of *fetch.Error }
 func (r rest) Error() string { return r.of.Rest() }
 func (r rest) Unwrap() error { return r.of }
 
-// await returns the outcome of the shared call for this token: one that is
-// under way, or a new one. The call does not depend on ctx, which ends only
-// this caller's wait (a caller that went away must not fail the others).
-func (c *Client) await(ctx context.Context, m *memory, name key, raw string) (o outcome, joined bool) {
-	arrived := c.order.Add(1)
-	for {
-		led := false
-		done := c.start(ctx, m, name, raw, false, &led)
-		select {
-		case r := <-done:
-			o = r.Val.(outcome)
-			if c.live && o.order < arrived {
-				continue // asked before we came: wait for the next, which was not
-			}
-			if c.hooks.Waited != nil && o.id != 0 {
-				c.hooks.Waited(context.WithoutCancel(ctx), WaitEvent{CallID: o.id, Issuer: c.issuer})
-			}
-			return o, !led
-		case <-ctx.Done():
-			return outcome{err: ended(ctx)}, false
-		}
-	}
-}
-
-// start begins the shared call, and sets led, or joins the one under way. After
-// a purge, nobody joins a call from before it. ahead asks for a newer answer
-// than the one that is remembered.
-func (c *Client) start(ctx context.Context, m *memory, name key, raw string, ahead bool, led *bool) <-chan singleflight.Result {
-	// The hooks see the values of the context that started the call, a trace for
-	// example. The call itself does not: one request must not shape an answer
-	// that is shared, and must not take it along when it goes away.
-	ctx = context.WithoutCancel(ctx)
-	return c.flight.DoChan(string(binary.BigEndian.AppendUint64(name[:], m.epoch)), func() (any, error) {
-		*led = true
-		return c.resolve(ctx, m, name, raw, ahead), nil
-	})
-}
-
 // resolve is the shared call: the Store, then the authorization server, twice
 // if that may help. All code that is not ours runs isolated in it.
-func (c *Client) resolve(hookCtx context.Context, m *memory, name key, raw string, ahead bool) (o outcome) {
+func (c *Client) resolve(hookCtx context.Context, fl *flight, m *memory, name key, raw string, ahead *entry) (o outcome) {
 	o.order = c.order.Add(1)
 	var events news // collected: a slow hook takes none of the call's time
 	defer func() { c.tell(hookCtx, events...) }()
-	if c.vault != nil && !ahead { // else the Store has what is to be replaced
-		if e := c.recallIsolated(&events, m, name); e != nil {
-			c.remember(m, name, e)
+	if c.vault != nil {
+		if e := c.recallIsolated(&events, name); e != nil && (ahead == nil || e.said.After(ahead.said)) {
+			c.remember(fl, m, name, e)
 			o.entry, o.stored = e, true
+			return o
+		}
+		if ahead != nil && !c.claim(&events, name) {
+			ahead.later(time.Now())
+			o.elsewhere = true
 			return o
 		}
 	}
@@ -189,11 +170,11 @@ func (c *Client) resolve(hookCtx context.Context, m *memory, name key, raw strin
 	ctx, cancel := context.WithTimeout(context.Background(), c.timeout)
 	defer cancel()
 	for attempt := 1; ; attempt++ {
-		r, f := c.attempt(ctx, &events, o.id, raw, attempt)
+		r, f := c.attempt(ctx, hookCtx, &events, fl, o.id, raw, attempt)
 		if f == nil {
 			c.noteUnmapped(&events, r)
-			if c.remember(m, name, r.entry) {
-				c.share(hookCtx, m, name, r)
+			if c.remember(fl, m, name, r.entry) {
+				c.share(hookCtx, fl, m, name, r)
 			}
 			return outcome{entry: r.entry, order: o.order, id: o.id}
 		}
@@ -201,6 +182,7 @@ func (c *Client) resolve(hookCtx context.Context, m *memory, name key, raw strin
 		// slot for a second try, the first one decides.
 		o.err, o.outage = f.err(), f.outage() || o.outage && f.outcome == outcomeOverloaded
 		if attempt == 2 || !f.again() || !pause(ctx, retryPause+rand.N(retryPause)) {
+			c.leaveAlone(m, name, o, f)
 			return o
 		}
 	}
@@ -242,49 +224,76 @@ type reply struct {
 	status int
 }
 
-// attempt makes one call, if the breaker and the number of calls allow it.
-func (c *Client) attempt(ctx context.Context, events *news, id uint64, raw string, attempt int) (reply, *failure) {
-	if wait := c.breaker.blocked(time.Now()); wait > 0 { // before waiting for a slot
-		return reply{}, open(wait)
-	}
-	if f := c.acquire(ctx); f != nil {
+// attempt makes one call, if the breaker and the number of calls allow it. fl is the flight
+// that it belongs to; nil: none.
+func (c *Client) attempt(ctx, hookCtx context.Context, events *news, fl *flight, id uint64, raw string, attempt int) (reply, *failure) {
+	if f := c.breaker.blocked(time.Now()); f != nil { // before waiting for a slot
 		return reply{}, f
 	}
-	period, wait, probing := c.breaker.admit(time.Now(), c.timeout+grace)
-	if wait > 0 {
+	if f := c.acquire(ctx, fl); f != nil {
+		return reply{}, f
+	}
+	f, test, changed := c.breaker.admit(time.Now(), c.timeout+2*grace)
+	if test {
+		var before news // told before what the test changes
+		c.breakerChanged(&before, changed)
+		c.tell(hookCtx, before...)
+		select {
+		case <-c.askOwn(hookCtx).done:
+		case <-ctx.Done():
+		}
+		f = c.breaker.blocked(time.Now())
+	}
+	if f != nil {
 		c.release()
-		return reply{}, open(wait)
+		return reply{}, f
 	}
 
+	event := CallEvent{ID: id, Issuer: c.issuer, Attempt: attempt, Start: time.Now().Round(0)}
 	start := time.Now()
-	r, f := c.isolated(ctx, raw)
-	event := CallEvent{ID: id, Issuer: c.issuer, Attempt: attempt, Start: start.Round(0), Duration: time.Since(start), Status: r.status}
-	var changed change
+	r, f := c.isolated(ctx, raw, c.release)
+	took := start.Add(time.Since(start))
+	suspect := false
+	switch {
+	case f == nil:
+		c.breaker.report(time.Now(), true, false)
+	case c.frozen(start):
+		f.frozen = true
+	default:
+		if f.outcome == OutcomeUnauthorized {
+			f = c.refused(ctx, hookCtx, f)
+		}
+		// The retry of a failure that is counted already does not count: one odd token
+		// must not weigh twice.
+		suspect = c.breaker.report(time.Now(), f.alive(), f.down() && attempt == 1)
+	}
+	c.called(events, event, took.Sub(start), r, f)
+	if suspect {
+		c.suspect(ctx, hookCtx)
+	}
+	return r, f
+}
+
+// called tells of a call.
+func (c *Client) called(events *news, event CallEvent, took time.Duration, r reply, f *failure) {
+	if c.hooks.Called == nil {
+		return
+	}
+	event.Duration, event.Status = took, r.status
 	switch {
 	case f != nil:
-		// The retry of a failure that is counted already counts only as a probe:
-		// one odd token must not weigh twice.
-		down := f.down() && (attempt == 1 || probing.to == BreakerHalfOpen)
-		changed = c.breaker.report(time.Now(), period, f.alive(), down, f.retryAfter)
 		event.Outcome, event.Status, event.Err = f.outcome, f.status, f.err()
 	case r.entry.active:
-		changed = c.breaker.report(time.Now(), period, true, false, 0)
 		event.Outcome = OutcomeActive
 	default:
-		changed = c.breaker.report(time.Now(), period, true, false, 0)
 		event.Outcome = OutcomeInactive
 	}
-	c.breakerChanged(events, probing)
-	if c.hooks.Called != nil {
-		events.add(func(ctx context.Context) { c.hooks.Called(ctx, event) })
-	}
-	c.breakerChanged(events, changed)
-	return r, f
+	events.add(func(ctx context.Context) { c.hooks.Called(ctx, event) })
 }
 
 // isolated makes one call. Foreign code in it, such as the HTTP client, may panic,
 // end its goroutine or ignore its context.
-func (c *Client) isolated(ctx context.Context, raw string) (reply, *failure) {
+func (c *Client) isolated(ctx context.Context, raw string, release func()) (reply, *failure) {
 	type result struct {
 		r reply
 		f *failure
@@ -293,7 +302,7 @@ func (c *Client) isolated(ctx context.Context, raw string) (reply, *failure) {
 	err := guard.Isolate(ctx, grace, func() {
 		// Here, not after Isolate: a client that is deaf to its context keeps its
 		// slot, so that no more than Calls.Max of it can ever hang.
-		defer c.release()
+		defer release()
 		r, f := c.call(ctx, raw)
 		done <- result{r, f}
 	})
@@ -307,26 +316,27 @@ func (c *Client) isolated(ctx context.Context, raw string) (reply, *failure) {
 	return reply{}, &failure{outcome: OutcomePanic, cause: err}
 }
 
-func open(wait time.Duration) *failure {
-	return &failure{outcome: outcomeOpen, retryAfter: wait, detail: "the authorization server did not answer the last calls"}
-}
-
-// acquire waits for one of the slots for calls, but not for long.
-func (c *Client) acquire(ctx context.Context) *failure {
-	select {
-	case c.slots <- struct{}{}:
-		return nil
-	default:
+// acquire waits for one of the slots for calls, but not for long, and not for nobody.
+func (c *Client) acquire(ctx context.Context, fl *flight) *failure {
+	var left <-chan struct{}
+	if fl != nil {
+		left = fl.left
 	}
 	timer := time.NewTimer(c.maxWait)
 	defer timer.Stop()
 	select {
 	case c.slots <- struct{}{}:
-		return nil
+		if fl == nil || c.flights.begin(fl) {
+			return nil
+		}
+		c.release()
+		return overloaded("nobody waits any more")
+	case <-left:
+		return overloaded("nobody waits any more")
 	case <-timer.C:
 	case <-ctx.Done():
 	}
-	return &failure{outcome: outcomeOverloaded, detail: "as many calls are under way as Calls.Max says"}
+	return overloaded("as many calls are under way as Calls.Max says")
 }
 
 func (c *Client) release() { <-c.slots }
@@ -586,7 +596,7 @@ func (c *Client) tell(hookCtx context.Context, hooks ...func(context.Context)) {
 func (c *Client) breakerChanged(events *news, ch change) {
 	if ch.from != ch.to && c.hooks.BreakerChanged != nil {
 		events.add(func(ctx context.Context) {
-			c.hooks.BreakerChanged(ctx, BreakerEvent{Issuer: c.issuer, From: ch.from, To: ch.to, Wait: ch.wait})
+			c.hooks.BreakerChanged(ctx, BreakerEvent{Issuer: c.issuer, From: ch.from, To: ch.to, Wait: ch.wait, Outcome: ch.outcome})
 		})
 	}
 }

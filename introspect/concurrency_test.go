@@ -103,6 +103,7 @@ func TestCallIsIsolated(t *testing.T) {
 			s.fail(fault)
 			err := requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
 			require.NotContains(t, err.Error(), opaque)
+			time.Sleep(time.Second)
 		}
 		// One that ignores its context does not make anybody wait longer.
 		s.fail(func() (*http.Response, error) { time.Sleep(time.Minute); return nil, errDown })

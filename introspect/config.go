@@ -223,6 +223,7 @@ func checkNumbers(c *Config, wrong *mistake.List) {
 	}
 	mistake.Between(wrong, "MaxTokenBytes", &c.MaxTokenBytes, DefaultMaxTokenBytes, 1, MaxTokenBytesLimit)
 	mistake.Between(wrong, "Calls.Max", &c.Calls.Max, DefaultMaxCalls, 1, 1<<16)
+	mistake.Between(wrong, "Calls.Waiting", &c.Calls.Waiting, DefaultMaxWaiting, 1, 1<<16)
 	mistake.Between(wrong, "Calls.MaxResponseBytes", &c.Calls.MaxResponseBytes, DefaultMaxResponseBytes, 1, 16<<20)
 	mistake.Between(wrong, "Cache.Entries", &c.Cache.Entries, DefaultCacheEntries, 1, 1<<24)
 	mistake.Between(wrong, "Cache.Bytes", &c.Cache.Bytes, DefaultCacheBytes, 1, 1<<40)

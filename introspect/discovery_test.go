@@ -45,13 +45,14 @@ func TestDiscovery(t *testing.T) {
 		requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
 		s.fail(nil)
 		synctest.Wait()
+		time.Sleep(time.Second)
 		requireAccepted(t, client, opaque)
 		require.Equal(t, "https://as.example.com/again", s.last.URL.String())
 
 		// Not one that fails for the token's sake.
 		time.Sleep(10 * time.Second)
 		reads := s.reads
-		s.fail(status(500))
+		s.fail(status(400))
 		requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
 		s.fail(nil)
 		synctest.Wait()

@@ -188,3 +188,29 @@ func (c *Client) sides(s accept.Step, x *examination, r *accept.Reading) (expect
 func (c *Client) sizes(raw string) (expected, found string) {
 	return "at most " + accept.Bytes(c.maxTokenBytes), accept.Bytes(len(raw))
 }
+
+// askOnce makes one call that is shared with nobody, and remembers nothing.
+func (c *Client) askOnce(ctx context.Context, raw string) (reply, *failure, error) {
+	type answered struct {
+		r reply
+		f *failure
+	}
+	done := make(chan answered, 1)
+	hookCtx := context.WithoutCancel(ctx)
+	go func() { //nolint:gosec // a context of its own, on purpose
+		// As every call, it does not depend on whoever asks: one who goes away must not
+		// look to the breaker like a server that does not answer. It ends after Timeout.
+		ctx, cancel := context.WithTimeout(context.Background(), c.timeout)
+		defer cancel()
+		var events news
+		r, f := c.attempt(ctx, hookCtx, &events, nil, newCallID(), raw, 1)
+		c.tell(hookCtx, events...)
+		done <- answered{r, f}
+	}()
+	select {
+	case a := <-done:
+		return a.r, a.f, nil
+	case <-ctx.Done():
+		return reply{}, nil, ended(ctx)
+	}
+}

@@ -99,11 +99,14 @@ const (
 // CallEvent is one request to the introspection endpoint, a retry counted as one more, or
 // one call of Config.Ask.
 type CallEvent struct {
-	ID       uint64 // random, not 0, the same for the retry: for [WaitEvent], and no metric label
-	Issuer   string // the configured issuer
-	Outcome  Outcome
-	Status   int // the HTTP status; 0 if there was none, as with Config.Ask
-	Attempt  int // 1, or 2 for the retry
+	ID      uint64 // random, not 0, the same for the retry: for [WaitEvent], and no metric label
+	Issuer  string // the configured issuer
+	Outcome Outcome
+	Status  int // the HTTP status; 0 if there was none, as with Config.Ask
+	Attempt int // 1, or 2 for the retry
+	// Own says that it was about a random token of our own, which tells a server that is
+	// down, or that refuses us, from one that does not like a caller's token.
+	Own      bool
 	Start    time.Time
 	Duration time.Duration
 	Err      error // nil if there was an answer
@@ -131,7 +134,7 @@ type BreakerState string
 const (
 	BreakerClosed   BreakerState = "closed"    // calls go out
 	BreakerOpen     BreakerState = "open"      // no call goes out
-	BreakerHalfOpen BreakerState = "half_open" // one call goes out, to see
+	BreakerHalfOpen BreakerState = "half_open" // a call about a token of our own goes out, to see
 )
 
 // BreakerEvent is a change of the circuit breaker.
@@ -139,6 +142,9 @@ type BreakerEvent struct {
 	Issuer   string // the configured issuer
 	From, To BreakerState
 	Wait     time.Duration // how long it stays open, for BreakerOpen
+	// Outcome is how the call about a token of our own ended that opened it, for
+	// BreakerOpen. With OutcomeUnauthorized, the server refuses our credentials.
+	Outcome Outcome
 }
 
 // PurgeEvent is a Purge, or a PurgeAll.
@@ -150,7 +156,7 @@ type PurgeEvent struct {
 // StoreEvent is a failure of the Store.
 type StoreEvent struct {
 	Issuer    string
-	Operation string // "get" or "set"
+	Operation string // "get", "set" or "claim"
 	Err       error
 }
 

@@ -57,7 +57,7 @@ func TestHooks(t *testing.T) {
 			introspect.ResultRefused, introspect.ResultMiss, introspect.ResultRefused}, results)
 		require.Equal(t, 10*time.Millisecond, looked[0].Duration)
 		require.Nil(t, s.last.Context().Value(ctxKey{}), "one request shapes what is shared")
-		require.Len(t, called, 3)
+		require.Len(t, called, 4)
 		require.NotZero(t, called[0].ID)
 		require.NotEqual(t, called[0].ID, called[1].ID)
 		require.Equal(t, introspect.CallEvent{ID: called[0].ID, Issuer: issuer, Outcome: introspect.OutcomeActive, Status: 200, Attempt: 1,
@@ -66,6 +66,8 @@ func TestHooks(t *testing.T) {
 		require.Equal(t, introspect.OutcomeUnauthorized, called[2].Outcome)
 		require.Equal(t, "4xx", called[2].StatusClass())
 		require.ErrorIs(t, called[2].Err, bearergate.ErrMisconfigured)
+		require.True(t, called[2].Own, "whether it is about this one token")
+		require.Equal(t, introspect.OutcomeUnauthorized, called[3].Outcome)
 	})
 }
 

@@ -74,6 +74,9 @@ func TestInactiveByError(t *testing.T) {
 					tt.outcome = introspect.OutcomeStatus
 				}
 				for range 2 {
+					if !tt.remember {
+						time.Sleep(introspect.CredentialsPause) // longer than a token is left alone
+					}
 					err := requireRefused(t, client, opaque, tt.kind, tt.reason)
 					require.Contains(t, bearergate.AsError(err).Detail, tt.detail)
 					require.Equal(t, tt.silent && tt.kind != invalid, !strings.Contains(err.Error(), "AllowInactiveErrors"), err)

@@ -50,7 +50,6 @@ import (
 	"github.com/bearergate/bearergate/internal/mistake"
 	"github.com/bearergate/bearergate/internal/ttlcache"
 	"github.com/bearergate/bearergate/jwks"
-	"golang.org/x/sync/singleflight"
 )
 
 // The defaults and bounds of [Config].
@@ -69,12 +68,16 @@ const (
 	DefaultTimeout          = 3 * time.Second
 	MaxTimeout              = time.Minute
 	DefaultMaxCalls         = 64
+	DefaultMaxWaiting       = 256
 	DefaultMaxResponseBytes = 64 << 10
 	DefaultStoreTimeout     = 100 * time.Millisecond
 
 	BreakerFailures = 5                // calls in a row without an answer that open the breaker
 	BreakerMinOpen  = time.Second      // how long the first time; doubled by each failed probe
 	BreakerMaxOpen  = 30 * time.Second // the longest, and the longest Retry-After that is obeyed
+	// CredentialsPause is for how long no call goes out after the server has refused our own
+	// credentials.
+	CredentialsPause = 10 * time.Second
 
 	jitterPercent = 10 // of the TTL, downwards
 )
@@ -294,9 +297,13 @@ type CacheConfig struct {
 
 // CallsConfig bounds the calls of a Client.
 type CallsConfig struct {
-	// Max is how many calls may be under way at once. More wait, a third of
-	// Config.Timeout at most. Default: [DefaultMaxCalls].
+	// Max is how many calls may be under way at once. Default: [DefaultMaxCalls].
 	Max int
+	// Waiting is how many more may wait for their turn, a third of Config.Timeout at most.
+	// What is too many, or too late, is [bearergate.ErrUnavailable] with
+	// [bearergate.ReasonOverloaded]. A call that nobody waits for any more is not made,
+	// unless it renews an answer that is remembered. Default: [DefaultMaxWaiting].
+	Waiting int
 	// MaxResponseBytes bounds an answer. Default: [DefaultMaxResponseBytes].
 	MaxResponseBytes int64
 }
@@ -364,7 +371,9 @@ type Client struct {
 	slots            chan struct{}
 	telling          chan struct{} // hooks under way
 	breaker          breaker
-	flight           singleflight.Group
+	own              own
+	ownSlots         chan struct{} // of calls about a token of our own, for an HTTP client that is deaf to their end
+	flights          flights
 	order            atomic.Uint64 // counts calls and those who wait for them
 
 	positiveTTL, negativeTTL, maxStale time.Duration
@@ -374,6 +383,7 @@ type Client struct {
 	names                              *ttlcache.Namer // of tokens, in the caches, the shared calls and the Store
 	memory                             atomic.Pointer[memory]
 	purging                            sync.RWMutex // held for reading to remember, for writing to purge
+	purges                             purges       // guarded by purging
 	vault                              *vault       // nil: no Store
 
 	hooks Hooks
@@ -407,7 +417,8 @@ func New(c Config) (*Client, error) {
 	} else {
 		client.status = 0
 	}
-	client.slots, client.telling = make(chan struct{}, c.Calls.Max), make(chan struct{}, maxTelling)
+	client.slots, client.ownSlots, client.telling = make(chan struct{}, c.Calls.Max), make(chan struct{}, c.Calls.Max), make(chan struct{}, maxTelling)
+	client.flights = flights{max: c.Calls.Max + c.Calls.Waiting, open: map[key]*flight{}}
 	seed := make([]byte, 32)
 	_, _ = rand.Read(seed) // never fails: the program ends instead
 	if c.Store.Answers != nil {
@@ -566,7 +577,7 @@ func (c *Client) lookUp(ctx context.Context, raw string) (*bearergate.Token, Res
 	if err := c.plausible(raw); err != nil {
 		return nil, ResultRefused, false, err
 	}
-	o, shared := c.await(ctx, m, name, raw)
+	o, shared := c.answer(ctx, m, name, raw, e)
 	switch {
 	case o.err != nil && o.outage && c.standsIn(m, name, e):
 		t, err := c.timely(e.stale)
@@ -583,6 +594,15 @@ func (c *Client) lookUp(ctx context.Context, raw string) (*bearergate.Token, Res
 	}
 	t, err := c.timely(o.entry.token)
 	return t, result, shared, err
+}
+
+// answer returns what the shared call brings, or what it has just brought: a token that
+// cannot be asked about costs a call a second, however often it is sent.
+func (c *Client) answer(ctx context.Context, m *memory, name key, raw string, e *entry) (outcome, bool) {
+	if o, ok := m.failed.Get(name, time.Now()); ok {
+		return o, true
+	}
+	return c.await(ctx, m, name, raw, e)
 }
 
 // timely returns the token if its times are good now.
@@ -615,11 +635,14 @@ func (c *Client) refreshAhead(ctx context.Context, m *memory, name key, raw stri
 		e.hits.Add(1)
 		return
 	}
-	if e.ahead.Load() || e.age(now) < e.fresh/100*aheadPercent || len(c.slots) == cap(c.slots) || c.breaker.blocked(now) > 0 {
+	if e.ahead.Load() || int64(e.age(now)) < e.due.Load() || len(c.slots) == cap(c.slots) || c.breaker.blocked(now) != nil {
 		return
 	}
-	if e.ahead.CompareAndSwap(false, true) { // once
-		c.start(ctx, m, name, raw, true, new(bool))
+	if !e.ahead.CompareAndSwap(false, true) { // once
+		return
+	}
+	if f, leads := c.flights.join(name, false, true); leads {
+		c.launch(ctx, f, m, name, raw, e)
 	}
 }
 
@@ -639,11 +662,6 @@ func (c *Client) runCheck(ctx context.Context, t *bearergate.Token) error {
 		return bearergate.AsError(err)
 	}
 	return nil
-}
-
-// ended is the answer to a caller whose context has ended.
-func ended(ctx context.Context) error {
-	return bearergate.Guard(ctx, errWait, context.Context.Err)
 }
 
 func misconfigured(cause error) error {

@@ -34,9 +34,20 @@ type Store interface {
 	Set(ctx context.Context, key string, value []byte, ttl time.Duration) error
 }
 
+// Claimer is what a Store may be besides: one atomic step, by which one process of a fleet
+// renews an answer that is in use before its end, and the others take it from the Store.
+// Without it, each looks into the Store before it asks, and a few may ask at once.
+type Claimer interface {
+	// Claim sets key for ttl unless it is there, and reports whether it did (SET NX PX, in
+	// Redis). What it sets is read by nobody. Of many who claim one key at a time, one is
+	// told true.
+	Claim(ctx context.Context, key string, ttl time.Duration) (bool, error)
+}
+
 const (
 	minStoreKeyBytes = 32
 	maxClockSkew     = 5 * time.Second // between processes that share a Store
+	storeGrace       = time.Minute     // for an answer that is on its way to a Store that hangs
 	storeCalls       = 64              // at once, so that a Store that hangs cannot gather goroutines
 
 	recordVersion = 1
@@ -125,7 +136,7 @@ func storeKey(name key) string { return base64.RawURLEncoding.EncodeToString(nam
 
 // recallIsolated is recall for a shared call, isolated since it may call foreign
 // code: the clock of the Config. After a failure, it returns nil.
-func (c *Client) recallIsolated(events *news, m *memory, name key) *entry {
+func (c *Client) recallIsolated(events *news, name key) *entry {
 	type result struct {
 		e   *entry
 		err error
@@ -134,7 +145,7 @@ func (c *Client) recallIsolated(events *news, m *memory, name key) *entry {
 	ctx, cancel := context.WithTimeout(context.Background(), c.vault.timeout)
 	defer cancel()
 	if err := guard.Isolate(ctx, grace, func() {
-		e, err := c.recall(m, name)
+		e, err := c.recall(name)
 		found <- result{e, err}
 	}); err != nil {
 		return nil
@@ -150,7 +161,7 @@ func (c *Client) recallIsolated(events *news, m *memory, name key) *entry {
 
 // recall returns what the Store has of a token, judged by this Client as if the
 // server had given that answer; nil if there is none that may be used.
-func (c *Client) recall(m *memory, name key) (*entry, error) {
+func (c *Client) recall(name key) (*entry, error) {
 	values := make(chan []byte, 1)
 	err := c.vault.do(func(ctx context.Context) error {
 		value, err := c.vault.store.Get(ctx, storeKey(name))
@@ -171,7 +182,10 @@ func (c *Client) recall(m *memory, name key) (*entry, error) {
 	now := time.Now()
 	age := now.Round(0).Sub(at)
 	// The age of an answer from the future is not known: it could live too long.
-	if kind != recordAnswer || age < 0 || at.Before(m.storeSince.Add(maxClockSkew)) {
+	c.purging.RLock()
+	purged := c.purges.since(name)
+	c.purging.RUnlock()
+	if kind != recordAnswer || age < 0 || at.Before(purged.Add(maxClockSkew)) {
 		return nil, nil
 	}
 	v, f := c.decide(body, false, new(accept.Reading)) // none that quotes the token is there
@@ -187,7 +201,7 @@ func (c *Client) recall(m *memory, name key) (*entry, error) {
 
 // share offers an answer to the Store. Nobody waits for it. m is the memory that
 // it was remembered in.
-func (c *Client) share(hookCtx context.Context, m *memory, name key, r reply) {
+func (c *Client) share(hookCtx context.Context, fl *flight, m *memory, name key, r reply) {
 	if c.vault == nil || r.life <= 0 {
 		return
 	}
@@ -199,7 +213,7 @@ func (c *Client) share(hookCtx context.Context, m *memory, name key, r reply) {
 	go func() {
 		err := c.vault.do(func(ctx context.Context) error {
 			err := c.vault.store.Set(ctx, storeKey(name), value, r.life)
-			if c.memory.Load().epoch != m.epoch { // a purge, whose mark this Set may have written over, now or much too late
+			if c.purgedSince(name, m, fl) { // a purge, whose mark this Set may have written over, now or much too late
 				c.overwrite(name)
 			}
 			return err
@@ -208,6 +222,30 @@ func (c *Client) share(hookCtx context.Context, m *memory, name key, r reply) {
 			c.setFailed(hookCtx, err)
 		}
 	}()
+}
+
+// claim reports whether this process shall renew an answer ahead of its end. If the Store
+// cannot tell, it does: a few calls too many do less harm than none.
+func (c *Client) claim(events *news, name key) bool {
+	store, ok := c.vault.store.(Claimer)
+	if !ok {
+		return true
+	}
+	claimed := make(chan bool, 1)
+	err := c.vault.do(func(ctx context.Context) error {
+		ours, err := store.Claim(ctx, storeKey(name)+"-ahead", c.timeout+time.Second)
+		claimed <- ours
+		return err
+	})
+	if err == nil {
+		return <-claimed
+	}
+	if c.hooks.StoreFailed != nil {
+		events.add(func(ctx context.Context) {
+			c.hooks.StoreFailed(ctx, StoreEvent{Issuer: c.issuer, Operation: "claim", Err: err})
+		})
+	}
+	return true
 }
 
 // overwrite has the Store forget an answer.

@@ -2,8 +2,8 @@ package introspect
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
+	"time"
 
 	"github.com/bearergate/bearergate"
 )
@@ -33,10 +33,16 @@ func (c *Client) Warm(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return ended(ctx)
 	}
-	r, f, err := c.askOnce(ctx, rand.Text())
-	switch {
-	case err != nil:
-		return err
+	if f := c.breaker.blocked(time.Now()); f != nil {
+		return f.err()
+	}
+	call := c.askOwn(context.WithoutCancel(ctx))
+	select {
+	case <-call.done:
+	case <-ctx.Done():
+		return ended(ctx)
+	}
+	switch r, f := call.r, call.f; {
 	case f == nil && !r.entry.active:
 		return nil
 	case f == nil || f.outcome == OutcomeMap: // which is asked about active tokens alone
@@ -44,32 +50,7 @@ func (c *Client) Warm(ctx context.Context) error {
 			Detail: "introspect: Warm: whoever answers says active to a token that nobody issued, and so to all: check Endpoint, or Ask, and what answers there"}
 	case f.own != nil && errors.Is(f.own.Kind, bearergate.ErrInvalidToken): // Ask says in its own way that it does not know it
 		return nil
-	}
-	return f.err()
-}
-
-// askOnce makes one call that is shared with nobody, and remembers nothing.
-func (c *Client) askOnce(ctx context.Context, raw string) (reply, *failure, error) {
-	type answered struct {
-		r reply
-		f *failure
-	}
-	done := make(chan answered, 1)
-	hookCtx := context.WithoutCancel(ctx)
-	go func() { //nolint:gosec // a context of its own, on purpose
-		// As every call, it does not depend on whoever asks: one who goes away must not
-		// look to the breaker like a server that does not answer. It ends after Timeout.
-		ctx, cancel := context.WithTimeout(context.Background(), c.timeout)
-		defer cancel()
-		var events news
-		r, f := c.attempt(ctx, &events, newCallID(), raw, 1)
-		c.tell(hookCtx, events...)
-		done <- answered{r, f}
-	}()
-	select {
-	case a := <-done:
-		return a.r, a.f, nil
-	case <-ctx.Done():
-		return reply{}, nil, ended(ctx)
+	default:
+		return f.err()
 	}
 }

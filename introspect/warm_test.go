@@ -150,6 +150,7 @@ func TestWarmAndTheBreaker(t *testing.T) {
 		synctest.Wait()
 		require.Equal(t, before, s.requests(), "nobody is asked for one who is gone")
 
+		time.Sleep(time.Second) // else the next one joins the call that goes on
 		s.set(func(s *server) { s.delay = 0 })
 		s.fail(down)
 		for range introspect.BreakerFailures {

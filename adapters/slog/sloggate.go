@@ -229,6 +229,9 @@ func (a *Audit) IntrospectHooks() introspect.Hooks {
 					r.text("detail", bearergate.AsError(e.Err).Detail)
 				}
 				r.add(slog.Int("attempt", e.Attempt), slog.Duration("duration", e.Duration))
+				if e.Own {
+					r.add(slog.Bool("own", true))
+				}
 			})
 		},
 		BreakerChanged: func(ctx context.Context, e introspect.BreakerEvent) {
@@ -237,6 +240,7 @@ func (a *Audit) IntrospectHooks() introspect.Hooks {
 				r.word("from", string(e.From))
 				r.word("to", string(e.To))
 				if e.Wait > 0 {
+					r.word("outcome", string(e.Outcome))
 					r.add(slog.Duration("wait", e.Wait))
 				}
 			})
