@@ -256,6 +256,33 @@ func TestSetFailsAfterDiscovery(t *testing.T) {
 	})
 }
 
+// The metadata that a server has for all its tenants name a template as their issuer:
+// whoever wants those keys says so, letter for letter.
+func TestMetadataOfAllTenants(t *testing.T) {
+	const template, where = "https://as.example.com/{tenantid}/v2.0", "https://as.example.com/common/metadata"
+	for _, tt := range []struct {
+		name, issuer string
+		fails        bool
+	}{
+		{name: "the template", issuer: template},
+		{name: "one tenant", issuer: "https://as.example.com/tenant1/v2.0", fails: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			within(t, func(t *testing.T) {
+				s := newServer(t, "k1")
+				s.fail(where, always(200, "application/json", metadataOf(template, setURL)))
+				c, _ := newCache(t, s, func(c *jwks.Config) { c.Issuer, c.URL, c.MetadataURL = tt.issuer, "", where })
+				if tt.fails {
+					unavailable(t, c, "k1")
+					return
+				}
+				has(t, c, "k1")
+				require.Equal(t, template, c.Issuer())
+			})
+		})
+	}
+}
+
 // The metadata may be out of order for a while, like the set, but not for ever.
 func TestMetadataOutage(t *testing.T) {
 	within(t, func(t *testing.T) {

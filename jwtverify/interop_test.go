@@ -229,11 +229,11 @@ func TestMetadataURL(t *testing.T) {
 		issuer string // in the document
 		reason bearergate.Reason
 	}{
-		"of this issuer": {issuer: "https://login.example.test/{name}"},
+		"of this issuer": {issuer: "https://login.example.test/of-another-path"},
 		"of another one": {issuer: as.Issuer(), reason: bearergate.ReasonKeysUnavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
-			const issuer = "https://login.example.test/{name}"
+			const issuer = "https://login.example.test/of-another-path"
 			as.Fail(authtest.Fault{Path: "/elsewhere", Body: []byte(`{"issuer":"` + tt.issuer + `","jwks_uri":"` + as.URL("/jwks") + `"}`), Header: http.Header{"Content-Type": {"application/json"}}})
 			v, err := jwtverify.New(jwtverify.Config{Issuer: issuer, Audiences: []string{authtest.DefaultAudience}, MetadataURL: as.URL("/elsewhere"), HTTPClient: as.Client()})
 			require.NoError(t, err)
