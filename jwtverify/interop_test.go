@@ -64,6 +64,17 @@ func TestTokensOfRealServers(t *testing.T) {
 		"act of another meaning": {claims: map[string]any{"act": "noActor"}, allow: func(c *jwtverify.Config) { c.IgnoreClaims = []string{"act"} }, before: bearergate.ReasonMalformed,
 			check: func(t *testing.T, token *bearergate.Token) { require.Empty(t, token.Actor()) }},
 
+		// A bound token of Keycloak: what its typ says is no mark, and nobody opens with it alone.
+		"typ DPoP, beside a nonce": {claims: map[string]any{"typ": "DPoP", "nonce": "n", "cnf": map[string]any{"jkt": "x"}},
+			allow: func(c *jwtverify.Config) { c.Confirmations = []string{"jkt"} }, before: bearergate.ReasonBinding,
+			check: func(t *testing.T, token *bearergate.Token) {
+				require.True(t, token.Bound())
+				require.Equal(t, bearergate.ReasonBinding, bearergate.ReasonOf(token.Authorize(scope.Requirement{})))
+			}},
+		"a client and no subject: not known whose it is": {claims: map[string]any{"sub": kit.Absent}, check: func(t *testing.T, token *bearergate.Token) {
+			require.Equal(t, []bool{false, false}, []bool{token.IsClient(), token.IsUser()})
+		}},
+
 		// Clients
 		"azp":          {claims: map[string]any{"client_id": kit.Absent, "azp": "svc-7"}, check: client("svc-7")},
 		"cid":          {claims: map[string]any{"client_id": kit.Absent, "cid": "svc-7"}, check: client("svc-7")},
