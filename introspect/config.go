@@ -1,7 +1,6 @@
 package introspect
 
 import (
-	"slices"
 	"strings"
 	"time"
 
@@ -30,7 +29,7 @@ func complete(c *Config, wrong *mistake.List) {
 func checkServer(c *Config, wrong *mistake.List) (issuerOK bool) {
 	issuerOK = checkIssuer(c, wrong)
 	if c.Endpoint != "" {
-		if err := fetch.CheckURL(c.Endpoint, c.InsecureAllowHTTP || fetch.Loopback(c.Endpoint)); err != nil {
+		if err := fetch.CheckNamed(c.Endpoint, c.InsecureAllowHTTP || fetch.Loopback(c.Endpoint)); err != nil {
 			wrong.Addf("Endpoint%s %w", fetch.Shown(c.Endpoint), err)
 		}
 	}
@@ -131,9 +130,7 @@ func checkNames(c *Config, wrong *mistake.List) {
 		field string
 		names []string
 	}{{"Audiences", c.Audiences}, {"Confirmations", c.Confirmations}, {"Signed.Audiences", c.Signed.Audiences}} {
-		if slices.Contains(list.names, "") {
-			wrong.Addf("%s contains an empty string: remove it", list.field)
-		}
+		wrong.Literals(list.field, list.names)
 	}
 	checkTokenTypes(c, wrong)
 	checkInactiveErrors(c, wrong)

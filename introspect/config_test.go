@@ -87,6 +87,14 @@ func TestNewNamesEveryMistake(t *testing.T) {
 		{"audiences", func(c *introspect.Config) { c.Audiences = nil }, []string{"Audiences is empty"}},
 		{"empty audience", func(c *introspect.Config) { c.Audiences = []string{audience, ""} }, []string{"introspect: Audiences contains an empty string: remove it"}},
 		{"empty confirmation", func(c *introspect.Config) { c.Confirmations = []string{""} }, []string{"introspect: Confirmations contains an empty string: remove it"}},
+		{"any audience", func(c *introspect.Config) { c.Audiences = []string{"*", "https://{api}.example.com"} }, []string{`introspect: Audiences: "*" has a * in it: it is compared as it stands`, `introspect: Audiences: "https://{api}.example.com" has a brace in it`}},
+		{"any confirmation", func(c *introspect.Config) { c.Confirmations = []string{"*"} }, []string{`introspect: Confirmations: "*" has a * in it`}},
+		{"an audience of signed answers that was to be filled in", func(c *introspect.Config) {
+			c.Signed.Answers, c.Signed.Audiences = introspect.SignedRequired, []string{"${CLIENT_ID}"}
+		}, []string{`introspect: Signed.Audiences: "${CLIENT_ID}" has a brace in it`}},
+		{"issuer of all tenants", func(c *introspect.Config) { c.Issuer = "https://as.example.com/{tenant}" }, []string{`introspect: Issuer "https://as.example.com/{tenant}" has a brace in it: it is taken as it stands`}},
+		{"issuer with a wildcard", func(c *introspect.Config) { c.Issuer = "https://*.example.com" }, []string{`introspect: Issuer "https://*.example.com" has a * in it`}},
+		{"endpoint with a placeholder", func(c *introspect.Config) { c.Endpoint = "https://as.example.com/{tenant}/introspect" }, []string{`introspect: Endpoint "https://as.example.com/{tenant}/introspect" has a brace in it`}},
 		{"token type hint", func(c *introspect.Config) { c.TokenTypeHint = "access token" }, []string{`TokenTypeHint is "access token": use printable ASCII without spaces, access_token for example, or leave it out`}},
 		{"timeout without a unit", func(c *introspect.Config) { c.Timeout = 3 }, []string{"Timeout is 3ns (a number without a unit counts nanoseconds: write 3*time.Second, for example): choose between 1ms and 1m0s, or leave it out for the default of 3s"}},
 		{"ttls without a unit", func(c *introspect.Config) { c.PositiveTTL, c.NegativeTTL, c.MaxStale = 30, 5, 60 },

@@ -140,7 +140,8 @@ type Config struct {
 	AskName string
 
 	// Audiences are the names of this API; aud must contain at least one of
-	// them, compared exactly. Required, unless InsecureAnyAudience is set.
+	// them, compared exactly; a * or a brace in one is a mistake. Required, unless
+	// InsecureAnyAudience is set.
 	//
 	// Danger: they are alternatives, as in jwtverify.Config.
 	Audiences []string

@@ -21,7 +21,17 @@ func TestARefusalExplainsItself(t *testing.T) {
 		reason          bearergate.Reason
 		expected, found string
 		refused         bool
+		change          func(*introspect.Config)
+		detail          string
 	}{
+		// I3, I12, I15 of the cases.
+		{name: "DPoP, and nobody promises to ask for the proof", answer: map[string]any{"token_type": "DPoP", "cnf": map[string]any{"jkt": "x"}}, reason: bearergate.ReasonBinding, expected: "no cnf", found: `"jkt"`, refused: true, detail: "not named in Confirmations"},
+		{name: "DPoP, and another proof is promised", answer: map[string]any{"token_type": "dpop", "cnf": map[string]any{"jkt": "x"}}, change: func(c *introspect.Config) { c.Confirmations = []string{"x5t#S256"} },
+			reason: bearergate.ReasonBinding, expected: `"x5t#S256"`, found: `"jkt"`, refused: true, detail: "not named in Confirmations"},
+		{name: "an audience that is written as none", answer: map[string]any{"aud": []string{}}, reason: bearergate.ReasonMissingClaim, expected: `"` + audience + `"`, refused: true, detail: "there is no aud, or an empty one"},
+		{name: "an ID token by token_type", answer: map[string]any{"token_type": "ID_Token"}, reason: bearergate.ReasonType, expected: `"Bearer" "access_token" "DPoP" or none`, found: `"ID_Token"`, refused: true, detail: "token_type"},
+		{name: "another type than is allowed", answer: map[string]any{"token_type": "urn:x:refresh"}, change: func(c *introspect.Config) { c.AllowTokenTypes = []string{"urn:x:access"} },
+			reason: bearergate.ReasonType, expected: `"Bearer" "access_token" "DPoP" "urn:x:access" or none`, found: `"urn:x:refresh"`, refused: true, detail: "token_type"},
 		{name: "another issuer", answer: map[string]any{"iss": issuer + "/x"}, reason: bearergate.ReasonIssuer, expected: `"` + issuer + `"`, found: `"` + issuer + `/x"`},
 		{name: "another audience", answer: map[string]any{"aud": []string{"x"}}, reason: bearergate.ReasonAudience, expected: `"` + audience + `"`, found: `"x"`, refused: true},
 		{name: "no audience", answer: map[string]any{"aud": absent}, reason: bearergate.ReasonMissingClaim, expected: `"` + audience + `"`, refused: true},
@@ -36,6 +46,9 @@ func TestARefusalExplainsItself(t *testing.T) {
 			var told []introspect.LookEvent
 			client := newClient(t, with(config(s), func(c *introspect.Config) {
 				c.Hooks.Looked = func(_ context.Context, e introspect.LookEvent) { told = append(told, e) }
+				if tt.change != nil {
+					tt.change(c)
+				}
 			}))
 			for range 2 {
 				requireRefused(t, client, opaque, invalid, tt.reason)
@@ -44,6 +57,7 @@ func TestARefusalExplainsItself(t *testing.T) {
 			for _, event := range told {
 				e := bearergate.AsError(event.Err)
 				require.NotEmpty(t, e.Detail)
+				require.Contains(t, e.Detail, tt.detail)
 				require.Equal(t, tt.expected, e.Expected)
 				require.Equal(t, tt.found, e.Found)
 				require.False(t, e.Unsigned, "the server said so")

@@ -217,11 +217,10 @@ func NewRouter(c Config) (*Router, error) {
 		if issuer == "" {
 			wrong.Addf("Issuers has an empty key: key each verifier by the exact iss of its tokens")
 		}
-		if err := fetch.CheckPasted(issuer); err != nil {
-			wrong.Addf("Issuers[%q]: the key %w", issuer, err)
-		}
-		if strings.ContainsAny(issuer, "*{}") {
+		if mistake.Literal(issuer) != nil {
 			wrong.Addf("Issuers[%q]: the key is compared as it stands, and no token has such an iss: for many issuers of one form, set Resolve and ResolveIssuers", issuer)
+		} else if err := fetch.CheckPasted(issuer); err != nil {
+			wrong.Addf("Issuers[%q]: the key %w", issuer, err)
 		}
 		if err := checkMember(issuer, c.Issuers[issuer]); err != nil {
 			wrong.Addf("Issuers[%q]: %w", issuer, err)

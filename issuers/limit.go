@@ -16,7 +16,9 @@ import (
 // Limits are what the tokens of an issuer may confer, and until when: see [Limit]. A
 // field that is left out limits nothing. At least one is required.
 type Limits struct {
-	// Scopes are those that a token may have. It loses all others. Default: any.
+	// Scopes are those that a token may have, compared byte for byte: orders:* keeps the
+	// scope of that very name, which means much to a [scope.Policy] with wildcards, and not
+	// orders:read. It loses all others. Default: any.
 	//
 	// Danger: roles, the tenant and the claims object stay as they are. What routes or
 	// handlers read from those has to be limited there.
@@ -62,14 +64,14 @@ func Limit(v bearergate.Verifier, l Limits) (bearergate.Verifier, error) {
 	for _, name := range l.Scopes {
 		if !scope.Of(name).Has(name) {
 			wrong.Addf("Limit: Scopes: %q is no scope: name one by one, without spaces", name)
+		} else if err := mistake.Placeholder(name); err != nil {
+			wrong.Addf("Limit: Scopes: %q %w", name, err)
 		}
 	}
 	if l.Clients != nil && len(l.Clients) == 0 {
 		wrong.Addf("Limit: Clients is an empty list: name those that are accepted, or leave it out to accept all")
 	}
-	if slices.Contains(l.Clients, "") {
-		wrong.Addf("Limit: Clients contains an empty string: remove it")
-	}
+	wrong.Literals("Limit: Clients", l.Clients)
 	if err := wrong.Err(); err != nil {
 		return nil, misconfigured(err)
 	}

@@ -39,6 +39,9 @@ func TestLimitNamesEveryMistake(t *testing.T) {
 		{name: "two scopes in one", verifier: good, limits: issuers.Limits{Scopes: []string{"a", "b c"}}, says: []string{`"b c" is no scope`}},
 		{name: "an empty scope", verifier: good, limits: issuers.Limits{Scopes: []string{""}}, says: []string{`"" is no scope`}},
 		{name: "an empty client", verifier: good, limits: issuers.Limits{Clients: []string{"a", ""}}, says: []string{"Clients contains an empty string"}},
+		{name: "clients by a pattern", verifier: good, limits: issuers.Limits{Clients: []string{"a", "partner-*"}}, says: []string{`Limit: Clients: "partner-*" has a * in it: it is compared as it stands`}},
+		{name: "a client that was to be filled in", verifier: good, limits: issuers.Limits{Clients: []string{"${CLIENT}"}}, says: []string{`Limit: Clients: "${CLIENT}" has a brace in it`}},
+		{name: "a scope with a placeholder", verifier: good, limits: issuers.Limits{Scopes: []string{"orders:*", "document:read:{id}"}}, says: []string{`Limit: Scopes: "document:read:{id}" has a brace in it`}},
 		{name: "four at once", limits: issuers.Limits{Scopes: []string{"b c"}, Clients: []string{""}}, says: []string{"nil", "no scope", "empty string"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -149,7 +150,22 @@ func TestRouterAllocations(t *testing.T) {
 		bare := testing.AllocsPerRun(100, func() { _, _ = bearergate.Verify(ctx, v, raw) })
 		router := testing.AllocsPerRun(100, func() { _, _ = r.Verify(ctx, raw) })
 		require.LessOrEqual(t, router, bare+8, name)
+		require.Less(t, bytesPerRun(func() { _, _ = r.Verify(ctx, raw) }), uint64(20<<10), name)
 	}
+}
+
+// bytesPerRun is what f allocates, as [testing.AllocsPerRun] counts how often.
+func bytesPerRun(f func()) uint64 {
+	const runs = 100
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	f() // fills what is reused
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range runs {
+		f()
+	}
+	runtime.ReadMemStats(&after)
+	return (after.TotalAlloc - before.TotalAlloc) / runs
 }
 
 // The buffer that tokens share keeps nothing of them, whatever became of them, and does

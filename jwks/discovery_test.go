@@ -256,6 +256,33 @@ func TestSetFailsAfterDiscovery(t *testing.T) {
 	})
 }
 
+// The metadata that a server has for all its tenants name a template as their issuer:
+// whoever wants those keys says so, letter for letter.
+func TestMetadataOfAllTenants(t *testing.T) {
+	const template, where = "https://as.example.com/{tenantid}/v2.0", "https://as.example.com/common/metadata"
+	for _, tt := range []struct {
+		name, issuer string
+		fails        bool
+	}{
+		{name: "the template", issuer: template},
+		{name: "one tenant", issuer: "https://as.example.com/tenant1/v2.0", fails: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			within(t, func(t *testing.T) {
+				s := newServer(t, "k1")
+				s.fail(where, always(200, "application/json", metadataOf(template, setURL)))
+				c, _ := newCache(t, s, func(c *jwks.Config) { c.Issuer, c.URL, c.MetadataURL = tt.issuer, "", where })
+				if tt.fails {
+					unavailable(t, c, "k1")
+					return
+				}
+				has(t, c, "k1")
+				require.Equal(t, template, c.Issuer())
+			})
+		})
+	}
+}
+
 // The metadata may be out of order for a while, like the set, but not for ever.
 func TestMetadataOutage(t *testing.T) {
 	within(t, func(t *testing.T) {
@@ -294,6 +321,8 @@ func TestDiscoverySays(t *testing.T) {
 		"another case":     {doc("https://AS.example.com/tenant1", setURL), nil, "the two differ only by upper and lower case: write every letter of Issuer as the authorization server does" + beside},
 		"no jwks_uri":      {always(200, "application/json", `{"issuer":"`+issuer+`"}`), nil, "jwks_uri: the document has no jwks_uri: name the key set by URL of jwks.Config, if the server has one" + beside},
 		"jwks_uri http":    {doc(issuer, "http://as.example.com/keys"), nil, "jwks_uri: the document's jwks_uri must be https"},
+		"a set as a page":  {nil, always(200, "Text/HTML; charset=utf-8", "<html>"), setURL + ": content_type: a content type that is not accepted here: text/html, a page for people: check the URL, and that no login stands in front of it"},
+		"a proxy's 502":    {nil, always(502, "text/html", "<html>"), setURL + ": status: status 502: the server, or a proxy in front of it, is out of order: see their logs"},
 		"no such set":      {nil, always(404, "", ""), setURL + ": status: status 404: nothing is there: check the URL"},
 		"no set":           {nil, always(200, "application/json", "{}"), setURL + ": malformed: jose: the key set has no member keys: check that this is the URL or path of a JWK Set"},
 		"no key to verify": {nil, always(200, "application/json", `{"keys":[{"use":"enc"},{}]}`), setURL + ": no_usable_key: jose: the key set has no usable key: Hooks.KeySkipped says why, key by key; have the issuer publish one to verify signatures"},

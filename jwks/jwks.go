@@ -187,7 +187,7 @@ func New(c Config) (*Cache, error) {
 		if c.URL != "" || c.Issuer == "" {
 			wrong.Addf("MetadataURL is set with URL, or without Issuer: it is for finding the keys of an issuer; leave out URL, and set Issuer")
 		}
-		if err := fetch.CheckURL(c.MetadataURL, c.InsecureAllowHTTP || fetch.Loopback(c.MetadataURL)); err != nil {
+		if err := fetch.CheckNamed(c.MetadataURL, c.InsecureAllowHTTP || fetch.Loopback(c.MetadataURL)); err != nil {
 			wrong.Addf("MetadataURL%s %w", fetch.Shown(c.MetadataURL), err)
 		}
 	}
@@ -197,7 +197,10 @@ func New(c Config) (*Cache, error) {
 		}
 	}
 	if c.URL != "" {
-		if err := fetch.CheckURL(c.URL, c.InsecureAllowHTTP || fetch.Loopback(c.URL)); err != nil {
+		if err := mistake.Literal(c.Issuer); err != nil { // not with MetadataURL: metadata of all tenants have a template, which has to be named
+			wrong.Addf("Issuer%s %w", fetch.Shown(c.Issuer), err)
+		}
+		if err := fetch.CheckNamed(c.URL, c.InsecureAllowHTTP || fetch.Loopback(c.URL)); err != nil {
 			wrong.Addf("URL%s %w", fetch.Shown(c.URL), err)
 		}
 	}

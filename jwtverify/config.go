@@ -34,12 +34,8 @@ func checkNames(c *Config, wrong *mistake.List) {
 	if len(c.Audiences) == 0 {
 		wrong.Addf("Audiences is empty: name the audience that your authorization server puts into aud for this API")
 	}
-	if slices.Contains(c.Audiences, "") {
-		wrong.Addf("Audiences contains an empty string: remove it")
-	}
-	if slices.Contains(c.Confirmations, "") {
-		wrong.Addf("Confirmations contains an empty string: remove it")
-	}
+	wrong.Literals("Audiences", c.Audiences)
+	wrong.Literals("Confirmations", c.Confirmations)
 	for _, alias := range c.IssuerAliases {
 		switch err := fetch.CheckPasted(alias); {
 		case alias == "":
@@ -83,6 +79,11 @@ func audienceFrom(c *Config, wrong *mistake.List) (names []string, values [][]st
 			wrong.Addf("AllowAudienceFrom: %q cannot stand in for aud: name another claim", name)
 		case len(c.AllowAudienceFrom[name]) == 0 || slices.Contains(c.AllowAudienceFrom[name], ""):
 			wrong.Addf("AllowAudienceFrom: %s has no value, or an empty one: name what the claim says in tokens for this API", name)
+		}
+		for _, value := range c.AllowAudienceFrom[name] {
+			if err := mistake.Literal(value); err != nil {
+				wrong.Addf("AllowAudienceFrom: %s: %q %w", name, value, err)
+			}
 		}
 		values = append(values, slices.Clone(c.AllowAudienceFrom[name]))
 	}

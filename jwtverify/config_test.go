@@ -134,6 +134,48 @@ func TestNewNamesEveryMistake(t *testing.T) {
 			says:   []string{"has white space around it: remove it"},
 		},
 		{
+			name:   "an issuer of all tenants",
+			change: func(c *jwtverify.Config) { c.Issuer = "https://as.example.com/{tenantid}/v2.0" },
+			says:   []string{`Issuer "https://as.example.com/{tenantid}/v2.0" has a brace in it: it is taken as it stands`}, mistakes: 1,
+		},
+		{
+			name:   "an issuer with a wildcard, keys discovered",
+			change: func(c *jwtverify.Config) { c.Issuer, c.Keys = "https://*.example.com", nil },
+			says:   []string{`Issuer "https://*.example.com" has a * in it: it is compared as it stands`}, mistakes: 1,
+		},
+		{
+			name:   "aliases by a pattern",
+			change: func(c *jwtverify.Config) { c.IssuerAliases = []string{"https://*.example.com", "${ALIAS}"} },
+			says:   []string{`IssuerAliases: "https://*.example.com" has a * in it`, `IssuerAliases: "${ALIAS}" has a brace in it`}, mistakes: 2,
+		},
+		{
+			name:   "any audience",
+			change: func(c *jwtverify.Config) { c.Audiences = []string{"https://api.example.com", "*"} },
+			says:   []string{`Audiences: "*" has a * in it: it is compared as it stands, and * stands for nothing else; name each one`}, mistakes: 1,
+		},
+		{
+			name:   "an audience that was to be filled in",
+			change: func(c *jwtverify.Config) { c.Audiences = []string{"api://{client-id}"} },
+			says:   []string{`Audiences: "api://{client-id}" has a brace in it`}, mistakes: 1,
+		},
+		{
+			name: "any client for an audience",
+			change: func(c *jwtverify.Config) {
+				c.AllowAudienceFrom = map[string][]string{"client_id": {"app-1", "app-*"}}
+			},
+			says: []string{`AllowAudienceFrom: client_id: "app-*" has a * in it`}, mistakes: 1,
+		},
+		{
+			name:   "any confirmation",
+			change: func(c *jwtverify.Config) { c.Confirmations = []string{"*"} },
+			says:   []string{`Confirmations: "*" has a * in it`}, mistakes: 1,
+		},
+		{
+			name:   "a key set of all tenants",
+			change: func(c *jwtverify.Config) { c.Keys, c.KeysURL = nil, "https://as.example.com/{tenantid}/keys" },
+			says:   []string{`KeysURL cannot be used: jwks: URL "https://as.example.com/{tenantid}/keys" has a brace in it`}, mistakes: 1,
+		},
+		{
 			name:   "leeway and none",
 			change: func(c *jwtverify.Config) { c.Leeway, c.NoLeeway = 1, true },
 			says:   []string{"NoLeeway"},

@@ -64,6 +64,17 @@ func TestTokensOfRealServers(t *testing.T) {
 		"act of another meaning": {claims: map[string]any{"act": "noActor"}, allow: func(c *jwtverify.Config) { c.IgnoreClaims = []string{"act"} }, before: bearergate.ReasonMalformed,
 			check: func(t *testing.T, token *bearergate.Token) { require.Empty(t, token.Actor()) }},
 
+		// A bound token of Keycloak: what its typ says is no mark, and nobody opens with it alone.
+		"typ DPoP, beside a nonce": {claims: map[string]any{"typ": "DPoP", "nonce": "n", "cnf": map[string]any{"jkt": "x"}},
+			allow: func(c *jwtverify.Config) { c.Confirmations = []string{"jkt"} }, before: bearergate.ReasonBinding,
+			check: func(t *testing.T, token *bearergate.Token) {
+				require.True(t, token.Bound())
+				require.Equal(t, bearergate.ReasonBinding, bearergate.ReasonOf(token.Authorize(scope.Requirement{})))
+			}},
+		"a client and no subject: not known whose it is": {claims: map[string]any{"sub": kit.Absent}, check: func(t *testing.T, token *bearergate.Token) {
+			require.Equal(t, []bool{false, false}, []bool{token.IsClient(), token.IsUser()})
+		}},
+
 		// Clients
 		"azp":          {claims: map[string]any{"client_id": kit.Absent, "azp": "svc-7"}, check: client("svc-7")},
 		"cid":          {claims: map[string]any{"client_id": kit.Absent, "cid": "svc-7"}, check: client("svc-7")},
@@ -229,11 +240,11 @@ func TestMetadataURL(t *testing.T) {
 		issuer string // in the document
 		reason bearergate.Reason
 	}{
-		"of this issuer": {issuer: "https://login.example.test/{name}"},
+		"of this issuer": {issuer: "https://login.example.test/of-another-path"},
 		"of another one": {issuer: as.Issuer(), reason: bearergate.ReasonKeysUnavailable},
 	} {
 		t.Run(name, func(t *testing.T) {
-			const issuer = "https://login.example.test/{name}"
+			const issuer = "https://login.example.test/of-another-path"
 			as.Fail(authtest.Fault{Path: "/elsewhere", Body: []byte(`{"issuer":"` + tt.issuer + `","jwks_uri":"` + as.URL("/jwks") + `"}`), Header: http.Header{"Content-Type": {"application/json"}}})
 			v, err := jwtverify.New(jwtverify.Config{Issuer: issuer, Audiences: []string{authtest.DefaultAudience}, MetadataURL: as.URL("/elsewhere"), HTTPClient: as.Client()})
 			require.NoError(t, err)

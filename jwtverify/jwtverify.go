@@ -101,7 +101,7 @@ type Config struct {
 	IssuerAliases []string
 
 	// Audiences are the names of this API; aud must contain at least one of
-	// them, compared exactly. Required.
+	// them, compared exactly; a * or a brace in one is a mistake. Required.
 	//
 	// Danger: they are alternatives. A token for any of them opens every route
 	// behind this Verifier; an API that only some routes belong to needs a

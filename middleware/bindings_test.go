@@ -670,4 +670,12 @@ func TestAdvertiseScopes(t *testing.T) {
 			require.NotContains(t, w.Header().Values("WWW-Authenticate")[0], "scope=")
 		}
 	}
+
+	// G5 of the cases: beside the metadata of the resource, and without an error.
+	gate := newGate(t, accepts(reader), middleware.Config{AdvertiseScopes: true, Resource: "https://notes.example.test/v1"})
+	w := httptest.NewRecorder()
+	gate.Require(scope.All("notes:read"))(forbidden(t)).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+	require.Equal(t, 401, w.Code)
+	require.Equal(t, map[string]string{"realm": "api", "scope": "notes:read", "resource_metadata": "https://notes.example.test/.well-known/oauth-protected-resource/v1"},
+		parseChallenge(t, w.Header().Get("WWW-Authenticate")))
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/bearergate/bearergate"
 )
@@ -68,6 +69,17 @@ func named(option string, names []string) error {
 		return fmt.Errorf("%s: there is no name, or one is empty", option)
 	}
 	return nil
+}
+
+// literal is named for names of which none has a * or a brace: the rule of internal/mistake
+// for what is compared as it stands.
+func literal(option string, names []string) error {
+	for _, name := range names {
+		if strings.ContainsAny(name, "*{}") {
+			return fmt.Errorf("%s: %q has a * or a brace in it: it is compared as it stands, and they stand for nothing else; write each name as aud has it", option, name)
+		}
+	}
+	return named(option, names)
 }
 
 // forbidden is an error of a valid token that is not for this route, with both sides.

@@ -139,6 +139,8 @@ func TestWrongOptionsCloseTheRoute(t *testing.T) {
 		"an empty role":     {opts: []middleware.RouteOption{middleware.Roles("clerk", "")}, says: "Roles: there is no name"},
 		"no audience":       {opts: []middleware.RouteOption{middleware.Audience()}, says: "Audience: there is no name"},
 		"an empty audience": {opts: []middleware.RouteOption{middleware.Audience("", "https://pay.example")}, says: "Audience: there is no name"},
+		"any audience":      {opts: []middleware.RouteOption{middleware.Audience("https://pay.example", "*")}, says: `Audience: "*" has a * or a brace in it`},
+		"a template":        {opts: []middleware.RouteOption{middleware.Audience("https://{shop}.example")}, says: `Audience: "https://{shop}.example" has a * or a brace in it`},
 		"no tenant":         {opts: []middleware.RouteOption{middleware.Tenant(nil)}, says: "Tenant: the function is nil"},
 		"two ages":          {opts: []middleware.RouteOption{middleware.StepUp(nil, time.Minute), middleware.StepUp(nil, time.Hour)}, says: "StepUp is given more than once"},
 	} {

@@ -178,8 +178,11 @@ func wellKnown(resource string) (string, error) {
 	if strings.HasSuffix(u.Path, "/") && clean != "/" {
 		clean += "/"
 	}
-	if u.Path != "" && clean != u.Path || strings.ContainsAny(u.Path, "{}") {
-		return "", errors.New("use a path without empty segments, dot segments and braces")
+	if strings.ContainsAny(resource, "*{}") {
+		return "", errors.New("write the identifier itself, without * and braces: nothing is put in their place")
+	}
+	if u.Path != "" && clean != u.Path {
+		return "", errors.New("use a path without empty segments and dot segments")
 	}
 	start := strings.Index(resource, "://") + len("://")
 	end := strings.IndexAny(resource[start:], "/?")

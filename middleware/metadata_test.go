@@ -44,7 +44,7 @@ func TestWhereTheMetadataIs(t *testing.T) {
 		"http://localhost:8080/a":  "http://localhost:8080" + wk + "/a",
 		"http://127.0.0.1/":        "http://127.0.0.1" + wk,
 		"http://[::1]:1/x":         "http://[::1]:1" + wk + "/x",
-		"https://h/a;b,c=d&e'f()*": "https://h" + wk + "/a;b,c=d&e'f()*",
+		"https://h/a;b,c=d&e'f()!": "https://h" + wk + "/a;b,c=d&e'f()!",
 	} {
 		gate := newGate(t, accepts(reader), middleware.Config{Resource: resource})
 		require.Equal(t, want, challengeOf(t, gate, httptest.NewRequest("GET", "/", nil)), resource)
@@ -71,7 +71,7 @@ func TestWhereTheMetadataIs(t *testing.T) {
 	for _, resource := range []string{
 		"http://h/", "http://10.0.0.1/", "http://localhost.example/", "http://127.0.0.1.example/", "ftp://h/", "h/a", "//h/a", "/a", "https:", "https://", "https:///a", "https://:443/",
 		"https://h/#", "https://h/a#b", "https://h#", "https://u@h/", "https://u:p@h/", "https://h/a b", "https://h/ä", "https://h/\"", "https://h/\\", "https://h/\r\n", "https://h/a//b", "https://h//",
-		"https://h/../a", "https://h/a/.", "https://h/a/%2e%2e/b", "https://h/{id}", "https://h/%zz", " https://h/", "mailto:a@b", "https:h",
+		"https://h/../a", "https://h/a/.", "https://h/a/%2e%2e/b", "https://h/{id}", "https://{tenant}.h/", "https://h/?x={y}", "https://*.h/", "https://h/*", "https://h/%zz", " https://h/", "mailto:a@b", "https:h",
 	} {
 		gate, err := middleware.New(accepts(reader), middleware.Config{Resource: resource})
 		require.Nil(t, gate, resource)

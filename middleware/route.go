@@ -239,7 +239,7 @@ func (g *Gate) take(rt *route, opt RouteOption) error {
 			sound = errors.New("Tenant: the function is nil: pass one that returns the tenant of a request")
 		}
 	case audience:
-		rt.audiences, sound = append(rt.audiences, opt.names), named("Audience", opt.names)
+		rt.audiences, sound = append(rt.audiences, opt.names), literal("Audience", opt.names)
 	case *allow:
 		rt.allow = append(rt.allow, opt)
 		if len(opt.policies) == 0 || slices.ContainsFunc(opt.policies, func(f func(*http.Request, *bearergate.Token) error) bool { return f == nil }) {

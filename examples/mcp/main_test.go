@@ -27,7 +27,7 @@ func TestDemonstration(t *testing.T) {
 	const scopes = `    Bearer realm="api", error="insufficient_scope", error_description="The access token does not have the required scope.", scope=`
 	require.Equal(t, `A client that knows the address only, and steps up when it is asked to:
   POST /mcp server/discover: 401
-    Bearer realm="api", `+document+`
+    Bearer realm="api", scope="notes:read", `+document+`
   GET /.well-known/oauth-protected-resource/mcp: 200
   GET /.well-known/oauth-authorization-server: 200
   POST /token: 200
@@ -35,7 +35,7 @@ func TestDemonstration(t *testing.T) {
   POST /mcp tools/call: 200
   list_notes: the notes of notes-client
   POST /mcp tools/call: 403
-`+scopes+`"notes:delete notes:read", `+document+`
+`+scopes+`"notes:read notes:delete", `+document+`
   GET /.well-known/oauth-protected-resource/mcp: 200
   GET /.well-known/oauth-authorization-server: 200
   POST /token: 200
@@ -47,7 +47,7 @@ A token that is for reading only:
   POST /mcp tools/call: 200
   list_notes: the notes of alice
   POST /mcp tools/call: 403
-`+scopes+`"notes:delete notes:read", `+document+`
+`+scopes+`"notes:read notes:delete", `+document+`
   delete_note: refused
 
 A token without any scope:
@@ -131,7 +131,7 @@ func TestRefusals(t *testing.T) {
 		status    int
 		challenge string
 	}{
-		"no token":     {origin, http.Header{}, 401, `Bearer realm="api", ` + document},
+		"no token":     {origin, http.Header{}, 401, `Bearer realm="api", scope="notes:read", ` + document},
 		"two tokens":   {origin, http.Header{"Authorization": {"Bearer " + reader, "Bearer " + reader}}, 400, `Bearer realm="api", error="invalid_request", error_description="The request must carry exactly one well-formed bearer token.", ` + document},
 		"forged":       {origin, bearer(reader[:len(reader)-4] + "AAAA"), 401, invalid},
 		"another AS":   {origin, bearer(token(down, "alice", "notes:read")), 401, invalid},
@@ -150,6 +150,57 @@ func TestRefusals(t *testing.T) {
 			require.NoError(t, json.Unmarshal([]byte(body), &problem), "more than the refusal was written: %s", body)
 			require.Equal(t, tt.status, problem.Status)
 		})
+	}
+}
+
+// One challenge names all that a call takes, whatever the client has: a client that asks for
+// exactly what it is told gets in the next time.
+func TestOneChallengeNamesAll(t *testing.T) {
+	origin, as := start(t, true)
+	named := regexp.MustCompile(`scope="([^"]*)"`)
+	for _, tt := range []struct {
+		name   string
+		tool   string
+		token  string // "": none
+		status int
+		scopes string
+		says   string // the second time
+	}{
+		{name: "no token, a tool that takes more", tool: "delete_note", status: 401, scopes: "notes:read notes:delete", says: "deleted note"},
+		{name: "no token, a tool that takes no more", tool: "list_notes", status: 401, scopes: "notes:read", says: "the notes of"},
+		{name: "no scope", tool: "delete_note", token: token(as, "alice"), status: 403, scopes: "notes:read notes:delete", says: "deleted note"},
+		{name: "the one half", tool: "delete_note", token: token(as, "alice", "notes:read"), status: 403, scopes: "notes:read notes:delete", says: "deleted note"},
+		{name: "the other half", tool: "delete_note", token: token(as, "alice", "notes:delete"), status: 403, scopes: "notes:read notes:delete", says: "deleted note"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			headers := func(token string) http.Header {
+				h := bearer(token, "Mcp-Protocol-Version", "2026-07-28", "Mcp-Method", "tools/call", "Mcp-Name", tt.tool)
+				if token == "" {
+					h.Del("Authorization")
+				}
+				return h
+			}
+			res, body := post(t, origin, tt.tool, headers(tt.token))
+			require.Equal(t, tt.status, res.StatusCode, body)
+			found := named.FindStringSubmatch(res.Header.Get("WWW-Authenticate"))
+			require.Len(t, found, 2)
+			require.Equal(t, tt.scopes, found[1])
+			require.Equal(t, tt.status == 401, !strings.Contains(res.Header.Get("WWW-Authenticate"), "error="))
+
+			res, body = post(t, origin, tt.tool, headers(token(as, "alice", strings.Fields(found[1])...)))
+			require.Equal(t, 200, res.StatusCode, body)
+			require.Contains(t, body, tt.says)
+		})
+	}
+	// The headers choose a gate at the endpoint only.
+	for _, path := range []string{"/", "/mcp/", "/other", "//mcp"} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, origin+path, http.NoBody)
+		require.NoError(t, err)
+		r.Header = bearer(token(as, "alice", "notes:read", "notes:delete"), "Mcp-Method", "tools/call", "Mcp-Name", "delete_note")
+		res, err := http.DefaultTransport.RoundTrip(r)
+		require.NoError(t, err)
+		require.NoError(t, res.Body.Close())
+		require.Contains(t, []int{http.StatusTemporaryRedirect, http.StatusNotFound}, res.StatusCode, path) // of the Router
 	}
 }
 

@@ -18,12 +18,10 @@ import (
 // endpoint is the path of the MCP server.
 const endpoint = "/mcp"
 
-// base is what every message takes, and all that a client asks for at first. The gates of
-// the tools stand within the one for base, and so name it too: a client that asks for
-// exactly what it is told does not lose it.
+// base is what every message takes, and all that a client asks for at first.
 var base = scope.All("notes:read")
 
-// needs is what each tool takes. A tool that is not listed cannot be called.
+// needs is what each tool takes beside base. A tool that is not listed cannot be called.
 var needs = map[string]scope.Requirement{
 	"list_notes":  scope.All("notes:read"),
 	"delete_note": scope.All("notes:delete"),
@@ -41,7 +39,8 @@ func newServer(issuer, origin string, stateless bool) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	gate, err := middleware.New(verifier, middleware.Config{Resource: resource})
+	// A client that has no token yet asks for the scopes that its first challenge names.
+	gate, err := middleware.New(verifier, middleware.Config{Resource: resource, AdvertiseScopes: true})
 	if err != nil {
 		return nil, err
 	}
@@ -53,12 +52,17 @@ func newServer(issuer, origin string, stateless bool) (http.Handler, error) {
 	transport := mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return server },
 		&mcp.StreamableHTTPOptions{Stateless: stateless, PropagateRequestCancellation: true})
 
+	// MCP wants Origin checked: add the origins of clients that run in a browser, and a
+	// CORS handler around it all.
+	messages := http.NewCrossOriginProtection().Handler(carry(transport))
 	router := gate.NewRouter()
 	router.Metadata(middleware.Metadata{AuthorizationServers: []string{issuer}, Name: "Notes"})
-	// A stream ends with its token. MCP wants Origin checked: add the origins of
-	// clients that run in a browser, and a CORS handler around it all.
-	router.Handle(endpoint, base, http.NewCrossOriginProtection().Handler(stepUp(gate, carry(transport))), middleware.CancelOnExpiry())
-	return router.Handler()
+	router.Handle(endpoint, base, messages, middleware.CancelOnExpiry()) // a stream ends with its token
+	rest, err := router.Handler()
+	if err != nil {
+		return nil, err
+	}
+	return perTool(gate, messages, rest), nil
 }
 
 // carry gives the SDK the token of each HTTP request, so that it stays with the
@@ -101,22 +105,25 @@ func authorize(next mcp.MethodHandler) mcp.MethodHandler {
 	}
 }
 
-// stepUp answers calls of a tool that takes more than the token has with 403 and
-// the scopes to ask for, as MCP wants it: clients then come back with more. Which
-// tool it is stands in a header, as of protocol version 2026-07-28, and the SDK
-// refuses one that is not true. What older clients leave out, or make up, can
-// only make this ask for more than base: it is authorize that decides.
-func stepUp(gate *middleware.Gate, next http.Handler) http.Handler {
+// perTool has one gate decide on a call of a tool, by all that the call takes. Whoever has
+// no token, or one that is not worth enough, is told of all of it at once, with 401 or 403
+// as MCP wants it. Two gates, one for base and one for the tool, would each name their half,
+// and a client that asks for exactly what it is told would never get in.
+//
+// Which tool it is stands in a header, as of protocol version 2026-07-28, and the SDK
+// refuses one that is not true. What older clients leave out, or make up, can only make
+// this ask for more than base: it is authorize that decides.
+func perTool(gate *middleware.Gate, messages, rest http.Handler) http.Handler {
 	tools := map[string]http.Handler{}
 	for name, need := range needs {
-		tools[name] = gate.Require(need)(next)
+		tools[name] = gate.Require(scope.AllOf(base, need), middleware.CancelOnExpiry())(messages)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if tool, ok := tools[r.Header.Get("Mcp-Name")]; ok && r.Header.Get("Mcp-Method") == "tools/call" {
+		if tool, ok := tools[r.Header.Get("Mcp-Name")]; ok && r.URL.Path == endpoint && r.Header.Get("Mcp-Method") == "tools/call" {
 			tool.ServeHTTP(w, r)
 			return
 		}
-		next.ServeHTTP(w, r)
+		rest.ServeHTTP(w, r)
 	})
 }
 

@@ -4,17 +4,21 @@ import (
 	"errors"
 	"net/url"
 	"strings"
+
+	"github.com/bearergate/bearergate/internal/mistake"
 )
 
 const wellKnown = "/.well-known/"
 
 // CheckPasted says what of raw is no part of an issuer identifier and came along
-// when somebody copied it; nil if nothing did. It is for every issuer that is
-// configured, a URL or not.
+// when somebody copied it, or was to be replaced; nil if nothing did. It is for every
+// issuer that is configured, a URL or not.
 func CheckPasted(raw string) error {
 	switch {
 	case strings.TrimSpace(raw) != raw:
 		return errors.New("has white space around it: remove it")
+	case mistake.Literal(raw) != nil:
+		return mistake.Literal(raw)
 	case !strings.Contains(raw, wellKnown):
 		return nil
 	case strings.HasSuffix(raw, wellKnown+"openid-configuration"):

@@ -16,6 +16,9 @@ func TestCheckPasted(t *testing.T) {
 		"":                                      "",
 		" https://as.example.com":               "has white space around it: remove it",
 		"https://as.example.com\n":              "has white space around it: remove it",
+		"https://*.example.com":                 "has a * in it: it is compared as it stands, and * stands for nothing else; name each one",
+		"https://as.example.com/{tenant}":       "has a brace in it: it is taken as it stands, and nothing is put in the place of {…}; write what is meant",
+		"${ISSUER}":                             "has a brace in it",
 		"https://as.example.com/r/.well-known/openid-configuration":             "is the URL of a metadata document: cut it off before /.well-known/openid-configuration",
 		"https://as.example.com/.well-known/oauth-authorization-server/tenant1": "cut out /.well-known/ and the name behind it; what comes after that name is part of the issuer",
 	} {

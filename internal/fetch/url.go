@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/bearergate/bearergate/internal/mistake"
 	"github.com/bearergate/bearergate/internal/quote"
 )
 
@@ -39,6 +40,15 @@ func CheckURL(raw string, allowHTTP bool) error {
 		return errors.New("must be https (http is for localhost and loopback addresses, or with InsecureAllowHTTP)")
 	}
 	return nil
+}
+
+// CheckNamed is CheckURL for a URL that somebody wrote into a configuration, where braces
+// in it were to be replaced.
+func CheckNamed(raw string, allowHTTP bool) error {
+	if err := mistake.Placeholder(Bare(raw)); err != nil {
+		return err
+	}
+	return CheckURL(raw, allowHTTP)
 }
 
 // Loopback reports whether raw names this machine: localhost, or a loopback
