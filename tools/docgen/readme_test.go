@@ -36,6 +36,7 @@ var documented = map[string]map[string]int{
 	"docs/testing.md":         {"main_test.go": 1, "routes_test.go": 1},
 	"docs/choosing.md":        {"part": 10},
 	"docs/troubleshooting.md": {"part": 1},
+	"docs/providers.md":       {"part": 28, "after": 1},
 	"docs/coming-from.md":     {"after": 4, "part": 1, "before": 4},
 }
 
@@ -234,7 +235,7 @@ var (
 	head := "package part\n\n"
 	for name, path := range map[string]string{"context": "context", "http": "net/http", "time": "time", "bearergate": modulePath,
 		"scope": modulePath + "/scope", "jwks": modulePath + "/jwks", "jwtverify": modulePath + "/jwtverify",
-		"introspect": modulePath + "/introspect", "issuers": modulePath + "/issuers", "middleware": modulePath + "/middleware",
+		"introspect": modulePath + "/introspect", "issuers": modulePath + "/issuers", "middleware": modulePath + "/middleware", "idp": modulePath + "/idp",
 		"promgate": modulePath + "/adapters/prometheus", "prometheus": "github.com/prometheus/client_golang/prometheus"} {
 		if regexp.MustCompile(`\b` + name + `\.`).MatchString(known + code) {
 			head += fmt.Sprintf("import %s %q\n", name, path)
