@@ -36,6 +36,7 @@ var documented = map[string]map[string]int{
 	"docs/testing.md":         {"main_test.go": 1, "routes_test.go": 1},
 	"docs/choosing.md":        {"part": 11},
 	"docs/troubleshooting.md": {"part": 1},
+	"docs/providers.md":       {"part": 28, "after": 1},
 	"docs/coming-from.md":     {"after": 4, "part": 1, "before": 4},
 }
 
