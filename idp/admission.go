@@ -46,32 +46,32 @@ var (
 
 // check is a Check of jwtverify.
 func (a *admission) check(ctx context.Context, _ *bearergate.Token) error {
-	if err, known := a.said(time.Now()); known {
+	if counts, err := a.said(time.Now()); counts {
 		return err
 	}
 	select {
 	case <-a.flight.DoChan("", func() (any, error) { a.ask(); return nil, nil }):
-		err, _ := a.said(time.Now())
+		_, err := a.said(time.Now())
 		return err
 	case <-ctx.Done():
 		return bearergate.Guard(ctx, errLookup, context.Context.Err)
 	}
 }
 
-// said is what was said last, and whether it still counts.
-func (a *admission) said(now time.Time) (err error, counts bool) {
+// said reports whether what was said last still counts, and returns it.
+func (a *admission) said(now time.Time) (counts bool, err error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.refusal != nil {
 		own := *a.refusal // each caller's own
 		err = &own
 	}
-	return err, a.keeps > 0 && clock.Elapsed(a.at, now) < a.keeps
+	return a.keeps > 0 && clock.Elapsed(a.at, now) < a.keeps, err
 }
 
 // ask calls Lookup, which may panic, end its goroutine or ignore its context.
 func (a *admission) ask() {
-	if _, known := a.said(time.Now()); known { // from the flight before this one
+	if counts, _ := a.said(time.Now()); counts { // from the flight before this one
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), lookupTimeout)

@@ -36,7 +36,7 @@ func (c *Client) askOwn(hookCtx context.Context) *ownCall {
 	call := &ownCall{done: make(chan struct{})}
 	c.own.now = call
 	since := c.breaker.since()
-	go func() { //nolint:gosec // a context of its own, on purpose: it depends on nobody
+	go func() { // with a context of its own: it depends on nobody
 		var events news
 		call.r, call.f = c.ownAnswer(&events)
 		if f := call.f; f == nil || !f.frozen {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -64,10 +65,8 @@ func (s *server) except(fault func() (*http.Response, error), tokens ...string) 
 	s.set(func(s *server) {
 		s.respond = func(_ *http.Request, form url.Values) (*http.Response, error) {
 			token := form.Get("token")
-			for _, good := range tokens {
-				if token == good {
-					return reply(200, "application/json", encode(answer(nil))), nil
-				}
+			if slices.Contains(tokens, token) {
+				return reply(200, "application/json", encode(answer(nil))), nil
 			}
 			if !strings.HasPrefix(token, "poison") {
 				return reply(200, "application/json", `{"active":false}`), nil
