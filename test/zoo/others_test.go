@@ -58,6 +58,7 @@ func idTokens() []*provider {
 			{kind: "ID token without marks", claims: id, with: m{"nonce": absent, "at_hash": absent, "c_hash": absent}},
 			{kind: "ID token for two, asked for by the client", claims: id, with: m{"aud": []string{"shop", "peer"}, "azp": "shop"}, client: "shop"},
 			{kind: "access token", claims: access, want: kind},
+			{kind: "access token, the scope in scp", claims: access, with: m{"scope": absent, "scp": []string{"openid"}}, want: kind},
 			{kind: "access token, typ at+jwt", claims: access, header: m{"typ": "at+jwt"}, want: kind},
 			{kind: "access token without a scope, by its kind (token_use)", claims: access, with: m{"scope": absent, "token_use": "access"}, want: kind},
 			{kind: "refresh token", claims: id, with: m{"typ": "Refresh"}, want: kind},
