@@ -45,16 +45,17 @@ func Cognito(c CognitoConfig) jwtverify.Config {
 	p.Issuer = "https://cognito-idp." + region + "." + host + "/" + pool
 	p.KeysURL = p.Issuer + "/.well-known/jwks.json"
 	p.Algorithms = []string{"RS256"}
+	p.IssuerAliases = []string{"https://issuer-cognito-idp." + region + "." + host + "/" + pool}
 	p.needs("Resource", c.Resource, "the identifier of the resource server that stands for this API")
-	resource, clients := strings.TrimSuffix(c.Resource, "/"), p.list("Clients", "the app clients that may call", c.Clients)
-	p.ClientClaims, p.AllowAudienceFrom = []string{"client_id"}, map[string][]string{"client_id": clients}
+	resource, clients := c.Resource, p.list("Clients", "the app clients that may call", c.Clients)
+	p.ClientClaims, p.AllowAudienceFrom = []string{"client_id"}, map[string][]string{"client_id": slices.Clone(clients)}
 	return p.with(func(c *claims) error {
 		if err := first(c.isKind("token_use", "access"), c.byClient("client_id", clients...)); err != nil {
 			return err
 		}
 		ours := func(scope string) bool {
 			name, under := strings.CutPrefix(scope, resource+"/")
-			return under && name != ""
+			return under && name != "" && !strings.Contains(name, "/") // of another resource, whose identifier begins so
 		}
 		if len(c.Audience) == 0 && !slices.ContainsFunc(strings.Split(c.members.text("scope"), " "), ours) {
 			return c.refuse(bearergate.ReasonAudience, "there is no aud, and no scope of the resource", "a scope that begins with "+accept.Quoted(resource+"/"), c.found("scope"))

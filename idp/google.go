@@ -25,7 +25,8 @@ func (c *claims) emailVerified() bool { return string(c.members["email_verified"
 // the URL of the API for example. emails are the accounts that may call.
 //
 // Every service account of the world can get such a token for any audience: who may call
-// is for the list alone to say. email_verified must be true. Users' ID tokens are refused,
+// is for the list alone to say. email_verified must be true; a token without an email, which
+// the IAM API makes unless includeEmail is set, is refused. Users' ID tokens are refused,
 // for their at_hash, and because their email is not on the list.
 func GoogleServiceAccounts(audience string, emails ...string) jwtverify.Config {
 	p := google("idp.GoogleServiceAccounts", audience)
@@ -51,15 +52,21 @@ func GoogleServiceAccounts(audience string, emails ...string) jwtverify.Config {
 // who may do what. An email is no name: it can pass to somebody else.
 //
 // ID tokens have at_hash, and the nonce of the login: both are accepted. A token that another
-// client asked for, azp, is refused.
+// client asked for, azp, is refused: that of a service account, and also that of an Android
+// application whose client ID differs from the one that is its audience.
 func GoogleUsers(clientID, hostedDomain string) jwtverify.Config {
 	p := google("idp.GoogleUsers", clientID)
 	p.needs("clientID", clientID, "the client ID of the application")
+	if strings.ContainsAny(hostedDomain, "/@:") {
+		p.wrong.Addf("hostedDomain is %q: give the domain alone, example.com, or leave it empty for everybody", hostedDomain)
+	}
 	p.AllowMarks = []string{"at_hash", "nonce"}
 	return p.with(func(c *claims) error {
 		switch domain := c.members.text("hd"); {
 		case hostedDomain != "" && domain != hostedDomain:
 			return c.refuse(bearergate.ReasonPolicy, "the account is of another domain", "hd "+accept.Quoted(hostedDomain), c.found("hd"))
+		case strings.HasSuffix(c.members.text("email"), ".gserviceaccount.com"):
+			return c.refuse(bearergate.ReasonPolicy, "the account is a service account", "an account of a person", c.found("email"))
 		case c.members.has("azp") && c.members.text("azp") != clientID:
 			return c.refuse(bearergate.ReasonPolicy, "another client asked for the token", "azp "+accept.Quoted(clientID), c.found("azp"))
 		default:

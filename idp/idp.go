@@ -17,6 +17,10 @@
 // Roles go to [bearergate.Token.Roles], and never into scopes, unless the doc of a function says
 // so. A tenant or an organization goes to [bearergate.Token.Tenant].
 //
+// Some providers write iss in two forms: those beside Issuer are IssuerAliases. The Router of
+// package issuers compares with Issuer alone: to put such a Verifier behind it, set Issuer to
+// the form that your tokens have, and IssuerAliases to nil.
+//
 // A mistake in what a function is given comes out of [jwtverify.New], with all others. The
 // functions touch no network and are safe for concurrent use.
 //
@@ -60,8 +64,9 @@ func (p *preset) with(rule func(*claims) error) jwtverify.Config {
 		}
 		return rule(read)
 	}
-	p.Config.Preset = accept.NewPreset(&p.Demands)
 	p.Err = p.wrong.Err()
+	p.Mistake, p.Demands.Audiences = p.Err, slices.Clone(p.Config.Audiences)
+	p.Preset = accept.NewPreset(&p.Demands)
 	return p.Config
 }
 

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/internal/accept"
@@ -75,14 +76,14 @@ func (p *preset) entraAudiences(api string, uris []string, version int) {
 		p.wrong.Addf("API is %q: give the application (client) ID; a URI belongs into AppIDURIs", api)
 	}
 	api = strings.ToLower(api)
-	p.Audiences = []string{api}
+	p.Config.Audiences = []string{api}
 	if version == 1 {
 		uris = append([]string{"api://" + api}, uris...)
 	}
 	for _, uri := range uris {
 		plain := strings.TrimSuffix(uri, "/")
 		p.needs("AppIDURIs", plain, "the URI that the registration of the API shows under Expose an API")
-		p.Audiences = append(p.Audiences, plain, plain+"/")
+		p.Config.Audiences = append(p.Config.Audiences, plain, plain+"/")
 	}
 }
 
@@ -122,12 +123,8 @@ func (p *preset) entra(version int, tenant string) jwtverify.Config {
 // granted refuses a token of Microsoft's that says no permission, or two things at once.
 func (c *claims) granted() error {
 	delegated := c.members.has("scp")
-	permissions := c.members.list("roles")
-	if delegated {
-		permissions = strings.Split(c.members.text("scp"), " ")
-	}
 	switch idtyp := c.members.text("idtyp"); {
-	case !slices.ContainsFunc(permissions, func(name string) bool { return name != "" }):
+	case delegated && strings.TrimSpace(c.members.text("scp")) == "", !delegated && strings.Join(c.members.list("roles"), "") == "":
 		return c.refuse(bearergate.ReasonPolicy, "the token says no permission: neither scp nor, without that, roles; every application can get such a token without having been granted anything", "scp, or roles", "none")
 	case c.members.has("idtyp") && (idtyp != "app" || delegated) && (idtyp != "user" || !delegated):
 		return c.refuse(bearergate.ReasonType, "idtyp contradicts scp, or is of a kind that is not known", `idtyp "user" with scp, "app" without`, c.found("idtyp"))
@@ -141,21 +138,24 @@ type EntraTenantsConfig struct {
 	// without a call, unless there is a Lookup.
 	Tenants []string
 	// Lookup says whether a tenant that is not in Tenants may open the API: true, false, or
-	// an error, as in Resolve of [issuers.Config]. What it says is remembered for
-	// [issuers.DefaultResolvedTTL], and false for [issuers.UnresolvedTTL]. It must be safe
-	// for concurrent use. Its calls are bounded: see [issuers.Config].
+	// an error, which is an outage unless it is one of bearergate's sentinels. It is asked
+	// about tenants of which a token has come that Entra has signed for this API, and about
+	// no others: strangers who invent tenants do not reach it. There is one call at a time
+	// for a tenant, with a context of its own that ends after 5 s. true is remembered for an
+	// hour and false for 10 s; in an outage, true counts for another hour. It must be safe for
+	// concurrent use. Default: none.
 	//
 	// Danger: everybody can have a tenant, and an application of any tenant can get tokens
 	// for an API that is registered for many. A Lookup that accepts all of them is an API
-	// without tenants. Default: none.
+	// without tenants.
 	Lookup func(ctx context.Context, tenant string) (bool, error)
 	// API is the application (client) ID of the API's own registration. Required.
 	API string
 	// Verifier is the rest of each tenant's configuration: Check, Hooks, HTTPClient,
 	// KeyHooks, Confirmations, Leeway, the cache. What says whose tokens are verified is
 	// filled in for each tenant, and a mistake here: Issuer, IssuerAliases, Audiences, Keys,
-	// KeysURL, MetadataURL, AllowAudienceFrom, Preset. Each tenant has a cache of its own:
-	// see CacheEntries and CacheBytes.
+	// KeysURL, MetadataURL, AllowAudienceFrom, ClientClaims, Preset. Each tenant has a cache
+	// of its own, for which CacheEntries is 1,024 and CacheBytes 1 MiB by default.
 	Verifier jwtverify.Config
 }
 
@@ -163,6 +163,8 @@ type EntraTenantsConfig struct {
 // that are named, and those that a Lookup lets in. Set requestedAccessTokenVersion of the API
 // to 2. Each tenant is held to what [Entra] says. All share one key set, that of the common
 // endpoint; a key in it that is published for one tenant verifies tokens of that one alone.
+// It is for the worldwide cloud. Of the tenants that are looked up, the
+// [issuers.DefaultMaxResolved] that were used last are kept.
 func EntraTenants(c EntraTenantsConfig) (*issuers.Router, error) {
 	p := of("idp.EntraTenants", "")
 	p.entraAudiences(c.API, nil, 2)
@@ -180,16 +182,23 @@ func EntraTenants(c EntraTenantsConfig) (*issuers.Router, error) {
 	if err != nil {
 		p.wrong.Addf("%w", err)
 	}
-	base.Keys, base.HTTPClient, base.KeyHooks, base.Audiences = keys, nil, jwks.Hooks{}, p.Audiences
+	base.Keys, base.HTTPClient, base.KeyHooks, base.Audiences = keys, nil, jwks.Hooks{}, p.Config.Audiences
 	if err := p.wrong.Err(); err != nil {
 		return nil, misconfigured(err)
 	}
 	return entraRouter(c, base, tenants)
 }
 
-const entraIssuer = "https://login.microsoftonline.com/{tenant}/v2.0"
+const (
+	entraIssuer, entraIssuerEnd = "https://login.microsoftonline.com/", "/v2.0"
+
+	tenantEntries, tenantBytes = 1024, 1 << 20 // of a tenant's cache
+)
 
 func entraRouter(c EntraTenantsConfig, base jwtverify.Config, tenants []string) (*issuers.Router, error) {
+	if base.CacheEntries == 0 && base.CacheBytes == 0 && !base.DisableCache {
+		base.CacheEntries, base.CacheBytes = tenantEntries, tenantBytes
+	}
 	router := issuers.Config{Issuers: map[string]bearergate.Verifier{}, MaxTokenBytes: base.MaxTokenBytes}
 	for _, tenant := range tenants {
 		v, err := entraVerifier(base, tenant)
@@ -199,25 +208,39 @@ func entraRouter(c EntraTenantsConfig, base jwtverify.Config, tenants []string) 
 		router.Issuers[v.Issuer()] = v
 	}
 	if c.Lookup != nil {
-		prefix, suffix, _ := strings.Cut(entraIssuer, "{tenant}")
-		router.ResolveIssuers = []string{entraIssuer}
-		router.Resolve = func(ctx context.Context, issuer string) (bearergate.Verifier, error) {
-			tenant := strings.TrimSuffix(strings.TrimPrefix(issuer, prefix), suffix)
-			if !guidForm.MatchString(tenant) {
-				return nil, nil
+		if _, err := entraVerifier(base, "00000000-0000-0000-0000-000000000000"); err != nil {
+			return nil, err // and not at the first token
+		}
+		router.AllowIssuer = func(issuer string) bool { return guidForm.MatchString(tenantOf(issuer)) }
+		// What the iss of an unverified token costs is a verifier without keys of its own; they
+		// are shared. So there may be as many as tokens come.
+		router.MaxResolvesPerMinute = 60_000
+		router.ResolvedTTL = 24 * time.Hour // what Lookup says ends by itself
+		router.Resolve = func(_ context.Context, issuer string) (bearergate.Verifier, error) {
+			own := base
+			a := &admission{tenant: tenantOf(issuer), lookup: c.Lookup}
+			if own.Check = a.check; base.Check != nil {
+				own.Check = bearergate.Checks(a.check, base.Check)
 			}
-			if is, err := c.Lookup(ctx, tenant); err != nil || !is {
-				return nil, err
-			}
-			return entraVerifier(base, tenant)
+			return entraVerifier(own, a.tenant)
 		}
 	}
 	return issuers.NewRouter(router)
 }
 
+// tenantOf is the tenant of an issuer; "" if it is none of Entra's.
+func tenantOf(issuer string) string {
+	rest, entra := strings.CutPrefix(issuer, entraIssuer)
+	tenant, v2 := strings.CutSuffix(rest, entraIssuerEnd)
+	if !entra || !v2 {
+		return ""
+	}
+	return tenant
+}
+
 // entraVerifier is the verifier of one tenant.
 func entraVerifier(base jwtverify.Config, tenant string) (*jwtverify.Verifier, error) {
-	p := of("idp.EntraTenants", strings.Replace(entraIssuer, "{tenant}", tenant, 1))
+	p := of("idp.EntraTenants", entraIssuer+tenant+entraIssuerEnd, base.Audiences...)
 	made := p.entra(2, tenant)
 	base.Issuer, base.Preset, base.ClientClaims = made.Issuer, made.Preset, made.ClientClaims
 	if len(base.Algorithms) == 0 {
@@ -348,16 +371,21 @@ func B2C(c B2CConfig) jwtverify.Config {
 //
 // AD FS names itself differently in access tokens (http://…/adfs/services/trust) and in ID
 // tokens, so that those are refused for their issuer; tokens without appid are refused too.
-// Nothing is fetched by http. Scopes come from scp, the client from appid.
+// Nothing is fetched by http. Do not name the issuer of ID tokens as an alias: with the scope
+// allatclaims they have the claims of access tokens. Scopes come from scp, the client from
+// appid.
 func ADFS(host, audience string) jwtverify.Config {
 	p := of("idp.ADFS", "")
 	host = p.host("host", host)
 	p.Issuer, p.KeysURL = "http://"+host+"/adfs/services/trust", "https://"+host+"/adfs/discovery/keys"
 	p.needs("audience", audience, "the identifier of the Web API in its application group")
+	if audience == "urn:microsoft:userinfo" {
+		p.wrong.Addf("audience is %q, which the token of every client has that names no API: give the identifier of the Web API", audience)
+	}
 	const prefix = "microsoft:identityserver:"
-	p.Audiences = []string{audience}
+	p.Config.Audiences = []string{audience}
 	if !strings.HasPrefix(audience, prefix) {
-		p.Audiences = append(p.Audiences, prefix+audience)
+		p.Config.Audiences = append(p.Config.Audiences, prefix+audience)
 	}
 	p.ClientClaims = []string{"appid"}
 	return p.with(func(c *claims) error { return c.marked("appid") })

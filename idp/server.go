@@ -1,7 +1,6 @@
 package idp
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/bearergate/bearergate"
@@ -29,6 +28,9 @@ func Keycloak(issuer, audience string) jwtverify.Config {
 	}
 	p.ClientClaims = []string{"azp", "client_id"}
 	return p.with(func(c *claims) error {
+		if len(c.Audience) == 1 && c.Audience[0] == "account" {
+			return c.refuse(bearergate.ReasonAudience, "aud is account alone, which the token of every user of the realm has", accept.Quoted(audience), c.found("aud"))
+		}
 		switch typ := c.members.text("typ"); {
 		case typ == "DPoP" && c.Confirmation["jkt"] == nil:
 			return c.refuse(bearergate.ReasonType, "typ says DPoP, and the token is bound to no key (cnf.jkt)", "cnf.jkt", "none")
@@ -79,12 +81,13 @@ func Okta(domain, server, audience string) jwtverify.Config {
 // It refuses ID tokens, which have neither azp nor client_id. A token of five parts is one
 // for which the client named no API. The tenant is org_id. Permissions, which the tokens of
 // an API with RBAC have, become scopes beside scope: what the user may do counts, whatever
-// the client asked for.
+// the client asked for, and whatever the user consented to. An API to which third-party
+// applications get tokens has to look at scope alone: set Scopes from it in a Map.
 func Auth0(domain, api string) jwtverify.Config {
 	p := of("idp.Auth0", "", api)
 	p.Issuer = "https://" + p.host("domain", domain) + "/"
 	p.needs("api", api, "the identifier of the API")
-	if api == p.Issuer+"userinfo" || api == p.Issuer+"api/v2/" {
+	if isAuth0Own(api, p.Issuer) {
 		p.wrong.Addf("api is %q, which is an API of Auth0's own: give the identifier of yours", api)
 	}
 	p.ClientClaims = []string{"client_id", "azp"}
@@ -98,8 +101,20 @@ func Auth0(domain, api string) jwtverify.Config {
 	})
 }
 
+// isAuth0Own reports the identifier of an API of Auth0's own, under the tenant's domain or a
+// custom one.
+func isAuth0Own(api, issuer string) bool {
+	host, path, _ := strings.Cut(strings.TrimPrefix(api, "https://"), "/")
+	switch strings.TrimSuffix(path, "/") {
+	case "userinfo", "api/v2", "me", "my-org", "mfa":
+		return "https://"+host+"/" == issuer || strings.HasSuffix(host, ".auth0.com")
+	}
+	return false
+}
+
 // PingOne is for access tokens of an environment of PingOne, by its ID; for one outside
-// North America, give the issuer, https://auth.pingone.eu/<environment>/as for example.
+// North America, give the issuer, https://auth.pingone.eu/<environment>/as for example. With a
+// custom domain, give the ID, and set Issuer of the Config.
 // audience is that of the custom resource that stands for this API.
 //
 // It refuses ID tokens, which have no client_id, and tokens of another environment. The API
@@ -113,7 +128,7 @@ func PingOne(environment, audience string) jwtverify.Config {
 	} else if parts := strings.Split(environment, "/"); len(parts) != 5 || parts[4] != "as" {
 		p.wrong.Addf("environment is %q: give the ID of the environment, or its issuer, https://auth.pingone.<region>/<ID>/as", environment)
 	} else {
-		environment = parts[3]
+		environment = p.part("environment", parts[3], "the ID of the environment, or its issuer")
 	}
 	p.needs("audience", audience, "the audience of the custom resource that stands for this API")
 	if strings.HasPrefix(audience, "https://api.pingone.") {
@@ -142,7 +157,7 @@ func PingOne(environment, audience string) jwtverify.Config {
 func Salesforce(domain string, apps ...string) jwtverify.Config {
 	p := of("idp.Salesforce", "")
 	p.Issuer = "https://" + p.host("domain", domain)
-	p.Audiences = []string{p.Issuer}
+	p.Config.Audiences = []string{p.Issuer}
 	p.Algorithms, p.ScopeClaims, p.ClientClaims = []string{"RS256"}, []string{"scp"}, []string{"client_id"}
 	accepted := p.list("apps", "the consumer keys of the connected apps whose tokens open this API", apps)
 	return p.with(func(c *claims) error {
@@ -211,17 +226,30 @@ func (c *claims) askedForBy(clientID string) error {
 // issuer is that of the server, and clientID the client's ID, which has to be in aud, and in
 // azp if there is one or aud names several (OpenID Connect Core §3.1.3.7). sub and iat are
 // required. Access tokens, refresh tokens and logout tokens are refused wherever they say
-// what they are, and so is a token with a scope.
+// what they are: by a scope, or by the client, for example.
 func IDTokens(issuer, clientID string) jwtverify.Config {
 	p := of("idp.IDTokens", issuer, clientID)
 	p.needs("issuer", issuer, "the issuer of the ID tokens")
 	p.needs("clientID", clientID, "the ID of the client for which they are issued")
-	p.Demands.IDTokens = true
+	p.IDTokens = true
 	p.RequiredClaims, p.ClientClaims = []string{"sub", "iat"}, []string{"azp"}
 	return p.with(func(c *claims) error {
-		if slices.ContainsFunc([]string{"scope", "scp"}, c.members.has) {
-			return c.refuse(bearergate.ReasonType, "the token has a scope, as access tokens have", "an ID token", "a scope")
+		for _, name := range []string{"scope", "scp", "appidacr", "azpacr", "idtyp"} {
+			if c.members.has(name) {
+				return c.refuse(bearergate.ReasonType, name+" is there, which access tokens have and ID tokens lack", "an ID token", name)
+			}
 		}
-		return c.askedForBy(clientID)
+		if strings.HasPrefix(c.ID, "AT.") {
+			return c.refuse(bearergate.ReasonType, "jti is that of an access token", "an ID token", c.found("jti"))
+		}
+		for _, name := range []string{"client_id", "cid", "appid"} {
+			if c.members.has(name) && c.members.text(name) != clientID {
+				return c.refuse(bearergate.ReasonPolicy, "another client asked for the token", name+" "+accept.Quoted(clientID), c.found(name))
+			}
+		}
+		if c.IssuedAt.IsZero() {
+			return c.refuse(bearergate.ReasonMissingClaim, "iat is missing", "iat", "none")
+		}
+		return first(c.marked("sub"), c.askedForBy(clientID))
 	})
 }

@@ -35,7 +35,9 @@ type ClerkConfig struct {
 // origin asked for, and tokens of other kinds, of machines (M2M) and OAuth applications,
 // which have no sts.
 //
-// The tenant is the organization that is active, o.id, and its role, o.rol, is a role.
+// The tenant is the organization that is active, o.id, and its role, o.rol, is a role. Session
+// tokens of version 1 have no sts and are refused. A session in which somebody impersonates
+// its user gets in, and [bearergate.Token.Actor] tells.
 func Clerk(c ClerkConfig) jwtverify.Config {
 	p := of("idp.Clerk", "", slices.Clone(c.Audiences)...)
 	p.Issuer = "https://" + p.host("FrontendAPI", c.FrontendAPI)
@@ -43,11 +45,16 @@ func Clerk(c ClerkConfig) jwtverify.Config {
 	if len(c.Origins) > 0 || !c.AllowMissingOrigin {
 		origins = p.list("Origins", "the origins of the applications whose users may call", c.Origins)
 	}
+	for _, origin := range origins {
+		if !strings.Contains(origin, "://") || strings.HasSuffix(origin, "/") {
+			p.wrong.Addf("Origins: %q is no origin: write scheme and host, without a path, as in https://app.example.com", origin)
+		}
+	}
 	if c.AllowMissingOrigin && len(c.Audiences) == 0 {
 		p.wrong.Addf("AllowMissingOrigin is set and Audiences is empty: nothing would say for which application a token is; customize the session token to have an aud, and name that")
 	}
 	if len(c.Audiences) == 0 {
-		p.Audiences, p.AllowAudienceFrom = origins, map[string][]string{"azp": origins}
+		p.Config.Audiences, p.AllowAudienceFrom = slices.Clone(origins), map[string][]string{"azp": slices.Clone(origins)}
 	}
 	p.ClientClaims = []string{"azp"}
 	return p.with(func(t *claims) error {
@@ -58,11 +65,7 @@ func Clerk(c ClerkConfig) jwtverify.Config {
 		organization := t.members.in("o")
 		t.Tenant = organization.text("id")
 		t.addRoles(organization.text("rol"))
-		if t.Tenant == "" { // version 1
-			t.Tenant = t.members.text("org_id")
-			t.addRoles(t.members.text("org_role"))
-		}
-		return t.isKind("sts", "active")
+		return first(t.isKind("sts", "active"), t.marked("sub"))
 	})
 }
 
@@ -72,7 +75,8 @@ func Clerk(c ClerkConfig) jwtverify.Config {
 // refused. For a custom authentication domain, set Issuer of the Config.
 //
 // The tenant is org_id; role and roles are roles. Permissions are left to you:
-// jwtverify.ScopesFrom("permissions") makes them scopes.
+// jwtverify.ScopesFrom("permissions") makes them scopes. A session in which somebody
+// impersonates its user gets in, and [bearergate.Token.Actor] tells.
 func WorkOS(clientID string) jwtverify.Config {
 	p := of("idp.WorkOS", "https://api.workos.com/user_management/"+clientID, clientID)
 	p.part("clientID", clientID, "the client ID of the environment, client_…")
@@ -98,7 +102,7 @@ func WorkOS(clientID string) jwtverify.Config {
 //
 // role becomes a role, and aal, "aal1" or "aal2", the ACR. Anonymous users have the role
 // authenticated too: the claim is_anonymous tells them. Access tokens of third-party OAuth
-// applications of the project get in: they have a ClientID, and the users' own have none.
+// applications (client_id) are refused: scopes do not limit what those may do.
 func Supabase(project string) jwtverify.Config {
 	p := of("idp.Supabase", "https://"+project+".supabase.co/auth/v1", "authenticated")
 	p.part("project", project, "the reference of the project")
@@ -107,6 +111,9 @@ func Supabase(project string) jwtverify.Config {
 	return p.with(func(c *claims) error {
 		if err := c.marked("role", "session_id", "sub"); err != nil {
 			return err
+		}
+		if c.members.has("client_id") {
+			return c.refuse(bearergate.ReasonPolicy, "the token is one of an OAuth application, and none of the project's own", "no client_id", c.found("client_id"))
 		}
 		role := c.members.text("role")
 		if role == "anon" || role == "service_role" {
@@ -136,7 +143,7 @@ func Firebase(project string) jwtverify.Config {
 			return c.refuse(bearergate.ReasonPolicy, "auth_time is later than iat, or no time", "auth_time at or before iat", "")
 		}
 		c.Tenant = c.members.in("firebase").text("tenant")
-		return nil
+		return c.marked("sub")
 	})
 }
 
@@ -162,7 +169,7 @@ func Stytch(project string) jwtverify.Config {
 		c.SessionID = c.members.in(session).text("id")
 		c.addRoles(c.members.in(session).list("roles")...)
 		c.Tenant = c.members.in(organization).text("organization_id")
-		return nil
+		return c.marked("sub")
 	})
 }
 
@@ -173,18 +180,23 @@ func Stytch(project string) jwtverify.Config {
 // project's own; one that is there must be the project.
 //
 // The tenant is dct, the one that is active; roles are roles. Permissions are left to you:
-// jwtverify.ScopesFrom("permissions") makes them scopes.
+// jwtverify.ScopesFrom("permissions") makes them scopes. Sessions of access keys, which
+// machines have, are sessions too.
 func Descope(project string, audiences ...string) jwtverify.Config {
-	p := of("idp.Descope", "https://api.descope.com/"+project, slices.Clone(audiences)...)
+	host := "api.descope.com"
+	if len(project) >= 32 { // the ID of a project in another region names that
+		host = "api." + project[1:5] + ".descope.com"
+	}
+	p := of("idp.Descope", "https://"+host+"/"+project, slices.Clone(audiences)...)
 	p.part("project", project, "the ID of the project, P…")
 	p.IssuerAliases = []string{project}
-	p.KeysURL = "https://api.descope.com/" + project + "/.well-known/jwks.json"
+	p.KeysURL = "https://" + host + "/" + project + "/.well-known/jwks.json"
 	if len(audiences) == 0 {
-		p.Audiences, p.KeysNameAudience = []string{project}, true
+		p.Config.Audiences, p.KeysNameAudience = []string{project}, true
 	}
 	return p.with(func(c *claims) error {
 		c.Tenant = c.members.text("dct")
-		return c.isKind("drn", "DS")
+		return first(c.isKind("drn", "DS"), c.marked("sub"))
 	})
 }
 
@@ -195,7 +207,8 @@ func Descope(project string, audiences ...string) jwtverify.Config {
 // hexadecimal digits.
 //
 // It refuses tokens of the team's login (type org), and those that name nobody: a user has
-// sub, a service token common_name, which is the client.
+// sub, a service token common_name, which is the client; a client certificate has its common
+// name there as well, so let nobody choose those.
 func CloudflareAccess(team, audience string) jwtverify.Config {
 	p := of("idp.CloudflareAccess", "", audience)
 	label := strings.TrimSuffix(strings.TrimSuffix(strings.TrimPrefix(team, "https://"), "/"), ".cloudflareaccess.com")

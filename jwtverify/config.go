@@ -53,6 +53,9 @@ func checkNames(c *Config, wrong *mistake.List) {
 	if c.Preset.OfIDTokens() && c.Profile == RFC9068 {
 		wrong.Addf("Profile is RFC9068, which accepts access tokens alone, and the Preset is one for ID tokens: leave out the one or the other")
 	}
+	if c.Preset.KeysNameAudience() && (c.Profile == RFC9068 || slices.Contains(c.RequiredClaims, "aud")) {
+		wrong.Addf("Profile is RFC9068, or RequiredClaims has aud, and the Preset is one for tokens without aud: leave out the one or the other; to demand an aud, name it in Audiences")
+	}
 	for _, name := range c.IgnoreClaims {
 		if name != "act" && name != "may_act" {
 			wrong.Addf("IgnoreClaims: %q cannot be ignored: only act and may_act can", name)

@@ -284,6 +284,9 @@ func New(c Config) (*Verifier, error) {
 	if c.Err != nil {
 		wrong.Addf("%w", c.Err)
 	}
+	if err := c.Preset.Mistake(); err != nil && !errors.Is(c.Err, err) { // Err may have been written over
+		wrong.Addf("%w", err)
+	}
 	standIns, values := audienceFrom(&c, &wrong)
 	mistake.Between(&wrong, "MaxTokenBytes", &c.MaxTokenBytes, DefaultMaxTokenBytes, 1, MaxTokenBytesLimit)
 	required := requiredClaims(&c, &wrong)

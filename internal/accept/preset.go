@@ -1,6 +1,11 @@
 package accept
 
-import "github.com/bearergate/bearergate"
+import (
+	"errors"
+	"slices"
+
+	"github.com/bearergate/bearergate"
+)
 
 // Preset is what a ready-made configuration demands beyond the fields of a Config. It
 // stands in a field of its own, so that nothing that a user sets beside it can replace it.
@@ -19,12 +24,28 @@ type Demands struct {
 	// IDTokens says that ID tokens are what is verified, and nothing else is.
 	IDTokens bool
 	// KeysNameAudience says that the keys are published for this API alone, so that a
-	// token needs no aud: it counts where the member aud does not occur at all.
+	// token needs no aud: it counts where the member aud does not occur at all, and only as
+	// long as the Audiences of the Config are these.
 	KeysNameAudience bool
+	Audiences        []string
+	// Mistake is what is wrong with what the preset was given: it accepts nothing, whatever
+	// becomes of the Config around it.
+	Mistake error
 }
 
 // NewPreset makes a Preset, which shares d: it must not be changed any more.
 func NewPreset(d *Demands) Preset { return Preset{d} }
+
+// Mistake is what is wrong with what the preset was given; nil: nothing.
+func (p Preset) Mistake() error {
+	if p.d == nil {
+		return nil
+	}
+	return p.d.Mistake
+}
+
+// KeysNameAudience reports whether a token needs no aud.
+func (p Preset) KeysNameAudience() bool { return p.d != nil && p.d.KeysNameAudience }
 
 // IsZero reports whether the Preset demands nothing.
 func (p Preset) IsZero() bool { return p.d == nil }
@@ -35,7 +56,8 @@ func (p Preset) OfIDTokens() bool { return p.d != nil && p.d.IDTokens }
 // Into puts what a Preset says of the rules into them.
 func (p Preset) Into(r *Rules) {
 	if p.d != nil {
-		r.IDTokens, r.KeysNameAudience = p.d.IDTokens, p.d.KeysNameAudience
+		r.IDTokens = p.d.IDTokens
+		r.KeysNameAudience = p.d.KeysNameAudience && slices.Equal(r.Audiences, p.d.Audiences)
 	}
 }
 
@@ -46,5 +68,8 @@ func (p Preset) Judge(of *Reading) error {
 		return nil
 	}
 	of.At = StepPreset
+	if p.d.Mistake != nil { // New has reported it
+		return &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonConfig, Cause: errors.New(p.d.Name + ": was given something wrong")}
+	}
 	return p.d.Rule(&of.Claims)
 }

@@ -50,6 +50,7 @@ var sections = []section{
 	{dir: "jwks", types: []string{"Config", "Hooks"}, constants: true},
 	{dir: "middleware", types: []string{"Config", "Metadata", "Hooks"}, makers: []string{"RouteOption"}, constants: true},
 	{dir: "issuers", types: []string{"Config", "Limits"}, constants: true},
+	{dir: "idp", types: []string{"EntraConfig", "EntraTenantsConfig", "B2CConfig", "CognitoConfig", "ClerkConfig"}},
 	{dir: "middleware/usage", types: []string{"Config"}, constants: true},
 	{dir: "scope", types: []string{"Policy"}},
 	{dir: "authtest", types: []string{"Fault"}, makers: []string{"Option"}, constants: true},

@@ -32,7 +32,7 @@ import (
 // documented lists how many of each a document has, so that no block is lost or
 // left out unnoticed.
 var documented = map[string]map[string]int{
-	"README.md":               {"main.go": 1, "part": 3, "part adapters/prometheus": 1},
+	"README.md":               {"main.go": 1, "part": 4, "part adapters/prometheus": 1},
 	"docs/testing.md":         {"main_test.go": 1, "routes_test.go": 1},
 	"docs/choosing.md":        {"part": 10},
 	"docs/troubleshooting.md": {"part": 1},
@@ -235,7 +235,7 @@ var (
 	head := "package part\n\n"
 	for name, path := range map[string]string{"context": "context", "http": "net/http", "time": "time", "bearergate": modulePath,
 		"scope": modulePath + "/scope", "jwks": modulePath + "/jwks", "jwtverify": modulePath + "/jwtverify",
-		"introspect": modulePath + "/introspect", "issuers": modulePath + "/issuers", "middleware": modulePath + "/middleware", "idp": modulePath + "/idp",
+		"introspect": modulePath + "/introspect", "issuers": modulePath + "/issuers", "idp": modulePath + "/idp", "middleware": modulePath + "/middleware",
 		"promgate": modulePath + "/adapters/prometheus", "prometheus": "github.com/prometheus/client_golang/prometheus"} {
 		if regexp.MustCompile(`\b` + name + `\.`).MatchString(known + code) {
 			head += fmt.Sprintf("import %s %q\n", name, path)

@@ -1,0 +1,114 @@
+package idp
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/internal/clock"
+	"github.com/bearergate/bearergate/internal/guard"
+	"golang.org/x/sync/singleflight"
+)
+
+const (
+	admittedFor   = time.Hour        // how long it is remembered that a tenant may come
+	refusedFor    = 10 * time.Second // and that it may not
+	lookupTimeout = 5 * time.Second
+	failedFor     = time.Second // how long after a failure no other call is made
+)
+
+// admission is what a Lookup says about one tenant, remembered. It is asked after the
+// signature.
+//
+//   - What bounds it: one call at a time for a tenant, lookupTimeout; as many tenants as the
+//     router keeps verifiers.
+//   - Who can fill and steer it: tenants of Entra whose applications get tokens for this API.
+//     They are known by name, and pay for themselves alone.
+//   - What the caller sees when there is no answer: ErrUnavailable, ReasonStoreUnavailable.
+type admission struct {
+	tenant string
+	lookup func(context.Context, string) (bool, error)
+	flight singleflight.Group
+
+	mu       sync.Mutex        // guards the rest
+	refusal  *bearergate.Error // what was said last; nil: the tenant may come
+	at       time.Time
+	keeps    time.Duration // for how long; 0: nothing was said yet
+	admitted time.Time     // when it was last said that the tenant may come
+}
+
+var (
+	errNotAdmitted = &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonIssuer, Detail: "idp.EntraTenants: Lookup says that the tenant may not open the API"}
+	errLookup      = &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonStoreUnavailable, Detail: "idp.EntraTenants: Lookup has failed", Cause: errors.New("Lookup")}
+)
+
+// check is a Check of jwtverify.
+func (a *admission) check(ctx context.Context, _ *bearergate.Token) error {
+	if err, known := a.said(time.Now()); known {
+		return err
+	}
+	select {
+	case <-a.flight.DoChan("", func() (any, error) { a.ask(); return nil, nil }):
+		err, _ := a.said(time.Now())
+		return err
+	case <-ctx.Done():
+		return bearergate.Guard(ctx, errLookup, context.Context.Err)
+	}
+}
+
+// said is what was said last, and whether it still counts.
+func (a *admission) said(now time.Time) (err error, counts bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.refusal != nil {
+		own := *a.refusal // each caller's own
+		err = &own
+	}
+	return err, a.keeps > 0 && clock.Elapsed(a.at, now) < a.keeps
+}
+
+// ask calls Lookup, which may panic, end its goroutine or ignore its context.
+func (a *admission) ask() {
+	if _, known := a.said(time.Now()); known { // from the flight before this one
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), lookupTimeout)
+	defer cancel()
+	said := make(chan error, 1)
+	err := guard.Isolate(ctx, 0, func() {
+		said <- bearergate.Guard(ctx, errLookup, func(ctx context.Context) error {
+			is, err := a.lookup(ctx, a.tenant)
+			if err == nil && !is {
+				return errNotAdmitted
+			}
+			return err
+		})
+	})
+	if err == nil {
+		err = <-said
+	} else {
+		late := *errLookup
+		late.Cause = err
+		err = &late
+	}
+	a.say(time.Now(), bearergate.AsError(err))
+}
+
+// say remembers an answer. A tenant that could come before still can while nobody knows:
+// an outage of a store refuses no customer for an hour.
+func (a *admission) say(now time.Time, refusal *bearergate.Error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.refusal, a.at, a.keeps = refusal, now, refusedFor
+	switch {
+	case refusal == nil:
+		a.admitted, a.keeps = now, admittedFor
+	case errors.Is(refusal.Kind, bearergate.ErrUnavailable), errors.Is(refusal.Kind, bearergate.ErrMisconfigured):
+		a.keeps = failedFor
+		if !a.admitted.IsZero() && clock.Elapsed(a.admitted, now) < 2*admittedFor {
+			a.refusal = nil
+		}
+	}
+}

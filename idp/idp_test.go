@@ -1,0 +1,427 @@
+package idp_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/idp"
+	"github.com/bearergate/bearergate/jwtverify"
+	"github.com/bearergate/bearergate/test/kit"
+	"github.com/stretchr/testify/require"
+)
+
+// What each provider's tokens look like, and which are refused: test/zoo. Here is what is
+// the same for all, and what takes no token.
+
+const (
+	tenant  = "11111111-2222-3333-4444-555555555555"
+	api     = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"
+	cluster = "https://cluster.example.test"
+)
+
+func TestMistakes(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		config jwtverify.Config
+		says   []string
+	}{
+		{"a list that is empty", idp.Cognito(idp.CognitoConfig{Region: "eu-west-1", Pool: "eu-west-1_x", Resource: "orders"}), []string{"Clients is empty"}},
+		{"nothing at all", idp.Cognito(idp.CognitoConfig{}), []string{"Region is empty", "Pool is empty", "Resource is empty", "Clients is empty"}},
+		{"a pool of another region", idp.Cognito(idp.CognitoConfig{Region: "eu-west-1", Pool: "us-east-1_x", Resource: "orders", Clients: []string{"a"}}), []string{"another region"}},
+		{"an empty string on a list", idp.GoogleServiceAccounts("https://api.example.test", "a@b.test", ""), []string{"emails contains an empty string"}},
+		{"a wildcard on a list", idp.GoogleServiceAccounts("https://api.example.test", "*@b.test"), []string{`"*@b.test" has a *`}},
+		{"no account", idp.GoogleServiceAccounts("https://api.example.test"), []string{"emails is empty"}},
+		{"any tenant", idp.Entra(idp.EntraConfig{Tenant: "common", API: api}), []string{`"common", which stands for every tenant`}},
+		{"any tenant, in capitals", idp.Entra(idp.EntraConfig{Tenant: "Organizations", API: api}), []string{"stands for every tenant"}},
+		{"the name of a tenant", idp.Entra(idp.EntraConfig{Tenant: "contoso.onmicrosoft.com", API: api}), []string{"a GUID"}},
+		{"a URI as API", idp.Entra(idp.EntraConfig{Tenant: tenant, API: "api://orders"}), []string{"belongs into AppIDURIs"}},
+		{"no API", idp.Entra(idp.EntraConfig{Tenant: tenant}), []string{"API is empty"}},
+		{"an empty URI", idp.Entra(idp.EntraConfig{Tenant: tenant, API: api, AppIDURIs: []string{""}}), []string{"AppIDURIs is empty"}},
+		{"an unknown version", idp.Entra(idp.EntraConfig{Tenant: tenant, API: api, Version: 3}), []string{"Version is 3"}},
+		{"no tenant", idp.ExternalID("", api), []string{"tenant is empty"}},
+		{"no policy", idp.B2C(idp.B2CConfig{Name: "contoso", Tenant: tenant, API: api}), []string{"Policies is empty"}},
+		{"a host as name", idp.B2C(idp.B2CConfig{Name: "https://contoso.b2clogin.com", Tenant: tenant, API: api, Policies: []string{"b2c_1_x"}}), []string{"Name is"}},
+		{"a path as host", idp.ADFS("adfs.example.test/adfs", "orders"), []string{"host is"}},
+		{"no audience", idp.ADFS("adfs.example.test", ""), []string{"audience is empty"}},
+		{"no condition", idp.Workload(cluster, "orders", nil), []string{"Where is empty"}},
+		{"a condition without values", idp.Workload(cluster, "orders", idp.Where{"sub": nil}), []string{"Where[sub] is empty"}},
+		{"a condition that anything meets", idp.Workload(cluster, "orders", idp.Where{"sub": {"repo:*"}}), []string{`"repo:*" has a *`}},
+		{"a condition without a path", idp.Workload(cluster, "orders", idp.Where{"": {"x"}}), []string{"no path of a claim"}},
+		{"any repository's main branch", idp.GitHubActions("orders", idp.Where{"ref": {"refs/heads/main"}}), []string{"strangers have tokens of this issuer too"}},
+		{"a workflow that others may call", idp.GitHubActions("orders", idp.Where{"job_workflow_ref": {"o/r/.github/workflows/w.yml@refs/heads/main"}}), []string{"strangers have tokens of this issuer too"}},
+		{"any project of gitlab.com", idp.GitLabCI("https://gitlab.com", "orders", idp.Where{"ref_protected": {"true"}}), []string{"strangers"}},
+		{"any organization of Buildkite", idp.Buildkite("orders", idp.Where{"pipeline_slug": {"deploy"}}), []string{"strangers"}},
+		{"any organization of HCP", idp.HCPTerraform("orders", idp.Where{"terraform_workspace_name": {"prod"}}), []string{"strangers"}},
+		{"no account of a cluster", idp.Kubernetes(cluster, "orders", idp.Where{}), []string{"Where is empty"}},
+		{"no SPIFFE ID", idp.SPIFFE("example.test", cluster, "orders"), []string{"ids is empty"}},
+		{"another trust domain", idp.SPIFFE("example.test", cluster, "orders", "spiffe://other.test/a"), []string{"no ID of the trust domain"}},
+		{"a whole trust domain", idp.SPIFFE("example.test", cluster, "orders", "spiffe://example.test/"), []string{"no ID of the trust domain"}},
+		{"no client of Google's", idp.GoogleUsers("", ""), []string{"clientID is empty"}},
+		{"no backend", idp.IAP("orders"), []string{"backend is"}},
+		{"Keycloak's account", idp.Keycloak("https://sso.example.test/realms/shop", "account"), []string{"the token of every user of the realm has"}},
+		{"Okta's org server", idp.Okta("example.okta.com", "", "api://default"), []string{"org server can only be verified by Okta itself"}},
+		{"Okta's admin console", idp.Okta("example-admin.okta.com", "default", "api://default"), []string{"leave out -admin"}},
+		{"Auth0's own API", idp.Auth0("example.eu.auth0.com", "https://example.eu.auth0.com/userinfo"), []string{"an API of Auth0's own"}},
+		{"no domain", idp.Auth0("", "https://api.example.test"), []string{"domain is empty"}},
+		{"no origin", idp.Clerk(idp.ClerkConfig{FrontendAPI: "https://clerk.example.test"}), []string{"Origins is empty"}},
+		{"no origin demanded, and no audience", idp.Clerk(idp.ClerkConfig{FrontendAPI: "https://clerk.example.test", AllowMissingOrigin: true}), []string{"nothing would say for which application"}},
+		{"no client", idp.WorkOS(""), []string{"clientID is empty"}},
+		{"no project", idp.Supabase(""), []string{"project is empty"}},
+		{"a URL as project", idp.Supabase("https://x.supabase.co"), []string{"without a URL around it"}},
+		{"no Firebase project", idp.Firebase(""), []string{"project is empty"}},
+		{"no Stytch project", idp.Stytch(""), []string{"project is empty"}},
+		{"no Descope project", idp.Descope(""), []string{"project is empty"}},
+		{"PingOne's own API", idp.PingOne(tenant, "https://api.pingone.com"), []string{"the API of PingOne's own"}},
+		{"another URL than PingOne's issuer", idp.PingOne("https://auth.pingone.eu/", "orders"), []string{"or its issuer"}},
+		{"no tag", idp.CloudflareAccess("example", ""), []string{"audience is empty"}},
+		{"no issuer", idp.Authentik("", "orders"), []string{"issuer is empty"}},
+		{"no client of Dex", idp.Dex("https://dex.example.test", ""), []string{"clientID is empty"}},
+		{"no app", idp.Salesforce("example.my.salesforce.com"), []string{"apps is empty"}},
+		{"no ID", idp.IDTokens("https://as.example.test", ""), []string{"clientID is empty"}},
+		{"white space", idp.Keycloak("https://sso.example.test/realms/shop", "orders "), []string{"white space"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			v, err := jwtverify.New(tt.config)
+			require.Nil(t, v)
+			kit.RequireError(t, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+			for _, says := range tt.says {
+				require.ErrorContains(t, err, "idp.")
+				require.ErrorContains(t, err, says)
+			}
+		})
+	}
+}
+
+// What people write in another form, and mean the same.
+func TestSpellings(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		a, b jwtverify.Config
+	}{
+		{name: "a domain as a URL", a: idp.Auth0("example.eu.auth0.com", "orders"), b: idp.Auth0("https://example.eu.auth0.com/", "orders")},
+		{name: "a team as a host", a: idp.CloudflareAccess("example", "x"), b: idp.CloudflareAccess("example.cloudflareaccess.com", "x")},
+		{name: "a GUID in capitals", a: idp.Entra(idp.EntraConfig{Tenant: "ABCDEF00-2222-3333-4444-555555555555", API: api}), b: idp.Entra(idp.EntraConfig{Tenant: "abcdef00-2222-3333-4444-555555555555", API: api})},
+		{name: "version 2 by default", a: idp.Entra(idp.EntraConfig{Tenant: tenant, API: api}), b: idp.Entra(idp.EntraConfig{Tenant: tenant, API: api, Version: 2})},
+		{name: "gitlab.com with a slash", a: idp.GitLabCI("https://gitlab.com/", "x", idp.Where{"sub": {"y"}}), b: idp.GitLabCI("https://gitlab.com", "x", idp.Where{"sub": {"y"}})},
+		{name: "PingOne's issuer", a: idp.PingOne(tenant, "x"), b: idp.PingOne("https://auth.pingone.com/"+tenant+"/as", "x")},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			require.NoError(t, tt.a.Err)
+			require.NoError(t, tt.b.Err)
+			require.Equal(t, tt.a.Issuer, tt.b.Issuer)
+			require.Equal(t, tt.a.KeysURL, tt.b.KeysURL)
+			require.Equal(t, tt.a.MetadataURL, tt.b.MetadataURL)
+			require.Equal(t, tt.a.Audiences, tt.b.Audiences)
+		})
+	}
+}
+
+// Conditions on claims: how they are found and compared.
+func TestWhere(t *testing.T) {
+	s := kit.NewSigner(t, "ES256", "k")
+	for _, tt := range []struct {
+		name    string
+		where   idp.Where
+		claims  map[string]any
+		refused bool
+	}{
+		{name: "the value", where: idp.Where{"env": {"prod"}}, claims: map[string]any{"env": "prod"}},
+		{name: "one of several", where: idp.Where{"env": {"test", "prod"}}, claims: map[string]any{"env": "prod"}},
+		{name: "another value", where: idp.Where{"env": {"prod"}}, claims: map[string]any{"env": "production"}, refused: true},
+		{name: "another case", where: idp.Where{"env": {"prod"}}, claims: map[string]any{"env": "Prod"}, refused: true},
+		{name: "nothing", where: idp.Where{"env": {"prod"}}, refused: true},
+		{name: "null", where: idp.Where{"env": {"null"}}, claims: map[string]any{"env": nil}, refused: true},
+		{name: "an object", where: idp.Where{"env": {"{}"}}, claims: map[string]any{"env": map[string]any{}}, refused: true},
+		{name: "all paths must hold", where: idp.Where{"env": {"prod"}, "team": {"a"}}, claims: map[string]any{"env": "prod", "team": "b"}, refused: true},
+		{name: "a number", where: idp.Where{"id": {"42"}}, claims: map[string]any{"id": 42}},
+		{name: "a number as text", where: idp.Where{"id": {"42"}}, claims: map[string]any{"id": "42"}},
+		{name: "another number", where: idp.Where{"id": {"42"}}, claims: map[string]any{"id": 420}, refused: true},
+		{name: "true", where: idp.Where{"protected": {"true"}}, claims: map[string]any{"protected": true}},
+		{name: "true as text", where: idp.Where{"protected": {"true"}}, claims: map[string]any{"protected": "true"}},
+		{name: "false", where: idp.Where{"protected": {"true"}}, claims: map[string]any{"protected": false}, refused: true},
+		{name: "an element of an array", where: idp.Where{"groups": {"ops"}}, claims: map[string]any{"groups": []any{"dev", "ops", 7, nil}}},
+		{name: "no element", where: idp.Where{"groups": {"ops"}}, claims: map[string]any{"groups": []any{"dev"}}, refused: true},
+		{name: "an array in an array", where: idp.Where{"groups": {"ops"}}, claims: map[string]any{"groups": []any{[]any{"ops"}}}, refused: true},
+		{name: "an empty array", where: idp.Where{"groups": {"ops"}}, claims: map[string]any{"groups": []any{}}, refused: true},
+		{name: "inside an object", where: idp.Where{"a.b.c": {"x"}}, claims: map[string]any{"a": map[string]any{"b": map[string]any{"c": "x"}}}},
+		{name: "a name with dots", where: idp.Where{"kubernetes.io.namespace": {"shop"}}, claims: map[string]any{"kubernetes.io": map[string]any{"namespace": "shop"}}},
+		{name: "two readings of one path", where: idp.Where{"a.b": {"x"}}, claims: map[string]any{"a.b": "x", "a": map[string]any{"b": "x"}}, refused: true},
+		{name: "the whole path is a name", where: idp.Where{"https://example.test/team": {"x"}}, claims: map[string]any{"https://example.test/team": "x"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := idp.Workload(kit.Issuer, kit.Audience, tt.where)
+			c.Keys, c.Now = s.Set(t), nowOf
+			v, err := jwtverify.New(c)
+			require.NoError(t, err)
+			token, err := v.Verify(t.Context(), s.Sign(t, tt.claims))
+			if tt.refused {
+				kit.RequireRefused(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonPolicy)
+				require.NotNil(t, bearergate.AsError(err).Refused, "the event names the token that was refused")
+				return
+			}
+			require.NoError(t, err)
+		})
+	}
+}
+
+// The rule of a preset is asked once for a token, before Map, and again by nobody.
+func TestRuleComesBeforeMap(t *testing.T) {
+	s := kit.NewSigner(t, "ES256", "k")
+	for _, tt := range []struct {
+		name   string
+		typ    any
+		mapped int
+	}{
+		{name: "a token that the rule accepts", typ: "Bearer", mapped: 1},
+		{name: "one that it refuses", typ: "Other"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			mapped := 0
+			c := idp.Keycloak(kit.Issuer, kit.Audience)
+			c.Keys, c.Now = s.Set(t), nowOf
+			c.Map = func(claims *bearergate.Claims) error {
+				mapped++
+				require.Equal(t, []string{"a", "b"}, claims.Roles, "what the rule has read, Map sees")
+				claims.Roles = append(claims.Roles, "mapped")
+				return nil
+			}
+			v, err := jwtverify.New(c)
+			require.NoError(t, err)
+			raw := s.Sign(t, map[string]any{"typ": tt.typ, "realm_access": map[string]any{"roles": []string{"a"}},
+				"resource_access": map[string]any{kit.Audience: map[string]any{"roles": []string{"b", "a"}}, "other": map[string]any{"roles": []string{"c"}}}})
+			for range 3 {
+				token, err := v.Verify(t.Context(), raw)
+				if tt.mapped == 0 {
+					kit.RequireRefused(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonType)
+					continue
+				}
+				require.NoError(t, err)
+				require.Equal(t, []string{"a", "b", "mapped"}, token.Roles())
+			}
+			require.Equal(t, tt.mapped, mapped)
+		})
+	}
+}
+
+// What a user sets beside a preset adds to it.
+func TestUserFieldsAddToTheRule(t *testing.T) {
+	s := kit.NewSigner(t, "ES256", "k")
+	c := idp.Keycloak(kit.Issuer, kit.Audience)
+	c.Keys, c.Now = s.Set(t), nowOf
+	c.Map = func(c *bearergate.Claims) error { c.Roles = []string{"admin"}; return nil }
+	c.Check = func(context.Context, *bearergate.Token) error { return nil }
+	c.AllowTypes, c.AllowMarks = []string{"JOSE"}, []string{"at_hash", "c_hash", "s_hash", "nonce", "code"}
+	v, err := jwtverify.New(c)
+	require.NoError(t, err)
+	for _, claims := range []map[string]any{{"typ": "ID"}, {"typ": "Refresh"}, {"typ": kit.Absent}, {"typ": nil}, {"typ": 7}, {"typ": "DPoP"}, {"nonce": "x", "at_hash": "y"}} {
+		token, err := v.Verify(t.Context(), s.Sign(t, claims))
+		kit.RequireRefused(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonType)
+	}
+}
+
+// Explain names the rule, and what it expected.
+func TestExplain(t *testing.T) {
+	s := kit.NewSigner(t, "ES256", "k")
+	c := idp.Okta("example.okta.com", "default", kit.Audience)
+	c.Issuer, c.Keys, c.Now = kit.Issuer, s.Set(t), nowOf
+	v, err := jwtverify.New(c)
+	require.NoError(t, err)
+	raw := s.Sign(t, map[string]any{"jti": "ID.x", "cid": "app"})
+	_, err = v.Verify(t.Context(), raw)
+	e := v.Explain(t.Context(), raw)
+	kit.RequireExplained(t, e, err, raw)
+	step := e.Steps[len(e.Steps)-2]
+	require.Equal(t, bearergate.Step{Name: "preset", State: bearergate.StepFailed, Detail: "idp.Okta: jti does not begin as that of an access token",
+		Expected: `jti "AT.…"`, Found: `"ID.x"`}, step)
+	require.NotEmpty(t, e.Advice)
+}
+
+func TestEntraGroups(t *testing.T) {
+	s := kit.NewSigner(t, "ES256", "k")
+	for _, tt := range []struct {
+		name      string
+		claims    map[string]any
+		groups    []string
+		elsewhere bool
+	}{
+		{name: "none"},
+		{name: "some", claims: map[string]any{"groups": []string{"a", "b"}}, groups: []string{"a", "b"}},
+		{name: "too many", claims: map[string]any{"_claim_names": map[string]any{"groups": "src1"}}, elsewhere: true},
+		{name: "too many, and some", claims: map[string]any{"groups": []string{"a"}, "_claim_names": map[string]any{"groups": "src1"}}, elsewhere: true},
+		{name: "too many, in the implicit flow", claims: map[string]any{"hasgroups": true}, elsewhere: true},
+		{name: "too many, as text", claims: map[string]any{"hasgroups": "true"}, elsewhere: true},
+		{name: "not too many", claims: map[string]any{"hasgroups": false, "_claim_names": map[string]any{"other": "src1"}}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			v, err := jwtverify.New(jwtverify.Config{Issuer: kit.Issuer, Audiences: []string{kit.Audience}, Keys: s.Set(t), Now: nowOf})
+			require.NoError(t, err)
+			token, err := v.Verify(t.Context(), s.Sign(t, tt.claims))
+			require.NoError(t, err)
+			groups, err := idp.EntraGroups(token)
+			if tt.elsewhere {
+				require.ErrorIs(t, err, idp.ErrGroupsElsewhere)
+				require.Nil(t, groups)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, tt.groups, groups)
+		})
+	}
+	_, err := idp.EntraGroups(bearergate.NewToken(bearergate.Claims{Raw: []byte(`{"groups":"a"}`)}))
+	require.Error(t, err, "of another type, they are not none")
+}
+
+func TestEntraTenantsMistakes(t *testing.T) {
+	s := kit.NewSigner(t, "ES256", "k")
+	good := idp.EntraTenantsConfig{Tenants: []string{tenant}, API: api}
+	_, err := idp.EntraTenants(good)
+	require.NoError(t, err)
+	for _, tt := range []struct {
+		name   string
+		change func(*idp.EntraTenantsConfig)
+		says   string
+	}{
+		{"nobody", func(c *idp.EntraTenantsConfig) { c.Tenants = nil }, "Tenants is empty and Lookup is nil"},
+		{"no API", func(c *idp.EntraTenantsConfig) { c.API = "" }, "API is empty"},
+		{"everybody", func(c *idp.EntraTenantsConfig) { c.Tenants = []string{"common"} }, "stands for every tenant"},
+		{"Issuer", func(c *idp.EntraTenantsConfig) { c.Verifier.Issuer = kit.Issuer }, "Verifier.Issuer is set"},
+		{"Audiences", func(c *idp.EntraTenantsConfig) { c.Verifier.Audiences = []string{"x"} }, "Verifier.Audiences is set"},
+		{"Keys", func(c *idp.EntraTenantsConfig) { c.Verifier.Keys = s.Set(t) }, "Verifier.Keys is set"},
+		{"KeysURL", func(c *idp.EntraTenantsConfig) { c.Verifier.KeysURL = "https://x.test" }, "Verifier.KeysURL is set"},
+		{"another preset", func(c *idp.EntraTenantsConfig) { c.Verifier.Preset = idp.Dex("https://x.test", "y").Preset }, "Verifier.Preset is set"},
+		{"the mistake of another preset", func(c *idp.EntraTenantsConfig) { c.Verifier.Err = idp.Supabase("").Err }, "project is empty"},
+		{"a mistake in the rest", func(c *idp.EntraTenantsConfig) { c.Verifier.Leeway = -1 }, "Leeway"},
+		{"a mistake in the rest, of a tenant that is looked up", func(c *idp.EntraTenantsConfig) {
+			c.Tenants, c.Verifier.Leeway = nil, -1
+			c.Lookup = func(context.Context, string) (bool, error) { return true, nil }
+		}, "Leeway"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := good
+			tt.change(&c)
+			router, err := idp.EntraTenants(c)
+			require.Nil(t, router)
+			kit.RequireError(t, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+			require.ErrorContains(t, err, tt.says)
+		})
+	}
+}
+
+// Presets hand out configurations of their own: what one caller changes, no other sees.
+func TestConfigsAreNotShared(t *testing.T) {
+	clients := []string{"a", "b"}
+	c := idp.Cognito(idp.CognitoConfig{Region: "eu-west-1", Pool: "eu-west-1_x", Resource: "orders", Clients: clients})
+	clients[0] = "evil"
+	require.Equal(t, map[string][]string{"client_id": {"a", "b"}}, c.AllowAudienceFrom)
+	c.Audiences[0] = "evil"
+	again := idp.Cognito(idp.CognitoConfig{Region: "eu-west-1", Pool: "eu-west-1_x", Resource: "orders", Clients: []string{"a"}})
+	require.Equal(t, []string{"orders"}, again.Audiences)
+
+	s := kit.NewSigner(t, "ES256", "k")
+	c = idp.Cognito(idp.CognitoConfig{Region: "eu-west-1", Pool: "eu-west-1_x", Resource: "orders", Clients: []string{"a"}})
+	c.AllowAudienceFrom["client_id"][0] = "client-1" // what stands in for aud is the user's; the rule is not
+	c.Issuer, c.Keys, c.KeysURL, c.Algorithms, c.Now = kit.Issuer, s.Set(t), "", nil, nowOf
+	v, err := jwtverify.New(c)
+	require.NoError(t, err)
+	token, err := v.Verify(t.Context(), s.Sign(t, map[string]any{"token_use": "access", "aud": kit.Absent, "scope": "orders/read"}))
+	kit.RequireRefused(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonPolicy)
+}
+
+// nowOf is the moment at which the tokens of kit are good.
+func nowOf() time.Time { return kit.Now }
+
+// What a review found: each would have let somebody in, or was a mistake that nobody named.
+func TestMoreMistakes(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		config jwtverify.Config
+		says   string
+	}{
+		{"a subject that strangers can have", idp.GitHubActions("orders", idp.Where{"sub": {"job_workflow_ref:o/r/.github/workflows/w.yml@refs/heads/main"}}), "strangers"},
+		{"one of two subjects", idp.GitHubActions("orders", idp.Where{"sub": {"repo:o/r:ref:refs/heads/main", "environment:prod"}}), "strangers"},
+		{"GitHub by another name", idp.Workload("https://token.actions.githubusercontent.com", "orders", idp.Where{"ref": {"refs/heads/main"}}), "strangers"},
+		{"gitlab.com by another name", idp.Workload("https://gitlab.com/", "orders", idp.Where{"ref": {"main"}}), "strangers"},
+		{"an account of any namespace", idp.Kubernetes(cluster, "orders", idp.Where{"kubernetes.io.serviceaccount.name": {"orders"}}), "strangers"},
+		{"the API server's audience", idp.Kubernetes(cluster, "https://kubernetes.default.svc.cluster.local", idp.Where{"sub": {"system:serviceaccount:a:b"}}), "API server"},
+		{"the API server's audience, the issuer", idp.Kubernetes(cluster, cluster, idp.Where{"sub": {"system:serviceaccount:a:b"}}), "API server"},
+		{"Auth0's API under the tenant's domain", idp.Auth0("login.example.test", "https://example.eu.auth0.com/api/v2/"), "an API of Auth0's own"},
+		{"Auth0's API under a custom domain", idp.Auth0("login.example.test", "https://login.example.test/me/"), "an API of Auth0's own"},
+		{"the audience of those who name none", idp.ADFS("adfs.example.test", "urn:microsoft:userinfo"), "names no API"},
+		{"no environment", idp.PingOne("https://auth.pingone.eu//as", "orders"), "environment"},
+		{"no origin, but a host", idp.Clerk(idp.ClerkConfig{FrontendAPI: "clerk.example.test", Origins: []string{"app.example.test"}}), "no origin"},
+		{"an origin with a slash", idp.Clerk(idp.ClerkConfig{FrontendAPI: "clerk.example.test", Origins: []string{"https://app.example.test/"}}), "no origin"},
+		{"a URL as domain", idp.GoogleUsers("client", "https://example.test"), "hostedDomain"},
+		{"a port in a trust domain", idp.SPIFFE("example.test:8443", cluster, "orders", "/a"), "trustDomain"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := jwtverify.New(tt.config)
+			kit.RequireError(t, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+			require.ErrorContains(t, err, tt.says)
+		})
+	}
+	for name, config := range map[string]jwtverify.Config{
+		"a repository's subject":     idp.GitHubActions("orders", idp.Where{"sub": {"repo:o/r:ref:refs/heads/main"}}),
+		"an underscore":              idp.SPIFFE("a_b.example.test", cluster, "orders", "spiffe://a_b.example.test/x", "/y", "z"),
+		"an own API at a tenant":     idp.Auth0("example.eu.auth0.com", "https://api.example.test/me/"),
+		"GitLab of one's own":        idp.GitLabCI("https://gitlab.example.test", "orders", idp.Where{"ref_protected": {"true"}}),
+		"a native application alone": idp.Clerk(idp.ClerkConfig{FrontendAPI: "clerk.example.test", Audiences: []string{"orders"}, AllowMissingOrigin: true}),
+	} {
+		_, err := jwtverify.New(config)
+		require.NoError(t, err, name)
+	}
+}
+
+// A preset that was given something wrong accepts nothing, whatever becomes of the Config.
+func TestAMistakeStaysOne(t *testing.T) {
+	wrong := idp.GitHubActions("orders", nil)
+	for name, config := range map[string]jwtverify.Config{
+		"Err taken away": {Issuer: kit.Issuer, Audiences: []string{"orders"}, Preset: wrong.Preset},
+		"Err replaced":   {Issuer: kit.Issuer, Audiences: []string{"orders"}, Preset: wrong.Preset, Err: errors.New("mine")},
+	} {
+		_, err := jwtverify.New(config)
+		require.ErrorContains(t, err, "Where is empty", name)
+	}
+	_, err := jwtverify.New(wrong)
+	require.Equal(t, 1, strings.Count(err.Error(), "Where is empty"), "once: %v", err)
+}
+
+// Who demands an aud gets one, also of a preset whose tokens have none.
+func TestAudienceOfAPresetWithoutOne(t *testing.T) {
+	s := kit.NewSigner(t, "ES256", "k")
+	none := map[string]any{"aud": kit.Absent, "sid": "s", "client_id": "client_1"}
+	for _, tt := range []struct {
+		name    string
+		change  func(*jwtverify.Config)
+		mistake bool
+		refused bearergate.Reason
+	}{
+		{name: "as it is", change: func(*jwtverify.Config) {}},
+		{name: "audiences of one's own", change: func(c *jwtverify.Config) { c.Audiences = []string{"orders"} }, refused: bearergate.ReasonMissingClaim},
+		{name: "one more audience", change: func(c *jwtverify.Config) { c.Audiences = append(c.Audiences, "orders") }, refused: bearergate.ReasonMissingClaim},
+		{name: "aud is required", change: func(c *jwtverify.Config) { c.RequiredClaims = []string{"aud"} }, mistake: true},
+		{name: "RFC 9068", change: func(c *jwtverify.Config) { c.Profile = jwtverify.RFC9068 }, mistake: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := idp.WorkOS("client_1")
+			c.Issuer, c.Keys, c.KeysURL, c.Now = kit.Issuer, s.Set(t), "", nowOf
+			tt.change(&c)
+			v, err := jwtverify.New(c)
+			if tt.mistake {
+				kit.RequireError(t, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+				return
+			}
+			require.NoError(t, err)
+			token, err := v.Verify(t.Context(), s.Sign(t, none))
+			if tt.refused != "" {
+				kit.RequireRefused(t, token, err, bearergate.ErrInvalidToken, tt.refused)
+				return
+			}
+			require.NoError(t, err)
+			require.Nil(t, token.Audience())
+		})
+	}
+}

@@ -1,0 +1,200 @@
+package idp_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/idp"
+	"github.com/bearergate/bearergate/internal/jose"
+	"github.com/bearergate/bearergate/issuers"
+	"github.com/bearergate/bearergate/test/bubble"
+	"github.com/bearergate/bearergate/test/kit"
+	"github.com/stretchr/testify/require"
+)
+
+// common is the key set that all tenants share.
+type common struct {
+	set   string
+	mu    sync.Mutex // guards the rest
+	asked []string
+}
+
+func (c *common) RoundTrip(r *http.Request) (*http.Response, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.asked = append(c.asked, r.URL.String())
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(c.set))}, nil
+}
+
+// entra is Microsoft Entra with one key for all tenants.
+func entra(t *testing.T) (kit.Signer, *common) {
+	t.Helper()
+	s := kit.NewSigner(t, "RS256", "shared")
+	jwk, err := jose.PublicJWK("shared", s.Key.Public(), "RS256")
+	require.NoError(t, err)
+	return s, &common{set: `{"keys":[` + strings.TrimSuffix(string(jwk), "}") + `,"issuer":"https://login.microsoftonline.com/{tenantid}/v2.0"}]}`}
+}
+
+func guid(n int) string { return fmt.Sprintf("00000000-0000-0000-0000-%012d", n) }
+
+func entraToken(t *testing.T, s kit.Signer, of string, change map[string]any) string {
+	claims := map[string]any{
+		"iss": "https://login.microsoftonline.com/" + of + "/v2.0", "aud": api, "tid": of, "ver": "2.0", "azp": "app", "azpacr": "1", "scp": "orders.read",
+		"client_id": kit.Absent, "scope": kit.Absent, "uti": "u", "jti": kit.Absent, "iat": time.Now().Unix(), "exp": time.Now().Add(time.Hour).Unix(),
+	}
+	maps.Copy(claims, change)
+	return s.SignWith(t, map[string]any{"alg": "RS256", "typ": "JWT", "kid": "shared"}, claims)
+}
+
+func tenants(t *testing.T, keys *common, lookup func(context.Context, string) (bool, error)) *issuers.Router {
+	t.Helper()
+	c := idp.EntraTenantsConfig{Tenants: []string{tenant}, API: api, Lookup: lookup}
+	c.Verifier.HTTPClient = &http.Client{Transport: keys}
+	router, err := idp.EntraTenants(c)
+	require.NoError(t, err)
+	return router
+}
+
+// Lookup is asked about tenants of which Entra has signed a token, once.
+func TestLookup(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		says   func(context.Context, string) (bool, error)
+		kind   error // nil: accepted
+		reason bearergate.Reason
+		asked  time.Duration // again, after
+	}{
+		{name: "may come", says: func(context.Context, string) (bool, error) { return true, nil }, asked: time.Hour},
+		{name: "may not", says: func(context.Context, string) (bool, error) { return false, nil }, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonIssuer, asked: 10 * time.Second},
+		{name: "an outage", says: func(context.Context, string) (bool, error) { return true, errors.New("x") }, kind: bearergate.ErrUnavailable, reason: bearergate.ReasonStoreUnavailable, asked: time.Second},
+		{name: "a refusal of its own", says: func(context.Context, string) (bool, error) { return true, bearergate.ErrForbidden }, kind: bearergate.ErrForbidden, reason: bearergate.ReasonPolicy, asked: 10 * time.Second},
+		{name: "a panic", says: func(context.Context, string) (bool, error) { panic(1) }, kind: bearergate.ErrMisconfigured, reason: bearergate.ReasonInternal, asked: time.Second},
+		{name: "a hang", says: func(context.Context, string) (bool, error) { time.Sleep(time.Minute); return true, nil }, kind: bearergate.ErrUnavailable, reason: bearergate.ReasonStoreUnavailable, asked: time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
+				s, keys := entra(t)
+				var mu sync.Mutex
+				var asked []string
+				router := tenants(t, keys, func(ctx context.Context, of string) (bool, error) {
+					mu.Lock()
+					asked = append(asked, of)
+					mu.Unlock()
+					return tt.says(ctx, of)
+				})
+				raw := entraToken(t, s, guid(1), map[string]any{"exp": time.Now().Add(24 * time.Hour).Unix()})
+				verify := func() {
+					t.Helper()
+					token, err := router.Verify(t.Context(), raw)
+					if tt.kind != nil {
+						kit.RequireRefused(t, token, err, tt.kind, tt.reason)
+						bearergate.AsError(err).Detail = "changed by a caller"
+						return
+					}
+					require.NoError(t, err)
+					require.Equal(t, guid(1), token.Tenant())
+				}
+				var wg sync.WaitGroup
+				for range 10 {
+					wg.Go(verify)
+				}
+				wg.Wait()
+				require.Equal(t, []string{guid(1)}, asked, "one call for all")
+				time.Sleep(tt.asked - time.Millisecond)
+				verify()
+				require.Len(t, asked, 1)
+				time.Sleep(time.Millisecond)
+				verify()
+				require.Len(t, asked, 2)
+				time.Sleep(2 * time.Minute)
+			})
+		})
+	}
+}
+
+// What strangers invent reaches nobody, and keeps nobody out.
+func TestInventedTenants(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s, keys := entra(t)
+		stranger := kit.NewSigner(t, "RS256", "shared")
+		lookups := 0
+		router := tenants(t, keys, func(context.Context, string) (bool, error) { lookups++; return true, nil })
+		for i := range 1500 {
+			_, err := router.Verify(t.Context(), entraToken(t, stranger, guid(i), nil))
+			require.ErrorIs(t, err, bearergate.ErrInvalidToken)
+			_, err = router.Verify(t.Context(), entraToken(t, stranger, fmt.Sprint("x", i), nil))
+			require.Equal(t, bearergate.ReasonIssuer, bearergate.ReasonOf(err))
+		}
+		require.Zero(t, lookups)
+		token, err := router.Verify(t.Context(), entraToken(t, s, guid(7777), nil))
+		require.NoError(t, err, "a customer's first token")
+		require.Equal(t, guid(7777), token.Tenant())
+		require.Equal(t, 1, lookups)
+		token, err = router.Verify(t.Context(), entraToken(t, s, tenant, nil))
+		require.NoError(t, err)
+		require.Equal(t, tenant, token.Tenant())
+		require.Equal(t, 1, lookups, "a tenant that is named is not looked up")
+		for _, url := range keys.asked {
+			require.Equal(t, "https://login.microsoftonline.com/common/discovery/v2.0/keys", url)
+		}
+		require.LessOrEqual(t, len(keys.asked), 4)
+	})
+}
+
+// An outage of the tenant store refuses no tenant that could come before, for an hour.
+func TestLookupInAnOutage(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s, keys := entra(t)
+		down := false
+		router := tenants(t, keys, func(context.Context, string) (bool, error) {
+			if down {
+				return false, errors.New("x")
+			}
+			return true, nil
+		})
+		verify := func(of string) error {
+			_, err := router.Verify(t.Context(), entraToken(t, s, of, nil))
+			return err
+		}
+		require.NoError(t, verify(guid(1)))
+		down = true
+		time.Sleep(50 * time.Minute)
+		require.NoError(t, verify(guid(1)))
+		time.Sleep(65 * time.Minute) // nearly two hours
+		require.NoError(t, verify(guid(1)))
+		time.Sleep(6 * time.Minute)
+		require.Equal(t, bearergate.ReasonStoreUnavailable, bearergate.ReasonOf(verify(guid(1))))
+		require.Equal(t, bearergate.ReasonStoreUnavailable, bearergate.ReasonOf(verify(guid(2))), "a new one")
+		down = false
+		time.Sleep(time.Second)
+		require.NoError(t, verify(guid(2)))
+	})
+}
+
+// A key that is published for one tenant is no other's.
+func TestKeyOfAnotherTenant(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s, keys := entra(t)
+		var set map[string][]map[string]any
+		require.NoError(t, json.Unmarshal([]byte(keys.set), &set))
+		set["keys"][0]["issuer"] = "https://login.microsoftonline.com/" + guid(1) + "/v2.0"
+		text, err := json.Marshal(set)
+		require.NoError(t, err)
+		keys.set = string(text)
+		router := tenants(t, keys, func(context.Context, string) (bool, error) { return true, nil })
+		_, err = router.Verify(t.Context(), entraToken(t, s, guid(1), nil))
+		require.NoError(t, err)
+		token, err := router.Verify(t.Context(), entraToken(t, s, guid(2), nil))
+		kit.RequireRefused(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonUnknownKey)
+	})
+}
