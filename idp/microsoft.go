@@ -123,12 +123,8 @@ func (p *preset) entra(version int, tenant string) jwtverify.Config {
 // granted refuses a token of Microsoft's that says no permission, or two things at once.
 func (c *claims) granted() error {
 	delegated := c.members.has("scp")
-	permissions := c.members.list("roles")
-	if delegated {
-		permissions = strings.Split(c.members.text("scp"), " ")
-	}
 	switch idtyp := c.members.text("idtyp"); {
-	case !slices.ContainsFunc(permissions, func(name string) bool { return name != "" }):
+	case delegated && strings.TrimSpace(c.members.text("scp")) == "", !delegated && strings.Join(c.members.list("roles"), "") == "":
 		return c.refuse(bearergate.ReasonPolicy, "the token says no permission: neither scp nor, without that, roles; every application can get such a token without having been granted anything", "scp, or roles", "none")
 	case c.members.has("idtyp") && (idtyp != "app" || delegated) && (idtyp != "user" || !delegated):
 		return c.refuse(bearergate.ReasonType, "idtyp contradicts scp, or is of a kind that is not known", `idtyp "user" with scp, "app" without`, c.found("idtyp"))

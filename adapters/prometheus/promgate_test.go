@@ -290,7 +290,7 @@ func TestEndToEnd(t *testing.T) {
 		require.Positive(t, outage.of("jwks_fetches_total")[iss+`,outcome="status",trigger="due"`])
 		require.Equal(t, map[string]float64{opaque + `,state="closed"`: 0, opaque + `,state="open"`: 1, opaque + `,state="half_open"`: 0}, outage.of("introspection_breaker_state"))
 		require.EqualValues(t, 1, outage.of("introspection_breaker_changes_total")[opaque+`,state="open"`])
-		require.EqualValues(t, 5, outage.of("introspection_calls_total")[opaque+`,outcome="status",status="5xx"`])
+		require.EqualValues(t, 6, outage.of("introspection_calls_total")[opaque+`,outcome="status",status="5xx"`], "and one about a token of its own")
 		require.EqualValues(t, 8, outage.of("introspections_total")[opaque+`,outcome="unavailable",reason="introspection_unavailable",result="miss"`])
 		require.EqualValues(t, 8, outage.of("decisions_total")[`outcome="unavailable",`+orders+`reason="introspection_unavailable",report_only="false"`])
 

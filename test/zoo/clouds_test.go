@@ -30,7 +30,9 @@ func amazon() []*provider {
 		keys:      of + "/.well-known/jwks.json",
 		published: published{alg: "RS256", jwks: []m{{"kid": "access", "alg": "RS256", "use": "sig"}, {"kid": "id", "alg": "RS256", "use": "sig"}}},
 		essential: func(c m) bool {
-			inScope := slices.ContainsFunc(words(c, "scope"), func(s string) bool { return strings.HasPrefix(s, resource+"/") && s != resource+"/" })
+			inScope := slices.ContainsFunc(words(c, "scope"), func(s string) bool {
+				return strings.HasPrefix(s, resource+"/") && s != resource+"/" && strings.Count(s, "/") == 3
+			})
 			return text(c, "token_use") == "access" && slices.Contains(clients, text(c, "client_id")) && (c["aud"] != nil || inScope)
 		},
 		rows: []row{
@@ -38,6 +40,7 @@ func amazon() []*provider {
 			{kind: "of a client", claims: app, scopes: []string{resource + "/read"}, client: daemon},
 			{kind: "of a user, bound to the resource", claims: user, with: m{"aud": resource}, scopes: []string{"openid", resource + "/read"}, roles: []string{"approvers"}, client: web, session: "origin-1"},
 			{kind: "of a user, bound to the resource, without a scope of it", claims: user, with: m{"aud": resource, "scope": "openid"}, scopes: []string{"openid"}, roles: []string{"approvers"}, client: web, session: "origin-1"},
+			{kind: "of a user, the newer form of iss", claims: user, with: m{"iss": "https://issuer-cognito-idp.eu-west-1.amazonaws.com/eu-west-1_Zoo123456"}, scopes: []string{"openid", resource + "/read"}, roles: []string{"approvers"}, client: web, session: "origin-1"},
 			{kind: "ID token", claims: id, key: "id", want: kind},
 			{kind: "ID token, with nonce", claims: id, with: m{"nonce": "n-0S6_WzA2Mj"}, key: "id", want: kind},
 			{kind: "ID token without at_hash, with a scope and a client", made: true, claims: id, with: m{"at_hash": absent, "aud": resource, "client_id": web, "scope": resource + "/read"}, key: "id", want: kind},
@@ -46,8 +49,7 @@ func amazon() []*provider {
 			{kind: "for userinfo alone", claims: user, with: m{"scope": "openid profile"}, want: audience},
 			{kind: "for another resource server of the pool", claims: user, with: m{"scope": "https://payments.example.test/read"}, want: audience},
 			{kind: "for a resource server with a longer name", claims: user, with: m{"scope": "https://orders.example.test.other/read"}, want: audience},
-			{kind: "for a resource server whose name begins so", claims: user, with: m{"scope": resource + "/billing/read"}, want: audience},
-			{kind: "of a user, by the issuer's other name", claims: user, with: m{"iss": "https://issuer-cognito-idp.eu-west-1.amazonaws.com/eu-west-1_Zoo123456"}, scopes: []string{"openid", resource + "/read"}, roles: []string{"approvers"}, client: web, session: "origin-1"},
+			{kind: "for a resource server whose identifier begins with this one", claims: user, with: m{"scope": resource + "/admin/read"}, want: audience},
 			{kind: "with a scope without a name", made: true, claims: user, with: m{"scope": resource + "/"}, want: audience},
 			{kind: "of a client that is not on the list", claims: user, with: m{"client_id": "9z8y7x6w5v4u3t2s1r0q9p8o7n"}, want: missing},
 			{kind: "of a client that is not on the list, bound to the resource", claims: user, with: m{"client_id": "9z8y7x6w5v4u3t2s1r0q9p8o7n", "aud": resource}, want: policy},
@@ -78,12 +80,15 @@ func google() []*provider {
 				{kind: "for another client", claims: person, with: m{"aud": "5678-other.apps.googleusercontent.com", "azp": "5678-other.apps.googleusercontent.com"}, want: audience},
 				{kind: "that another client asked for", claims: person, with: m{"azp": "5678-other.apps.googleusercontent.com"}, want: policy},
 				{kind: "of a service account, for the client's ID as audience", claims: account, with: m{"aud": web, "hd": domainOf(domain)}, want: policy},
+				{kind: "of a service account, without azp", made: true, claims: account, with: m{"aud": web, "azp": absent, "hd": domainOf(domain)}, want: policy},
 				{kind: "without sub", made: true, claims: person, with: m{"sub": absent}, want: kind},
 				{kind: "of Identity-Aware Proxy", claims: iap, want: issuer},
 			}, rows...),
 		}
 	}
-	azp := func(c m) bool { return (c["azp"] == nil || text(c, "azp") == web) && filled(c, "sub") }
+	azp := func(c m) bool {
+		return (c["azp"] == nil || text(c, "azp") == web) && filled(c, "sub") && !strings.HasSuffix(text(c, "email"), "gserviceaccount.com")
+	}
 	return []*provider{
 		{
 			name: "Google, service accounts", function: "GoogleServiceAccounts",

@@ -82,6 +82,7 @@ func entraRows() []row {
 		{kind: "ver 1.0 under the iss of version 2", made: true, claims: entraUser, with: m{"ver": "1.0"}, want: kind},
 		{kind: "for another API", claims: entraUser, with: m{"aud": "a9100000-4444-4555-8666-777788889999"}, want: audience},
 		{kind: "for Microsoft Graph, whose header is changed before it is signed", claims: entraUser, with: m{"aud": "00000003-0000-0000-c000-000000000000"}, header: m{"nonce": "1wbFmVv0"}, forged: true, want: bearergate.ReasonSignature},
+		{kind: "without azp", made: true, claims: entraUser, with: m{"azp": absent}, want: kind},
 		{kind: "without azpacr", made: true, claims: entraUser, with: m{"azpacr": absent}, want: kind},
 		{kind: "azpacr of an unknown kind", made: true, claims: entraUser, with: m{"azpacr": "9"}, want: kind},
 		{kind: "idtyp app beside scp", made: true, claims: entraUser, with: m{"idtyp": "app"}, want: kind},
@@ -107,6 +108,7 @@ func microsoft() []*provider {
 		{kind: "of a personal account", claims: entraUser, with: m{"iss": msLogin + consumer + "/v2.0", "tid": consumer}, key: "personal", want: issuer},
 		{kind: "of an application of a tenant that is not let in", claims: entraApp, with: third, want: issuer},
 		{kind: "iss of the one tenant, tid of the other", made: true, claims: entraUser, with: m{"tid": tenant2}, want: issuer},
+		{kind: "iss and tid with a name in the place of a tenant", made: true, claims: entraUser, with: m{"iss": msLogin + "common/v2.0", "tid": "common"}, want: issuer},
 		{kind: "iss with a name in the place of a tenant", made: true, claims: entraUser, with: m{"iss": msLogin + "common/v2.0"}, want: issuer},
 	})
 	anyTenant := func(base jwtverify.Config) (*issuers.Router, error) {
@@ -146,6 +148,7 @@ func microsoft() []*provider {
 				{kind: "of another tenant", claims: entraV1, with: m{"iss": "https://sts.windows.net/" + stranged + "/", "tid": stranged}, want: issuer},
 				{kind: "for another API", claims: entraV1, with: m{"aud": "api://payments.example.test"}, want: audience},
 				{kind: "of a managed identity, for Azure Resource Manager", claims: entraIdentity, with: m{"aud": "https://management.azure.com/"}, want: audience},
+				{kind: "without appid", made: true, claims: entraV1, with: m{"appid": absent}, want: kind},
 				{kind: "without appidacr", made: true, claims: entraV1, with: m{"appidacr": absent}, want: kind},
 			},
 		},
@@ -162,7 +165,7 @@ func microsoft() []*provider {
 			name: "Entra ID, tenants looked up", function: "EntraTenants",
 			router: func(base jwtverify.Config) (*issuers.Router, error) {
 				return idp.EntraTenants(idp.EntraTenantsConfig{API: theAPI, Verifier: base, Lookup: func(_ context.Context, id string) (bool, error) {
-					return id == tenant || id == tenant2, nil
+					return id == tenant || id == tenant2 || id == "common", nil // which no tenant is called
 				}})
 			},
 			plainRouter: anyTenant,

@@ -50,7 +50,7 @@ func idTokens() []*provider {
 		metadata: of + "/.well-known/openid-configuration", absent: of + "/.well-known/oauth-authorization-server", keys: of + "/keys",
 		published: published{alg: "RS256", header: m{"typ": "JWT"}, jwks: one("id1")},
 		essential: func(c m) bool {
-			return filled(c, "sub") && c["iat"] != nil && !slices.ContainsFunc([]string{"scope", "scp"}, func(name string) bool { return c[name] != nil }) &&
+			return filled(c, "sub") && c["iat"] != nil && !slices.ContainsFunc([]string{"scope", "scp", "azpacr", "appidacr", "idtyp"}, func(name string) bool { return c[name] != nil }) &&
 				(text(c, "azp") == "shop" || c["azp"] == nil && len(texts(c, "aud")) == 1)
 		},
 		rows: []row{
@@ -58,11 +58,13 @@ func idTokens() []*provider {
 			{kind: "ID token without marks", claims: id, with: m{"nonce": absent, "at_hash": absent, "c_hash": absent}},
 			{kind: "ID token for two, asked for by the client", claims: id, with: m{"aud": []string{"shop", "peer"}, "azp": "shop"}, client: "shop"},
 			{kind: "access token", claims: access, want: kind},
+			{kind: "access token, the scope in scp", claims: access, with: m{"scope": absent, "scp": []string{"openid"}}, want: kind},
 			{kind: "access token, typ at+jwt", claims: access, header: m{"typ": "at+jwt"}, want: kind},
 			{kind: "access token without a scope, by its kind (token_use)", claims: access, with: m{"scope": absent, "token_use": "access"}, want: kind},
-			{kind: "access token of another client, without a scope", claims: id, with: m{"client_id": "website", "nonce": absent, "at_hash": absent, "c_hash": absent}, want: policy},
-			{kind: "access token of an application of Entra's, version 1", claims: id, with: m{"appid": "website", "appidacr": "1", "nonce": absent, "at_hash": absent, "c_hash": absent}, want: kind},
-			{kind: "access token of Okta's", claims: id, with: m{"cid": "website", "jti": "AT.1", "nonce": absent, "at_hash": absent, "c_hash": absent}, want: kind},
+			{kind: "access token without a scope, by how its client signed in (azpacr)", claims: access, with: m{"scope": absent, "azpacr": "1"}, want: kind},
+			{kind: "access token without a scope, by its idtyp", claims: access, with: m{"scope": absent, "idtyp": "app"}, want: kind},
+			{kind: "access token without a scope, by its jti", claims: access, with: m{"scope": absent, "jti": "AT.aJ1kQ0"}, want: kind},
+			{kind: "access token without a scope, of another client", claims: access, with: m{"scope": absent, "client_id": "website"}, want: policy},
 			{kind: "refresh token", claims: id, with: m{"typ": "Refresh"}, want: kind},
 			{kind: "logout token", claims: id, with: m{"events": m{"http://schemas.openid.net/event/backchannel-logout": m{}}, "nonce": absent}, want: kind},
 			{kind: "that another client asked for", claims: id, with: m{"azp": "website"}, want: policy},

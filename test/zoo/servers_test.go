@@ -201,6 +201,7 @@ func salesforce() *provider {
 			{kind: "ID token", claims: id, key: "244", want: kind},
 			{kind: "ID token without at_hash", claims: id, with: m{"at_hash": absent}, key: "244", want: audience},
 			{kind: "ID token without at_hash, aud of the org", made: true, claims: id, with: m{"at_hash": absent, "aud": of, "client_id": "3MVG9orders"}, key: "244", want: kind},
+			{kind: "with the sub of an ID token", made: true, claims: user, with: m{"sub": "https://login.salesforce.test/id/00Dxx0000001gPL/005xx000001X8Uz"}, want: kind},
 			{kind: "without scp", made: true, claims: user, with: m{"scp": absent}, want: kind},
 			{kind: "of another org", claims: user, with: m{"iss": "https://evil.my.salesforce.test", "aud": []string{"https://evil.my.salesforce.test"}}, want: issuer},
 		},

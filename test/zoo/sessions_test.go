@@ -2,6 +2,7 @@ package zoo_test
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/idp"
@@ -30,15 +31,15 @@ func clerk() []*provider {
 			metadata: of + "/.well-known/openid-configuration", absent: of + "/.well-known/oauth-authorization-server", keys: of + "/.well-known/jwks.json",
 			published: keys,
 			essential: func(c m) bool {
-				return text(c, "sts") == "active" && slices.Contains([]string{"https://shop.example.test", "https://admin.example.test"}, text(c, "azp"))
+				return text(c, "sts") == "active" && filled(c, "sub") && slices.Contains([]string{"https://shop.example.test", "https://admin.example.test"}, text(c, "azp"))
 			},
 			rows: []row{
 				{kind: "of a user in an organization", claims: user, roles: []string{"admin"}, tenant: "org_1", client: "https://shop.example.test", session: "sess_1"},
 				{kind: "of a user without an organization, from the second origin", claims: user, with: m{"o": nil, "azp": "https://admin.example.test"}, client: "https://admin.example.test", session: "sess_1"},
-				{kind: "of a user, version 1, whose session has no state", claims: user, with: m{"v": absent, "o": absent, "sts": absent, "org_id": "org_1", "org_role": "org:admin"}, want: kind},
 				{kind: "of a user whom an administrator impersonates", claims: user, with: m{"act": m{"iss": "https://dashboard.example.test", "sid": "sess_2", "sub": "user_admin"}}, roles: []string{"admin"}, tenant: "org_1", client: "https://shop.example.test", session: "sess_1"},
 				{kind: "of a session that is pending", claims: user, with: m{"sts": "pending"}, want: kind},
-				{kind: "without the state of its session (sts)", made: true, claims: user, with: m{"sts": absent}, want: kind},
+				{kind: "of version 1, without the state of its session (sts)", claims: user, with: m{"v": absent, "o": absent, "sts": absent, "org_id": "org_1", "org_role": "org:admin"}, want: kind},
+				{kind: "without sub", made: true, claims: user, with: m{"sub": absent}, want: kind},
 				{kind: "from another origin", claims: user, with: m{"azp": "https://evil.example.test"}, want: missing},
 				{kind: "of a native application, without azp", claims: user, with: m{"azp": absent}, want: missing},
 				{kind: "of an OAuth application", claims: oauth, header: m{"typ": "at+jwt"}, want: missing},
@@ -56,7 +57,7 @@ func clerk() []*provider {
 			metadata: of + "/.well-known/openid-configuration", absent: of + "/.well-known/oauth-authorization-server", keys: of + "/.well-known/jwks.json",
 			published: keys,
 			essential: func(c m) bool {
-				return text(c, "sts") == "active" && (c["azp"] == nil || text(c, "azp") == "https://shop.example.test")
+				return text(c, "sts") == "active" && filled(c, "sub") && (c["azp"] == nil || text(c, "azp") == "https://shop.example.test")
 			},
 			rows: []row{
 				{kind: "of a user", claims: user, with: own, roles: []string{"admin"}, tenant: "org_1", client: "https://shop.example.test", session: "sess_1"},
@@ -125,7 +126,7 @@ func supabase() *provider {
 		keys:      of + "/.well-known/jwks.json",
 		published: published{alg: "ES256", header: m{"typ": "JWT"}, jwks: []m{{"kid": "sb1", "alg": "ES256", "use": "sig", "key_ops": []string{"verify"}, "ext": true}}},
 		essential: func(c m) bool {
-			return filled(c, "role", "session_id", "sub") && !slices.Contains([]string{"anon", "service_role"}, text(c, "role"))
+			return filled(c, "role", "session_id", "sub") && c["client_id"] == nil && !slices.Contains([]string{"anon", "service_role"}, text(c, "role"))
 		},
 		rows: []row{
 			{kind: "of a user", claims: user, roles: []string{"authenticated"}, session: "sb-session-1"},
@@ -195,12 +196,13 @@ func stytch() *provider {
 		published: published{alg: "RS256", header: m{"typ": "JWT"}, jwks: []m{{"kid": "jwk-live-1", "alg": "RS256", "use": "sig", "key_ops": []string{"verify"}}}},
 		essential: func(c m) bool {
 			session, _ := c["https://stytch.com/session"].(m)
-			return len(session) > 0
+			return len(session) > 0 && filled(c, "sub")
 		},
 		rows: []row{
 			{kind: "of a user", claims: user, roles: []string{"stytch_user"}, session: "session-live-1"},
 			{kind: "of a member of an organization", claims: user, with: m{"https://stytch.com/organization": m{"organization_id": "organization-live-1", "slug": "example"}}, roles: []string{"stytch_user"}, tenant: "organization-live-1", session: "session-live-1"},
 			{kind: "of a machine (M2M)", claims: m2m, want: kind},
+			{kind: "without sub", made: true, claims: user, with: m{"sub": absent}, want: kind},
 			{kind: "with a session that is empty", made: true, claims: user, with: m{"https://stytch.com/session": m{}}, want: kind},
 			{kind: "with a session that is null", made: true, claims: user, with: m{"https://stytch.com/session": nil}, want: kind},
 			{kind: "with a session that is text", made: true, claims: user, with: m{"https://stytch.com/session": "session-live-1"}, want: kind},
@@ -218,7 +220,11 @@ func descope() []*provider {
 		of      = "https://api.descope.com/P2project"
 	)
 	keys := published{alg: "RS256", header: m{"typ": "JWT"}, jwks: []m{{"kid": "SK2", "alg": "RS256", "use": "sig"}}}
-	session := func(c m) bool { return text(c, "drn") == "DS" }
+	session := func(c m) bool { return text(c, "drn") == "DS" && filled(c, "sub") }
+	const (
+		german = "Peuc12aA4bB5cC6dD7eE8fF9gG0hH1iI2"
+		there  = "https://api.euc1.descope.com/" + german
+	)
 	own := m{"aud": []string{"orders-api"}}
 	return []*provider{
 		{
@@ -233,9 +239,22 @@ func descope() []*provider {
 				{kind: "of a user, with the aud of the project", claims: user, with: m{"aud": "P2project"}, roles: []string{"admin"}, tenant: "T2tenant"},
 				{kind: "refresh token", claims: refresh, want: kind},
 				{kind: "of no kind (drn)", made: true, claims: user, with: m{"drn": absent}, want: kind},
+				{kind: "without sub", made: true, claims: user, with: m{"sub": absent}, want: kind},
 				{kind: "with an aud of its own, for another service", claims: user, with: m{"aud": "payments-api"}, want: audience},
 				{kind: "of another project", claims: user, with: m{"iss": "https://api.descope.com/P2other"}, want: issuer},
 				{kind: "of another project, under its own key", claims: user, header: m{"kid": "SK2other"}, forged: true, want: bearergate.ReasonUnknownKey},
+			},
+		},
+		{
+			name: "Descope, another region", function: "Descope",
+			preset: idp.Descope(german),
+			plain: jwtverify.Config{Issuer: there, Audiences: []string{german}, KeysURL: there + "/.well-known/jwks.json",
+				AllowAudienceFrom: map[string][]string{"dct": {"T2tenant"}}},
+			keys: there + "/.well-known/jwks.json", published: keys, essential: session, noAudience: true,
+			rows: []row{
+				{kind: "of a user", claims: strings.ReplaceAll(user, of, there), roles: []string{"admin"}, tenant: "T2tenant"},
+				{kind: "refresh token", claims: strings.ReplaceAll(refresh, of, there), want: kind},
+				{kind: "of a project of the first region", claims: user, want: issuer},
 			},
 		},
 		{
