@@ -132,7 +132,11 @@ func (c *Cache) finish(ctx context.Context, id uint64, t Trigger, began clock.In
 		if failure.URL != "" {
 			event.URL = failure.URL
 		}
-		v = old.withFailure(now, r.err, failure.RetryAfter)
+		if v = old.withFailure(now, r.err, failure.RetryAfter); now.Since(began) > c.timeout+grace+frozenAfter {
+			// The process was stopped, or its machine slept. That says nothing about the server:
+			// it is no outage, and whoever waits asks once more.
+			v, event.Outcome = old.withoutAttempt(), OutcomeInterrupted
+		}
 	} else {
 		v = old.withSuccess(now, began, old.begun)
 		event.Outcome = OutcomeNotModified
@@ -143,7 +147,9 @@ func (c *Cache) finish(ctx context.Context, id uint64, t Trigger, began clock.In
 		event.Added, event.Removed = r.set.diff(old.set)
 		v.url, v.etag, v.ttl = r.url, r.etag, c.policy.lifetime(r.maxAge, r.hasMaxAge)
 	}
-	v.found = r.found
+	if event.Outcome != OutcomeInterrupted {
+		v.found = r.found
+	}
 	event.KeyCount = v.set.len()
 	c.view.Store(v)
 	c.mu.Unlock()

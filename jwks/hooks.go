@@ -73,6 +73,7 @@ const (
 	OutcomeJWKSURI     = Outcome(fetch.JWKSURI)     // jwks_uri is missing or not allowed
 	OutcomeFile        = Outcome(fetch.File)        // the file cannot be read
 	OutcomePanic       = Outcome(fetch.Panic)       // the HTTP client panicked
+	OutcomeInterrupted = Outcome("interrupted")     // the process stood still meanwhile: not counted as a failure
 )
 
 // FetchEvent is one attempt to fetch the set, discovery included.

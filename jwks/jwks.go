@@ -86,6 +86,8 @@ const (
 	askedMax        = 16               // of what a fetch was asked for, so much is remembered
 	usableFailures  = 3                // at most so many failed attempts per MissInterval while keys are usable
 	grace           = time.Second / 10 // for an HTTP client to notice that its context has ended
+	lateAfter       = time.Second      // in DUE, a fetch that has run for so long counts as failed for those who wait
+	frozenAfter     = time.Second      // beyond what a fetch can take: the process stood still meanwhile
 )
 
 // Config says where keys come from. Issuer or URL is required; every other
@@ -272,12 +274,13 @@ func (c *Cache) Keys(ctx context.Context, kid, alg string) ([]Key, error) {
 		ctx = context.Background()
 	}
 	seen := v.begun
-	if v, err = c.ready(ctx, v); err != nil {
+	v, stale, err := c.ready(ctx, v)
+	if err != nil {
 		return nil, err
 	}
-	if now := c.clock(); c.hooks.StaleServed != nil && v.state(now) == StateStale {
+	if stale && c.hooks.StaleServed != nil {
 		c.hooks.StaleServed(context.WithoutCancel(ctx),
-			StaleEvent{Issuer: c.issuer, URL: fetch.Bare(v.url), Age: now.Since(v.confirmed), Err: v.err})
+			StaleEvent{Issuer: c.issuer, URL: fetch.Bare(v.url), Age: c.clock().Since(v.confirmed), Err: v.err})
 	}
 	return c.answer(ctx, v, seen, wanted{use: use{kid, alg}})
 }
@@ -367,7 +370,7 @@ func (c *Cache) KeysAfterMiss(ctx context.Context, m Miss) ([]Key, error) {
 	case m.Tried: // under keys without kid: its kid is as unknown as any other
 		w.byID = true
 	}
-	if v, err = c.ready(ctx, v); err != nil { // Keys has told of stale keys, for this token
+	if v, _, err = c.ready(ctx, v); err != nil { // Keys has told of stale keys, for this token
 		return nil, err
 	}
 	return c.answer(ctx, v, seen, w)
@@ -452,8 +455,9 @@ func (c *Cache) answer(ctx context.Context, v *view, seen uint64, w wanted) ([]K
 	return c.miss(ctx, seen, w)
 }
 
-// ready does what the state asks for, and returns a view with usable keys.
-func (c *Cache) ready(ctx context.Context, v *view) (*view, error) {
+// ready does what the state asks for, and returns a view with usable keys, and whether they
+// are used in an outage.
+func (c *Cache) ready(ctx context.Context, v *view) (_ *view, stale bool, err error) {
 	now := c.clock()
 	state := v.state(now)
 	switch state {
@@ -463,19 +467,26 @@ func (c *Cache) ready(ctx context.Context, v *view) (*view, error) {
 			c.start(ctx, triggerScheduled, 0)
 		}
 	default: // EMPTY, DUE, EXPIRED: waits, unless it is too early to ask again
-		if c.busy.Load() || v.pause(now) == 0 {
-			if err := c.await(ctx, triggerScheduled, 0); err != nil {
-				return nil, err
+		// Twice, for the first may be the end of a fetch that the process slept through.
+		for range 2 {
+			if state == StateFresh || !c.busy.Load() && v.pause(now) > 0 {
+				break
+			}
+			late, err := c.awaitDue(ctx, state)
+			if err != nil {
+				return nil, false, err
 			}
 			v, now = c.view.Load(), c.clock()
-			state = v.state(now)
+			if state = v.state(now); late && state == StateDue {
+				return v, true, nil // for those who have waited; the state is told when it is known
+			}
 		}
 	}
 	c.tell(ctx, state)
 	if !state.Usable() {
-		return nil, v.unavailable(v.pause(now))
+		return nil, false, v.unavailable(v.pause(now))
 	}
-	return v, nil
+	return v, state == StateStale, nil
 }
 
 // miss answers for an unknown key. One limiter bounds the fetches for all of
@@ -572,6 +583,36 @@ func (c *Cache) suppressed(ctx context.Context, v *view, w wanted) {
 	}
 }
 
+// awaitDue is await for a scheduled fetch. In DUE, there are keys to go on with: it is late
+// when the fetch has run for lateAfter. That counts from its own start, and not from when
+// this caller came: nobody gets older keys for being impatient, and who leaves earlier gets
+// an error.
+func (c *Cache) awaitDue(ctx context.Context, state State) (late bool, err error) {
+	if state != StateDue {
+		return false, c.await(ctx, triggerScheduled, 0)
+	}
+	for {
+		in := c.lateIn()
+		if in == 0 {
+			return true, nil
+		}
+		waiting, leave := context.WithTimeout(ctx, in)
+		err = c.await(waiting, triggerScheduled, 0)
+		leave()
+		if err == nil || ctx.Err() != nil {
+			return false, err
+		}
+	}
+}
+
+// lateIn returns when the fetch under way is late, or one that begins now would be.
+func (c *Cache) lateIn() time.Duration {
+	if !c.busy.Load() {
+		return lateAfter
+	}
+	return max(0, lateAfter-c.clock().Since(c.view.Load().started))
+}
+
 // await starts a fetch or joins the one under way, and waits for its end or
 // the end of ctx. What came of it is in the view.
 func (c *Cache) await(ctx context.Context, t Trigger, seen uint64) error {
@@ -613,7 +654,7 @@ func (c *Cache) wait(ctx context.Context, start func() <-chan singleflight.Resul
 var errWait = &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonKeysUnavailable}
 
 func (v *view) unavailable(retryAfter time.Duration) error {
-	e := &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonKeysUnavailable, RetryAfter: retryAfter, Cause: v.err}
+	e := &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonKeysUnavailable, RetryAfter: max(retryAfter, time.Second), Cause: v.err}
 	if f, ok := errors.AsType[*fetch.Error](v.err); ok {
 		e.Detail = "the last fetch of the keys failed: " + string(f.Outcome)
 		if detail := f.Detail(); detail != "" {

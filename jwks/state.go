@@ -20,14 +20,18 @@ import (
 //	STALE    age past the TTL, known outage     answers                   in the background          yes
 //	EXPIRED  age past the TTL plus MaxStale     waits for the fetch       at once                    no
 //
-// If the fetch fails, a call that waits in DUE is answered as in STALE; one that
-// waits in EMPTY or EXPIRED gets [bearergate.ErrUnavailable]. Each answer in
-// STALE calls the hook StaleServed.
+// If the fetch fails, or has run for a second since its own start, a call that waits in DUE
+// is answered as in STALE; one that waits in EMPTY or EXPIRED gets
+// [bearergate.ErrUnavailable], and so does one that is not ready to wait for so long in DUE.
+// Each answer in STALE calls the hook StaleServed.
 //
 // Age is the time since the start of the fetch that brought the set or that
 // confirmed it (304). It is the larger of what the monotonic and the wall clock
 // say: neither a suspended machine nor a clock that is set back lets a withdrawn
 // key live longer.
+//
+// A fetch that took longer than any can, because the process was stopped or its machine
+// slept, is no outage: whoever waits for it has the server asked once more.
 //
 // An outage is known if a fetch has failed past the TTL, or so shortly before it
 // that the next attempt was due less than a minute ago.
@@ -184,6 +188,12 @@ func (v *view) withFailure(now clock.Instant, err error, retryAfter time.Duratio
 	n.failed[0], n.err, n.retryAfter = now, err, retryAfter
 	n.wait = min(backoffFirst<<min(n.failures-1, 16), backoffMax)
 	n.wait -= time.Duration(rand.Int64N(int64(n.wait/100*backoffJitter) + 1))
+	return &n
+}
+
+// withoutAttempt returns a copy after an attempt of which nothing can be said.
+func (v *view) withoutAttempt() *view {
+	n := *v
 	return &n
 }
 

@@ -56,24 +56,31 @@ func TestStates(t *testing.T) {
 		require.Equal(t, 2*time.Second, r.lastFetch(t).Duration)
 
 		// DUE waits.
+		s.delay = time.Second - time.Millisecond
 		time.Sleep(11 * time.Minute)
 		state(jwks.StateDue)
 		before = time.Now()
 		has(t, c, "k1")
-		require.Equal(t, 2*time.Second, time.Since(before))
+		require.Equal(t, s.delay, time.Since(before))
+		require.Empty(t, r.stale)
 		require.Equal(t, jwks.TriggerDue, r.lastFetch(t).Trigger)
 		state(jwks.StateFresh)
 
-		// DUE waits for a fetch that fails, then STALE answers at once.
+		// DUE waits for a fetch that fails, or that has run for a second; then STALE answers at once.
 		s.fail("", hang)
 		s.delay = 0
 		time.Sleep(11 * time.Minute)
 		state(jwks.StateDue)
 		before = time.Now()
 		has(t, c, "k1")
-		require.Equal(t, jwks.DefaultFetchTimeout, time.Since(before))
+		require.Equal(t, time.Second, time.Since(before))
+		state(jwks.StateDue)
+		require.Len(t, r.stale, 1, "it says so")
+		r.stale = nil
+		time.Sleep(jwks.DefaultFetchTimeout - time.Second + time.Millisecond)
 		require.Equal(t, jwks.OutcomeTimeout, r.lastFetch(t).Outcome)
 		state(jwks.StateStale)
+		has(t, c, "k1")
 		require.True(t, c.Status().Ready())
 		require.Error(t, c.Status().LastError)
 		require.Len(t, r.stale, 1)

@@ -1,0 +1,137 @@
+package jwks_test
+
+import (
+	"context"
+	"net/http"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/jwks"
+	"github.com/stretchr/testify/require"
+)
+
+// In DUE, the age of the fetch decides when the old keys serve, and not how long somebody
+// waits: G4.
+func TestNobodysDeadlineChoosesStaleness(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		after    time.Duration // the fetch began
+		deadline time.Duration // 0: none
+		late     bool
+		takes    time.Duration
+	}{
+		{name: "no deadline", takes: time.Second},
+		{name: "two seconds", deadline: 2 * time.Second, takes: time.Second},
+		{name: "20 ms", deadline: 20 * time.Millisecond, late: true, takes: 20 * time.Millisecond},
+		{name: "just not long enough", deadline: time.Second - time.Millisecond, late: true, takes: time.Second - time.Millisecond},
+		{name: "20 ms, of a fetch that is old", after: 1500 * time.Millisecond, deadline: 20 * time.Millisecond},
+		{name: "one who comes later", after: 600 * time.Millisecond, takes: 400 * time.Millisecond},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			within(t, func(t *testing.T) {
+				s := newServer(t, "k1")
+				c, r := newCache(t, s)
+				has(t, c, "k1")
+				time.Sleep(12 * time.Minute)
+				require.Equal(t, jwks.StateDue, c.Status().State)
+				s.fail("", hang)
+				if tt.after > 0 {
+					ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+					defer cancel()
+					_, err := c.Keys(ctx, "k1", "ES256")
+					require.Error(t, err)
+					time.Sleep(tt.after - time.Millisecond)
+				}
+				ctx, cancel := context.WithCancel(t.Context())
+				if tt.deadline > 0 {
+					ctx, cancel = context.WithTimeout(ctx, tt.deadline)
+				}
+				defer cancel()
+				start := time.Now()
+				keys, err := c.Keys(ctx, "k1", "ES256")
+				require.Equal(t, tt.takes, time.Since(start))
+				if tt.late {
+					require.ErrorIs(t, err, bearergate.ErrUnavailable)
+					require.Equal(t, bearergate.ReasonKeysUnavailable, bearergate.ReasonOf(err))
+					require.Empty(t, r.stale)
+				} else {
+					require.NoError(t, err)
+					require.Len(t, keys, 1)
+					require.Len(t, r.stale, 1)
+				}
+				time.Sleep(time.Minute)
+			})
+		})
+	}
+}
+
+// A process that stood still in the middle of a fetch, for longer than everything lasts, asks
+// once more, waits for that, and has seen no outage.
+func TestFrozen(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		state jwks.State // when the fetch begins
+	}{
+		{name: "in the background", state: jwks.StateAhead},
+		{name: "while somebody waits", state: jwks.StateDue},
+		{name: "at the first fetch", state: jwks.StateEmpty},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			within(t, func(t *testing.T) {
+				s := newServer(t, "k1")
+				c, r := newCache(t, s)
+				if tt.state != jwks.StateEmpty {
+					has(t, c, "k1")
+					for c.Status().State != tt.state {
+						time.Sleep(time.Second)
+					}
+				}
+				require.Equal(t, tt.state, c.Status().State)
+				before := s.count("")
+				s.fail("", func(*http.Request) (*http.Response, error) {
+					jwks.StepWall(c, 5*time.Hour)
+					s.heal()
+					return nil, context.DeadlineExceeded
+				})
+				has(t, c, "k1")
+				synctest.Wait()
+				has(t, c, "k1")
+				require.Equal(t, before+2, s.count(""), "the one that was slept through, and one")
+				require.Zero(t, c.Status().Failures)
+				require.NoError(t, c.Status().LastError)
+				require.Equal(t, jwks.StateFresh, c.Status().State)
+				require.Empty(t, r.stale)
+				outcomes := []jwks.Outcome{}
+				for _, e := range r.fetched[len(r.fetched)-2:] {
+					outcomes = append(outcomes, e.Outcome)
+				}
+				require.Equal(t, []jwks.Outcome{jwks.OutcomeInterrupted, jwks.OutcomeOK}, outcomes)
+			})
+		})
+	}
+}
+
+// A process that stood still between two requests asks once.
+func TestFrozenBetweenRequests(t *testing.T) {
+	within(t, func(t *testing.T) {
+		s := newServer(t, "k1")
+		c, r := newCache(t, s)
+		has(t, c, "k1")
+		s.fail("", down)
+		for c.Status().Failures == 0 { // a failure shortly before, too
+			time.Sleep(time.Minute)
+			has(t, c, "k1")
+			synctest.Wait()
+		}
+		s.heal()
+		before, stale := s.count(""), len(r.stale)
+		jwks.StepWall(c, 5*time.Hour)
+		has(t, c, "k1")
+		has(t, c, "k1")
+		require.Equal(t, before+1, s.count(""))
+		require.Len(t, r.stale, stale)
+		require.Zero(t, c.Status().Failures)
+	})
+}
