@@ -217,6 +217,13 @@ func TestUserFieldsAddToTheRule(t *testing.T) {
 	c.AllowTypes, c.AllowMarks = []string{"JOSE"}, []string{"at_hash", "c_hash", "s_hash", "nonce", "code"}
 	v, err := jwtverify.New(c)
 	require.NoError(t, err)
+	c.Audiences = append(c.Audiences, "account")
+	v, err = jwtverify.New(c)
+	require.NoError(t, err)
+	token, err := v.Verify(t.Context(), s.Sign(t, map[string]any{"typ": "Bearer", "aud": "account"}))
+	kit.RequireRefused(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonAudience)
+	_, err = v.Verify(t.Context(), s.Sign(t, map[string]any{"typ": "Bearer", "aud": []string{"account", kit.Audience}}))
+	require.NoError(t, err)
 	for _, claims := range []map[string]any{{"typ": "ID"}, {"typ": "Refresh"}, {"typ": kit.Absent}, {"typ": nil}, {"typ": 7}, {"typ": "DPoP"}, {"nonce": "x", "at_hash": "y"}} {
 		token, err := v.Verify(t.Context(), s.Sign(t, claims))
 		kit.RequireRefused(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonType)

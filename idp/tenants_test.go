@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -109,13 +110,18 @@ func TestLookup(t *testing.T) {
 					wg.Go(verify)
 				}
 				wg.Wait()
-				require.Equal(t, []string{guid(1)}, asked, "one call for all")
+				tenants := func() []string {
+					mu.Lock()
+					defer mu.Unlock()
+					return slices.Clone(asked)
+				}
+				require.Equal(t, []string{guid(1)}, tenants(), "one call for all")
 				time.Sleep(tt.asked - time.Millisecond)
 				verify()
-				require.Len(t, asked, 1)
+				require.Len(t, tenants(), 1)
 				time.Sleep(time.Millisecond)
 				verify()
-				require.Len(t, asked, 2)
+				require.Len(t, tenants(), 2)
 				time.Sleep(2 * time.Minute)
 			})
 		})

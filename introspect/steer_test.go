@@ -44,6 +44,14 @@ func (w *watched) hooks() introspect.Hooks {
 	}
 }
 
+func (w *watched) changes() []introspect.BreakerEvent {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Clone(w.states)
+}
+
+func last(all []introspect.BreakerEvent) introspect.BreakerEvent { return all[len(all)-1] }
+
 func (w *watched) count(of func(introspect.CallEvent) bool) (n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -108,11 +116,11 @@ func TestPoisonedTokens(t *testing.T) {
 					time.Sleep(10 * time.Millisecond)
 				}
 				synctest.Wait()
-				require.Empty(t, w.states, "the breaker")
+				require.Empty(t, w.changes(), "the breaker")
 				require.Zero(t, w.count(isAlarm))
 				require.LessOrEqual(t, w.count(isOwn), tt.most)
 				if tt.tokens == 1 {
-					require.LessOrEqual(t, s.byToken["poison-0"], 2*11, "a call a second, and its retry")
+					require.LessOrEqual(t, s.times("poison-0"), 2*11, "a call a second, and its retry")
 				}
 			})
 		})
@@ -136,18 +144,18 @@ func TestRefusedCredentials(t *testing.T) {
 			}
 			require.Equal(t, 3, s.requests(), "one good, one refused, one about a token of our own")
 			require.Equal(t, 2, w.count(isAlarm))
-			require.Len(t, w.states, 1)
-			require.Equal(t, introspect.OutcomeUnauthorized, w.states[0].Outcome)
-			require.InDelta(t, 0.95*float64(introspect.CredentialsPause), float64(w.states[0].Wait), 0.06*float64(introspect.CredentialsPause))
+			require.Len(t, w.changes(), 1)
+			require.Equal(t, introspect.OutcomeUnauthorized, w.changes()[0].Outcome)
+			require.InDelta(t, 0.95*float64(introspect.CredentialsPause), float64(w.changes()[0].Wait), 0.06*float64(introspect.CredentialsPause))
 			// Still refused: the next pause, of the same length, after a call that holds no caller's token.
 			time.Sleep(time.Second)
 			requireRefused(t, client, opaque, misconfigured, bearergate.ReasonConfig)
 			require.Equal(t, 4, s.requests())
-			require.Equal(t, 1, s.byToken[opaque])
+			require.Equal(t, 1, s.times(opaque))
 			s.fail(nil)
 			time.Sleep(introspect.CredentialsPause)
 			requireAccepted(t, client, opaque)
-			require.Equal(t, introspect.BreakerClosed, w.states[len(w.states)-1].To)
+			require.Equal(t, introspect.BreakerClosed, last(w.changes()).To)
 		})
 	}
 	bubble.Test(t, func(t *testing.T) { // what cannot be told in time is no alarm
@@ -190,8 +198,8 @@ func TestServerErrors(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		require.LessOrEqual(t, s.requests()-before, introspect.BreakerFailures+1+8)
-		require.Equal(t, introspect.BreakerOpen, w.states[0].To)
-		require.Equal(t, introspect.OutcomeStatus, w.states[0].Outcome)
+		require.Equal(t, introspect.BreakerOpen, w.changes()[0].To)
+		require.Equal(t, introspect.OutcomeStatus, w.changes()[0].Outcome)
 		s.fail(nil)
 		time.Sleep(introspect.BreakerMaxOpen)
 		require.False(t, requireAccepted(t, client, "t0").Stale())
@@ -301,9 +309,9 @@ func TestCallsThatNobodyWaitsFor(t *testing.T) {
 				defer cancel()
 				token, err := client.Verify(ctx, opaque)
 				requireError(t, token, err, unavailable, bearergate.ReasonIntrospectionUnavailable)
-				before := s.byToken[opaque]
+				before := s.times(opaque)
 				time.Sleep(time.Second)
-				require.Equal(t, map[bool]int{true: before + 1, false: before}[remembered], s.byToken[opaque])
+				require.Equal(t, map[bool]int{true: before + 1, false: before}[remembered], s.times(opaque))
 			})
 		})
 	}
@@ -332,7 +340,7 @@ func TestLeftAlone(t *testing.T) {
 			requireRefused(t, client, "other", unavailable, bearergate.ReasonIntrospectionUnavailable)
 			client.Purge("other")
 			requireRefused(t, client, "other", unavailable, bearergate.ReasonIntrospectionUnavailable)
-			require.Equal(t, 2, s.byToken["other"], "a purge ends it")
+			require.Equal(t, 2, s.times("other"), "a purge ends it")
 		})
 	}
 }
@@ -361,7 +369,7 @@ func TestPurgeConcernsOneToken(t *testing.T) {
 		// t0 for the second; t1 for the first; and again t1 for the second, whose Store holds
 		// nothing of it any more; the first still remembers t0.
 		require.LessOrEqual(t, s.requests()-before, 3)
-		require.Equal(t, 2, s.byToken["t0"])
+		require.Equal(t, 2, s.times("t0"))
 	})
 	bubble.Test(t, func(t *testing.T) { // a call that is under way, for another token
 		s := newServer()
@@ -376,9 +384,9 @@ func TestPurgeConcernsOneToken(t *testing.T) {
 		client.Purge("other")
 		wg.Wait()
 		requireAccepted(t, client, opaque)
-		require.Equal(t, 1, s.byToken[opaque], "what it brought is remembered")
+		require.Equal(t, 1, s.times(opaque), "what it brought is remembered")
 		requireAccepted(t, client, "other")
-		require.Equal(t, 2, s.byToken["other"], "and this is not")
+		require.Equal(t, 2, s.times("other"), "and this is not")
 	})
 }
 
