@@ -223,7 +223,7 @@ func (rt *Router) add(pattern string, need scope.Requirement, h http.Handler, op
 		return // Handler says so
 	}
 	planned, err := rt.gate.plan(need, opts)
-	planned.access = access
+	planned.access, planned.routed = access, true
 	planned.bound = planned.bound && access != AccessPublic
 	reg := registered{pattern: pattern, route: planned, handler: h, errs: append(errs, err)}
 	placeholders := need.Placeholders()
