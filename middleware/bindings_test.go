@@ -640,7 +640,7 @@ func TestReportOnlyWithAnUnconfirmedBinding(t *testing.T) {
 		})).ServeHTTP(httptest.NewRecorder(), bearer("GET", good))
 		require.True(t, ran)
 	}
-	clients, _ := seen.Report()
+	clients := seen.Report().Clients
 	require.Empty(t, clients)
 }
 

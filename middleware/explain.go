@@ -23,11 +23,11 @@ func (g *Gate) Explain(r *http.Request, need scope.Requirement, opts ...RouteOpt
 	if r == nil {
 		r, rt.err = new(http.Request), misconfigured(errors.New("the request is nil"))
 	}
+	if rt.err == nil && rt.templated {
+		need, rt.err = g.bind(&rt, need, r)
+	}
 	if rt.err != nil {
 		return bearergate.Explanation{}.Then(bearergate.Step{Name: "route", Detail: bearergate.AsError(rt.err).Cause.Error()}, func() error { return rt.err })
-	}
-	if rt.templated {
-		need = bind(need, r)
 	}
 	c, err := g.extract(r)
 	e := bearergate.ExplainCall(r.Context(), rt.verifier, g.call(r, c), err, g.config.Bindings...)

@@ -205,6 +205,26 @@ type Config struct {
 	// token is refused.
 	RequireBinding bool
 
+	// PathValue says what a placeholder of a [scope.Template] stands for, where something
+	// else than http.ServeMux routes to the handlers of [Gate.Require], [Gate.Optional] and
+	// [Gate.Check]: the variable of that name in the path, in the form in which the handler
+	// uses it (some routers decode it, and some do not); "" if it is empty, which is
+	// satisfied by nothing. With gorilla/mux:
+	//
+	//	func(r *http.Request, name string) string { return mux.Vars(r)[name] }
+	//
+	// It takes the place of [http.Request.PathValue], which is the default, and which
+	// http.ServeMux and chi fill. The handler must take the value from the same place, or it
+	// serves something else than the token was asked for. PathValue must not take it from what
+	// a client can set beside the path, nor change the request, and has to be safe for
+	// concurrent use; a panic is [bearergate.ErrMisconfigured]. Routes of a [Router] do not
+	// ask it.
+	//
+	// Where the default finds no value and the handler was chosen by no pattern with a
+	// wildcard of that name, every request of the route is refused with
+	// [bearergate.ErrMisconfigured] and [bearergate.ReasonConfig].
+	PathValue func(r *http.Request, name string) string
+
 	// AdvertiseScopes tells callers without a token which scopes the route wants:
 	// their challenge has scope="…" (RFC 6750 §3), and no error. Anybody can then read
 	// what a route requires. A [scope.Template] is not advertised.
@@ -478,7 +498,9 @@ func (g *Gate) decide(r *http.Request, rt *route) (d decision) {
 		return d
 	}
 	if rt.templated {
-		d.need = bind(rt.need, r)
+		if d.need, d.err = g.bind(rt, rt.need, r); d.err != nil {
+			return d
+		}
 	}
 	c, err := g.extract(r)
 	sent := c.Scheme != ""

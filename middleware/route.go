@@ -169,6 +169,7 @@ type route struct {
 	cancel    bool          // with the token
 	recheck   time.Duration // 0: never
 	forwards  bool          // to a handler
+	routed    bool          // by the ServeMux of a Router
 	err       error         // not nil: every request is refused with it
 }
 
@@ -304,16 +305,6 @@ func neverBound(v bearergate.Verifier, bindings []bearergate.Binding) (members [
 		return nil
 	}
 	return members
-}
-
-// bind fills the placeholders of need from the path of r. What cannot be filled
-// is satisfied by nothing.
-func bind(need scope.Requirement, r *http.Request) scope.Requirement {
-	return need.Bind(func(name string) (value string, ok bool) {
-		// PathValue panics where the mux of an outer handler matched less than its pattern has.
-		defer func() { ok = recover() == nil && value != "" }()
-		return r.PathValue(name), true
-	})
 }
 
 // same reports whether two routes have one policy. When in doubt they have not:

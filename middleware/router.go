@@ -224,7 +224,7 @@ func (rt *Router) add(pattern string, need scope.Requirement, h http.Handler, op
 		return // Handler says so
 	}
 	planned, err := rt.gate.plan(need, opts)
-	planned.access = access
+	planned.access, planned.routed = access, true
 	planned.bound = planned.bound && access != AccessPublic
 	reg := registered{pattern: pattern, route: planned, handler: h, errs: append(errs, err)}
 	placeholders := need.Placeholders()
@@ -275,8 +275,8 @@ func caller() string {
 //   - a wrong requirement or option
 //   - a zero requirement in [Router.Handle]
 //   - a placeholder that the pattern does not have
-//   - a HEAD pattern whose policy is not that of GET for the same path. As a rule
-//     both run the same handler: HEAD would be a way around the policy of GET.
+//   - a HEAD pattern whose policy is not that of GET for the same URL, for any URL at all.
+//     As a rule both run the same handler: HEAD would be a way around the policy of GET.
 //
 // After Handler, nothing can be registered: a route that is registered then is not
 // served, and the next call of Handler reports it.
@@ -306,7 +306,7 @@ func (rt *Router) build() (http.Handler, error) {
 		errs = append(errs, errors.New("the gate of the router is nil or zero: make it with New"))
 	}
 	errs = append(errs, understandsPatterns())
-	served := map[string]*registered{} // by pattern
+	var served []*registered
 	for i := range rt.routes {
 		reg := &rt.routes[i]
 		if m := reg.metadata; m != nil && m.Scopes == nil && reg.handler != nil {
@@ -330,13 +330,12 @@ func (rt *Router) build() (http.Handler, error) {
 			mistake(reg, err)
 			continue
 		}
-		served[reg.pattern] = reg
+		served = append(served, reg)
 	}
-	for i := range rt.routes {
-		if reg := &rt.routes[i]; served[reg.pattern] == reg {
-			if get := rt.sideDoor(mux, served, reg); get != nil {
-				mistake(reg, fmt.Errorf("HEAD has another policy than %q, registered at %s: leave it out, or make them equal", get.pattern, get.at))
-			}
+	doors := newSideDoors(served)
+	for _, reg := range served {
+		if get, path := doors.find(reg); get != nil {
+			mistake(reg, fmt.Errorf("HEAD has another policy than %q, registered at %s, as for the path %s: leave it out, or make them equal", get.pattern, get.at, path))
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -390,71 +389,6 @@ func handle(mux *http.ServeMux, pattern string, h http.Handler) (err error) {
 	}()
 	mux.Handle(pattern, h)
 	return nil
-}
-
-// sideDoor returns the route that answers GET where head, whose method is HEAD,
-// answers HEAD under another policy; nil if there is none. ServeMux itself says
-// who answers what, for a path of every route.
-func (rt *Router) sideDoor(mux *http.ServeMux, served map[string]*registered, head *registered) *registered {
-	method, _ := cut(head.pattern)
-	if method != http.MethodHead {
-		return nil
-	}
-	host, own := splitHost(head.pattern)
-	for i := range rt.routes {
-		_, path := splitHost(rt.routes[i].pattern)
-		for _, at := range []string{path, own, meet(own, path)} {
-			// Without a host of its own, head answers for no host that another pattern names.
-			r := &http.Request{Method: http.MethodHead, Host: host, URL: sample(at)}
-			if _, pattern := mux.Handler(r); served[pattern] != head {
-				continue
-			}
-			r.Method = http.MethodGet
-			if _, pattern := mux.Handler(r); served[pattern] != nil && !served[pattern].route.same(&head.route) {
-				return served[pattern]
-			}
-		}
-	}
-	return nil
-}
-
-// meet returns a path pattern that matches only what both match, if there is
-// such a path: of each segment the one that says more.
-func meet(a, b string) string {
-	as, bs := strings.Split(a, "/"), strings.Split(b, "/")
-	if len(as) < len(bs) {
-		as, bs = bs, as
-	}
-	out := slices.Clone(as)
-	for i, s := range bs {
-		if i == len(bs)-1 && len(bs) < len(as) && (s == "" || strings.HasSuffix(s, "...}")) {
-			break // the rest of a, whatever it is
-		}
-		// Nothing, at the end of a tree, says less than a wildcard: it needs a segment.
-		if s != "" && (!strings.HasPrefix(s, "{") || out[i] == "") || s == "{$}" {
-			out[i] = s
-		}
-	}
-	return strings.Join(out, "/")
-}
-
-// sample returns a URL whose path a pattern with this path matches.
-func sample(pattern string) *url.URL {
-	segments := strings.Split(pattern, "/")
-	for i, s := range segments {
-		switch {
-		case s == "{$}":
-			segments[i] = ""
-		case strings.HasPrefix(s, "{"):
-			segments[i] = "a-sample-that-no-pattern-has"
-		}
-	}
-	raw := strings.Join(segments, "/")
-	path, err := url.PathUnescape(raw)
-	if err != nil {
-		path = raw
-	}
-	return &url.URL{Path: path, RawPath: raw}
 }
 
 // understandsPatterns reports GODEBUG=httpmuxgo121=1, with which ServeMux takes

@@ -1,6 +1,7 @@
 package middleware_test
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -67,12 +68,157 @@ func TestTemplates(t *testing.T) {
 
 	r := httptest.NewRequest("GET", "/", nil)
 	r.Header.Set("Authorization", with("doc:7"))
-	refused(t, gate, r, scope.Template("doc:{id}"), bearergate.ErrInsufficientScope, bearergate.ReasonScope)
 	r.SetPathValue("id", "7")
 	_, _, err := gate.Check(r, scope.Template("doc:{id}"))
 	require.NoError(t, err)
-	r.SetPathValue("id", "")
-	refused(t, gate, r, scope.Template("doc:{id}"), bearergate.ErrInsufficientScope, bearergate.ReasonScope)
+}
+
+// What a placeholder stands for may be empty, which no scope satisfies, or be unknown to
+// whatever routed the request, which no client can help.
+func TestPlaceholdersWithoutAValue(t *testing.T) {
+	set := func(values ...string) func(*http.Request) {
+		return func(r *http.Request) {
+			for i := 0; i < len(values); i += 2 {
+				r.SetPathValue(values[i], values[i+1])
+			}
+		}
+	}
+	for _, tt := range []struct {
+		name    string
+		pattern string              // that a router tells in the request, having chosen by it
+		values  func(*http.Request) // that it sets there
+		need    scope.Requirement
+		status  int
+		says    string
+	}{
+		{name: "no router", need: scope.Template("doc:{id}"), status: 500, says: "no pattern of http.ServeMux chose the handler"},
+		{name: "a router that tells nothing", values: set("x", "7"), need: scope.Template("doc:{id}"), status: 500, says: "Config.PathValue"},
+		{name: "a router that tells the value alone", values: set("id", "7"), need: scope.Template("doc:{id}"), status: 200},
+		{name: "chi", pattern: "/docs/{id}", values: set("id", "7"), need: scope.Template("doc:{id}"), status: 200},
+		{name: "chi, and nothing there", pattern: "/docs/{id:.*}", values: set("id", ""), need: scope.Template("doc:{id}"), status: 403},
+		{name: "chi, two in one segment", pattern: "/docs/{kind}-{id}", values: set("id", "", "kind", ""), need: scope.Template("doc:{id}"), status: 403},
+		{name: "another name", pattern: "GET /docs/{doc}", values: set("doc", "7"), need: scope.Template("doc:{id}"), status: 500, says: `the pattern "GET /docs/{doc}"`},
+		{name: "a name that begins like it", pattern: "/docs/{idx}/{id2...}", values: set("idx", "7"), need: scope.Template("doc:{id}"), status: 500, says: "{id}"},
+		{name: "a tree that another router divides", pattern: "/docs/", need: scope.Template("doc:{id}"), status: 500, says: `"/docs/"`},
+		{name: "one of two", pattern: "/t/{tenant}/", values: set("tenant", "a"), need: scope.Template("doc:{tenant}:{id}"), status: 500, says: "{id}"},
+		{name: "beside what suffices", need: scope.AnyOf(scope.All("admin"), scope.Template("doc:{id}")), status: 500, says: "{id}"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			events := &log{}
+			gate := newGate(t, granting(), middleware.Config{Hooks: events.hooks()})
+			request := func(authorization string) *http.Request {
+				r := httptest.NewRequest("GET", "/docs/7", nil)
+				r.Pattern = tt.pattern
+				if tt.values != nil {
+					tt.values(r)
+				}
+				r.Header.Set("Authorization", authorization)
+				return r
+			}
+			r := request(with("doc:7+doc:a:7+admin"))
+			for _, wrap := range []func(http.Handler) http.Handler{gate.Require(tt.need), gate.Optional(tt.need)} {
+				w := httptest.NewRecorder()
+				wrap(says("document")).ServeHTTP(w, r)
+				require.Equal(t, tt.status, w.Code)
+				e := events.only(t)
+				switch tt.status {
+				case 200:
+					require.NoError(t, e.Err)
+				case 403:
+					requireError(t, e.Err, bearergate.ErrInsufficientScope, bearergate.ReasonScope)
+				default:
+					requireError(t, e.Err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+					require.ErrorContains(t, e.Err, tt.says)
+					require.ErrorContains(t, e.Err, "Config.PathValue")
+					require.NotContains(t, w.Body.String(), "PathValue")
+				}
+			}
+			_, _, err := gate.Check(r, tt.need)
+			require.Equal(t, events.only(t).Reason, bearergate.ReasonOf(err))
+			require.Equal(t, bearergate.ReasonOf(err), bearergate.ReasonOf(gate.Explain(r, tt.need).Err))
+			if tt.status == 500 {
+				for _, wrap := range []func(http.Handler) http.Handler{gate.Require(tt.need), gate.Optional(tt.need)} {
+					w := httptest.NewRecorder()
+					wrap(says("document")).ServeHTTP(w, request("")) // as every mistake closes the route
+					require.Equal(t, 500, w.Code)
+					events.only(t)
+				}
+			}
+		})
+	}
+
+	// ServeMux itself.
+	gate := newGate(t, granting(), middleware.Config{})
+	mux := http.NewServeMux()
+	mux.Handle("GET /docs/{id...}", gate.Require(scope.Template("doc:{id}"))(says("document")))
+	mux.Handle("GET /papers/{id}", gate.Require(scope.Template("doc:{ID}"))(says("document")))
+	require.Equal(t, 200, ask(mux, "GET", "/docs/7", "doc:7").Code)
+	require.Equal(t, 403, ask(mux, "GET", "/docs/", "doc:7").Code, "empty")
+	require.Equal(t, 500, ask(mux, "GET", "/papers/7", "doc:7").Code, "another name")
+	require.Equal(t, 500, ask(gate.Require(scope.Template("doc:{id}"))(mux), "GET", "/docs/7", "doc:7").Code, "in front of the router")
+	rt := gate.NewRouter()
+	rt.Handle("GET /docs/{id...}", scope.Template("doc:{id}"), says("document"))
+	require.Equal(t, 403, ask(built(t, rt), "GET", "/docs/", "doc:7").Code)
+}
+
+// variables is where a router that knows nothing of PathValue keeps what it found.
+type variables struct{}
+
+func TestPathValueOfAnotherRouter(t *testing.T) {
+	events := &log{}
+	gate := newGate(t, granting(), middleware.Config{Hooks: events.hooks(), PathValue: func(r *http.Request, name string) string {
+		vars, _ := r.Context().Value(variables{}).(map[string]string)
+		if vars["panic"] != "" {
+			panic("s3cret")
+		}
+		return vars[name]
+	}})
+	need := scope.AnyOf(scope.All("admin"), scope.Template("doc:{tenant}:{id}"))
+	for _, tt := range []struct {
+		name   string
+		vars   map[string]string
+		scopes string
+		kind   error
+		reason bearergate.Reason
+	}{
+		{name: "its values", vars: map[string]string{"tenant": "a", "id": "7"}, scopes: "doc:a:7"},
+		{name: "another document", vars: map[string]string{"tenant": "a", "id": "8"}, scopes: "doc:a:7", kind: bearergate.ErrInsufficientScope, reason: bearergate.ReasonScope},
+		{name: "empty", vars: map[string]string{"tenant": "a", "id": ""}, scopes: "doc:a:7", kind: bearergate.ErrInsufficientScope, reason: bearergate.ReasonScope},
+		{name: "empty, beside what suffices", vars: map[string]string{"tenant": "a"}, scopes: "admin"},
+		{name: "decoded, and refused", vars: map[string]string{"tenant": "a", "id": "../7"}, scopes: "doc:a:7+doc:a:../7", kind: bearergate.ErrInsufficientScope, reason: bearergate.ReasonScope},
+		{name: "a panic", vars: map[string]string{"panic": "x"}, scopes: "admin", kind: bearergate.ErrMisconfigured, reason: bearergate.ReasonInternal},
+	} {
+		r := httptest.NewRequest("GET", "/", nil)
+		r = r.WithContext(context.WithValue(r.Context(), variables{}, tt.vars))
+		r.SetPathValue("id", "7") // not asked any more
+		r.SetPathValue("tenant", "a")
+		r.Header.Set("Authorization", with(tt.scopes))
+		_, _, err := gate.Check(r, need)
+		if tt.kind == nil {
+			require.NoError(t, err, tt.name)
+		} else {
+			requireError(t, err, tt.kind, tt.reason)
+			require.NotContains(t, err.Error(), "s3cret")
+		}
+		require.Equal(t, tt.reason, events.only(t).Reason, tt.name)
+	}
+
+	// The routes of a Router are chosen by its own ServeMux.
+	rt := gate.NewRouter()
+	rt.Handle("GET /t/{tenant}/docs/{id}", need, says("document"))
+	require.Equal(t, 200, ask(built(t, rt), "GET", "/t/a/docs/7", "doc:a:7").Code)
+	require.Equal(t, 403, ask(built(t, rt), "GET", "/t/a/docs/8", "doc:a:7").Code)
+}
+
+// A requirement on trial refuses nobody, and tells what is wrong with it.
+func TestATrialWhosePlaceholdersNobodyKnows(t *testing.T) {
+	events := &log{}
+	gate := newGate(t, granting(), middleware.Config{Hooks: events.hooks()})
+	h := gate.Require(scope.All("read"), middleware.Trial(scope.Template("doc:{id}"), nil))(says("document"))
+	require.Equal(t, 200, ask(h, "GET", "/docs/7", "read+doc:7").Code)
+	e := events.only(t)
+	require.NoError(t, e.Err)
+	requireError(t, e.Trial.Err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
 }
 
 // Whatever the path holds, a token for one document opens that document.

@@ -51,8 +51,9 @@ func (t *trial) err() error {
 type TrialEvent struct {
 	// Required is the requirement on trial, filled from the path: no metric label.
 	Required scope.Requirement
-	// Err is nil if the token satisfies it, and [bearergate.ErrInsufficientScope] if
-	// not.
+	// Err is nil if the token satisfies it, [bearergate.ErrInsufficientScope] if not, and
+	// [bearergate.ErrMisconfigured] if nothing says what a placeholder stands for: see
+	// [Config.PathValue].
 	Err error
 }
 
@@ -63,7 +64,11 @@ func (g *Gate) try(r *http.Request, rt *route, token *bearergate.Token) *TrialEv
 	}
 	need := rt.trial.need
 	if rt.trial.templated {
-		need = bind(need, r)
+		bound, err := g.bind(rt, need, r)
+		if err != nil {
+			return &TrialEvent{Required: need, Err: err}
+		}
+		need = bound
 	}
 	return &TrialEvent{Required: need, Err: token.Authorize(need)}
 }

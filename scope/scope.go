@@ -95,6 +95,18 @@ func (s Set) Has(name string) bool {
 	return found
 }
 
+// Equal reports whether both sets have the same names, in whatever order. Two copies of
+// one set, such as that of a token in a cache, are compared in no time.
+func (s Set) Equal(o Set) bool {
+	if len(s.sorted) != len(o.sorted) {
+		return false
+	}
+	if len(s.sorted) == 0 || &s.sorted[0] == &o.sorted[0] {
+		return true
+	}
+	return slices.Equal(s.sorted, o.sorted)
+}
+
 // Names returns a copy of the names, in the order in which they were given; nil if there
 // are none.
 func (s Set) Names() []string { return append([]string(nil), s.names...) }

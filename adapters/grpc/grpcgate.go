@@ -97,9 +97,30 @@
 // # What the caller must see to
 //
 // Serve over TLS. Install both interceptors, as [Gate.ServerOptions] does: one
-// alone leaves the methods of the other kind open. Put the gate before every
-// interceptor that must not run for strangers. gRPC for Go decodes the request
+// alone leaves the methods of the other kind open. gRPC for Go decodes the request
 // of a unary call before any interceptor runs, so keep grpc.MaxRecvMsgSize low.
+//
+// # Order of interceptors
+//
+// What runs before the gate runs for strangers. gRPC for Go has this order, and not that
+// in which the options are given:
+//
+//  1. grpc.InTapHandle, and the TagRPC and HandleRPC of every grpc.StatsHandler. They see
+//     every call, those that are refused included;
+//  2. the one interceptor of grpc.UnaryInterceptor or grpc.StreamInterceptor, wherever it
+//     stands among the options: also behind those of the gate;
+//  3. those of grpc.ChainUnaryInterceptor or grpc.ChainStreamInterceptor, in the order of
+//     the options. The gate is one of these;
+//  4. the handler.
+//
+// So whatever must not run for strangers goes into a chain, behind [Gate.ServerOptions].
+// To have the gate before everything of 2 and 3, give it by itself:
+// grpc.UnaryInterceptor(gate.Unary) and grpc.StreamInterceptor(gate.Stream); with another
+// one of these, grpc.NewServer panics. No interceptor can see what ran before
+// it. But whoever asks [Gate.Token] is told if the gate has not run, and a handler also
+// if an interceptor behind the gate passed on a context of its own.
+//
+// # What it does not see
 //
 // What calls the implementation of a service without gRPC, as the in-process
 // handlers of grpc-gateway do, passes no interceptor and no gate. And behind
@@ -275,8 +296,9 @@ func misconfigured(err error) *bearergate.Error {
 	return &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonConfig, Cause: fmt.Errorf("grpcgate: %w", err)}
 }
 
-// ServerOptions returns both interceptors for grpc.NewServer. Put them before
-// other interceptors, so that the gate runs first.
+// ServerOptions returns both interceptors for grpc.NewServer, as the next of its chains.
+// Put them before other options with chains. What grpc.UnaryInterceptor and
+// grpc.StreamInterceptor are given runs before them in any case: see the package comment.
 func (g *Gate) ServerOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{grpc.ChainUnaryInterceptor(g.Unary), grpc.ChainStreamInterceptor(g.Stream)}
 }
@@ -306,6 +328,43 @@ func (g *Gate) Stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo
 	}
 	return g.follow(ss, c, func(ss grpc.ServerStream) error { return handler(srv, ss) })
 }
+
+// Token returns the token of a call, for handlers and for interceptors behind the gate. It
+// is [bearergate.FromContext] with a reason where there is no token:
+// [bearergate.ErrMissingToken] for a method of [Config.Public], and otherwise
+// [bearergate.ErrMisconfigured], since the gate lets nobody in without. Then the gate did
+// not run before, or an interceptor between passed on another context; the error says so.
+// Return [Gate.Status] of it.
+func (g *Gate) Token(ctx context.Context) (*bearergate.Token, error) {
+	if g == nil || g.methods == nil {
+		return nil, errZero
+	}
+	if token, ok := bearergate.FromContext(ctx); ok {
+		return token, nil
+	}
+	name, ok := "", ctx != nil
+	if ok {
+		name, ok = grpc.Method(ctx)
+	}
+	switch m := g.find(name); {
+	case !ok:
+		return nil, errNoCall
+	case m == unlisted:
+		return nil, errUnlisted
+	case m.public:
+		return nil, errPublic
+	}
+	return nil, errNotAsked
+}
+
+var (
+	errPublic = &bearergate.Error{Kind: bearergate.ErrMissingToken, Reason: bearergate.ReasonNoToken, Cause: errors.New("grpcgate: the method is public, so no token is looked for")}
+	errNoCall = misconfigured(errors.New("the context is that of no call of gRPC: pass on the one that the handler or the interceptor got"))
+	// What grpc.UnaryInterceptor is given runs before every chain: see the package comment.
+	errNotAsked = misconfigured(errors.New("the context has no token, and the method needs one, so the gate has not run: " +
+		"an interceptor that asks has to stand in a chain behind Gate.ServerOptions, and not in grpc.UnaryInterceptor or grpc.StreamInterceptor, which run before every chain; " +
+		"Unary and Stream of the gate both have to be installed; and what stands between the gate and the handler has to pass on the context that it got"))
+)
 
 // call is one call, and what was decided about it.
 type call struct {

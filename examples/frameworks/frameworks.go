@@ -2,8 +2,11 @@
 // connect-go. Each file is a recipe to copy, with [Gate] for the first lines; the
 // test sends the same requests to all of them, with real tokens over real HTTP.
 //
-// All of them protect two routes: orders are read with the scope orders:read and
-// deleted with orders:admin. In each of these routers a route without a gate is
+// All of them protect three routes: orders are read with the scope orders:read and
+// deleted with orders:admin, and a document is read with a scope of its own, such as
+// documents:7. For that, the gate reads a variable of the path. net/http and chi tell it
+// by themselves; for the others, [Gate] takes a middleware.Config with a PathValue:
+// [GorillaPathValue], [EchoPathValue], [GinPathValue]. In each of these routers a route without a gate is
 // open; only the Router of package middleware has no such routes, unless they are
 // called Public.
 //
@@ -18,6 +21,7 @@ import (
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/jwtverify"
 	"github.com/bearergate/bearergate/middleware"
+	"github.com/bearergate/bearergate/scope"
 )
 
 // Audience is the name of the API in the aud of its tokens.
@@ -31,6 +35,9 @@ func Gate(issuer string, config middleware.Config) (*middleware.Gate, error) {
 	}
 	return middleware.New(verifier, config)
 }
+
+// document is what it takes to read one: the scope that has its ID.
+var document = scope.Template("documents:{id}")
 
 // order is an ordinary handler.
 func order(w http.ResponseWriter, r *http.Request) {

@@ -1,6 +1,7 @@
 package frameworks_test
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/stretchr/testify/require"
 
+	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/authtest"
 	"github.com/bearergate/bearergate/examples/frameworks"
 	"github.com/bearergate/bearergate/middleware"
@@ -104,6 +106,55 @@ func TestRecipes(t *testing.T) {
 					require.NoError(t, json.Unmarshal(body, &problem), "more than the refusal was written: %s", body)
 					require.Equal(t, tt.status, problem.Status)
 				})
+			}
+		})
+	}
+}
+
+// A document is opened by the scope with its ID, which the gate takes from the path.
+func TestTemplates(t *testing.T) {
+	as := startAS(t)
+	seven := "Bearer " + as.Token(authtest.Claims{Subject: "alice", Scopes: scope.Of("documents:7")})
+	pathValues := map[string]func(*http.Request, string) string{
+		"gorilla/mux": frameworks.GorillaPathValue,
+		"echo":        frameworks.EchoPathValue,
+		"gin":         frameworks.GinPathValue,
+	}
+	for name, recipe := range recipes {
+		t.Run(name, func(t *testing.T) {
+			var reason atomic.Value
+			config := middleware.Config{Hooks: middleware.Hooks{Decided: func(_ context.Context, e middleware.DecisionEvent) { reason.Store(e.Reason) }}}
+			status := func(api *httptest.Server, path, authorization string) int {
+				r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, api.URL+path, nil)
+				require.NoError(t, err)
+				r.Header.Set("Authorization", authorization)
+				res, err := api.Client().Do(r)
+				require.NoError(t, err)
+				require.NoError(t, res.Body.Close())
+				return res.StatusCode
+			}
+			if pathValues[name] != nil {
+				api := startAPI(t, as, config, recipe)
+				require.Equal(t, 500, status(api, "/documents/7", seven), "nothing tells the gate what id is")
+				require.Equal(t, bearergate.ReasonConfig, reason.Load())
+				require.Equal(t, 403, status(api, "/orders/7", seven), "other routes do not mind")
+			}
+			config.PathValue = pathValues[name]
+			api := startAPI(t, as, config, recipe)
+			for _, tt := range []struct {
+				path, authorization string
+				status              int
+				reason              bearergate.Reason
+			}{
+				{"/documents/7", seven, 200, ""},
+				{"/documents/8", seven, 403, bearergate.ReasonScope},
+				{"/documents/7%20", seven, 403, bearergate.ReasonScope},
+				{"/documents/7?id=7", seven, 200, ""},
+				{"/documents/8?id=7", seven, 403, bearergate.ReasonScope},
+				{"/documents/7", "", 401, bearergate.ReasonNoToken},
+			} {
+				require.Equal(t, tt.status, status(api, tt.path, tt.authorization), tt.path)
+				require.Equal(t, tt.reason, reason.Load(), tt.path)
 			}
 		})
 	}

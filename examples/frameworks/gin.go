@@ -1,6 +1,7 @@
 package frameworks
 
 import (
+	"context"
 	"net/http"
 
 	"github.com/gin-gonic/gin"
@@ -15,8 +16,11 @@ func Gin(gate *middleware.Gate) http.Handler {
 	engine := gin.New()
 	engine.GET("/orders/:id", GinRequire(gate, scope.All("orders:read")), ginOrder)
 	engine.Group("/", GinRequire(gate, scope.All("orders:admin"))).DELETE("/orders/:id", ginOrder)
+	engine.GET("/documents/:id", GinRequire(gate, document), ginOrder)
 	return engine
 }
+
+type ginKey struct{}
 
 // GinRequire is [middleware.Gate.Require] for gin.
 //
@@ -32,11 +36,21 @@ func GinRequire(gate *middleware.Gate, need scope.Requirement, opts ...middlewar
 			passed = true
 			c.Request = r
 			c.Next()
-		})).ServeHTTP(c.Writer, c.Request)
+		})).ServeHTTP(c.Writer, c.Request.WithContext(context.WithValue(c.Request.Context(), ginKey{}, c)))
 		if !passed {
 			c.Abort()
 		}
 	}
+}
+
+// GinPathValue is for the PathValue of a middleware.Config. It knows the variables of
+// routes with [GinRequire].
+func GinPathValue(r *http.Request, name string) string {
+	c, ok := r.Context().Value(ginKey{}).(*gin.Context)
+	if !ok {
+		return ""
+	}
+	return c.Param(name)
 }
 
 // ginOrder asks the context of the request: a gin.Context is a context too, but

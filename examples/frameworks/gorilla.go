@@ -16,5 +16,10 @@ func Gorilla(gate *middleware.Gate) http.Handler {
 	r := mux.NewRouter()
 	r.Handle("/orders/{id}", read(http.HandlerFunc(order))).Methods(http.MethodGet)
 	r.Handle("/orders/{id}", admin(http.HandlerFunc(order))).Methods(http.MethodDelete)
+	r.Handle("/documents/{id}", gate.Require(document)(http.HandlerFunc(order))).Methods(http.MethodGet)
 	return r
 }
+
+// GorillaPathValue is for the PathValue of a middleware.Config: gorilla/mux does not set
+// that of the request.
+func GorillaPathValue(r *http.Request, name string) string { return mux.Vars(r)[name] }

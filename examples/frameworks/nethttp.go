@@ -13,6 +13,7 @@ func Router(gate *middleware.Gate) (http.Handler, error) {
 	router := gate.NewRouter()
 	router.Handle("GET /orders/{id}", scope.All("orders:read"), http.HandlerFunc(order))
 	router.Handle("DELETE /orders/{id}", scope.All("orders:admin"), http.HandlerFunc(order))
+	router.Handle("GET /documents/{id}", document, http.HandlerFunc(order))
 	return router.Handler()
 }
 
@@ -22,5 +23,6 @@ func ServeMux(gate *middleware.Gate) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /orders/{id}", read(http.HandlerFunc(order)))
 	mux.Handle("DELETE /orders/{id}", admin(http.HandlerFunc(order)))
+	mux.Handle("GET /documents/{id}", gate.Require(document)(http.HandlerFunc(order)))
 	return mux
 }

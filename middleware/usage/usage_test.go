@@ -40,9 +40,17 @@ func decide(u *usage.Usage, client string, granted scope.Set, need scope.Require
 	u.Hooks().Decided(context.Background(), middleware.DecisionEvent{Token: token, Required: need, Err: token.Authorize(need)})
 }
 
+// now is the time as a report has it.
+func now() time.Time { return time.Now().UTC().Round(0) }
+
+func told(u *usage.Usage) ([]usage.Client, int) {
+	r := u.Report()
+	return r.Clients, r.Unwatched
+}
+
 func TestUsage(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
-		start := time.Now()
+		start := now()
 		u := newUsage(t, usage.Config{})
 		gate := newGate(t, kit.Granting(), middleware.Config{Hooks: middleware.JoinHooks(u.Hooks(), middleware.Hooks{})})
 		rt := gate.NewRouter()
@@ -52,7 +60,7 @@ func TestUsage(t *testing.T) {
 		rt.Authenticated("GET /me", kit.Says(""))
 		rt.Optional("GET /news", scope.Requirement{}, kit.Says(""))
 		h := kit.Built(t, rt)
-		clients, unwatched := u.Report()
+		clients, unwatched := told(u)
 		require.Empty(t, clients)
 		require.Zero(t, unwatched)
 
@@ -65,7 +73,7 @@ func TestUsage(t *testing.T) {
 		kit.Ask(h, "GET", "/news", "")
 		time.Sleep(time.Minute)
 		require.Equal(t, 403, kit.Ask(h, "POST", "/orders", "orders:read").Code)
-		clients, unwatched = u.Report()
+		clients, unwatched = told(u)
 		require.Equal(t, []usage.Client{{
 			ClientID: "c1", Exercised: []string{"doc:7", "orders:read"}, Unexercised: []string{"billing", "doc:8", "orders:write"},
 			FirstSeen: start, LastSeen: start.Add(time.Minute),
@@ -101,7 +109,7 @@ func TestUsageUnderAPolicy(t *testing.T) {
 			need = compile(need)
 		}
 		decide(u, "c", scope.Of(tc.granted...), need)
-		clients, _ := u.Report()
+		clients, _ := told(u)
 		require.Len(t, clients, 1)
 		require.Equal(t, tc.exercised, clients[0].Exercised, name)
 		require.Len(t, clients[0].Unexercised, len(tc.granted)-len(tc.exercised), name)
@@ -112,7 +120,7 @@ func TestUsageWindow(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		u := newUsage(t, usage.Config{Window: time.Hour})
 		report := func() string {
-			clients, _ := u.Report()
+			clients, _ := told(u)
 			s := ""
 			for _, c := range clients {
 				s += fmt.Sprintf("%s%v %v ", c.ClientID, c.Exercised, c.Unexercised)
@@ -138,9 +146,9 @@ func TestUsageWindow(t *testing.T) {
 		time.Sleep(time.Hour)
 		require.Equal(t, "c[a] [b] ", report(), "a window ago is in the window")
 		time.Sleep(time.Hour)
-		back := time.Now()
+		back := now()
 		decide(u, "c", scope.Of("z"), scope.Requirement{})
-		clients, _ := u.Report()
+		clients, _ := told(u)
 		require.Equal(t, []usage.Client{{Issuer: "https://as", ClientID: "c", Unexercised: []string{"z"}, FirstSeen: back, LastSeen: back}}, clients)
 
 		// What was never exercised was not exercised in the longest of windows either.
@@ -156,13 +164,13 @@ func TestUsageIsBounded(t *testing.T) {
 		for i := range 10 {
 			decide(u, fmt.Sprint("c", i), scope.Of("a"), scope.All("a"))
 		}
-		clients, unwatched := u.Report()
+		clients, unwatched := told(u)
 		require.Len(t, clients, 3)
 		require.Equal(t, 7, unwatched)
 		time.Sleep(time.Hour + 1)
 		decide(u, "new", scope.Of("a", "b", "c"), scope.All("a"))
 		decide(u, "new", scope.Of("d"), scope.All("d"))
-		clients, unwatched = u.Report()
+		clients, unwatched = told(u)
 		require.Len(t, clients, 1, "those that were not seen for a window make room")
 		require.Equal(t, 7, unwatched)
 		require.Equal(t, "new", clients[0].ClientID)
@@ -175,7 +183,7 @@ func TestUsageIsBounded(t *testing.T) {
 			decide(u, fmt.Sprint("c", i), scope.Of("a"), scope.All("a"))
 			time.Sleep(pause)
 		}
-		clients, unwatched = u.Report()
+		clients, unwatched = told(u)
 		require.Len(t, clients, 1)
 		require.Equal(t, "c3", clients[0].ClientID, "c1 came too early, and c2 too soon after c1")
 		require.Equal(t, 2, unwatched)
@@ -203,7 +211,7 @@ func TestUsageIgnoresWhatIsNobodys(t *testing.T) {
 	}
 	u.Hooks().Decided(context.Background(), middleware.DecisionEvent{})
 	u.Hooks().Decided(context.Background(), middleware.DecisionEvent{Token: token, Err: bearergate.ErrInsufficientScope, Midstream: true})
-	clients, unwatched := u.Report()
+	clients, unwatched := told(u)
 	require.Empty(t, clients)
 	require.Zero(t, unwatched)
 	// The same ID at another issuer is another client.
@@ -212,7 +220,7 @@ func TestUsageIgnoresWhatIsNobodys(t *testing.T) {
 			u.Hooks().Decided(context.Background(), middleware.DecisionEvent{Token: bearergate.NewToken(bearergate.Claims{Issuer: issuer, ClientID: id})})
 		}
 	}
-	clients, _ = u.Report()
+	clients, _ = told(u)
 	require.Len(t, clients, 4)
 	require.Equal(t, []string{"https://a", "", "https://a", "d", "https://b", "", "https://b", "d"}, []string{
 		clients[0].Issuer, clients[0].ClientID, clients[1].Issuer, clients[1].ClientID, clients[2].Issuer, clients[2].ClientID, clients[3].Issuer, clients[3].ClientID})
@@ -237,7 +245,7 @@ func TestUsageConfig(t *testing.T) {
 	for i := range 1001 {
 		decide(u, fmt.Sprint(i), scope.Of("a"), scope.All("a"))
 	}
-	clients, unwatched := u.Report()
+	clients, unwatched := told(u)
 	require.Len(t, clients, usage.DefaultMaxClients)
 	require.Equal(t, 1, unwatched)
 }
@@ -256,7 +264,7 @@ func TestUsageConcurrently(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	clients, _ := u.Report()
+	clients, _ := told(u)
 	require.Len(t, clients, 5)
 }
 
@@ -268,7 +276,7 @@ func TestRefusals(t *testing.T) {
 	gate := newGate(t, kit.Granting(), middleware.Config{Hooks: u.Hooks()})
 	h := gate.Require(scope.All("read"), policy)(kit.Says(""))
 	require.Equal(t, 403, kit.Ask(h, "GET", "/", "read").Code)
-	clients, _ := u.Report()
+	clients, _ := told(u)
 	require.Len(t, clients, 1)
 	require.Equal(t, []string{"read"}, clients[0].Unexercised)
 	require.Empty(t, clients[0].Exercised)
@@ -279,6 +287,6 @@ func TestRefusals(t *testing.T) {
 	})
 	h = newGate(t, bound, middleware.Config{Hooks: u.Hooks()}).Require(scope.All("read"))(kit.Says(""))
 	require.Equal(t, 401, kit.Ask(h, "GET", "/", "read").Code)
-	clients, _ = u.Report()
+	clients, _ = told(u)
 	require.Empty(t, clients)
 }
