@@ -99,6 +99,7 @@ func TestLookup(t *testing.T) {
 					token, err := router.Verify(t.Context(), raw)
 					if tt.kind != nil {
 						kit.RequireRefused(t, token, err, tt.kind, tt.reason)
+						require.NotEqual(t, "changed by a caller", bearergate.AsError(err).Detail)
 						bearergate.AsError(err).Detail = "changed by a caller"
 						return
 					}

@@ -449,3 +449,121 @@ func TestAFleetAsksOnce(t *testing.T) {
 		})
 	}
 }
+
+// A server that answers somebody while a token of our own fails is up.
+func TestAnAnswerMeanwhile(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s, w := newServer(), &watched{}
+		client := newClient(t, with(config(s), func(c *introspect.Config) { c.Hooks = w.hooks() }))
+		s.set(func(s *server) {
+			s.respond = func(_ *http.Request, form url.Values) (*http.Response, error) {
+				switch token := form.Get("token"); {
+				case token == opaque:
+					return reply(200, "application/json", encode(answer(nil))), nil
+				case strings.HasPrefix(token, "poison"):
+					return status(429)()
+				}
+				time.Sleep(time.Second)
+				return status(429)()
+			}
+		})
+		var wg sync.WaitGroup
+		for i := range introspect.BreakerFailures {
+			wg.Go(func() { _, _ = client.Verify(t.Context(), fmt.Sprint("poison-", i)) })
+		}
+		time.Sleep(time.Second / 2)
+		require.Equal(t, 1+introspect.BreakerFailures, s.requests(), "the last one is of our own")
+		requireAccepted(t, client, opaque)
+		wg.Wait()
+		time.Sleep(time.Second)
+		require.Empty(t, w.changes())
+		require.Equal(t, 1, w.count(isOwn))
+	})
+}
+
+// A firewall bars one token, and the server is down: that is the outage, and no word about
+// the one token.
+func TestBarredInAnOutage(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s, w := newServer(), &watched{}
+		s.set(func(s *server) {
+			s.respond = func(_ *http.Request, form url.Values) (*http.Response, error) {
+				if form.Get("token") == opaque {
+					return status(403)()
+				}
+				return down()
+			}
+		})
+		client := newClient(t, with(config(s), func(c *introspect.Config) { c.Hooks = w.hooks() }))
+		err := requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
+		require.Contains(t, err.Error(), "connect")
+		require.NotContains(t, err.Error(), "for this one token")
+		require.Zero(t, w.count(isAlarm))
+	})
+}
+
+// A stale answer that was purged while somebody waited for a late call stands in for
+// nothing, and whoever waits goes on waiting.
+func TestPurgedWhileTheCallIsLate(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s := newServer()
+		client := newClient(t, with(config(s), func(c *introspect.Config) { c.MaxStale = time.Hour }))
+		requireAccepted(t, client, opaque)
+		time.Sleep(time.Minute)
+		s.set(func(s *server) { s.delay = 2 * time.Second })
+		time.AfterFunc(time.Second/2, func() { client.Purge(opaque) })
+		start := time.Now()
+		token := requireAccepted(t, client, opaque)
+		require.False(t, token.Stale(), "it is the answer to the call")
+		require.Equal(t, 2*time.Second, time.Since(start))
+	})
+}
+
+// With Claim, one process asks, also while its call takes long; and one that claimed and died
+// leaves the entry to the others before its end.
+func TestClaim(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s := newServer()
+		st := &claimer{store: newStore(), claims: map[string]time.Time{}}
+		requireAccepted(t, newClient(t, sharing(s, st)), opaque)
+		synctest.Wait()
+		s.set(func(s *server) { s.delay = 2500 * time.Millisecond })
+		var wg sync.WaitGroup
+		for range 20 {
+			wg.Go(func() {
+				client := newClient(t, sharing(s, st))
+				for end := time.Now().Add(10 * time.Minute); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+					start := time.Now()
+					requireAccepted(t, client, opaque)
+					require.Zero(t, time.Since(start), "nobody waits")
+				}
+			})
+		}
+		wg.Wait()
+		time.Sleep(time.Minute)
+		require.LessOrEqual(t, s.requests(), 26)
+		require.Greater(t, st.asked, s.requests(), "others wanted to ask too")
+	})
+	bubble.Test(t, func(t *testing.T) {
+		s := newServer()
+		st := &claimer{store: newStore(), claims: map[string]time.Time{}}
+		client := newClient(t, sharing(s, st))
+		requireAccepted(t, client, opaque)
+		synctest.Wait()
+		st.claims[st.key(t)+"-ahead"] = time.Now().Add(25 * time.Second) // by somebody who dies
+		s.set(func(s *server) { s.delay = time.Second })
+		for end := time.Now().Add(40 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+			start := time.Now()
+			requireAccepted(t, client, opaque)
+			require.Zero(t, time.Since(start), "nobody waits")
+		}
+		require.Equal(t, 2, s.times(opaque))
+		require.Greater(t, st.asked, 1)
+	})
+}
+
+func (c *claimer) key(t *testing.T) string {
+	t.Helper()
+	key, _ := c.one(t)
+	return key
+}
