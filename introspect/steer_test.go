@@ -450,35 +450,37 @@ func TestAFleetAsksOnce(t *testing.T) {
 	}
 }
 
-// A server that answers somebody while a token of our own fails is up.
+// A server that answers somebody while a token of our own fails is up, and knows us.
 func TestAnAnswerMeanwhile(t *testing.T) {
-	bubble.Test(t, func(t *testing.T) {
-		s, w := newServer(), &watched{}
-		client := newClient(t, with(config(s), func(c *introspect.Config) { c.Hooks = w.hooks() }))
-		s.set(func(s *server) {
-			s.respond = func(_ *http.Request, form url.Values) (*http.Response, error) {
-				switch token := form.Get("token"); {
-				case token == opaque:
-					return reply(200, "application/json", encode(answer(nil))), nil
-				case strings.HasPrefix(token, "poison"):
-					return status(429)()
+	for _, fault := range []int{429, 403} {
+		bubble.Test(t, func(t *testing.T) {
+			s, w := newServer(), &watched{}
+			client := newClient(t, with(config(s), func(c *introspect.Config) { c.Hooks = w.hooks() }))
+			s.set(func(s *server) {
+				s.respond = func(_ *http.Request, form url.Values) (*http.Response, error) {
+					switch token := form.Get("token"); {
+					case token == opaque:
+						return reply(200, "application/json", encode(answer(nil))), nil
+					case strings.HasPrefix(token, "poison"):
+						return status(fault)()
+					}
+					time.Sleep(time.Second)
+					return status(fault)()
 				}
-				time.Sleep(time.Second)
-				return status(429)()
+			})
+			var wg sync.WaitGroup
+			for i := range introspect.BreakerFailures {
+				wg.Go(func() { _, _ = client.Verify(t.Context(), fmt.Sprint("poison-", i)) })
 			}
+			time.Sleep(time.Second / 2)
+			require.Equal(t, 1+introspect.BreakerFailures, s.requests(), "the last one is of our own")
+			requireAccepted(t, client, opaque)
+			wg.Wait()
+			time.Sleep(time.Second)
+			require.Empty(t, w.changes())
+			require.Equal(t, 1, w.count(isOwn))
 		})
-		var wg sync.WaitGroup
-		for i := range introspect.BreakerFailures {
-			wg.Go(func() { _, _ = client.Verify(t.Context(), fmt.Sprint("poison-", i)) })
-		}
-		time.Sleep(time.Second / 2)
-		require.Equal(t, 1+introspect.BreakerFailures, s.requests(), "the last one is of our own")
-		requireAccepted(t, client, opaque)
-		wg.Wait()
-		time.Sleep(time.Second)
-		require.Empty(t, w.changes())
-		require.Equal(t, 1, w.count(isOwn))
-	})
+	}
 }
 
 // A firewall bars one token, and the server is down: that is the outage, and no word about
