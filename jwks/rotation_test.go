@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strings"
@@ -688,4 +689,50 @@ func TestAbsence(t *testing.T) {
 		}
 		require.Equal(t, 1, s.count(""), "nothing was fetched for it")
 	})
+}
+
+// The figures of SECURITY.md: a thousand forged tokens a second, whenever the rotation comes.
+func TestAThousandForgedTokensASecond(t *testing.T) {
+	worst, fetches := time.Duration(0), 0
+	for offset := time.Duration(0); offset < 11*time.Second; offset += 500 * time.Millisecond {
+		within(t, func(t *testing.T) {
+			s := newServer(t, "k0")
+			c, _ := newCache(t, s)
+			has(t, c, "k0")
+			s.forget()
+			s.delay = 100 * time.Millisecond
+			ctx, stop := context.WithCancel(t.Context())
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				for n := 0; ctx.Err() == nil; n++ {
+					for range 10 { // invented IDs, and bad signatures under the ID that is published
+						go func() { _, _ = c.Keys(ctx, fmt.Sprint("invented", rand.Uint64()), "ES256") }()
+						go func() {
+							_, _ = c.KeysAfterMiss(ctx, jwks.Miss{KeyID: "k0", Algorithm: "ES256", Tried: true})
+						}()
+					}
+					time.Sleep(20 * time.Millisecond)
+				}
+			})
+			time.Sleep(10*time.Second + offset)
+			s.rotate(t, "k0", "new")
+			rotated := time.Now()
+			for {
+				keys, err := c.Keys(t.Context(), "new", "ES256")
+				require.NoError(t, err, "an outage is none of the flood's to cause")
+				if len(keys) == 1 {
+					break
+				}
+				time.Sleep(20 * time.Millisecond)
+			}
+			worst = max(worst, time.Since(rotated))
+			fetches = max(fetches, (s.count("")*10+9)/int((10*time.Second+offset+time.Since(rotated))/time.Second+1))
+			stop()
+			wg.Wait()
+			time.Sleep(time.Minute)
+		})
+	}
+	t.Logf("a rotation is hidden for %v at most, with %d fetches in 10 s", worst, fetches)
+	require.LessOrEqual(t, worst, jwks.DefaultMissInterval+100*time.Millisecond)
+	require.LessOrEqual(t, fetches, 3)
 }
