@@ -165,25 +165,35 @@ func (c *Client) resolve(hookCtx context.Context, fl *flight, m *memory, name ke
 		}
 	}
 	o.id = newCallID()
+	o, slept := c.inquire(hookCtx, &events, fl, m, name, raw, o)
+	if slept { // once more, or whoever comes when the process is woken would learn nothing
+		o, _ = c.inquire(hookCtx, &events, fl, m, name, raw, o)
+	}
+	return o
+}
+
+// inquire asks the authorization server, twice if that may help, and completes o. It reports
+// whether the process has slept meanwhile, so that o says nothing.
+func (c *Client) inquire(hookCtx context.Context, events *news, fl *flight, m *memory, name key, raw string, o outcome) (_ outcome, slept bool) {
 	// Detached: the answer is for all who wait. And from now on: a Store that
 	// hangs must not look like a server that does.
 	ctx, cancel := context.WithTimeout(context.Background(), c.timeout)
 	defer cancel()
 	for attempt := 1; ; attempt++ {
-		r, f := c.attempt(ctx, hookCtx, &events, fl, o.id, raw, attempt)
+		r, f := c.attempt(ctx, hookCtx, events, fl, o.id, raw, attempt)
 		if f == nil {
-			c.noteUnmapped(&events, r)
+			c.noteUnmapped(events, r)
 			if c.remember(fl, m, name, r.entry) {
 				c.share(hookCtx, fl, m, name, r)
 			}
-			return outcome{entry: r.entry, order: o.order, id: o.id}
+			return outcome{entry: r.entry, order: o.order, id: o.id}, false
 		}
 		// The second try decides: a server that answers it is up. If there was no
 		// slot for a second try, the first one decides.
 		o.err, o.outage = f.err(), f.outage() || o.outage && f.outcome == outcomeOverloaded
 		if attempt == 2 || !f.again() || !pause(ctx, retryPause+rand.N(retryPause)) {
 			c.leaveAlone(m, name, o, f)
-			return o
+			return o, f.frozen
 		}
 	}
 }
@@ -230,7 +240,9 @@ func (c *Client) attempt(ctx, hookCtx context.Context, events *news, fl *flight,
 	if f := c.breaker.blocked(time.Now()); f != nil { // before waiting for a slot
 		return reply{}, f
 	}
+	arrived := time.Now()
 	if f := c.acquire(ctx, fl); f != nil {
+		f.frozen = c.frozen(arrived)
 		return reply{}, f
 	}
 	f, test, changed := c.breaker.admit(time.Now(), c.timeout+2*grace)
@@ -255,10 +267,11 @@ func (c *Client) attempt(ctx, hookCtx context.Context, events *news, fl *flight,
 	took := start.Add(time.Since(start))
 	suspect := false
 	switch {
+	case c.frozen(start):
+		// An answer too: how old it is, nobody knows.
+		r, f = reply{}, &failure{outcome: OutcomeTimeout, detail: "the process stood still meanwhile", frozen: true}
 	case f == nil:
 		c.breaker.report(time.Now(), true, false)
-	case c.frozen(start):
-		f.frozen = true
 	default:
 		if f.outcome == OutcomeUnauthorized {
 			f = c.refused(ctx, hookCtx, f)

@@ -132,7 +132,7 @@ func (c *Client) await(ctx context.Context, m *memory, name key, raw string, e *
 		if leads {
 			c.launch(ctx, f, m, name, raw, nil)
 		}
-		if f.wait(ctx, func() bool { return c.standsIn(m, name, e) }) {
+		if f.wait(ctx, func() bool { return c.standsIn(m, name, e) }, func() bool { return c.frozen(f.began) }) {
 			o = f.o
 			if o.elsewhere || c.live && o.order < arrived {
 				continue // another process asks, or it was asked before we came
@@ -152,8 +152,9 @@ func (c *Client) await(ctx context.Context, m *memory, name key, raw string, e *
 }
 
 // wait reports whether the flight has brought something. If it has not, ctx has ended, or the
-// flight is late and a stale answer may stand in.
-func (f *flight) wait(ctx context.Context, standsIn func() bool) bool {
+// flight is late and a stale answer may stand in. It is not late if the process slept: then
+// it asks once more.
+func (f *flight) wait(ctx context.Context, standsIn, asleep func() bool) bool {
 	select {
 	case <-f.done: // before ctx, which may have ended too
 		return true
@@ -172,7 +173,7 @@ func (f *flight) wait(ctx context.Context, standsIn func() bool) bool {
 		case <-ctx.Done():
 			return false
 		case <-late:
-			if standsIn() {
+			if !asleep() && standsIn() {
 				return false
 			}
 			late = nil

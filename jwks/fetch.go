@@ -132,7 +132,7 @@ func (c *Cache) finish(ctx context.Context, id uint64, t Trigger, began clock.In
 		if failure.URL != "" {
 			event.URL = failure.URL
 		}
-		if v = old.withFailure(now, r.err, failure.RetryAfter); now.Since(began) > c.timeout+grace+frozenAfter {
+		if v = old.withFailure(now, r.err, failure.RetryAfter); c.sleptThrough(now.Since(began)) {
 			// The process was stopped, or its machine slept. That says nothing about the server:
 			// it is no outage, and whoever waits asks once more.
 			v, event.Outcome = old.withoutAttempt(), OutcomeInterrupted
@@ -172,6 +172,9 @@ func (c *Cache) finish(ctx context.Context, id uint64, t Trigger, began clock.In
 		c.tell(ctx, v.state(now))
 	})
 }
+
+// sleptThrough reports whether an attempt of this age has lasted longer than any can.
+func (c *Cache) sleptThrough(age time.Duration) bool { return age > c.timeout+grace+frozenAfter }
 
 // tell reports the state if it differs from the one told last. A state may change
 // by time alone: that is told when a call notices it.

@@ -135,3 +135,28 @@ func TestFrozenBetweenRequests(t *testing.T) {
 		require.Zero(t, c.Status().Failures)
 	})
 }
+
+// Who comes when the process has just been woken, before the fetch that it slept through has
+// ended, waits for that one and for another.
+func TestWokenInTheMiddleOfAFetch(t *testing.T) {
+	within(t, func(t *testing.T) {
+		s := newServer(t, "k1")
+		c, r := newCache(t, s)
+		has(t, c, "k1")
+		for c.Status().State != jwks.StateAhead {
+			time.Sleep(time.Second)
+		}
+		s.fail("", hang)
+		has(t, c, "k1")
+		synctest.Wait()
+		before := s.count("")
+		jwks.StepWall(c, 30*time.Minute)
+		s.heal()
+		require.Equal(t, jwks.StateDue, c.Status().State)
+		has(t, c, "k1")
+		require.Empty(t, r.stale, "it was no outage")
+		require.Equal(t, before+1, s.count(""))
+		require.Zero(t, c.Status().Failures)
+		require.Equal(t, jwks.StateFresh, c.Status().State)
+	})
+}

@@ -605,12 +605,14 @@ func (c *Cache) awaitDue(ctx context.Context, state State) (late bool, err error
 	}
 }
 
-// lateIn returns when the fetch under way is late, or one that begins now would be.
+// lateIn returns when the fetch under way is late, or one that begins now would be. One that
+// the process slept through is not late: its end is near, and says nothing about the server.
 func (c *Cache) lateIn() time.Duration {
-	if !c.busy.Load() {
+	age := c.clock().Since(c.view.Load().started)
+	if !c.busy.Load() || c.sleptThrough(age) {
 		return lateAfter
 	}
-	return max(0, lateAfter-c.clock().Since(c.view.Load().started))
+	return max(0, lateAfter-age)
 }
 
 // await starts a fetch or joins the one under way, and waits for its end or
