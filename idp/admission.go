@@ -31,6 +31,7 @@ type admission struct {
 	tenant string
 	lookup func(context.Context, string) (bool, error)
 	flight singleflight.Group
+	slot   chan struct{} // of the one call that may be under way
 
 	mu       sync.Mutex        // guards the rest
 	refusal  *bearergate.Error // what was said last; nil: the tenant may come
@@ -46,11 +47,16 @@ var (
 
 // check is a Check of jwtverify.
 func (a *admission) check(ctx context.Context, _ *bearergate.Token) error {
-	if counts, err := a.said(time.Now()); counts {
+	counts, err := a.said(time.Now())
+	if counts {
 		return err
 	}
+	asked := a.flight.DoChan("", func() (any, error) { a.ask(); return nil, nil })
+	if a.isAdmitted(time.Now()) { // nobody waits to hear what was heard before
+		return nil
+	}
 	select {
-	case <-a.flight.DoChan("", func() (any, error) { a.ask(); return nil, nil }):
+	case <-asked:
 		_, err := a.said(time.Now())
 		return err
 	case <-ctx.Done():
@@ -74,10 +80,17 @@ func (a *admission) ask() {
 	if counts, _ := a.said(time.Now()); counts { // from the flight before this one
 		return
 	}
+	select {
+	case a.slot <- struct{}{}:
+	default: // the last call is deaf to its end
+		a.say(time.Now(), errLookup)
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), lookupTimeout)
 	defer cancel()
 	said := make(chan error, 1)
 	err := guard.Isolate(ctx, 0, func() {
+		defer func() { <-a.slot }()
 		said <- bearergate.Guard(ctx, errLookup, func(ctx context.Context) error {
 			is, err := a.lookup(ctx, a.tenant)
 			if err == nil && !is {
@@ -96,8 +109,8 @@ func (a *admission) ask() {
 	a.say(time.Now(), bearergate.AsError(err))
 }
 
-// say remembers an answer. A tenant that could come before still can while nobody knows:
-// an outage of a store refuses no customer for an hour.
+// say remembers an answer. A tenant that could come before still can while nobody knows, for
+// an hour: an outage of a store refuses no customer. A broken Lookup does.
 func (a *admission) say(now time.Time, refusal *bearergate.Error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -105,10 +118,25 @@ func (a *admission) say(now time.Time, refusal *bearergate.Error) {
 	switch {
 	case refusal == nil:
 		a.admitted, a.keeps = now, admittedFor
-	case errors.Is(refusal.Kind, bearergate.ErrUnavailable), errors.Is(refusal.Kind, bearergate.ErrMisconfigured):
+	case errors.Is(refusal.Kind, bearergate.ErrUnavailable):
 		a.keeps = failedFor
-		if !a.admitted.IsZero() && clock.Elapsed(a.admitted, now) < 2*admittedFor {
+		if a.stillAdmitted(now) {
 			a.refusal = nil
 		}
+	case errors.Is(refusal.Kind, bearergate.ErrMisconfigured): // Lookup is broken: nobody knows what it would say
+		a.keeps, a.admitted = failedFor, time.Time{}
+	default:
+		a.admitted = time.Time{}
 	}
+}
+
+func (a *admission) isAdmitted(now time.Time) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.stillAdmitted(now)
+}
+
+// stillAdmitted is called with the lock held.
+func (a *admission) stillAdmitted(now time.Time) bool {
+	return !a.admitted.IsZero() && clock.Elapsed(a.admitted, now) < 2*admittedFor
 }

@@ -142,7 +142,8 @@ type EntraTenantsConfig struct {
 	// about tenants of which a token has come that Entra has signed for this API, and about
 	// no others: strangers who invent tenants do not reach it. There is one call at a time
 	// for a tenant, with a context of its own that ends after 5 s. true is remembered for an
-	// hour and false for 10 s; in an outage, true counts for another hour. It must be safe for
+	// hour and false for 10 s. After that hour, the next token has it asked in the background,
+	// and true counts until it has answered, for another hour at most. It must be safe for
 	// concurrent use. Default: none.
 	//
 	// Danger: everybody can have a tenant, and an application of any tenant can get tokens
@@ -218,7 +219,7 @@ func entraRouter(c EntraTenantsConfig, base jwtverify.Config, tenants []string) 
 		router.ResolvedTTL = 24 * time.Hour // what Lookup says ends by itself
 		router.Resolve = func(_ context.Context, issuer string) (bearergate.Verifier, error) {
 			own := base
-			a := &admission{tenant: tenantOf(issuer), lookup: c.Lookup}
+			a := &admission{tenant: tenantOf(issuer), lookup: c.Lookup, slot: make(chan struct{}, 1)}
 			if own.Check = a.check; base.Check != nil {
 				own.Check = bearergate.Checks(a.check, base.Check)
 			}

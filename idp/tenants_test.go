@@ -11,7 +11,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/bearergate/bearergate"
@@ -80,7 +82,7 @@ func TestLookup(t *testing.T) {
 		{name: "an outage", says: func(context.Context, string) (bool, error) { return true, errors.New("x") }, kind: bearergate.ErrUnavailable, reason: bearergate.ReasonStoreUnavailable, asked: time.Second},
 		{name: "a refusal of its own", says: func(context.Context, string) (bool, error) { return true, bearergate.ErrForbidden }, kind: bearergate.ErrForbidden, reason: bearergate.ReasonPolicy, asked: 10 * time.Second},
 		{name: "a panic", says: func(context.Context, string) (bool, error) { panic(1) }, kind: bearergate.ErrMisconfigured, reason: bearergate.ReasonInternal, asked: time.Second},
-		{name: "a hang", says: func(context.Context, string) (bool, error) { time.Sleep(time.Minute); return true, nil }, kind: bearergate.ErrUnavailable, reason: bearergate.ReasonStoreUnavailable, asked: time.Second},
+		{name: "a hang", says: func(ctx context.Context, _ string) (bool, error) { <-ctx.Done(); return true, ctx.Err() }, kind: bearergate.ErrUnavailable, reason: bearergate.ReasonStoreUnavailable, asked: time.Second},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			bubble.Test(t, func(t *testing.T) {
@@ -122,6 +124,7 @@ func TestLookup(t *testing.T) {
 				require.Len(t, tenants(), 1)
 				time.Sleep(time.Millisecond)
 				verify()
+				synctest.Wait()
 				require.Len(t, tenants(), 2)
 				time.Sleep(2 * time.Minute)
 			})
@@ -185,6 +188,67 @@ func TestLookupInAnOutage(t *testing.T) {
 		down = false
 		time.Sleep(time.Second)
 		require.NoError(t, verify(guid(2)))
+	})
+}
+
+// What Lookup said last counts: a tenant that was refused does not come back by an outage, and
+// one that is refused after an hour is so from the next token on.
+func TestLookupRefusesLater(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s, keys := entra(t)
+		var mu sync.Mutex
+		says, err := true, error(nil)
+		answers := func(is bool, with error) {
+			mu.Lock()
+			defer mu.Unlock()
+			says, err = is, with
+		}
+		router := tenants(t, keys, func(context.Context, string) (bool, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			return says, err
+		})
+		verify := func() bearergate.Reason {
+			_, err := router.Verify(t.Context(), entraToken(t, s, guid(1), nil))
+			return bearergate.ReasonOf(err)
+		}
+		require.Empty(t, verify())
+		time.Sleep(time.Hour)
+		answers(false, nil)
+		require.Empty(t, verify(), "asked in the background")
+		synctest.Wait()
+		require.Equal(t, bearergate.ReasonIssuer, verify())
+		answers(false, errors.New("down"))
+		time.Sleep(11 * time.Second)
+		require.Equal(t, bearergate.ReasonStoreUnavailable, verify(), "it does not come back")
+		answers(true, nil)
+		time.Sleep(time.Second)
+		require.Empty(t, verify())
+		answers(true, bearergate.ErrMisconfigured)
+		time.Sleep(time.Hour)
+		require.Empty(t, verify())
+		synctest.Wait()
+		require.Equal(t, bearergate.ReasonInternal, verify(), "a broken Lookup admits nobody")
+	})
+}
+
+// A Lookup that is deaf to its context is called once at a time.
+func TestLookupThatIsDeaf(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s, keys := entra(t)
+		var calls atomic.Int32
+		router := tenants(t, keys, func(context.Context, string) (bool, error) {
+			calls.Add(1)
+			time.Sleep(time.Hour)
+			return true, nil
+		})
+		for range 100 {
+			_, err := router.Verify(t.Context(), entraToken(t, s, guid(1), nil))
+			require.Equal(t, bearergate.ReasonStoreUnavailable, bearergate.ReasonOf(err))
+			time.Sleep(time.Second)
+		}
+		require.EqualValues(t, 1, calls.Load())
+		time.Sleep(2 * time.Hour)
 	})
 }
 

@@ -9,20 +9,25 @@ import (
 // breaker stops calls to an authorization server that does not answer, or that refuses our
 // own credentials: they would make callers wait and hinder its recovery.
 //
-//		CLOSED     calls go out. After five outages in a row, and when our credentials are
-//		           refused, the client asks about a random token of its own.
-//		           It fails alike: OPEN. It is answered: the tokens of the callers were to
-//		           blame, or a firewall that does not like them.
-//		OPEN       no call goes out: for 1 s, 2 s, 4 s and so on up to 30 s, for as long as
-//		           Retry-After says, or for 10 s where our credentials are refused.
-//		HALF_OPEN  the client asks about a token of its own: answered: CLOSED, else OPEN.
+//	CLOSED     calls go out. After five outages in a row, and when our credentials are
+//	           refused, the client asks about a random token of its own.
+//	           It fails alike: OPEN. It is answered: the tokens of the callers were to
+//	           blame, or a firewall that does not like them.
+//	OPEN       no call goes out: for 1 s, 2 s, 4 s and so on up to 30 s, for as long as
+//	           Retry-After says, or for 10 s where our credentials are refused.
+//	HALF_OPEN  the client asks about a token of its own, and if that fails, about that of
+//	           the caller who came: one is answered: CLOSED, else OPEN.
 //
-//	  - What bounds it: the times above. One call about a token of our own at a time.
-//	  - Who can fill it: it holds counters alone.
-//	  - Who can steer it: nobody who sends tokens. They can have us ask about a token of our
-//	    own, one call in six of theirs at most, and no more than one for credentials a second.
-//	  - What the caller sees when it is open: ErrUnavailable with Retry-After; where our
-//	    credentials are refused, ErrMisconfigured.
+// Some servers, and firewalls in front of them, answer by an error to every token that they
+// do not know. There a token of our own proves nothing: once a caller is answered right after
+// one of our own has failed, none opens the breaker any more, until one is answered.
+//
+//   - What bounds it: the times above. One call about a token of our own at a time.
+//   - Who can fill it: it holds counters alone.
+//   - Who can steer it: nobody who sends tokens. They can have us ask about a token of our
+//     own, one call in six of theirs at most, and no more than one for credentials a second.
+//   - What the caller sees when it is open: ErrUnavailable with Retry-After; where our
+//     credentials are refused, ErrMisconfigured.
 //
 // It is our own: the standard library has none, and sony/gobreaker, the usual
 // one, is as long as this and has neither Retry-After nor a growing interval.
@@ -35,6 +40,7 @@ type breaker struct {
 	answers  uint64        // counts those of the server
 	answered time.Time     // the last of them
 	opened   int           // times in a row without a success
+	unfair   bool          // a token of our own proves nothing
 	until    time.Time     // in BreakerOpen: no call before; in BreakerHalfOpen: the test is given up
 	refusal  *failure      // in BreakerOpen: of our credentials; nil: an outage
 	wait     time.Duration // how long it was opened for
@@ -101,6 +107,22 @@ func (b *breaker) report(now time.Time, alive, down bool) (suspect bool) {
 	return false
 }
 
+// proved says that a caller was answered right after a token of our own had failed.
+func (b *breaker) proved(now time.Time) change {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.failures, b.opened, b.refusal, b.answered, b.unfair = 0, 0, nil, now, true
+	b.answers++
+	return b.enter(BreakerClosed)
+}
+
+// isUnfair reports whether a token of our own proves nothing.
+func (b *breaker) isUnfair() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.unfair
+}
+
 // since returns a count of the server's answers, for tested.
 func (b *breaker) since() uint64 {
 	b.mu.Lock()
@@ -126,10 +148,10 @@ func (b *breaker) tested(now time.Time, since uint64, f *failure) change {
 	refused := f != nil && f.outcome == OutcomeUnauthorized
 	switch {
 	case f == nil || f.alive():
-		b.failures, b.opened, b.refusal, b.answered = 0, 0, nil, now
+		b.failures, b.opened, b.refusal, b.answered, b.unfair = 0, 0, nil, now, false
 		b.answers++
 		return b.enter(BreakerClosed)
-	case b.state == BreakerOpen:
+	case b.state == BreakerOpen, b.state == BreakerClosed && b.unfair:
 		return change{}
 	case b.state == BreakerClosed && b.answers != since: // it has answered meanwhile
 		return change{}

@@ -46,7 +46,7 @@ func TestOutage(t *testing.T) {
 		require.Equal(t, 11, s.requests())
 		requireAccepted(t, client, opaque) // what is remembered, is
 
-		// One probe at a time, about a token of our own, at growing intervals of at most 30 s.
+		// One probe at a time, about a token of our own and one caller's, at growing intervals of at most 30 s.
 		for range 12 {
 			before := s.requests()
 			last := changes[len(changes)-1]
@@ -62,7 +62,7 @@ func TestOutage(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			require.Equal(t, before+1, s.requests())
+			require.Equal(t, before+2, s.requests(), "a token of our own, and one caller's")
 		}
 		require.Greater(t, changes[len(changes)-1].Wait, 26*time.Second)
 
@@ -98,7 +98,7 @@ func TestWhatOpensTheBreaker(t *testing.T) {
 		{name: "timeout", fault: func() (*http.Response, error) {
 			time.Sleep(introspect.DefaultTimeout / 3 * 2)
 			return nil, context.DeadlineExceeded
-		}, opens: true, per: 1, meanwhile: 2},
+		}, opens: true, per: 1, meanwhile: 3},
 		{name: "429", fault: status(429), opens: true, per: 1, status: "4xx"}, {name: "502", fault: status(502), opens: true, per: 2, status: "5xx"},
 		{name: "503", fault: status(503), opens: true, per: 2, status: "5xx"}, {name: "504", fault: status(504), opens: true, per: 2, status: "5xx"},
 		{name: "500", fault: status(500), opens: true, per: 1, status: "5xx"}, {name: "501", fault: status(501), opens: true, per: 1, status: "5xx"},

@@ -158,7 +158,7 @@ func (c *Client) remember(fl *flight, m *memory, name key, e *entry) bool {
 	}
 	c.purging.RLock()
 	defer c.purging.RUnlock()
-	if c.memory.Load() != m || fl.purged {
+	if c.outdated(m, fl) {
 		return false
 	}
 	into, other := m.positive, m.negative
@@ -172,9 +172,21 @@ func (c *Client) remember(fl *flight, m *memory, name key, e *entry) bool {
 	return true
 }
 
+// outdated reports whether a flight must leave no trace: the token, or everything, was purged
+// since it began; or all have left it, so that it is not known to Purge, and another may have
+// brought a newer answer. It is called with purging held for reading.
+func (c *Client) outdated(m *memory, fl *flight) bool {
+	return c.memory.Load() != m || fl.purged || fl.abandoned()
+}
+
 // leaveAlone remembers for a moment that asking about a token has failed: who sends it again
 // at once gets the same answer, and causes no call.
-func (c *Client) leaveAlone(m *memory, name key, o outcome, f *failure) {
+func (c *Client) leaveAlone(fl *flight, m *memory, name key, o outcome, f *failure) {
+	c.purging.RLock()
+	defer c.purging.RUnlock()
+	if c.outdated(m, fl) {
+		return
+	}
 	decided := f.own != nil && !errors.Is(f.own.Kind, bearergate.ErrUnavailable) && !errors.Is(f.own.Kind, bearergate.ErrMisconfigured)
 	if f.outcome != outcomeOpen && f.outcome != outcomeOverloaded && !f.frozen && !decided {
 		m.failed.Add(name, o, 256, time.Now(), retryAfter)

@@ -74,6 +74,8 @@ func (f *failure) outage() bool {
 	switch f.outcome {
 	case OutcomeTruncated, OutcomeContentType, OutcomeRedirect, OutcomeKeys, OutcomePanic: // a page of a proxy's, for example
 		return true
+	case OutcomeCredentials: // nobody could make them
+		return !f.ours
 	case OutcomeStatus:
 		return f.down() || f.status == http.StatusNotFound || f.status == http.StatusMethodNotAllowed || f.status == http.StatusGone
 	case OutcomeAsk:
@@ -82,7 +84,14 @@ func (f *failure) outage() bool {
 	return f.down()
 }
 
-// alive reports that the server has answered something, whatever it is.
+// decided reports that the server has said something of this token. Whatever else comes may
+// be a firewall's, which strangers can ask at will: it must not count for the server.
+func (f *failure) decided() bool {
+	return f.outcome == OutcomeMap || f.outcome == OutcomeAsk && f.alive()
+}
+
+// alive reports that something has answered about a token of our own, which nobody can make
+// to order.
 func (f *failure) alive() bool {
 	switch f.outcome {
 	case OutcomeMalformed, OutcomeTooLarge, OutcomeMap:
@@ -192,7 +201,7 @@ func (c *Client) inquire(hookCtx context.Context, events *news, fl *flight, m *m
 		// slot for a second try, the first one decides.
 		o.err, o.outage = f.err(), f.outage() || o.outage && f.outcome == outcomeOverloaded
 		if attempt == 2 || !f.again() || !pause(ctx, retryPause+rand.N(retryPause)) {
-			c.leaveAlone(m, name, o, f)
+			c.leaveAlone(fl, m, name, o, f)
 			return o, f.frozen
 		}
 	}
@@ -256,10 +265,13 @@ func (c *Client) attempt(ctx, hookCtx context.Context, events *news, fl *flight,
 		}
 		f = c.breaker.blocked(time.Now())
 	}
-	if f != nil {
+	if f != nil && (!test || ctx.Err() != nil) {
 		c.release()
 		return reply{}, f
 	}
+	// Whoever made the test asks, whatever came of it: where something answers unknown tokens
+	// by an error, a token of our own proves nothing, and only a real one can.
+	blocked := f
 
 	event := CallEvent{ID: id, Issuer: c.issuer, Attempt: attempt, Start: time.Now().Round(0)}
 	start := time.Now()
@@ -270,15 +282,20 @@ func (c *Client) attempt(ctx, hookCtx context.Context, events *news, fl *flight,
 	case c.frozen(start):
 		// An answer too: how old it is, nobody knows.
 		r, f = reply{}, &failure{outcome: OutcomeTimeout, detail: "the process stood still meanwhile", frozen: true}
+	case f == nil && blocked != nil:
+		c.breakerChanged(events, c.breaker.proved(time.Now()))
 	case f == nil:
 		c.breaker.report(time.Now(), true, false)
+	case blocked != nil: // it fails alike
+		c.called(events, event, took.Sub(start), r, f)
+		return reply{}, blocked
 	default:
 		if f.outcome == OutcomeUnauthorized {
 			f = c.refused(ctx, hookCtx, f)
 		}
 		// The retry of a failure that is counted already does not count: one odd token
 		// must not weigh twice.
-		suspect = c.breaker.report(time.Now(), f.alive(), f.down() && attempt == 1)
+		suspect = c.breaker.report(time.Now(), f.decided(), f.down() && attempt == 1)
 	}
 	c.called(events, event, took.Sub(start), r, f)
 	if suspect {

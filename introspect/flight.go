@@ -34,7 +34,9 @@ type flights struct {
 type flight struct {
 	began time.Time
 	left  chan struct{} // closed when nobody waits any more before it has begun to ask
+	asked chan struct{} // closed when it begins to ask, and at is there
 	done  chan struct{} // closed when o is there
+	at    time.Time
 	o     outcome
 
 	waiting int  // guarded by flights.mu
@@ -53,7 +55,7 @@ func (fs *flights) join(name key, waits, needed bool) (f *flight, leads bool) {
 		if fs.n >= fs.max {
 			return nil, false
 		}
-		f = &flight{began: time.Now(), left: make(chan struct{}), done: make(chan struct{})}
+		f = &flight{began: time.Now(), left: make(chan struct{}), asked: make(chan struct{}), done: make(chan struct{})}
 		fs.open[name] = f
 		fs.n++
 		leads = true
@@ -79,8 +81,21 @@ func (fs *flights) leave(name key, f *flight) {
 func (fs *flights) begin(f *flight) bool {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	f.asks = f.waiting > 0 || f.needed
+	if !f.asks && (f.waiting > 0 || f.needed) {
+		f.asks, f.at = true, time.Now()
+		close(f.asked)
+	}
 	return f.asks
+}
+
+// abandoned reports that nobody waited any more before it had begun to ask.
+func (f *flight) abandoned() bool {
+	select {
+	case <-f.left:
+		return true
+	default:
+		return false
+	}
 }
 
 // end delivers what a flight brought.
@@ -132,7 +147,7 @@ func (c *Client) await(ctx context.Context, m *memory, name key, raw string, e *
 		if leads {
 			c.launch(ctx, f, m, name, raw, nil)
 		}
-		if f.wait(ctx, func() bool { return c.standsIn(m, name, e) }, func() bool { return c.frozen(f.began) }) {
+		if f.wait(ctx, func() bool { return c.standsIn(m, name, e) }, func() bool { return c.frozen(f.at) }) {
 			o = f.o
 			if o.elsewhere || c.live && o.order < arrived {
 				continue // another process asks, or it was asked before we came
@@ -161,10 +176,9 @@ func (f *flight) wait(ctx context.Context, standsIn, asleep func() bool) bool {
 	default:
 	}
 	var late <-chan time.Time
-	if standsIn() {
-		timer := time.NewTimer(max(0, lateAfter-clock.Elapsed(f.began, time.Now())))
-		defer timer.Stop()
-		late = timer.C
+	asked := f.asked // how long it waits for its turn does not count: strangers decide that
+	if !standsIn() {
+		asked = nil
 	}
 	for {
 		select {
@@ -172,6 +186,11 @@ func (f *flight) wait(ctx context.Context, standsIn, asleep func() bool) bool {
 			return true
 		case <-ctx.Done():
 			return false
+		case <-asked:
+			asked = nil
+			timer := time.NewTimer(max(0, lateAfter-clock.Elapsed(f.at, time.Now())))
+			defer timer.Stop()
+			late = timer.C
 		case <-late:
 			if !asleep() && standsIn() {
 				return false

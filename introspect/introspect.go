@@ -249,8 +249,8 @@ type Config struct {
 	// InsecureAllowHTTP lets anybody on the path read every token and have any
 	// accepted: it allows http for every host.
 	InsecureAllowHTTP bool
-	// Timeout bounds a call together with its retry. Verify waits no longer than
-	// Store.Timeout and Timeout together; with DisableCache, than twice Timeout.
+	// Timeout bounds a call together with its retry. Verify waits no longer than Timeout and
+	// three times Store.Timeout together; with DisableCache, than twice Timeout.
 	// Default: [DefaultTimeout]; at least 1 ms, at most [MaxTimeout].
 	Timeout time.Duration
 	// PositiveTTL is how long an active token is remembered, and so for how long
@@ -427,7 +427,7 @@ func New(c Config) (*Client, error) {
 		if seed, err = derive(c.Store.Key, "name"); err != nil {
 			return nil, misconfigured(fmt.Errorf("introspect: Store.Key cannot be used: %w", err))
 		}
-		client.vault = &vault{store: c.Store.Answers, secret: c.Store.Key, slots: make(chan struct{}, storeCalls), timeout: c.Store.Timeout}
+		client.vault = &vault{store: c.Store.Answers, secret: c.Store.Key, slots: make(chan struct{}, storeCalls), marks: make(chan struct{}, storeCalls), timeout: c.Store.Timeout}
 	}
 	prefix := namePrefix(seed, append([]string{c.Endpoint, c.Issuer, c.Signed.Answers.form(), c.ClientID}, whom...)...)
 	client.names = ttlcache.NewNamer(prefix)
@@ -642,7 +642,10 @@ func (c *Client) refreshAhead(ctx context.Context, m *memory, name key, raw stri
 	if !e.ahead.CompareAndSwap(false, true) { // once
 		return
 	}
-	if f, leads := c.flights.join(name, false, true); leads {
+	switch f, leads := c.flights.join(name, false, true); {
+	case f == nil: // too many: later
+		e.ahead.Store(false)
+	case leads:
 		c.launch(ctx, f, m, name, raw, e)
 	}
 }

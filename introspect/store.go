@@ -61,6 +61,7 @@ type vault struct {
 	store   Store
 	secret  bearergate.Secret
 	slots   chan struct{}
+	marks   chan struct{} // of purges, which strangers' tokens must not keep out
 	timeout time.Duration
 }
 
@@ -109,18 +110,37 @@ func (v *vault) open(name key, signing Signing, value []byte) (kind byte, at tim
 	return record[1], time.UnixMilli(int64(binary.BigEndian.Uint64(record[3:headerBytes]))), record[headerBytes:], nil
 }
 
-// do runs one operation of the Store, isolated and bounded in time.
+var errStoreBusy = errors.New("introspect: too many operations of the Store are under way")
+
+// do runs one operation of the Store, isolated and bounded in time. It fails at once where
+// too many are under way: the server can be asked instead.
 func (v *vault) do(f func(context.Context) error) error {
-	select {
-	case v.slots <- struct{}{}:
-	default:
-		return errors.New("introspect: too many operations of the Store are under way")
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), v.timeout)
 	defer cancel()
+	select {
+	case v.slots <- struct{}{}:
+		return v.within(ctx, v.slots, f)
+	default:
+		return errStoreBusy
+	}
+}
+
+// mark is do for a purge, which has slots of its own and waits for one.
+func (v *vault) mark(f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), v.timeout)
+	defer cancel()
+	select {
+	case v.marks <- struct{}{}:
+		return v.within(ctx, v.marks, f)
+	case <-ctx.Done():
+		return errStoreBusy
+	}
+}
+
+func (v *vault) within(ctx context.Context, slots <-chan struct{}, f func(context.Context) error) error {
 	failed := make(chan error, 1)
 	err := guard.Isolate(ctx, 0, func() {
-		defer func() { <-v.slots }()
+		defer func() { <-slots }()
 		failed <- f(ctx)
 	})
 	if err != nil {
@@ -214,7 +234,7 @@ func (c *Client) share(hookCtx context.Context, fl *flight, m *memory, name key,
 		err := c.vault.do(func(ctx context.Context) error {
 			err := c.vault.store.Set(ctx, storeKey(name), value, r.life)
 			if c.purgedSince(name, m, fl) { // a purge, whose mark this Set may have written over, now or much too late
-				c.overwrite(name)
+				err = errors.Join(err, c.overwriteNow(ctx, name))
 			}
 			return err
 		})
@@ -253,15 +273,18 @@ func (c *Client) overwrite(name key) {
 	if c.vault == nil {
 		return
 	}
-	value, err := c.vault.seal(name, recordPurged, c.signing, time.Now(), nil)
-	if err == nil {
-		err = c.vault.do(func(ctx context.Context) error {
-			return c.vault.store.Set(ctx, storeKey(name), value, c.positiveTTL+maxClockSkew)
-		})
-	}
-	if err != nil {
+	if err := c.vault.mark(func(ctx context.Context) error { return c.overwriteNow(ctx, name) }); err != nil {
 		c.setFailed(context.Background(), err)
 	}
+}
+
+// overwriteNow is overwrite for one who is in an operation of the Store already.
+func (c *Client) overwriteNow(ctx context.Context, name key) error {
+	value, err := c.vault.seal(name, recordPurged, c.signing, time.Now(), nil)
+	if err != nil {
+		return err
+	}
+	return c.vault.store.Set(ctx, storeKey(name), value, c.positiveTTL+maxClockSkew)
 }
 
 // setFailed tells the hook of a failure that no call waits for.

@@ -114,6 +114,7 @@ func (c *Cache) begin(t Trigger, seen uint64, w wanted) (*view, Trigger) {
 	}
 	v = v.next(now, t, w)
 	c.view.Store(v)
+	c.fetching.Store(true)
 	return v, t
 }
 
@@ -132,9 +133,10 @@ func (c *Cache) finish(ctx context.Context, id uint64, t Trigger, began clock.In
 		if failure.URL != "" {
 			event.URL = failure.URL
 		}
-		if v = old.withFailure(now, r.err, failure.RetryAfter); c.sleptThrough(now.Since(began)) {
+		if v = old.withFailure(now, r.err, failure.RetryAfter); c.sleptThrough(now.Since(began)) && !old.interrupted {
 			// The process was stopped, or its machine slept. That says nothing about the server:
-			// it is no outage, and whoever waits asks once more.
+			// it is no outage, and whoever waits asks once more. A second one in a row counts: a
+			// clock that jumps at every fetch must not have us ask without end.
 			v, event.Outcome = old.withoutAttempt(), OutcomeInterrupted
 		}
 	} else {
@@ -152,6 +154,7 @@ func (c *Cache) finish(ctx context.Context, id uint64, t Trigger, began clock.In
 	}
 	event.KeyCount = v.set.len()
 	c.view.Store(v)
+	c.fetching.Store(false)
 	c.mu.Unlock()
 
 	if c.hooks.none() {

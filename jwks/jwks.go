@@ -169,7 +169,9 @@ type Cache struct {
 	clock   func() clock.Instant
 
 	flight singleflight.Group
-	busy   atomic.Bool // a fetch is under way
+	busy   atomic.Bool // a fetch is under way, or about to be, or hooks are told of it
+
+	fetching atomic.Bool // an attempt has begun, as view.started says, and has not ended; written with mu held
 
 	mu   sync.Mutex // guards the replacing of the following; never held during I/O or a hook
 	view atomic.Pointer[view]
@@ -467,8 +469,9 @@ func (c *Cache) ready(ctx context.Context, v *view) (_ *view, stale bool, err er
 			c.start(ctx, triggerScheduled, 0)
 		}
 	default: // EMPTY, DUE, EXPIRED: waits, unless it is too early to ask again
-		// Twice, for the first may be the end of a fetch that the process slept through.
-		for range 2 {
+		// Twice, for the first may be the end of a fetch that the process slept through. That it
+		// was late, and that it is now too late for the old keys, is no round.
+		for rounds := 0; rounds < 2; {
 			if state == StateFresh || !c.busy.Load() && v.pause(now) > 0 {
 				break
 			}
@@ -479,6 +482,9 @@ func (c *Cache) ready(ctx context.Context, v *view) (_ *view, stale bool, err er
 			v, now = c.view.Load(), c.clock()
 			if state = v.state(now); late && state == StateDue {
 				return v, true, nil // for those who have waited; the state is told when it is known
+			}
+			if !late {
+				rounds++
 			}
 		}
 	}
@@ -609,7 +615,7 @@ func (c *Cache) awaitDue(ctx context.Context, state State) (late bool, err error
 // the process slept through is not late: its end is near, and says nothing about the server.
 func (c *Cache) lateIn() time.Duration {
 	age := c.clock().Since(c.view.Load().started)
-	if !c.busy.Load() || c.sleptThrough(age) {
+	if !c.fetching.Load() || c.sleptThrough(age) { // busy is more: before a fetch has begun, and while hooks are told of it
 		return lateAfter
 	}
 	return max(0, lateAfter-age)

@@ -96,6 +96,8 @@ type view struct {
 	wait       time.Duration                 // the backoff after the latest
 	retryAfter time.Duration                 // what the server asked for
 	err        error                         // the last failure; nil after a success
+
+	interrupted bool // the process slept through an attempt since the last success
 }
 
 func (v *view) state(now clock.Instant) State {
@@ -191,16 +193,19 @@ func (v *view) withFailure(now clock.Instant, err error, retryAfter time.Duratio
 	return &n
 }
 
-// withoutAttempt returns a copy after an attempt of which nothing can be said.
+// withoutAttempt returns a copy after an attempt of which nothing can be said. An outage from
+// before it is not known any more: the next caller past the TTL has the server asked.
 func (v *view) withoutAttempt() *view {
 	n := *v
+	n.interrupted = true
+	n.failures, n.failed, n.err, n.wait, n.retryAfter = 0, [usableFailures]clock.Instant{}, nil, 0, 0
 	return &n
 }
 
 // withSuccess returns a copy after the attempt that started at the given time.
 func (v *view) withSuccess(now, started clock.Instant, number uint64) *view {
 	n := *v
-	n.succeeded, n.answered, n.confirmed = number, now, started
+	n.succeeded, n.answered, n.confirmed, n.interrupted = number, now, started, false
 	n.failures, n.failed, n.err, n.wait, n.retryAfter = 0, [usableFailures]clock.Instant{}, nil, 0, 0
 	return &n
 }
