@@ -116,6 +116,13 @@ func (s *server) requests() int {
 	return s.calls
 }
 
+// about returns how many calls there were about a token.
+func (s *server) about(token string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.byToken[token]
+}
+
 // fail has every call answered so; nil ends it.
 func (s *server) fail(respond func() (*http.Response, error)) {
 	s.set(func(s *server) {
