@@ -160,3 +160,124 @@ func TestWokenInTheMiddleOfAFetch(t *testing.T) {
 		require.Equal(t, jwks.StateFresh, c.Status().State)
 	})
 }
+
+// A platform that freezes the process between requests, and so every fetch in the background:
+// after one outage, the next request has the server asked, and a withdrawn key goes.
+func TestFrozenBetweenAllRequests(t *testing.T) {
+	within(t, func(t *testing.T) {
+		s := newServer(t, "k1")
+		c, _ := newCache(t, s)
+		has(t, c, "k1")
+		for c.Status().State != jwks.StateDue {
+			time.Sleep(time.Second)
+		}
+		s.fail("", down)
+		has(t, c, "k1")
+		require.Equal(t, jwks.StateStale, c.Status().State)
+		s.rotate(t, "k2")
+		wall := time.Duration(0)
+		s.fail("", func(*http.Request) (*http.Response, error) {
+			wall += 20 * time.Second
+			jwks.StepWall(c, wall)
+			s.heal()
+			return nil, errDown
+		})
+		time.Sleep(15 * time.Second) // the backoff is over
+		has(t, c, "k1")              // and starts a fetch, in the background
+		synctest.Wait()
+		require.Equal(t, jwks.StateDue, c.Status().State, "the outage is not known any more")
+		hasNot(t, c, "k1")
+	})
+}
+
+// A clock that jumps at every fetch does not have us ask without end, and is an outage.
+func TestAClockThatJumps(t *testing.T) {
+	for _, state := range []jwks.State{jwks.StateEmpty, jwks.StateDue} {
+		t.Run(string(state), func(t *testing.T) {
+			within(t, func(t *testing.T) {
+				s := newServer(t, "k1")
+				c, r := newCache(t, s)
+				if state == jwks.StateDue {
+					has(t, c, "k1")
+					for c.Status().State != state {
+						time.Sleep(time.Second)
+					}
+				}
+				before := s.count("")
+				wall := time.Duration(0)
+				s.fail("", func(*http.Request) (*http.Response, error) {
+					wall += 7 * time.Second
+					jwks.StepWall(c, wall)
+					return nil, errDown
+				})
+				for range 100 {
+					_, _ = c.Keys(t.Context(), "k1", "ES256")
+				}
+				require.LessOrEqual(t, s.count("")-before, 4)
+				require.Positive(t, c.Status().Failures)
+				if state == jwks.StateDue {
+					require.Len(t, r.stale, 100, "each says so")
+				}
+			})
+		})
+	}
+}
+
+// A machine that sleeps past everything while somebody waits: once more, and an answer.
+func TestSleptWhileSomebodyWaits(t *testing.T) {
+	for _, state := range []jwks.State{jwks.StateDue, jwks.StateExpired} {
+		t.Run(string(state), func(t *testing.T) {
+			within(t, func(t *testing.T) {
+				s := newServer(t, "k1")
+				c, _ := newCache(t, s)
+				has(t, c, "k1")
+				for c.Status().State != state {
+					time.Sleep(time.Second)
+				}
+				s.fail("", func(r *http.Request) (*http.Response, error) {
+					jwks.StepWall(c, 5*time.Hour)
+					s.heal()
+					<-r.Context().Done() // the connection is dead, and nobody says so
+					return nil, r.Context().Err()
+				})
+				has(t, c, "k1")
+				require.Zero(t, c.Status().Failures)
+			})
+		})
+	}
+}
+
+// Old keys serve when the fetch has run for a second, and not while it is about to begin, or
+// while hooks are told of the one before.
+func TestLateIsTheFetchAlone(t *testing.T) {
+	within(t, func(t *testing.T) {
+		s := newServer(t, "k1")
+		slow := false
+		config := jwks.Config{URL: setURL, HTTPClient: &http.Client{Transport: s}}
+		config.Hooks.Fetched = func(context.Context, jwks.FetchEvent) {
+			if slow {
+				time.Sleep(time.Second)
+			}
+		}
+		stale := 0
+		config.Hooks.StaleServed = func(context.Context, jwks.StaleEvent) { stale++ }
+		c, err := jwks.New(config)
+		require.NoError(t, err)
+		has(t, c, "k1")
+		for c.Status().State != jwks.StateDue {
+			time.Sleep(time.Second)
+		}
+		slow = true
+		s.rotate(t, "k2")
+		s.fail("", func(*http.Request) (*http.Response, error) {
+			jwks.StepWall(c, time.Minute)
+			s.heal()
+			return nil, errDown
+		})
+		go func() { _, _ = c.Keys(context.Background(), "k1", "ES256") }()
+		synctest.Wait()
+		hasNot(t, c, "k1")
+		require.Zero(t, stale)
+		time.Sleep(time.Minute)
+	})
+}

@@ -46,7 +46,7 @@ func TestRun(t *testing.T) {
 		return func() (string, bool, error) { return "seen", ok, err }
 	}
 	var out bytes.Buffer
-	require.NoError(t, run(&out, []row{{id: "A1", try: said(true, nil)}, {id: "A2", alone: true, try: said(true, nil)}}))
+	require.NoError(t, run(&out, []row{{id: "A1", try: said(true, nil)}}, []row{{id: "A2", alone: true, try: said(true, nil)}}))
 	require.Contains(t, out.String(), "all 2 met")
 	out.Reset()
 	require.EqualError(t, run(&out, []row{{id: "A1", try: said(true, nil)}, {id: "A2", alone: true, try: said(false, nil)},

@@ -23,11 +23,13 @@ import (
 
 // The intervals of introspection.
 const (
-	askTimeout   = time.Second            // for 3 s
+	askTimeout   = time.Second            // for 3 s, where the server hangs
 	answerTTL    = 300 * time.Millisecond // for 30 s, where an answer must end
 	pastAnswer   = 350 * time.Millisecond
 	storeTimeout = 50 * time.Millisecond // for 100 ms
+	deaf         = 3 * time.Second       // how long the slow Store of F11b takes
 	asAskedFor   = 2 * time.Second       // Retry-After of F4
+	patience     = 2 * time.Second       // as slack, where what is wrong would show in another way too
 	askPath      = "/introspect"
 	secret       = "the secret of the orders API"
 )
@@ -58,7 +60,7 @@ func introspectionFaults() []row {
 			return storeFails("F11", &store{fault: errors.New("down")})
 		}},
 		{id: "F11b", fault: "the Store is slow, and deaf to its context", must: "the same, 100 ms later (here 50 ms)", try: func() (string, bool, error) {
-			return storeFails("F11b", &store{delay: 4 * storeTimeout})
+			return storeFails("F11b", &store{delay: deaf})
 		}},
 	}
 }
@@ -95,7 +97,7 @@ func newDesk(id string, change func(*introspect.Config)) (*desk, error) {
 func (d *desk) config(change func(*introspect.Config)) introspect.Config {
 	config := introspect.Config{
 		Issuer: d.as.Issuer(), Endpoint: d.as.URL(askPath), Auth: introspect.BasicAuth("orders-api", secret),
-		Audiences: []string{authtest.DefaultAudience}, HTTPClient: &http.Client{Transport: d.way}, Timeout: askTimeout,
+		Audiences: []string{authtest.DefaultAudience}, HTTPClient: &http.Client{Transport: d.way},
 		Hooks: introspect.Hooks{
 			Called: func(_ context.Context, e introspect.CallEvent) {
 				d.count(&d.own, e.Own)
@@ -114,6 +116,8 @@ func (d *desk) config(change func(*introspect.Config)) introspect.Config {
 	}
 	return config
 }
+
+func impatient(c *introspect.Config) { c.Timeout = askTimeout }
 
 func (d *desk) count(n *int, happened bool) {
 	if happened {
@@ -196,7 +200,7 @@ func (d *desk) healed(within time.Duration) (told string, ok bool) {
 	d.way.set(nil)
 	start := time.Now()
 	for d.ask(context.Background(), d.honest()) != "200" {
-		if time.Since(start) > within+slack {
+		if time.Since(start) > within+patience {
 			return "; not back", false
 		}
 		time.Sleep(5 * time.Millisecond)
@@ -207,7 +211,7 @@ func (d *desk) healed(within time.Duration) (told string, ok bool) {
 // opened reports whether the breaker is open, for a while at most: it is the call about a
 // token of the client's own that opens it.
 func (d *desk) opened(within time.Duration) bool {
-	for end := time.Now().Add(within + slack); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(within + patience); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		d.mu.Lock()
 		open := slices.Contains(d.states, introspect.BreakerOpen)
 		d.mu.Unlock()
@@ -221,7 +225,7 @@ func (d *desk) opened(within time.Duration) bool {
 // left counts the goroutines that requests have begun and that are still there, after a
 // while for what is under way.
 func (d *desk) left(within time.Duration) (n int) {
-	for end := time.Now().Add(within + slack); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(within + patience); ; time.Sleep(10 * time.Millisecond) {
 		if n = labelled(d.id); n == 0 || time.Now().After(end) {
 			return n
 		}
@@ -365,7 +369,7 @@ func barred(token string) (*http.Response, error) {
 }
 
 func hangs() (string, bool, error) {
-	d, err := newDesk("F1", nil)
+	d, err := newDesk("F1", impatient)
 	if err != nil {
 		return "", false, err
 	}
@@ -381,7 +385,7 @@ func hangs() (string, bool, error) {
 	d.forget()
 	d.all(d.several(100), 20)
 	rest := d.longest
-	good := warm == "200" && d.ask(context.Background(), known) == "200" && open && d.seen["503"] == 100 && first < askTimeout+slack && rest < slack && calls == 21 && d.way.total() == 0
+	good := warm == "200" && d.ask(context.Background(), known) == "200" && open && d.seen["503"] == 100 && first < askTimeout+patience && rest < patience && calls == 21 && d.way.total() == 0
 	left := d.left(0)
 	seen := d.told(left, fmt.Sprintf("; before: %d calls, longest %v", calls, first.Round(time.Millisecond)))
 	back, ok := d.healed(introspect.BreakerMinOpen)
@@ -534,7 +538,7 @@ func manyPoisoned(id string, fault func(string) (*http.Response, error)) (string
 }
 
 func flood() (string, bool, error) {
-	d, err := newDesk("F9", nil)
+	d, err := newDesk("F9", impatient)
 	if err != nil {
 		return "", false, err
 	}
@@ -554,7 +558,7 @@ func flood() (string, bool, error) {
 	}
 	wg.Wait()
 	left := d.left(2 * askTimeout) // the calls that have begun, and then ours, go on to their end
-	good := d.seen["503"] == callers && d.way.most() <= introspect.DefaultMaxCalls+1 && d.longest < stay+2*slack && left == 0
+	good := d.seen["503"] == callers && d.way.most() <= introspect.DefaultMaxCalls+1 && d.longest < stay+patience && left == 0
 	seen := d.told(left, fmt.Sprintf("; %d calls at once", d.way.most()))
 	back, ok := d.healed(2 * introspect.BreakerMinOpen)
 	return seen + back, good && ok, nil
@@ -617,7 +621,7 @@ func storeFails(id string, st *store) (string, bool, error) {
 	d.all(d.several(20), 20)
 	left := d.left(st.delay)
 	return d.told(left, fmt.Sprintf("; StoreFailed told %d times", d.lost)),
-		d.seen["200"] == 20 && d.way.total() == 20 && d.lost >= 20 && d.longest < storeTimeout+slack && left == 0, nil
+		d.seen["200"] == 20 && d.way.total() == 20 && d.lost >= 20 && d.longest < storeTimeout+patience && left == 0, nil
 }
 
 // store is a Store in memory, which may fail.

@@ -35,7 +35,7 @@ func main() {
 		}
 		return
 	}
-	if err := run(os.Stdout, slices.Concat(keyFaults(), introspectionFaults(), frozenFaults())); err != nil {
+	if err := run(os.Stdout, keyFaults(), slices.Concat(introspectionFaults(), frozenFaults())); err != nil {
 		fmt.Fprintln(os.Stderr, "faults:", err)
 		os.Exit(1)
 	}
@@ -55,9 +55,12 @@ type result struct {
 	err  error
 }
 
-// run plays all faults and prints what came of them.
-func run(out io.Writer, rows []row) error {
-	results := play(rows)
+// run plays all faults, one suite after the other, and prints what came of them.
+func run(out io.Writer, suites ...[]row) error {
+	rows, results := slices.Concat(suites...), []result{}
+	for _, suite := range suites {
+		results = append(results, play(suite)...)
+	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "\tFAULT\tMUST SHOW\tSEEN\tOK")
 	failed := 0
@@ -82,7 +85,7 @@ func run(out io.Writer, rows []row) error {
 	return nil
 }
 
-// play plays the faults side by side, and then those that must be alone.
+// play plays the faults of a suite side by side, and then those that must be alone.
 func play(rows []row) []result {
 	results := make([]result, len(rows))
 	try := func(i int) { results[i].seen, results[i].ok, results[i].err = rows[i].try() }
