@@ -155,7 +155,9 @@ type EntraTenantsConfig struct {
 	// Verifier is the rest of each tenant's configuration: Check, Hooks, HTTPClient,
 	// KeyHooks, Confirmations, Leeway, the cache. What says whose tokens are verified is
 	// filled in for each tenant, and a mistake here: Issuer, IssuerAliases, Audiences, Keys,
-	// KeysURL, MetadataURL, AllowAudienceFrom, ClientClaims, Preset. Each tenant has a cache
+	// KeysURL, MetadataURL, AllowAudienceFrom, ClientClaims, Preset. Hooks are told of the
+	// issuer of a tenant that was looked up only if Entra has signed the token; else it has
+	// {tenant} in it. Each tenant has a cache
 	// of its own, for which CacheEntries is 1,024 and CacheBytes 1 MiB by default.
 	Verifier jwtverify.Config
 }
@@ -219,6 +221,7 @@ func entraRouter(c EntraTenantsConfig, base jwtverify.Config, tenants []string) 
 		router.ResolvedTTL = 24 * time.Hour // what Lookup says ends by itself
 		router.Resolve = func(_ context.Context, issuer string) (bearergate.Verifier, error) {
 			own := base
+			own.Hooks = anonymous(base.Hooks)
 			a := &admission{tenant: tenantOf(issuer), lookup: c.Lookup, slot: make(chan struct{}, 1)}
 			if own.Check = a.check; base.Check != nil {
 				own.Check = bearergate.Checks(a.check, base.Check)
@@ -227,6 +230,22 @@ func entraRouter(c EntraTenantsConfig, base jwtverify.Config, tenants []string) 
 		}
 	}
 	return issuers.NewRouter(router)
+}
+
+// anonymous are hooks that are told of a tenant's issuer only if Entra has signed the token:
+// strangers invent tenants, and their names must not fill metrics.
+func anonymous(hooks jwtverify.Hooks) jwtverify.Hooks {
+	told := hooks.Verified
+	if told == nil {
+		return hooks
+	}
+	hooks.Verified = func(ctx context.Context, e jwtverify.VerifyEvent) {
+		if e.Token == nil && (bearergate.AsError(e.Err) == nil || bearergate.AsError(e.Err).Refused == nil) {
+			e.Issuer = entraIssuer + "{tenant}" + entraIssuerEnd
+		}
+		told(ctx, e)
+	}
+	return hooks
 }
 
 // tenantOf is the tenant of an issuer; "" if it is none of Entra's.

@@ -20,6 +20,7 @@ import (
 	"github.com/bearergate/bearergate/idp"
 	"github.com/bearergate/bearergate/internal/jose"
 	"github.com/bearergate/bearergate/issuers"
+	"github.com/bearergate/bearergate/jwtverify"
 	"github.com/bearergate/bearergate/test/bubble"
 	"github.com/bearergate/bearergate/test/kit"
 	"github.com/stretchr/testify/require"
@@ -138,7 +139,12 @@ func TestInventedTenants(t *testing.T) {
 		s, keys := entra(t)
 		stranger := kit.NewSigner(t, "RS256", "shared")
 		lookups := 0
-		router := tenants(t, keys, func(context.Context, string) (bool, error) { lookups++; return true, nil })
+		told := map[string]int{}
+		c := idp.EntraTenantsConfig{Tenants: []string{tenant}, API: api, Lookup: func(context.Context, string) (bool, error) { lookups++; return true, nil }}
+		c.Verifier.HTTPClient = &http.Client{Transport: keys}
+		c.Verifier.Hooks.Verified = func(_ context.Context, e jwtverify.VerifyEvent) { told[e.Issuer]++ }
+		router, err := idp.EntraTenants(c)
+		require.NoError(t, err)
 		for i := range 1500 {
 			_, err := router.Verify(t.Context(), entraToken(t, stranger, guid(i), nil))
 			require.ErrorIs(t, err, bearergate.ErrInvalidToken)
@@ -154,6 +160,8 @@ func TestInventedTenants(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, tenant, token.Tenant())
 		require.Equal(t, 1, lookups, "a tenant that is named is not looked up")
+		require.Equal(t, map[string]int{"https://login.microsoftonline.com/{tenant}/v2.0": 1500,
+			"https://login.microsoftonline.com/" + guid(7777) + "/v2.0": 1, "https://login.microsoftonline.com/" + tenant + "/v2.0": 1}, told, "what fills metrics")
 		for _, url := range keys.asked {
 			require.Equal(t, "https://login.microsoftonline.com/common/discovery/v2.0/keys", url)
 		}
