@@ -2,6 +2,8 @@ package jwks
 
 import (
 	"context"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/bearergate/bearergate/internal/clock"
@@ -17,16 +19,28 @@ func LateStart(c *Cache, t Trigger, seen uint64) uint64 {
 // Scheduled is the trigger of fetches that the state asks for.
 const Scheduled = triggerScheduled
 
+// walls are how far the wall clocks of caches are stepped.
+var walls sync.Map // of *Cache: *atomic.Int64
+
+// Steppable is called before the cache is used, where StepWall is called while it is.
+func Steppable(c *Cache) {
+	step := new(atomic.Int64)
+	walls.Store(c, step)
+	c.clock = func() clock.Instant {
+		now := clock.At(time.Now())
+		now.Wall = now.Wall.Add(time.Duration(step.Load()))
+		return now
+	}
+}
+
 // StepWall sets the wall clock of c by d from the real one: synctest moves both
 // clocks together, and only one of them can be stepped on a real machine.
 func StepWall(c *Cache, d time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.clock = func() clock.Instant {
-		now := clock.At(time.Now())
-		now.Wall = now.Wall.Add(d)
-		return now
+	if _, ok := walls.Load(c); !ok {
+		Steppable(c)
 	}
+	step, _ := walls.Load(c)
+	step.(*atomic.Int64).Store(int64(d))
 }
 
 // Unconfigurable are the numbers of the design that Config does not expose.

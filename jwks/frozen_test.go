@@ -263,6 +263,7 @@ func TestLateIsTheFetchAlone(t *testing.T) {
 		config.Hooks.StaleServed = func(context.Context, jwks.StaleEvent) { stale++ }
 		c, err := jwks.New(config)
 		require.NoError(t, err)
+		jwks.Steppable(c)
 		has(t, c, "k1")
 		for c.Status().State != jwks.StateDue {
 			time.Sleep(time.Second)

@@ -267,6 +267,7 @@ func newCache(t testing.TB, s *server, change ...func(*jwks.Config)) (*jwks.Cach
 	}
 	c, err := jwks.New(config)
 	require.NoError(t, err)
+	jwks.Steppable(c)
 	return c, r
 }
 
