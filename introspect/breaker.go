@@ -19,8 +19,9 @@ import (
 //	           the caller who came: one is answered: CLOSED, else OPEN.
 //
 // Some servers, and firewalls in front of them, answer by an error to every token that they
-// do not know. There a token of our own proves nothing: once a caller is answered right after
-// one of our own has failed, none opens the breaker any more, until one is answered.
+// do not know, so that a token of our own proves nothing. That is why a caller's is asked about
+// too. There, five strangers can still shut out the others until an honest one is the next to
+// come when the time is over: [Client.Warm] names such a server at start.
 //
 //   - What bounds it: the times above. One call about a token of our own at a time.
 //   - Who can fill it: it holds counters alone.
@@ -40,7 +41,6 @@ type breaker struct {
 	answers  uint64        // counts those of the server
 	answered time.Time     // the last of them
 	opened   int           // times in a row without a success
-	unfair   bool          // a token of our own proves nothing
 	until    time.Time     // in BreakerOpen: no call before; in BreakerHalfOpen: the test is given up
 	refusal  *failure      // in BreakerOpen: of our credentials; nil: an outage
 	wait     time.Duration // how long it was opened for
@@ -111,16 +111,9 @@ func (b *breaker) report(now time.Time, alive, down bool) (suspect bool) {
 func (b *breaker) proved(now time.Time) change {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.failures, b.opened, b.refusal, b.answered, b.unfair = 0, 0, nil, now, true
+	b.failures, b.opened, b.refusal, b.answered = 0, 0, nil, now
 	b.answers++
 	return b.enter(BreakerClosed)
-}
-
-// isUnfair reports whether a token of our own proves nothing.
-func (b *breaker) isUnfair() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.unfair
 }
 
 // since returns a count of the server's answers, for tested.
@@ -148,10 +141,10 @@ func (b *breaker) tested(now time.Time, since uint64, f *failure) change {
 	refused := f != nil && f.outcome == OutcomeUnauthorized
 	switch {
 	case f == nil || f.alive():
-		b.failures, b.opened, b.refusal, b.answered, b.unfair = 0, 0, nil, now, false
+		b.failures, b.opened, b.refusal, b.answered = 0, 0, nil, now
 		b.answers++
 		return b.enter(BreakerClosed)
-	case b.state == BreakerOpen, b.state == BreakerClosed && b.unfair:
+	case b.state == BreakerOpen:
 		return change{}
 	case b.state == BreakerClosed && b.answers != since: // it has answered meanwhile
 		return change{}

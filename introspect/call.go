@@ -199,7 +199,7 @@ func (c *Client) inquire(hookCtx context.Context, events *news, fl *flight, m *m
 		}
 		// The second try decides: a server that answers it is up. If there was no
 		// slot for a second try, the first one decides.
-		o.err, o.outage = f.err(), f.outage() || o.outage && f.outcome == outcomeOverloaded
+		o.err, o.outage = f.err(), f.outage() || f.outcome == outcomeOverloaded && (o.outage || !c.breaker.trusted(time.Now()))
 		if attempt == 2 || !f.again() || !pause(ctx, retryPause+rand.N(retryPause)) {
 			c.leaveAlone(fl, m, name, o, f)
 			return o, f.frozen
@@ -259,10 +259,13 @@ func (c *Client) attempt(ctx, hookCtx context.Context, events *news, fl *flight,
 		var before news // told before what the test changes
 		c.breakerChanged(&before, changed)
 		c.tell(hookCtx, before...)
+		half := time.NewTimer(c.timeout / 2) // something may let unknown tokens hang, and answer about this one
 		select {
 		case <-c.askOwn(hookCtx).done:
+		case <-half.C:
 		case <-ctx.Done():
 		}
+		half.Stop()
 		f = c.breaker.blocked(time.Now())
 	}
 	if f != nil && (!test || ctx.Err() != nil) {

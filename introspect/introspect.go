@@ -250,7 +250,8 @@ type Config struct {
 	// accepted: it allows http for every host.
 	InsecureAllowHTTP bool
 	// Timeout bounds a call together with its retry. Verify waits no longer than Timeout and
-	// three times Store.Timeout together; with DisableCache, than twice Timeout.
+	// three times Store.Timeout together; with DisableCache, or if the process stood still
+	// meanwhile, than twice Timeout.
 	// Default: [DefaultTimeout]; at least 1 ms, at most [MaxTimeout].
 	Timeout time.Duration
 	// PositiveTTL is how long an active token is remembered, and so for how long

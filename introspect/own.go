@@ -103,11 +103,8 @@ func (c *Client) refused(ctx, hookCtx context.Context, f *failure) *failure {
 			return &unclear
 		}
 		switch {
-		case call.f != nil && call.f.outcome == OutcomeUnauthorized && !c.breaker.isUnfair():
-			return f
 		case call.f != nil && call.f.outcome == OutcomeUnauthorized:
-			unclear.detail = "as for every token that the server does not know: look at what stands in front of it, a firewall for example"
-			return &unclear
+			return f
 		case call.f != nil && !call.f.alive():
 			return call.f
 		}

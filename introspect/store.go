@@ -234,6 +234,9 @@ func (c *Client) share(hookCtx context.Context, fl *flight, m *memory, name key,
 		err := c.vault.do(func(ctx context.Context) error {
 			err := c.vault.store.Set(ctx, storeKey(name), value, r.life)
 			if c.purgedSince(name, m, fl) { // a purge, whose mark this Set may have written over, now or much too late
+				// A time of its own: that of the Set may be over, or nearly.
+				ctx, cancel := context.WithTimeout(context.Background(), c.vault.timeout)
+				defer cancel()
 				err = errors.Join(err, c.overwriteNow(ctx, name))
 			}
 			return err

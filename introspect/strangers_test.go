@@ -147,7 +147,7 @@ func TestPurgeUnderAFlood(t *testing.T) {
 }
 
 // Where something answers every unknown token by an error, a token of our own proves nothing:
-// strangers may have it asked about, and an honest one still gets in.
+// an honest one still gets in, when the time of the breaker is over.
 func TestUnknownTokensFail(t *testing.T) {
 	for _, code := range []int{500, 401, 403} {
 		bubble.Test(t, func(t *testing.T) {
@@ -174,8 +174,6 @@ func TestUnknownTokensFail(t *testing.T) {
 			for i := range 600 {
 				if _, err := client.Verify(t.Context(), fmt.Sprint("honest-", 1+i)); err != nil {
 					refused++
-				} else {
-					strangers() // who come again
 				}
 				time.Sleep(time.Second)
 			}
@@ -239,5 +237,102 @@ func TestStaleWithoutCredentials(t *testing.T) {
 		time.Sleep(time.Minute)
 		down.Store(true)
 		require.True(t, requireAccepted(t, client, opaque).Stale())
+	})
+}
+
+// lateStore honours its context, and applies what it is given all the same, later.
+type lateStore struct {
+	*store
+	lag time.Duration
+}
+
+func (s lateStore) Set(ctx context.Context, key string, value []byte, ttl time.Duration) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	time.Sleep(s.lag)
+	if err := s.store.Set(ctx, key, value, ttl); err != nil {
+		return err
+	}
+	return ctx.Err()
+}
+
+// An answer that reaches the Store after its time, and after a purge, is purged again.
+func TestPurgeAndALateStore(t *testing.T) {
+	for _, lag := range []time.Duration{50 * time.Millisecond, 150 * time.Millisecond, 2 * time.Second} {
+		bubble.Test(t, func(t *testing.T) {
+			s, st := newServer(), lateStore{newStore(), lag}
+			first := newClient(t, sharing(s, st))
+			requireAccepted(t, first, opaque)
+			synctest.Wait()
+			s.set(func(s *server) { delete(s.answers, opaque) })
+			first.Purge(opaque)
+			time.Sleep(10 * time.Second)
+			requireRefused(t, newClient(t, sharing(s, st)), opaque, invalid, bearergate.ReasonInactive)
+			time.Sleep(10 * time.Second)
+		})
+	}
+}
+
+// A server that hangs, and more callers than calls: each has a stale answer.
+func TestManyStaleBehindAHang(t *testing.T) {
+	for _, n := range []int{100, 300} {
+		bubble.Test(t, func(t *testing.T) {
+			s := newServer()
+			for i := range n {
+				s.answers[fmt.Sprint("h", i)] = answer(nil)
+			}
+			client := newClient(t, with(config(s), func(c *introspect.Config) { c.MaxStale = time.Hour }))
+			for i := range n {
+				requireAccepted(t, client, fmt.Sprint("h", i))
+			}
+			time.Sleep(2 * time.Minute)
+			s.set(func(s *server) { s.delay = time.Hour })
+			for range 4 {
+				var wg sync.WaitGroup
+				for i := range n {
+					wg.Go(func() {
+						start := time.Now()
+						if token, err := client.Verify(t.Context(), fmt.Sprint("h", i)); err != nil || !token.Stale() || time.Since(start) > 2*time.Second {
+							t.Errorf("%v after %v", err, time.Since(start))
+						}
+					})
+				}
+				wg.Wait()
+			}
+			time.Sleep(time.Minute)
+		})
+	}
+}
+
+// Something lets every unknown token hang: an honest one gets in when the time of the breaker
+// is over.
+func TestUnknownTokensHang(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s := newServer()
+		s.set(func(s *server) {
+			s.respond = func(r *http.Request, form url.Values) (*http.Response, error) {
+				if strings.HasPrefix(form.Get("token"), "honest") {
+					return reply(200, "application/json", encode(answer(nil))), nil
+				}
+				<-r.Context().Done()
+				return nil, r.Context().Err()
+			}
+		})
+		client := newClient(t, config(s))
+		requireAccepted(t, client, "honest-0")
+		for i := range introspect.BreakerFailures {
+			go func() { _, _ = client.Verify(t.Context(), fmt.Sprint("stranger", i)) }()
+		}
+		time.Sleep(15 * time.Second)
+		refused := 0
+		for i := range 100 {
+			if _, err := client.Verify(t.Context(), fmt.Sprint("honest-", 1+i)); err != nil {
+				refused++
+			}
+			time.Sleep(time.Second)
+		}
+		require.LessOrEqual(t, refused, 2)
+		time.Sleep(time.Minute)
 	})
 }

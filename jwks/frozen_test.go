@@ -282,3 +282,24 @@ func TestLateIsTheFetchAlone(t *testing.T) {
 		time.Sleep(time.Minute)
 	})
 }
+
+// A fetch that was slept through says nothing about a key: a genuine new one is not refused.
+func TestSleptThroughIsNoAnswer(t *testing.T) {
+	within(t, func(t *testing.T) {
+		s := newServer(t, "k1")
+		c, _ := newCache(t, s)
+		has(t, c, "k1")
+		time.Sleep(time.Second / 2)
+		s.rotate(t, "k2")
+		s.fail("", down)
+		unavailable(t, c, "k2")
+		time.Sleep(1200 * time.Millisecond)
+		s.fail("", func(*http.Request) (*http.Response, error) {
+			jwks.StepWall(c, 6200*time.Millisecond)
+			s.fail("", down)
+			return nil, errDown
+		})
+		unavailable(t, c, "k3")
+		unavailable(t, c, "k2")
+	})
+}

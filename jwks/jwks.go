@@ -536,7 +536,7 @@ func (c *Cache) miss(ctx context.Context, seen uint64, w wanted) ([]Key, error) 
 	keys, _ := v.set.find(w.kid, w.alg)
 	// "No such key" refuses a token. It is the answer only if the server has said
 	// so recently enough: a failed attempt proves nothing.
-	recent := v.failures == 0 && now.Since(v.answered) < c.policy.missInterval
+	recent := v.failures == 0 && !v.interrupted && now.Since(v.answered) < c.policy.missInterval
 	if v.set.knows(w) || v.succeeded > seen || recent {
 		return keys, nil
 	}
