@@ -1,13 +1,17 @@
 package mtls_test
 
 import (
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/pem"
+	"math/big"
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -45,6 +49,8 @@ func TestFormats(t *testing.T) {
 		{name: "no value", format: mtls.RFC9440},
 		{name: "an empty value", format: mtls.RFC9440, values: []string{""}},
 		{name: "no colons", format: mtls.RFC9440, values: []string{standard}},
+		{name: "no colon behind it", format: mtls.RFC9440, values: []string{":" + standard}},
+		{name: "no colon before it", format: mtls.RFC9440, values: []string{standard + ":"}},
 		{name: "one colon", format: mtls.RFC9440, values: []string{":"}},
 		{name: "nothing between colons", format: mtls.RFC9440, values: []string{"::"}},
 		{name: "spaces around it", format: mtls.RFC9440, values: []string{" :" + standard + ": "}},
@@ -92,6 +98,9 @@ func TestFormats(t *testing.T) {
 		{name: "XFCC: a comma at the front", format: mtls.XFCC, values: []string{"," + cert}},
 		{name: "XFCC: a space before a key", format: mtls.XFCC, values: []string{"By=a; " + cert}},
 		{name: "W2-179 XFCC: two elements", format: mtls.XFCC, values: []string{cert + "," + foreign}},
+		{name: "W2-179 XFCC: two elements, the last is the one", format: mtls.XFCC, values: []string{foreign + "," + cert}},
+		{name: "XFCC: too long a header", format: mtls.XFCC, values: []string{cert + `;Subject="` + long + `"`}},
+		{name: "XFCC: an equals sign without quotes", format: mtls.XFCC, values: []string{cert + ";URI=a=DNS=b"}},
 		{name: "XFCC: two lines", format: mtls.XFCC, values: []string{cert, foreign}},
 		{name: "W2-180 XFCC: the last of two, the first is the client's own", format: mtls.XFCC, hops: 1, values: []string{foreign + "," + cert}, ok: true},
 		{name: "XFCC: not the last of two", format: mtls.XFCC, hops: 1, values: []string{cert + "," + foreign}},
@@ -156,6 +165,24 @@ func TestFormats(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A certificate is bounded, also where the header is not too long for it.
+func TestCertificateTooLong(t *testing.T) {
+	key := newKey(t)
+	for size, ok := range map[int]bool{mtls.MaxCertificateBytes - 1024: true, mtls.MaxCertificateBytes: false} {
+		template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour),
+			ExtraExtensions: []pkix.Extension{{Id: []int{1, 2, 3}, Value: make([]byte, size)}}}
+		der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+		require.NoError(t, err)
+		leaf, err := x509.ParseCertificate(der)
+		require.NoError(t, err)
+		token := boundTo(x5t(tls.Certificate{Leaf: leaf}))
+		for format, value := range map[mtls.Format]string{mtls.RFC9440: ":" + b64(der) + ":", mtls.EscapedPEM: escape(armour(der))} {
+			_, err = newCertificates(t, forwardedBy("Client-Cert", format, 0)).Confirm(t.Context(), callFrom(proxyPeer, value), token)
+			require.Equal(t, ok, err == nil, "%s, %d bytes: %v", format, len(der), err)
+		}
 	}
 }
 
