@@ -32,6 +32,7 @@ var arrows = map[string][]string{
 	"issuers":    {".", "scope", "internal"},
 	"idp":        {".", "scope", "jwtverify", "issuers", "jwks", "internal"},
 	"middleware": {".", "scope"},
+	"binding":    {".", "internal"},
 	// What stands beside the gate knows it by its exported names alone.
 	"middleware/usage":     {".", "scope", "middleware"},
 	"middleware/policydoc": {".", "scope", "middleware"},
@@ -48,7 +49,7 @@ var arrows = map[string][]string{
 }
 
 // exported are the packages that users import.
-var exported = []string{".", "scope", "jwks", "jwtverify", "introspect", "issuers", "idp", "middleware", "authtest"}
+var exported = []string{".", "scope", "jwks", "jwtverify", "introspect", "issuers", "idp", "middleware", "binding", "authtest"}
 
 var everywhere = slices.Concat(exported, []string{"internal", "adapters", "examples", "test", "tools", ".ci"})
 
@@ -312,6 +313,11 @@ func TestImportRulesBite(t *testing.T) {
 		{"issuers", "issuers.go", own + "/jwks", false, false},
 		{"jwtverify", "jwtverify.go", own + "/issuers", false, false},
 		{"middleware", "middleware.go", own + "/middleware/usage", false, false},
+		{"binding/mtls", "mtls.go", own, false, true},
+		{"binding/mtls", "mtls.go", own + "/internal/mistake", false, true},
+		{"binding/mtls", "mtls.go", own + "/middleware", false, false},
+		{"binding/mtls", "mtls.go", own + "/scope", false, false},
+		{"middleware", "middleware.go", own + "/binding/mtls", false, false},
 		{"middleware/usage", "usage.go", own + "/middleware", false, true},
 		{"middleware/usage", "usage.go", own + "/internal/strictjson", false, false},
 		{"middleware/policydoc", "policydoc.go", own + "/jwtverify", false, false},

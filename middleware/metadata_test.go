@@ -190,7 +190,7 @@ func TestMetadataDocument(t *testing.T) {
 	require.Equal(t, minimal, document(middleware.Config{}, middleware.Metadata{Scopes: []string{}, AuthorizationServers: []string{}, SigningAlgorithms: []string{}}))
 	require.Equal(t, minimal, document(middleware.Config{}, middleware.Metadata{Scopes: []string{"a"}, HideScopes: true}))
 	require.Equal(t, map[string]any{"resource": "https://h/"}, document(middleware.Config{Extract: func(*http.Request) (bearergate.Credentials, error) { return sent(""), nil }}, middleware.Metadata{}))
-	// req: R9728-02
+	// req: R9728-02 R8705-12
 	require.Equal(t, map[string]any{
 		"resource": "https://h/", "bearer_methods_supported": []any{"header"}, "authorization_servers": []any{"https://as/1", "http://localhost:1"},
 		"scopes_supported": []any{"b", "a"}, "jwks_uri": "https://h/jwks?x=<y>&z", "resource_signing_alg_values_supported": []any{"ES256"}, "resource_name": "Orders <&>",

@@ -1,0 +1,17 @@
+package mtls
+
+// DER reads a header of a format other than XFCC.
+func DER(f Format, value string) (der []byte, wrong string) {
+	switch f {
+	case RFC9440:
+		return parseByteSequence(value)
+	case EscapedPEM:
+		return parseEscapedPEM(value)
+	case Traefik:
+		return parseTraefik(value)
+	}
+	return parseBase64(value)
+}
+
+// ParseXFCC reads an XFCC header.
+func ParseXFCC(value string, hops int) (sum [32]byte, wrong string) { return parseXFCC(value, hops) }

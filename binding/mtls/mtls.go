@@ -1,0 +1,298 @@
+// Package mtls confirms that the sender of a request has the client certificate to
+// which its token is bound (RFC 8705 §3): the member x5t#S256 of cnf is the SHA-256 of
+// that certificate. A token that was stolen is of no use to somebody who has not the
+// certificate's key.
+//
+//	certificates, err := mtls.New(mtls.Config{Direct: true})
+//	verifier, err := jwtverify.New(jwtverify.Config{…, Confirmations: []string{"x5t#S256"}})
+//	gate, err := middleware.New(verifier, middleware.Config{Bindings: []bearergate.Binding{certificates}})
+//
+// A token without cnf passes as before: demand bound tokens by middleware.Bound or
+// Config.RequireBinding of middleware.
+//
+// It compares and does not judge: whether a certificate has expired, was revoked or is
+// of a trusted authority is not asked. RFC 8705 §6.2 has no need of it: the
+// authorization server has bound the token to this very certificate, which may be
+// self-signed. A renewed certificate is another certificate, also with the old key.
+//
+// # TLS that ends here
+//
+// Set [Config].Direct, and have the server ask for certificates: tls.Config.ClientAuth
+// must be tls.RequestClientCert or stricter. With RequestClientCert, Go verifies no
+// chain, and the handshake proves all the same that the client has the key.
+//
+// # TLS that ends at a proxy
+//
+// Set [Config].Forwarded. The proxy passes the certificate on in a header that a client
+// could send as well. So the header counts only on connections from Trusted, and the
+// proxy MUST remove or overwrite it in every request, also where the client has shown no
+// certificate (RFC 9440 §4); if it does not, whoever has a stolen token and the
+// certificate, which is no secret, uses the token. Ask the proxy for client certificates
+// without demanding them of a known authority only if clients have self-signed ones.
+//
+//	nginx    proxy_set_header X-Client-Cert $ssl_client_escaped_cert;
+//	         in every location that has a proxy_set_header of its own, for these
+//	         replace those further out
+//	Envoy    forward_client_cert_details: SANITIZE_SET
+//	         set_current_client_cert_details: { cert: true }
+//	Traefik  the middleware passTLSClientCert with pem: true, on every router, for a
+//	         router without it lets the header through; clients that show no
+//	         certificate must be refused (clientAuthType: RequireAnyClientCert),
+//	         or the header removed by the middleware headers before it
+//	HAProxy  http-request del-header X-Client-Cert
+//	         http-request set-header X-Client-Cert %[ssl_c_der,base64] if { ssl_c_used }
+//
+// Nothing may rewrite http.Request.RemoteAddr from a header, as the handlers RealIP and
+// ProxyHeaders of some routers do: whoever sends that header would be the proxy. Nobody
+// but the proxy may reach the service from an address in Trusted. [Certificates.SelfTest]
+// finds a proxy that lets a client's own header through.
+//
+// [Certificates] is safe for concurrent use.
+package mtls
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"net/netip"
+	"net/textproto"
+	"slices"
+
+	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/internal/mistake"
+)
+
+// member is what this package confirms of cnf (RFC 8705 §3.1).
+const member = "x5t#S256"
+
+// Config says where the certificate of a sender is found. Direct or Forwarded is
+// required; there is no default.
+type Config struct {
+	// Direct takes the client certificate of the sender's own connection, for a server
+	// at which TLS ends. Beside Forwarded it counts for senders that are no trusted
+	// proxy; a proxy's own certificate never counts as the sender's. A call whose peer
+	// is not known (a Unix socket, a rewritten RemoteAddr) is then refused.
+	Direct bool
+	// Forwarded are the proxies that pass certificates on in a header. The slice is
+	// copied.
+	Forwarded []Forwarded
+}
+
+// Forwarded is one kind of proxy: where it connects from, and how it passes the
+// client's certificate on. All but Hops is required.
+type Forwarded struct {
+	// Header is the header field that the proxy sets, as Go writes it: Client-Cert,
+	// X-Forwarded-Client-Cert. Any other field is ignored.
+	//
+	// Danger: a proxy that does not remove or overwrite this very field lets its clients
+	// choose the certificate. See the package comment.
+	Header string
+	// Format is how the certificate is written.
+	Format Format
+	// Trusted are the addresses that the proxy connects from, IPv4 as IPv4. The header
+	// is ignored from every other peer. A peer with an IPv6 zone is not trusted. The
+	// prefixes of two entries must not overlap, for a proxy sees to one header only.
+	//
+	// Danger: whoever can connect from one of these addresses has any certificate.
+	Trusted []netip.Prefix
+	// Hops says which element of an [XFCC] header counts, from the right: 1 is the last
+	// one, of the client of the nearest proxy; 2 that of the client of the proxy before.
+	// Default: 0, there must be exactly one. At most [MaxHops]. For XFCC only.
+	//
+	// Danger: with more hops than there are proxies of your own, the client chooses the
+	// element. The outermost proxy must be set to SANITIZE_SET.
+	Hops int
+}
+
+// The bounds of what a proxy may send.
+const (
+	// MaxCertificateBytes is the longest certificate, in DER.
+	MaxCertificateBytes = 16 << 10
+	// MaxHeaderBytes is the longest header field: a certificate, percent-encoded, or
+	// several.
+	MaxHeaderBytes = 64 << 10
+	// MaxHops is the largest Hops, and how many elements an XFCC header may have.
+	MaxHops = 8
+)
+
+// Certificates confirms tokens that are bound to client certificates: a
+// [bearergate.Binding]. It is safe for concurrent use.
+type Certificates struct {
+	direct    bool
+	forwarded []Forwarded
+}
+
+var _ bearergate.Binding = (*Certificates)(nil)
+
+// New returns the Certificates of a configuration, or all that is wrong with it.
+func New(c Config) (*Certificates, error) {
+	wrong := mistake.In("mtls")
+	if !c.Direct && len(c.Forwarded) == 0 {
+		wrong.Addf("neither Direct nor Forwarded is set: set Direct if TLS ends at this service, Forwarded if it ends at a proxy")
+	}
+	for i, f := range c.Forwarded {
+		f.check(&wrong, i)
+		for j, other := range c.Forwarded[:i] {
+			if f.Header != "" && f.Header == other.Header {
+				wrong.Addf("Forwarded[%d].Header is that of Forwarded[%d]: make them one entry, or have the proxies set different headers", i, j)
+			}
+			if slices.ContainsFunc(f.Trusted, func(p netip.Prefix) bool { return slices.ContainsFunc(other.Trusted, p.Overlaps) }) {
+				wrong.Addf("Forwarded[%d].Trusted overlaps Forwarded[%d].Trusted: give each proxy one header, for it lets the other one through", i, j)
+			}
+		}
+	}
+	if err := wrong.Err(); err != nil {
+		return nil, &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonConfig, Cause: err}
+	}
+	copied := slices.Clone(c.Forwarded)
+	for i := range copied {
+		copied[i].Trusted = slices.Clone(copied[i].Trusted)
+	}
+	return &Certificates{direct: c.Direct, forwarded: copied}, nil
+}
+
+// check adds what is wrong with the entry i.
+func (f Forwarded) check(wrong *mistake.List, i int) {
+	canonical := textproto.CanonicalMIMEHeaderKey(f.Header)
+	switch {
+	case f.Header == "":
+		wrong.Addf("Forwarded[%d].Header is empty: name the header field that the proxy sets", i)
+	case !isFieldName(f.Header):
+		wrong.Addf("Forwarded[%d].Header is %.100q: use the name of a header field, such as Client-Cert", i, f.Header)
+	case f.Header != canonical:
+		wrong.Addf("Forwarded[%d].Header is %.100q: write it as Go does, %.100q", i, f.Header, canonical)
+	case slices.Contains(otherFields, f.Header):
+		wrong.Addf("Forwarded[%d].Header is %q, which has another meaning: name the field with the certificate alone", i, f.Header)
+	}
+	if !f.Format.known() {
+		wrong.Addf("Forwarded[%d].Format is %.100q: use one of the constants, such as RFC9440", i, string(f.Format))
+	}
+	switch {
+	case f.Hops != 0 && f.Format.known() && f.Format != XFCC:
+		wrong.Addf("Forwarded[%d].Hops is %d, and is for XFCC only: leave it out", i, f.Hops)
+	case f.Hops < 0 || f.Hops > MaxHops:
+		wrong.Addf("Forwarded[%d].Hops is %d: choose between 1 and %d, or leave it out if the header has one element", i, f.Hops, MaxHops)
+	}
+	if len(f.Trusted) == 0 {
+		wrong.Addf("Forwarded[%d].Trusted is empty: name the addresses that the proxy connects from", i)
+	}
+	for _, p := range f.Trusted {
+		switch {
+		case !p.IsValid():
+			wrong.Addf("Forwarded[%d].Trusted has a prefix that is not valid: use netip.ParsePrefix and look at its error", i)
+		case p.Bits() == 0:
+			wrong.Addf("Forwarded[%d].Trusted has %v, which is everybody: name the addresses that the proxy connects from", i, p)
+		case p.Addr().Is4In6():
+			wrong.Addf("Forwarded[%d].Trusted has %v, which no peer is in: write IPv4 as IPv4", i, p)
+		case p != p.Masked():
+			wrong.Addf("Forwarded[%d].Trusted has %v, which has an address within it: write %v, or /%d for the address alone", i, p, p.Masked(), p.Addr().BitLen())
+		}
+	}
+}
+
+// otherFields are those that hold something else: the token, and the certificates
+// behind the client's (RFC 9440 §2.3).
+var otherFields = []string{"Authorization", "Client-Cert-Chain", "Cookie", "Host"}
+
+// Scheme is Bearer: RFC 8705 §3 has no scheme of its own.
+func (*Certificates) Scheme() bearergate.Scheme { return bearergate.SchemeBearer }
+
+// Members are x5t#S256 alone (RFC 8705 §3.1).
+func (*Certificates) Members() []string { return []string{member} }
+
+// Challenge adds nothing to the Bearer challenge.
+func (*Certificates) Challenge() map[string]string { return nil }
+
+// Confirm compares the SHA-256 of the sender's certificate with the one that the token
+// names. A certificate that differs, cannot be read, or is not there is
+// [bearergate.ErrInvalidToken] with [bearergate.ReasonBinding]. No error holds anything
+// of a certificate or of a header.
+//
+// Where a proxy told the certificate, the Reply asks for Cache-Control: no-store, for a
+// cache between cannot see what the response depends on (RFC 9440 §2.4). A handler may
+// set another one.
+func (c *Certificates) Confirm(_ context.Context, call bearergate.Call, t *bearergate.Token) (bearergate.Reply, error) {
+	if c == nil {
+		return nil, &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonConfig, Cause: errors.New("mtls: the Certificates are nil: use what New returned")}
+	}
+	text, _ := t.Confirmation().Value(member)
+	want, ok := parseThumbprint(text)
+	if !ok {
+		return nil, unproven("the member x5t#S256 of cnf is not the SHA-256 of a certificate: it has to be 43 characters of base64url without padding (RFC 8705 section 3.1)")
+	}
+	proxy, err := c.proxyOf(call.Peer)
+	if err != nil {
+		return nil, err
+	}
+	var reply bearergate.Reply
+	var got thumbprint
+	if proxy != nil {
+		reply = bearergate.Reply{"Cache-Control": "no-store"}
+		got, err = proxy.certificate(call.Values(proxy.Header))
+	} else {
+		got, err = c.ownCertificate(call)
+	}
+	if err != nil {
+		return reply, err
+	}
+	// In constant time: how many bytes agree is nobody's business (RFC 8705 §7.2).
+	if subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
+		return reply, unproven("the client's certificate is not the one to which the token is bound")
+	}
+	return reply, nil
+}
+
+// proxyOf returns the entry that trusts a peer, nil if the peer is a sender itself.
+func (c *Certificates) proxyOf(peer netip.AddrPort) (*Forwarded, error) {
+	if len(c.forwarded) == 0 {
+		return nil, nil
+	}
+	if !peer.IsValid() {
+		// It could be the proxy, whose own certificate is nobody's proof.
+		return nil, unproven("nobody knows who is connected, so that no header with a certificate can be believed: serve on TCP, and let nothing rewrite RemoteAddr")
+	}
+	// A listener for both families shows IPv4 peers as ::ffff:a.b.c.d.
+	addr := peer.Addr().Unmap()
+	for i := range c.forwarded {
+		if slices.ContainsFunc(c.forwarded[i].Trusted, func(p netip.Prefix) bool { return p.Contains(addr) }) {
+			return &c.forwarded[i], nil
+		}
+	}
+	return nil, nil
+}
+
+// ownCertificate is that of the sender's own connection. Only the leaf counts: of the
+// others, the handshake does not prove that the client has their keys.
+func (c *Certificates) ownCertificate(call bearergate.Call) (thumbprint, error) {
+	switch {
+	case !c.direct:
+		return thumbprint{}, unproven("the peer is no proxy of Trusted, and Direct is not set: add the address of the proxy, if it is one")
+	case call.TLS == nil:
+		return thumbprint{}, unproven("the request did not come over TLS, so that there is no client certificate")
+	case len(call.TLS.PeerCertificates) == 0 || call.TLS.PeerCertificates[0] == nil:
+		return thumbprint{}, unproven("the client has shown no certificate: set ClientAuth of the server's tls.Config, if it should have been asked for one")
+	}
+	return sha256.Sum256(call.TLS.PeerCertificates[0].Raw), nil
+}
+
+// thumbprint is the SHA-256 of a certificate's DER.
+type thumbprint [sha256.Size]byte
+
+// parseThumbprint reads x5t#S256 as RFC 8705 §3.1 writes it.
+func parseThumbprint(text string) (t thumbprint, ok bool) {
+	if len(text) != base64.RawURLEncoding.EncodedLen(len(t)) {
+		return t, false
+	}
+	// The decoder skips line breaks: then there are fewer bytes.
+	n, err := base64.RawURLEncoding.Strict().Decode(t[:], []byte(text))
+	if err != nil || n != len(t) {
+		return thumbprint{}, false
+	}
+	return t, true
+}
+
+func unproven(what string) error {
+	return &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonBinding, Detail: "mtls: " + what}
+}
