@@ -147,7 +147,7 @@ func (c *Client) await(ctx context.Context, m *memory, name key, raw string, e *
 		if leads {
 			c.launch(ctx, f, m, name, raw, nil)
 		}
-		if f.wait(ctx, func() bool { return c.standsIn(m, name, e) }, func() bool { return c.frozen(f.at) }, func() bool { return c.breaker.trusted(time.Now()) }) {
+		if f.wait(ctx, func() bool { return c.standsIn(m, name, e) }, func() bool { return c.frozen(f.at) }) {
 			o = f.o
 			if o.elsewhere || c.live && o.order < arrived {
 				continue // another process asks, or it was asked before we came
@@ -169,23 +169,18 @@ func (c *Client) await(ctx context.Context, m *memory, name key, raw string, e *
 // wait reports whether the flight has brought something. If it has not, ctx has ended, or the
 // flight is late and a stale answer may stand in. It is not late if the process slept: then
 // it asks once more.
-func (f *flight) wait(ctx context.Context, standsIn, asleep, answers func() bool) bool {
+func (f *flight) wait(ctx context.Context, standsIn, asleep func() bool) bool {
 	select {
 	case <-f.done: // before ctx, which may have ended too
 		return true
 	default:
 	}
 	var late <-chan time.Time
-	// How long it waits for its turn does not count, for strangers decide that, unless nobody
-	// before it is answered either.
+	// How long it waits for its turn does not count, for strangers decide that. If it gets none,
+	// and nobody before it is answered either, that is its outcome.
 	asked := f.asked
-	var queued <-chan time.Time
 	if !standsIn() {
 		asked = nil
-	} else {
-		timer := time.NewTimer(max(0, lateAfter-clock.Elapsed(f.began, time.Now())))
-		defer timer.Stop()
-		queued = timer.C
 	}
 	for {
 		select {
@@ -194,15 +189,10 @@ func (f *flight) wait(ctx context.Context, standsIn, asleep, answers func() bool
 		case <-ctx.Done():
 			return false
 		case <-asked:
-			asked, queued = nil, nil
+			asked = nil
 			timer := time.NewTimer(max(0, lateAfter-clock.Elapsed(f.at, time.Now())))
 			defer timer.Stop()
 			late = timer.C
-		case <-queued:
-			if !answers() && standsIn() {
-				return false
-			}
-			queued = time.After(lateAfter / 4)
 		case <-late:
 			if !asleep() && standsIn() {
 				return false
