@@ -143,17 +143,21 @@ func parseEscapedPEM(value string) (der []byte, wrong string) {
 // parseTraefik reads the first of several certificates; the others have to be
 // certificates too.
 func parseTraefik(value string) (der []byte, wrong string) {
-	if strings.Contains(value, "%") {
-		if strings.ContainsAny(value, "+/=,") { // those it would have encoded
-			return nil, "it is percent-encoded in part"
+	var all []string // older versions percent-encode each, one without + / = is as it was
+	for _, one := range strings.SplitN(value, ",", maxChain+1) {
+		if strings.Contains(one, "%") {
+			if strings.ContainsAny(one, "+/=,") { // those it would have encoded
+				return nil, "it is percent-encoded in part"
+			}
+			text, err := url.PathUnescape(one)
+			if err != nil {
+				return nil, "it is not percent-encoded"
+			}
+			one = text
 		}
-		text, err := url.PathUnescape(value)
-		if err != nil {
-			return nil, "it is not percent-encoded"
-		}
-		value = text
+		all = append(all, strings.Split(one, ",")...)
 	}
-	for i, one := range strings.Split(value, ",") {
+	for i, one := range all {
 		if i == maxChain {
 			return nil, "it holds too many certificates"
 		}
@@ -236,7 +240,8 @@ func splitXFCC(s string) (elements []element, wrong string) {
 }
 
 // nextElement reads one element, and the comma behind it. A key that is there twice is
-// refused, whatever its case; URI and DNS alone may be, as certificates have several.
+// refused, whatever its case; URI and DNS alone may be, as certificates have several, and By,
+// which are those of the proxy's own.
 func nextElement(s string) (e element, rest string, more bool, wrong string) {
 	var seen []string
 	for {
@@ -245,7 +250,7 @@ func nextElement(s string) (e element, rest string, more bool, wrong string) {
 		if !found || key == "" || strings.ContainsFunc(key, func(c rune) bool { return c < 'a' || c > 'z' }) {
 			return e, "", false, "it is not key=value"
 		}
-		if slices.Contains(seen, key) && key != "uri" && key != "dns" {
+		if slices.Contains(seen, key) && key != "uri" && key != "dns" && key != "by" {
 			return e, "", false, "a key is there twice"
 		}
 		seen = append(seen, key)

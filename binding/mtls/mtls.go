@@ -184,6 +184,8 @@ func (f Forwarded) check(wrong *mistake.List, i int) {
 			wrong.Addf("Forwarded[%d].Trusted has a prefix that is not valid: use netip.ParsePrefix and look at its error", i)
 		case p.Bits() == 0:
 			wrong.Addf("Forwarded[%d].Trusted has %v, which is everybody: name the addresses that the proxy connects from", i, p)
+		case p.Addr().Is6() && p.Addr().IsLinkLocalUnicast():
+			wrong.Addf("Forwarded[%d].Trusted has %v, which no peer is in, for such peers have a zone: have the proxy connect from another address", i, p)
 		case p.Addr().Is4In6():
 			wrong.Addf("Forwarded[%d].Trusted has %v, which no peer is in: write IPv4 as IPv4", i, p)
 		case p != p.Masked():
@@ -194,7 +196,7 @@ func (f Forwarded) check(wrong *mistake.List, i int) {
 
 // otherFields are those that hold something else: the token, and the certificates
 // behind the client's (RFC 9440 §2.3).
-var otherFields = []string{"Authorization", "Client-Cert-Chain", "Cookie", "Host"}
+var otherFields = []string{"Authorization", "Client-Cert-Chain", "Connection", "Cookie", "Dpop", "Host", "Transfer-Encoding"}
 
 // Scheme is Bearer: RFC 8705 §3 has no scheme of its own.
 func (*Certificates) Scheme() bearergate.Scheme { return bearergate.SchemeBearer }
@@ -255,6 +257,10 @@ func (c *Certificates) proxyOf(peer netip.AddrPort) (*Forwarded, error) {
 	}
 	// A listener for both families shows IPv4 peers as ::ffff:a.b.c.d.
 	addr := peer.Addr().Unmap()
+	if addr.Zone() != "" && addr.IsLinkLocalUnicast() {
+		// No prefix has a zone, so that a proxy would look like a sender of its own.
+		return nil, unproven("the peer has a link-local address, of which nobody can tell whether it is a trusted proxy: connect from another one")
+	}
 	for i := range c.forwarded {
 		if slices.ContainsFunc(c.forwarded[i].Trusted, func(p netip.Prefix) bool { return p.Contains(addr) }) {
 			return &c.forwarded[i], nil

@@ -338,6 +338,7 @@ func TestNewNamesEveryMistake(t *testing.T) {
 			f.Trusted = []netip.Prefix{prefix("0.0.0.0/0"), prefix("::/0"), prefix("10.0.0.1/0")}
 		}),
 			says: []string{"0.0.0.0/0, which is everybody", "::/0, which is everybody", "10.0.0.1/0, which is everybody"}},
+		{name: "link-local", forwarded: with(func(f *mtls.Forwarded) { f.Trusted = []netip.Prefix{prefix("fe80::/10")} }), says: []string{"such peers have a zone"}},
 		{name: "mapped", forwarded: with(func(f *mtls.Forwarded) { f.Trusted = []netip.Prefix{prefix("::ffff:10.0.0.0/104")} }), says: []string{"write IPv4 as IPv4"}},
 		{name: "an address within", forwarded: with(func(f *mtls.Forwarded) { f.Trusted = []netip.Prefix{prefix("10.0.0.7/8")} }), says: []string{"write 10.0.0.0/8, or /32"}},
 		{name: "not valid", forwarded: with(func(f *mtls.Forwarded) { f.Trusted = []netip.Prefix{{}} }), says: []string{"not valid"}},
