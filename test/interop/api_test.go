@@ -39,8 +39,9 @@ func serve(t *testing.T, v bearergate.Verifier) *api {
 	return serveWith(t, v, middleware.Config{}, nil)
 }
 
-// serveWith is for an API of another configuration, over TLS unless config is nil.
-func serveWith(t *testing.T, v bearergate.Verifier, c middleware.Config, config *tls.Config) *api {
+// serveWith is for an API of another configuration, over TLS unless config is nil, and with
+// more routes than those.
+func serveWith(t *testing.T, v bearergate.Verifier, c middleware.Config, config *tls.Config, more ...func(*http.ServeMux)) *api {
 	t.Helper()
 	a := &api{reasons: &sync.Map{}}
 	c.Hooks = middleware.JoinHooks(c.Hooks, middleware.Hooks{Decided: func(ctx context.Context, e middleware.DecisionEvent) {
@@ -51,6 +52,9 @@ func serveWith(t *testing.T, v bearergate.Verifier, c middleware.Config, config 
 	mux := http.NewServeMux()
 	mux.Handle("/read", gate.Require(scope.All("read"))(http.HandlerFunc(tell)))
 	mux.Handle("/admin", gate.Require(scope.All("admin"))(http.HandlerFunc(tell)))
+	for _, add := range more {
+		add(mux)
+	}
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), nameKey{}, r.Header.Get(nameHeader))))
 	}))
@@ -136,6 +140,8 @@ func checkRefusal(resp *http.Response, body, token string) error {
 	seconds, err := strconv.Atoi(resp.Header.Get("Retry-After"))
 	switch {
 	case blamesClient != strings.HasPrefix(challenge, `Bearer realm="api"`):
+		return fmt.Errorf("%s with the challenge %q", resp.Status, challenge)
+	case resp.StatusCode == http.StatusUnauthorized && !strings.Contains(challenge, `error="invalid_token"`):
 		return fmt.Errorf("%s with the challenge %q", resp.Status, challenge)
 	case resp.StatusCode == http.StatusServiceUnavailable && (err != nil || seconds < 1 || seconds > 60):
 		return fmt.Errorf("%s with Retry-After %q", resp.Status, resp.Header.Get("Retry-After"))
