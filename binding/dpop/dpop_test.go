@@ -18,7 +18,8 @@ import (
 // Every row by Authenticate: twice, so that a header that is remembered changes nothing.
 // What is refused is not remembered as used, and no error has anything of the proof.
 //
-// req: R9449-15
+// req: R9449-01, R9449-02, R9449-03, R9449-04, R9449-05, R9449-06, R9449-07, R9449-08, R9449-12, R9449-13
+// req: R9449-15, R9449-18, R9449-20, R9449-25, R9449-26, R9449-27, R9449-31, R9449-32, R9449-33, R9449-38, R9449-44
 func TestRows(t *testing.T) {
 	s := newScene(t)
 	for _, row := range proofs.Rows() {
