@@ -1,6 +1,7 @@
 package dpop_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -283,4 +284,23 @@ func TestTarget(t *testing.T) {
 		require.Equal(t, tc.want, bearergate.ReasonOf(err), tc.name)
 		requireReason(t, err, tc.want)
 	}
+}
+
+// The buffer that proofs share keeps nothing of them.
+func TestPooledBufferIsEmpty(t *testing.T) {
+	s := newScene(t)
+	p := newProofs(t, func(c *dpop.Config) { c.MaxProofBytes = 16 << 10 })
+	used := 0
+	for range 100 {
+		for _, proof := range []string{sign(s, nil), sign(s, map[string]any{"htm": "PUT"}), sign(s, nil) + ".", sign(s, map[string]any{"x": strings.Repeat("x", 9<<10)})} {
+			_, _ = confirm(s, p, call(proof))
+			buf := dpop.Pooled()
+			require.Equal(t, len(buf), bytes.Count(buf, []byte{0}))
+			used += len(buf)
+		}
+		if used > 0 { // the pool may forget: more often still with the race detector
+			return
+		}
+	}
+	t.Error("the buffer is never used again")
 }
