@@ -1,7 +1,9 @@
 package mtls_test
 
 import (
+	"bytes"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -170,22 +172,48 @@ func TestFormats(t *testing.T) {
 	}
 }
 
-// A certificate is bounded, also where the header is not too long for it.
+// A certificate is bounded, also where the header is not too long for it, and a header is
+// long enough for the longest certificate, whatever is in it.
+// req: R9440-09
 func TestCertificateTooLong(t *testing.T) {
 	key := newKey(t)
 	for size, ok := range map[int]bool{mtls.MaxCertificateBytes - 1024: true, mtls.MaxCertificateBytes: false} {
+		filling := make([]byte, size)
+		_, err := rand.Read(filling) // base64 of zeros has nothing that is escaped
+		require.NoError(t, err)
 		template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour),
-			ExtraExtensions: []pkix.Extension{{Id: []int{1, 2, 3}, Value: make([]byte, size)}}}
+			ExtraExtensions: []pkix.Extension{{Id: []int{1, 2, 3}, Value: filling}}}
 		der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 		require.NoError(t, err)
 		leaf, err := x509.ParseCertificate(der)
 		require.NoError(t, err)
 		token := boundTo(x5t(tls.Certificate{Leaf: leaf}))
-		for format, value := range map[mtls.Format]string{mtls.RFC9440: ":" + b64(der) + ":", mtls.EscapedPEM: escape(armour(der))} {
+		for format, value := range map[mtls.Format]string{mtls.RFC9440: ":" + b64(der) + ":", mtls.EscapedPEM: escape(armour(der)), mtls.Base64DER: b64(der),
+			mtls.XFCC: `Cert="` + escape(armour(der)) + `";Chain="` + escape(armour(der)) + `"`, mtls.Traefik: escape(b64(der)) + "," + b64(issue(t, key, nil).Leaf.Raw)} {
+			require.Less(t, len(value), mtls.MaxHeaderBytes)
 			_, err = newCertificates(t, forwardedBy("Client-Cert", format, 0)).Confirm(t.Context(), callFrom(proxyPeer, value), token)
 			require.Equal(t, ok, err == nil, "%s, %d bytes: %v", format, len(der), err)
 		}
 	}
+}
+
+// A certificate that crypto/x509 cannot parse is refused, although its DER is sound: here
+// the curve of the key is X9.62's prime239v3, which Go does not have.
+func TestCertificateThatGoCannotParse(t *testing.T) {
+	der := bytes.Replace(issue(t, newKey(t), nil).Leaf.Raw, []byte{0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7}, []byte{0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 6}, 1)
+	_, err := x509.ParseCertificate(der)
+	require.ErrorContains(t, err, "curve")
+	sum := sha256.Sum256(der)
+	token := boundTo(base64.RawURLEncoding.EncodeToString(sum[:]))
+	confirm := func(format mtls.Format, value string) error {
+		_, err := newCertificates(t, forwardedBy("Client-Cert", format, 0)).Confirm(t.Context(), callFrom(proxyPeer, value), token)
+		return err
+	}
+	for format, value := range map[mtls.Format]string{mtls.RFC9440: ":" + b64(der) + ":", mtls.EscapedPEM: escape(armour(der)), mtls.Base64DER: b64(der),
+		mtls.XFCC: `Cert="` + escape(armour(der)) + `"`, mtls.Traefik: b64(der)} {
+		requireUnproven(t, confirm(format, value))
+	}
+	require.NoError(t, confirm(mtls.XFCC, "Hash="+hash(der)))
 }
 
 // W2-182: who is trusted is decided by the address alone.

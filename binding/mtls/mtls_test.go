@@ -338,6 +338,10 @@ func TestNewNamesEveryMistake(t *testing.T) {
 			f.Trusted = []netip.Prefix{prefix("0.0.0.0/0"), prefix("::/0"), prefix("10.0.0.1/0")}
 		}),
 			says: []string{"0.0.0.0/0, which is everybody", "::/0, which is everybody", "10.0.0.1/0, which is everybody"}},
+		{name: "half of everybody", forwarded: with(func(f *mtls.Forwarded) {
+			f.Trusted = []netip.Prefix{prefix("0.0.0.0/1"), prefix("128.0.0.0/1"), prefix("10.0.0.0/7"), prefix("2000::/3"), prefix("fc00::/6")}
+		}),
+			says: []string{"0.0.0.0/1, which is wider than any private network", "128.0.0.0/1, which is wider", "10.0.0.0/7, which is wider", "2000::/3, which is wider", "fc00::/6, which is wider"}},
 		{name: "link-local", forwarded: with(func(f *mtls.Forwarded) { f.Trusted = []netip.Prefix{prefix("fe80::/10")} }), says: []string{"such peers have a zone"}},
 		{name: "mapped", forwarded: with(func(f *mtls.Forwarded) { f.Trusted = []netip.Prefix{prefix("::ffff:10.0.0.0/104")} }), says: []string{"write IPv4 as IPv4"}},
 		{name: "an address within", forwarded: with(func(f *mtls.Forwarded) { f.Trusted = []netip.Prefix{prefix("10.0.0.7/8")} }), says: []string{"write 10.0.0.0/8, or /32"}},
@@ -356,6 +360,13 @@ func TestNewNamesEveryMistake(t *testing.T) {
 			require.Equal(t, len(tc.says), strings.Count(bearergate.AsError(err).Cause.Error(), "mtls: "))
 		})
 	}
+}
+
+// The widest private networks can be trusted.
+func TestWidestTrusted(t *testing.T) {
+	c := forwardedBy("Client-Cert", mtls.RFC9440, 0)
+	c.Forwarded[0].Trusted = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fc00::/7")}
+	newCertificates(t, c)
 }
 
 func TestConfigIsCopied(t *testing.T) {
