@@ -287,7 +287,7 @@ type telling struct {
 
 func (v telling) Confirmations() []string { return v.confirmations() }
 
-// What a binding sees of a call, and what the client sees of its reply. W2-161
+// W2-161: what a binding sees of a call, and what the client sees of its reply.
 func TestCallAndReply(t *testing.T) {
 	var shown bearergate.Call
 	var refuse error
