@@ -276,7 +276,7 @@ func (c *Certificates) Confirm(_ context.Context, call bearergate.Call, t *beare
 	}
 	// In constant time: how many bytes agree is nobody's business (RFC 8705 §7.2).
 	if subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
-		return reply, unproven("the client's certificate is not the one to which the token is bound")
+		return reply, unproven("the client's certificate is not the one to which the token is bound: if it was renewed, have the client ask for a new token")
 	}
 	return reply, nil
 }
@@ -309,9 +309,9 @@ func (c *Certificates) proxyOf(peer netip.AddrPort) (*Forwarded, error) {
 func (c *Certificates) ownCertificate(call bearergate.Call) (thumbprint, error) {
 	switch {
 	case !c.direct:
-		return thumbprint{}, unproven("the peer is no proxy of Trusted, and Direct is not set: add the address of the proxy, if it is one")
+		return thumbprint{}, unproven("the peer is no proxy of Trusted, and Direct is not set: add the address that the proxy connects from, if it is one, and never that of a client, which a listener for the PROXY protocol shows here")
 	case call.TLS == nil:
-		return thumbprint{}, unproven("the request did not come over TLS, so that there is no client certificate")
+		return thumbprint{}, unproven("the request did not come over TLS, so that there is no client certificate: set Forwarded, if TLS ends at a proxy")
 	case len(call.TLS.PeerCertificates) == 0 || call.TLS.PeerCertificates[0] == nil:
 		return thumbprint{}, unproven("the client has shown no certificate: set ClientAuth of the server's tls.Config, if it should have been asked for one")
 	}
