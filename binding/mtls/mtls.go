@@ -72,13 +72,13 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/base64"
 	"errors"
 	"net/netip"
 	"net/textproto"
 	"slices"
 
 	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/internal/jose"
 	"github.com/bearergate/bearergate/internal/mistake"
 )
 
@@ -255,7 +255,7 @@ func (c *Certificates) Confirm(_ context.Context, call bearergate.Call, t *beare
 		return nil, &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonConfig, Cause: errors.New("mtls: the Certificates are nil: use what New returned")}
 	}
 	text, _ := t.Confirmation().Value(member)
-	want, ok := parseThumbprint(text)
+	want, ok := jose.ParseThumbprint(text)
 	if !ok {
 		return nil, unproven("the member x5t#S256 of cnf is not the SHA-256 of a certificate: it has to be 43 characters of base64url without padding (RFC 8705 section 3.1)")
 	}
@@ -320,19 +320,6 @@ func (c *Certificates) ownCertificate(call bearergate.Call) (thumbprint, error) 
 
 // thumbprint is the SHA-256 of a certificate's DER.
 type thumbprint [sha256.Size]byte
-
-// parseThumbprint reads x5t#S256 as RFC 8705 §3.1 writes it.
-func parseThumbprint(text string) (t thumbprint, ok bool) {
-	if len(text) != base64.RawURLEncoding.EncodedLen(len(t)) {
-		return t, false
-	}
-	// The decoder skips line breaks: then there are fewer bytes.
-	n, err := base64.RawURLEncoding.Strict().Decode(t[:], []byte(text))
-	if err != nil || n != len(t) {
-		return thumbprint{}, false
-	}
-	return t, true
-}
 
 func unproven(what string) error {
 	return &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonBinding, Detail: "mtls: " + what}

@@ -24,19 +24,11 @@ func Algorithms(wrong *mistake.List, field string, named []string) []string {
 	if len(named) == 0 {
 		named = DefaultAlgorithms()
 	}
-	for _, alg := range named {
-		if !slices.Contains(jose.Algorithms(), alg) {
-			wrong.Addf("%s: %q is not accepted: use asymmetric signatures, of %s, or leave it out for the default", field, alg, strings.Join(jose.Algorithms(), ", "))
-		}
+	all, unknown := jose.Named(named)
+	for _, alg := range unknown {
+		wrong.Addf("%s: %q is not accepted: use asymmetric signatures, of %s, or leave it out for the default", field, alg, strings.Join(jose.Algorithms(), ", "))
 	}
-	// RFC 9864: two names of one algorithm.
-	switch named = slices.Clone(named); {
-	case !slices.Contains(named, "Ed25519") && slices.Contains(named, "EdDSA"):
-		return append(named, "Ed25519")
-	case !slices.Contains(named, "EdDSA") && slices.Contains(named, "Ed25519"):
-		return append(named, "EdDSA")
-	}
-	return named
+	return all
 }
 
 // Source returns the key source that a configuration names, which must be

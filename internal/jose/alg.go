@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 )
 
 // ErrSignature: the signature does not verify, whatever the cause.
@@ -23,6 +24,23 @@ var ErrSignature = errors.New("jose: the signature does not verify")
 // "EdDSA" and "Ed25519" (RFC 9864) are two names of one.
 func Algorithms() []string {
 	return []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"}
+}
+
+// Named returns the algorithms that a configuration names, both names of EdDSA where it
+// has one of them (RFC 9864), and beside them the names that are none.
+func Named(names []string) (all, unknown []string) {
+	for _, name := range names {
+		if !slices.Contains(Algorithms(), name) {
+			unknown = append(unknown, name)
+		}
+	}
+	switch all = slices.Clone(names); {
+	case !slices.Contains(all, "Ed25519") && slices.Contains(all, "EdDSA"):
+		return append(all, "Ed25519"), unknown
+	case !slices.Contains(all, "EdDSA") && slices.Contains(all, "Ed25519"):
+		return append(all, "EdDSA"), unknown
+	}
+	return all, unknown
 }
 
 type family int

@@ -105,12 +105,35 @@ func Parse(token string, maxBytes int) (JWS, error) { return ParseInto(new([]byt
 // larger one: what it returns points into *buf, and is good until that is
 // written to.
 func ParseInto(buf *[]byte, token string, maxBytes int) (JWS, error) {
+	c, err := Split(buf, token, maxBytes)
+	if err != nil {
+		return JWS{}, err
+	}
+	h, err := parseHeader(c.Header)
+	if err != nil {
+		return JWS{}, err
+	}
+	return JWS{Header: h, Signed: c.Signed, Payload: c.Payload, Signature: c.Signature}, nil
+}
+
+// Compact is a compact JWS by its form alone: nothing in it has been read.
+type Compact struct {
+	Segment   []byte // the first part as received, of which Header is decoded
+	Header    []byte
+	Signed    []byte // the JWS Signing Input (RFC 7515 §2), the bytes as received
+	Payload   []byte // not empty
+	Signature []byte // may be empty
+}
+
+// Split checks the form of a compact JWS of at most maxBytes bytes, and decodes its
+// parts. buf and the errors are those of [ParseInto].
+func Split(buf *[]byte, token string, maxBytes int) (Compact, error) {
 	if len(token) > maxBytes {
-		return JWS{}, ErrTooLarge
+		return Compact{}, ErrTooLarge
 	}
 	first, second, err := dots(token)
 	if err != nil {
-		return JWS{}, err
+		return Compact{}, err
 	}
 	// One buffer: the token as received, then the three decoded parts.
 	b := (*buf)[:0]
@@ -122,24 +145,20 @@ func ParseInto(buf *[]byte, token string, maxBytes int) (JWS, error) {
 	signed := b[:second:second]
 	b, header, err := appendDecoded(b, signed[:first])
 	if err != nil {
-		return JWS{}, malformed("the header is not canonical base64url")
+		return Compact{}, malformed("the header is not canonical base64url")
 	}
 	b, payload, err := appendDecoded(b, signed[first+1:])
 	if err != nil {
-		return JWS{}, malformed("the payload is not canonical base64url")
+		return Compact{}, malformed("the payload is not canonical base64url")
 	}
 	if len(payload) == 0 {
-		return JWS{}, malformed("the payload is empty")
+		return Compact{}, malformed("the payload is empty")
 	}
 	_, signature, err := appendDecoded(b, b[second+1:len(token):len(token)])
 	if err != nil {
-		return JWS{}, malformed("the signature is not canonical base64url")
+		return Compact{}, malformed("the signature is not canonical base64url")
 	}
-	h, err := parseHeader(header)
-	if err != nil {
-		return JWS{}, err
-	}
-	return JWS{Header: h, Signed: signed, Payload: payload, Signature: signature}, nil
+	return Compact{Segment: signed[:first:first], Header: header, Signed: signed, Payload: payload, Signature: signature}, nil
 }
 
 // inToken holds the bytes of the base64url alphabet. Every byte of a token is

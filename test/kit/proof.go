@@ -1,72 +1,79 @@
 package kit
 
 import (
-	"context"
+	"crypto"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"maps"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/internal/jose"
 )
 
-// RequireProofs asserts that raw, a token of v that is bound by this member of cnf alone,
-// opens with the proof of its sender and with nothing less, in whichever order the calls
-// come: what v remembers of it changes nothing. It makes ProofCalls calls.
-func RequireProofs(t *testing.T, v bearergate.Verifier, raw, member string) {
+// ProofKey is the DPoP key of a client (RFC 9449).
+type ProofKey struct {
+	Alg        string
+	Key        crypto.Signer
+	JWK        map[string]any // the public key, the required members alone
+	Thumbprint string         // jkt
+}
+
+// NewProofKey makes a key for an algorithm.
+func NewProofKey(t testing.TB, alg string) ProofKey {
 	t.Helper()
-	key, certificate := proofs{bearergate.SchemeDPoP, "jkt"}, proofs{bearergate.SchemeBearer, "x5t#S256"}
-	own, other := key, certificate
-	if member == other.member {
-		own, other = other, own
-	}
-	require.Equal(t, member, own.member)
-	both := []bearergate.Binding{own, other}
-	calls := []struct {
-		name     string
-		scheme   bearergate.Scheme
-		bindings []bearergate.Binding
-		proof    string
-		reason   bearergate.Reason
-	}{
-		{name: "without a proof", scheme: own.scheme, bindings: both, reason: bearergate.ReasonProof},
-		{name: "with its proof", scheme: own.scheme, bindings: both[:1], proof: "good"},
-		{name: "without it, afterwards", scheme: own.scheme, bindings: both, reason: bearergate.ReasonProof},
-		{name: "with a wrong one", scheme: own.scheme, bindings: both, proof: "other", reason: bearergate.ReasonProof},
-		{name: "under the other scheme", scheme: other.scheme, bindings: both, proof: "good", reason: bearergate.ReasonBinding},
-		{name: "at a gate without bindings", scheme: bearergate.SchemeBearer, proof: "good", reason: bearergate.ReasonBinding},
-		{name: "with its proof, afterwards", scheme: own.scheme, bindings: both, proof: "good"},
-	}
-	require.Len(t, calls, ProofCalls)
-	for _, c := range calls {
-		call := bearergate.Call{Credentials: bearergate.Credentials{Scheme: c.scheme, Raw: bearergate.NewSecret(raw)},
-			Header: func(string) []string { return []string{c.proof} }}
-		token, _, err := bearergate.Authenticate(t.Context(), v, call, c.bindings...)
-		if c.reason != "" {
-			require.Error(t, err, c.name)
-			RequireRefused(t, token, err, bearergate.ErrInvalidToken, c.reason)
-			continue
-		}
-		require.NoError(t, err, c.name)
-		require.True(t, token.Proven(), c.name)
-	}
+	key, err := jose.GenerateKey(alg)
+	require.NoError(t, err)
+	return ProofKeyOf(t, alg, key)
 }
 
-// ProofCalls is how many calls [RequireProofs] makes.
-const ProofCalls = 7
-
-// proofs is a Binding whose proof is a word.
-type proofs struct {
-	scheme bearergate.Scheme
-	member string
+// ProofKeyOf is a key that is there already.
+func ProofKeyOf(t testing.TB, alg string, key crypto.Signer) ProofKey {
+	t.Helper()
+	data, sum, err := jose.OwnKey(key.Public())
+	require.NoError(t, err)
+	k := ProofKey{Alg: alg, Key: key, Thumbprint: base64.RawURLEncoding.EncodeToString(sum[:])}
+	require.NoError(t, json.Unmarshal(data, &k.JWK))
+	return k
 }
 
-func (p proofs) Scheme() bearergate.Scheme  { return p.scheme }
-func (p proofs) Members() []string          { return []string{p.member} }
-func (proofs) Challenge() map[string]string { return nil }
+// Claims are those of a valid proof.
+func (k ProofKey) Claims(method, url, token string, at time.Time) map[string]any {
+	return map[string]any{"jti": rand.Text(), "htm": method, "htu": url, "iat": at.Unix(), "ath": TokenHash(token)}
+}
 
-func (proofs) Confirm(_ context.Context, c bearergate.Call, _ *bearergate.Token) (bearergate.Reply, error) {
-	if c.Values("Proof")[0] != "good" {
-		return nil, &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonProof}
-	}
-	return nil, nil
+// Sign returns a proof with these claims, and what a header has changed. [Absent] takes a
+// member away from either.
+func (k ProofKey) Sign(t testing.TB, header, claims map[string]any) string {
+	t.Helper()
+	whole := map[string]any{"typ": "dpop+jwt", "alg": k.Alg, "jwk": k.JWK}
+	maps.Copy(whole, header)
+	return k.SignText(t, text(t, whole), text(t, claims))
+}
+
+// SignText returns a proof of exactly this header and these claims.
+func (k ProofKey) SignText(t testing.TB, header, claims string) string {
+	t.Helper()
+	proof, err := jose.Sign(k.Alg, k.Key, []byte(header), []byte(claims))
+	require.NoError(t, err)
+	return proof
+}
+
+func text(t testing.TB, members map[string]any) string {
+	t.Helper()
+	members = maps.Clone(members)
+	maps.DeleteFunc(members, func(_ string, v any) bool { return v == Absent })
+	data, err := json.Marshal(members)
+	require.NoError(t, err)
+	return string(data)
+}
+
+// TokenHash is ath of a token.
+func TokenHash(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
 }

@@ -1,0 +1,153 @@
+package dpop_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/binding/dpop"
+)
+
+// htu against the address of the request. No row is right because its proof is.
+//
+// req: R9449-09
+func TestAddress(t *testing.T) {
+	s := newScene(t)
+	const wrong = bearergate.ReasonProof
+	for _, tc := range []struct {
+		name string
+		base []string // none: https://rs.example.com
+		// target is that of the request; none: /a/b. host is Host; none: rs.example.com
+		target, host string
+		htu          string
+		want         bearergate.Reason
+	}{
+		{name: "the address", htu: "https://rs.example.com/a/b"},
+		{name: "query and fragment of htu", htu: "https://rs.example.com/a/b?q=1#f"},
+		{name: "a fragment alone", htu: "https://rs.example.com/a/b#f?q"},
+		{name: "query of the request", target: "/a/b?c=d?e", htu: "https://rs.example.com/a/b"},
+		{name: "another query", target: "/a/b?c=d", htu: "https://rs.example.com/a/b?c=e"},
+		{name: "case of scheme and host", htu: "HTTPS://RS.Example.COM/a/b"},
+		{name: "W2-072, DPO-045 the default port", htu: "https://rs.example.com:443/a/b"},
+		{name: "an empty port", htu: "https://rs.example.com:/a/b"},
+		{name: "W2-073 unreserved characters escaped", htu: "https://rs.example.com/%61/%62"},
+		{name: "in the request", target: "/%61/b%2D", htu: "https://rs.example.com/a/b-"},
+		{name: "a tilde", target: "/~a", htu: "https://rs.example.com/%7ea"},
+		{name: "W2-074 dot segments", htu: "https://rs.example.com/a/./b"},
+		{name: "more of them", htu: "https://rs.example.com/x/../a/b"},
+		{name: "escaped", htu: "https://rs.example.com/a/%2e%2E/a/b"},
+		{name: "above the root", htu: "https://rs.example.com/../a/b"},
+		{name: "in the request, too", target: "/a/x/../b", htu: "https://rs.example.com/a/b"},
+		{name: "at the end", target: "/a/", htu: "https://rs.example.com/a/b/.."},
+		{name: "a dot at the end", target: "/a/b/", htu: "https://rs.example.com/a/b/."},
+		{name: "W2-075 no path", target: "/", htu: "https://rs.example.com"},
+		{name: "a query and no path", target: "/?a", htu: "https://rs.example.com?b"},
+		{name: "W2-076 the case of escapes", target: "/a%2Fb", htu: "https://rs.example.com/a%2fb"},
+		{name: "an escape that has to be", target: "/a%20b", htu: "https://rs.example.com/a%20b"},
+		{name: "what needs no escape in paths", target: "/a:@!$&'()*+,;=b", htu: "https://rs.example.com/a:@!$&'()*+,;=b"},
+		{name: "what browsers leave alone", target: "/a|b[c]", htu: "https://rs.example.com/a|b[c]"},
+		{name: "letters beyond ASCII, escaped", target: "/%C3%A9", htu: "https://rs.example.com/%c3%a9"},
+		{name: "a dot within a segment", target: "/a.b/.c/d..", htu: "https://rs.example.com/a.b/.c/d.."},
+		{name: "two slashes", target: "/a//b", htu: "https://rs.example.com/a//b"},
+
+		{name: "W2-077 http", htu: "http://rs.example.com/a/b", want: wrong},
+		{name: "W2-078 another port", htu: "https://rs.example.com:8443/a/b", want: wrong},
+		{name: "another host", htu: "https://as.example.com/a/b", want: wrong},
+		{name: "a sub-domain", htu: "https://x.rs.example.com/a/b", want: wrong},
+		{name: "the host as a beginning", htu: "https://rs.example.com.evil.test/a/b", want: wrong},
+		{name: "the host as a user", htu: "https://rs.example.com@evil.test/a/b", want: wrong},
+		{name: "a user", htu: "https://u@rs.example.com/a/b", want: wrong},
+		{name: "an empty user", htu: "https://@rs.example.com/a/b", want: wrong},
+		{name: "another path", htu: "https://rs.example.com/a/c", want: wrong},
+		{name: "case of the path", htu: "https://rs.example.com/A/b", want: wrong},
+		{name: "DPO-047 a slash at the end", htu: "https://rs.example.com/a/b/", want: wrong},
+		{name: "without the slash at the end", target: "/a/b/", htu: "https://rs.example.com/a/b", want: wrong},
+		{name: "DPO-056 the beginning alone", htu: "https://rs.example.com/", want: wrong},
+		{name: "an escaped slash", htu: "https://rs.example.com/a%2Fb", want: wrong},
+		{name: "an escaped slash in the request", target: "/a%2Fb", htu: "https://rs.example.com/a/b", want: wrong},
+		{name: "two slashes for one", htu: "https://rs.example.com/a//b", want: wrong},
+		{name: "two slashes after the host", htu: "https://rs.example.com//a/b", want: wrong},
+		{name: "W2-081 escaped twice", target: "/a/%2e%2e/b", htu: "https://rs.example.com/a/%252e%252e/b", want: wrong},
+		{name: "an escaped question mark", target: "/a/b?x", htu: "https://rs.example.com/a/b%3Fx", want: wrong},
+		{name: "a semicolon", htu: "https://rs.example.com/a/b;x", want: wrong},
+		{name: "DPO-053 relative", htu: "/a/b", want: wrong},
+		{name: "without a scheme", htu: "//rs.example.com/a/b", want: wrong},
+		{name: "without a host", htu: "https:///a/b", want: wrong},
+		{name: "one slash", htu: "https:/rs.example.com/a/b", want: wrong},
+		{name: "another scheme", htu: "ftp://rs.example.com/a/b", want: wrong},
+		{name: "W2-083 a port that is none", htu: "https://rs.example.com:99999/a/b", want: wrong},
+		{name: "letters for a port", htu: "https://rs.example.com:bad/a/b", want: wrong},
+		{name: "a port with a zero before it", htu: "https://rs.example.com:0443/a/b", want: wrong},
+		{name: "a port with a sign", htu: "https://rs.example.com:+443/a/b", want: wrong},
+		{name: "two ports", htu: "https://rs.example.com:443:443/a/b", want: wrong},
+		{name: "a percent sign", htu: "https://rs.example.com/a/b%", want: wrong},
+		{name: "half an escape", htu: "https://rs.example.com/a/b%4", want: wrong},
+		{name: "an escape that is none", htu: "https://rs.example.com/a/%GGb", want: wrong},
+		{name: "a space", htu: "https://rs.example.com/a/b ", want: wrong},
+		{name: "a space before", htu: " https://rs.example.com/a/b", want: wrong},
+		{name: "CR LF", htu: "https://rs.example.com/a/b\r\n", want: wrong},
+		{name: "CR LF in the query", htu: "https://rs.example.com/a/b?x\r\n", want: wrong},
+		{name: "a tab within", htu: "https://rs.example.com/a\t/b", want: wrong},
+		{name: "NUL", htu: "https://rs.example.com/a/b\x00", want: wrong},
+		{name: "a backslash for a slash", htu: `https://rs.example.com/a\b`, want: wrong},
+		{name: "backslashes for the first", htu: `https:\\rs.example.com/a/b`, want: wrong},
+		{name: "a backslash after the host", htu: `https://rs.example.com\.evil.test/a/b`, want: wrong},
+		{name: "the same backslash in the request", target: `/a\b`, htu: `https://rs.example.com/a\b`, want: wrong},
+		{name: "W2-085 a dot at the end of the host", htu: "https://rs.example.com./a/b", want: wrong},
+		{name: "DPO-057 an IDN in Unicode", base: []string{"https://xn--bcher-kva.example"}, htu: "https://bücher.example/a/b", want: wrong},
+		{name: "letters beyond ASCII", target: "/é", htu: "https://rs.example.com/é", want: wrong},
+		{name: "an escape in the host", htu: "https://rs%2Eexample.com/a/b", want: wrong},
+		{name: "a fragment in the request", target: "/a/b#c", htu: "https://rs.example.com/a/b", want: wrong},
+		{name: "an asterisk", target: "*", htu: "https://rs.example.com/*", want: wrong},
+		{name: "an authority", target: "rs.example.com:443", htu: "https://rs.example.com", want: wrong},
+
+		{name: "W2-086, DPO-059 Host of a relay", host: "evil.test", htu: "https://evil.test/a/b", want: wrong},
+		{name: "another Host and the right address", host: "evil.test", htu: "https://rs.example.com/a/b"},
+		{name: "no Host", host: " ", htu: "https://rs.example.com/a/b"},
+		{name: "W2-093 an absolute target", target: "https://rs.example.com/a/b", htu: "https://rs.example.com/a/b"},
+		{name: "of another host", target: "http://other/a/b", host: "other", htu: "https://rs.example.com/a/b"},
+		{name: "whose host is what the proof says", target: "http://other/a/b", host: "other", htu: "http://other/a/b", want: wrong},
+		{name: "W2-090 a gateway takes a path away", base: []string{"https://api.example.com/svc2"}, target: "/my-api", htu: "https://api.example.com/svc2/my-api"},
+		{name: "W2-091 without it", base: []string{"https://api.example.com/svc2"}, target: "/my-api", htu: "https://api.example.com/my-api", want: wrong},
+		{name: "with a slash at its end", base: []string{"https://api.example.com/svc2/"}, target: "/my-api", htu: "https://api.example.com/svc2/my-api"},
+		{name: "a request cannot climb out of it", base: []string{"https://api.example.com/svc2"}, target: "/../other", htu: "https://api.example.com/other", want: wrong},
+		{name: "and neither can htu", base: []string{"https://api.example.com/svc2"}, target: "/x", htu: "https://api.example.com/svc2/../x", want: wrong},
+		{name: "the root of it", base: []string{"https://api.example.com/svc2"}, target: "/", htu: "https://api.example.com/svc2/"},
+		{name: "the root without a slash", base: []string{"https://api.example.com/svc2"}, target: "/", htu: "https://api.example.com/svc2", want: wrong},
+		{name: "loopback", base: []string{"http://127.0.0.1:8080"}, host: "127.0.0.1:8080", htu: "http://127.0.0.1:8080/a/b"},
+		{name: "IPv6", base: []string{"https://[2001:db8::1]:8443"}, htu: "https://[2001:0DB8:0::1]:8443/a/b"},
+		{name: "IPv6, another", base: []string{"https://[2001:db8::1]"}, htu: "https://[2001:db8::2]/a/b", want: wrong},
+		{name: "IPv6 with a zone", base: []string{"https://[fe80::1]"}, htu: "https://[fe80::1%25eth0]/a/b", want: wrong},
+		{name: "IPv6 and more", base: []string{"https://[2001:db8::1]"}, htu: "https://[2001:db8::1]x/a/b", want: wrong},
+		{name: "http and https of one host", base: []string{"http://rs.example.com", "https://rs.example.com"}, htu: "http://rs.example.com/a/b"},
+
+		{name: "two bases, the first", base: []string{"https://a.example", "https://b.example/x"}, host: "c.example", htu: "https://a.example/a/b"},
+		{name: "the second", base: []string{"https://a.example", "https://b.example/x"}, host: "c.example", htu: "https://b.example/x/a/b"},
+		{name: "the one that is called", base: []string{"https://a.example", "https://b.example/x"}, host: "B.example:443", htu: "https://b.example/x/a/b"},
+		{name: "not the other", base: []string{"https://a.example", "https://b.example/x"}, host: "B.example:443", htu: "https://a.example/a/b", want: wrong},
+		{name: "two of one host", base: []string{"https://a.example/x", "https://a.example/y"}, host: "a.example", htu: "https://a.example/y/a/b"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := s
+			s.T = t
+			c := call(sign(s, map[string]any{"htu": tc.htu}))
+			if tc.target != "" {
+				c.Target = tc.target
+			}
+			if tc.host != "" {
+				c.Host = tc.host
+			}
+			_, err := confirm(s, newProofs(t, func(c *dpop.Config) {
+				if tc.base != nil {
+					c.BaseURLs = tc.base
+				}
+			}), c)
+			requireReason(t, err, tc.want)
+		})
+	}
+	c := call(sign(s, nil))
+	c.Target = ""
+	_, err := confirm(s, newProofs(t), c)
+	require.Equal(t, bearergate.ReasonConfig, bearergate.ReasonOf(err), "a call without a target")
+}

@@ -1,0 +1,31 @@
+package dpop
+
+import (
+	"time"
+
+	"github.com/bearergate/bearergate/internal/clock"
+)
+
+// UseAt is Use of a store of NewMemory for a proof of a key, at a moment of both clocks.
+func UseAt(store ReplayStore, key string, owner [32]byte, now clock.Instant, until time.Time) (bool, error) {
+	return store.(*memory).use(key, owner, now, until)
+}
+
+// Sizes are how many entries a store of NewMemory has, by each of the places that hold
+// them, and how many owners.
+func Sizes(store ReplayStore) (used, ends, owners, heavy int) {
+	m := store.(*memory)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.used), len(m.ends), len(m.owners), m.heavy
+}
+
+// SamePlace reports whether two addresses are one, each of which can be compared.
+func SamePlace(a, b string) (same, readA, readB bool) {
+	x, readA := parsePlace(a)
+	y, readB := parsePlace(b)
+	return readA && readB && x == y, readA, readB
+}
+
+// RequestPath is what a request target is compared as.
+func RequestPath(target string) (string, bool) { return requestPath(target) }
