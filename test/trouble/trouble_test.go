@@ -9,6 +9,7 @@ package trouble_test
 import (
 	"context"
 	"crypto"
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -24,6 +25,7 @@ import (
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/authtest"
+	"github.com/bearergate/bearergate/binding/mtls"
 	"github.com/bearergate/bearergate/internal/jose"
 	"github.com/bearergate/bearergate/introspect"
 	"github.com/bearergate/bearergate/issuers"
@@ -57,6 +59,8 @@ type row struct {
 	mended string // how, in words
 	mend   func(*try)
 
+	byBinding bool // a Binding refuses, which Explain does not ask: the event itself says what to do
+
 	twin string // the row whose event says the same, where the event alone does not tell the two apart
 }
 
@@ -69,7 +73,7 @@ type area struct {
 
 // areas are the chapters, in the order of the document.
 func areas() []area {
-	return []area{tokens(), elsewhere(), times(), keys(), introspection(), routes(), several(), firstFetch()}
+	return []area{tokens(), elsewhere(), certificates(), times(), keys(), introspection(), routes(), several(), firstFetch()}
 }
 
 // try is one request, and the API that it is for.
@@ -86,6 +90,13 @@ type try struct {
 	outer    scope.Requirement // of a gate further out; zero: there is none
 	need     scope.Requirement
 	opts     []middleware.RouteOption
+
+	// Client certificates; see byCertificate.
+	certificates *mtls.Config // nil: the gate looks for none
+	client       pki
+	peer         string // who is connected
+	passedOn     []string
+	tls          *tls.ConnectionState
 
 	// The token, signed by from.
 	from           *authtest.Server
@@ -238,6 +249,11 @@ func (y *try) run() outcome {
 	y.gate.Hooks = middleware.Hooks{Decided: func(_ context.Context, e middleware.DecisionEvent) { o.event = bearergate.AsError(e.Err) }}
 	v, err := y.verifier()
 	require.NoError(y.t, err)
+	if y.certificates != nil {
+		b, err := mtls.New(*y.certificates)
+		require.NoError(y.t, err)
+		y.gate.Bindings = []bearergate.Binding{b}
+	}
 	gate, err := middleware.New(v, y.gate)
 	require.NoError(y.t, err)
 	h := gate.Require(y.need, y.opts...)(kit.Says("orders"))
@@ -281,6 +297,10 @@ func (r row) checked(t *testing.T, base func(*try)) (of told) {
 			require.NotNil(t, o.event, "it is accepted")
 			require.Equal(t, r.reason, o.event.Reason, "%v", o.event)
 			kit.RequireExplained(t, o.explained, o.event, o.token)
+			if r.byBinding {
+				of = o.toldByBinding(t, y)
+				return
+			}
 			failed, ok := o.explained.Failed()
 			require.True(t, ok)
 			require.NotEmpty(t, o.event.Detail, "%v", o.event)
@@ -313,6 +333,22 @@ func (r row) checked(t *testing.T, base func(*try)) (of told) {
 		})
 	})
 	return of
+}
+
+// toldByBinding is told of a refusal that Explain does not know of. The event says what
+// to do.
+func (o outcome) toldByBinding(t *testing.T, y *try) told {
+	t.Helper()
+	require.NoError(t, o.explained.Err)
+	require.Contains(t, o.explained.String(), "no Binding is asked, for a proof counts once")
+	for _, text := range []string{o.explained.String(), line(o.event), o.event.Error()} {
+		kit.RequireNothingOf(t, text, o.token)
+		require.NotContains(t, text, subject)
+		require.NotContains(t, text, "203.0.113.7")
+	}
+	requireFixed(t, o.event.Detail, y)
+	require.Empty(t, o.event.Found)
+	return told{event: line(o.event)}
 }
 
 // set makes the try of a row.
