@@ -174,7 +174,7 @@ func watchedRows() []watched {
 		{name: "another signature", send: func(_ testing.TB, _, _ kit.ProofKey, proof string) []string {
 			return []string{proof[:len(proof)-86] + strings.Repeat("A", 86)}
 		}, want: wrong},
-		{name: "a nonce of nobody", config: demanded, claims: m{"nonce": strings.Repeat("a nonce of nobody", 3)}, want: bearergate.ReasonNonce},
+		{name: "a nonce of nobody", config: demanded, claims: m{"nonce": strings.Repeat("made-up-", 6)}, want: bearergate.ReasonNonce},
 		{name: "a nonce of ours", config: demanded, nonce: true},
 		{name: "an old nonce of ours", config: demanded, nonce: true, later: dpop.DefaultNonceLife - time.Second},
 		{name: "a nonce is offered", config: offered},
