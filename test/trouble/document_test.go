@@ -71,7 +71,11 @@ func requireDocument(t *testing.T, chapters []chapter) {
 				fmt.Fprintf(&b, "**Its error ends with:** %s\n\n", code(of.cause))
 			}
 			if r.twin != "" {
-				fmt.Fprintf(&b, "The event reads like that of [%s](%s)%s.\n\n", r.twin, anchor(r.twin), of.apart(all[r.twin]))
+				apart := of.apart(all[r.twin])
+				if r.advice != "" { // Explain says nothing of either
+					apart = ""
+				}
+				fmt.Fprintf(&b, "The event reads like that of [%s](%s)%s.\n\n", r.twin, anchor(r.twin), apart)
 			}
 			fmt.Fprintf(&b, "**What to do:** %s\n\n**Mended:** %s\n", plainText(of.advice), r.mended)
 		}

@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,6 +25,7 @@ import (
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/authtest"
+	"github.com/bearergate/bearergate/binding/dpop"
 	"github.com/bearergate/bearergate/internal/jose"
 	"github.com/bearergate/bearergate/introspect"
 	"github.com/bearergate/bearergate/issuers"
@@ -58,6 +60,10 @@ type row struct {
 	mend   func(*try)
 
 	twin string // the row whose event says the same, where the event alone does not tell the two apart
+
+	// advice is what to do where Explain has nothing to say: a proof is wrong, and no
+	// Binding is asked by it.
+	advice string
 }
 
 // area is a chapter of the document.
@@ -69,7 +75,7 @@ type area struct {
 
 // areas are the chapters, in the order of the document.
 func areas() []area {
-	return []area{tokens(), elsewhere(), times(), keys(), introspection(), routes(), several(), firstFetch()}
+	return []area{tokens(), elsewhere(), times(), keys(), introspection(), routes(), possession(), several(), firstFetch()}
 }
 
 // try is one request, and the API that it is for.
@@ -83,6 +89,7 @@ type try struct {
 	router   issuers.Config
 	verifier func() (bearergate.Verifier, error) // of one of these
 	gate     middleware.Config
+	dpop     *dpop.Config      // nil: there is no such Binding
 	outer    scope.Requirement // of a gate further out; zero: there is none
 	need     scope.Requirement
 	opts     []middleware.RouteOption
@@ -97,6 +104,7 @@ type try struct {
 	// The request.
 	authorization func(token string) []string
 	request       func(*http.Request)
+	send          func(h http.Handler, r *http.Request) *httptest.ResponseRecorder
 }
 
 // good is a try that is accepted.
@@ -112,7 +120,15 @@ func good(t *testing.T, opts ...authtest.Option) *try {
 	y.alter = func(token string) string { return token }
 	y.authorization = func(token string) []string { return []string{"Bearer " + token} }
 	y.request = func(*http.Request) {}
+	y.send = once
 	return y
+}
+
+// once sends a request as it is.
+func once(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
 }
 
 // byIntrospection has the server asked about an opaque token.
@@ -238,6 +254,11 @@ func (y *try) run() outcome {
 	y.gate.Hooks = middleware.Hooks{Decided: func(_ context.Context, e middleware.DecisionEvent) { o.event = bearergate.AsError(e.Err) }}
 	v, err := y.verifier()
 	require.NoError(y.t, err)
+	if y.dpop != nil {
+		proofs, err := dpop.New(*y.dpop)
+		require.NoError(y.t, err)
+		y.gate.Bindings = append(y.gate.Bindings, proofs)
+	}
 	gate, err := middleware.New(v, y.gate)
 	require.NoError(y.t, err)
 	h := gate.Require(y.need, y.opts...)(kit.Says("orders"))
@@ -248,8 +269,7 @@ func (y *try) run() outcome {
 	r := httptest.NewRequestWithContext(y.t.Context(), http.MethodGet, api+"/orders", nil)
 	r.Header["Authorization"] = y.authorization(o.token)
 	y.request(r)
-	w := httptest.NewRecorder()
-	h.ServeHTTP(w, r.Clone(r.Context()))
+	w := y.send(h, r.Clone(r.Context()))
 	o.status, o.challenge = w.Code, w.Header().Get("WWW-Authenticate")
 	o.explained = gate.Explain(r, y.need, y.opts...)
 	return o
@@ -280,13 +300,17 @@ func (r row) checked(t *testing.T, base func(*try)) (of told) {
 			require.Equal(t, r.status, o.status)
 			require.NotNil(t, o.event, "it is accepted")
 			require.Equal(t, r.reason, o.event.Reason, "%v", o.event)
-			kit.RequireExplained(t, o.explained, o.event, o.token)
-			failed, ok := o.explained.Failed()
-			require.True(t, ok)
 			require.NotEmpty(t, o.event.Detail, "%v", o.event)
-			require.Equal(t, o.event.Detail, failed.Detail)
-			require.Equal(t, line(o.event), line(bearergate.AsError(o.explained.Err)), "Explain says of the token what the gate did")
-			require.NotEmpty(t, o.explained.Advice, "%v", o.explained)
+			if r.advice != "" {
+				requireNoBindingAsked(t, o.explained)
+			} else {
+				kit.RequireExplained(t, o.explained, o.event, o.token)
+				failed, ok := o.explained.Failed()
+				require.True(t, ok)
+				require.Equal(t, o.event.Detail, failed.Detail)
+				require.Equal(t, line(o.event), line(bearergate.AsError(o.explained.Err)), "Explain says of the token what the gate did")
+				require.NotEmpty(t, o.explained.Advice, "%v", o.explained)
+			}
 			for _, text := range append([]string{o.explained.String(), line(o.event), o.event.Error()}, o.explained.Advice...) {
 				kit.RequireNothingOf(t, text, o.token)
 				require.NotContains(t, text, subject)
@@ -295,7 +319,10 @@ func (r row) checked(t *testing.T, base func(*try)) (of told) {
 			for _, advice := range o.explained.Advice {
 				requireFixed(t, advice, y)
 			}
-			of = told{event: line(o.event), advice: o.explained.Advice[0]}
+			of = told{event: line(o.event), advice: r.advice}
+			if r.advice == "" {
+				of.advice = o.explained.Advice[0]
+			}
 			if o.event.Detail == "" && o.event.Cause != nil {
 				of.cause = o.event.Cause.Error()
 			}
@@ -313,6 +340,16 @@ func (r row) checked(t *testing.T, base func(*try)) (of told) {
 		})
 	})
 	return of
+}
+
+// requireNoBindingAsked asserts that an explanation finds nothing wrong with the token, and
+// says that it knows nothing of the proof.
+func requireNoBindingAsked(t *testing.T, e bearergate.Explanation) {
+	t.Helper()
+	require.NoError(t, e.Err)
+	require.True(t, slices.ContainsFunc(e.Steps, func(s bearergate.Step) bool {
+		return s.Name == "proof" && s.State == bearergate.StepNotReached && s.Detail == "no Binding is asked, for a proof counts once"
+	}), "%v", e)
 }
 
 // set makes the try of a row.

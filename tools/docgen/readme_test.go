@@ -235,7 +235,7 @@ var (
 	head := "package part\n\n"
 	for name, path := range map[string]string{"context": "context", "http": "net/http", "time": "time", "bearergate": modulePath,
 		"scope": modulePath + "/scope", "jwks": modulePath + "/jwks", "jwtverify": modulePath + "/jwtverify",
-		"introspect": modulePath + "/introspect", "issuers": modulePath + "/issuers", "idp": modulePath + "/idp", "mtls": modulePath + "/binding/mtls", "middleware": modulePath + "/middleware",
+		"introspect": modulePath + "/introspect", "issuers": modulePath + "/issuers", "idp": modulePath + "/idp", "dpop": modulePath + "/binding/dpop", "mtls": modulePath + "/binding/mtls", "middleware": modulePath + "/middleware",
 		"promgate": modulePath + "/adapters/prometheus", "prometheus": "github.com/prometheus/client_golang/prometheus"} {
 		if regexp.MustCompile(`\b` + name + `\.`).MatchString(known + code) {
 			head += fmt.Sprintf("import %s %q\n", name, path)
