@@ -18,6 +18,9 @@ type place struct {
 // at all: a user, a backslash, white space, other bytes than printable ASCII, escapes in a
 // host, a percent sign that escapes nothing.
 func parsePlace(text string) (place, bool) {
+	if strings.ContainsFunc(text, func(c rune) bool { return c <= ' ' || c == 0x7f }) {
+		return place{}, false // in the query, too: some programs drop them from the whole
+	}
 	text, _, _ = strings.Cut(text, "#")
 	text, _, _ = strings.Cut(text, "?")
 	scheme, rest, ok := strings.Cut(text, "://")

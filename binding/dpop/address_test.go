@@ -87,6 +87,7 @@ func TestAddress(t *testing.T) {
 		{name: "a space", htu: "https://rs.example.com/a/b ", want: wrong},
 		{name: "a space before", htu: " https://rs.example.com/a/b", want: wrong},
 		{name: "CR LF", htu: "https://rs.example.com/a/b\r\n", want: wrong},
+		{name: "CR LF in the query", htu: "https://rs.example.com/a/b?x\r\n", want: wrong},
 		{name: "a tab within", htu: "https://rs.example.com/a\t/b", want: wrong},
 		{name: "NUL", htu: "https://rs.example.com/a/b\x00", want: wrong},
 		{name: "a backslash for a slash", htu: `https://rs.example.com/a\b`, want: wrong},

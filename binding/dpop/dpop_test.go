@@ -37,10 +37,10 @@ func TestRows(t *testing.T) {
 				require.NoError(t, err)
 				c.Credentials = scheme
 				before := store.asked()
-				token, _, err := bearergate.Authenticate(t.Context(), bound(t, sent.Cnf), c, p)
+				token, _, err := bearergate.Authenticate(t.Context(), bound(t, row.Cnf(s)), c, p)
 				requireReason(t, err, row.Want)
 				if row.Want == "" {
-					require.Equal(t, sent.Cnf != nil, token.Proven())
+					require.Equal(t, row.Cnf(s) != nil, token.Proven())
 					continue
 				}
 				require.Nil(t, token)
@@ -77,7 +77,7 @@ func TestRowsTogether(t *testing.T) {
 			if strings.EqualFold(sent.Scheme, "Bearer") {
 				c.Scheme = bearergate.SchemeBearer
 			}
-			_, _, err := bearergate.Authenticate(t.Context(), bound(t, sent.Cnf), c, p)
+			_, _, err := bearergate.Authenticate(t.Context(), bound(t, row.Cnf(s)), c, p)
 			if want := row.Want; bearergate.ReasonOf(err) != want {
 				t.Errorf("%s: %v, want %q", row.Name, err, want)
 			}

@@ -27,8 +27,9 @@ const (
 // newScene is a client that calls [method] [target] of [api] now.
 func newScene(t testing.TB) proofs.Scene {
 	t.Helper()
-	return proofs.Scene{T: t, Method: method, URL: api + "/a/b", Token: token,
-		Key: kit.NewProofKey(t, "ES256"), Other: kit.NewProofKey(t, "ES256"), Now: time.Now()}
+	s := proofs.NewScene(t, method, api+"/a/b")
+	s.Token = token
+	return s
 }
 
 func newProofs(t testing.TB, change ...func(*dpop.Config)) *dpop.Proofs {

@@ -139,7 +139,7 @@ func TestNoNonceForStrangers(t *testing.T) {
 			if sent.Scheme == "Bearer" {
 				c.Scheme = bearergate.SchemeBearer
 			}
-			_, reply, err := bearergate.Authenticate(t.Context(), bound(t, sent.Cnf), c, p)
+			_, reply, err := bearergate.Authenticate(t.Context(), bound(t, row.Cnf(s)), c, p)
 			if ofClock := strings.Contains(row.Name, "iat") || strings.Contains(row.Name, "exp has") || strings.Contains(row.Name, "nbf in"); ofClock && bearergate.ReasonOf(err) == bearergate.ReasonNonce {
 				continue // a clock does not count here
 			}

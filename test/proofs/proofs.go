@@ -3,6 +3,7 @@
 package proofs
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/rand"
 	"crypto/sha256"
@@ -15,6 +16,7 @@ import (
 	"maps"
 	"math/big"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -31,22 +33,46 @@ type Scene struct {
 	T           testing.TB
 	Method, URL string // what the client calls
 	Token       string
-	Key         kit.ProofKey // of the client; ES256
-	Other       kit.ProofKey // of somebody else; ES256
+	Key         kit.ProofKey            // of the client
+	Other       kit.ProofKey            // of somebody else; ES256
+	Keys        map[string]kit.ProofKey // one for each algorithm
 	Now         time.Time
 }
 
-// Sent is what a client sends, and what the token says that it is bound to.
+// signers are keys for the algorithms, made once: RSA keys take a while.
+var signers = sync.OnceValue(func() map[string]crypto.Signer {
+	made := map[string]crypto.Signer{}
+	for _, alg := range []string{"ES384", "ES512", "EdDSA", "RS256"} {
+		made[alg], _ = jose.GenerateKey(alg) // its errors are for other names
+	}
+	made["Ed25519"], made["PS256"], made["PS512"] = made["EdDSA"], made["RS256"], made["RS256"]
+	return made
+})
+
+// NewScene returns a scene without a token. The client has a new key, for ES256.
+func NewScene(t testing.TB, method, url string) Scene {
+	t.Helper()
+	s := Scene{T: t, Method: method, URL: url, Now: time.Now(), Key: kit.NewProofKey(t, "ES256"), Other: kit.NewProofKey(t, "ES256"), Keys: map[string]kit.ProofKey{}}
+	for alg, signer := range signers() {
+		s.Keys[alg] = kit.ProofKeyOf(t, alg, signer)
+	}
+	return s
+}
+
+// Sent is what a client sends.
 type Sent struct {
 	Scheme string
 	Token  string
-	Proofs []string       // the values of the header DPoP
-	Cnf    map[string]any // of the token; nil: it is not bound
+	Proofs []string // the values of the header DPoP
 }
 
 // Row is a request.
 type Row struct {
 	Name string
+	// Alg is that of the client's key; "" is ES256.
+	Alg string
+	// Bound is what the token is bound to; nil: to the client's key.
+	Bound func(s Scene) map[string]any
 	// Header and Claims are changes of the proof.
 	Header, Claims map[string]any
 	// Change is any other one. It gets what the client would send.
@@ -55,10 +81,27 @@ type Row struct {
 	Want bearergate.Reason
 }
 
+// In returns the scene with the key of the row.
+func (r Row) In(s Scene) Scene {
+	if r.Alg != "" {
+		s.Key = s.Keys[r.Alg]
+	}
+	return s
+}
+
+// Cnf is what the token is bound to; nil: it is not bound.
+func (r Row) Cnf(s Scene) map[string]any {
+	if r.Bound != nil {
+		return r.Bound(s)
+	}
+	return map[string]any{"jkt": r.In(s).Key.Thumbprint}
+}
+
 // Make returns what a client sends in a scene.
 func (r Row) Make(s Scene) Sent {
 	s.T.Helper()
-	sent := Sent{Scheme: "DPoP", Token: s.Token, Cnf: map[string]any{"jkt": s.Key.Thumbprint}}
+	s = r.In(s)
+	sent := Sent{Scheme: "DPoP", Token: s.Token}
 	claims := s.Claims()
 	maps.Copy(claims, r.Claims)
 	sent.Proofs = []string{s.Key.Sign(s.T, r.Header, claims)}
@@ -98,15 +141,6 @@ func proof(made func(s Scene, valid string) string) func(Scene, *Sent) {
 	return func(s Scene, sent *Sent) { sent.Proofs = []string{made(s, sent.Proofs[0])} }
 }
 
-// under has another key sign, and binds the token to it.
-func under(alg string) func(Scene, *Sent) {
-	return func(s Scene, sent *Sent) {
-		key := kit.NewProofKey(s.T, alg)
-		sent.Cnf = map[string]any{"jkt": key.Thumbprint}
-		sent.Proofs = []string{key.Sign(s.T, nil, s.Claims())}
-	}
-}
-
 // jwk changes the key in the header; the token is bound to the client's.
 func jwk(change map[string]any) func(Scene, *Sent) {
 	return func(s Scene, sent *Sent) {
@@ -127,14 +161,20 @@ func signature(change func(sig []byte) []byte) func(Scene, *Sent) {
 	})
 }
 
-// cnf replaces what the token is bound to.
-func cnf(members func(s Scene) map[string]any) func(Scene, *Sent) {
-	return func(s Scene, sent *Sent) { sent.Cnf = members(s) }
+// jkt is what the token is bound to, made of the thumbprint of the client's key.
+func jkt(value func(jkt string) any) func(Scene) map[string]any {
+	return func(s Scene) map[string]any { return m{"jkt": value(s.Key.Thumbprint)} }
 }
 
-func jkt(value func(jkt string) any) func(Scene, *Sent) {
-	return cnf(func(s Scene) map[string]any { return map[string]any{"jkt": value(s.Key.Thumbprint)} })
+// thumbprint is jkt of a key that is written as RFC 7638 wants it.
+func thumbprint(jwk string) func(Scene) map[string]any {
+	return func(Scene) map[string]any {
+		sum := sha256.Sum256([]byte(jwk))
+		return m{"jkt": base64.RawURLEncoding.EncodeToString(sum[:])}
+	}
 }
+
+func notBound(Scene) map[string]any { return nil }
 
 func b64(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
 
@@ -169,10 +209,10 @@ func accepted() []Row {
 		{Name: "exp in 5 minutes, nbf now", Change: proof(func(s Scene, _ string) string {
 			return s.with(nil, m{"exp": s.Now.Unix() + 300, "nbf": s.Now.Unix()})
 		})},
-		{Name: "EdDSA", Change: under("EdDSA")},
-		{Name: "W2-030 Ed25519", Change: under("Ed25519")},
-		{Name: "PS256", Change: under("PS256")},
-		{Name: "RS256", Change: under("RS256")},
+		{Name: "EdDSA", Alg: "EdDSA"},
+		{Name: "W2-030 Ed25519", Alg: "Ed25519"},
+		{Name: "PS256", Alg: "PS256"},
+		{Name: "RS256", Alg: "RS256"},
 		{Name: "a nonce of somebody else, where there are none", Claims: m{"nonce": "of the authorization server"}},
 		{Name: "a nonce that is null", Claims: m{"nonce": nil}},
 		{Name: "jti of 256 bytes", Change: proof(func(s Scene, _ string) string {
@@ -241,9 +281,9 @@ func headers() []Row {
 		{Name: "alg RS1", Header: m{"alg": "RS1"}, Want: wrong},
 		{Name: "alg in small letters", Header: m{"alg": "es256"}, Want: wrong},
 		{Name: "alg is a number", Header: m{"alg": 256}, Want: wrong},
-		{Name: "W2-028 ES384", Change: under("ES384"), Want: wrong},
-		{Name: "ES512", Change: under("ES512"), Want: wrong},
-		{Name: "PS512", Change: under("PS512"), Want: wrong},
+		{Name: "W2-028 ES384", Alg: "ES384", Want: wrong},
+		{Name: "ES512", Alg: "ES512", Want: wrong},
+		{Name: "PS512", Alg: "PS512", Want: wrong},
 		{Name: "DPO-027 alg of another kind of key", Header: m{"alg": "RS256"}, Want: wrong},
 		{Name: "alg of another curve", Header: m{"alg": "EdDSA"}, Want: wrong},
 		{Name: "crit", Header: m{"crit": []string{"htu"}}, Want: wrong},
@@ -262,6 +302,16 @@ func headers() []Row {
 			return `{"a":` + strings.Repeat(`{"a":`, 200) + "1" + strings.Repeat("}", 200) + "," + text[1:]
 		}), Want: wrong},
 	}
+}
+
+// Keys under which signatures mean nothing.
+const (
+	weakEd25519 = `{"crv":"Ed25519","kty":"OKP","x":"AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}`
+	offCurve    = `{"crv":"P-256","kty":"EC","x":"AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE","y":"AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE"}`
+)
+
+func weakRSA(s Scene) string {
+	return `{"e":"AQ","kty":"RSA","n":"` + s.Keys["RS256"].JWK["n"].(string) + `"}`
 }
 
 // req: R9449-06, R9449-07, R9449-12, R9449-13, R9449-26
@@ -291,20 +341,15 @@ func keys() []Row {
 			jwk(m{"x": b64("\x00" + string(x))})(s, sent)
 		}, Want: wrong},
 		{Name: "a coordinate with padding", Change: func(s Scene, sent *Sent) { jwk(m{"x": s.Key.JWK["x"].(string) + "="})(s, sent) }, Want: wrong},
-		{Name: "an Ed25519 key of small order", Change: func(s Scene, sent *Sent) {
-			weak := m{"kty": "OKP", "crv": "Ed25519", "x": b64("\x01" + strings.Repeat("\x00", 31))}
-			sum := sha256.Sum256([]byte(`{"crv":"Ed25519","kty":"OKP","x":"` + weak["x"].(string) + `"}`))
-			sent.Cnf = m{"jkt": base64.RawURLEncoding.EncodeToString(sum[:])}
-			signed := b64(`{"typ":"dpop+jwt","alg":"EdDSA","jwk":{"kty":"OKP","crv":"Ed25519","x":"`+weak["x"].(string)+`"}}`) + "." + b64(s.claims(same))
-			sent.Proofs = []string{signed + "." + b64("\x01"+strings.Repeat("\x00", 63))} // R = 1, S = 0
-		}, Want: wrong},
-		{Name: "an RSA key with the exponent 1", Change: func(s Scene, sent *Sent) {
-			n := kit.NewProofKey(s.T, "RS256").JWK["n"].(string)
-			canonical := `{"e":"AQ","kty":"RSA","n":"` + n + `"}`
-			sum := sha256.Sum256([]byte(canonical))
-			sent.Cnf = m{"jkt": base64.RawURLEncoding.EncodeToString(sum[:])}
-			sent.Proofs = []string{b64(`{"typ":"dpop+jwt","alg":"RS256","jwk":`+canonical+`}`) + "." + b64(s.claims(same)) + "." + b64(strings.Repeat("\x00", 256))}
-		}, Want: wrong},
+		{Name: "an Ed25519 key of small order", Bound: thumbprint(weakEd25519), Change: proof(func(s Scene, _ string) string {
+			return b64(`{"typ":"dpop+jwt","alg":"EdDSA","jwk":`+weakEd25519+`}`) + "." + b64(s.claims(same)) + "." + b64("\x01"+strings.Repeat("\x00", 63)) // R is 1, S is 0
+		}), Want: wrong},
+		{Name: "an RSA key with the exponent 1", Bound: func(s Scene) map[string]any { return thumbprint(weakRSA(s))(s) }, Change: proof(func(s Scene, _ string) string {
+			return b64(`{"typ":"dpop+jwt","alg":"RS256","jwk":`+weakRSA(s)+`}`) + "." + b64(s.claims(same)) + "." + b64(strings.Repeat("\x00", 256))
+		}), Want: wrong},
+		{Name: "a point off the curve that the token is bound to", Bound: thumbprint(offCurve), Change: proof(func(s Scene, _ string) string {
+			return b64(`{"typ":"dpop+jwt","alg":"ES256","jwk":`+offCurve+`}`) + "." + b64(s.claims(same)) + "." + b64(strings.Repeat("\x01", 64))
+		}), Want: wrong},
 		{Name: "DPO-035 another key signs", Change: proof(func(s Scene, _ string) string {
 			return s.Other.Sign(s.T, m{"jwk": s.Key.JWK}, s.Claims())
 		}), Want: wrong},
@@ -327,16 +372,16 @@ func keys() []Row {
 		}), Want: wrong},
 
 		{Name: "W2-042 a good proof of another key", Change: proof(func(s Scene, _ string) string { return s.Other.Sign(s.T, nil, s.Claims()) }), Want: unbound},
-		{Name: "W2-043 jkt with padding", Change: jkt(func(jkt string) any { return jkt + "=" }), Want: unbound},
-		{Name: "jkt in capitals", Change: jkt(func(jkt string) any { return strings.ToUpper(jkt) }), Want: unbound},
-		{Name: "jkt of 31 bytes", Change: jkt(func(jkt string) any { return jkt[:42] }), Want: unbound},
-		{Name: "jkt with a line break", Change: jkt(func(jkt string) any { return jkt[:20] + "\n" + jkt[20:42] }), Want: unbound},
-		{Name: "jkt in hexadecimal", Change: jkt(func(jkt string) any {
+		{Name: "W2-043 jkt with padding", Bound: jkt(func(jkt string) any { return jkt + "=" }), Want: unbound},
+		{Name: "jkt in capitals", Bound: jkt(func(jkt string) any { return strings.ToUpper(jkt) }), Want: unbound},
+		{Name: "jkt of 31 bytes", Bound: jkt(func(jkt string) any { return jkt[:42] }), Want: unbound},
+		{Name: "jkt with a line break", Bound: jkt(func(jkt string) any { return jkt[:20] + "\n" + jkt[20:42] }), Want: unbound},
+		{Name: "jkt in hexadecimal", Bound: jkt(func(jkt string) any {
 			sum, _ := base64.RawURLEncoding.DecodeString(jkt)
 			return hex.EncodeToString(sum)
 		}), Want: unbound},
-		{Name: "W2-154 a further member of cnf", Change: cnf(func(s Scene) m { return m{"jkt": s.Key.Thumbprint, "x": "y"} }), Want: unbound},
-		{Name: "another member of cnf", Change: cnf(func(s Scene) m { return m{"jwk": s.Key.JWK} }), Want: unbound},
+		{Name: "W2-154 a further member of cnf", Bound: func(s Scene) map[string]any { return m{"jkt": s.Key.Thumbprint, "x": "y"} }, Want: unbound},
+		{Name: "another member of cnf", Bound: func(s Scene) map[string]any { return m{"jwk": s.Key.JWK} }, Want: unbound},
 	}
 }
 
@@ -422,9 +467,9 @@ func schemes() []Row {
 	return []Row{
 		{Name: "W2-140 as Bearer, without a proof", Change: func(_ Scene, sent *Sent) { sent.Scheme, sent.Proofs = "Bearer", nil }, Want: unbound},
 		{Name: "as Bearer, with a proof", Change: func(_ Scene, sent *Sent) { sent.Scheme = "Bearer" }, Want: unbound},
-		{Name: "W2-142 an unbound token as DPoP, with a proof", Change: func(_ Scene, sent *Sent) { sent.Cnf = nil }, Want: unbound},
-		{Name: "W2-143 an unbound token as Bearer, with a stray proof", Change: func(_ Scene, sent *Sent) { sent.Scheme, sent.Cnf = "Bearer", nil }},
-		{Name: "an unbound token as Bearer, with stray junk", Change: func(_ Scene, sent *Sent) { sent.Scheme, sent.Cnf, sent.Proofs = "Bearer", nil, []string{"x", ""} }},
+		{Name: "W2-142 an unbound token as DPoP, with a proof", Bound: notBound, Want: unbound},
+		{Name: "W2-143 an unbound token as Bearer, with a stray proof", Bound: notBound, Change: func(_ Scene, sent *Sent) { sent.Scheme = "Bearer" }},
+		{Name: "an unbound token as Bearer, with stray junk", Bound: notBound, Change: func(_ Scene, sent *Sent) { sent.Scheme, sent.Proofs = "Bearer", []string{"x", ""} }},
 	}
 }
 
