@@ -2,15 +2,13 @@ package bearergate
 
 import (
 	"context"
-	"crypto/sha256"
 	"crypto/tls"
-	"encoding/binary"
-	"io"
 	"maps"
 	"net/netip"
 	"slices"
 	"sync"
 
+	"github.com/bearergate/bearergate/internal/digest"
 	"github.com/bearergate/bearergate/internal/guard"
 )
 
@@ -92,8 +90,8 @@ func prove(ctx context.Context, c Call, t *Token, needed []Binding) (*Token, Rep
 	if outer, ok := FromContext(ctx); ok && outer.proof().covers(c, t, outer, needed) {
 		return t.with(outer.proof()), nil, nil
 	}
-	p := &proof{token: sha256.Sum256([]byte(c.Raw.Reveal())), scheme: c.Scheme, method: c.Method, target: c.Target, host: c.Host, bindings: needed, tls: c.TLS, peer: c.Peer}
-	read := &readings{digests: map[string][sha256.Size]byte{}}
+	p := &proof{token: digest.String(c.Raw.Reveal()), scheme: c.Scheme, method: c.Method, target: c.Target, host: c.Host, bindings: needed, tls: c.TLS, peer: c.Peer}
+	read := &readings{}
 	watched := c
 	watched.Header = func(name string) []string {
 		values := c.Values(name)
@@ -118,32 +116,32 @@ func prove(ctx context.Context, c Call, t *Token, needed []Binding) (*Token, Rep
 // readings are the header fields that bindings looked at. A Binding may read from
 // several goroutines, and one that it leaves behind changes no proof.
 type readings struct {
-	mu      sync.Mutex // guards digests
-	digests map[string][sha256.Size]byte
+	mu     sync.Mutex // guards fields
+	fields []reading
+}
+
+// reading is a header field, and a digest of its values, so that neither a credential nor
+// anything of a sender's choice is kept.
+type reading struct {
+	name   string
+	values digest.Sum
 }
 
 func (r *readings) note(name string, values []string) {
-	d := digest(values)
+	sum := digest.Strings(values...)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.digests[name] = d
-}
-
-func (r *readings) all() map[string][sha256.Size]byte {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return maps.Clone(r.digests)
-}
-
-// digest stands for the values of a header field, each with its length, so that
-// neither a credential nor anything of a sender's choice is kept.
-func digest(values []string) [sha256.Size]byte {
-	h := sha256.New()
-	for _, v := range values {
-		_, _ = h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(v))))
-		_, _ = io.WriteString(h, v)
+	if i := slices.IndexFunc(r.fields, func(f reading) bool { return f.name == name }); i >= 0 {
+		r.fields[i].values = sum
+		return
 	}
-	return [sha256.Size]byte(h.Sum(nil))
+	r.fields = append(r.fields, reading{name, sum})
+}
+
+func (r *readings) all() []reading {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.fields)
 }
 
 var errNotConfirmed = &Error{Kind: ErrInvalidToken, Reason: ReasonBinding, Cause: text("Binding")}
@@ -193,11 +191,11 @@ func responsible(t *Token, scheme Scheme, bindings []Binding) (needed []Binding,
 // proof is what was confirmed, and about which call. It is not changed once a
 // token has it.
 type proof struct {
-	token          [sha256.Size]byte // of the credential, which a Token does not hold
+	token          digest.Sum // of the credential, which a Token does not hold
 	scheme         Scheme
 	method, target string
 	host           string
-	read           map[string][sha256.Size]byte // digests of the header fields that the bindings looked at
+	read           []reading // what the bindings looked at
 	tls            *tls.ConnectionState
 	peer           netip.AddrPort
 	bindings       []Binding
@@ -207,15 +205,10 @@ type proof struct {
 // of t in the call c by these bindings.
 func (p *proof) covers(c Call, t, outer *Token, bindings []Binding) bool {
 	if p == nil || p.scheme != c.Scheme || p.method != c.Method || p.target != c.Target || p.host != c.Host || p.tls != c.TLS || p.peer != c.Peer ||
-		p.token != sha256.Sum256([]byte(c.Raw.Reveal())) || !sameConfirmation(t, outer) || !slices.EqualFunc(p.bindings, bindings, sameBinding) {
+		p.token != digest.String(c.Raw.Reveal()) || !sameConfirmation(t, outer) || !slices.EqualFunc(p.bindings, bindings, sameBinding) {
 		return false
 	}
-	for name, values := range p.read {
-		if values != digest(c.Values(name)) {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(p.read, func(r reading) bool { return r.values != digest.Strings(c.Values(r.name)...) })
 }
 
 // sameBinding is ==, and false for what cannot be compared.

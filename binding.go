@@ -44,7 +44,7 @@ type Binding interface {
 // that all of them refuse.
 func CheckBindings(bindings []Binding, verifiers ...Verifier) error {
 	errs := mistakesOf(bindings)
-	if errs == nil {
+	if errs == nil && len(verifiers) > 0 {
 		errs = disagreements(bindings, verifiers)
 	}
 	if errs == nil {
@@ -112,7 +112,7 @@ func disagreements(bindings []Binding, verifiers []Verifier) (errs []error) {
 		accepted = append(accepted, members...)
 	}
 	for _, member := range confirmed {
-		if !silent && len(verifiers) > 0 && !slices.Contains(accepted, member) {
+		if !silent && !slices.Contains(accepted, member) {
 			useless = append(useless, member)
 		}
 	}

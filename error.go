@@ -308,6 +308,9 @@ func (e *Error) kind() error {
 // countKinds returns of how many sentinels err is: of all of them if it panics
 // when asked, as the Unwrap of many a typed nil does.
 func countKinds(err error) int {
+	if e, ok := err.(*Error); ok && (e == nil || e.Cause == nil) { //nolint:errorlint // this very one: what is around another one counts
+		return 1 // as most refusals are: nothing below it says anything
+	}
 	n := len(sentinels)
 	_ = guard.Call(func() error {
 		count := 0

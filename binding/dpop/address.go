@@ -1,6 +1,7 @@
 package dpop
 
 import (
+	"bytes"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -128,56 +129,62 @@ func normalPath(path string) (string, bool) {
 	if !ok {
 		return "", false
 	}
-	return withoutDots(unescaped), true
+	return string(withoutDots(unescaped)), true
 }
 
 // unescape decodes unreserved characters (RFC 3986 §2.3) and writes other escapes in upper
 // case (§6.2.2.1).
-func unescape(path string) (string, bool) {
-	var b strings.Builder
+func unescape(path string) ([]byte, bool) {
+	b := make([]byte, 0, len(path))
 	for i := 0; i < len(path); i++ {
 		if path[i] != '%' {
-			b.WriteByte(path[i])
+			b = append(b, path[i])
 			continue
 		}
 		if i+2 >= len(path) {
-			return "", false
+			return nil, false
 		}
 		n, err := strconv.ParseUint(path[i+1:i+3], 16, 8)
 		if err != nil {
-			return "", false
+			return nil, false
 		}
 		if c := byte(n); isUnreserved(c) {
-			b.WriteByte(c)
+			b = append(b, c)
 		} else {
-			b.WriteString(strings.ToUpper(path[i : i+3]))
+			b = append(b, '%', upperHex[c>>4], upperHex[c&15])
 		}
 		i += 2
 	}
-	return b.String(), true
+	return b, true
 }
+
+const upperHex = "0123456789ABCDEF"
 
 func isUnreserved(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '.' || c == '_' || c == '~'
 }
 
-// withoutDots removes dot segments (RFC 3986 §5.2.4). Empty segments stay.
-func withoutDots(path string) string {
-	segments := strings.Split(path[1:], "/")
-	kept := segments[:0]
-	for i, segment := range segments {
-		last := i == len(segments)-1
-		switch segment {
-		case ".", "..":
-			if segment == ".." && len(kept) > 0 {
-				kept = kept[:len(kept)-1]
-			}
+// withoutDots removes dot segments (RFC 3986 §5.2.4), in place. Empty segments stay.
+func withoutDots(path []byte) []byte {
+	kept := path[:0]
+	for start := 0; start < len(path); {
+		end := len(path) // of the segment, which begins with a slash
+		if i := bytes.IndexByte(path[start+1:], '/'); i >= 0 {
+			end = start + 1 + i
+		}
+		segment, last := path[start:end], end == len(path)
+		start = end
+		switch string(segment) {
+		case "/..":
+			kept = kept[:max(bytes.LastIndexByte(kept, '/'), 0)]
+			fallthrough
+		case "/.":
 			if last {
-				kept = append(kept, "")
+				kept = append(kept, '/')
 			}
 		default:
-			kept = append(kept, segment)
+			kept = append(kept, segment...)
 		}
 	}
-	return "/" + strings.Join(kept, "/")
+	return kept
 }

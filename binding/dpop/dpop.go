@@ -63,9 +63,6 @@ package dpop
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -332,7 +329,7 @@ func (p *Proofs) confirm(ctx context.Context, call bearergate.Call, t *bearergat
 	if err != nil {
 		return reply, err
 	}
-	if err := p.replay.use(ctx, jkt, claims.id, p.now(), until, e); err != nil {
+	if err := p.replay.use(ctx, text, claims.id, p.now(), until, e); err != nil {
 		return nil, err
 	}
 	return reply, nil
@@ -368,24 +365,6 @@ func (p *Proofs) judgeNonce(c claims, e *ProofEvent) (until time.Time, reply bea
 		reply = p.nonces.reply(now)
 	}
 	return until, reply, nil
-}
-
-// replayLabel begins what is hashed, so that a store that also remembers other things
-// does not take one for the other.
-const replayLabel = "bearergate binding/dpop 1"
-
-// replayKey is the same in every process. The lengths keep a namespace, a thumbprint and a
-// jti from being read as others. The thumbprint keeps a client from using up the jti of
-// another one.
-func replayKey(namespace string, jkt [sha256.Size]byte, id string) string {
-	var stack [512]byte
-	b := append(stack[:0], replayLabel...)
-	for _, s := range []string{namespace, string(jkt[:]), id} {
-		b = binary.BigEndian.AppendUint64(b, uint64(len(s)))
-		b = append(b, s...)
-	}
-	sum := sha256.Sum256(b)
-	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
 func wrongProof(what string) error {

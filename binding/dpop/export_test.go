@@ -4,11 +4,12 @@ import (
 	"time"
 
 	"github.com/bearergate/bearergate/internal/clock"
+	"github.com/bearergate/bearergate/internal/digest"
 )
 
 // UseAt is Use of a store of NewMemory for a proof of a key, at a moment of both clocks.
-func UseAt(store ReplayStore, key string, owner [32]byte, now clock.Instant, until time.Time) (bool, error) {
-	return store.(*memory).use(key, owner, now, until)
+func UseAt(store ReplayStore, key, owner string, now clock.Instant, until time.Time) (bool, error) {
+	return store.(*memory).use(digest.String(key), owner, now, until)
 }
 
 // Sizes are how many entries a store of NewMemory has, by each of the places that hold
@@ -29,3 +30,13 @@ func SamePlace(a, b string) (same, readA, readB bool) {
 
 // RequestPath is what a request target is compared as.
 func RequestPath(target string) (string, bool) { return requestPath(target) }
+
+// Forget empties a store of NewMemory.
+func Forget(store ReplayStore) {
+	m := store.(*memory)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	clear(m.used)
+	clear(m.owners)
+	m.ends, m.heavy = m.ends[:0], 0
+}

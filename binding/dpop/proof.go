@@ -3,13 +3,13 @@ package dpop
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"slices"
 	"time"
 
 	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/internal/digest"
+	"github.com/bearergate/bearergate/internal/jose"
 	"github.com/bearergate/bearergate/internal/strictjson"
 )
 
@@ -38,7 +38,7 @@ func (p *Proofs) judge(ctx context.Context, call bearergate.Call, payload []byte
 	if err := p.judgeAddress(ctx, call, said.address); err != nil {
 		return claims{}, err
 	}
-	if said.tokenHash != tokenHash(call.Raw.Reveal()) {
+	if hash, ok := jose.ParseThumbprint(said.tokenHash); !ok || hash != digest.String(call.Raw.Reveal()) {
 		return claims{}, wrongProof("ath is not the hash of the token: it has to be the base64url of its SHA-256 without padding")
 	}
 	if p.nonces != nil && !p.nonces.offer {
@@ -114,12 +114,6 @@ func (p *Proofs) read(payload []byte) (c claims, said statement, err error) {
 		return c, said, nil
 	}
 	return claims{}, statement{}, wrongProof(wrong)
-}
-
-// tokenHash is ath (RFC 9449 §4.2).
-func tokenHash(token string) string {
-	sum := sha256.Sum256([]byte(token))
-	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
 // judgeAddress compares htu with what the client should have called.

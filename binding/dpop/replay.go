@@ -3,7 +3,7 @@ package dpop
 import (
 	"container/heap"
 	"context"
-	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"sync"
@@ -11,7 +11,9 @@ import (
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/internal/clock"
+	"github.com/bearergate/bearergate/internal/digest"
 	"github.com/bearergate/bearergate/internal/guard"
+	"github.com/bearergate/bearergate/internal/jose"
 )
 
 // ReplayStore remembers which proofs were used. It must be safe for concurrent use, and
@@ -61,10 +63,19 @@ var (
 		Detail: fmt.Sprintf("dpop: %d calls of Replay are under way", maxStoreCalls)}
 )
 
+// replayLabel begins what is hashed, so that a store that also remembers other things does
+// not take one for the other.
+const replayLabel = "bearergate binding/dpop 1"
+
+// nameOf is the name of a proof, the same in every process. Each part has its length before
+// it, so that no two proofs have one name, and jkt keeps a client from using up the jti of
+// another one.
+func (r replay) nameOf(jkt, id string) name { return digest.Strings(replayLabel, r.namespace, jkt, id) }
+
 // use uses a proof up.
-func (r replay) use(ctx context.Context, jkt [sha256.Size]byte, id string, now, until time.Time, e *ProofEvent) error {
+func (r replay) use(ctx context.Context, jkt, id string, now, until time.Time, e *ProofEvent) error {
 	start := time.Now()
-	fresh, err := r.ask(ctx, replayKey(r.namespace, jkt, id), jkt, now, until)
+	fresh, err := r.ask(ctx, jkt, id, now, until)
 	e.StoreDuration = time.Since(start)
 	switch {
 	case err != nil:
@@ -83,10 +94,12 @@ func (r replay) use(ctx context.Context, jkt [sha256.Size]byte, id string, now, 
 	return nil
 }
 
-func (r replay) ask(ctx context.Context, key string, jkt [sha256.Size]byte, now, until time.Time) (bool, error) {
+func (r replay) ask(ctx context.Context, jkt, id string, now, until time.Time) (bool, error) {
+	proof := r.nameOf(jkt, id)
 	if m, ours := r.store.(*memory); ours { // it waits for nobody, knows owners, and goes by Config.Now
-		return m.use(key, jkt, clock.At(now), until)
+		return m.use(proof, jkt, clock.At(now), until)
 	}
+	key := base64.RawURLEncoding.EncodeToString(proof[:])
 	select {
 	case r.slots <- struct{}{}:
 	default:
@@ -147,11 +160,11 @@ func NewMemory(entries int) (ReplayStore, error) {
 	if entries < 2 || entries > 1<<24 {
 		return nil, misconfigured(fmt.Sprintf("NewMemory: %d entries: choose between 2 and %d; %d hold those of a minute in which 4,000 a second come", entries, 1<<24, DefaultReplayEntries))
 	}
-	return &memory{entries: entries, used: map[name]struct{}{}, owners: map[name]*owner{}}, nil
+	return &memory{entries: entries, used: map[name]struct{}{}, owners: map[string]*owner{}}, nil
 }
 
-// name is a SHA-256: of the key of a proof, or the thumbprint of the key that signed it.
-type name = [sha256.Size]byte
+// name is what a store knows a proof by.
+type name = digest.Sum
 
 // memory is the store of NewMemory.
 //
@@ -165,13 +178,13 @@ type memory struct {
 	mu     sync.Mutex // guards the rest
 	used   map[name]struct{}
 	ends   queue // the same entries; the one that ends first is the first
-	owners map[name]*owner
+	owners map[string]*owner
 	heavy  int // how many owners have more than half of entries
 }
 
 // owner is a key that has signed some of the entries.
 type owner struct {
-	thumbprint name
+	thumbprint string // jkt
 	entries    int
 }
 
@@ -194,33 +207,36 @@ const swept = 32
 
 // Use is [ReplayStore.Use] by the clock of the machine. All keys count as one owner's.
 func (m *memory) Use(_ context.Context, key string, until time.Time) (bool, error) {
-	return m.use(key, name{}, clock.At(time.Now()), until)
+	proof, ok := jose.ParseThumbprint(key) // what Proofs gives to other stores
+	if !ok {
+		proof = digest.String(key)
+	}
+	return m.use(proof, "", clock.At(time.Now()), until)
 }
 
-func (m *memory) use(key string, thumbprint name, now clock.Instant, until time.Time) (fresh bool, err error) {
+func (m *memory) use(proof name, jkt string, now clock.Instant, until time.Time) (fresh bool, err error) {
 	until = until.Round(0) // what is left is the wall clock's
 	if !now.Wall.Before(until) {
 		return false, errors.New("dpop: the entry would be forgotten at once: the clock of the caller is not that of the store in memory")
 	}
-	id := sha256.Sum256([]byte(key)) // as long as any other
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.sweep(now)
-	if _, ok := m.used[id]; ok {
+	if _, ok := m.used[proof]; ok {
 		return false, nil
 	}
-	o := m.owners[thumbprint]
+	o := m.owners[jkt]
 	if o == nil {
-		o = &owner{thumbprint: thumbprint}
+		o = &owner{thumbprint: jkt}
 	}
 	if m.isFull(o) {
 		return false, &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonOverloaded,
 			Detail: "dpop: the store in memory is full: give NewMemory more entries"}
 	}
-	m.used[id] = struct{}{}
-	m.owners[thumbprint] = o
+	m.used[proof] = struct{}{}
+	m.owners[jkt] = o
 	m.count(o, 1)
-	heap.Push(&m.ends, entry{id, o, now, until})
+	heap.Push(&m.ends, entry{proof, o, now, until})
 	return true, nil
 }
 

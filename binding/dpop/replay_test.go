@@ -270,8 +270,8 @@ func TestMemoryIsFull(t *testing.T) {
 	now := clock.At(at)
 	mem, err := dpop.NewMemory(10)
 	require.NoError(t, err)
-	use := func(key string, of byte) string {
-		fresh, err := dpop.UseAt(mem, key, [32]byte{of}, now, at.Add(time.Minute))
+	use := func(key string, of int) string {
+		fresh, err := dpop.UseAt(mem, key, fmt.Sprint(of), now, at.Add(time.Minute))
 		if err != nil {
 			kit.RequireError(t, err, bearergate.ErrUnavailable, bearergate.ReasonOverloaded)
 			require.False(t, fresh)
@@ -279,7 +279,7 @@ func TestMemoryIsFull(t *testing.T) {
 		}
 		return map[bool]string{true: "fresh", false: "used"}[fresh]
 	}
-	many := func(prefix string, n int, of byte) (answers []string) {
+	many := func(prefix string, n, of int) (answers []string) {
 		for i := range n {
 			answers = append(answers, use(fmt.Sprint(prefix, i), of))
 		}
@@ -328,9 +328,9 @@ func TestClockIsSet(t *testing.T) {
 	} {
 		mem, err := dpop.NewMemory(10)
 		require.NoError(t, err)
-		_, err = dpop.UseAt(mem, "k", [32]byte{}, start, until)
+		_, err = dpop.UseAt(mem, "k", "", start, until)
 		require.NoError(t, err)
-		fresh, err := dpop.UseAt(mem, "k", [32]byte{}, tc.at, tc.at.Wall.Add(time.Minute))
+		fresh, err := dpop.UseAt(mem, "k", "", tc.at, tc.at.Wall.Add(time.Minute))
 		require.NoError(t, err)
 		require.Equal(t, tc.fresh, fresh, tc.name)
 	}
@@ -368,7 +368,7 @@ func TestMemoryOverTime(t *testing.T) {
 	for second := range 300 {
 		for i := range 100 {
 			now := at.Add(time.Duration(second) * time.Second)
-			fresh, err := dpop.UseAt(mem, fmt.Sprint(second, i), [32]byte{byte(i), byte(second)}, clock.At(now), now.Add(time.Minute))
+			fresh, err := dpop.UseAt(mem, fmt.Sprint(second, i), fmt.Sprint(i, second), clock.At(now), now.Add(time.Minute))
 			require.NoError(t, err)
 			require.True(t, fresh)
 		}

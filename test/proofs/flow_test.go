@@ -66,7 +66,7 @@ func TestOfferOverHTTP(t *testing.T) {
 
 // A proof is used up by the request that it was right for, whatever became of that.
 //
-// W2-151
+// W2-151.
 func TestUsedUp(t *testing.T) {
 	made := jwts(t)
 	a := serve(t, made.verifier, dpop.Config{})
@@ -140,7 +140,7 @@ func TestBoundRoute(t *testing.T) {
 // What is compared is the request as it was sent, whatever a handler in front has made of
 // it; and never what says who was called.
 //
-// W2-086, W2-088, W2-092, W2-093, W2-094
+// W2-086, W2-088, W2-092, W2-093, W2-094.
 func TestWhatWasCalled(t *testing.T) {
 	made := jwts(t)
 	p, err := dpop.New(dpop.Config{BaseURLs: []string{"https://rs.example.com"}})
@@ -176,11 +176,11 @@ func TestWhatWasCalled(t *testing.T) {
 		}},
 		{name: "a proxy that asks about another request", target: "/verify", htu: "https://rs.example.com/a/b", change: func(r *http.Request) {
 			r.Header.Set("X-Original-Method", "GET")
-			r.Header.Set("X-Original-URL", "https://rs.example.com/a/b")
+			r.Header.Set("X-Original-Url", "https://rs.example.com/a/b")
 		}, want: wrong},
 		{name: "a method in a header", target: "/a/b", htu: "https://rs.example.com/a/b", change: func(r *http.Request) {
 			r.Method = "POST"
-			r.Header.Set("X-HTTP-Method-Override", "GET")
+			r.Header.Set("X-Http-Method-Override", "GET")
 		}, want: wrong},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
