@@ -84,11 +84,11 @@ const (
 
 // What a [Config] does where it does not say otherwise.
 const (
-	DefaultMaxAge        = time.Minute      // of Config.MaxAge
-	DefaultAhead         = 10 * time.Second // of Config.Ahead
-	DefaultMaxProofBytes = 4096             // of Config.MaxProofBytes
-	DefaultMaxIDBytes    = 256              // of Config.MaxIDBytes
-	DefaultStoreTimeout  = 100 * time.Millisecond
+	DefaultMaxAge        = time.Minute            // of Config.MaxAge
+	DefaultAhead         = 10 * time.Second       // of Config.Ahead
+	DefaultMaxProofBytes = 4096                   // of Config.MaxProofBytes
+	DefaultMaxIDBytes    = 256                    // of Config.MaxIDBytes
+	DefaultStoreTimeout  = 100 * time.Millisecond // of Config.StoreTimeout
 	// DefaultReplayEntries is how many proofs the store of a Config without Replay holds:
 	// those of a minute in which 4,000 a second come. A full one takes 43 to 76 MB.
 	DefaultReplayEntries = 1 << 18

@@ -73,7 +73,11 @@ func requireDocument(t *testing.T, chapters []chapter) {
 				fmt.Fprintf(&b, "**Its error ends with:** %s\n\n", code(of.cause))
 			}
 			if r.twin != "" {
-				fmt.Fprintf(&b, "The event reads like that of [%s](%s)%s.\n\n", r.twin, anchor(r.twin), of.apart(all[r.twin]))
+				apart := of.apart(all[r.twin])
+				if r.byBinding { // Explain says nothing of either
+					apart = ""
+				}
+				fmt.Fprintf(&b, "The event reads like that of [%s](%s)%s.\n\n", r.twin, anchor(r.twin), apart)
 			}
 			if of.advice != "" {
 				fmt.Fprintf(&b, "**What to do:** %s\n\n", plainText(of.advice))
