@@ -69,6 +69,9 @@ func call(scheme bearergate.Scheme) bearergate.Call {
 	return bearergate.Call{Credentials: bearergate.Credentials{Scheme: scheme, Raw: bearergate.NewSecret("a.b")}, Method: "GET", Target: "/x"}
 }
 
+// Each scheme takes the tokens that belong to it, and whether a token is bound is
+// judged by its cnf alone, in every call.
+// req: R9449-18 R9449-20 R9449-43
 func TestAuthenticate(t *testing.T) {
 	no := errors.New("not its key")
 	refuses := func(b *binding, err error) *binding {

@@ -12,6 +12,7 @@ import (
 )
 
 // The form of Bearer credentials is tested with BearerToken, which goes the same way.
+// req: R9449-27
 func TestParseCredentials(t *testing.T) {
 	both := []bearergate.Scheme{bearergate.SchemeBearer, bearergate.SchemeDPoP}
 	for _, tc := range []struct {
@@ -31,6 +32,12 @@ func TestParseCredentials(t *testing.T) {
 		{name: "another scheme", values: []string{"Basic a.b"}, accepted: both, kind: bearergate.ErrMissingToken, reason: bearergate.ReasonNoToken},
 		{name: "a longer scheme", values: []string{"DPoPx a.b"}, accepted: both, kind: bearergate.ErrMissingToken, reason: bearergate.ReasonNoToken},
 		{name: "a tab after the scheme", values: []string{"DPoP\ta.b"}, accepted: both, kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest},
+		{name: "a comma after the scheme", values: []string{"DPoP,a.b"}, accepted: both, kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest},
+		{name: "the scheme alone", values: []string{"DPoP"}, accepted: both, kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest},
+		{name: "white space before the scheme", values: []string{" DPoP a.b"}, accepted: both, kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest},
+		{name: "a tab behind the token", values: []string{"DPoP a.b\t"}, accepted: both, kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest},
+		{name: "a quoted token", values: []string{`DPoP "a.b"`}, accepted: both, kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest},
+		{name: "a byte beyond ASCII", values: []string{"DPoP a.\xe4"}, accepted: both, kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest},
 		{name: "no token", values: []string{"DPoP "}, accepted: both, kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest},
 		{name: "two tokens", values: []string{"DPoP a b"}, accepted: both, kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest},
 		{name: "two values", values: []string{"Bearer a.b", "DPoP a.b"}, accepted: both, kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest},

@@ -3,11 +3,16 @@ package introspect_test
 import (
 	"context"
 	"maps"
+	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/introspect"
+	"github.com/bearergate/bearergate/test/bubble"
+	"github.com/bearergate/bearergate/test/kit"
 	"github.com/stretchr/testify/require"
 )
 
@@ -82,50 +87,58 @@ func TestTokenTypes(t *testing.T) {
 	}
 }
 
-// A bound token of an answer opens with its proof, and with nothing less, also when the
-// answer is remembered.
-func TestDPoPTokensNeedTheirProof(t *testing.T) {
-	s := newServer()
-	s.answers[opaque] = answer(map[string]any{"token_type": "DPoP", "cnf": map[string]any{"jkt": "x"}})
-	client := newClient(t, with(config(s), func(c *introspect.Config) { c.Confirmations = []string{"jkt"} }))
+// A bound token of an answer opens with its proof and with nothing less, wherever the
+// answer comes from.
+// req: R8705-04 R9449-14 R9449-43
+func TestBoundTokensNeedTheirProof(t *testing.T) {
 	for _, tt := range []struct {
-		name     string
-		scheme   bearergate.Scheme
-		bindings []bearergate.Binding
-		proof    string
-		reason   bearergate.Reason
+		name      string
+		tokenType any
+		member    string
 	}{
-		{name: "W2-155 with its proof", scheme: bearergate.SchemeDPoP, bindings: []bearergate.Binding{proofs{}}, proof: "good"},
-		{name: "W2-157 without it, from the cache", scheme: bearergate.SchemeDPoP, bindings: []bearergate.Binding{proofs{}}, reason: bearergate.ReasonProof},
-		{name: "as a Bearer token", scheme: bearergate.SchemeBearer, bindings: []bearergate.Binding{proofs{}}, proof: "good", reason: bearergate.ReasonBinding},
-		{name: "at a gate without bindings", scheme: bearergate.SchemeBearer, proof: "good", reason: bearergate.ReasonBinding},
+		{name: "W2-155 DPoP", tokenType: "DPoP", member: "jkt"},
+		{name: "a jkt, and no word on the type", tokenType: absent, member: "jkt"},
+		{name: "MTL-017 a certificate", tokenType: "Bearer", member: "x5t#S256"},
+		{name: "MTL-017 a certificate, and no word on the type", tokenType: absent, member: "x5t#S256"},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			call := bearergate.Call{Credentials: bearergate.Credentials{Scheme: tt.scheme, Raw: bearergate.NewSecret(opaque)},
-				Header: func(string) []string { return []string{tt.proof} }}
-			tok, _, err := bearergate.Authenticate(t.Context(), client, call, tt.bindings...)
-			if tt.reason != "" {
-				requireError(t, tok, err, invalid, tt.reason)
-				return
-			}
-			require.NoError(t, err)
-			require.True(t, tok.Proven())
-		})
+		// The ways to an answer.
+		for way, client := range map[string]func(*testing.T, *server, introspect.Config) *introspect.Client{
+			"asked for": func(t *testing.T, _ *server, c introspect.Config) *introspect.Client {
+				c.DisableCache = true
+				return newClient(t, c)
+			},
+			"W2-157 remembered": func(t *testing.T, _ *server, c introspect.Config) *introspect.Client {
+				client := newClient(t, c)
+				requireAccepted(t, client, opaque)
+				return client
+			},
+			"of a store": func(t *testing.T, _ *server, c introspect.Config) *introspect.Client {
+				c.Store = sharing(newServer(), newStore()).Store
+				requireAccepted(t, newClient(t, c), opaque)
+				synctest.Wait()
+				c.HTTPClient = &http.Client{Transport: newServer()} // which would say something else
+				return newClient(t, c)
+			},
+			"old": func(t *testing.T, s *server, c introspect.Config) *introspect.Client {
+				c.MaxStale = time.Hour
+				client := newClient(t, c)
+				requireAccepted(t, client, opaque)
+				s.fail(down)
+				time.Sleep(time.Minute)
+				return client
+			},
+		} {
+			t.Run(tt.name+", "+way, func(t *testing.T) {
+				bubble.Test(t, func(t *testing.T) {
+					s := newServer()
+					s.answers[opaque] = answer(map[string]any{"token_type": tt.tokenType, "cnf": map[string]any{tt.member: "x"}})
+					c := client(t, s, with(config(s), func(c *introspect.Config) { c.Confirmations = []string{"jkt", "x5t#S256"} }))
+					kit.RequireProofs(t, c, opaque, tt.member)
+					synctest.Wait()
+				})
+			})
+		}
 	}
-}
-
-// proofs is a Binding whose proof is a word.
-type proofs struct{}
-
-func (proofs) Scheme() bearergate.Scheme    { return bearergate.SchemeDPoP }
-func (proofs) Members() []string            { return []string{"jkt"} }
-func (proofs) Challenge() map[string]string { return nil }
-
-func (proofs) Confirm(_ context.Context, c bearergate.Call, _ *bearergate.Token) (bearergate.Reply, error) {
-	if c.Header("DPoP")[0] != "good" {
-		return nil, &bearergate.Error{Kind: invalid, Reason: bearergate.ReasonProof}
-	}
-	return nil, nil
 }
 
 // What can be no access token's type is a mistake.

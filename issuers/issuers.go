@@ -26,7 +26,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -365,13 +364,8 @@ func (r *Router) choose(ctx context.Context, token string) (choice, error) {
 // configured finds the verifier of a JWT in Issuers. The issuer is given where there is
 // none for it. For a token whose issuer is configured, nothing is allocated.
 func (r *Router) configured(token string) (c choice, issuer string, err error) {
-	buf := buffers.Get().(*[]byte)
-	defer func() {
-		clear(*buf) // no token stays in memory because of the pool
-		if cap(*buf) <= 2*DefaultMaxTokenBytes {
-			buffers.Put(buf)
-		}
-	}()
+	buf := jose.Borrow()
+	defer jose.GiveBack(buf, token)
 	found, err := jose.UnverifiedIssuer(buf, token, r.maxTokenBytes)
 	switch {
 	case errors.Is(err, jose.ErrNoIssuer):
@@ -384,9 +378,6 @@ func (r *Router) configured(token string) (c choice, issuer string, err error) {
 	}
 	return choice{}, string(found), nil
 }
-
-// buffers are for the payloads of tokens.
-var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
 // namesOf are the issuers that are configured, as an error may hold them. They are made
 // once: a stranger's token must not cost more the more issuers there are.

@@ -1,8 +1,10 @@
 package jwtverify
 
+import "github.com/bearergate/bearergate/internal/jose"
+
 // Pooled is what the next token would find in the buffer that it is given.
 func Pooled() []byte {
-	buf := buffers.Get().(*[]byte)
-	defer buffers.Put(buf)
+	buf := jose.Borrow()
+	defer jose.GiveBack(buf, "")
 	return (*buf)[:cap(*buf)]
 }

@@ -28,7 +28,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/bearergate/bearergate"
@@ -442,13 +441,8 @@ func (v *Verifier) tooLarge(raw string) error {
 // examine makes every check, from the first byte, and leaves in r which one was the
 // last. A token that passes is put into cache, unless that is nil.
 func (v *Verifier) examine(ctx context.Context, raw string, r *accept.Reading, cache *ttlcache.Cache[*verified]) (*bearergate.Token, error) {
-	buf := buffers.Get().(*[]byte)
-	defer func() {
-		clear((*buf)[:min(cap(*buf), 2*len(raw))]) // no token stays in memory because of the pool
-		if cap(*buf) <= 2*DefaultMaxTokenBytes {
-			buffers.Put(buf)
-		}
-	}()
+	buf := jose.Borrow() // nothing that is returned may point into it: NewToken copies
+	defer jose.GiveBack(buf, raw)
 	r.At = accept.StepForm
 	jws, err := jose.ParseInto(buf, raw, v.maxTokenBytes)
 	if err != nil {
@@ -530,10 +524,6 @@ func (v *Verifier) headerType(h jose.Header) (explicit bool, err error) {
 	expected, found := v.types(h)
 	return false, accept.Unsigned(bearergate.ReasonType, "typ is not that of an access token", expected, found)
 }
-
-// buffers hold the parts of a token while [Verifier.examine] looks at them.
-// Nothing that it returns may point into one: NewToken copies.
-var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
 var errCheck = &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonPolicy, Detail: "Config.Check refused the token", Cause: errors.New("jwtverify: Check")}
 

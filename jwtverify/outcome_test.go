@@ -42,3 +42,23 @@ func TestConfirmationsAreTold(t *testing.T) {
 	c.Confirmations = nil
 	require.Equal(t, []string{}, newVerifier(t, c).Confirmations(), "it tells, and there are none")
 }
+
+// A token that is remembered opens as little without its proof as one that is not. W2-158
+// req: R9449-43
+func TestBoundTokensNeedTheirProof(t *testing.T) {
+	s := newSigner(t, "ES256", "k")
+	for _, member := range []string{"jkt", "x5t#S256"} {
+		for _, disabled := range []bool{true, false} {
+			c := config(s.Set(t))
+			c.Confirmations, c.DisableCache = []string{"jkt", "x5t#S256"}, disabled
+			hits := 0
+			c.Hooks.Verified = func(_ context.Context, e jwtverify.VerifyEvent) {
+				if e.Cached {
+					hits++
+				}
+			}
+			kit.RequireProofs(t, newVerifier(t, c), s.Sign(t, map[string]any{"cnf": map[string]any{member: "x"}}), member)
+			require.Equal(t, map[bool]int{false: kit.ProofCalls - 1}[disabled], hits, member)
+		}
+	}
+}

@@ -131,10 +131,12 @@ func (g *Gate) accepts(name bearergate.Scheme) bool {
 
 // challenge sets one challenge for each scheme of the gate. The error stands in
 // that of the scheme that the request used, which comes first, and nowhere else:
-// about the others, nothing is known to be wrong (RFC 9449 §7.1).
+// about the others, nothing is known to be wrong (RFC 9449 §7.1). Whoever sends
+// Authorization several times used no scheme alone: the error stands in all of them
+// (RFC 9449 §7.2).
 func (g *Gate) challenge(h http.Header, r *http.Request, code string, e *bearergate.Error, d *decision) {
 	used := d.scheme
-	if used == "" && e.Kind == bearergate.ErrInvalidRequest {
+	if used == "" && e.Kind == bearergate.ErrInvalidRequest && len(r.Header["Authorization"]) < 2 {
 		used = g.attempted(r)
 	}
 	var values []string

@@ -280,6 +280,8 @@ func byHand(decide func(*doors, *http.Request) (*bearergate.Token, error)) func(
 }
 
 // RFC 9449 §7.1: each scheme takes the tokens that belong to it.
+// W2-140, W2-142, W2-153
+// req: R9449-18 R9449-19 R9449-20
 func TestSchemes(t *testing.T) {
 	const wrong = `error="invalid_token", error_description="` + bodyInvalid + `"`
 	for name, tc := range map[string]struct {
@@ -297,8 +299,12 @@ func TestSchemes(t *testing.T) {
 		"jkt, DPoP": {claims: boundBy("jkt"), bindings: bindings(dpop(proven)), scheme: "dpop", status: 200},
 		"certificate, DPoP": {claims: holder, bindings: bindings(certificate(proven), dpop(proven)), scheme: "DPoP", status: 401,
 			challenges: []string{`DPoP realm="api", algs="ES256 EdDSA", ` + wrong, `Bearer realm="api"`}},
-		"both, DPoP":  {claims: boundBy("jkt", "x5t#S256"), bindings: bindings(certificate(proven), dpop(proven)), scheme: "DPoP", status: 200},
-		"both, one":   {claims: boundBy("jkt", "x5t#S256"), bindings: bindings(dpop(proven)), scheme: "DPoP", status: 401, challenges: []string{`DPoP realm="api", algs="ES256 EdDSA", ` + wrong, `Bearer realm="api"`}},
+		"both, DPoP": {claims: boundBy("jkt", "x5t#S256"), bindings: bindings(certificate(proven), dpop(proven)), scheme: "DPoP", status: 200},
+		"both, one":  {claims: boundBy("jkt", "x5t#S256"), bindings: bindings(dpop(proven)), scheme: "DPoP", status: 401, challenges: []string{`DPoP realm="api", algs="ES256 EdDSA", ` + wrong, `Bearer realm="api"`}},
+		"both, neither": {claims: boundBy("jkt", "x5t#S256"), bindings: bindings(certificate(fails(errors.New("another one"))), dpop(proven)), scheme: "DPoP", status: 401,
+			challenges: []string{`DPoP realm="api", algs="ES256 EdDSA", ` + wrong, `Bearer realm="api"`}},
+		"W2-154 a member that nobody knows": {claims: boundBy("jkt", "x"), bindings: bindings(dpop(proven)), scheme: "DPoP", status: 401,
+			challenges: []string{`DPoP realm="api", algs="ES256 EdDSA", ` + wrong, `Bearer realm="api"`}},
 		"DPoP, alone": {claims: boundBy("jkt"), scheme: "DPoP", status: 401, challenges: []string{`Bearer realm="api"`}},
 		"DPoP beside": {claims: reader, bindings: bindings(certificate(proven)), scheme: "DPoP", status: 401, challenges: []string{`Bearer realm="api"`}},
 	} {
@@ -317,7 +323,9 @@ func TestSchemes(t *testing.T) {
 	}
 }
 
-// One challenge for each scheme; the error stands in that of the one that was used.
+// One challenge for each scheme; the error stands in that of the one that was used, and
+// in both where two were. W2-144, W2-149
+// req: R9449-16 R9449-17 R9449-28..30
 func TestChallengesOfSchemes(t *testing.T) {
 	refuse := func(kind error, reason bearergate.Reason) confirm {
 		return fails(&bearergate.Error{Kind: kind, Reason: reason})
@@ -327,7 +335,9 @@ func TestChallengesOfSchemes(t *testing.T) {
 		bodyNonce = "The DPoP proof must have a nonce of this server."
 		bare      = `Bearer realm="api"`
 		offer     = `DPoP realm="api", algs="ES256 EdDSA"`
+		request   = `, error="invalid_request", error_description="` + bodyRequest + `"`
 	)
+	both := []string{bare + request, offer + request}
 	for name, tc := range map[string]struct {
 		authorization []string
 		confirm       confirm
@@ -336,22 +346,30 @@ func TestChallengesOfSchemes(t *testing.T) {
 		challenges    []string
 		detail        string
 	}{
-		"nothing": {status: 401, challenges: []string{bare, offer}, detail: bodyMissing},
-		"wrong proof": {authorization: []string{"DPoP " + good}, confirm: refuse(bearergate.ErrInvalidToken, bearergate.ReasonProof),
+		"W2-148 nothing": {status: 401, challenges: []string{bare, offer}, detail: bodyMissing},
+		"W2-149 a bad token under Bearer": {authorization: []string{"Bearer bad"},
+			status: 401, challenges: []string{bare + `, error="invalid_token", error_description="` + bodyInvalid + `"`, offer}, detail: bodyInvalid},
+		"a bad token under DPoP": {authorization: []string{"DPoP bad"},
+			status: 401, challenges: []string{offer + `, error="invalid_token", error_description="` + bodyInvalid + `"`, bare}, detail: bodyInvalid},
+		"W2-150 wrong proof": {authorization: []string{"DPoP " + good}, confirm: refuse(bearergate.ErrInvalidToken, bearergate.ReasonProof),
 			status: 401, challenges: []string{offer + `, error="invalid_dpop_proof", error_description="` + bodyProof + `"`, bare}, detail: bodyProof},
 		"proof used before": {authorization: []string{"DPoP " + good}, confirm: refuse(bearergate.ErrInvalidToken, bearergate.ReasonReplay),
 			status: 401, challenges: []string{offer + `, error="invalid_dpop_proof", error_description="` + bodyProof + `"`, bare}, detail: bodyProof},
 		"no nonce": {authorization: []string{"dpop " + good}, confirm: refuse(bearergate.ErrInvalidToken, bearergate.ReasonNonce),
 			status: 401, challenges: []string{offer + `, error="use_dpop_nonce", error_description="` + bodyNonce + `"`, bare}, detail: bodyNonce},
-		"wrong scope": {authorization: []string{"DPoP " + good}, confirm: fails(nil), need: scope.All("write"),
+		"W2-151 wrong scope": {authorization: []string{"DPoP " + good}, confirm: fails(nil), need: scope.All("write"),
 			status: 403, challenges: []string{offer + `, error="insufficient_scope", error_description="` + bodyScope + `", scope="write"`, bare}, detail: bodyScope},
 		"malformed DPoP": {authorization: []string{"DPoP a b"},
 			status: 400, challenges: []string{offer + `, error="invalid_request", error_description="` + bodyRequest + `"`, bare}, detail: bodyRequest},
 		"malformed Bearer": {authorization: []string{"Bearer a b"},
 			status: 400, challenges: []string{bare + `, error="invalid_request", error_description="` + bodyRequest + `"`, offer}, detail: bodyRequest},
-		"two": {authorization: []string{"Bearer " + good, "DPoP " + good},
-			status: 400, challenges: []string{bare + `, error="invalid_request", error_description="` + bodyRequest + `"`, offer}, detail: bodyRequest},
-		"another scheme": {authorization: []string{"Basic dTpw"}, status: 401, challenges: []string{bare, offer}, detail: bodyMissing},
+		"W2-147 two":       {authorization: []string{"Bearer " + good, "DPoP " + good}, status: 400, challenges: both, detail: bodyRequest},
+		"two, DPoP first":  {authorization: []string{"DPoP " + good, "Bearer " + good}, status: 400, challenges: both, detail: bodyRequest},
+		"two of DPoP":      {authorization: []string{"DPoP " + good, "DPoP " + good}, status: 400, challenges: both, detail: bodyRequest},
+		"two of Bearer":    {authorization: []string{"Bearer " + good, "Bearer " + good}, status: 400, challenges: both, detail: bodyRequest},
+		"DPoP and another": {authorization: []string{"Basic dTpw", "DPoP " + good}, status: 400, challenges: both, detail: bodyRequest},
+		"two of another":   {authorization: []string{"Basic dTpw", "Basic dTpw"}, status: 400, challenges: both, detail: bodyRequest},
+		"another scheme":   {authorization: []string{"Basic dTpw"}, status: 401, challenges: []string{bare, offer}, detail: bodyMissing},
 		"an outage": {authorization: []string{"DPoP " + good}, confirm: refuse(bearergate.ErrUnavailable, bearergate.ReasonStoreUnavailable),
 			status: 503, detail: bodyUnavailable},
 	} {
@@ -359,7 +377,8 @@ func TestChallengesOfSchemes(t *testing.T) {
 			if tc.need.Scopes() == nil {
 				tc.need = scope.All("read")
 			}
-			gate := newGate(t, accepts(boundBy("jkt")), middleware.Config{Bindings: bindings(dpop(tc.confirm))})
+			b := dpop(tc.confirm)
+			gate := newGate(t, accepts(boundBy("jkt")), middleware.Config{Bindings: bindings(b)})
 			r := httptest.NewRequest("GET", "/orders", nil)
 			r.Header["Authorization"] = tc.authorization
 			w := httptest.NewRecorder()
@@ -368,6 +387,12 @@ func TestChallengesOfSchemes(t *testing.T) {
 			require.Equal(t, tc.status, w.Code)
 			require.Equal(t, tc.challenges, w.Header().Values("WWW-Authenticate"))
 			require.Equal(t, problem(http.StatusText(tc.status), tc.status, tc.detail), w.Body.String())
+			// A proof is used up by the sender of the right token alone, and then whatever follows.
+			asked := 0
+			if tc.confirm != nil {
+				asked = 1
+			}
+			require.Equal(t, asked, b.asked)
 		})
 	}
 	// Under Bearer there is no DPoP proof to speak of.
@@ -410,6 +435,9 @@ func TestRepliesOfBindings(t *testing.T) {
 	}
 }
 
+// A token that is not bound enters no route that demands it, whatever it is sent with.
+// MTL-011
+// req: FAPI2-03 R8705-11
 func TestBound(t *testing.T) {
 	b := certificate(proven)
 	bound := middleware.Bound()

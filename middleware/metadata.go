@@ -2,6 +2,7 @@ package middleware
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/scope"
 )
 
@@ -42,8 +44,20 @@ type Metadata struct {
 	SigningAlgorithms []string
 	// Name is for people; Documentation, Policy and TermsOfService are URLs of pages for them.
 	Name, Documentation, Policy, TermsOfService string
-	// CertificateBound says that the resource takes certificate-bound tokens (RFC 8705 §3).
+	// CertificateBound says that the resource takes tokens that are bound to a client
+	// certificate (RFC 8705 §3.3). That comes by itself with a Binding of
+	// [Config.Bindings] for the member x5t#S256 of cnf. Without one it is a mistake, for
+	// every such token would be refused.
 	CertificateBound bool
+	// DPoPAlgorithms are the JWS algorithms that proofs may have (RFC 9449 §5.1), never
+	// "none" and none with a shared secret. They come by themselves from the parameter
+	// algs of the DPoP challenge; this is for a Binding that has none there, and a
+	// mistake beside it. Without a Binding of the DPoP scheme it is a mistake too.
+	DPoPAlgorithms []string
+	// DPoPRequired says that the resource takes DPoP-bound tokens only (RFC 9728 §2).
+	// That comes by itself with [Config.RequireBinding], if all of [Config.Bindings] have
+	// the DPoP scheme; otherwise it is a mistake, for the gate takes other tokens too.
+	DPoPRequired bool
 	// Extra holds further members, such as "resource_name#de" (RFC 9728 §2.1).
 	// What they hold is not checked; the members of the other fields cannot be in it.
 	Extra map[string]any
@@ -118,7 +132,11 @@ func (g *Gate) document(m Metadata) ([]byte, error) {
 	add("resource_documentation", "Metadata.Documentation", m.Documentation, m.Documentation == "")
 	add("resource_policy_uri", "Metadata.Policy", m.Policy, m.Policy == "")
 	add("resource_tos_uri", "Metadata.TermsOfService", m.TermsOfService, m.TermsOfService == "")
-	add("tls_client_certificate_bound_access_tokens", "Metadata.CertificateBound", true, !m.CertificateBound)
+	constraint, err := g.constraint(m)
+	errs = append(errs, err)
+	add("tls_client_certificate_bound_access_tokens", "Config.Bindings, which decide on it", true, !constraint.certificates)
+	add("dpop_signing_alg_values_supported", "Metadata.DPoPAlgorithms", constraint.algorithms, len(constraint.algorithms) == 0)
+	add("dpop_bound_access_tokens_required", "Config.RequireBinding", true, !constraint.dpopOnly)
 	maps.Copy(members, m.Extra)
 
 	for _, issuer := range m.AuthorizationServers {
@@ -159,6 +177,69 @@ func (g *Gate) document(m Metadata) ([]byte, error) {
 		errs = append(errs, fmt.Errorf("Metadata.Extra: use values that encoding/json can write: %w", err))
 	}
 	return b.Bytes(), errors.Join(errs...)
+}
+
+// constraint is what a resource says about tokens that are bound to their sender.
+type constraint struct {
+	certificates, dpopOnly bool
+	algorithms             []string // of DPoP proofs
+}
+
+// constraint returns what the bindings of the gate do, completed by m, or all in which
+// m contradicts them.
+func (g *Gate) constraint(m Metadata) (c constraint, err error) {
+	var dpop, others bool
+	err = bearergate.Guard(context.Background(), errChallenge, func(context.Context) error {
+		for _, b := range g.config.Bindings {
+			dpop = dpop || b.Scheme() == bearergate.SchemeDPoP
+			others = others || b.Scheme() != bearergate.SchemeDPoP
+			c.certificates = c.certificates || slices.Contains(b.Members(), "x5t#S256")
+		}
+		return nil
+	})
+	if err != nil {
+		return constraint{}, fmt.Errorf("Config.Bindings: %w", bearergate.AsError(err).Cause)
+	}
+	c.dpopOnly = g.config.RequireBinding && dpop && !others
+	c.algorithms = g.proofAlgorithms()
+
+	var errs []error
+	if m.CertificateBound && !c.certificates {
+		errs = append(errs, errors.New("Metadata.CertificateBound: no Binding confirms x5t#S256, so every such token is refused: put one into Config.Bindings, that of package binding/mtls for example, or leave it out"))
+	}
+	if m.DPoPRequired && !c.dpopOnly {
+		errs = append(errs, errors.New("Metadata.DPoPRequired: the gate takes other tokens too: set Config.RequireBinding, with Config.Bindings of the DPoP scheme alone, or leave it out"))
+	}
+	switch {
+	case len(m.DPoPAlgorithms) == 0:
+	case !dpop:
+		errs = append(errs, errors.New("Metadata.DPoPAlgorithms: no Binding has the DPoP scheme, so every proof is refused: put one into Config.Bindings, or leave it out"))
+	case len(c.algorithms) > 0:
+		errs = append(errs, fmt.Errorf("Metadata.DPoPAlgorithms: the Binding itself says %q: leave it out, and tell the Binding which algorithms it takes", strings.Join(c.algorithms, " ")))
+	case slices.ContainsFunc(m.DPoPAlgorithms, isNoSignature):
+		errs = append(errs, errors.New("Metadata.DPoPAlgorithms: neither the empty name nor none nor an algorithm with a shared secret proves anything: remove it"))
+	default:
+		c.algorithms = m.DPoPAlgorithms
+	}
+	return c, errors.Join(errs...)
+}
+
+// proofAlgorithms are those that the DPoP challenge names.
+func (g *Gate) proofAlgorithms() []string {
+	for _, s := range g.schemes {
+		for _, p := range s.parameters {
+			if s.name == bearergate.SchemeDPoP && p.name == "algs" {
+				return strings.Fields(p.value)
+			}
+		}
+	}
+	return nil
+}
+
+// isNoSignature reports an alg with which nobody shows to hold a private key (RFC 9449
+// §4.3).
+func isNoSignature(alg string) bool {
+	return alg == "" || strings.EqualFold(alg, "none") || strings.HasPrefix(alg, "HS")
 }
 
 const wellKnownPath = "/.well-known/oauth-protected-resource"

@@ -195,11 +195,11 @@ func TestMetadataDocument(t *testing.T) {
 		"resource": "https://h/", "bearer_methods_supported": []any{"header"}, "authorization_servers": []any{"https://as/1", "http://localhost:1"},
 		"scopes_supported": []any{"b", "a"}, "jwks_uri": "https://h/jwks?x=<y>&z", "resource_signing_alg_values_supported": []any{"ES256"}, "resource_name": "Orders <&>",
 		"resource_documentation": "https://h/docs", "resource_policy_uri": "http://h/policy", "resource_tos_uri": "https://h/tos",
-		"tls_client_certificate_bound_access_tokens": true, "resource_name#de": "Bestellungen", "dpop_bound_access_tokens_required": false,
-	}, document(middleware.Config{}, middleware.Metadata{
+		"tls_client_certificate_bound_access_tokens": true, "resource_name#de": "Bestellungen", "new_member": false,
+	}, document(middleware.Config{Bindings: bindings(certificate(proven))}, middleware.Metadata{
 		AuthorizationServers: []string{"https://as/1", "http://localhost:1"}, Scopes: []string{"b", "a"}, JWKSURI: "https://h/jwks?x=<y>&z", SigningAlgorithms: []string{"ES256"},
 		Name: "Orders <&>", Documentation: "https://h/docs", Policy: "http://h/policy", TermsOfService: "https://h/tos", CertificateBound: true,
-		Extra: map[string]any{"resource_name#de": "Bestellungen", "dpop_bound_access_tokens_required": false},
+		Extra: map[string]any{"resource_name#de": "Bestellungen", "new_member": false},
 	}))
 
 	// A Router that is told which, or none, is obeyed.
@@ -214,6 +214,95 @@ func TestMetadataDocument(t *testing.T) {
 		require.NoError(t, json.Unmarshal(ask(built(t, rt), "GET", path, "").Body.Bytes(), &document))
 		require.Equal(t, tc.want, document["scopes_supported"])
 	}
+}
+
+// What the gate does about bound tokens stands in its document, whoever says it.
+// req: R9449-45 R8705-12
+func TestMetadataOfBindings(t *testing.T) {
+	const certificates, algorithms, required = "tls_client_certificate_bound_access_tokens", "dpop_signing_alg_values_supported", "dpop_bound_access_tokens_required"
+	taciturn := dpop(proven) // a Binding whose challenge names no algorithms
+	taciturn.challenge = nil
+	moody := certificate(proven)
+	es256 := []any{"ES256", "EdDSA"}
+	for _, tc := range []struct {
+		name   string
+		config middleware.Config
+		m      middleware.Metadata
+		want   map[string]any
+		says   []string // the mistakes, all of them
+	}{
+		{name: "no Binding"},
+		{name: "a certificate", config: middleware.Config{Bindings: bindings(certificate(proven))}, want: map[string]any{certificates: true}},
+		{name: "a certificate, said", config: middleware.Config{Bindings: bindings(certificate(proven))}, m: middleware.Metadata{CertificateBound: true}, want: map[string]any{certificates: true}},
+		{name: "a certificate is required", config: middleware.Config{Bindings: bindings(certificate(proven)), RequireBinding: true}, want: map[string]any{certificates: true}},
+		{name: "DPoP", config: middleware.Config{Bindings: bindings(dpop(proven))}, want: map[string]any{algorithms: es256}},
+		{name: "DPoP is required", config: middleware.Config{Bindings: bindings(dpop(proven)), RequireBinding: true}, want: map[string]any{algorithms: es256, required: true}},
+		{name: "DPoP is required, said", config: middleware.Config{Bindings: bindings(dpop(proven)), RequireBinding: true}, m: middleware.Metadata{DPoPRequired: true}, want: map[string]any{algorithms: es256, required: true}},
+		{name: "both", config: middleware.Config{Bindings: bindings(dpop(proven), certificate(proven))}, want: map[string]any{algorithms: es256, certificates: true}},
+		{name: "one of both is required", config: middleware.Config{Bindings: bindings(dpop(proven), certificate(proven)), RequireBinding: true}, want: map[string]any{algorithms: es256, certificates: true}},
+		{name: "a Binding for another member", config: middleware.Config{Bindings: bindings(&binding{scheme: "Bearer", members: []string{"kid"}, challenge: map[string]string{"algs": "ES256"}})}},
+		{name: "algorithms that the Binding does not say", config: middleware.Config{Bindings: bindings(taciturn)}, m: middleware.Metadata{DPoPAlgorithms: []string{"PS256"}}, want: map[string]any{algorithms: []any{"PS256"}}},
+		{name: "algorithms that nobody says", config: middleware.Config{Bindings: bindings(taciturn)}},
+
+		{name: "everything of a gate without Bindings", m: middleware.Metadata{CertificateBound: true, DPoPAlgorithms: []string{"ES256"}, DPoPRequired: true}, says: []string{
+			"Metadata.CertificateBound: no Binding confirms x5t#S256", "Metadata.DPoPAlgorithms: no Binding has the DPoP scheme", "Metadata.DPoPRequired: the gate takes other tokens too: set Config.RequireBinding"}},
+		{name: "DPoP is not required", config: middleware.Config{Bindings: bindings(dpop(proven))}, m: middleware.Metadata{DPoPRequired: true}, says: []string{"Metadata.DPoPRequired"}},
+		{name: "a certificate will do", config: middleware.Config{Bindings: bindings(dpop(proven), certificate(proven)), RequireBinding: true}, m: middleware.Metadata{DPoPRequired: true}, says: []string{"Metadata.DPoPRequired"}},
+		{name: "certificates of a gate for DPoP", config: middleware.Config{Bindings: bindings(dpop(proven))}, m: middleware.Metadata{CertificateBound: true}, says: []string{"Metadata.CertificateBound"}},
+		{name: "algorithms of a gate for certificates", config: middleware.Config{Bindings: bindings(certificate(proven))}, m: middleware.Metadata{DPoPAlgorithms: []string{"ES256"}}, says: []string{"no Binding has the DPoP scheme"}},
+		{name: "algorithms beside those of the Binding", config: middleware.Config{Bindings: bindings(dpop(proven))}, m: middleware.Metadata{DPoPAlgorithms: []string{"ES256"}}, says: []string{`the Binding itself says "ES256 EdDSA": leave it out`}},
+		{name: "none", config: middleware.Config{Bindings: bindings(taciturn)}, m: middleware.Metadata{DPoPAlgorithms: []string{"ES256", "None"}}, says: []string{"proves anything"}},
+		{name: "a shared secret", config: middleware.Config{Bindings: bindings(taciturn)}, m: middleware.Metadata{DPoPAlgorithms: []string{"HS256"}}, says: []string{"proves anything"}},
+		{name: "an empty name", config: middleware.Config{Bindings: bindings(taciturn)}, m: middleware.Metadata{DPoPAlgorithms: []string{""}}, says: []string{"proves anything"}},
+		{name: "in Extra", m: middleware.Metadata{Extra: map[string]any{certificates: true, algorithms: []string{}, required: false}}, says: []string{
+			certificates + `" has a place of its own: take it out, and use Config.Bindings`, algorithms + `" has a place of its own: take it out, and use Metadata.DPoPAlgorithms`, required + `" has a place of its own: take it out, and use Config.RequireBinding`}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			tc.config.Resource = "https://h/"
+			gate := newGate(t, accepts(reader), tc.config)
+			_, h, err := gate.Metadata(tc.m)
+			if tc.says != nil {
+				requireError(t, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+				for _, says := range tc.says {
+					require.ErrorContains(t, err, says)
+				}
+				require.Len(t, strings.Split(bearergate.AsError(err).Cause.Error(), "\n"), len(tc.says), "these and no others")
+				return
+			}
+			require.NoError(t, err)
+			got := map[string]any{}
+			require.NoError(t, json.Unmarshal(ask(h, "GET", "/", "").Body.Bytes(), &got))
+			for name, value := range map[string]any{"resource": "https://h/", "bearer_methods_supported": []any{"header"}} {
+				require.Equal(t, value, got[name])
+				delete(got, name)
+			}
+			if tc.want == nil {
+				tc.want = map[string]any{}
+			}
+			require.Equal(t, tc.want, got)
+		})
+	}
+
+	// A Binding that breaks later has a document that nobody sees.
+	gate := newGate(t, accepts(reader), middleware.Config{Resource: "https://h/", Bindings: bindings(fickle{moody, &moody.asked})})
+	moody.asked = 1
+	_, _, err := gate.Metadata(middleware.Metadata{})
+	requireError(t, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+	require.ErrorContains(t, err, "Config.Bindings: ")
+}
+
+// fickle is a Binding that panics as soon as it has been asked.
+type fickle struct {
+	bearergate.Binding
+
+	asked *int
+}
+
+func (f fickle) Members() []string {
+	if *f.asked > 0 {
+		panic("boom")
+	}
+	return f.Binding.Members()
 }
 
 func TestMetadataMistakes(t *testing.T) {

@@ -52,7 +52,8 @@
 // Where a Binding has the scheme DPoP (RFC 9449 §7.1), there is a second challenge
 // for it, in a header line of its own. The error stands only in the challenge of
 // the scheme that the request used; the other is bare, and so is Bearer if the
-// request used a scheme that this gate does not accept.
+// request used a scheme that this gate does not accept. A request with several
+// Authorization headers gets its error in both (RFC 9449 §7.2).
 //
 // Every refusal has Cache-Control: no-store and, unless the method is HEAD, a body
 // of type application/problem+json (RFC 9457) in fixed words; [Config.Render]

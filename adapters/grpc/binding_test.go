@@ -76,6 +76,7 @@ func boundBy(members ...string) *bearergate.Token {
 	})
 }
 
+// req: FAPI2-03 R8705-11 R9449-18 R9449-20
 func TestBindings(t *testing.T) {
 	const cert, jkt = "x5t#S256", "jkt"
 	invalid, binds := bearergate.ErrInvalidToken, bearergate.ReasonBinding
@@ -164,6 +165,51 @@ func TestBindings(t *testing.T) {
 	}
 }
 
+// Which credentials count where a method is for DPoP.
+// req: R9449-28 R9449-41
+func TestCredentialsOfACall(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		token    *bearergate.Token // default: bound by jkt
+		metadata []string
+		require  bool // Config.RequireBinding
+		code     codes.Code
+		wire     string
+		asked    int32
+	}{
+		{name: "with its proof", metadata: []string{"authorization", "DPoP x", "dpop", "proof"}, asked: 1},
+		{name: "W2-148 nothing", code: codes.Unauthenticated, wire: "MISSING_TOKEN"},
+		{name: "a proof alone", metadata: []string{"dpop", "proof"}, code: codes.Unauthenticated, wire: "MISSING_TOKEN"},
+		{name: "in proxy-authorization", metadata: []string{"proxy-authorization", "DPoP x", "dpop", "proof"}, code: codes.Unauthenticated, wire: "MISSING_TOKEN"},
+		{name: "another one in proxy-authorization", metadata: []string{"authorization", "DPoP x", "proxy-authorization", "Bearer y", "dpop", "proof"}, asked: 1},
+		{name: "W2-147 Bearer and DPoP", metadata: []string{"authorization", "Bearer x", "authorization", "DPoP x", "dpop", "proof"}, code: codes.InvalidArgument, wire: "INVALID_REQUEST"},
+		{name: "DPoP twice", metadata: []string{"authorization", "DPoP x", "authorization", "DPoP x", "dpop", "proof"}, code: codes.InvalidArgument, wire: "INVALID_REQUEST"},
+		{name: "W2-140 as a Bearer token", metadata: []string{"authorization", "Bearer x", "dpop", "proof"}, code: codes.Unauthenticated, wire: "INVALID_TOKEN"},
+		{name: "W2-143 an unbound Bearer token with a stray proof", token: reader(nil), metadata: []string{"authorization", "Bearer x", "dpop", "proof"}},
+		{name: "W2-143 the same, where a bound one is demanded", token: reader(nil), require: true, metadata: []string{"authorization", "Bearer x", "dpop", "proof"}, code: codes.Unauthenticated, wire: "INVALID_TOKEN"},
+		{name: "W2-154 a member that nobody confirms", token: boundBy("jkt", "x"), metadata: []string{"authorization", "DPoP x", "dpop", "proof"}, code: codes.Unauthenticated, wire: "INVALID_TOKEN"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if test.token == nil {
+				test.token = boundBy("jkt")
+			}
+			b, s := dpop(), new(service)
+			conn := serve(t, newGate(t, answers(test.token, nil), grpcgate.Config{Bindings: []bearergate.Binding{b}, RequireBinding: test.require}), s)
+			for i, call := range []func(context.Context, *grpc.ClientConn) error{call, stream} {
+				err := call(metadata.AppendToOutgoingContext(t.Context(), test.metadata...), conn)
+				require.Equal(t, test.asked*int32(i+1), b.asked.Load())
+				if test.wire == "" {
+					require.NoError(t, err)
+					require.Equal(t, i+1, s.count())
+					continue
+				}
+				requireStatus(t, err, test.code, test.wire)
+				require.Zero(t, s.count(), "the handler ran")
+			}
+		})
+	}
+}
+
 // A real JWT that is bound, and a handler that cannot forget it.
 func TestABoundTokenOfARealVerifier(t *testing.T) {
 	as := authtest.New(t)
@@ -241,7 +287,7 @@ type telling struct {
 
 func (v telling) Confirmations() []string { return v.confirmations() }
 
-// What a binding sees of a call, and what the client sees of its reply.
+// W2-161: what a binding sees of a call, and what the client sees of its reply.
 func TestCallAndReply(t *testing.T) {
 	var shown bearergate.Call
 	var refuse error

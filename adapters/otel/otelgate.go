@@ -1,9 +1,10 @@
 // Package otelgate tells OpenTelemetry what bearergate does: it makes the hooks
-// of the packages jwtverify, jwks, introspect and middleware.
+// of the packages jwtverify, jwks, introspect, middleware and binding/dpop.
 //
 //	telemetry, err := otelgate.New(otelgate.Config{TracerProvider: otel.GetTracerProvider(), MeterProvider: otel.GetMeterProvider()})
 //	v, err := jwtverify.New(jwtverify.Config{…, Hooks: telemetry.VerifyHooks(), KeyHooks: telemetry.KeyHooks()})
 //	gate, err := middleware.New(v, middleware.Config{Hooks: telemetry.GateHooks()})
+//	proofs, err := dpop.New(dpop.Config{…, Hooks: telemetry.ProofHooks()})
 //
 // Hooks of other telemetry are joined with these by the JoinHooks of each package.
 //
@@ -41,7 +42,19 @@
 // makes a bearergate.Error, a Check or a Verifier of your own, has to keep to that. Where
 // a valid token lacks a scope, a role or a tenant, there is only the detail.
 //
-// No span holds a token, a secret, a scope, the path of a request or the text of a
+// A proof of a DPoP key is an event of the request's span, bearergate.dpop.proof, with
+//
+//	bearergate.dpop.algorithm        of a proof whose header is good
+//	bearergate.dpop.fault            what is wrong with it, a [dpop.Fault]
+//	bearergate.dpop.nonce            what became of its nonce, a [dpop.NonceOutcome]
+//	bearergate.dpop.store            what the replay store answered, a [dpop.StoreOutcome]
+//	bearergate.dpop.store_duration   how long that took, in seconds
+//	bearergate.dpop.duration         how long the whole judgment took, in seconds
+//	error.type                       the [bearergate.Reason] of a refusal
+//
+// each where there is one. Several gates may judge a proof of one request, each its own.
+//
+// No span holds a token, a proof, a jti, a nonce, a thumbprint, a secret, a scope, the path of a request or the text of a
 // cause. None says whose token it was, no subject, client or jti, also where
 // Error.Refused does: that is for an audit, which package sloggate writes.
 //
@@ -60,11 +73,14 @@
 //	bearergate.jwks.suppressed_misses      {miss}      bearergate.issuer
 //	bearergate.decisions                   {decision}  http.request.method, http.route, bearergate.source, bearergate.report_only, error.type
 //	bearergate.requests_ended              {request}   http.request.method, http.route, bearergate.source, bearergate.report_only, error.type
+//	bearergate.dpop.proof.duration         s           bearergate.dpop.algorithm, bearergate.dpop.fault, error.type
+//	bearergate.dpop.nonces                 {proof}     bearergate.dpop.nonce
+//	bearergate.dpop.store.duration         s           bearergate.dpop.store, error.type
 //	bearergate.unmapped_paths              {path}      bearergate.issuer
 //	bearergate.panics                      {panic}     bearergate.package
 //
 // error.type is the [bearergate.Reason] of a refusal, or the outcome of a failed
-// fetch or call; without it there was no error. Attributes of metrics come from
+// fetch or call, failed or full of a replay store; without it there was no error. Attributes of metrics come from
 // the configuration and from closed sets. None holds a token, a client, a subject,
 // a key ID, a scope, a path, a URL or the text of an error, nor any of the words
 // with which a span says why.
@@ -85,6 +101,7 @@ import (
 	tracenoop "go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/binding/dpop"
 	"github.com/bearergate/bearergate/introspect"
 	"github.com/bearergate/bearergate/jwks"
 	"github.com/bearergate/bearergate/jwtverify"
@@ -113,23 +130,28 @@ type Telemetry struct {
 	shared  spans
 
 	verifyDuration, lookDuration, callDuration, fetchDuration metric.Float64Histogram
+	proofDuration, storeDuration                              metric.Float64Histogram
 	keys                                                      metric.Int64Gauge
 	skippedKeys, stateChanges, staleAnswers, suppressedMisses metric.Int64Counter
 	breakerChanges, storeFailures, decisions, ended, panics   metric.Int64Counter
-	unmappedPaths                                             metric.Int64Counter
+	nonces, unmappedPaths                                     metric.Int64Counter
 
 	verifySeries   series[verifyLabels]
 	lookSeries     series[lookLabels]
 	callSeries     series[callLabels]
 	fetchSeries    series[fetchLabels]
 	decisionSeries series[decisionLabels]
+	proofSeries    series[proofLabels]
+	storeSeries    series[storeLabels]
 	otherSeries    series[otherLabels]
 }
 
 // The bounds of the histograms, in seconds: from a token seen before, about a
-// microsecond, to the longest wait for keys.
+// microsecond, to the longest wait for keys; for a store, from one in memory to the
+// longest timeout, with its default of 0.1 s among them.
 var (
 	verifyBounds  = []float64{1e-6, 2.5e-6, 5e-6, 1e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 1e-2, 0.1, 1, 5, 10}
+	storeBounds   = []float64{1e-6, 1e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 10}
 	networkBounds = []float64{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10}
 )
 
@@ -173,6 +195,8 @@ func New(c Config) (*Telemetry, error) {
 	t.lookDuration = histogram("bearergate.introspect.duration", "How long the decision on an opaque token took, waiting included.", verifyBounds)
 	t.callDuration = histogram("bearergate.introspect.call.duration", "How long a call of the introspection endpoint took.", networkBounds)
 	t.fetchDuration = histogram("bearergate.jwks.fetch.duration", "How long a fetch of keys took, discovery included.", networkBounds)
+	t.proofDuration = histogram("bearergate.dpop.proof.duration", "How long the judgment of a proof took, waiting for the replay store included.", verifyBounds)
+	t.storeDuration = histogram("bearergate.dpop.store.duration", "How long a call of the replay store took.", storeBounds)
 	t.skippedKeys = counter("bearergate.jwks.skipped_keys", "{key}", "Keys of fetched sets that are not admitted.")
 	t.stateChanges = counter("bearergate.jwks.state_changes", "{change}", "Changes of a key cache to this state.")
 	t.staleAnswers = counter("bearergate.jwks.stale_answers", "{answer}", "Calls answered with keys older than their TTL.")
@@ -181,6 +205,7 @@ func New(c Config) (*Telemetry, error) {
 	t.storeFailures = counter("bearergate.introspect.store_failures", "{failure}", "Failures of the shared store.")
 	t.decisions = counter("bearergate.decisions", "{decision}", "Requests that a gate let pass or, with error.type, refused.")
 	t.ended = counter("bearergate.requests_ended", "{request}", "Requests that a gate had let pass and ended while they were served: their token expired or was refused.")
+	t.nonces = counter("bearergate.dpop.nonces", "{proof}", "Proofs whose nonce was looked at, by what became of it.")
 	t.unmappedPaths = counter("bearergate.unmapped_paths", "{path}", "Paths that a Map looked for and none of the first 100 tokens had, and again at 1,000.")
 	t.panics = counter("bearergate.panics", "{panic}", "Panics in hooks and other functions of the configuration.")
 	var err error
@@ -268,6 +293,14 @@ func (t *Telemetry) GateHooks() middleware.Hooks {
 	}
 }
 
+// ProofHooks are for dpop.Config.Hooks.
+func (t *Telemetry) ProofHooks() dpop.Hooks {
+	return dpop.Hooks{
+		Judged:   t.judged,
+		Panicked: t.panicked("dpop"),
+	}
+}
+
 func (t *Telemetry) verified(ctx context.Context, e jwtverify.VerifyEvent) {
 	refusal := bearergate.AsError(e.Err)
 	o := t.verifySeries.of(verifyLabels{e.Issuer, e.Cached, reasonOf(refusal)})
@@ -318,6 +351,20 @@ func (t *Telemetry) decided(ctx context.Context, e middleware.DecisionEvent) {
 	}
 	if refusal != nil && t.tracing {
 		refused(trace.SpanFromContext(ctx), refusal)
+	}
+}
+
+func (t *Telemetry) judged(ctx context.Context, e dpop.ProofEvent) {
+	o := t.proofSeries.of(proofLabels{e.Algorithm, e.Fault, reasonOf(bearergate.AsError(e.Err))})
+	t.proofDuration.Record(ctx, e.Duration.Seconds(), o.record...)
+	if e.Nonce != "" {
+		t.nonces.Add(ctx, 1, t.otherSeries.of(otherLabels{"", keyNonce, string(e.Nonce)}).add...)
+	}
+	if e.Store != "" {
+		t.storeDuration.Record(ctx, e.StoreDuration.Seconds(), t.storeSeries.of(storeLabels{e.Store}).record...)
+	}
+	if t.tracing {
+		proven(trace.SpanFromContext(ctx), o, e)
 	}
 }
 

@@ -31,6 +31,7 @@ import (
 	"github.com/bearergate/bearergate"
 	otelgate "github.com/bearergate/bearergate/adapters/otel"
 	"github.com/bearergate/bearergate/authtest"
+	"github.com/bearergate/bearergate/binding/dpop"
 	"github.com/bearergate/bearergate/introspect"
 	"github.com/bearergate/bearergate/jwks"
 	"github.com/bearergate/bearergate/jwtverify"
@@ -522,6 +523,7 @@ func TestCounters(t *testing.T) {
 		keys.Panicked(ctx, bearergate.PanicEvent{Where: "secret", Type: "secret"})
 		look.Panicked(ctx, bearergate.PanicEvent{Where: "secret", Type: "secret"})
 		r.GateHooks().Panicked(ctx, bearergate.PanicEvent{Where: "secret", Type: "secret"})
+		r.ProofHooks().Panicked(ctx, bearergate.PanicEvent{Where: "secret", Type: "secret"})
 	}
 	for name, want := range map[string]map[string]int{
 		"bearergate.jwks.state_changes":         {"bearergate.issuer=i bearergate.jwks.state=stale": 2},
@@ -532,7 +534,7 @@ func TestCounters(t *testing.T) {
 		"bearergate.introspect.store_failures":  {"bearergate.introspect.store_operation=get bearergate.issuer=i": 2},
 		"bearergate.unmapped_paths":             {"bearergate.issuer=i": 4},
 		"bearergate.panics": {"bearergate.package=jwtverify": 2, "bearergate.package=jwks": 2,
-			"bearergate.package=introspect": 2, "bearergate.package=middleware": 2},
+			"bearergate.package=introspect": 2, "bearergate.package=middleware": 2, "bearergate.package=dpop": 2},
 	} {
 		require.Equal(t, want, r.points(t, name), name)
 	}
@@ -659,7 +661,7 @@ func TestAllocations(t *testing.T) {
 	telemetry, err := otelgate.New(otelgate.Config{TracerProvider: tracenoop.NewTracerProvider(), MeterProvider: metricnoop.NewMeterProvider()})
 	require.NoError(t, err)
 	ctx := trace.ContextWithRemoteSpanContext(t.Context(), trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{1}}))
-	verify, look, gate := telemetry.VerifyHooks(), telemetry.IntrospectHooks(), telemetry.GateHooks()
+	verify, look, gate, proofs := telemetry.VerifyHooks(), telemetry.IntrospectHooks(), telemetry.GateHooks(), telemetry.ProofHooks()
 	for name, f := range map[string]func(){
 		"verify": func() {
 			verify.Verified(ctx, jwtverify.VerifyEvent{Issuer: "https://as.example.test", Cached: true, Duration: 1})
@@ -669,6 +671,9 @@ func TestAllocations(t *testing.T) {
 		},
 		"gate": func() {
 			gate.Decided(ctx, middleware.DecisionEvent{Method: "GET", Pattern: "GET /orders/{id}", Source: middleware.SourceHeader, Duration: 1})
+		},
+		"proof": func() {
+			proofs.Judged(ctx, dpop.ProofEvent{Algorithm: "ES256", Nonce: dpop.NonceAccepted, Store: dpop.StoreFresh, StoreDuration: 1, Duration: 1})
 		},
 	} {
 		require.Zero(t, testing.AllocsPerRun(100, f), name)

@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 
 	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/binding/dpop"
 	"github.com/bearergate/bearergate/introspect"
 	"github.com/bearergate/bearergate/jwks"
 	"github.com/bearergate/bearergate/middleware"
@@ -35,6 +36,12 @@ const (
 	keyTrigger    attribute.Key = "bearergate.jwks.trigger"
 	keyFetch      attribute.Key = "bearergate.jwks.outcome"
 	keyState      attribute.Key = "bearergate.jwks.state"
+	keyAlgorithm  attribute.Key = "bearergate.dpop.algorithm"
+	keyFault      attribute.Key = "bearergate.dpop.fault"
+	keyNonce      attribute.Key = "bearergate.dpop.nonce"
+	keyStore      attribute.Key = "bearergate.dpop.store"
+	keyStoreTook  attribute.Key = "bearergate.dpop.store_duration" // of spans only
+	keyProofTook  attribute.Key = "bearergate.dpop.duration"       // of spans only
 	keyErrorType  attribute.Key = "error.type"
 	keyMethod     attribute.Key = "http.request.method"
 	keyRoute      attribute.Key = "http.route"
@@ -106,6 +113,23 @@ func route(pattern string) string {
 		return pattern[i:]
 	}
 	return ""
+}
+
+type proofLabels struct {
+	algorithm string
+	fault     dpop.Fault
+	reason    bearergate.Reason
+}
+
+func (l proofLabels) attributes() []attribute.KeyValue {
+	return present(keyAlgorithm.String(l.algorithm), keyFault.String(string(l.fault)), keyErrorType.String(string(l.reason)))
+}
+
+type storeLabels struct{ outcome dpop.StoreOutcome }
+
+func (l storeLabels) attributes() []attribute.KeyValue {
+	failed := l.outcome == dpop.StoreFailed || l.outcome == dpop.StoreFull
+	return present(keyStore.String(string(l.outcome)), failure(failed, string(l.outcome)))
 }
 
 // otherLabels are an issuer, and one more attribute if value is not "".

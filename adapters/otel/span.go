@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/binding/dpop"
 )
 
 // child makes the span of what a request did for itself and has just ended.
@@ -73,6 +74,19 @@ func bounded(text string) string {
 		return strings.ToValidUTF8(text, "")
 	}
 	return strings.ToValidUTF8(text[:maxText-len(end)], "") + end // a copy: the span must not hold the rest
+}
+
+// proven tells the span of a request of a proof: by an event, since several may be judged for
+// one request.
+func proven(span trace.Span, o *options, e dpop.ProofEvent) {
+	if !span.IsRecording() {
+		return
+	}
+	more := present(keyNonce.String(string(e.Nonce)), keyStore.String(string(e.Store)), keyProofTook.Float64(e.Duration.Seconds()))
+	if e.Store != "" {
+		more = append(more, keyStoreTook.Float64(e.StoreDuration.Seconds()))
+	}
+	span.AddEvent("bearergate.dpop.proof", trace.WithAttributes(o.attributes...), trace.WithAttributes(more...))
 }
 
 // root makes the span of what many requests may have waited for. It is in none

@@ -1,10 +1,12 @@
 // Package promgate counts and times for Prometheus what bearergate does: it
-// makes the hooks of the packages jwtverify, jwks, introspect and middleware.
+// makes the hooks of the packages jwtverify, jwks, introspect, middleware and
+// binding/dpop.
 //
 //	metrics, err := promgate.New(promgate.Config{Registerer: prometheus.DefaultRegisterer})
 //	v, err := jwtverify.New(jwtverify.Config{…, Hooks: metrics.VerifyHooks(), KeyHooks: metrics.KeyHooks()})
 //	gate, err := middleware.New(v, middleware.Config{Hooks: metrics.GateHooks()})
 //	err = metrics.Watch(v.Keys()) // how old the keys are, read at every scrape
+//	proofs, err := dpop.New(dpop.Config{…, Hooks: metrics.ProofHooks()})
 //
 // Hooks of other telemetry are joined with these by the JoinHooks of each package.
 //
@@ -32,6 +34,11 @@
 //	jwks_stale_answers_total                 issuer
 //	jwks_suppressed_misses_total             issuer
 //	jwks_skipped_keys_total                  issuer
+//	dpop_proofs_total                        algorithm, outcome, reason, fault
+//	dpop_proof_duration_seconds              algorithm, outcome
+//	dpop_nonces_total                        outcome
+//	dpop_store_calls_total                   outcome
+//	dpop_store_call_duration_seconds         outcome
 //	unmapped_paths_total                     issuer
 //	panics_total                             package
 //
@@ -45,7 +52,13 @@
 //
 // The outcome of a decision, a verification and an introspection is accepted,
 // refused, unavailable (an outage, 503), misconfigured (500) or canceled (the
-// caller went away). The reason is a [bearergate.Reason], and empty if accepted.
+// caller went away), and so is that of a proof. The reason is a [bearergate.Reason], and
+// empty if accepted.
+//
+// The algorithm of a proof is "unknown" where its header is not a good one or there is
+// none, and its fault, a [dpop.Fault], is empty unless the reason is proof. The outcome of a
+// nonce is a [dpop.NonceOutcome], that of a call of the replay store a
+// [dpop.StoreOutcome]: failed and full are outages, which clients see as 503.
 //
 // Histograms have classic buckets and are native histograms too, for servers
 // that scrape those.
@@ -82,6 +95,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/binding/dpop"
 	"github.com/bearergate/bearergate/introspect"
 	"github.com/bearergate/bearergate/jwks"
 	"github.com/bearergate/bearergate/jwtverify"
@@ -112,10 +126,11 @@ type Config struct {
 // together. Make it with [New]. It is safe for concurrent use.
 type Metrics struct {
 	decisions, verifications, introspections, calls, fetches *family // these with a histogram
+	proofs, stores                                           *family // these too
 
 	breakerChanges, storeFailures, purges                                 *family
 	keyChanges, stateChanges, staleAnswers, suppressedMisses, skippedKeys *family
-	ended, panics, unmappedPaths                                          *family
+	ended, nonces, panics, unmappedPaths                                  *family
 
 	breakers breakers
 	watched  watched
@@ -149,6 +164,10 @@ func New(c Config) (*Metrics, error) {
 		"How long a request to the introspection endpoint took.", networkBuckets, 2, "issuer", "outcome", "status")
 	m.fetches = m.timed("jwks_fetch", "jwks_fetches", "Attempts to fetch keys.",
 		"How long an attempt to fetch keys took, discovery included.", networkBuckets, 2, "issuer", "outcome", "trigger")
+	m.proofs = m.timed("dpop_proof", "dpop_proofs", "Proofs of DPoP keys that were accepted or refused, and calls of bound tokens without one.",
+		"How long the judgment of a proof took, waiting for the replay store included.", verifyBuckets, 2, "algorithm", "outcome", "reason", "fault")
+	m.stores = m.timed("dpop_store_call", "dpop_store_calls", "Calls of the store that remembers which proofs were used.",
+		"How long a call of the replay store took.", storeBuckets, 1, "outcome")
 
 	m.breakerChanges = m.counter("introspection_breaker_changes", "Changes of the circuit breaker to this state.", "issuer", "state")
 	m.storeFailures = m.counter("introspection_store_failures", "Failures of the shared store.", "issuer", "operation")
@@ -159,6 +178,7 @@ func New(c Config) (*Metrics, error) {
 	m.suppressedMisses = m.counter("jwks_suppressed_misses", "Unknown keys that caused no fetch, since there was one shortly before.", "issuer")
 	m.skippedKeys = m.counter("jwks_skipped_keys", "Keys of fetched sets that are not admitted.", "issuer")
 	m.ended = m.counter("requests_ended", "Requests that a gate had let pass and ended while they were served: their token expired or was refused.", "pattern", "reason", "report_only")
+	m.nonces = m.counter("dpop_nonces", "Proofs whose nonce was looked at, by what became of it.", "outcome")
 	m.unmappedPaths = m.counter("unmapped_paths", "Paths that a Map looked for and none of the first 100 tokens had, and again at 1,000.", "issuer")
 	m.panics = m.counter("panics", "Panics in hooks and other functions of the configuration.", "package")
 	m.breakers.gauge = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: prefix + "introspection_breaker_state",
@@ -262,6 +282,26 @@ func (m *Metrics) GateHooks() middleware.Hooks {
 			m.decisions.observe(e.Duration, key{outcome, e.Pattern, reason, strconv.FormatBool(e.ReportOnly)})
 		},
 		Panicked: m.panicked("middleware"),
+	}
+}
+
+// unknownAlgorithm is the algorithm of a proof without a good header.
+const unknownAlgorithm = "unknown"
+
+// ProofHooks are for dpop.Config.Hooks.
+func (m *Metrics) ProofHooks() dpop.Hooks {
+	return dpop.Hooks{
+		Judged: func(_ context.Context, e dpop.ProofEvent) {
+			outcome, reason := outcomeOf(e.Err)
+			m.proofs.observe(e.Duration, key{cmp.Or(e.Algorithm, unknownAlgorithm), outcome, reason, string(e.Fault)})
+			if e.Nonce != "" {
+				m.nonces.add(1, key{string(e.Nonce)})
+			}
+			if e.Store != "" {
+				m.stores.observe(e.StoreDuration, key{string(e.Store)})
+			}
+		},
+		Panicked: m.panicked("dpop"),
 	}
 }
 

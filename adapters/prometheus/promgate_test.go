@@ -25,6 +25,7 @@ import (
 	"github.com/bearergate/bearergate"
 	promgate "github.com/bearergate/bearergate/adapters/prometheus"
 	"github.com/bearergate/bearergate/authtest"
+	"github.com/bearergate/bearergate/binding/dpop"
 	"github.com/bearergate/bearergate/introspect"
 	"github.com/bearergate/bearergate/issuers"
 	"github.com/bearergate/bearergate/jwks"
@@ -351,7 +352,7 @@ func lint(t testing.TB, g prometheus.Gatherer) {
 
 // everything is one event of each kind.
 func everything(ctx context.Context, m *promgate.Metrics, issuer, pattern string, err error, token *bearergate.Token) {
-	verify, keys, opaque, gate := m.VerifyHooks(), m.KeyHooks(), m.IntrospectHooks(), m.GateHooks()
+	verify, keys, opaque, gate, proofs := m.VerifyHooks(), m.KeyHooks(), m.IntrospectHooks(), m.GateHooks(), m.ProofHooks()
 	kid := token.ID()
 	verify.Verified(ctx, jwtverify.VerifyEvent{Issuer: issuer, Err: err, Token: token})
 	verify.Verified(ctx, jwtverify.VerifyEvent{Issuer: issuer, Token: token, Cached: true})
@@ -372,6 +373,8 @@ func everything(ctx context.Context, m *promgate.Metrics, issuer, pattern string
 	opaque.Panicked(ctx, bearergate.PanicEvent{Where: kid, Type: kid})
 	gate.Decided(ctx, middleware.DecisionEvent{Method: kid, Pattern: pattern, Err: err, Token: token, Required: scope.All("document:read:" + kid), Source: middleware.SourceHeader})
 	gate.Panicked(ctx, bearergate.PanicEvent{Where: kid, Type: kid})
+	proofs.Judged(ctx, dpop.ProofEvent{Err: err, Reason: bearergate.ReasonProof, Fault: dpop.FaultTime, Algorithm: "ES256", Nonce: dpop.NonceAccepted, Store: dpop.StoreFresh})
+	proofs.Panicked(ctx, bearergate.PanicEvent{Where: kid, Type: kid})
 }
 
 func series(t testing.TB, g prometheus.Gatherer) int {
@@ -417,9 +420,9 @@ func TestCardinality(t *testing.T) {
 		id := strconv.Itoa(i)
 		everything(t.Context(), m, "https://as.example.test/"+id, "GET /"+id, refusal(id), bearergate.NewToken(bearergate.Claims{ID: id}))
 	}
-	const panics, perPattern, durations = 4, 1, 1
-	perIssuer := before - panics - perPattern - durations
-	require.Equal(t, 4*perIssuer+panics+5*perPattern+durations, series(t, registry))
+	const panics, perPattern, durations, proofs = 5, 1, 1, 5
+	perIssuer := before - panics - perPattern - durations - proofs
+	require.Equal(t, 4*perIssuer+panics+5*perPattern+durations+proofs, series(t, registry))
 	text := gathered(t, registry)
 	require.Contains(t, text, `issuer="other"`)
 	require.Contains(t, text, `issuer="https://as.example.test/1"`)
@@ -570,8 +573,11 @@ func TestCounters(t *testing.T) {
 		"introspection_breaker_state":         {`issuer="i",state="open"`: 1, `issuer="i",state="closed"`: 0, `issuer="i",state="half_open"`: 0},
 		"introspection_purges_total":          {`issuer="i"`: 1},
 		"introspection_store_failures_total":  {`issuer="i",operation="get"`: 1},
+		"dpop_proofs_total":                   {`algorithm="ES256",fault="iat",outcome="refused",reason="policy"`: 1},
+		"dpop_nonces_total":                   {`outcome="accepted"`: 1},
+		"dpop_store_calls_total":              {`outcome="fresh"`: 1},
 		"unmapped_paths_total":                {`issuer="i"`: 2},
-		"panics_total":                        {`package="jwtverify"`: 1, `package="jwks"`: 1, `package="introspect"`: 1, `package="middleware"`: 1},
+		"panics_total":                        {`package="jwtverify"`: 1, `package="jwks"`: 1, `package="introspect"`: 1, `package="middleware"`: 1, `package="dpop"`: 1},
 	} {
 		require.Equal(t, want, s.of(metric), metric)
 	}
@@ -730,7 +736,7 @@ func TestConcurrent(t *testing.T) {
 	}
 	all.Wait()
 	s := scrape(t, serve(t, promhttp.HandlerFor(registry, promhttp.HandlerOpts{})))
-	require.Equal(t, map[string]float64{`package="jwtverify"`: 400, `package="jwks"`: 400, `package="introspect"`: 400, `package="middleware"`: 400}, s.of("panics_total"))
+	require.Equal(t, map[string]float64{`package="jwtverify"`: 400, `package="jwks"`: 400, `package="introspect"`: 400, `package="middleware"`: 400, `package="dpop"`: 400}, s.of("panics_total"))
 	total := 0.0
 	for _, n := range s.of("jwt_verifications_total") {
 		total += n
@@ -744,7 +750,7 @@ func TestAllocations(t *testing.T) {
 		t.Skip("the race detector allocates")
 	}
 	m, _ := newMetrics(t, promgate.Config{})
-	verify, look, gate := m.VerifyHooks(), m.IntrospectHooks(), m.GateHooks()
+	verify, look, gate, proofs := m.VerifyHooks(), m.IntrospectHooks(), m.GateHooks(), m.ProofHooks()
 	ctx, n := t.Context(), time.Duration(0)
 	for name, f := range map[string]func(){
 		"verify": func() {
@@ -755,6 +761,9 @@ func TestAllocations(t *testing.T) {
 		},
 		"gate": func() {
 			gate.Decided(ctx, middleware.DecisionEvent{Method: "GET", Pattern: "GET /orders/{id}", Duration: 500 + n%3000})
+		},
+		"proof": func() {
+			proofs.Judged(ctx, dpop.ProofEvent{Algorithm: "ES256", Nonce: dpop.NonceAccepted, Store: dpop.StoreFresh, StoreDuration: 500 + n%3000, Duration: 500 + n%3000})
 		},
 	} {
 		for range 10_000 { // every native bucket is made

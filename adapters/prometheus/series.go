@@ -19,9 +19,11 @@ const (
 )
 
 // The classic buckets, in seconds: from a token seen before, about a
-// microsecond, to the longest wait for keys.
+// microsecond, to the longest wait for keys; for a store, from one in memory to the
+// longest timeout, with its default of 0.1 s among them.
 var (
 	verifyBuckets  = []float64{1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 1e-2, 0.1, 1, 5, 10}
+	storeBuckets   = []float64{1e-6, 1e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 10}
 	networkBuckets = []float64{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10}
 )
 

@@ -16,6 +16,7 @@ const (
 	EventDecision      Event = "access decision"            // the [bearergate.Reason], "" if accepted
 	EventVerification  Event = "JWT verification"           // the same
 	EventIntrospection Event = "token introspection"        // the same
+	EventProof         Event = "DPoP proof"                 // the same
 	EventCall          Event = "introspection call"         // the [introspect.Outcome]
 	EventBreaker       Event = "introspection breaker"      // the [introspect.BreakerState] that it is in now
 	EventPurge         Event = "introspection purged"       // ""
@@ -32,19 +33,14 @@ const (
 
 // DefaultLevel is Error for an outage and for what only the operator can mend,
 // Warn for a refusal and for what may become an outage, Debug for what is told
-// elsewhere too or goes on all day, and else Info. A request without any token
-// and a caller that went away are everyday life.
+// elsewhere too or goes on all day, and else Info. A request without any token, a
+// caller that went away and a client that needs a new nonce are everyday life.
 func DefaultLevel(e Event, detail string) slog.Level {
 	switch e {
 	case EventDecision:
-		switch bearergate.Reason(detail) {
-		case "", bearergate.ReasonNoToken, bearergate.ReasonCanceled:
-			return slog.LevelInfo
-		case bearergate.ReasonKeysUnavailable, bearergate.ReasonIntrospectionUnavailable, bearergate.ReasonStoreUnavailable,
-			bearergate.ReasonOverloaded, bearergate.ReasonInternal, bearergate.ReasonConfig:
-			return slog.LevelError
-		}
-		return slog.LevelWarn
+		return levelOf(bearergate.Reason(detail), slog.LevelInfo)
+	case EventProof:
+		return levelOf(bearergate.Reason(detail), slog.LevelDebug)
 	case EventVerification, EventIntrospection:
 		return slog.LevelDebug
 	case EventCall:
@@ -80,4 +76,16 @@ func DefaultLevel(e Event, detail string) slog.Level {
 		return slog.LevelError
 	}
 	return slog.LevelInfo
+}
+
+// levelOf is the level of a decision, everyday for those of everyday life.
+func levelOf(reason bearergate.Reason, everyday slog.Level) slog.Level {
+	switch reason {
+	case "", bearergate.ReasonNoToken, bearergate.ReasonCanceled, bearergate.ReasonNonce:
+		return everyday
+	case bearergate.ReasonKeysUnavailable, bearergate.ReasonIntrospectionUnavailable, bearergate.ReasonStoreUnavailable,
+		bearergate.ReasonOverloaded, bearergate.ReasonInternal, bearergate.ReasonConfig:
+		return slog.LevelError
+	}
+	return slog.LevelWarn
 }

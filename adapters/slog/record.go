@@ -2,6 +2,7 @@ package sloggate
 
 import (
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"log/slog"
@@ -61,6 +62,36 @@ func (r *record) token(t *bearergate.Token) {
 		r.add(slog.Bool("stale", true))
 	}
 	r.list("scopes", t.Scopes().Names())
+	r.keysOf(t)
+}
+
+// keysOf adds the thumbprints of the keys to which a token is bound: as proven if its sender
+// was found to hold them, else as bound, which says nothing of who sent it.
+func (r *record) keysOf(t *bearergate.Token) {
+	var keys []slog.Attr
+	for _, member := range []string{"jkt", "x5t#S256"} { // RFC 9449 §6.1, RFC 8705 §3.1
+		if value, ok := t.Confirmation().Value(member); ok && isThumbprint(value) {
+			keys = append(keys, slog.String(member, value))
+		}
+	}
+	if len(keys) == 0 {
+		return
+	}
+	name := "bound"
+	if t.Proven() {
+		name = "proven"
+	}
+	r.add(slog.Attr{Key: name, Value: slog.GroupValue(keys...)})
+}
+
+// isThumbprint reports whether s is a SHA-256 in base64url without padding. Anything else
+// that an issuer writes there stays out of the audit.
+func isThumbprint(s string) bool {
+	if len(s) != base64.RawURLEncoding.EncodedLen(sha256.Size) {
+		return false
+	}
+	sum, err := base64.RawURLEncoding.Strict().DecodeString(s)
+	return err == nil && len(sum) == sha256.Size // the decoder skips line breaks
 }
 
 // refusal adds why a token was refused, in the words of this module, and whose it was

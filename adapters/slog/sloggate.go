@@ -1,10 +1,11 @@
 // Package sloggate writes for log/slog what bearergate decides, as an audit
 // trail, and what happens to keys and to the authorization server. It makes the
-// hooks of the packages jwtverify, jwks, introspect and middleware.
+// hooks of the packages jwtverify, jwks, introspect, middleware and binding/dpop.
 //
 //	audit, err := sloggate.New(sloggate.Config{Handler: slog.NewJSONHandler(os.Stdout, nil)})
 //	v, err := jwtverify.New(jwtverify.Config{…, Hooks: audit.VerifyHooks(), KeyHooks: audit.KeyHooks()})
 //	gate, err := middleware.New(v, middleware.Config{Hooks: audit.GateHooks()})
+//	proofs, err := dpop.New(dpop.Config{…, Hooks: audit.ProofHooks()})
 //
 // Hooks of other telemetry are joined with these by the JoinHooks of each package.
 //
@@ -19,6 +20,7 @@
 //	midstream   true if the request was being served and has been ended by its token
 //	method, route, source
 //	issuer, subject, client, jti, actor, stale, scopes (granted)
+//	proven      jkt, x5t#S256: the thumbprints of the keys that the sender has proved to hold
 //	required    the scopes that the route requires
 //	duration    of the decision, or of a request that was ended; nanoseconds in JSON
 //	suppressed  how many records like this one were left out since the last, see below
@@ -28,9 +30,24 @@
 // left out. So is required without a token: a template of scopes is filled from
 // the path, which any stranger can choose.
 //
+// Where no proof was accepted for a token that is bound, in the group refused and in the
+// records of verifiers, the group is called bound instead of proven: it says nothing of who
+// sent the token. A thumbprint is 43 characters of base64url; anything else is left out.
+//
+// A record of a proof ([EventProof]) is written beside that of the decision and says
+// outcome, reason, duration and suppressed likewise, and
+//
+//	alg             of a proof whose header is good
+//	fault           what is wrong with it, a [dpop.Fault]
+//	nonce           what became of its nonce, a [dpop.NonceOutcome]
+//	store           what the replay store answered, a [dpop.StoreOutcome]
+//	store_duration  how long that took
+//
+// It never says whose token it was: that of a thief, perhaps.
+//
 // # What is never written
 //
-// No token, no secret, no body of an answer, and no text of a cause or value of
+// No token, no proof, no jti or nonce of one, no secret, no body of an answer, and no text of a cause or value of
 // a panic: Config.Check, HTTP clients and stores of others put into their errors
 // what they like. What this module itself says of a refusal is written: detail,
 // expected and found ([bearergate.Error]; whoever makes one, a Check of yours, sees to
@@ -52,7 +69,8 @@
 // else is bounded to Config.MaxPerSecond, so that a flood does not fill the disk,
 // and apart for each event; refusals apart for strangers, for those whose token is
 // genuine, for those whose token is valid, and for our own faults, so that no stranger
-// hides the others.
+// hides the others. No stranger causes a record of a proof, for which a valid token is
+// needed first: look there for stolen ones.
 // How many were left out is said in the next record of the same kind.
 //
 // The package makes no goroutine. Everything here is safe for concurrent use if
@@ -71,6 +89,7 @@ import (
 	"time"
 
 	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/binding/dpop"
 	"github.com/bearergate/bearergate/introspect"
 	"github.com/bearergate/bearergate/jwks"
 	"github.com/bearergate/bearergate/jwtverify"
@@ -119,6 +138,7 @@ type Audit struct {
 	config Config
 
 	decisions, verifications, introspections      decisionLimits
+	proofs                                        decisionLimits
 	calls, breakers, purges, stores               limit
 	fetches, changes, states, stales, misses, bad limit
 	unmapped, panics                              limit
@@ -262,6 +282,26 @@ func (a *Audit) IntrospectHooks() introspect.Hooks {
 	}
 }
 
+// ProofHooks are for dpop.Config.Hooks. A gate tells of every decision already: the record of
+// a proof says more of it. One that was accepted, or that needs a new nonce, is on the level
+// Debug by default.
+func (a *Audit) ProofHooks() dpop.Hooks {
+	return dpop.Hooks{
+		Judged: func(ctx context.Context, e dpop.ProofEvent) {
+			a.decide(ctx, EventProof, &a.proofs, e.Err, nil, e.Duration, func(r *record) {
+				r.word("fault", string(e.Fault))
+				r.word("alg", e.Algorithm)
+				r.word("nonce", string(e.Nonce))
+				if e.Store != "" {
+					r.word("store", string(e.Store))
+					r.add(slog.Duration("store_duration", e.StoreDuration))
+				}
+			})
+		},
+		Panicked: a.panicked("dpop"),
+	}
+}
+
 // KeyHooks are for jwks.Config.Hooks, and for KeyHooks of jwtverify.Config and
 // introspect.Config.
 func (a *Audit) KeyHooks() jwks.Hooks {
@@ -376,7 +416,7 @@ func (a *Audit) pass(limits *decisionLimits, outcome string, err error, token *b
 		return 0, rand.IntN(a.config.SampleAccepted) == 0
 	case outcome == "unavailable" || outcome == "misconfigured":
 		return limits.ours.take(a.config.MaxPerSecond)
-	case token != nil:
+	case token != nil || bearergate.ReasonOf(err) == bearergate.ReasonNonce: // whose sender holds the key
 		return limits.known.take(a.config.MaxPerSecond)
 	case bearergate.AsError(err).Refused != nil: // genuine, and old or meant for somebody else
 		return limits.refused.take(a.config.MaxPerSecond)

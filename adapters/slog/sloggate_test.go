@@ -24,6 +24,7 @@ import (
 	"github.com/bearergate/bearergate"
 	sloggate "github.com/bearergate/bearergate/adapters/slog"
 	"github.com/bearergate/bearergate/authtest"
+	"github.com/bearergate/bearergate/binding/dpop"
 	"github.com/bearergate/bearergate/introspect"
 	"github.com/bearergate/bearergate/jwks"
 	"github.com/bearergate/bearergate/jwtverify"
@@ -230,6 +231,23 @@ func TestEvents(t *testing.T) {
 		{sloggate.EventIntrospection, func(a *sloggate.Audit, ctx context.Context) {
 			a.IntrospectHooks().Looked(ctx, introspect.LookEvent{Issuer: issuer, Result: introspect.ResultMiss, Err: &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonOverloaded, Cause: unreadable}})
 		}, map[string]any{"level": "DEBUG", "outcome": "unavailable", "reason": "overloaded", "issuer": issuer, "result": "miss", "duration": 0.0}},
+		{sloggate.EventProof, func(a *sloggate.Audit, ctx context.Context) {
+			a.ProofHooks().Judged(ctx, dpop.ProofEvent{Algorithm: "ES256", Nonce: dpop.NonceRenewed, Store: dpop.StoreFresh, StoreDuration: 1, Duration: 2})
+		}, map[string]any{"level": "DEBUG", "outcome": "accepted", "alg": "ES256", "nonce": "renewed", "store": "fresh", "store_duration": 1.0, "duration": 2.0}},
+		{sloggate.EventProof, func(a *sloggate.Audit, ctx context.Context) {
+			a.ProofHooks().Judged(ctx, dpop.ProofEvent{Algorithm: "ES256", Fault: dpop.FaultTime, Duration: 2,
+				Err: &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonProof, Detail: "dpop: iat is older than MaxAge", Cause: unreadable}})
+		}, map[string]any{"level": "WARN", "outcome": "refused", "reason": "proof", "fault": "iat", "alg": "ES256", "detail": "dpop: iat is older than MaxAge", "duration": 2.0}},
+		{sloggate.EventProof, func(a *sloggate.Audit, ctx context.Context) {
+			a.ProofHooks().Judged(ctx, dpop.ProofEvent{Fault: dpop.FaultMissing, Err: &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonProof}})
+		}, map[string]any{"level": "WARN", "outcome": "refused", "reason": "proof", "fault": "missing", "duration": 0.0}},
+		{sloggate.EventProof, func(a *sloggate.Audit, ctx context.Context) {
+			a.ProofHooks().Judged(ctx, dpop.ProofEvent{Algorithm: "ES256", Nonce: dpop.NonceDemanded, Err: &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonNonce}})
+		}, map[string]any{"level": "DEBUG", "outcome": "refused", "reason": "nonce", "alg": "ES256", "nonce": "demanded", "duration": 0.0}},
+		{sloggate.EventProof, func(a *sloggate.Audit, ctx context.Context) {
+			a.ProofHooks().Judged(ctx, dpop.ProofEvent{Algorithm: "ES256", Store: dpop.StoreFailed, StoreDuration: 3, Duration: 4,
+				Err: &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonStoreUnavailable, Cause: unreadable}})
+		}, map[string]any{"level": "ERROR", "outcome": "unavailable", "reason": "store_unavailable", "alg": "ES256", "store": "failed", "store_duration": 3.0, "duration": 4.0}},
 		{sloggate.EventCall, func(a *sloggate.Audit, ctx context.Context) {
 			a.IntrospectHooks().Called(ctx, introspect.CallEvent{Issuer: issuer, Outcome: introspect.OutcomeStatus, Status: 502, Attempt: 2, Duration: 3, Err: unreadable})
 		}, map[string]any{"level": "WARN", "issuer": issuer, "outcome": "status", "status": 502.0, "attempt": 2.0, "duration": 3.0}},
@@ -278,6 +296,9 @@ func TestEvents(t *testing.T) {
 		{sloggate.EventPanic, func(a *sloggate.Audit, ctx context.Context) {
 			a.KeyHooks().Panicked(ctx, bearergate.PanicEvent{Where: "Fetched", Type: "*main.broken"})
 		}, map[string]any{"level": "ERROR", "package": "jwks", "where": "Fetched", "type": "*main.broken"}},
+		{sloggate.EventPanic, func(a *sloggate.Audit, ctx context.Context) {
+			a.ProofHooks().Panicked(ctx, bearergate.PanicEvent{Where: "Judged", Type: "*main.broken"})
+		}, map[string]any{"level": "ERROR", "package": "dpop", "where": "Judged", "type": "*main.broken"}},
 	} {
 		a, o := newAudit(t, sloggate.Config{MaxPerSecond: 1})
 		tc.tell(a, t.Context())
@@ -289,16 +310,17 @@ func TestEvents(t *testing.T) {
 func TestLevels(t *testing.T) {
 	for want, cases := range map[slog.Level]map[sloggate.Event][]string{
 		slog.LevelDebug: {
-			sloggate.EventVerification: {"", "expired", "keys_unavailable"}, sloggate.EventIntrospection: {"", "internal"},
+			sloggate.EventVerification: {"", "expired", "keys_unavailable"}, sloggate.EventIntrospection: {"", "internal"}, sloggate.EventProof: {"", "nonce", "canceled"},
 			sloggate.EventCall: {"active", "inactive"}, sloggate.EventFetch: {"ok", "not_modified"}, sloggate.EventState: {"ahead", "due"}},
 		slog.LevelInfo: {
-			sloggate.EventDecision: {"", "no_token", "canceled"}, sloggate.EventBreaker: {"closed", "half_open"}, sloggate.EventPurge: {""},
+			sloggate.EventDecision: {"", "no_token", "canceled", "nonce"}, sloggate.EventBreaker: {"closed", "half_open"}, sloggate.EventPurge: {""},
 			sloggate.EventKeys: {""}, sloggate.EventState: {"fresh", "empty"}, sloggate.EventMiss: {""}},
 		slog.LevelWarn: {
-			sloggate.EventDecision: {"expired", "signature", "scope", "policy", "bad_request"}, sloggate.EventCall: {"status", "timeout"},
+			sloggate.EventDecision: {"expired", "signature", "scope", "policy", "bad_request", "proof", "replay"}, sloggate.EventProof: {"proof", "binding", "replay"}, sloggate.EventCall: {"status", "timeout"},
 			sloggate.EventFetch: {"connect", "malformed"}, sloggate.EventState: {"stale"}, sloggate.EventStore: {"get"}, sloggate.EventStale: {""}, sloggate.EventSkipped: {""}, sloggate.EventUnmapped: {""}},
 		slog.LevelError: {
 			sloggate.EventDecision: {"keys_unavailable", "introspection_unavailable", "overloaded", "internal", "config"},
+			sloggate.EventProof:    {"store_unavailable", "overloaded", "internal", "config"},
 			sloggate.EventCall:     {"unauthorized", "credentials"}, sloggate.EventBreaker: {"open"}, sloggate.EventState: {"expired"}, sloggate.EventPanic: {"jwks"}},
 	} {
 		for event, details := range cases {
@@ -382,6 +404,11 @@ func TestFlood(t *testing.T) {
 			func() { a.IntrospectHooks().Purged(t.Context(), introspect.PurgeEvent{}) },
 			func() { a.VerifyHooks().Verified(t.Context(), jwtverify.VerifyEvent{Err: bearergate.ErrInvalidToken}) },
 			func() { a.IntrospectHooks().Looked(t.Context(), introspect.LookEvent{Err: bearergate.ErrInvalidToken}) },
+			func() { a.ProofHooks().Judged(t.Context(), dpop.ProofEvent{Err: bearergate.ErrInvalidToken}) },
+			func() { a.ProofHooks().Judged(t.Context(), dpop.ProofEvent{Err: bearergate.ErrUnavailable}) },
+			func() { // clients that need a nonce hide no proof that is wrong
+				a.ProofHooks().Judged(t.Context(), dpop.ProofEvent{Err: &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonNonce}})
+			},
 		}
 		time.Sleep(time.Hour)
 		for i, tell := range tells {

@@ -1,6 +1,7 @@
 package dpop_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -18,7 +19,8 @@ import (
 // Every row by Authenticate: twice, so that a header that is remembered changes nothing.
 // What is refused is not remembered as used, and no error has anything of the proof.
 //
-// req: R9449-15
+// req: R9449-01, R9449-02, R9449-03, R9449-04, R9449-05, R9449-06, R9449-07, R9449-08, R9449-12, R9449-13
+// req: R9449-15, R9449-18, R9449-20, R9449-25, R9449-26, R9449-27, R9449-31, R9449-32, R9449-33, R9449-38, R9449-44
 func TestRows(t *testing.T) {
 	s := newScene(t)
 	for _, row := range proofs.Rows() {
@@ -282,4 +284,23 @@ func TestTarget(t *testing.T) {
 		require.Equal(t, tc.want, bearergate.ReasonOf(err), tc.name)
 		requireReason(t, err, tc.want)
 	}
+}
+
+// The buffer that proofs share keeps nothing of them.
+func TestPooledBufferIsEmpty(t *testing.T) {
+	s := newScene(t)
+	p := newProofs(t, func(c *dpop.Config) { c.MaxProofBytes = 16 << 10 })
+	used := 0
+	for range 100 {
+		for _, proof := range []string{sign(s, nil), sign(s, map[string]any{"htm": "PUT"}), sign(s, nil) + ".", sign(s, map[string]any{"x": strings.Repeat("x", 9<<10)})} {
+			_, _ = confirm(s, p, call(proof))
+			buf := dpop.Pooled()
+			require.Equal(t, len(buf), bytes.Count(buf, []byte{0}))
+			used += len(buf)
+		}
+		if used > 0 { // the pool may forget: more often still with the race detector
+			return
+		}
+	}
+	t.Error("the buffer is never used again")
 }

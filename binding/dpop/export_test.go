@@ -5,6 +5,7 @@ import (
 
 	"github.com/bearergate/bearergate/internal/clock"
 	"github.com/bearergate/bearergate/internal/digest"
+	"github.com/bearergate/bearergate/internal/jose"
 )
 
 // UseAt is Use of a store of NewMemory for a proof of a key, at a moment of both clocks.
@@ -39,4 +40,11 @@ func Forget(store ReplayStore) {
 	clear(m.used)
 	clear(m.owners)
 	m.ends, m.heavy = m.ends[:0], 0
+}
+
+// Pooled is what the next proof would find in the buffer that it is given.
+func Pooled() []byte {
+	buf := jose.Borrow()
+	defer jose.GiveBack(buf, "")
+	return (*buf)[:cap(*buf)]
 }

@@ -3,15 +3,11 @@ package dpop
 import (
 	"crypto/rand"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/bearergate/bearergate/internal/jose"
 	"github.com/bearergate/bearergate/internal/ttlcache"
 )
-
-// buffers are what proofs are decoded into.
-var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
 // header is that of a proof. One that is remembered has its key: a signature under it has
 // verified.

@@ -26,7 +26,10 @@ type ProofEvent struct {
 	Err error
 	// Reason is bearergate.ReasonOf(Err).
 	Reason bearergate.Reason
-	// Algorithm is alg if that is one of Config.Algorithms, otherwise "".
+	// Fault says what is wrong with the proof; "" unless Reason is [bearergate.ReasonProof].
+	Fault Fault
+	// Algorithm is alg of a proof whose header is good: one of Config.Algorithms. Otherwise
+	// it is "".
 	Algorithm string
 	// Nonce says what became of the nonce; "" where that was not looked at.
 	Nonce NonceOutcome
@@ -37,6 +40,22 @@ type ProofEvent struct {
 	// Duration is how long the whole judgment took.
 	Duration time.Duration
 }
+
+// Fault says what is wrong with a proof, so that a wrong clock and a wrong address are told
+// apart.
+type Fault string
+
+// The faults, all of them, by the member of the proof where there is one.
+const (
+	FaultMissing   Fault = "missing"   // there is none
+	FaultForm      Fault = "form"      // there are two, or it is no compact JWS, too long, or without a claim that it needs
+	FaultHeader    Fault = "header"    // typ, alg or jwk
+	FaultMethod    Fault = "htm"       // it is for another method
+	FaultAddress   Fault = "htu"       // it is for another address, or Config.BaseURLs do not name ours
+	FaultTokenHash Fault = "ath"       // it is for another token
+	FaultTime      Fault = "iat"       // it is too old or of the future, or exp or nbf says so: a clock is wrong
+	FaultSignature Fault = "signature" // the signature does not verify, or the key is not admitted
+)
 
 // NonceOutcome says what became of the nonce of a proof.
 type NonceOutcome string

@@ -25,7 +25,8 @@ type claims struct {
 }
 
 // judge reads the claims of a proof and compares them with the call.
-func (p *Proofs) judge(ctx context.Context, call bearergate.Call, payload []byte) (claims, error) {
+func (p *Proofs) judge(ctx context.Context, call bearergate.Call, payload []byte, e *ProofEvent) (claims, error) {
+	e.Fault = FaultForm
 	c, said, err := p.read(payload)
 	switch {
 	case err != nil:
@@ -33,17 +34,21 @@ func (p *Proofs) judge(ctx context.Context, call bearergate.Call, payload []byte
 	case call.Method == "" || call.Target == "":
 		return claims{}, misconfigured("the Call has no Method or no Target: fill them in, for the proof names them")
 	case said.method != call.Method:
+		e.Fault = FaultMethod
 		return claims{}, wrongProof("htm is not the method of the request")
 	}
+	e.Fault = FaultAddress
 	if err := p.judgeAddress(ctx, call, said.address); err != nil {
 		return claims{}, err
 	}
+	e.Fault = FaultTokenHash
 	if hash, ok := jose.ParseThumbprint(said.tokenHash); !ok || hash != digest.String(call.Raw.Reveal()) {
 		return claims{}, wrongProof("ath is not the hash of the token: it has to be the base64url of its SHA-256 without padding")
 	}
 	if p.nonces != nil && !p.nonces.offer {
 		return c, nil // the client's clock does not matter
 	}
+	e.Fault = FaultTime
 	now := p.now().Truncate(time.Second)
 	switch {
 	case c.issuedAt.Before(now.Add(-p.maxAge)):

@@ -116,7 +116,7 @@ func certificateOf(der []byte) ([]byte, string) {
 	}
 	c, err := x509.ParseCertificate(der)
 	if err != nil || !bytes.Equal(c.Raw, der) {
-		return nil, "it holds no certificate, or something behind it"
+		return nil, "it holds no certificate that crypto/x509 can parse, or something behind it"
 	}
 	return der, ""
 }

@@ -1,7 +1,9 @@
 package mtls_test
 
 import (
+	"bytes"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -152,13 +154,13 @@ func TestFormats(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			certificates := newCertificates(t, forwardedBy("X-Client-Cert", tc.format, tc.hops))
-			reply, err := certificates.Confirm(t.Context(), callFrom(proxyPeer, tc.values...), boundTo(x5t(own)))
+			reply, err := judge(t, certificates, callFrom(proxyPeer, tc.values...), boundTo(x5t(own)))
 			require.Equal(t, bearergate.Reply{"Cache-Control": "no-store"}, reply)
-			_, strange := certificates.Confirm(t.Context(), callFrom(stranger, tc.values...), boundTo(x5t(own)))
+			_, strange := judge(t, certificates, callFrom(stranger, tc.values...), boundTo(x5t(own)))
 			requireUnproven(t, strange)
 			if tc.ok {
 				require.NoError(t, err)
-				_, err = certificates.Confirm(t.Context(), callFrom(proxyPeer, tc.values...), boundTo(x5t(other)))
+				_, err = judge(t, certificates, callFrom(proxyPeer, tc.values...), boundTo(x5t(other)))
 			}
 			requireUnproven(t, err)
 			for _, value := range tc.values { // nothing of it is told
@@ -170,22 +172,82 @@ func TestFormats(t *testing.T) {
 	}
 }
 
-// A certificate is bounded, also where the header is not too long for it.
+// The examples of the RFCs themselves.
+// req: R8705-03 R9440-01
+func TestExamplesOfTheRFCs(t *testing.T) {
+	// RFC 8705, Appendix A.
+	const bound, bare = "MIIBBjCBrAIBAjAKBggqhkjOPQQDAjAPMQ0wCwYDVQQDDARtdGxzMB4XDTE4MTAxODEyMzcwOVoXDTIyMDUwMjEyMzcwOVowDzENMAsGA1UEAwwEbXRsczBZMBMGByqG" +
+		"SM49AgEGCCqGSM49AwEHA0IABNcnyxwqV6hY8QnhxxzFQ03C7HKW9OylMbnQZjjJ/Au08/coZwxS7LfA4vOLS9WuneIXhbGGWvsDSb0tH6IxLm8wCgYIKoZIzj0EAwID" +
+		"SQAwRgIhAP0RC1E+vwJD/D1AGHGzuri+hlV/PpQEKTWUVeORWz83AiEA5x2eXZOVbUlJSGQgjwD5vaUaKlLR50Q2DmFfQj1L+SY=", "A4DtL2JmUMhAsvJj5tKyn64SqzmuXbMrJa0n761y5v0"
+	// RFC 9440, Appendix A; the thumbprint is that of openssl.
+	const passedOn, its = ":MIIBqDCCAU6gAwIBAgIBBzAKBggqhkjOPQQDAjA6MRswGQYDVQQKDBJMZXQncyBBdXRoZW50aWNhdGUxGzAZBgNVBAMMEkxBIEludGVybWVkaWF0ZSBDQTAeFw0yMDAx" +
+		"MTQyMjU1MzNaFw0yMTAxMjMyMjU1MzNaMA0xCzAJBgNVBAMMAkJDMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE8YnXXfaUgmnMtOXU/IncWalRhebrXmckC8vdgJ1p" +
+		"5Be5F/3YC8OthxM4+k1M6aEAEFcGzkJiNy6J84y7uzo9M6NyMHAwCQYDVR0TBAIwADAfBgNVHSMEGDAWgBRm3WjLa38lbEYCuiCPct0ZaSED2DAOBgNVHQ8BAf8EBAMC" +
+		"BsAwEwYDVR0lBAwwCgYIKwYBBQUHAwIwHQYDVR0RAQH/BBMwEYEPYmRjQGV4YW1wbGUuY29tMAoGCCqGSM49BAMCA0gAMEUCIBHda/r1vaL6G3VliL4/Di6YK0Q6bMje" +
+		"SkC3dFCOOB8TAiEAx/kHSB4urmiZ0NX5r5XarmPk0wmuydBVoU4hBVZ1yhk=:", "v68ffgcPn6jdYpBfFY2nP4ShE2Yk-6_Mk5PI9yh6aes"
+
+	der, err := base64.StdEncoding.DecodeString(bound)
+	require.NoError(t, err)
+	leaf, err := x509.ParseCertificate(der)
+	require.NoError(t, err)
+	direct := newCertificates(t, mtls.Config{Direct: true})
+	call := bearergate.Call{TLS: &tls.ConnectionState{PeerCertificates: []*x509.Certificate{leaf}}}
+	_, err = judge(t, direct, call, boundTo(bare))
+	require.NoError(t, err)
+	_, err = judge(t, direct, call, boundTo(its))
+	requireUnproven(t, err)
+
+	forwarded := newCertificates(t, forwardedBy("Client-Cert", mtls.RFC9440, 0))
+	_, err = judge(t, forwarded, callFrom(proxyPeer, passedOn), boundTo(its))
+	require.NoError(t, err)
+	_, err = judge(t, forwarded, callFrom(proxyPeer, ":"+bound+":"), boundTo(bare))
+	require.NoError(t, err)
+	_, err = judge(t, forwarded, callFrom(proxyPeer, passedOn), boundTo(bare))
+	requireUnproven(t, err)
+}
+
+// A certificate is bounded, also where the header is not too long for it, and a header is
+// long enough for the longest certificate, whatever is in it.
+// req: R9440-09
 func TestCertificateTooLong(t *testing.T) {
 	key := newKey(t)
 	for size, ok := range map[int]bool{mtls.MaxCertificateBytes - 1024: true, mtls.MaxCertificateBytes: false} {
+		filling := make([]byte, size)
+		_, err := rand.Read(filling) // base64 of zeros has nothing that is escaped
+		require.NoError(t, err)
 		template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour),
-			ExtraExtensions: []pkix.Extension{{Id: []int{1, 2, 3}, Value: make([]byte, size)}}}
+			ExtraExtensions: []pkix.Extension{{Id: []int{1, 2, 3}, Value: filling}}}
 		der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 		require.NoError(t, err)
 		leaf, err := x509.ParseCertificate(der)
 		require.NoError(t, err)
 		token := boundTo(x5t(tls.Certificate{Leaf: leaf}))
-		for format, value := range map[mtls.Format]string{mtls.RFC9440: ":" + b64(der) + ":", mtls.EscapedPEM: escape(armour(der))} {
-			_, err = newCertificates(t, forwardedBy("Client-Cert", format, 0)).Confirm(t.Context(), callFrom(proxyPeer, value), token)
+		for format, value := range map[mtls.Format]string{mtls.RFC9440: ":" + b64(der) + ":", mtls.EscapedPEM: escape(armour(der)), mtls.Base64DER: b64(der),
+			mtls.XFCC: `Cert="` + escape(armour(der)) + `";Chain="` + escape(armour(der)) + `"`, mtls.Traefik: escape(b64(der)) + "," + b64(issue(t, key, nil).Leaf.Raw)} {
+			require.Less(t, len(value), mtls.MaxHeaderBytes)
+			_, err = judge(t, newCertificates(t, forwardedBy("Client-Cert", format, 0)), callFrom(proxyPeer, value), token)
 			require.Equal(t, ok, err == nil, "%s, %d bytes: %v", format, len(der), err)
 		}
 	}
+}
+
+// A certificate that crypto/x509 cannot parse is refused, although its DER is sound: here
+// the curve of the key is X9.62's prime239v3, which Go does not have.
+func TestCertificateThatGoCannotParse(t *testing.T) {
+	der := bytes.Replace(issue(t, newKey(t), nil).Leaf.Raw, []byte{0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7}, []byte{0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 6}, 1)
+	_, err := x509.ParseCertificate(der)
+	require.ErrorContains(t, err, "curve")
+	sum := sha256.Sum256(der)
+	token := boundTo(base64.RawURLEncoding.EncodeToString(sum[:]))
+	confirm := func(format mtls.Format, value string) error {
+		_, err := judge(t, newCertificates(t, forwardedBy("Client-Cert", format, 0)), callFrom(proxyPeer, value), token)
+		return err
+	}
+	for format, value := range map[mtls.Format]string{mtls.RFC9440: ":" + b64(der) + ":", mtls.EscapedPEM: escape(armour(der)), mtls.Base64DER: b64(der),
+		mtls.XFCC: `Cert="` + escape(armour(der)) + `"`, mtls.Traefik: b64(der)} {
+		requireUnproven(t, confirm(format, value))
+	}
+	require.NoError(t, confirm(mtls.XFCC, "Hash="+hash(der)))
 }
 
 // W2-182: who is trusted is decided by the address alone.
@@ -219,7 +281,7 @@ func TestPeers(t *testing.T) {
 			c.Direct = direct
 			call := callFrom(tc.peer, value)
 			call.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{proxy.Leaf}}
-			_, err := newCertificates(t, c).Confirm(t.Context(), call, boundTo(x5t(tc.bound)))
+			_, err := judge(t, newCertificates(t, c), call, boundTo(x5t(tc.bound)))
 			if ok := direct && tc.ok || !direct && tc.okAlone; ok {
 				require.NoError(t, err, tc.name)
 			} else {
@@ -245,11 +307,11 @@ func TestTwoProxies(t *testing.T) {
 		return c
 	}
 	for peer, has := range map[string]tls.Certificate{proxyPeer: own, stranger: other} {
-		_, err := certificates.Confirm(t.Context(), call(peer), boundTo(x5t(has)))
+		_, err := judge(t, certificates, call(peer), boundTo(x5t(has)))
 		require.NoError(t, err)
 		for _, not := range []tls.Certificate{own, other} {
 			if not.Leaf != has.Leaf {
-				_, err = certificates.Confirm(t.Context(), call(peer), boundTo(x5t(not)))
+				_, err = judge(t, certificates, call(peer), boundTo(x5t(not)))
 				requireUnproven(t, err)
 			}
 		}
@@ -259,10 +321,10 @@ func TestTwoProxies(t *testing.T) {
 	spoofed.Header = func(name string) []string {
 		return map[string][]string{"X-Client-Cert": {escape(armour(own.Leaf.Raw))}, "Client-Cert-Chain": {":" + b64(own.Leaf.Raw) + ":"}}[name]
 	}
-	_, err := certificates.Confirm(t.Context(), spoofed, boundTo(x5t(own)))
+	_, err := judge(t, certificates, spoofed, boundTo(x5t(own)))
 	requireUnproven(t, err)
 	none := callFrom(proxyPeer)
 	none.Header = nil
-	_, err = certificates.Confirm(t.Context(), none, boundTo(x5t(own)))
+	_, err = judge(t, certificates, none, boundTo(x5t(own)))
 	requireUnproven(t, err)
 }

@@ -1,6 +1,7 @@
 package mtls_test
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -13,14 +14,19 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"math/big"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/binding/mtls"
+	"github.com/bearergate/bearergate/middleware"
+	"github.com/bearergate/bearergate/scope"
 )
 
 func newKey(t testing.TB) *ecdsa.PrivateKey {
@@ -54,8 +60,10 @@ func issue(t testing.TB, key *ecdsa.PrivateKey, ca *tls.Certificate) tls.Certifi
 }
 
 // x5t is x5t#S256 of a certificate (RFC 8705 §3.1).
-func x5t(c tls.Certificate) string {
-	sum := sha256.Sum256(c.Leaf.Raw)
+func x5t(c tls.Certificate) string { return sha256URL(c.Leaf.Raw) }
+
+func sha256URL(b []byte) string {
+	sum := sha256.Sum256(b)
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
@@ -123,6 +131,49 @@ func callFrom(peer string, values ...string) bearergate.Call {
 	}
 	c.Header = func(string) []string { return values }
 	return c
+}
+
+// judge has a call judged by the Binding, by Authenticate and by a gate of middleware,
+// asserts that all say the same, and returns what the Binding said.
+func judge(t testing.TB, certificates *mtls.Certificates, call bearergate.Call, token *bearergate.Token) (bearergate.Reply, error) {
+	t.Helper()
+	reply, err := certificates.Confirm(t.Context(), call, token)
+
+	v := bearergate.VerifierFunc(func(context.Context, string) (*bearergate.Token, error) { return token, nil })
+	call.Credentials = bearergate.Credentials{Scheme: bearergate.SchemeBearer, Raw: bearergate.NewSecret("token")}
+	proven, replied, alike := bearergate.Authenticate(t.Context(), v, call, certificates)
+	require.Equal(t, err == nil, alike == nil)
+	require.Equal(t, bearergate.ReasonOf(err), bearergate.ReasonOf(alike))
+	require.Equal(t, err == nil, proven.Proven())
+	require.Equal(t, reply["Cache-Control"], replied["Cache-Control"])
+
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
+	r.TLS, r.RemoteAddr = call.TLS, "@"
+	if call.Peer.IsValid() {
+		r.RemoteAddr = call.Peer.String()
+	}
+	for _, name := range []string{"Client-Cert", "X-Client-Cert", "Client-Cert-Chain"} {
+		r.Header[name] = call.Values(name)
+	}
+	r.Header.Set("Authorization", "Bearer token")
+	var event middleware.DecisionEvent
+	gate, wrong := middleware.New(v, middleware.Config{Bindings: []bearergate.Binding{certificates}, RequireBinding: true,
+		Hooks: middleware.Hooks{Decided: func(_ context.Context, e middleware.DecisionEvent) { event = e }}})
+	require.NoError(t, wrong)
+	w := httptest.NewRecorder()
+	gate.Require(scope.Requirement{})(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		token, _ := bearergate.FromContext(r.Context())
+		assert.True(t, token.Proven())
+	})).ServeHTTP(w, r)
+	require.Equal(t, bearergate.ReasonOf(err), event.Reason)
+	if err != nil {
+		require.Equal(t, http.StatusUnauthorized, w.Code)
+		require.Equal(t, []string{`Bearer realm="api", error="invalid_token", error_description="The access token is not valid here."`}, w.Header().Values("WWW-Authenticate"))
+		return reply, err
+	}
+	require.Equal(t, http.StatusOK, w.Code)
+	require.Equal(t, reply["Cache-Control"], w.Header().Get("Cache-Control"))
+	return reply, nil
 }
 
 // requireUnproven asserts the one way in which a sender is refused.

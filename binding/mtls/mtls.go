@@ -15,6 +15,10 @@
 // authorization server has bound the token to this very certificate, which may be
 // self-signed. A renewed certificate is another certificate, also with the old key.
 //
+// A certificate that crypto/x509 cannot parse is refused, by the handshake as well as in
+// a header: one with a key on a brainpool curve or on secp256k1, for example. Such clients
+// need a key of another kind. Only XFCC's Hash alone says nothing of what it is of.
+//
 // # TLS that ends here
 //
 // Set [Config].Direct, and have the server ask for certificates: tls.Config.ClientAuth
@@ -56,6 +60,20 @@
 // but the proxy may reach the service from an address in Trusted. [Certificates.SelfTest]
 // finds a proxy that lets a client's own header through, if it is asked with a client
 // certificate and without one.
+//
+// # The PROXY protocol
+//
+// A listener that reads the PROXY protocol replaces RemoteAddr as well: by the address in
+// the first line of a connection, which is the client's.
+//
+//   - TLS ends here, behind a balancer that passes TCP on: set Direct alone, for which
+//     RemoteAddr is of no matter.
+//   - TLS ends at the proxy: the address is no longer the proxy's, and Trusted would have to
+//     name clients, each of whom then has any certificate. Turn the PROXY protocol off
+//     between that proxy and this service, or give the proxy a listener without it.
+//   - Both at one service: the listener MUST take the line from the balancer alone. Whoever
+//     else may send one writes an address of Trusted there, and is the proxy. Two listeners
+//     with a gate each, Direct at the one and Forwarded at the other, are the safer way.
 //
 // [Certificates] is safe for concurrent use.
 package mtls
@@ -103,9 +121,13 @@ type Forwarded struct {
 	Format Format
 	// Trusted are the addresses that the proxy connects from, IPv4 as IPv4. The header
 	// is ignored from every other peer. A peer with an IPv6 zone is not trusted. The
-	// prefixes of two entries must not overlap, for a proxy sees to one header only.
+	// prefixes of two entries must not overlap, for a proxy sees to one header only. None
+	// may be wider than 10.0.0.0/8 or fc00::/7, the widest private networks that there are
+	// (RFC 1918, RFC 4193).
 	//
-	// Danger: whoever can connect from one of these addresses has any certificate.
+	// Danger: whoever can connect from one of these addresses has any certificate. Behind
+	// a listener for the PROXY protocol, these are no addresses of proxies: see the package
+	// comment.
 	Trusted []netip.Prefix
 	// Hops says which element of an [XFCC] header counts, from the right: 1 is the last
 	// one, of the client of the nearest proxy; 2 that of the client of the proxy before.
@@ -120,8 +142,9 @@ type Forwarded struct {
 const (
 	// MaxCertificateBytes is the longest certificate, in DER.
 	MaxCertificateBytes = 16 << 10
-	// MaxHeaderBytes is the longest header field: a certificate, percent-encoded, or
-	// several.
+	// MaxHeaderBytes is the longest header field. It is four times MaxCertificateBytes, for
+	// the certificate is percent-encoded there, and XFCC and Traefik pass the chain on
+	// beside it; who is no trusted proxy cannot have it read at all.
 	MaxHeaderBytes = 64 << 10
 	// MaxHops is the largest Hops, and how many elements an XFCC header may have.
 	MaxHops = 8
@@ -194,6 +217,8 @@ func (f Forwarded) check(wrong *mistake.List, i int) {
 			wrong.Addf("Forwarded[%d].Trusted has a prefix that is not valid: use netip.ParsePrefix and look at its error", i)
 		case p.Bits() == 0:
 			wrong.Addf("Forwarded[%d].Trusted has %v, which is everybody: name the addresses that the proxy connects from", i, p)
+		case p.Bits() < widest(p.Addr()):
+			wrong.Addf("Forwarded[%d].Trusted has %v, which is wider than any private network: name the addresses that the proxy connects from", i, p)
 		case p.Addr().Is6() && p.Addr().IsLinkLocalUnicast():
 			wrong.Addf("Forwarded[%d].Trusted has %v, which no peer is in, for such peers have a zone: have the proxy connect from another address", i, p)
 		case p.Addr().Is4In6():
@@ -202,6 +227,16 @@ func (f Forwarded) check(wrong *mistake.List, i int) {
 			wrong.Addf("Forwarded[%d].Trusted has %v, which has an address within it: write %v, or /%d for the address alone", i, p, p.Masked(), p.Addr().BitLen())
 		}
 	}
+}
+
+// widest is how many bits the widest private network has: 10.0.0.0/8 (RFC 1918), fc00::/7
+// (RFC 4193). What is wider has strangers in it, as 2000::/3 and the halves of all that
+// is written when 0.0.0.0/0 is refused.
+func widest(a netip.Addr) int {
+	if a.Is4() {
+		return 8
+	}
+	return 7
 }
 
 // otherFields are those that hold something else: the token, and the certificates
@@ -251,7 +286,7 @@ func (c *Certificates) Confirm(_ context.Context, call bearergate.Call, t *beare
 	}
 	// In constant time: how many bytes agree is nobody's business (RFC 8705 §7.2).
 	if subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
-		return reply, unproven("the client's certificate is not the one to which the token is bound")
+		return reply, unproven("the client's certificate is not the one to which the token is bound: if it was renewed, have the client ask for a new token")
 	}
 	return reply, nil
 }
@@ -284,9 +319,9 @@ func (c *Certificates) proxyOf(peer netip.AddrPort) (*Forwarded, error) {
 func (c *Certificates) ownCertificate(call bearergate.Call) (thumbprint, error) {
 	switch {
 	case !c.direct:
-		return thumbprint{}, unproven("the peer is no proxy of Trusted, and Direct is not set: add the address of the proxy, if it is one")
+		return thumbprint{}, unproven("the peer is no proxy of Trusted, and Direct is not set: add the address that the proxy connects from, if it is one, and never that of a client, which a listener for the PROXY protocol shows here")
 	case call.TLS == nil:
-		return thumbprint{}, unproven("the request did not come over TLS, so that there is no client certificate")
+		return thumbprint{}, unproven("the request did not come over TLS, so that there is no client certificate: set Forwarded, if TLS ends at a proxy")
 	case len(call.TLS.PeerCertificates) == 0 || call.TLS.PeerCertificates[0] == nil:
 		return thumbprint{}, unproven("the client has shown no certificate: set ClientAuth of the server's tls.Config, if it should have been asked for one")
 	}

@@ -10,10 +10,13 @@ import (
 	"encoding/hex"
 	"errors"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -31,13 +34,33 @@ import (
 // service is a resource server behind a gate, over TLS.
 type service struct {
 	*httptest.Server
-	as     *authtest.Server
-	reason bearergate.Reason // of the last refusal
-	reused bool              // the last connection resumed a session
+	as *authtest.Server
+
+	mu      sync.Mutex        // guards what follows
+	refusal bearergate.Reason // of the last request; "": it was accepted
+	resumed bool              // its connection resumed a session
+}
+
+func (s *service) reason() bearergate.Reason {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.refusal
+}
+
+func (s *service) reused() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.resumed
 }
 
 // newService takes certificate-bound JWTs and opaque tokens. /bound demands a bound one.
 func newService(t *testing.T, c mtls.Config, auth tls.ClientAuthType) *service {
+	t.Helper()
+	return serveOn(t, nil, c, auth)
+}
+
+// serveOn is newService on a listener of one's own.
+func serveOn(t *testing.T, listener net.Listener, c mtls.Config, auth tls.ClientAuthType) *service {
 	t.Helper()
 	s := &service{as: authtest.New(t)}
 	jwts, err := jwtverify.New(jwtverify.Config{Issuer: s.as.Issuer(), Audiences: []string{authtest.DefaultAudience},
@@ -55,12 +78,16 @@ func newService(t *testing.T, c mtls.Config, auth tls.ClientAuthType) *service {
 	mux.Handle("/", gate.Require(scope.Requirement{})(open))
 	mux.Handle("/bound", gate.Require(scope.Requirement{}, middleware.Bound())(open))
 	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.reused = r.TLS != nil && r.TLS.DidResume
 		_, _, err := gate.Check(r, scope.Requirement{})
-		s.reason = bearergate.ReasonOf(err)
+		s.mu.Lock()
+		s.resumed, s.refusal = r.TLS != nil && r.TLS.DidResume, bearergate.ReasonOf(err)
+		s.mu.Unlock()
 		mux.ServeHTTP(w, r)
 	}))
-	s.Config.ErrorLog = nil
+	if listener != nil {
+		require.NoError(t, s.Listener.Close())
+		s.Listener = listener
+	}
 	s.TLS = &tls.Config{ClientAuth: auth}
 	s.StartTLS()
 	t.Cleanup(s.Close)
@@ -101,6 +128,8 @@ func TestDirect(t *testing.T) {
 	s := newService(t, mtls.Config{Direct: true}, tls.RequestClientCert)
 	ca := issue(t, newKey(t), nil)
 	own := issue(t, newKey(t), &ca)
+	chain := own
+	chain.Certificate = append(append([][]byte{}, own.Certificate...), ca.Certificate...)
 	renewed := issue(t, own.PrivateKey.(*ecdsa.PrivateKey), &ca)
 	other := issue(t, newKey(t), &ca)
 	selfSigned := issue(t, newKey(t), nil)
@@ -118,6 +147,15 @@ func TestDirect(t *testing.T) {
 		{name: "MTL-002 W2-170 none", token: s.as.Token(cnf(x5t(own))), status: 401, reason: bearergate.ReasonBinding},
 		{name: "MTL-003 another one of the same CA and subject", token: s.as.Token(cnf(x5t(own))), shown: []tls.Certificate{other}, status: 401, reason: bearergate.ReasonBinding},
 		{name: "MTL-004 W2-171 a renewed one for the same key", token: s.as.Token(cnf(x5t(own))), shown: []tls.Certificate{renewed}, status: 401, reason: bearergate.ReasonBinding},
+		{name: "MTL-005 W2-174 with padding", token: s.as.Token(cnf(x5t(own) + "=")), shown: []tls.Certificate{own}, status: 401, reason: bearergate.ReasonBinding},
+		{name: "MTL-005 W2-174 in hexadecimal", token: s.as.Token(cnf(hash(own.Leaf.Raw))), shown: []tls.Certificate{own}, status: 401, reason: bearergate.ReasonBinding},
+		{name: "MTL-005 W2-174 of the key", token: s.as.Token(cnf(sha256URL(own.Leaf.RawSubjectPublicKeyInfo))), shown: []tls.Certificate{own}, status: 401, reason: bearergate.ReasonBinding},
+		{name: "MTL-005 W2-174 of the PEM", token: s.as.Token(cnf(sha256URL([]byte(armour(own.Leaf.Raw))))), shown: []tls.Certificate{own}, status: 401, reason: bearergate.ReasonBinding},
+		{name: "W2-174 empty", token: s.as.Token(cnf("")), shown: []tls.Certificate{own}, status: 401, reason: bearergate.ReasonMalformed},
+		{name: "W2-174 a number", token: s.as.Token(bearergate.Claims{Confirmation: map[string][]byte{"x5t#S256": []byte("1")}}), shown: []tls.Certificate{own}, status: 401, reason: bearergate.ReasonMalformed},
+		{name: "W2-174 introspected, in hexadecimal", token: s.as.Opaque(cnf(hash(own.Leaf.Raw))), shown: []tls.Certificate{own}, status: 401, reason: bearergate.ReasonBinding},
+		{name: "R8705-09 of the CA, which is shown beside it", token: s.as.Token(cnf(x5t(ca))), shown: []tls.Certificate{chain}, status: 401, reason: bearergate.ReasonBinding},
+		{name: "its own certificate, with that of the CA", token: s.as.Token(cnf(x5t(own))), shown: []tls.Certificate{chain}, status: 200},
 		{name: "an unbound token is as ever", token: s.as.Token(bearergate.Claims{}), shown: []tls.Certificate{own}, status: 200},
 		{name: "MTL-011 an unbound token where a bound one is demanded", path: "/bound", token: s.as.Token(bearergate.Claims{}), shown: []tls.Certificate{own}, status: 401},
 		{name: "MTL-017 introspected, its own certificate", token: s.as.Opaque(cnf(x5t(own))), shown: []tls.Certificate{own}, status: 200},
@@ -127,7 +165,7 @@ func TestDirect(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			response := s.get(t, tc.path, tc.token, nil, tc.shown...)
 			require.Equal(t, tc.status, response.StatusCode)
-			require.Equal(t, tc.reason, s.reason)
+			require.Equal(t, tc.reason, s.reason())
 			if tc.status == 401 {
 				require.Len(t, response.Header.Values("WWW-Authenticate"), 1)
 				require.Regexp(t, `^Bearer .*error="invalid_token"`, response.Header.Get("WWW-Authenticate"))
@@ -153,10 +191,10 @@ func testResumedSession(t *testing.T, version uint16) {
 	token := s.as.Token(cnf(x5t(own)))
 	require.Equal(t, 200, s.send(t, transport, "/", token, nil).StatusCode)
 	require.Equal(t, 200, s.send(t, transport, "/", token, nil).StatusCode)
-	require.True(t, s.reused)
+	require.True(t, s.reused())
 	stolen := s.as.Token(cnf(x5t(issue(t, newKey(t), nil))))
 	require.Equal(t, 401, s.send(t, transport, "/", stolen, nil).StatusCode)
-	require.True(t, s.reused)
+	require.True(t, s.reused())
 }
 
 // MTL-007: no header of anybody's is a certificate.
@@ -171,7 +209,7 @@ func TestHeadersOfStrangers(t *testing.T) {
 		s := newService(t, c, tls.RequestClientCert)
 		token := s.as.Token(cnf(x5t(own)))
 		require.Equal(t, 401, s.get(t, "/", token, header, thief).StatusCode, name)
-		require.Equal(t, bearergate.ReasonBinding, s.reason, name)
+		require.Equal(t, bearergate.ReasonBinding, s.reason(), name)
 		require.Equal(t, 401, s.get(t, "/", token, header).StatusCode, name)
 		if c.Direct {
 			require.Equal(t, 200, s.get(t, "/", token, http.Header{"Client-Cert": {":" + b64(thief.Leaf.Raw) + ":"}}, own).StatusCode, "ignored, not refused: %s", name)
@@ -192,8 +230,114 @@ func TestBehindAProxy(t *testing.T) {
 	require.Equal(t, 401, s.get(t, "/", s.as.Token(cnf(x5t(proxy))), header, proxy).StatusCode)
 	response = s.get(t, "/", s.as.Token(cnf(x5t(proxy))), nil, proxy)
 	require.Equal(t, 401, response.StatusCode, "a client without certificate has not that of the proxy")
-	require.Equal(t, bearergate.ReasonBinding, s.reason)
+	require.Equal(t, bearergate.ReasonBinding, s.reason())
 	require.Equal(t, "no-store", response.Header.Get("Cache-Control"))
+
+	value := ":" + b64(own.Leaf.Raw) + ":"
+	for _, tc := range []struct {
+		name   string
+		header http.Header
+	}{
+		{name: "W2-177 in another field", header: http.Header{"X-Client-Cert": {escape(armour(own.Leaf.Raw))}, "X-Ssl-Client-Cert": {b64(own.Leaf.Raw)}, "Client-Cert-Chain": {value}}},
+		{name: "twice", header: http.Header{"Client-Cert": {value, value}}},
+		{name: "in a list", header: http.Header{"Client-Cert": {value + ", " + value}}},
+		{name: "as PEM", header: http.Header{"Client-Cert": {escape(armour(own.Leaf.Raw))}}},
+		{name: "another one", header: http.Header{"Client-Cert": {":" + b64(proxy.Leaf.Raw) + ":"}}},
+		{name: "too long", header: http.Header{"Client-Cert": {":" + strings.Repeat("A", mtls.MaxHeaderBytes) + ":"}}},
+	} {
+		require.Equal(t, 401, s.get(t, "/", s.as.Token(cnf(x5t(own))), tc.header, own).StatusCode, tc.name)
+		require.Equal(t, bearergate.ReasonBinding, s.reason(), tc.name)
+	}
+}
+
+// Of a peer without an address, nobody knows whether it is the proxy. W2-182
+// req: R9440-03
+func TestUnixSocket(t *testing.T) {
+	own := issue(t, newKey(t), nil)
+	header := http.Header{"Client-Cert": {":" + b64(own.Leaf.Raw) + ":"}}
+	both := forwardedBy("Client-Cert", mtls.RFC9440, 0)
+	both.Direct = true
+	for _, tc := range []struct {
+		name   string
+		config mtls.Config
+		status int
+	}{
+		{name: "Forwarded", config: forwardedBy("Client-Cert", mtls.RFC9440, 0), status: 401},
+		{name: "Direct, which asks nobody's address", config: mtls.Config{Direct: true}, status: 200},
+		{name: "both", config: both, status: 401},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "s")
+			listener, err := new(net.ListenConfig).Listen(t.Context(), "unix", path)
+			if err != nil {
+				t.Skip("no Unix sockets here:", err)
+			}
+			s := serveOn(t, listener, tc.config, tls.RequestClientCert)
+			s.URL = "https://example.com" // as in the certificate of httptest
+			transport := s.transport(own)
+			transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, "unix", path)
+			}
+			require.Equal(t, tc.status, s.send(t, transport, "/", s.as.Token(cnf(x5t(own))), header).StatusCode)
+			require.Equal(t, tc.status == 401, s.reason() == bearergate.ReasonBinding)
+		})
+	}
+}
+
+// A listener that reads the PROXY protocol puts the client's address where the proxy's
+// was. TLS that ends here goes on as ever, and no header is believed any more, unless
+// Trusted names the clients: then every one of them has any certificate.
+func TestProxyProtocol(t *testing.T) {
+	own, thief := issue(t, newKey(t), nil), issue(t, newKey(t), nil)
+	header := http.Header{"Client-Cert": {":" + b64(own.Leaf.Raw) + ":"}}
+	clients := forwardedBy("Client-Cert", mtls.RFC9440, 0)
+	clients.Forwarded[0].Trusted = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+	for _, tc := range []struct {
+		name   string
+		config mtls.Config
+		shown  tls.Certificate
+		status int
+	}{
+		{name: "Direct", config: mtls.Config{Direct: true}, shown: own, status: 200},
+		{name: "Direct, another certificate", config: mtls.Config{Direct: true}, shown: thief, status: 401},
+		{name: "Forwarded, Trusted names the proxy", config: forwardedBy("Client-Cert", mtls.RFC9440, 0), shown: thief, status: 401},
+		{name: "Forwarded, Trusted names clients: the danger", config: clients, shown: thief, status: 200},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+			require.NoError(t, err)
+			s := serveOn(t, renaming{listener}, tc.config, tls.RequestClientCert)
+			require.Equal(t, tc.status, s.get(t, "/", s.as.Token(cnf(x5t(own))), header, tc.shown).StatusCode)
+		})
+	}
+}
+
+// renaming is a listener whose connections say that they are of the stranger.
+type renaming struct{ net.Listener }
+
+func (l renaming) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	return renamed{c}, err
+}
+
+type renamed struct{ net.Conn }
+
+func (renamed) RemoteAddr() net.Addr {
+	return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(stranger))
+}
+
+// Without TLS there is no certificate, and a token that is not bound enters. W2-170
+// req: R8705-02
+func TestPlainHTTP(t *testing.T) {
+	own := issue(t, newKey(t), nil)
+	s := newService(t, mtls.Config{Direct: true}, tls.RequestClientCert)
+	plain := httptest.NewServer(s.Config.Handler)
+	t.Cleanup(plain.Close)
+	s.URL = plain.URL
+	require.Equal(t, 401, s.get(t, "/", s.as.Token(cnf(x5t(own))), http.Header{"Client-Cert": {":" + b64(own.Leaf.Raw) + ":"}}).StatusCode)
+	require.Equal(t, bearergate.ReasonBinding, s.reason())
+	require.Equal(t, 401, s.get(t, "/bound", s.as.Token(bearergate.Claims{}), nil).StatusCode)
+	require.Equal(t, 200, s.get(t, "/", s.as.Token(bearergate.Claims{}), nil).StatusCode)
 }
 
 // MTL-005, W2-174: of all that can be hashed, only the DER counts, and in one form only.
@@ -210,7 +354,7 @@ func TestThumbprint(t *testing.T) {
 	dirty := good[:42] + string(alphabet[strings.IndexByte(alphabet, good[42])+1])
 	certificates := newCertificates(t, mtls.Config{Direct: true})
 	call := bearergate.Call{TLS: &tls.ConnectionState{PeerCertificates: []*x509.Certificate{own.Leaf}}}
-	_, err := certificates.Confirm(t.Context(), call, boundTo(good))
+	_, err := judge(t, certificates, call, boundTo(good))
 	require.NoError(t, err)
 	for name, value := range map[string]any{
 		"padded":                 base64.URLEncoding.EncodeToString(sum[:]),
@@ -231,7 +375,7 @@ func TestThumbprint(t *testing.T) {
 		"no string":              12,
 		"a list":                 []string{good},
 	} {
-		_, err := certificates.Confirm(t.Context(), call, confirmed(map[string]any{"x5t#S256": value}))
+		_, err := judge(t, certificates, call, confirmed(map[string]any{"x5t#S256": value}))
 		requireUnproven(t, err)
 		require.NotContains(t, err.Error(), good[:20], name)
 	}
@@ -243,12 +387,12 @@ func TestLeafOnly(t *testing.T) {
 	own := issue(t, newKey(t), &ca)
 	certificates := newCertificates(t, mtls.Config{Direct: true})
 	call := bearergate.Call{TLS: &tls.ConnectionState{PeerCertificates: []*x509.Certificate{own.Leaf, ca.Leaf}}}
-	_, err := certificates.Confirm(t.Context(), call, boundTo(x5t(own)))
+	_, err := judge(t, certificates, call, boundTo(x5t(own)))
 	require.NoError(t, err)
-	_, err = certificates.Confirm(t.Context(), call, boundTo(x5t(ca)))
+	_, err = judge(t, certificates, call, boundTo(x5t(ca)))
 	requireUnproven(t, err)
 	for name, state := range map[string]*tls.ConnectionState{"W2-170 no TLS": nil, "no certificate": {}, "nil": {PeerCertificates: []*x509.Certificate{nil}}} {
-		_, err = certificates.Confirm(t.Context(), bearergate.Call{TLS: state}, boundTo(x5t(own)))
+		_, err = judge(t, certificates, bearergate.Call{TLS: state}, boundTo(x5t(own)))
 		require.Error(t, err, name)
 		requireUnproven(t, err)
 	}
@@ -338,6 +482,10 @@ func TestNewNamesEveryMistake(t *testing.T) {
 			f.Trusted = []netip.Prefix{prefix("0.0.0.0/0"), prefix("::/0"), prefix("10.0.0.1/0")}
 		}),
 			says: []string{"0.0.0.0/0, which is everybody", "::/0, which is everybody", "10.0.0.1/0, which is everybody"}},
+		{name: "half of everybody", forwarded: with(func(f *mtls.Forwarded) {
+			f.Trusted = []netip.Prefix{prefix("0.0.0.0/1"), prefix("128.0.0.0/1"), prefix("10.0.0.0/7"), prefix("2000::/3"), prefix("fc00::/6")}
+		}),
+			says: []string{"0.0.0.0/1, which is wider than any private network", "128.0.0.0/1, which is wider", "10.0.0.0/7, which is wider", "2000::/3, which is wider", "fc00::/6, which is wider"}},
 		{name: "link-local", forwarded: with(func(f *mtls.Forwarded) { f.Trusted = []netip.Prefix{prefix("fe80::/10")} }), says: []string{"such peers have a zone"}},
 		{name: "mapped", forwarded: with(func(f *mtls.Forwarded) { f.Trusted = []netip.Prefix{prefix("::ffff:10.0.0.0/104")} }), says: []string{"write IPv4 as IPv4"}},
 		{name: "an address within", forwarded: with(func(f *mtls.Forwarded) { f.Trusted = []netip.Prefix{prefix("10.0.0.7/8")} }), says: []string{"write 10.0.0.0/8, or /32"}},
@@ -356,6 +504,13 @@ func TestNewNamesEveryMistake(t *testing.T) {
 			require.Equal(t, len(tc.says), strings.Count(bearergate.AsError(err).Cause.Error(), "mtls: "))
 		})
 	}
+}
+
+// The widest private networks can be trusted.
+func TestWidestTrusted(t *testing.T) {
+	c := forwardedBy("Client-Cert", mtls.RFC9440, 0)
+	c.Forwarded[0].Trusted = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fc00::/7")}
+	newCertificates(t, c)
 }
 
 func TestConfigIsCopied(t *testing.T) {

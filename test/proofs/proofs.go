@@ -195,7 +195,6 @@ func Rows() []Row {
 	return append(rows, schemes()...)
 }
 
-// req: R9449-32, R9449-33
 func accepted() []Row {
 	return []Row{
 		{Name: "W2-001 valid"},
@@ -229,7 +228,6 @@ func accepted() []Row {
 	}
 }
 
-// req: R9449-01, R9449-02, R9449-27
 func forms() []Row {
 	return []Row{
 		{Name: "W2-144, DPO-005 no proof", Change: func(_ Scene, sent *Sent) { sent.Proofs = nil }, Want: wrong},
@@ -258,7 +256,6 @@ func forms() []Row {
 	}
 }
 
-// req: R9449-04, R9449-05, R9449-25, R9449-44
 func headers() []Row {
 	text := func(change func(text string) string) func(Scene, *Sent) {
 		return proof(func(s Scene, _ string) string { return s.Key.SignText(s.T, s.header(change), s.claims(same)) })
@@ -314,7 +311,6 @@ func weakRSA(s Scene) string {
 	return `{"e":"AQ","kty":"RSA","n":"` + s.Keys["RS256"].JWK["n"].(string) + `"}`
 }
 
-// req: R9449-06, R9449-07, R9449-12, R9449-13, R9449-26
 func keys() []Row {
 	return []Row{
 		{Name: "no jwk", Header: m{"jwk": kit.Absent}, Want: wrong},
@@ -385,7 +381,6 @@ func keys() []Row {
 	}
 }
 
-// req: R9449-03, R9449-08, R9449-31, R9449-38
 func claimRows() []Row {
 	var rows []Row
 	for _, claim := range []string{"jti", "htm", "htu", "iat", "ath"} {
@@ -462,7 +457,6 @@ func claimRows() []Row {
 	}...)
 }
 
-// req: R9449-18, R9449-20
 func schemes() []Row {
 	return []Row{
 		{Name: "W2-140 as Bearer, without a proof", Change: func(_ Scene, sent *Sent) { sent.Scheme, sent.Proofs = "Bearer", nil }, Want: unbound},

@@ -32,6 +32,8 @@ var head string
 // apart says how to tell two rows of one event apart.
 func (a told) apart(b told) string {
 	switch {
+	case a.advice == "": // a Binding refused
+		return ""
 	case a.advice != b.advice:
 		return "; Explain tells them apart"
 	case a.cause != b.cause:
@@ -71,9 +73,16 @@ func requireDocument(t *testing.T, chapters []chapter) {
 				fmt.Fprintf(&b, "**Its error ends with:** %s\n\n", code(of.cause))
 			}
 			if r.twin != "" {
-				fmt.Fprintf(&b, "The event reads like that of [%s](%s)%s.\n\n", r.twin, anchor(r.twin), of.apart(all[r.twin]))
+				apart := of.apart(all[r.twin])
+				if r.byBinding { // Explain says nothing of either
+					apart = ""
+				}
+				fmt.Fprintf(&b, "The event reads like that of [%s](%s)%s.\n\n", r.twin, anchor(r.twin), apart)
 			}
-			fmt.Fprintf(&b, "**What to do:** %s\n\n**Mended:** %s\n", plainText(of.advice), r.mended)
+			if of.advice != "" {
+				fmt.Fprintf(&b, "**What to do:** %s\n\n", plainText(of.advice))
+			}
+			fmt.Fprintf(&b, "**Mended:** %s\n", r.mended)
 		}
 	}
 	b.WriteString("\n## At start\n\nWhat constructors say of a wrong configuration. They name all mistakes at once; here each has one.\n")

@@ -2,6 +2,7 @@ package trouble_test
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -115,7 +116,7 @@ func mistakes() []mistake {
 	const ed25519 = `{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"%s}`
 	jwk := func(more string) string { return strings.Replace(ed25519, "%s", more, 1) }
 	read := scope.All("orders:read")
-	return []mistake{
+	return slices.Concat([]mistake{
 		{
 			title: "Nothing is set", wrong: func() error { _, err := jwtverify.New(jwtverify.Config{}); return err },
 			says: "Issuer is empty: set it", mended: "Issuer and Audiences are set.", mend: newVerifier(func(*jwtverify.Config) {}),
@@ -239,7 +240,7 @@ func mistakes() []mistake {
 				rt.Handle("POST /orders", scope.All("orders:write"), kit.Says(""))
 			}),
 		},
-	}
+	}, certificateMistakes(), possessionMistakes())
 }
 
 // keysOf is a cache of the keys of an issuer.

@@ -9,6 +9,7 @@ package trouble_test
 import (
 	"context"
 	"crypto"
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -24,6 +25,8 @@ import (
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/authtest"
+	"github.com/bearergate/bearergate/binding/dpop"
+	"github.com/bearergate/bearergate/binding/mtls"
 	"github.com/bearergate/bearergate/internal/jose"
 	"github.com/bearergate/bearergate/introspect"
 	"github.com/bearergate/bearergate/issuers"
@@ -57,6 +60,9 @@ type row struct {
 	mended string // how, in words
 	mend   func(*try)
 
+	byBinding bool   // a Binding refuses, which Explain does not ask
+	advice    string // of such a row: what to do, where the event itself does not say it
+
 	twin string // the row whose event says the same, where the event alone does not tell the two apart
 }
 
@@ -69,7 +75,7 @@ type area struct {
 
 // areas are the chapters, in the order of the document.
 func areas() []area {
-	return []area{tokens(), elsewhere(), times(), keys(), introspection(), routes(), several(), firstFetch()}
+	return []area{tokens(), elsewhere(), certificates(), possession(), times(), keys(), introspection(), routes(), several(), firstFetch()}
 }
 
 // try is one request, and the API that it is for.
@@ -83,9 +89,17 @@ type try struct {
 	router   issuers.Config
 	verifier func() (bearergate.Verifier, error) // of one of these
 	gate     middleware.Config
+	dpop     *dpop.Config      // nil: there is no such Binding
 	outer    scope.Requirement // of a gate further out; zero: there is none
 	need     scope.Requirement
 	opts     []middleware.RouteOption
+
+	// Client certificates; see byCertificate.
+	certificates *mtls.Config // nil: the gate looks for none
+	client       pki
+	peer         string // who is connected
+	passedOn     []string
+	tls          *tls.ConnectionState
 
 	// The token, signed by from.
 	from           *authtest.Server
@@ -97,6 +111,7 @@ type try struct {
 	// The request.
 	authorization func(token string) []string
 	request       func(*http.Request)
+	send          func(h http.Handler, r *http.Request) *httptest.ResponseRecorder
 }
 
 // good is a try that is accepted.
@@ -112,7 +127,15 @@ func good(t *testing.T, opts ...authtest.Option) *try {
 	y.alter = func(token string) string { return token }
 	y.authorization = func(token string) []string { return []string{"Bearer " + token} }
 	y.request = func(*http.Request) {}
+	y.send = once
 	return y
+}
+
+// once sends a request as it is.
+func once(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
 }
 
 // byIntrospection has the server asked about an opaque token.
@@ -238,6 +261,16 @@ func (y *try) run() outcome {
 	y.gate.Hooks = middleware.Hooks{Decided: func(_ context.Context, e middleware.DecisionEvent) { o.event = bearergate.AsError(e.Err) }}
 	v, err := y.verifier()
 	require.NoError(y.t, err)
+	if y.certificates != nil {
+		b, err := mtls.New(*y.certificates)
+		require.NoError(y.t, err)
+		y.gate.Bindings = append(y.gate.Bindings, b)
+	}
+	if y.dpop != nil {
+		proofs, err := dpop.New(*y.dpop)
+		require.NoError(y.t, err)
+		y.gate.Bindings = append(y.gate.Bindings, proofs)
+	}
 	gate, err := middleware.New(v, y.gate)
 	require.NoError(y.t, err)
 	h := gate.Require(y.need, y.opts...)(kit.Says("orders"))
@@ -248,8 +281,7 @@ func (y *try) run() outcome {
 	r := httptest.NewRequestWithContext(y.t.Context(), http.MethodGet, api+"/orders", nil)
 	r.Header["Authorization"] = y.authorization(o.token)
 	y.request(r)
-	w := httptest.NewRecorder()
-	h.ServeHTTP(w, r.Clone(r.Context()))
+	w := y.send(h, r.Clone(r.Context()))
 	o.status, o.challenge = w.Code, w.Header().Get("WWW-Authenticate")
 	o.explained = gate.Explain(r, y.need, y.opts...)
 	return o
@@ -281,6 +313,11 @@ func (r row) checked(t *testing.T, base func(*try)) (of told) {
 			require.NotNil(t, o.event, "it is accepted")
 			require.Equal(t, r.reason, o.event.Reason, "%v", o.event)
 			kit.RequireExplained(t, o.explained, o.event, o.token)
+			require.NotEmpty(t, o.event.Detail, "%v", o.event)
+			if r.byBinding {
+				of = r.toldByBinding(t, y, o)
+				return
+			}
 			failed, ok := o.explained.Failed()
 			require.True(t, ok)
 			require.NotEmpty(t, o.event.Detail, "%v", o.event)
@@ -313,6 +350,22 @@ func (r row) checked(t *testing.T, base func(*try)) (of told) {
 		})
 	})
 	return of
+}
+
+// toldByBinding is told of a refusal that Explain does not know of.
+func (r row) toldByBinding(t *testing.T, y *try, o outcome) told {
+	t.Helper()
+	require.NoError(t, o.explained.Err)
+	require.Contains(t, o.explained.String(), "no Binding is asked, for a proof counts once")
+	for _, text := range []string{o.explained.String(), line(o.event), o.event.Error()} {
+		kit.RequireNothingOf(t, text, o.token)
+		require.NotContains(t, text, subject)
+		require.NotContains(t, text, secret)
+		require.NotContains(t, text, "203.0.113.7")
+	}
+	requireFixed(t, o.event.Detail, y)
+	require.Empty(t, o.event.Found)
+	return told{event: line(o.event), advice: r.advice}
 }
 
 // set makes the try of a row.

@@ -34,7 +34,7 @@ func TestMeasureFindsTheProduct(t *testing.T) {
 	}
 	require.Equal(t, ".", dirs[0])
 	require.Subset(t, dirs, []string{"scope", "jwks", "jwtverify", "introspect", "issuers", "middleware", "middleware/usage",
-		"middleware/policydoc", "binding/mtls", "authtest", "adapters/grpc", "internal/jose"})
+		"middleware/policydoc", "binding/dpop", "binding/mtls", "authtest", "adapters/grpc", "internal/jose"})
 	require.Less(t, slices.Index(dirs, "jwks"), slices.Index(dirs, "adapters/grpc"))
 	require.Less(t, slices.Index(dirs, "adapters/grpc"), slices.Index(dirs, "internal/jose"))
 }

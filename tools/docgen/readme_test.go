@@ -32,12 +32,13 @@ import (
 // documented lists how many of each a document has, so that no block is lost or
 // left out unnoticed.
 var documented = map[string]map[string]int{
-	"README.md":               {"main.go": 1, "part": 4, "part adapters/prometheus": 1},
-	"docs/testing.md":         {"main_test.go": 1, "routes_test.go": 1},
-	"docs/choosing.md":        {"part": 11},
-	"docs/troubleshooting.md": {"part": 1},
-	"docs/providers.md":       {"part": 28, "after": 1},
-	"docs/coming-from.md":     {"after": 4, "part": 1, "before": 4},
+	"README.md":                  {"main.go": 1, "part": 4, "part adapters/prometheus": 1},
+	"docs/testing.md":            {"main_test.go": 1, "routes_test.go": 1},
+	"docs/choosing.md":           {"part": 11},
+	"docs/sender-constrained.md": {"part": 8, "part adapters/grpc": 1, "after": 1},
+	"docs/troubleshooting.md":    {"part": 1},
+	"docs/providers.md":          {"part": 28, "after": 1},
+	"docs/coming-from.md":        {"after": 4, "part": 1, "before": 4},
 }
 
 type block struct {
@@ -227,16 +228,16 @@ var (
 	md                                        interface{ Get(name string) []string }
 	v, payments, partner, opaque, verifier    bearergate.Verifier
 	gate                                      *middleware.Gate
-	certificates                              bearergate.Binding
+	proofs, certificates                      bearergate.Binding
 	handler                                   http.Handler
 	health, me, listOrders, document, refund  http.Handler
 )
 `
 	head := "package part\n\n"
-	for name, path := range map[string]string{"context": "context", "http": "net/http", "time": "time", "bearergate": modulePath,
+	for name, path := range map[string]string{"context": "context", "http": "net/http", "time": "time", "strings": "strings", "rand": "crypto/rand", "tls": "crypto/tls", "bearergate": modulePath,
 		"scope": modulePath + "/scope", "jwks": modulePath + "/jwks", "jwtverify": modulePath + "/jwtverify",
-		"introspect": modulePath + "/introspect", "issuers": modulePath + "/issuers", "idp": modulePath + "/idp", "mtls": modulePath + "/binding/mtls", "middleware": modulePath + "/middleware",
-		"promgate": modulePath + "/adapters/prometheus", "prometheus": "github.com/prometheus/client_golang/prometheus"} {
+		"introspect": modulePath + "/introspect", "issuers": modulePath + "/issuers", "idp": modulePath + "/idp", "dpop": modulePath + "/binding/dpop", "mtls": modulePath + "/binding/mtls", "middleware": modulePath + "/middleware",
+		"grpcgate": modulePath + "/adapters/grpc", "promgate": modulePath + "/adapters/prometheus", "prometheus": "github.com/prometheus/client_golang/prometheus"} {
 		if regexp.MustCompile(`\b` + name + `\.`).MatchString(known + code) {
 			head += fmt.Sprintf("import %s %q\n", name, path)
 		}
