@@ -2,6 +2,7 @@ package interop_test
 
 import (
 	"bytes"
+	"crypto/rand"
 	"crypto/tls"
 	"encoding/base64"
 	"encoding/pem"
@@ -105,6 +106,8 @@ http {
 }
 
 const haproxyConfig = `
+global
+	noreuseport
 defaults
 	mode http
 	timeout connect 10s
@@ -138,10 +141,12 @@ func serveBehind(t *testing.T, p proxy, ask string, pass []string) *behind {
 	certs, err := mtls.New(mtls.Config{Forwarded: []mtls.Forwarded{{Header: p.header, Format: p.format, Trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}}})
 	require.NoError(t, err)
 	v := verifier(t, jwtverify.Config{Issuer: shared.HTTPS, Audiences: []string{audience("es256")}, HTTPClient: authority.client(), Confirmations: []string{certificateMember}})
+	only := "/" + rand.Text()
 	service := serveWith(t, v, middleware.Config{Bindings: []bearergate.Binding{certs}}, nil, func(mux *http.ServeMux) {
 		mux.Handle("/selftest", certs.SelfTestHandler())
+		mux.HandleFunc(only, func(http.ResponseWriter, *http.Request) {})
 	})
-	at := launch(t, path, p, ask, pass, strings.TrimPrefix(service.url, "http://"))
+	at := launch(t, path, p, ask, pass, strings.TrimPrefix(service.url, "http://"), only)
 	return &behind{&api{url: "https://" + at, reasons: service.reasons}, certs}
 }
 
@@ -168,8 +173,9 @@ func commandOf(t *testing.T, name string) string {
 	return ""
 }
 
-// launch starts a proxy in front of a service, and returns its address once it answers.
-func launch(t *testing.T, path string, p proxy, ask string, pass []string, service string) string {
+// launch starts a proxy in front of a service, and returns its address once it answers. only
+// is a path that no other service has.
+func launch(t *testing.T, path string, p proxy, ask string, pass []string, service, only string) string {
 	t.Helper()
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "server.pem"), []byte(authority.server["cert"]+authority.server["key"]), 0o600))
@@ -187,7 +193,7 @@ func launch(t *testing.T, path string, p proxy, ask string, pass []string, servi
 		for _, arg := range p.start {
 			args = append(args, fill(arg))
 		}
-		if running(t, exec.Command(path, args...), at) {
+		if running(t, exec.Command(path, args...), at, only) {
 			return at
 		}
 	}
@@ -204,9 +210,9 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// running starts a process and waits until it answers as the server of these tests. It reports false if
-// somebody else has its address. The process ends with the test.
-func running(t *testing.T, cmd *exec.Cmd, at string) bool {
+// running starts a process and waits until the service answers through it. It reports false
+// if somebody else has its address. The process ends with the test.
+func running(t *testing.T, cmd *exec.Cmd, at, only string) bool {
 	t.Helper()
 	var said bytes.Buffer // to be read after the end
 	cmd.Stdout, cmd.Stderr = &said, &said
@@ -221,6 +227,8 @@ func running(t *testing.T, cmd *exec.Cmd, at string) bool {
 		<-ended
 		return said.String()
 	}
+	client := authority.client()
+	defer client.CloseIdleConnections()
 	deadline := time.Now().Add(startTimeout)
 	for time.Now().Before(deadline) {
 		select {
@@ -229,11 +237,14 @@ func running(t *testing.T, cmd *exec.Cmd, at string) bool {
 			return false
 		case <-time.After(10 * time.Millisecond):
 		}
-		conn, err := tls.Dial("tcp", at, &tls.Config{RootCAs: authority.roots}) // so that it is not somebody else
+		resp, err := client.Get("https://" + at + only)
 		if err != nil {
 			continue
 		}
-		_ = conn.Close()
+		_ = resp.Body.Close()
+		if resp.StatusCode != http.StatusOK { // it is somebody else, for a while
+			continue
+		}
 		t.Cleanup(func() {
 			if text := stop(); t.Failed() {
 				t.Logf("the proxy said:\n%s", text)
