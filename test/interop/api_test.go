@@ -22,7 +22,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// api is a protected API: /read requires the scope read, /admin requires admin.
+// api is a protected API: /read, and what is below it, requires the scope read, /admin
+// requires admin.
 type api struct {
 	url     string
 	http    *http.Client
@@ -43,28 +44,40 @@ func serve(t *testing.T, v bearergate.Verifier) *api {
 // more routes than those.
 func serveWith(t *testing.T, v bearergate.Verifier, c middleware.Config, config *tls.Config, more ...func(*http.ServeMux)) *api {
 	t.Helper()
+	return serveAt(t, v, config, func(string) middleware.Config { return c }, more...)
+}
+
+// serveAt is serveWith for a configuration in which the URL of the API stands.
+func serveAt(t *testing.T, v bearergate.Verifier, config *tls.Config, configure func(url string) middleware.Config, more ...func(*http.ServeMux)) *api {
+	t.Helper()
 	a := &api{reasons: &sync.Map{}}
+	mux := http.NewServeMux()
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), nameKey{}, r.Header.Get(nameHeader))))
+	}))
+	t.Cleanup(s.Close)
+	scheme := "http://"
+	if config != nil {
+		scheme, s.TLS = "https://", config
+	}
+	c := configure(scheme + s.Listener.Addr().String())
 	c.Hooks = middleware.JoinHooks(c.Hooks, middleware.Hooks{Decided: func(ctx context.Context, e middleware.DecisionEvent) {
 		a.reasons.Store(ctx.Value(nameKey{}), e.Reason)
 	}})
 	gate, err := middleware.New(v, c)
 	require.NoError(t, err)
-	mux := http.NewServeMux()
-	mux.Handle("/read", gate.Require(scope.All("read"))(http.HandlerFunc(tell)))
+	read := gate.Require(scope.All("read"))(http.HandlerFunc(tell))
+	mux.Handle("/read", read)
+	mux.Handle("/read/{name...}", read)
 	mux.Handle("/admin", gate.Require(scope.All("admin"))(http.HandlerFunc(tell)))
 	for _, add := range more {
 		add(mux)
 	}
-	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), nameKey{}, r.Header.Get(nameHeader))))
-	}))
 	if config == nil {
 		s.Start()
 	} else {
-		s.TLS = config
 		s.StartTLS()
 	}
-	t.Cleanup(s.Close)
 	a.url, a.http = s.URL, s.Client()
 	a.http.Transport.(*http.Transport).MaxIdleConnsPerHost = workers
 	return a

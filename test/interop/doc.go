@@ -11,6 +11,8 @@
 // or where BEARERGATE_NGINX and BEARERGATE_HAPROXY say; one that is missing is treated in the
 // same way.
 //
+// Clients of DPoP are the npm packages oauth4webapi and dpop, which as/client.mjs drives.
+//
 // The tests go through package middleware and over HTTP, as requests to an API
 // would. They use nothing of the server but what it offers to everybody, except
 // to rotate its keys and to make it fail.
