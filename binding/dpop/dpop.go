@@ -35,7 +35,8 @@
 // clients call this API; the path of the request is appended. Query and fragment of htu
 // do not count, and both addresses are normalized as in RFC 3986 §6.2.2 and §6.2.3: the
 // case of scheme and host, the default port, an empty path, dot segments, and escapes of
-// characters that need none. %2F is no slash, and // is not /.
+// characters that need none. %2F is no slash, and // is not /. A request whose own path has
+// dot segments, escaped or not, is refused: routers differ in what they make of them.
 //
 // # Clocks, and whether to demand nonces
 //
@@ -111,13 +112,14 @@ type Config struct {
 	// BaseURLs are what clients call this API, up to where the path of a request begins:
 	// "https://api.example.com", or "https://api.example.com/orders" where a proxy takes
 	// /orders away. https or http, without query, fragment and user. All of them count for
-	// every request, but where its Host is the host of some, only those do. The slice is
-	// copied.
+	// every request, but where its Host names some, only those do, and where it has the name
+	// of some with another port, those. The slice is copied.
 	//
 	// Danger: a proof for any of them opens this API. Name no address of another service.
 	BaseURLs []string
 	// Target returns the address that the client called, for a proxy that rewrites paths;
-	// it stands instead of BaseURLs. A query is ignored. Its errors are judged by the rule
+	// it stands instead of BaseURLs. A query is ignored. It is asked only where the target of
+	// the request has a path that can be compared, without dot segments. Its errors are judged by the rule
 	// of [bearergate.Guard]: one that is none of the eight sentinels is
 	// [bearergate.ErrInvalidToken] with [bearergate.ReasonProof].
 	//

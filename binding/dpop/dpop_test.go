@@ -284,6 +284,17 @@ func TestTarget(t *testing.T) {
 		require.Equal(t, tc.want, bearergate.ReasonOf(err), tc.name)
 		requireReason(t, err, tc.want)
 	}
+	// What is wrong with a request is the client's fault, and Target is not asked to make an
+	// address of it: behind "https://rs.example.com", an authority is another host.
+	p, err := dpop.New(dpop.Config{Target: func(c bearergate.Call) (string, error) { return api + c.Target, nil }})
+	require.NoError(t, err)
+	for _, target := range []string{`/a\b`, "/a%zz", "/a b", "/\xe9", "*", "rs.example.com:443", ".evil.test:443", "/admin/%2e%2e/a/b"} {
+		c := call(sign(s, map[string]any{"htu": "https://rs.example.com.evil.test"}))
+		c.Target = target
+		_, err = confirm(s, p, c)
+		require.Equal(t, bearergate.ReasonProof, bearergate.ReasonOf(err), target)
+		requireReason(t, err, bearergate.ReasonProof)
+	}
 }
 
 // The buffer that proofs share keeps nothing of them.
