@@ -59,6 +59,8 @@ var (
 		Detail: "dpop: Replay has failed", Cause: errors.New("dpop: Replay")}
 	errStoreLate = &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonStoreUnavailable,
 		Detail: "dpop: Replay has not answered within StoreTimeout"}
+	errStoodStill = &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonStoreUnavailable,
+		Detail: "dpop: the proof has ended while it was judged: the process stood still, or its clock was set"}
 	errStoreBusy = &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonOverloaded,
 		Detail: fmt.Sprintf("dpop: %d calls of Replay are under way", maxStoreCalls)}
 )
@@ -74,6 +76,9 @@ func (r replay) nameOf(jkt, id string) name { return digest.Strings(replayLabel,
 
 // use uses a proof up.
 func (r replay) use(ctx context.Context, jkt, id string, now, until time.Time, e *ProofEvent) error {
+	if !now.Before(until) { // a store may have forgotten it by now, and would let it in again
+		return copied(errStoodStill)
+	}
 	start := time.Now()
 	fresh, err := r.ask(ctx, jkt, id, now, until)
 	e.StoreDuration = time.Since(start)

@@ -180,6 +180,44 @@ func TestStores(t *testing.T) {
 	}
 }
 
+// A process that stands still between the judgment of a proof and its use must not ask a
+// store that has forgotten it: the proof would open again. That is no fault of the client.
+func TestProcessStandsStill(t *testing.T) {
+	nonces, err := dpop.NewNonces(dpop.NonceConfig{Secrets: [][]byte{[]byte(strings.Repeat("s", 32))}})
+	require.NoError(t, err)
+	memory, err := dpop.NewMemory(10)
+	require.NoError(t, err)
+	for _, of := range []dpop.ReplayStore{memory, store(func(context.Context) (bool, error) { return true, nil })} {
+		for _, nonces := range []*dpop.Nonces{nil, nonces} {
+			s := newScene(t)
+			var still time.Duration // for how long, once the proof was judged
+			asked := 0
+			var told dpop.ProofEvent
+			p := newProofs(t, func(c *dpop.Config) {
+				c.Replay, c.Nonces = of, nonces
+				c.Hooks.Judged = func(_ context.Context, e dpop.ProofEvent) { told = e }
+				c.Now = func() time.Time {
+					if asked++; asked == 2 {
+						return s.Now.Add(still)
+					}
+					return s.Now
+				}
+			})
+			proof := func() string {
+				reply, _ := confirm(s, p, call(sign(s, nil)))
+				asked = 0
+				return sign(s, map[string]any{"nonce": reply["DPoP-Nonce"]})
+			}
+			_, err := confirm(s, p, call(proof()))
+			require.NoError(t, err)
+			still = time.Hour
+			_, err = confirm(s, p, call(proof()))
+			requireReason(t, err, bearergate.ReasonStoreUnavailable)
+			require.Empty(t, told.Store, "it was not asked")
+		}
+	}
+}
+
 // store is a ReplayStore that is a function.
 type store func(context.Context) (bool, error)
 
