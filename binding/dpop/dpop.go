@@ -127,7 +127,7 @@ type Config struct {
 	// send accepts proofs that were made for another service.
 	Target func(bearergate.Call) (string, error)
 	// Algorithms are the values of alg that are accepted, all of them asymmetric. Default:
-	// [DefaultAlgorithms]. RSA keys have 2048 to 4096 bits.
+	// [DefaultAlgorithms]. RSA keys have 2048 to 4096 bits, and an exponent of at most 65537.
 	Algorithms []string
 	// MaxAge is how long after iat a proof is accepted, in whole seconds of the clock.
 	// Default: [DefaultMaxAge]; a second to 10 minutes. Not used where nonces are demanded.

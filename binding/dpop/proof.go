@@ -75,6 +75,9 @@ func (p *Proofs) read(payload []byte) (c claims, said statement, err error) {
 	if bytes.Count(payload, []byte{'{'})+bytes.Count(payload, []byte{'['}) > maxNested {
 		return claims{}, statement{}, wrongProof("the claims hold too many objects and arrays")
 	}
+	if jose.TooManyNames(payload) {
+		return claims{}, statement{}, wrongProof("the claims are too many")
+	}
 	var has struct{ nonce, issuedAt bool }
 	wrong := ""
 	syntax := strictjson.Object(payload, func(name, value []byte) error {

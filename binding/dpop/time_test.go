@@ -50,6 +50,30 @@ func TestIssuedAt(t *testing.T) {
 	})
 }
 
+// exp and nbf, which a client need not write, have five seconds of leeway.
+func TestExpiresAndNotBefore(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		for _, tc := range []struct {
+			name   string
+			claims map[string]int64 // seconds from now
+			want   bearergate.Reason
+		}{
+			{name: "exp 4 s ago", claims: map[string]int64{"exp": -4}},
+			{name: "exp 5 s ago", claims: map[string]int64{"exp": -5}, want: bearergate.ReasonProof},
+			{name: "nbf in 5 s", claims: map[string]int64{"nbf": 5}},
+			{name: "nbf in 6 s", claims: map[string]int64{"nbf": 6}, want: bearergate.ReasonProof},
+		} {
+			s := newScene(t)
+			change := map[string]any{}
+			for claim, at := range tc.claims {
+				change[claim] = s.Now.Unix() + at
+			}
+			_, err := confirm(s, newProofs(t), call(sign(s, change)))
+			require.Equal(t, tc.want, bearergate.ReasonOf(err), tc.name)
+		}
+	})
+}
+
 // As long as a proof is accepted, it is remembered: at any moment of its life, in any
 // second of its window, it opens once.
 //
