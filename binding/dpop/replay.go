@@ -24,7 +24,8 @@ type ReplayStore interface {
 	// itself for a replay. A store that is full or cannot be reached returns an error, and
 	// never forgets a key early to make room. The key is 43 characters of base64url, equal
 	// in all processes; until is by [Config].Now, and at most the life of a nonce or
-	// MaxAge, and some seconds, away.
+	// MaxAge, and some seconds, away. It has a second for clocks that differ: a store whose
+	// clock is further ahead of a process than that forgets a proof which this one accepts.
 	Use(ctx context.Context, key string, until time.Time) (fresh bool, err error)
 }
 
@@ -154,10 +155,11 @@ func copied(e *bearergate.Error) error {
 // A store that is full refuses with [bearergate.ErrUnavailable] and
 // [bearergate.ReasonOverloaded], and forgets nothing early. If then more than half of the
 // proofs in it are of one key, it is this key that is refused, and for the others there is
-// room for half as many again.
+// room for half as many again. Several keys that fill it together are refused like all.
 //
 // An entry ends when both the wall clock and the monotonic clock say so: a clock that is
-// set, forth or back, makes no used proof new.
+// set, forth or back, ends none early. When the clock is set back after an entry has ended,
+// to a moment at which its proof was good, the proof opens once more.
 //
 // Danger: each process lets a proof in once, and a restart forgets all: see
 // [Config].Replay.
