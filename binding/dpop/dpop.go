@@ -40,11 +40,12 @@
 //
 // # Clocks, and whether to demand nonces
 //
-// Without Nonces, a client whose clock is wrong by more than [DefaultMaxAge] is refused,
-// and a proof that malware made in advance on the client's machine opens later (RFC 9449
-// §11.2): keep tokens short-lived then. With [Config].Nonces, iat and the client's clock do
-// not matter, for the nonce tells when the proof was made. A client needs one request more
-// to get its first nonce; libraries for clients do this by themselves.
+// Without Nonces, a client whose clock is slow by more than [DefaultMaxAge] or fast by more
+// than [DefaultAhead] is refused, and a proof that malware made in advance on the client's
+// machine opens later (RFC 9449 §11.2): keep tokens short-lived then. With [Config].Nonces,
+// iat and the client's clock do not matter, for the nonce tells when the proof was made. A
+// client needs one request more to get its first nonce; libraries for clients do this by
+// themselves.
 //
 // # What the caller must do
 //
@@ -104,7 +105,7 @@ const maxRSABits = 4096
 
 // DefaultAlgorithms returns the algorithms of proofs that are accepted unless
 // [Config].Algorithms says otherwise: ES256, EdDSA and its other name Ed25519, PS256 and
-// RS256. ES384 and ES512 are left out for what a check costs, 30 and 80 times that of
+// RS256. ES384 and ES512 are left out for what a check costs, some 10 and 40 times that of
 // ES256; FAPI 2.0 wants RS256 left out as well.
 func DefaultAlgorithms() []string { return []string{"ES256", "EdDSA", "Ed25519", "PS256", "RS256"} }
 
@@ -143,8 +144,8 @@ type Config struct {
 	// Replay remembers which proofs were used. Default: [NewMemory] with
 	// [DefaultReplayEntries].
 	//
-	// Danger: with a store in memory, each process lets a proof in once, and after a
-	// restart it knows nothing. In a fleet, use one store for all; or demand Nonces with a
+	// Danger: with a store in memory, each process lets a proof in once, so does each Proofs
+	// with one of its own, and after a restart it knows nothing. In a fleet, use one store for all; or demand Nonces with a
 	// secret that is made when the process starts, where requests stay with a process.
 	Replay ReplayStore
 	// ReplayNamespace keeps tiers that share a store apart: a proof that the gateway has
@@ -277,7 +278,8 @@ func (p *Proofs) Challenge() map[string]string {
 //     [Config].Target returned no address.
 //
 // The Reply has DPoP-Nonce and Cache-Control: no-store where the client is to use a new
-// nonce.
+// nonce. A handler that then sets a Cache-Control of its own must leave no-store in it (RFC
+// 9449 §8.2).
 func (p *Proofs) Confirm(ctx context.Context, call bearergate.Call, t *bearergate.Token) (bearergate.Reply, error) {
 	if p == nil || p.headers == nil {
 		return nil, misconfigured("the Proofs are nil or empty: use what New returned")
