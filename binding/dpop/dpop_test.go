@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -302,6 +303,24 @@ func TestTarget(t *testing.T) {
 		require.Equal(t, bearergate.ReasonProof, bearergate.ReasonOf(err), target)
 		requireReason(t, err, bearergate.ReasonProof)
 	}
+}
+
+// The length of a proof is looked at before anything else is done with it.
+func TestHugeProof(t *testing.T) {
+	s := newScene(t)
+	p, token := newProofs(t), bound(t, map[string]any{"jkt": s.Key.Thumbprint})
+	memory := func(length int) uint64 {
+		c := call(strings.Repeat("x", length))
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for range 10 {
+			_, _, err := bearergate.Authenticate(t.Context(), token, c, p)
+			requireReason(t, err, bearergate.ReasonProof)
+		}
+		runtime.ReadMemStats(&after)
+		return (after.TotalAlloc - before.TotalAlloc) / 10
+	}
+	require.Less(t, memory(1<<20), uint64(256<<10), "bytes, for a proof of 1 MiB")
 }
 
 // What a signature of a client costs is bounded: RSA keys by their length and by their
