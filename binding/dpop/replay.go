@@ -210,8 +210,12 @@ func (e *entry) hasEnded(now clock.Instant) bool {
 }
 
 // swept is how many entries that have ended one call takes out: more than it puts in, and
-// few enough that nobody waits long.
-const swept = 32
+// few enough that nobody waits long. Where there is no room otherwise, it is sweptFull, some
+// milliseconds, so that nobody is refused for what has long ended.
+const (
+	swept     = 32
+	sweptFull = 4096
+)
 
 // Use is [ReplayStore.Use] by the clock of the machine. All keys count as one owner's.
 func (m *memory) Use(_ context.Context, key string, until time.Time) (bool, error) {
@@ -229,7 +233,7 @@ func (m *memory) use(proof name, jkt string, now clock.Instant, until time.Time)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.sweep(now)
+	m.sweep(now, swept)
 	if _, ok := m.used[proof]; ok {
 		return false, nil
 	}
@@ -238,11 +242,14 @@ func (m *memory) use(proof name, jkt string, now clock.Instant, until time.Time)
 		o = &owner{thumbprint: jkt}
 	}
 	if m.isFull(o) {
+		m.sweep(now, sweptFull)
+	}
+	if m.isFull(o) {
 		return false, &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonOverloaded,
 			Detail: "dpop: the store in memory is full: give NewMemory more entries"}
 	}
 	m.used[proof] = struct{}{}
-	m.owners[jkt] = o
+	m.owners[jkt] = o // also where the sweep has just taken it out
 	m.count(o, 1)
 	heap.Push(&m.ends, entry{name: proof, owner: o, until: until.UnixNano(), added: now.Mono, life: until.Sub(now.Wall)})
 	return true, nil
@@ -275,9 +282,9 @@ func (m *memory) count(o *owner, n int) {
 	}
 }
 
-// sweep takes out some of the entries that have ended.
-func (m *memory) sweep(now clock.Instant) {
-	for range swept {
+// sweep takes out at most that many of the entries that have ended.
+func (m *memory) sweep(now clock.Instant, most int) {
+	for range most {
 		if len(m.ends) == 0 || !m.ends[0].hasEnded(now) {
 			return
 		}

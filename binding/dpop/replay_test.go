@@ -345,6 +345,30 @@ func TestMemoryIsFull(t *testing.T) {
 	require.Equal(t, []int{1, 1, 1, 0}, []int{used, ends, owners, heavy}, "nothing is left behind")
 }
 
+// A key that filled a store, and others beside it, finds room as soon as all of that has
+// ended, however few calls there were since.
+func TestMemoryHasRoomAgain(t *testing.T) {
+	at := time.Now()
+	now := clock.At(at)
+	mem, err := dpop.NewMemory(1000)
+	require.NoError(t, err)
+	for i := range 1500 {
+		owner := "a"
+		if i >= 1000 {
+			owner = "others"
+		}
+		fresh, err := dpop.UseAt(mem, fmt.Sprint(i), owner, now, at.Add(time.Minute))
+		require.NoError(t, err)
+		require.True(t, fresh)
+	}
+	now = now.Add(time.Minute)
+	fresh, err := dpop.UseAt(mem, "next", "a", now, now.Wall.Add(time.Minute))
+	require.NoError(t, err)
+	require.True(t, fresh)
+	used, ends, owners, heavy := dpop.Sizes(mem)
+	require.Equal(t, []int{1, 1, 1, 0}, []int{used, ends, owners, heavy})
+}
+
 // An entry ends when both clocks say so.
 //
 // W2-104.
