@@ -157,9 +157,10 @@ func (p *Proofs) called(host string) (counts func(base place, host string) bool)
 	return func(place, string) bool { return true }
 }
 
-// joined reports whether whole is base with path behind it.
+// joined reports whether whole is base with path behind it. A proxy that takes base off its
+// paths makes / of base, be there a slash behind it or not.
 func joined(base, path, whole string) bool {
-	return len(whole) == len(base)+len(path) && whole[:len(base)] == base && whole[len(base):] == path
+	return path == "/" && whole == base || len(whole) == len(base)+len(path) && whole[:len(base)] == base && whole[len(base):] == path
 }
 
 var errTarget = &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonProof, Cause: errors.New("dpop: Config.Target")}

@@ -118,14 +118,14 @@ func TestReplayKeys(t *testing.T) {
 		require.Len(t, store.keys, 1)
 		return store.keys[0]
 	}
-	first := key(s, "id", "")
-	require.Equal(t, first, key(s, "id", ""))
+	first := key(s, "order-17", "")
+	require.Equal(t, first, key(s, "order-17", ""))
 	require.Len(t, first, 43)
-	require.NotContains(t, first, "id")
+	require.NotContains(t, first, "order")
 	other := s
 	other.Key = s.Other
 	seen := map[string]bool{first: true}
-	for _, k := range []string{key(s, "id2", ""), key(other, "id", ""), key(s, "id", "gateway"), key(s, "gatewayid", "")} {
+	for _, k := range []string{key(s, "order-18", ""), key(other, "order-17", ""), key(s, "order-17", "gateway"), key(s, "gatewayorder-17", "")} {
 		require.False(t, seen[k])
 		seen[k] = true
 	}
