@@ -1,0 +1,2 @@
+// Package revocation refuses tokens that are good by themselves and were revoked.
+package revocation
