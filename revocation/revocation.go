@@ -385,13 +385,13 @@ func (l *List) applyOwn(now clock.Instant, records []record) (changed []*held, p
 			bySource[records[i].entry.Source]++
 		}
 	}
-	if len(l.table.ends)+len(more) > l.maxEntries {
-		return nil, 0, overloaded("revocation: the List is full: raise MaxEntries")
-	}
 	for source, n := range bySource {
 		if l.table.sources[source]+n > l.perSource {
 			return nil, 0, overloaded("revocation: a Source has as many entries as PerSource: " + or(source, "the one without a name"))
 		}
+	}
+	if len(l.table.ends)+len(more) > l.maxEntries {
+		return nil, 0, overloaded("revocation: the List is full: raise MaxEntries")
 	}
 	for i := range records {
 		v := records[i].entry.values()
