@@ -399,4 +399,7 @@ func TestDefaults(t *testing.T) {
 	require.Equal(t, 30*time.Second, revocation.DefaultMaxLag)
 	require.Equal(t, 5*time.Second, revocation.ClockSkew)
 	require.Equal(t, 5*time.Minute, revocation.MaxLeeway)
+	require.Equal(t, 365*24*time.Hour, revocation.KeyLife)
+	require.Equal(t, 10*revocation.KeyLife, revocation.MaxUntil)
+	require.Equal(t, 1024, revocation.MaxValueBytes)
 }
