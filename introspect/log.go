@@ -87,7 +87,7 @@ func (f *fleet) append(ctx context.Context, op byte, name key, at time.Time) err
 	payload = binary.BigEndian.AppendUint64(payload, uint64(at.UnixMilli()))
 	payload = append(append(payload, f.of[:]...), name[:]...)
 	return bearergate.Guard(ctx, errPurgeLog, func(ctx context.Context) error {
-		return f.feed.Append(ctx, Record{Data: f.feed.Data(payload), Until: at.Add(maxClockSkew + f.client.purgeLife())})
+		return f.feed.Append(ctx, Record{Data: payload, Until: at.Add(maxClockSkew + f.client.purgeLife())})
 	})
 }
 
