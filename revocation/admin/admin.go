@@ -164,7 +164,7 @@ func protect(wrong *mistake.List, with func(http.Handler) http.Handler, api http
 	}
 	if err := guard.Call(func() error { protected = with(api); return nil }, nil); err != nil {
 		wrong.Addf("Protect %w", err)
-	} else if protected == nil || guard.IsNil(protected) {
+	} else if guard.IsNil(protected) {
 		wrong.Addf("Protect has returned nil: have it return the handler that decides who may revoke")
 	}
 	return protected
@@ -279,16 +279,11 @@ func (a *api) asked(r *http.Request, e Event) {
 
 // failed answers what is not the fault of whoever asks.
 func (a *api) failed(w http.ResponseWriter, err error, here string) (status int) {
-	switch e := bearergate.AsError(err); {
-	case !errors.Is(err, bearergate.ErrUnavailable):
-		status = http.StatusInternalServerError
-		refuse(w, status, here+" The log of revocations is broken: see what this service logs.")
-	case e.Reason == bearergate.ReasonOverloaded:
-		status = http.StatusServiceUnavailable
+	e := bearergate.AsError(err)
+	if e.Reason == bearergate.ReasonOverloaded {
 		retry(w, e, "overloaded", "Nothing was changed: the list has no room, or this source has as many entries as it may.")
-	default:
-		status = http.StatusServiceUnavailable
+	} else {
 		retry(w, e, "store_unavailable", here+" Send the request again.")
 	}
-	return status
+	return http.StatusServiceUnavailable
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -200,6 +201,7 @@ func TestMistakes(t *testing.T) {
 		{name: "a short key", body: `{"issuer":"i","key":"` + key[:42] + `"}`, lift: true},
 		{name: "a key of zeros", body: `{"issuer":"i","key":"` + strings.Repeat("A", 43) + `"}`, lift: true},
 		{name: "a key in two lines", body: `{"issuer":"i","key":"` + key[:20] + `\n` + key[20:] + `"}`, lift: true},
+		{name: "a key that ends its line", body: `{"issuer":"i","key":"` + key + `\r"}`, lift: true},
 		{name: "a key with stray bits", body: `{"issuer":"i","key":"` + key[:42] + `/"}`, lift: true},
 		{name: "before to come", body: `{"issuer":"i","subject":"s","before":"` + hour + `"}`, mistakes: []string{"before is in the future: tokens that are not issued yet cannot be revoked"}},
 		{name: "before in years", body: `{"issuer":"i","subject":"s","before":"2999-01-01T00:00:00Z"}`},
@@ -208,6 +210,9 @@ func TestMistakes(t *testing.T) {
 		{name: "before without a zone", body: `{"issuer":"i","subject":"s","before":"2025-01-01T00:00:00"}`, lift: true},
 		{name: "a zero before", body: `{"issuer":"i","subject":"s","before":"0001-01-01T00:00:00Z"}`, lift: true},
 		{name: "before of a session", body: `{"issuer":"i","session":"s","before":"2025-01-01T00:00:00Z"}`},
+		{name: "before of a token", body: `{"issuer":"i","token_id":"t","before":"2025-01-01T00:00:00Z"}`, mistakes: []string{"before does not count beside token_id, session and key, which refuse whenever a token was issued: leave it out"}},
+		{name: "before of a key", body: `{"issuer":"i","key":"` + key + `","before":"2025-01-01T00:00:00Z"}`},
+		{name: "before all times", body: `{"issuer":"i","subject":"s","before":"1970-01-01T00:00:00Z"}`, lift: true},
 		{name: "until has passed", body: `{"issuer":"i","subject":"s","until":"2025-01-01T00:00:00Z"}`, mistakes: []string{"until has passed: leave it out, or give a time to come"}},
 		{name: "until in ages", body: `{"issuer":"i","subject":"s","until":"2999-01-01T00:00:00Z"}`, mistakes: []string{"until is more than 3650 days away"}},
 		{name: "an issuer without confirm", body: `{"issuer":"i"}`, mistakes: []string{"it has nothing but issuer, and would refuse all its tokens: if that is meant, repeat the issuer in confirm"}},
@@ -284,8 +289,83 @@ func TestMistakesAreBounded(t *testing.T) {
 	require.Len(t, got.Mistakes, 21)
 	require.Equal(t, "and 1480 more", got.Mistakes[20])
 	require.NotContains(t, got.Mistakes[0], "\x1b")
+	got = post(t, api, "/revoke", `{"issuer":"i","a":1`+mistakesAfter(20)+`}`)
+	require.Equal(t, "and 1 more", got.Mistakes[20])
+	got = post(t, api, "/revoke", `{"issuer":"i"`+mistakesAfter(20)+`}`)
+	require.Len(t, got.Mistakes, 20)
 	got = post(t, api, "/revoke", `{"`+strings.Repeat("x", 60_000)+`":1}`)
 	require.Less(t, len(got.text), 1000)
+}
+
+// mistakesAfter are n members that are not known.
+func mistakesAfter(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `,"m%d":1`, i)
+	}
+	return b.String()
+}
+
+// What is not known is met with what was meant.
+func TestHints(t *testing.T) {
+	api := newAPI(t, newList(t, nil), nil)
+	for _, tt := range []struct{ target, member, says string }{
+		{target: "/revoke", member: "jti", says: "give token_id"},
+		{target: "/revoke", member: "sid", says: "give session"},
+		{target: "/lift", member: "client_id", says: "give client"},
+		{target: "/revoke", member: "source", says: "it is what this service is configured to say"},
+		{target: "/lift", member: "confirm", says: "lifting needs none"},
+		{target: "/lift", member: "entries", says: "lift one at a time"},
+	} {
+		got := post(t, api, tt.target, `{"issuer":"i","`+tt.member+`":"x"}`)
+		require.Equal(t, http.StatusBadRequest, got.status)
+		require.Len(t, got.Mistakes, 1)
+		require.Contains(t, got.Mistakes[0], tt.says)
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	require.Equal(t, "admin", admin.DefaultSource)
+	require.Equal(t, 65536, admin.MaxBodyBytes)
+	require.Equal(t, 500, admin.MaxEntries)
+	require.Equal(t, 100, admin.DefaultListed)
+	require.Equal(t, 1000, admin.MaxListed)
+	require.Equal(t, 20_000, admin.MaxSearched)
+}
+
+func TestMostEntries(t *testing.T) {
+	l := newList(t, nil)
+	var entries []string
+	for i := range admin.MaxEntries {
+		entries = append(entries, fmt.Sprintf(`{"issuer":"i","subject":"s%d","before":"1970-01-01T00:00:01Z"}`, i))
+	}
+	require.Equal(t, http.StatusCreated, post(t, newAPI(t, l, nil), "/revoke", `{"entries":[`+strings.Join(entries, ",")+`]}`).status)
+	require.Equal(t, admin.MaxEntries, l.Status().Entries)
+}
+
+// While others look through the List, one more is told to come again.
+func TestListIsBusy(t *testing.T) {
+	var inner http.Handler
+	api := newAPI(t, newList(t, nil), func(c *admin.Config) {
+		c.Protect = func(h http.Handler) http.Handler { inner = h; return h }
+	})
+	release := admin.Search(inner, 2)
+	got := send(t, api, "GET", "/list", "", nil)
+	require.Equal(t, http.StatusServiceUnavailable, got.status)
+	require.Equal(t, "overloaded", got.Reason)
+	requireRetry(t, got)
+	release()
+	require.Equal(t, http.StatusOK, send(t, api, "GET", "/list", "", nil).status)
+	admin.Search(inner, 1)
+	require.Equal(t, http.StatusOK, send(t, api, "GET", "/list", "", nil).status)
+}
+
+func requireRetry(t testing.TB, got reply) {
+	t.Helper()
+	seconds, err := strconv.Atoi(got.header.Get("Retry-After"))
+	require.NoError(t, err)
+	require.GreaterOrEqual(t, seconds, 1)
+	require.LessOrEqual(t, seconds, 60)
 }
 
 func TestRequestsThatAreNotRead(t *testing.T) {
@@ -329,6 +409,10 @@ func TestRequestsThatAreNotRead(t *testing.T) {
 			require.Equal(t, tt.status, got.status, got.text)
 			require.Equal(t, "application/problem+json", got.header.Get("Content-Type"))
 			require.Equal(t, "no-store", got.header.Get("Cache-Control"))
+			require.Equal(t, "nosniff", got.header.Get("X-Content-Type-Options"))
+			if tt.status == http.StatusMethodNotAllowed {
+				require.Equal(t, map[string]string{"/revoke": "POST", "/list": "GET"}[tt.target], got.header.Get("Allow"))
+			}
 			for name := range got.header {
 				require.NotContains(t, name, "Access-Control")
 			}
@@ -411,7 +495,7 @@ func TestOutages(t *testing.T) {
 		require.Equal(t, http.StatusServiceUnavailable, got.status, got.text)
 		require.Equal(t, "store_unavailable", got.Reason)
 		require.Contains(t, got.Detail, "count in this process alone so far")
-		require.NotEmpty(t, got.header.Get("Retry-After"))
+		requireRetry(t, got)
 		kit.RequireError(t, l.Check(t.Context(), token(time.Now())), bearergate.ErrInvalidToken, bearergate.ReasonRevoked)
 		got = post(t, api, "/lift", `{"issuer":"https://as.example.com","subject":"alice"}`)
 		require.Equal(t, http.StatusServiceUnavailable, got.status)
@@ -422,12 +506,12 @@ func TestOutages(t *testing.T) {
 		got = post(t, api, "/revoke", `{"entries":[{"issuer":"i","subject":"b"},{"issuer":"i","subject":"c"}]}`)
 		require.Equal(t, http.StatusServiceUnavailable, got.status, got.text)
 		require.Equal(t, "overloaded", got.Reason)
-		require.NotEmpty(t, got.header.Get("Retry-After"))
+		requireRetry(t, got)
 		require.Equal(t, 1, l.Status().Entries, "none of them counts")
 
 		log.Fault(func(context.Context, string) error { panic("no log") })
 		got = post(t, api, "/revoke", `{"issuer":"i","subject":"d"}`)
-		require.GreaterOrEqual(t, got.status, 500, got.text)
+		require.Equal(t, http.StatusServiceUnavailable, got.status, got.text)
 		require.NotContains(t, got.text, "no log")
 		mu.Lock()
 		defer mu.Unlock()
@@ -436,7 +520,7 @@ func TestOutages(t *testing.T) {
 			statuses = append(statuses, e.Status)
 			require.Equal(t, e.Status >= 300, e.Err != nil)
 		}
-		require.Equal(t, []int{503, 503, 201, 503, got.status}, statuses)
+		require.Equal(t, []int{503, 503, 201, 503, 503}, statuses)
 	})
 }
 
@@ -491,6 +575,7 @@ func TestList(t *testing.T) {
 	}{
 		{target: "/list", n: admin.DefaultListed, more: true},
 		{target: "/list?limit=1000", n: 150},
+		{target: "/list?limit=1", n: 1, more: true},
 		{target: "/list?limit=150", n: 150},
 		{target: "/list?limit=149", n: 149, more: true},
 		{target: "/list?source=signals", n: 50},
@@ -513,14 +598,19 @@ func TestList(t *testing.T) {
 // A long List is not looked through to its end, and the answer says so.
 func TestLongList(t *testing.T) {
 	l := newList(t, nil)
-	for n := range 3 {
+	for n := range 2 {
 		var entries []revocation.Entry
 		for i := range 10_000 {
 			entries = append(entries, revocation.Entry{Issuer: issuer, TokenID: fmt.Sprint(n, "-", i)})
 		}
 		require.NoError(t, l.Add(t.Context(), entries...))
 	}
-	got := send(t, newAPI(t, l, nil), "GET", "/list?issuer=other", "", nil)
+	api := newAPI(t, l, nil)
+	got := send(t, api, "GET", "/list?issuer=other", "", nil)
+	require.Empty(t, got.Entries)
+	require.False(t, got.More)
+	require.NoError(t, l.Add(t.Context(), revocation.Entry{Issuer: issuer, TokenID: "one more"}))
+	got = send(t, api, "GET", "/list?issuer=other", "", nil)
 	require.Empty(t, got.Entries)
 	require.True(t, got.More)
 }

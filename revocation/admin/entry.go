@@ -139,7 +139,7 @@ func readEntry(value []byte, at string, revoked bool, now time.Time, m *mistakes
 		n := string(name)
 		f, isValue := memberOf(n)
 		if !isValue && n != "key" && n != "before" && n != "until" && (n != "confirm" || !revoked) && (n != "source" || revoked) {
-			m.addf("%sthe member %s is not known%s", at, quote.One(n), hint(n, revoked))
+			m.addf("%sthe member %s is not known%s", at, quote.One(n), hint(n))
 			return nil
 		}
 		text, err := strictjson.String(value)
@@ -179,12 +179,12 @@ func readEntry(value []byte, at string, revoked bool, now time.Time, m *mistakes
 	return e
 }
 
-func hint(name string, revoked bool) string {
+func hint(name string) string {
 	known := map[string]string{
 		"iss": "issuer", "jti": "token_id", "sub": "subject", "sid": "session", "client_id": "client", "azp": "client", "jkt": "key", "kid": "key",
 	}
 	switch to, ok := known[name]; {
-	case name == "source" && revoked:
+	case name == "source":
 		return ": it is what this service is configured to say"
 	case name == "confirm":
 		return ": lifting needs none"
@@ -235,7 +235,7 @@ func readKey(text, at string, m *mistakes) (key [32]byte) {
 // zero value was written.
 func readTime(text, at, name string, m *mistakes) time.Time {
 	t, err := time.Parse(time.RFC3339, text)
-	if err != nil || t.Unix() <= 0 || t.Year() > 9999 {
+	if err != nil || t.Unix() <= 0 {
 		m.addf("%s%s is not a time after 1970 as RFC 3339 has it, such as 2026-01-31T15:04:05Z", at, name)
 		return time.Time{}
 	}
