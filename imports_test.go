@@ -33,6 +33,9 @@ var arrows = map[string][]string{
 	"idp":        {".", "scope", "jwtverify", "issuers", "jwks", "internal"},
 	"middleware": {".", "scope"},
 	"binding":    {".", "internal"},
+	"revocation": {".", "jwks", "internal"},
+	// What feeds a list knows it by its exported names alone.
+	"revocation/admin": {".", "scope", "revocation", "internal"},
 	// What stands beside the gate knows it by its exported names alone.
 	"middleware/usage":     {".", "scope", "middleware"},
 	"middleware/policydoc": {".", "scope", "middleware"},
@@ -49,7 +52,7 @@ var arrows = map[string][]string{
 }
 
 // exported are the packages that users import.
-var exported = []string{".", "scope", "jwks", "jwtverify", "introspect", "issuers", "idp", "middleware", "binding", "authtest"}
+var exported = []string{".", "scope", "jwks", "jwtverify", "introspect", "issuers", "idp", "middleware", "binding", "revocation", "authtest"}
 
 var everywhere = slices.Concat(exported, []string{"internal", "adapters", "examples", "test", "tools", ".ci"})
 
@@ -319,6 +322,9 @@ func TestImportRulesBite(t *testing.T) {
 		{"binding/mtls", "mtls.go", own + "/scope", false, false},
 		{"middleware", "middleware.go", own + "/binding/mtls", false, false},
 		{"middleware/usage", "usage.go", own + "/middleware", false, true},
+		{"revocation/admin", "admin.go", own + "/revocation", false, true},
+		{"revocation/admin", "admin.go", own + "/middleware", false, false},
+		{"revocation", "revocation.go", own + "/revocation/admin", false, false},
 		{"middleware/usage", "usage.go", own + "/internal/strictjson", false, false},
 		{"middleware/policydoc", "policydoc.go", own + "/jwtverify", false, false},
 		{"jwtverify", "jwtverify.go", own + "/test/kit", false, false},

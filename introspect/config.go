@@ -170,7 +170,7 @@ func checkCache(c *Config, wrong *mistake.List) {
 		set  bool
 	}{
 		{"PositiveTTL", c.PositiveTTL != 0}, {"NegativeTTL", c.NegativeTTL != 0}, {"MaxStale", c.MaxStale != 0},
-		{"Cache", c.Cache != (CacheConfig{})}, {"Store", c.Store.Answers != nil},
+		{"Cache", c.Cache != (CacheConfig{})}, {"Store", c.Store.Answers != nil}, {"PurgeLog", c.PurgeLog != nil},
 	} {
 		if field.set {
 			void = append(void, field.name)
@@ -185,7 +185,14 @@ func checkCache(c *Config, wrong *mistake.List) {
 func checkStore(c *Config, wrong *mistake.List) {
 	n := len(c.Store.Key.Reveal())
 	switch {
-	case c.Store.Answers == nil && (n > 0 || c.Store.Timeout != 0):
+	case c.PurgeLog == nil:
+	case guard.IsNil(c.PurgeLog):
+		wrong.Addf("PurgeLog is a nil %T: leave the field out for none", c.PurgeLog)
+	case c.Store.Answers == nil && n < minStoreKeyBytes:
+		wrong.Addf("Store.Key has %d bytes: give it %d or more, random ones and the same in all processes; by it they know a token in PurgeLog", n, minStoreKeyBytes)
+	}
+	switch {
+	case c.Store.Answers == nil && (n > 0 && c.PurgeLog == nil || c.Store.Timeout != 0):
 		wrong.Addf("Store.Key or Store.Timeout is set without Store.Answers: set the store, or leave them out")
 	case c.Store.Answers == nil:
 		return

@@ -114,6 +114,14 @@ func TestNewNamesEveryMistake(t *testing.T) {
 		{"live and store", func(c *introspect.Config) {
 			c.DisableCache, c.Store.Answers, c.Store.Key = true, newStore(), bearergate.NewSecret(string(make([]byte, 32)))
 		}, []string{"DisableCache"}},
+		{"live and purge log", func(c *introspect.Config) {
+			c.DisableCache, c.PurgeLog, c.Store.Key = true, new(kit.Log), bearergate.NewSecret(string(make([]byte, 32)))
+		}, []string{"DisableCache is set together with PurgeLog"}},
+		{"purge log without key", func(c *introspect.Config) { c.PurgeLog = new(kit.Log) }, []string{"Store.Key has 0 bytes", "PurgeLog"}},
+		{"purge log and a short key", func(c *introspect.Config) {
+			c.PurgeLog, c.Store.Key = new(kit.Log), bearergate.NewSecret(string(make([]byte, 31)))
+		}, []string{"Store.Key has 31 bytes", "PurgeLog"}},
+		{"purge log is nil", func(c *introspect.Config) { c.PurgeLog = (*kit.Log)(nil) }, []string{"PurgeLog is a nil *kit.Log"}},
 		{"store without key", func(c *introspect.Config) { c.Store.Answers = newStore() }, []string{"Store.Key has 0 bytes"}},
 		{"store with short key", func(c *introspect.Config) {
 			c.Store.Answers, c.Store.Key = newStore(), bearergate.NewSecret(string(make([]byte, 31)))

@@ -17,7 +17,7 @@ type Purges struct{ p purges }
 
 // Add is a purge of one token.
 func (p *Purges) Add(token int, now time.Time, life time.Duration) {
-	p.p.add(numbered(token), now, life)
+	p.p.add(numbered(token), now, now, life)
 }
 
 // Since is the time of the last purge of a token.
@@ -30,3 +30,9 @@ func numbered(token int) (k key) {
 	binary.BigEndian.PutUint64(k[:], uint64(token))
 	return k
 }
+
+// TakePurge reads a record of the PurgeLog.
+func (c *Client) TakePurge(record []byte) bool { return c.fleet.take(record) }
+
+// PurgesSeen is how many records of the PurgeLog are remembered.
+func (c *Client) PurgesSeen() int { return len(c.fleet.seen) }

@@ -27,8 +27,12 @@ type Hooks struct {
 	Waited func(context.Context, WaitEvent)
 	// BreakerChanged is called when the circuit breaker changes its state.
 	BreakerChanged func(context.Context, BreakerEvent)
-	// Purged is called after Purge and PurgeAll.
+	// Purged is called after Purge and PurgeAll, and after one of another process that was
+	// read in Config.PurgeLog.
 	Purged func(context.Context, PurgeEvent)
+	// PurgesRead is called after a look into Config.PurgeLog that has found something, or has
+	// failed.
+	PurgesRead func(context.Context, PurgesReadEvent)
 	// StoreFailed is called when the Store fails or is too slow. The request goes on without it.
 	StoreFailed func(context.Context, StoreEvent)
 	// Unmapped is called for each path that Config.Map looked for and none of the first 100
@@ -151,6 +155,19 @@ type BreakerEvent struct {
 type PurgeEvent struct {
 	Issuer string
 	All    bool
+	// Elsewhere says that another process asked for it.
+	Elsewhere bool
+	Err       error // of Config.PurgeLog: the other processes do not know
+}
+
+// PurgesReadEvent is a look into Config.PurgeLog.
+type PurgesReadEvent struct {
+	Issuer   string
+	Err      error // nil: the end was reached
+	Whole    bool  // it began at the beginning
+	Records  int   // that were read
+	Skipped  int   // that could not be read: somebody else's, or of a later version
+	Duration time.Duration
 }
 
 // StoreEvent is a failure of the Store.
@@ -173,6 +190,7 @@ func JoinHooks(hs ...Hooks) Hooks {
 		joined.Waited = bearergate.Hook("Waited", joined.Panicked, joined.Waited, h.Waited)
 		joined.BreakerChanged = bearergate.Hook("BreakerChanged", joined.Panicked, joined.BreakerChanged, h.BreakerChanged)
 		joined.Purged = bearergate.Hook("Purged", joined.Panicked, joined.Purged, h.Purged)
+		joined.PurgesRead = bearergate.Hook("PurgesRead", joined.Panicked, joined.PurgesRead, h.PurgesRead)
 		joined.Unmapped = bearergate.Hook("Unmapped", joined.Panicked, joined.Unmapped, h.Unmapped)
 		joined.StoreFailed = bearergate.Hook("StoreFailed", joined.Panicked, joined.StoreFailed, h.StoreFailed)
 	}

@@ -275,6 +275,18 @@ type Config struct {
 	// [Client.Live].
 	DisableCache bool
 
+	// PurgeLog tells the other processes of a fleet of [Client.Purge] and [Client.PurgeAll],
+	// so that they forget too, in about a second: each has to follow it with [Client.Run].
+	// It needs Store.Key, by which all processes know a token under the same name, and
+	// reaches those with the same key that ask the same server in the same way as the same
+	// client. With DisableCache it is a mistake. Default: none, and a Purge concerns this
+	// process and the Store.
+	//
+	// A process that hears nothing of the others goes on with what it remembers, for at most
+	// PositiveTTL, and MaxStale: nothing is refused for that, [Hooks].PurgesRead and
+	// [Client.Status] tell. Whoever can write to PurgeLog can cause calls, and no more.
+	PurgeLog Log
+
 	// What few set.
 	Cache  CacheConfig  // how much is remembered
 	Calls  CallsConfig  // how much is asked at once
@@ -314,8 +326,9 @@ type CallsConfig struct {
 type StoreConfig struct {
 	// Answers is the cache. Default: none.
 	Answers Store
-	// Key encrypts what goes into it: 32 random bytes or more, the same for all who
-	// share it. Required with Answers.
+	// Key encrypts what goes into it, and names tokens in it and in Config.PurgeLog: 32
+	// random bytes or more, the same for all who share it. Required with Answers and with
+	// PurgeLog.
 	Key bearergate.Secret
 	// Timeout bounds an operation of it. Default: [DefaultStoreTimeout], or a third
 	// of Config.Timeout if that is less; at most a third of Config.Timeout.
@@ -386,6 +399,7 @@ type Client struct {
 	memory                             atomic.Pointer[memory]
 	purging                            sync.RWMutex // held for reading to remember, for writing to purge
 	purges                             purges       // guarded by purging
+	fleet                              *fleet       // nil: no PurgeLog
 	vault                              *vault       // nil: no Store
 
 	hooks Hooks
@@ -423,17 +437,23 @@ func New(c Config) (*Client, error) {
 	client.flights = flights{max: c.Calls.Max + c.Calls.Waiting, open: map[key]*flight{}}
 	seed := make([]byte, 32)
 	_, _ = rand.Read(seed) // never fails: the program ends instead
-	if c.Store.Answers != nil {
+	shared := c.Store.Answers != nil || c.PurgeLog != nil
+	if shared {
 		var err error
 		if seed, err = derive(c.Store.Key, "name"); err != nil {
 			return nil, misconfigured(fmt.Errorf("introspect: Store.Key cannot be used: %w", err))
 		}
+	}
+	if c.Store.Answers != nil {
 		client.vault = &vault{store: c.Store.Answers, secret: c.Store.Key, slots: make(chan struct{}, storeCalls), marks: make(chan struct{}, storeCalls), timeout: c.Store.Timeout}
 	}
 	prefix := namePrefix(seed, append([]string{c.Endpoint, c.Issuer, c.Signed.Answers.form(), c.ClientID}, whom...)...)
 	client.names = ttlcache.NewNamer(prefix)
-	if c.Store.Answers != nil {
+	if shared {
 		client.names = ttlcache.NewSharedNamer(prefix)
+	}
+	if c.PurgeLog != nil {
+		client.fleet = newFleet(client, c.PurgeLog)
 	}
 	client.memory.Store(client.newMemory())
 	return client, nil

@@ -16,6 +16,8 @@ func TestPurgesAreBounded(t *testing.T) {
 	p.Add(1, now, life)
 	require.Equal(t, now, p.Since(1))
 	require.True(t, p.Since(2).IsZero(), "another one")
+	p.Add(1, now.Add(-time.Second), life)
+	require.Equal(t, now, p.Since(1), "another process has purged it before, and tells it now")
 
 	// Those that are over go, when their time has come.
 	later := now.Add(life + time.Second)

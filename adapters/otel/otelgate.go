@@ -1,10 +1,11 @@
 // Package otelgate tells OpenTelemetry what bearergate does: it makes the hooks
-// of the packages jwtverify, jwks, introspect, middleware and binding/dpop.
+// of the packages jwtverify, jwks, introspect, middleware, binding/dpop and revocation.
 //
 //	telemetry, err := otelgate.New(otelgate.Config{TracerProvider: otel.GetTracerProvider(), MeterProvider: otel.GetMeterProvider()})
 //	v, err := jwtverify.New(jwtverify.Config{…, Hooks: telemetry.VerifyHooks(), KeyHooks: telemetry.KeyHooks()})
 //	gate, err := middleware.New(v, middleware.Config{Hooks: telemetry.GateHooks()})
 //	proofs, err := dpop.New(dpop.Config{…, Hooks: telemetry.ProofHooks()})
+//	list, err := revocation.New(revocation.Config{…, Hooks: telemetry.RevocationHooks()})
 //
 // Hooks of other telemetry are joined with these by the JoinHooks of each package.
 //
@@ -65,6 +66,7 @@
 //	bearergate.introspect.call.duration    s           bearergate.issuer, bearergate.introspect.outcome, error.type
 //	bearergate.introspect.breaker_changes  {change}    bearergate.issuer, bearergate.introspect.breaker
 //	bearergate.introspect.store_failures   {failure}   bearergate.issuer, bearergate.introspect.store_operation
+//	bearergate.introspect.purge_log_failures {failure} bearergate.issuer, bearergate.introspect.purge_operation
 //	bearergate.jwks.fetch.duration         s           bearergate.issuer, bearergate.jwks.trigger, bearergate.jwks.outcome, error.type
 //	bearergate.jwks.keys                   {key}       bearergate.issuer
 //	bearergate.jwks.skipped_keys           {key}       bearergate.issuer
@@ -76,11 +78,18 @@
 //	bearergate.dpop.proof.duration         s           bearergate.dpop.algorithm, bearergate.dpop.fault, error.type
 //	bearergate.dpop.nonces                 {proof}     bearergate.dpop.nonce
 //	bearergate.dpop.store.duration         s           bearergate.dpop.store, error.type
+//	bearergate.revocation.refusals         {token}     bearergate.issuer, bearergate.revocation.source, bearergate.revocation.by
+//	bearergate.revocation.changes          {entry}     bearergate.revocation.source, bearergate.revocation.by, bearergate.revocation.change
+//	bearergate.revocation.syncs            {look}      error.type
+//	bearergate.revocation.skipped_records  {record}
+//	bearergate.revocation.put_back         {entry}
+//	bearergate.revocation.key_refetches    {fetch}     bearergate.issuer, error.type
 //	bearergate.unmapped_paths              {path}      bearergate.issuer
 //	bearergate.panics                      {panic}     bearergate.package
 //
 // error.type is the [bearergate.Reason] of a refusal, or the outcome of a failed
-// fetch or call, failed or full of a replay store; without it there was no error. Attributes of metrics come from
+// fetch or call, failed or full of a replay store, failed of a look into the log of
+// revocations and of a fetch because of one; without it there was no error. Attributes of metrics come from
 // the configuration and from closed sets. None holds a token, a client, a subject,
 // a key ID, a scope, a path, a URL or the text of an error, nor any of the words
 // with which a span says why.
@@ -106,6 +115,7 @@ import (
 	"github.com/bearergate/bearergate/jwks"
 	"github.com/bearergate/bearergate/jwtverify"
 	"github.com/bearergate/bearergate/middleware"
+	"github.com/bearergate/bearergate/revocation"
 )
 
 // ScopeName is the name of the instrumentation scope of all spans and metrics.
@@ -134,7 +144,9 @@ type Telemetry struct {
 	keys                                                      metric.Int64Gauge
 	skippedKeys, stateChanges, staleAnswers, suppressedMisses metric.Int64Counter
 	breakerChanges, storeFailures, decisions, ended, panics   metric.Int64Counter
-	nonces, unmappedPaths                                     metric.Int64Counter
+	nonces, unmappedPaths, purgeLogFailures                   metric.Int64Counter
+	revoked, revocations, syncs, skippedRecords, putBack      metric.Int64Counter
+	refetches                                                 metric.Int64Counter
 
 	verifySeries   series[verifyLabels]
 	lookSeries     series[lookLabels]
@@ -143,6 +155,7 @@ type Telemetry struct {
 	decisionSeries series[decisionLabels]
 	proofSeries    series[proofLabels]
 	storeSeries    series[storeLabels]
+	revokedSeries  series[revokedLabels]
 	otherSeries    series[otherLabels]
 }
 
@@ -206,6 +219,13 @@ func New(c Config) (*Telemetry, error) {
 	t.decisions = counter("bearergate.decisions", "{decision}", "Requests that a gate let pass or, with error.type, refused.")
 	t.ended = counter("bearergate.requests_ended", "{request}", "Requests that a gate had let pass and ended while they were served: their token expired or was refused.")
 	t.nonces = counter("bearergate.dpop.nonces", "{proof}", "Proofs whose nonce was looked at, by what became of it.")
+	t.purgeLogFailures = counter("bearergate.introspect.purge_log_failures", "{failure}", "Failures of the log by which processes tell each other of purges.")
+	t.revoked = counter("bearergate.revocation.refusals", "{token}", "Tokens that were refused because an entry revokes them, by what it has set and whose it is.")
+	t.revocations = counter("bearergate.revocation.changes", "{entry}", "Entries that were added or lifted, in this process or another one.")
+	t.syncs = counter("bearergate.revocation.syncs", "{look}", "Looks into the log of revocations that have found something or, with error.type, failed.")
+	t.skippedRecords = counter("bearergate.revocation.skipped_records", "{record}", "Records of the log of revocations that could not be read.")
+	t.putBack = counter("bearergate.revocation.put_back", "{entry}", "Entries that the log of revocations had lost, and was given back.")
+	t.refetches = counter("bearergate.revocation.key_refetches", "{fetch}", "Fetches of keys because one of them was revoked.")
 	t.unmappedPaths = counter("bearergate.unmapped_paths", "{path}", "Paths that a Map looked for and none of the first 100 tokens had, and again at 1,000.")
 	t.panics = counter("bearergate.panics", "{panic}", "Panics in hooks and other functions of the configuration.")
 	var err error
@@ -265,7 +285,7 @@ func (t *Telemetry) KeyHooks() jwks.Hooks {
 }
 
 // IntrospectHooks are for introspect.Config.Hooks. What the operator does, a
-// purge, is not counted.
+// purge, is not counted; that other processes were not told of one is.
 func (t *Telemetry) IntrospectHooks() introspect.Hooks {
 	h := introspect.Hooks{
 		Looked: t.looked,
@@ -273,6 +293,8 @@ func (t *Telemetry) IntrospectHooks() introspect.Hooks {
 		BreakerChanged: func(ctx context.Context, e introspect.BreakerEvent) {
 			t.breakerChanges.Add(ctx, 1, t.otherSeries.of(otherLabels{e.Issuer, keyBreaker, string(e.To)}).add...)
 		},
+		Purged:     func(ctx context.Context, e introspect.PurgeEvent) { t.purgeLog(ctx, e.Issuer, "append", e.Err) },
+		PurgesRead: func(ctx context.Context, e introspect.PurgesReadEvent) { t.purgeLog(ctx, e.Issuer, "read", e.Err) },
 		StoreFailed: func(ctx context.Context, e introspect.StoreEvent) {
 			t.storeFailures.Add(ctx, 1, t.otherSeries.of(otherLabels{e.Issuer, keyOperation, e.Operation}).add...)
 		},
@@ -299,6 +321,47 @@ func (t *Telemetry) ProofHooks() dpop.Hooks {
 		Judged:   t.judged,
 		Panicked: t.panicked("dpop"),
 	}
+}
+
+// RevocationHooks are for revocation.Config.Hooks. That a token was revoked is told by the
+// span of its request too, as for every refusal.
+func (t *Telemetry) RevocationHooks() revocation.Hooks {
+	return revocation.Hooks{
+		Refused: func(ctx context.Context, e revocation.RefusedEvent) {
+			t.revoked.Add(ctx, 1, t.revokedSeries.of(revokedLabels{issuer: e.Issuer, source: e.Source, by: e.By}).add...)
+		},
+		Changed: func(ctx context.Context, e revocation.ChangeEvent) {
+			change := "added"
+			if e.Lifted {
+				change = "lifted"
+			}
+			t.revocations.Add(ctx, 1, t.revokedSeries.of(revokedLabels{source: e.Entry.Source, by: e.By, change: change}).add...)
+		},
+		Synced: func(ctx context.Context, e revocation.SyncEvent) {
+			t.syncs.Add(ctx, 1, t.otherSeries.of(otherLabels{key: keyErrorType, value: failedIf(e.Err)}).add...)
+			if e.Skipped > 0 {
+				t.skippedRecords.Add(ctx, int64(e.Skipped))
+			}
+		},
+		PutBack: func(ctx context.Context, e revocation.PutBackEvent) { t.putBack.Add(ctx, int64(e.Entries)) },
+		Refetched: func(ctx context.Context, e revocation.RefetchEvent) {
+			t.refetches.Add(ctx, 1, t.otherSeries.of(otherLabels{e.Issuer, keyErrorType, failedIf(e.Err)}).add...)
+		},
+		Panicked: t.panicked("revocation"),
+	}
+}
+
+func (t *Telemetry) purgeLog(ctx context.Context, issuer, operation string, err error) {
+	if err != nil {
+		t.purgeLogFailures.Add(ctx, 1, t.otherSeries.of(otherLabels{issuer, keyPurge, operation}).add...)
+	}
+}
+
+func failedIf(err error) string {
+	if err == nil {
+		return ""
+	}
+	return "failed"
 }
 
 func (t *Telemetry) verified(ctx context.Context, e jwtverify.VerifyEvent) {

@@ -36,6 +36,7 @@ import (
 	"github.com/bearergate/bearergate/jwks"
 	"github.com/bearergate/bearergate/jwtverify"
 	"github.com/bearergate/bearergate/middleware"
+	"github.com/bearergate/bearergate/revocation"
 	"github.com/bearergate/bearergate/scope"
 )
 
@@ -524,6 +525,21 @@ func TestCounters(t *testing.T) {
 		look.Panicked(ctx, bearergate.PanicEvent{Where: "secret", Type: "secret"})
 		r.GateHooks().Panicked(ctx, bearergate.PanicEvent{Where: "secret", Type: "secret"})
 		r.ProofHooks().Panicked(ctx, bearergate.PanicEvent{Where: "secret", Type: "secret"})
+		look.Purged(ctx, introspect.PurgeEvent{Issuer: "i"})
+		look.Purged(ctx, introspect.PurgeEvent{Issuer: "i", Err: errors.New("secret")})
+		look.PurgesRead(ctx, introspect.PurgesReadEvent{Issuer: "i", Records: 1})
+		look.PurgesRead(ctx, introspect.PurgesReadEvent{Issuer: "i", Err: errors.New("secret")})
+		revoked := r.RevocationHooks()
+		revoked.Refused(ctx, revocation.RefusedEvent{Issuer: "i", Source: "admin", By: "subject"})
+		entry := revocation.Entry{Issuer: "secret", Subject: "secret", Source: "signals"}
+		revoked.Changed(ctx, revocation.ChangeEvent{Entry: entry, By: "subject", Own: true})
+		revoked.Changed(ctx, revocation.ChangeEvent{Entry: entry, By: "subject", Lifted: true})
+		revoked.Synced(ctx, revocation.SyncEvent{Whole: true, Records: 5, Skipped: 3})
+		revoked.Synced(ctx, revocation.SyncEvent{Err: errors.New("secret")})
+		revoked.PutBack(ctx, revocation.PutBackEvent{Entries: 4})
+		revoked.Refetched(ctx, revocation.RefetchEvent{Issuer: "i"})
+		revoked.Refetched(ctx, revocation.RefetchEvent{Issuer: "i", Err: errors.New("secret")})
+		revoked.Panicked(ctx, bearergate.PanicEvent{Where: "secret", Type: "secret"})
 	}
 	for name, want := range map[string]map[string]int{
 		"bearergate.jwks.state_changes":         {"bearergate.issuer=i bearergate.jwks.state=stale": 2},
@@ -534,7 +550,15 @@ func TestCounters(t *testing.T) {
 		"bearergate.introspect.store_failures":  {"bearergate.introspect.store_operation=get bearergate.issuer=i": 2},
 		"bearergate.unmapped_paths":             {"bearergate.issuer=i": 4},
 		"bearergate.panics": {"bearergate.package=jwtverify": 2, "bearergate.package=jwks": 2,
-			"bearergate.package=introspect": 2, "bearergate.package=middleware": 2, "bearergate.package=dpop": 2},
+			"bearergate.package=introspect": 2, "bearergate.package=middleware": 2, "bearergate.package=dpop": 2, "bearergate.package=revocation": 2},
+		"bearergate.introspect.purge_log_failures": {"bearergate.introspect.purge_operation=append bearergate.issuer=i": 2, "bearergate.introspect.purge_operation=read bearergate.issuer=i": 2},
+		"bearergate.revocation.refusals":           {"bearergate.issuer=i bearergate.revocation.by=subject bearergate.revocation.source=admin": 2},
+		"bearergate.revocation.changes": {"bearergate.revocation.by=subject bearergate.revocation.change=added bearergate.revocation.source=signals": 2,
+			"bearergate.revocation.by=subject bearergate.revocation.change=lifted bearergate.revocation.source=signals": 2},
+		"bearergate.revocation.syncs":           {"": 2, "error.type=failed": 2},
+		"bearergate.revocation.skipped_records": {"": 6},
+		"bearergate.revocation.put_back":        {"": 8},
+		"bearergate.revocation.key_refetches":   {"bearergate.issuer=i": 2, "bearergate.issuer=i error.type=failed": 2},
 	} {
 		require.Equal(t, want, r.points(t, name), name)
 	}

@@ -33,6 +33,10 @@ const (
 	keyAttempt    attribute.Key = "bearergate.introspect.attempt" // of spans only
 	keyBreaker    attribute.Key = "bearergate.introspect.breaker"
 	keyOperation  attribute.Key = "bearergate.introspect.store_operation"
+	keyPurge      attribute.Key = "bearergate.introspect.purge_operation"
+	keyRevoker    attribute.Key = "bearergate.revocation.source"
+	keyRevokedBy  attribute.Key = "bearergate.revocation.by"
+	keyChange     attribute.Key = "bearergate.revocation.change"
 	keyTrigger    attribute.Key = "bearergate.jwks.trigger"
 	keyFetch      attribute.Key = "bearergate.jwks.outcome"
 	keyState      attribute.Key = "bearergate.jwks.state"
@@ -130,6 +134,12 @@ type storeLabels struct{ outcome dpop.StoreOutcome }
 func (l storeLabels) attributes() []attribute.KeyValue {
 	failed := l.outcome == dpop.StoreFailed || l.outcome == dpop.StoreFull
 	return present(keyStore.String(string(l.outcome)), failure(failed, string(l.outcome)))
+}
+
+type revokedLabels struct{ issuer, source, by, change string }
+
+func (l revokedLabels) attributes() []attribute.KeyValue {
+	return present(keyIssuer.String(l.issuer), keyRevoker.String(l.source), keyRevokedBy.String(l.by), keyChange.String(l.change))
 }
 
 // otherLabels are an issuer, and one more attribute if value is not "".

@@ -1,12 +1,14 @@
 // Package promgate counts and times for Prometheus what bearergate does: it
-// makes the hooks of the packages jwtverify, jwks, introspect, middleware and
-// binding/dpop.
+// makes the hooks of the packages jwtverify, jwks, introspect, middleware,
+// binding/dpop and revocation.
 //
 //	metrics, err := promgate.New(promgate.Config{Registerer: prometheus.DefaultRegisterer})
 //	v, err := jwtverify.New(jwtverify.Config{…, Hooks: metrics.VerifyHooks(), KeyHooks: metrics.KeyHooks()})
 //	gate, err := middleware.New(v, middleware.Config{Hooks: metrics.GateHooks()})
 //	err = metrics.Watch(v.Keys()) // how old the keys are, read at every scrape
 //	proofs, err := dpop.New(dpop.Config{…, Hooks: metrics.ProofHooks()})
+//	list, err := revocation.New(revocation.Config{…, Hooks: metrics.RevocationHooks()})
+//	err = metrics.WatchRevocations(list) // what it holds and has heard, read at every scrape
 //
 // Hooks of other telemetry are joined with these by the JoinHooks of each package.
 //
@@ -26,7 +28,8 @@
 //	introspection_breaker_state              issuer, state: 1 for the present one, else 0
 //	introspection_breaker_changes_total      issuer, state
 //	introspection_store_failures_total       issuer, operation
-//	introspection_purges_total               issuer
+//	introspection_purges_total               issuer: those of other processes too
+//	introspection_purge_log_failures_total   issuer, operation: append (others were not told), read (nothing is heard)
 //	jwks_fetches_total                       issuer, outcome, trigger
 //	jwks_fetch_duration_seconds              issuer, outcome
 //	jwks_key_changes_total                   issuer, change
@@ -39,6 +42,12 @@
 //	dpop_nonces_total                        outcome
 //	dpop_store_calls_total                   outcome
 //	dpop_store_call_duration_seconds         outcome
+//	revocation_refusals_total                issuer, source, by: tokens that an entry has refused
+//	revocation_changes_total                 source, by, change: added, lifted
+//	revocation_syncs_total                   outcome: ok (something was found), failed
+//	revocation_skipped_records_total         records of the log that could not be read
+//	revocation_put_back_total                entries that the log had lost
+//	revocation_key_refetches_total           issuer, outcome: ok, failed
 //	unmapped_paths_total                     issuer
 //	panics_total                             package
 //
@@ -49,6 +58,15 @@
 //	jwks_last_success_timestamp_seconds      issuer; absent before the first success
 //	jwks_last_attempt_timestamp_seconds      issuer; absent before the first attempt
 //	jwks_consecutive_failures                issuer
+//
+// and of the list given to [Metrics.WatchRevocations]:
+//
+//	revocation_ready                         1 if this process knows what is revoked, 0 if it answers 503
+//	revocation_lag_seconds                   since it heard all that the others had said; absent without a log, and before it was read
+//	revocation_entries                       source: those that were lifted included, until they end
+//	revocation_lifted_entries                those that were lifted
+//	revocation_unlogged_entries              that the log has not
+//	revocation_full                          1 if there is more in the log than MaxEntries
 //
 // The outcome of a decision, a verification and an introspection is accepted,
 // refused, unavailable (an outage, 503), misconfigured (500) or canceled (the
@@ -100,6 +118,7 @@ import (
 	"github.com/bearergate/bearergate/jwks"
 	"github.com/bearergate/bearergate/jwtverify"
 	"github.com/bearergate/bearergate/middleware"
+	"github.com/bearergate/bearergate/revocation"
 )
 
 // The bounds of labels.
@@ -130,10 +149,12 @@ type Metrics struct {
 
 	breakerChanges, storeFailures, purges                                 *family
 	keyChanges, stateChanges, staleAnswers, suppressedMisses, skippedKeys *family
-	ended, nonces, panics, unmappedPaths                                  *family
+	ended, nonces, panics, unmappedPaths, purgeLogFailures                *family
+	revoked, revocations, syncs, skippedRecords, putBack, refetches       *family
 
 	breakers breakers
 	watched  watched
+	list     watchedList
 	bounds   bounds
 	all      []prometheus.Collector
 }
@@ -171,7 +192,8 @@ func New(c Config) (*Metrics, error) {
 
 	m.breakerChanges = m.counter("introspection_breaker_changes", "Changes of the circuit breaker to this state.", "issuer", "state")
 	m.storeFailures = m.counter("introspection_store_failures", "Failures of the shared store.", "issuer", "operation")
-	m.purges = m.counter("introspection_purges", "Purges of the cache of answers.", "issuer")
+	m.purges = m.counter("introspection_purges", "Purges of the cache of answers, those of other processes too.", "issuer")
+	m.purgeLogFailures = m.counter("introspection_purge_log_failures", "Failures of the log by which processes tell each other of purges.", "issuer", "operation")
 	m.keyChanges = m.counter("jwks_key_changes", "Keys that were added to a fetched set, or removed.", "issuer", "change")
 	m.stateChanges = m.counter("jwks_state_changes", "Changes of a key cache to this state.", "issuer", "state")
 	m.staleAnswers = m.counter("jwks_stale_answers", "Calls that were answered with keys older than their TTL.", "issuer")
@@ -179,11 +201,17 @@ func New(c Config) (*Metrics, error) {
 	m.skippedKeys = m.counter("jwks_skipped_keys", "Keys of fetched sets that are not admitted.", "issuer")
 	m.ended = m.counter("requests_ended", "Requests that a gate had let pass and ended while they were served: their token expired or was refused.", "pattern", "reason", "report_only")
 	m.nonces = m.counter("dpop_nonces", "Proofs whose nonce was looked at, by what became of it.", "outcome")
+	m.revoked = m.counter("revocation_refusals", "Tokens that were refused because an entry revokes them, by what it has set and whose it is.", "issuer", "source", "by")
+	m.revocations = m.counter("revocation_changes", "Entries that were added or lifted, in this process or another one.", "source", "by", "change")
+	m.syncs = m.counter("revocation_syncs", "Looks into the log of revocations that have found something, or failed.", "outcome")
+	m.skippedRecords = m.counter("revocation_skipped_records", "Records of the log of revocations that could not be read.")
+	m.putBack = m.counter("revocation_put_back", "Entries that the log of revocations had lost, and was given back.")
+	m.refetches = m.counter("revocation_key_refetches", "Fetches of keys because one of them was revoked.", "issuer", "outcome")
 	m.unmappedPaths = m.counter("unmapped_paths", "Paths that a Map looked for and none of the first 100 tokens had, and again at 1,000.", "issuer")
 	m.panics = m.counter("panics", "Panics in hooks and other functions of the configuration.", "package")
 	m.breakers.gauge = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: prefix + "introspection_breaker_state",
 		Help: "State of the circuit breaker: 1 for the present one, else 0."}, []string{"issuer", "state"})
-	m.all = append(m.all, m.breakers.gauge, &m.watched)
+	m.all = append(m.all, m.breakers.gauge, &m.watched, &m.list)
 
 	if err := c.Registerer.Register(collector{m}); err != nil {
 		return nil, misconfigured(fmt.Errorf("the Registerer: %w", err))
@@ -263,7 +291,17 @@ func (m *Metrics) IntrospectHooks() introspect.Hooks {
 			m.breakerChanges.add(1, key{e.Issuer, string(e.To)})
 			m.breakers.set(m.issuer(e.Issuer), e.To)
 		},
-		Purged:      func(_ context.Context, e introspect.PurgeEvent) { m.purges.add(1, key{e.Issuer}) },
+		Purged: func(_ context.Context, e introspect.PurgeEvent) {
+			m.purges.add(1, key{e.Issuer})
+			if e.Err != nil {
+				m.purgeLogFailures.add(1, key{e.Issuer, "append"})
+			}
+		},
+		PurgesRead: func(_ context.Context, e introspect.PurgesReadEvent) {
+			if e.Err != nil {
+				m.purgeLogFailures.add(1, key{e.Issuer, "read"})
+			}
+		},
 		StoreFailed: func(_ context.Context, e introspect.StoreEvent) { m.storeFailures.add(1, key{e.Issuer, e.Operation}) },
 		Unmapped:    m.unmapped,
 		Panicked:    m.panicked("introspect"),
@@ -303,6 +341,34 @@ func (m *Metrics) ProofHooks() dpop.Hooks {
 		},
 		Panicked: m.panicked("dpop"),
 	}
+}
+
+// RevocationHooks are for revocation.Config.Hooks. See also [Metrics.WatchRevocations].
+func (m *Metrics) RevocationHooks() revocation.Hooks {
+	return revocation.Hooks{
+		Refused: func(_ context.Context, e revocation.RefusedEvent) { m.revoked.add(1, key{e.Issuer, e.Source, e.By}) },
+		Changed: func(_ context.Context, e revocation.ChangeEvent) {
+			change := "added"
+			if e.Lifted {
+				change = "lifted"
+			}
+			m.revocations.add(1, key{e.Entry.Source, e.By, change})
+		},
+		Synced: func(_ context.Context, e revocation.SyncEvent) {
+			m.syncs.add(1, key{okIf(e.Err)})
+			m.skippedRecords.add(e.Skipped, key{})
+		},
+		PutBack:   func(_ context.Context, e revocation.PutBackEvent) { m.putBack.add(e.Entries, key{}) },
+		Refetched: func(_ context.Context, e revocation.RefetchEvent) { m.refetches.add(1, key{e.Issuer, okIf(e.Err)}) },
+		Panicked:  m.panicked("revocation"),
+	}
+}
+
+func okIf(err error) string {
+	if err == nil {
+		return "ok"
+	}
+	return "failed"
 }
 
 func (m *Metrics) unmapped(_ context.Context, e bearergate.UnmappedEvent) {

@@ -31,6 +31,7 @@ import (
 	"github.com/bearergate/bearergate/jwks"
 	"github.com/bearergate/bearergate/jwtverify"
 	"github.com/bearergate/bearergate/middleware"
+	"github.com/bearergate/bearergate/revocation"
 	"github.com/bearergate/bearergate/scope"
 )
 
@@ -368,6 +369,9 @@ func everything(ctx context.Context, m *promgate.Metrics, issuer, pattern string
 	opaque.Called(ctx, introspect.CallEvent{Issuer: issuer, Outcome: introspect.OutcomeStatus, Status: 503, Err: err})
 	opaque.BreakerChanged(ctx, introspect.BreakerEvent{Issuer: issuer, From: introspect.BreakerClosed, To: introspect.BreakerOpen})
 	opaque.Purged(ctx, introspect.PurgeEvent{Issuer: issuer})
+	opaque.Purged(ctx, introspect.PurgeEvent{Issuer: issuer, Err: err})
+	opaque.PurgesRead(ctx, introspect.PurgesReadEvent{Issuer: issuer, Records: 1})
+	opaque.PurgesRead(ctx, introspect.PurgesReadEvent{Issuer: issuer, Err: err})
 	opaque.StoreFailed(ctx, introspect.StoreEvent{Issuer: issuer, Operation: "get", Err: err})
 	opaque.Unmapped(ctx, bearergate.UnmappedEvent{Issuer: issuer, Path: kid, Tokens: 100})
 	opaque.Panicked(ctx, bearergate.PanicEvent{Where: kid, Type: kid})
@@ -375,6 +379,16 @@ func everything(ctx context.Context, m *promgate.Metrics, issuer, pattern string
 	gate.Panicked(ctx, bearergate.PanicEvent{Where: kid, Type: kid})
 	proofs.Judged(ctx, dpop.ProofEvent{Err: err, Reason: bearergate.ReasonProof, Fault: dpop.FaultTime, Algorithm: "ES256", Nonce: dpop.NonceAccepted, Store: dpop.StoreFresh})
 	proofs.Panicked(ctx, bearergate.PanicEvent{Where: kid, Type: kid})
+	revoked := m.RevocationHooks()
+	revoked.Refused(ctx, revocation.RefusedEvent{Issuer: issuer, Source: "admin", By: "subject"})
+	revoked.Changed(ctx, revocation.ChangeEvent{Entry: revocation.Entry{Issuer: kid, Subject: kid, Source: "admin"}, By: "subject", Own: true})
+	revoked.Changed(ctx, revocation.ChangeEvent{Entry: revocation.Entry{Issuer: kid, Subject: kid, Source: "admin"}, By: "subject", Lifted: true})
+	revoked.Synced(ctx, revocation.SyncEvent{Records: 2, Skipped: 3})
+	revoked.Synced(ctx, revocation.SyncEvent{Err: err})
+	revoked.PutBack(ctx, revocation.PutBackEvent{Entries: 4})
+	revoked.Refetched(ctx, revocation.RefetchEvent{Issuer: issuer})
+	revoked.Refetched(ctx, revocation.RefetchEvent{Issuer: issuer, Err: err})
+	revoked.Panicked(ctx, bearergate.PanicEvent{Where: kid, Type: kid})
 }
 
 func series(t testing.TB, g prometheus.Gatherer) int {
@@ -420,9 +434,9 @@ func TestCardinality(t *testing.T) {
 		id := strconv.Itoa(i)
 		everything(t.Context(), m, "https://as.example.test/"+id, "GET /"+id, refusal(id), bearergate.NewToken(bearergate.Claims{ID: id}))
 	}
-	const panics, perPattern, durations, proofs = 5, 1, 1, 5
-	perIssuer := before - panics - perPattern - durations - proofs
-	require.Equal(t, 4*perIssuer+panics+5*perPattern+durations+proofs, series(t, registry))
+	const panics, perPattern, durations, proofs, revocations = 6, 1, 1, 5, 6
+	perIssuer := before - panics - perPattern - durations - proofs - revocations
+	require.Equal(t, 4*perIssuer+panics+5*perPattern+durations+proofs+revocations, series(t, registry))
 	text := gathered(t, registry)
 	require.Contains(t, text, `issuer="other"`)
 	require.Contains(t, text, `issuer="https://as.example.test/1"`)
@@ -562,22 +576,29 @@ func TestCounters(t *testing.T) {
 	everything(t.Context(), m, "i", "/", bearergate.ErrInvalidToken, bearergate.NewToken(bearergate.Claims{ID: "kid"}))
 	s := scrape(t, serve(t, promhttp.HandlerFor(registry, promhttp.HandlerOpts{})))
 	for metric, want := range map[string]map[string]float64{
-		"jwks_fetches_total":                  {`issuer="i",outcome="status",trigger="due"`: 1},
-		"jwks_key_changes_total":              {`change="added",issuer="i"`: 1, `change="removed",issuer="i"`: 2},
-		"jwks_state_changes_total":            {`issuer="i",state="stale"`: 1},
-		"jwks_suppressed_misses_total":        {`issuer="i"`: 1},
-		"jwks_stale_answers_total":            {`issuer="i"`: 1},
-		"jwks_skipped_keys_total":             {`issuer="i"`: 1},
-		"introspection_calls_total":           {`issuer="i",outcome="status",status="5xx"`: 1},
-		"introspection_breaker_changes_total": {`issuer="i",state="open"`: 1},
-		"introspection_breaker_state":         {`issuer="i",state="open"`: 1, `issuer="i",state="closed"`: 0, `issuer="i",state="half_open"`: 0},
-		"introspection_purges_total":          {`issuer="i"`: 1},
-		"introspection_store_failures_total":  {`issuer="i",operation="get"`: 1},
-		"dpop_proofs_total":                   {`algorithm="ES256",fault="iat",outcome="refused",reason="policy"`: 1},
-		"dpop_nonces_total":                   {`outcome="accepted"`: 1},
-		"dpop_store_calls_total":              {`outcome="fresh"`: 1},
-		"unmapped_paths_total":                {`issuer="i"`: 2},
-		"panics_total":                        {`package="jwtverify"`: 1, `package="jwks"`: 1, `package="introspect"`: 1, `package="middleware"`: 1, `package="dpop"`: 1},
+		"jwks_fetches_total":                     {`issuer="i",outcome="status",trigger="due"`: 1},
+		"jwks_key_changes_total":                 {`change="added",issuer="i"`: 1, `change="removed",issuer="i"`: 2},
+		"jwks_state_changes_total":               {`issuer="i",state="stale"`: 1},
+		"jwks_suppressed_misses_total":           {`issuer="i"`: 1},
+		"jwks_stale_answers_total":               {`issuer="i"`: 1},
+		"jwks_skipped_keys_total":                {`issuer="i"`: 1},
+		"introspection_calls_total":              {`issuer="i",outcome="status",status="5xx"`: 1},
+		"introspection_breaker_changes_total":    {`issuer="i",state="open"`: 1},
+		"introspection_breaker_state":            {`issuer="i",state="open"`: 1, `issuer="i",state="closed"`: 0, `issuer="i",state="half_open"`: 0},
+		"introspection_purges_total":             {`issuer="i"`: 2},
+		"introspection_purge_log_failures_total": {`issuer="i",operation="append"`: 1, `issuer="i",operation="read"`: 1},
+		"revocation_refusals_total":              {`by="subject",issuer="i",source="admin"`: 1},
+		"revocation_changes_total":               {`by="subject",change="added",source="admin"`: 1, `by="subject",change="lifted",source="admin"`: 1},
+		"revocation_syncs_total":                 {`outcome="ok"`: 1, `outcome="failed"`: 1},
+		"revocation_skipped_records_total":       {"": 3},
+		"revocation_put_back_total":              {"": 4},
+		"revocation_key_refetches_total":         {`issuer="i",outcome="ok"`: 1, `issuer="i",outcome="failed"`: 1},
+		"introspection_store_failures_total":     {`issuer="i",operation="get"`: 1},
+		"dpop_proofs_total":                      {`algorithm="ES256",fault="iat",outcome="refused",reason="policy"`: 1},
+		"dpop_nonces_total":                      {`outcome="accepted"`: 1},
+		"dpop_store_calls_total":                 {`outcome="fresh"`: 1},
+		"unmapped_paths_total":                   {`issuer="i"`: 2},
+		"panics_total":                           {`package="jwtverify"`: 1, `package="jwks"`: 1, `package="introspect"`: 1, `package="middleware"`: 1, `package="dpop"`: 1, `package="revocation"`: 1},
 	} {
 		require.Equal(t, want, s.of(metric), metric)
 	}
@@ -736,7 +757,7 @@ func TestConcurrent(t *testing.T) {
 	}
 	all.Wait()
 	s := scrape(t, serve(t, promhttp.HandlerFor(registry, promhttp.HandlerOpts{})))
-	require.Equal(t, map[string]float64{`package="jwtverify"`: 400, `package="jwks"`: 400, `package="introspect"`: 400, `package="middleware"`: 400, `package="dpop"`: 400}, s.of("panics_total"))
+	require.Equal(t, map[string]float64{`package="jwtverify"`: 400, `package="jwks"`: 400, `package="introspect"`: 400, `package="middleware"`: 400, `package="dpop"`: 400, `package="revocation"`: 400}, s.of("panics_total"))
 	total := 0.0
 	for _, n := range s.of("jwt_verifications_total") {
 		total += n

@@ -13,22 +13,29 @@ type Event string
 
 // The events. After each stands its detail, which chooses the level.
 const (
-	EventDecision      Event = "access decision"            // the [bearergate.Reason], "" if accepted
-	EventVerification  Event = "JWT verification"           // the same
-	EventIntrospection Event = "token introspection"        // the same
-	EventProof         Event = "DPoP proof"                 // the same
-	EventCall          Event = "introspection call"         // the [introspect.Outcome]
-	EventBreaker       Event = "introspection breaker"      // the [introspect.BreakerState] that it is in now
-	EventPurge         Event = "introspection purged"       // ""
-	EventStore         Event = "introspection store failed" // "get" or "set"
-	EventFetch         Event = "key fetch"                  // the [jwks.Outcome]
-	EventKeys          Event = "keys changed"               // ""
-	EventState         Event = "key cache state"            // the [jwks.State] that it is in now
-	EventStale         Event = "stale keys served"          // ""
-	EventMiss          Event = "unknown key"                // ""
-	EventSkipped       Event = "key skipped"                // ""
-	EventUnmapped      Event = "unmapped claim path"        // ""
-	EventPanic         Event = "panic recovered"            // the package
+	EventDecision            Event = "access decision"               // the [bearergate.Reason], "" if accepted
+	EventVerification        Event = "JWT verification"              // the same
+	EventIntrospection       Event = "token introspection"           // the same
+	EventProof               Event = "DPoP proof"                    // the same
+	EventCall                Event = "introspection call"            // the [introspect.Outcome]
+	EventBreaker             Event = "introspection breaker"         // the [introspect.BreakerState] that it is in now
+	EventPurge               Event = "introspection purged"          // "", or "untold" if the other processes do not know
+	EventPurgeLog            Event = "introspection purge log"       // "ok" or "failed"
+	EventStore               Event = "introspection store failed"    // "get" or "set"
+	EventFetch               Event = "key fetch"                     // the [jwks.Outcome]
+	EventKeys                Event = "keys changed"                  // ""
+	EventState               Event = "key cache state"               // the [jwks.State] that it is in now
+	EventStale               Event = "stale keys served"             // ""
+	EventMiss                Event = "unknown key"                   // ""
+	EventSkipped             Event = "key skipped"                   // ""
+	EventRevoked             Event = "revoked token refused"         // the source of the entry
+	EventRevocation          Event = "revocation"                    // "added" or "lifted"
+	EventRevocationElsewhere Event = "revocation of another process" // the same
+	EventRevocationLog       Event = "revocation log"                // "ok" or "failed"
+	EventPutBack             Event = "revocations put back"          // ""
+	EventRefetch             Event = "keys fetched for a revocation" // "ok" or "failed"
+	EventUnmapped            Event = "unmapped claim path"           // ""
+	EventPanic               Event = "panic recovered"               // the package
 )
 
 // DefaultLevel is Error for an outage and for what only the operator can mend,
@@ -41,8 +48,17 @@ func DefaultLevel(e Event, detail string) slog.Level {
 		return levelOf(bearergate.Reason(detail), slog.LevelInfo)
 	case EventProof:
 		return levelOf(bearergate.Reason(detail), slog.LevelDebug)
-	case EventVerification, EventIntrospection:
+	case EventVerification, EventIntrospection, EventRevoked, EventRevocationElsewhere:
 		return slog.LevelDebug
+	case EventRevocationLog, EventPurgeLog:
+		if detail == "ok" {
+			return slog.LevelDebug
+		}
+		return slog.LevelWarn
+	case EventRefetch, EventPurge:
+		if detail == "failed" || detail == "untold" {
+			return slog.LevelWarn
+		}
 	case EventCall:
 		switch introspect.Outcome(detail) {
 		case introspect.OutcomeActive, introspect.OutcomeInactive:
@@ -70,7 +86,7 @@ func DefaultLevel(e Event, detail string) slog.Level {
 		case jwks.StateExpired:
 			return slog.LevelError
 		}
-	case EventStore, EventStale, EventSkipped, EventUnmapped:
+	case EventPutBack, EventStore, EventStale, EventSkipped, EventUnmapped:
 		return slog.LevelWarn
 	case EventPanic:
 		return slog.LevelError

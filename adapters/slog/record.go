@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/revocation"
 )
 
 // record gathers the attributes of a record.
@@ -45,6 +46,35 @@ func (r *record) keys(issuer, url string) {
 	r.text("issuer", issuer)
 	url, _, _ = strings.Cut(url, "?")
 	r.text("url", url)
+}
+
+// look adds what a look into a log has found. The text of its error is left out: anybody may
+// have written it.
+func (r *record) look(err error, whole bool, records, skipped int, d time.Duration) {
+	r.word("outcome", outcomeOfLook(err))
+	r.add(slog.Bool("whole", whole), slog.Int("records", records))
+	if skipped > 0 {
+		r.add(slog.Int("skipped", skipped))
+	}
+	r.add(slog.Duration("duration", d))
+}
+
+// entry adds what is revoked.
+func (r *record) entry(e *revocation.Entry) {
+	group := record{max: r.max}
+	group.text("issuer", e.Issuer)
+	group.text("subject", e.Subject)
+	group.text("session", e.Session)
+	group.text("client", e.Client)
+	group.text("tenant", e.Tenant)
+	if e.TokenID != "" {
+		group.word("jti", digest(e.TokenID))
+	}
+	if e.Key != ([32]byte{}) {
+		group.word("key", base64.RawURLEncoding.EncodeToString(e.Key[:]))
+	}
+	group.add(slog.Time("before", e.Before.UTC()), slog.Time("until", e.Until.UTC()))
+	r.add(slog.Attr{Key: "entry", Value: slog.GroupValue(group.attrs...)})
 }
 
 // token adds what the audit has to know of a verified token.
@@ -126,6 +156,11 @@ func idOf(t *bearergate.Token) string {
 	if err := t.Claims(&answer); err == nil && answer.Active == nil {
 		return id
 	}
+	return digest(id)
+}
+
+// digest stands for an ID that may be a token.
+func digest(id string) string {
 	sum := sha256.Sum256([]byte(id))
 	return "sha256:" + hex.EncodeToString(sum[:len(sum)/2])
 }

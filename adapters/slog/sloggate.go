@@ -1,11 +1,13 @@
 // Package sloggate writes for log/slog what bearergate decides, as an audit
 // trail, and what happens to keys and to the authorization server. It makes the
-// hooks of the packages jwtverify, jwks, introspect, middleware and binding/dpop.
+// hooks of the packages jwtverify, jwks, introspect, middleware, binding/dpop and
+// revocation.
 //
 //	audit, err := sloggate.New(sloggate.Config{Handler: slog.NewJSONHandler(os.Stdout, nil)})
 //	v, err := jwtverify.New(jwtverify.Config{…, Hooks: audit.VerifyHooks(), KeyHooks: audit.KeyHooks()})
 //	gate, err := middleware.New(v, middleware.Config{Hooks: audit.GateHooks()})
 //	proofs, err := dpop.New(dpop.Config{…, Hooks: audit.ProofHooks()})
+//	list, err := revocation.New(revocation.Config{…, Hooks: audit.RevocationHooks()})
 //
 // Hooks of other telemetry are joined with these by the JoinHooks of each package.
 //
@@ -45,6 +47,19 @@
 //
 // It never says whose token it was: that of a thief, perhaps.
 //
+// A record of a revocation ([EventRevocation], or [EventRevocationElsewhere] where another
+// process has it from its feeds) says
+//
+//	change      added or lifted
+//	revoked_by  what the entry has set: subject, token_id, subject+client, …; issuer if that alone
+//	source      of the entry: the feed that it came by
+//	entry       issuer, subject, session, client, tenant, jti, key (a thumbprint), before, until
+//	asked_by    issuer, subject, client and so on, as above, of the token in the context: of the operator
+//
+// and one of a token that was refused because of it ([EventRevoked], beside that of the
+// decision) issuer, source and revoked_by. The detail of the decision has them too, and the group
+// refused there whose token it was: so an entry leads to the requests that it has refused.
+//
 // # What is never written
 //
 // No token, no proof, no jti or nonce of one, no secret, no body of an answer, and no text of a cause or value of
@@ -57,7 +72,8 @@
 //
 // Some authorization servers give an opaque token its own text as jti. Unless
 // the claims are those of a JWT, which cannot hold itself, jti is therefore
-// "sha256:" and the first half of its SHA-256 in hexadecimal.
+// "sha256:" and the first half of its SHA-256 in hexadecimal. So is that of an entry of
+// revocations, of which nobody knows what kind of token it is about.
 //
 // Subject, client, actor, scopes and key IDs are somebody else's text. It is cut to
 // Config.MaxText bytes, and quoted as a Go string if it holds anything but
@@ -65,7 +81,8 @@
 //
 // # How much is written
 //
-// Every acceptance is, or one of so many at random: Config.SampleAccepted. All
+// Every acceptance is, or one of so many at random: Config.SampleAccepted. So is every
+// revocation by this process that somebody asked for with a token (asked_by). All
 // else is bounded to Config.MaxPerSecond, so that a flood does not fill the disk,
 // and apart for each event; refusals apart for strangers, for those whose token is
 // genuine, for those whose token is valid, and for our own faults, so that no stranger
@@ -94,6 +111,7 @@ import (
 	"github.com/bearergate/bearergate/jwks"
 	"github.com/bearergate/bearergate/jwtverify"
 	"github.com/bearergate/bearergate/middleware"
+	"github.com/bearergate/bearergate/revocation"
 )
 
 // The defaults of [Config], and its limits.
@@ -142,6 +160,8 @@ type Audit struct {
 	calls, breakers, purges, stores               limit
 	fetches, changes, states, stales, misses, bad limit
 	unmapped, panics                              limit
+	revoked, revocations, elsewhere, syncs        limit
+	putBack, refetches, purgeLogs                 limit
 }
 
 // decisionLimits are apart so that the many do not hide the few.
@@ -266,9 +286,23 @@ func (a *Audit) IntrospectHooks() introspect.Hooks {
 			})
 		},
 		Purged: func(ctx context.Context, e introspect.PurgeEvent) {
-			a.tell(ctx, EventPurge, "", &a.purges, func(r *record) {
+			detail := ""
+			if e.Err != nil {
+				detail = "untold"
+			}
+			a.tell(ctx, EventPurge, detail, &a.purges, func(r *record) {
 				r.text("issuer", e.Issuer)
 				r.add(slog.Bool("all", e.All))
+				if e.Elsewhere {
+					r.add(slog.Bool("elsewhere", true))
+				}
+				r.word("others", detail)
+			})
+		},
+		PurgesRead: func(ctx context.Context, e introspect.PurgesReadEvent) {
+			a.tell(ctx, EventPurgeLog, outcomeOfLook(e.Err), &a.purgeLogs, func(r *record) {
+				r.text("issuer", e.Issuer)
+				r.look(e.Err, e.Whole, e.Records, e.Skipped, e.Duration)
 			})
 		},
 		StoreFailed: func(ctx context.Context, e introspect.StoreEvent) {
@@ -300,6 +334,68 @@ func (a *Audit) ProofHooks() dpop.Hooks {
 		},
 		Panicked: a.panicked("dpop"),
 	}
+}
+
+// RevocationHooks are for revocation.Config.Hooks: who revoked what, for which a list is
+// given to feeds, such as revocation/admin behind a gate. What other processes have from
+// their feeds is on the level Debug by default, for they write it, and is bounded apart.
+func (a *Audit) RevocationHooks() revocation.Hooks {
+	return revocation.Hooks{
+		Refused: func(ctx context.Context, e revocation.RefusedEvent) {
+			a.tell(ctx, EventRevoked, e.Source, &a.revoked, func(r *record) {
+				r.text("issuer", e.Issuer)
+				r.word("source", e.Source)
+				r.word("revoked_by", e.By)
+			})
+		},
+		Changed: func(ctx context.Context, e revocation.ChangeEvent) {
+			event, limit, change := EventRevocation, &a.revocations, "added"
+			if !e.Own {
+				event, limit = EventRevocationElsewhere, &a.elsewhere
+			}
+			if e.Lifted {
+				change = "lifted"
+			}
+			token, asked := bearergate.FromContext(ctx)
+			if asked && e.Own {
+				limit = nil // however many entries somebody revokes at once, each has its record
+			}
+			a.tell(ctx, event, change, limit, func(r *record) {
+				r.word("change", change)
+				r.word("revoked_by", e.By)
+				r.word("source", e.Entry.Source)
+				r.entry(&e.Entry)
+				if asked {
+					by := record{max: r.max}
+					by.text("issuer", token.Issuer())
+					by.token(token)
+					r.add(slog.Attr{Key: "asked_by", Value: slog.GroupValue(by.attrs...)})
+				}
+			})
+		},
+		Synced: func(ctx context.Context, e revocation.SyncEvent) {
+			a.tell(ctx, EventRevocationLog, outcomeOfLook(e.Err), &a.syncs, func(r *record) {
+				r.look(e.Err, e.Whole, e.Records, e.Skipped, e.Duration)
+			})
+		},
+		PutBack: func(ctx context.Context, e revocation.PutBackEvent) {
+			a.tell(ctx, EventPutBack, "", &a.putBack, func(r *record) { r.add(slog.Int("entries", e.Entries)) })
+		},
+		Refetched: func(ctx context.Context, e revocation.RefetchEvent) {
+			a.tell(ctx, EventRefetch, outcomeOfLook(e.Err), &a.refetches, func(r *record) {
+				r.text("issuer", e.Issuer)
+				r.word("outcome", outcomeOfLook(e.Err))
+			})
+		},
+		Panicked: a.panicked("revocation"),
+	}
+}
+
+func outcomeOfLook(err error) string {
+	if err == nil {
+		return "ok"
+	}
+	return "failed"
 }
 
 // KeyHooks are for jwks.Config.Hooks, and for KeyHooks of jwtverify.Config and
@@ -424,13 +520,16 @@ func (a *Audit) pass(limits *decisionLimits, outcome string, err error, token *b
 	return limits.strangers.take(a.config.MaxPerSecond)
 }
 
-// tell writes a record of anything else.
+// tell writes a record of anything else. Without a limit, it writes each.
 func (a *Audit) tell(ctx context.Context, event Event, detail string, l *limit, more func(*record)) {
 	level := a.config.Level(event, detail)
 	if !a.config.Handler.Enabled(ctx, level) {
 		return
 	}
-	suppressed, ok := l.take(a.config.MaxPerSecond)
+	suppressed, ok := uint64(0), true
+	if l != nil {
+		suppressed, ok = l.take(a.config.MaxPerSecond)
+	}
 	if !ok {
 		return
 	}

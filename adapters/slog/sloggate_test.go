@@ -29,6 +29,7 @@ import (
 	"github.com/bearergate/bearergate/jwks"
 	"github.com/bearergate/bearergate/jwtverify"
 	"github.com/bearergate/bearergate/middleware"
+	"github.com/bearergate/bearergate/revocation"
 	"github.com/bearergate/bearergate/scope"
 )
 
@@ -257,6 +258,36 @@ func TestEvents(t *testing.T) {
 		{sloggate.EventPurge, func(a *sloggate.Audit, ctx context.Context) {
 			a.IntrospectHooks().Purged(ctx, introspect.PurgeEvent{Issuer: issuer, All: true})
 		}, map[string]any{"level": "INFO", "issuer": issuer, "all": true}},
+		{sloggate.EventPurge, func(a *sloggate.Audit, ctx context.Context) {
+			a.IntrospectHooks().Purged(ctx, introspect.PurgeEvent{Issuer: issuer, Elsewhere: true})
+		}, map[string]any{"level": "INFO", "issuer": issuer, "all": false, "elsewhere": true}},
+		{sloggate.EventPurge, func(a *sloggate.Audit, ctx context.Context) {
+			a.IntrospectHooks().Purged(ctx, introspect.PurgeEvent{Issuer: issuer, Err: unreadable})
+		}, map[string]any{"level": "WARN", "issuer": issuer, "all": false, "others": "untold"}},
+		{sloggate.EventPurgeLog, func(a *sloggate.Audit, ctx context.Context) {
+			a.IntrospectHooks().PurgesRead(ctx, introspect.PurgesReadEvent{Issuer: issuer, Records: 2, Skipped: 1, Duration: 3})
+		}, map[string]any{"level": "DEBUG", "issuer": issuer, "outcome": "ok", "whole": false, "records": 2.0, "skipped": 1.0, "duration": 3.0}},
+		{sloggate.EventPurgeLog, func(a *sloggate.Audit, ctx context.Context) {
+			a.IntrospectHooks().PurgesRead(ctx, introspect.PurgesReadEvent{Issuer: issuer, Err: unreadable, Whole: true})
+		}, map[string]any{"level": "WARN", "issuer": issuer, "outcome": "failed", "whole": true, "records": 0.0, "duration": 0.0}},
+		{sloggate.EventRevoked, func(a *sloggate.Audit, ctx context.Context) {
+			a.RevocationHooks().Refused(ctx, revocation.RefusedEvent{Issuer: issuer, Source: "admin", By: "subject+client"})
+		}, map[string]any{"level": "DEBUG", "issuer": issuer, "source": "admin", "revoked_by": "subject+client"}},
+		{sloggate.EventRevocationLog, func(a *sloggate.Audit, ctx context.Context) {
+			a.RevocationHooks().Synced(ctx, revocation.SyncEvent{Whole: true, Records: 7, Duration: 3})
+		}, map[string]any{"level": "DEBUG", "outcome": "ok", "whole": true, "records": 7.0, "duration": 3.0}},
+		{sloggate.EventRevocationLog, func(a *sloggate.Audit, ctx context.Context) {
+			a.RevocationHooks().Synced(ctx, revocation.SyncEvent{Err: unreadable, Duration: 3})
+		}, map[string]any{"level": "WARN", "outcome": "failed", "whole": false, "records": 0.0, "duration": 3.0}},
+		{sloggate.EventPutBack, func(a *sloggate.Audit, ctx context.Context) {
+			a.RevocationHooks().PutBack(ctx, revocation.PutBackEvent{Entries: 9})
+		}, map[string]any{"level": "WARN", "entries": 9.0}},
+		{sloggate.EventRefetch, func(a *sloggate.Audit, ctx context.Context) {
+			a.RevocationHooks().Refetched(ctx, revocation.RefetchEvent{Issuer: issuer})
+		}, map[string]any{"level": "INFO", "issuer": issuer, "outcome": "ok"}},
+		{sloggate.EventRefetch, func(a *sloggate.Audit, ctx context.Context) {
+			a.RevocationHooks().Refetched(ctx, revocation.RefetchEvent{Issuer: issuer, Err: unreadable})
+		}, map[string]any{"level": "WARN", "issuer": issuer, "outcome": "failed"}},
 		{sloggate.EventStore, func(a *sloggate.Audit, ctx context.Context) {
 			a.IntrospectHooks().StoreFailed(ctx, introspect.StoreEvent{Issuer: issuer, Operation: "set", Err: unreadable})
 		}, map[string]any{"level": "WARN", "issuer": issuer, "operation": "set"}},
@@ -299,6 +330,9 @@ func TestEvents(t *testing.T) {
 		{sloggate.EventPanic, func(a *sloggate.Audit, ctx context.Context) {
 			a.ProofHooks().Panicked(ctx, bearergate.PanicEvent{Where: "Judged", Type: "*main.broken"})
 		}, map[string]any{"level": "ERROR", "package": "dpop", "where": "Judged", "type": "*main.broken"}},
+		{sloggate.EventPanic, func(a *sloggate.Audit, ctx context.Context) {
+			a.RevocationHooks().Panicked(ctx, bearergate.PanicEvent{Where: "Changed", Type: "*main.broken"})
+		}, map[string]any{"level": "ERROR", "package": "revocation", "where": "Changed", "type": "*main.broken"}},
 	} {
 		a, o := newAudit(t, sloggate.Config{MaxPerSecond: 1})
 		tc.tell(a, t.Context())
@@ -311,13 +345,16 @@ func TestLevels(t *testing.T) {
 	for want, cases := range map[slog.Level]map[sloggate.Event][]string{
 		slog.LevelDebug: {
 			sloggate.EventVerification: {"", "expired", "keys_unavailable"}, sloggate.EventIntrospection: {"", "internal"}, sloggate.EventProof: {"", "nonce", "canceled"},
-			sloggate.EventCall: {"active", "inactive"}, sloggate.EventFetch: {"ok", "not_modified"}, sloggate.EventState: {"ahead", "due"}},
+			sloggate.EventCall: {"active", "inactive"}, sloggate.EventFetch: {"ok", "not_modified"}, sloggate.EventState: {"ahead", "due"},
+			sloggate.EventRevoked: {"", "admin"}, sloggate.EventRevocationElsewhere: {"added", "lifted"}, sloggate.EventRevocationLog: {"ok"}, sloggate.EventPurgeLog: {"ok"}},
 		slog.LevelInfo: {
 			sloggate.EventDecision: {"", "no_token", "canceled", "nonce"}, sloggate.EventBreaker: {"closed", "half_open"}, sloggate.EventPurge: {""},
+			sloggate.EventRevocation: {"added", "lifted"}, sloggate.EventRefetch: {"ok"},
 			sloggate.EventKeys: {""}, sloggate.EventState: {"fresh", "empty"}, sloggate.EventMiss: {""}},
 		slog.LevelWarn: {
 			sloggate.EventDecision: {"expired", "signature", "scope", "policy", "bad_request", "proof", "replay"}, sloggate.EventProof: {"proof", "binding", "replay"}, sloggate.EventCall: {"status", "timeout"},
-			sloggate.EventFetch: {"connect", "malformed"}, sloggate.EventState: {"stale"}, sloggate.EventStore: {"get"}, sloggate.EventStale: {""}, sloggate.EventSkipped: {""}, sloggate.EventUnmapped: {""}},
+			sloggate.EventFetch: {"connect", "malformed"}, sloggate.EventState: {"stale"}, sloggate.EventStore: {"get"}, sloggate.EventStale: {""}, sloggate.EventSkipped: {""}, sloggate.EventUnmapped: {""},
+			sloggate.EventRevocationLog: {"failed"}, sloggate.EventPurgeLog: {"failed"}, sloggate.EventPurge: {"untold"}, sloggate.EventRefetch: {"failed"}, sloggate.EventPutBack: {""}},
 		slog.LevelError: {
 			sloggate.EventDecision: {"keys_unavailable", "introspection_unavailable", "overloaded", "internal", "config"},
 			sloggate.EventProof:    {"store_unavailable", "overloaded", "internal", "config"},
@@ -406,6 +443,13 @@ func TestFlood(t *testing.T) {
 			func() { a.IntrospectHooks().Looked(t.Context(), introspect.LookEvent{Err: bearergate.ErrInvalidToken}) },
 			func() { a.ProofHooks().Judged(t.Context(), dpop.ProofEvent{Err: bearergate.ErrInvalidToken}) },
 			func() { a.ProofHooks().Judged(t.Context(), dpop.ProofEvent{Err: bearergate.ErrUnavailable}) },
+			func() { a.IntrospectHooks().PurgesRead(t.Context(), introspect.PurgesReadEvent{}) },
+			func() { a.RevocationHooks().Refused(t.Context(), revocation.RefusedEvent{}) },
+			func() { a.RevocationHooks().Changed(t.Context(), revocation.ChangeEvent{Own: true}) },
+			func() { a.RevocationHooks().Changed(t.Context(), revocation.ChangeEvent{}) },
+			func() { a.RevocationHooks().Synced(t.Context(), revocation.SyncEvent{}) },
+			func() { a.RevocationHooks().PutBack(t.Context(), revocation.PutBackEvent{}) },
+			func() { a.RevocationHooks().Refetched(t.Context(), revocation.RefetchEvent{}) },
 			func() { // clients that need a nonce hide no proof that is wrong
 				a.ProofHooks().Judged(t.Context(), dpop.ProofEvent{Err: &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonNonce}})
 			},

@@ -176,7 +176,8 @@ func TestLabels(t *testing.T) {
 		"bearergate_introspection_call_duration_seconds outcome": words(introspect.OutcomeActive, introspect.OutcomeInactive),
 		"bearergate_introspection_breaker_state state":           words(introspect.BreakerClosed, introspect.BreakerOpen, introspect.BreakerHalfOpen),
 		"bearergate_jwks_state state":                            words(jwks.StateEmpty, jwks.StateFresh, jwks.StateAhead, jwks.StateDue, jwks.StateStale, jwks.StateExpired),
-		"report_only":                                            {"true", "false"},
+		"bearergate_revocation_syncs_total outcome":              {"ok", "failed"},
+		"report_only": {"true", "false"},
 	}
 	compared := 0
 	for _, expr := range expressions(t) {

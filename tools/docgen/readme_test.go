@@ -36,6 +36,7 @@ var documented = map[string]map[string]int{
 	"docs/testing.md":            {"main_test.go": 1, "routes_test.go": 1, "part": 1},
 	"docs/choosing.md":           {"part": 11},
 	"docs/sender-constrained.md": {"part": 8, "part adapters/grpc": 1, "after": 1},
+	"docs/revocation.md":         {"part": 3},
 	"docs/troubleshooting.md":    {"part": 1},
 	"docs/providers.md":          {"part": 28, "after": 1},
 	"docs/coming-from.md":        {"after": 4, "part": 1, "before": 4},
@@ -232,13 +233,15 @@ var (
 	as                                        *authtest.Server
 	r                                         *http.Request
 	handler                                   http.Handler
+	log                                       revocation.Log
+	list                                      *revocation.List
 	health, me, listOrders, document, refund  http.Handler
 )
 `
 	head := "package part\n\n"
 	for name, path := range map[string]string{"context": "context", "http": "net/http", "time": "time", "strings": "strings", "rand": "crypto/rand", "tls": "crypto/tls", "bearergate": modulePath,
 		"scope": modulePath + "/scope", "jwks": modulePath + "/jwks", "jwtverify": modulePath + "/jwtverify",
-		"introspect": modulePath + "/introspect", "issuers": modulePath + "/issuers", "idp": modulePath + "/idp", "dpop": modulePath + "/binding/dpop", "mtls": modulePath + "/binding/mtls", "middleware": modulePath + "/middleware",
+		"introspect": modulePath + "/introspect", "issuers": modulePath + "/issuers", "idp": modulePath + "/idp", "dpop": modulePath + "/binding/dpop", "mtls": modulePath + "/binding/mtls", "revocation": modulePath + "/revocation", "admin": modulePath + "/revocation/admin", "middleware": modulePath + "/middleware",
 		"authtest": modulePath + "/authtest", "grpcgate": modulePath + "/adapters/grpc", "promgate": modulePath + "/adapters/prometheus", "prometheus": "github.com/prometheus/client_golang/prometheus"} {
 		if regexp.MustCompile(`\b` + name + `\.`).MatchString(known + code) {
 			head += fmt.Sprintf("import %s %q\n", name, path)
