@@ -100,16 +100,20 @@ func checkSource(source string) error {
 }
 
 // Enter takes one of MaxConcurrent places, to be left again, or says that there is none.
-// Nobody waits: the sender tries again. The context is good for AddTimeout.
-func (b *Inbox) Enter(ctx context.Context) (bounded context.Context, leave func(), err error) {
+// Nobody waits: the sender tries again.
+func (b *Inbox) Enter() (leave func(), err error) {
 	select {
 	case b.slots <- struct{}{}:
-		ctx, cancel := context.WithTimeout(ctx, b.timeout)
-		return ctx, func() { cancel(); <-b.slots }, nil
+		return func() { <-b.slots }, nil
 	default:
-		return nil, nil, &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonOverloaded, RetryAfter: time.Second,
-			Detail: "revocation: MaxConcurrent statements are being taken already"}
+		return nil, &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonOverloaded, RetryAfter: time.Second,
+			Detail: b.pkg + ": MaxConcurrent statements are being taken already"}
 	}
+}
+
+// Within bounds what the user's functions and the list take together: AddTimeout.
+func (b *Inbox) Within(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, b.timeout)
 }
 
 // Seen reports a statement that was taken before. jti is unique for its issuer, and an

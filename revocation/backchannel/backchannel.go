@@ -334,11 +334,13 @@ func (h *Handler) take(ctx context.Context, raw string, event *ReceivedEvent) er
 		event.Outcome = Repeated
 		return nil
 	}
-	ctx, leave, err := h.inbox.Enter(ctx)
+	leave, err := h.inbox.Enter()
 	if err != nil {
 		return err
 	}
 	defer leave()
+	ctx, cancel := h.inbox.Within(ctx)
+	defer cancel()
 	entries, err := h.entries(ctx, logout)
 	if err != nil {
 		return err

@@ -17,6 +17,7 @@ import (
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/authtest"
 	"github.com/bearergate/bearergate/jwks"
+	"github.com/bearergate/bearergate/jwtverify"
 	"github.com/bearergate/bearergate/revocation"
 	"github.com/bearergate/bearergate/revocation/backchannel"
 	"github.com/bearergate/bearergate/test/bubble"
@@ -239,3 +240,20 @@ func (l *oneConn) Close() error {
 }
 
 func (l *oneConn) Addr() net.Addr { return &net.TCPAddr{} }
+
+// A logout token opens nothing, whatever its typ says.
+//
+// req: W2-220
+func TestNoAccessToken(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		as := authtest.New(t)
+		v, err := jwtverify.New(jwtverify.Config{Issuer: as.Issuer(), Audiences: []string{authtest.DefaultClientID, authtest.DefaultAudience}, HTTPClient: as.Client()})
+		require.NoError(t, err)
+		token, err := v.Verify(t.Context(), as.LogoutToken(m{"sub": "alice"}))
+		kit.RequireRefused(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonType)
+		token, err = v.Verify(t.Context(), as.Sign(m{"typ": "JWT"}, claims(m{"iss": as.Issuer(), "aud": authtest.DefaultClientID})))
+		kit.RequireRefused(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonType)
+		token, err = v.Verify(t.Context(), as.Sign(m{"typ": "logout+jwt"}, as.Claims(authtest.Claims{})))
+		kit.RequireRefused(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonType)
+	})
+}

@@ -51,6 +51,7 @@ var sections = []section{
 	{dir: "middleware", types: []string{"Config", "Metadata", "Hooks"}, makers: []string{"RouteOption"}, constants: true},
 	{dir: "binding/dpop", types: []string{"Config", "NonceConfig", "Hooks"}, constants: true},
 	{dir: "binding/mtls", types: []string{"Config", "Forwarded", "Format"}, constants: true},
+	{dir: "revocation/signals", types: []string{"Config", "Hooks"}, constants: true},
 	{dir: "revocation/backchannel", types: []string{"Config", "Hooks"}, constants: true},
 	{dir: "issuers", types: []string{"Config", "Limits"}, constants: true},
 	{dir: "idp", types: []string{"EntraConfig", "EntraTenantsConfig", "B2CConfig", "CognitoConfig", "ClerkConfig"}},
