@@ -18,7 +18,7 @@ import (
 const (
 	SessionRevoked         = "https://schemas.openid.net/secevent/caep/event-type/session-revoked"          // revokes
 	TokenClaimsChange      = "https://schemas.openid.net/secevent/caep/event-type/token-claims-change"      // revokes if Config.Revoke has it
-	CredentialChange       = "https://schemas.openid.net/secevent/caep/event-type/credential-change"        // likewise
+	CredentialChange       = "https://schemas.openid.net/secevent/caep/event-type/credential-change"        //nolint:gosec // a URI; likewise
 	AssuranceLevelChange   = "https://schemas.openid.net/secevent/caep/event-type/assurance-level-change"   // likewise
 	DeviceComplianceChange = "https://schemas.openid.net/secevent/caep/event-type/device-compliance-change" // likewise
 	RiskLevelChange        = "https://schemas.openid.net/secevent/caep/event-type/risk-level-change"        // likewise
@@ -26,7 +26,7 @@ const (
 	AccountDisabled      = "https://schemas.openid.net/secevent/risc/event-type/account-disabled"      // revokes
 	AccountPurged        = "https://schemas.openid.net/secevent/risc/event-type/account-purged"        // revokes
 	SessionsRevoked      = "https://schemas.openid.net/secevent/risc/event-type/sessions-revoked"      // revokes; RISC 1.0 has CAEP's instead
-	CredentialCompromise = "https://schemas.openid.net/secevent/risc/event-type/credential-compromise" // revokes
+	CredentialCompromise = "https://schemas.openid.net/secevent/risc/event-type/credential-compromise" //nolint:gosec // a URI; it revokes
 
 	verification  = "https://schemas.openid.net/secevent/ssf/event-type/verification"
 	streamUpdated = "https://schemas.openid.net/secevent/ssf/event-type/stream-updated"
