@@ -180,12 +180,14 @@ func (e *Entry) check(wrong *mistake.List, at string, now time.Time, life time.D
 	}
 	v := e.values()
 	mask := v.mask()
-	if e.Before.IsZero() {
-		e.Before = now.Add(ClockSkew)
-	}
-	from, least := e.Before, life
-	if mask&outright != 0 { // tokens that are issued until now are revoked too
-		from = later(e.Before, now)
+	from, least := now, life // tokens with these values are refused that are issued until now
+	if mask&outright == 0 {
+		if e.Before.IsZero() {
+			e.Before = now.Add(ClockSkew)
+		}
+		from = e.Before
+	} else if e.Before.IsZero() {
+		e.Before = now
 	}
 	if mask&byKey != 0 {
 		least = max(life, KeyLife)

@@ -2,10 +2,10 @@ package revocation
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"time"
 
+	"github.com/bearergate/bearergate/internal/guard"
 	"github.com/bearergate/bearergate/jwks"
 )
 
@@ -30,17 +30,24 @@ type keys struct {
 	watched []*watched
 }
 
-// watched is a cache of keys.
+// refresher is a source of keys that can fetch them: a [jwks.Cache].
+type refresher interface {
+	Issuer() string
+	Refresh(ctx context.Context) error
+}
+
+// watched is a source of keys.
 type watched struct {
-	cache  *jwks.Cache
+	cache  refresher
 	busy   bool
 	wanted bool // again, while busy
 }
 
-func (k *keys) watch(c *jwks.Cache) {
+func (k *keys) watch(source jwks.Source) {
+	c, ok := source.(refresher)
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if c != nil && !slices.ContainsFunc(k.watched, func(w *watched) bool { return w.cache == c }) {
+	if ok && !guard.IsNil(c) {
 		k.watched = append(k.watched, &watched{cache: c})
 	}
 }
@@ -65,7 +72,7 @@ func (k *keys) run(w *watched) {
 		pause := refetchPause
 		for try := range refetchTries {
 			if try > 0 {
-				time.Sleep(pause) // nothing waits for it
+				<-time.After(pause)
 				pause *= 2
 			}
 			if k.fetch(w.cache) == nil {
@@ -75,7 +82,7 @@ func (k *keys) run(w *watched) {
 	}
 }
 
-func (k *keys) fetch(c *jwks.Cache) error {
+func (k *keys) fetch(c refresher) error {
 	ctx, cancel := context.WithTimeout(context.Background(), refetchTimeout)
 	defer cancel()
 	err := c.Refresh(ctx)

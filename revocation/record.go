@@ -8,7 +8,7 @@ import (
 // kind is that of the records of a List.
 const kind = 'r'
 
-// operations of records
+// What a record says of its Entry.
 const (
 	opAdd  = 1
 	opLift = 2

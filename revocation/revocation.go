@@ -44,7 +44,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -385,13 +384,13 @@ func (l *List) applyOwn(now clock.Instant, records []record) (changed []*held, p
 			bySource[records[i].entry.Source]++
 		}
 	}
-	if len(l.table.ends)+len(more) > l.maxEntries {
-		return nil, 0, overloaded("revocation: the List is full: raise MaxEntries")
-	}
 	for source, n := range bySource {
 		if l.table.sources[source]+n > l.perSource {
 			return nil, 0, overloaded("revocation: a Source has as many entries as PerSource: " + or(source, "the one without a name"))
 		}
+	}
+	if len(l.table.ends)+len(more) > l.maxEntries {
+		return nil, 0, overloaded("revocation: the List is full: raise MaxEntries")
 	}
 	for i := range records {
 		v := records[i].entry.values()
@@ -436,9 +435,9 @@ func (l *List) apply(r *record, now clock.Instant) *held {
 	before, until := r.entry.Before.UnixNano(), r.entry.Until.Add(MaxLeeway).UnixNano()
 	if h == nil {
 		mask := v.mask()
-		h = &held{values: string(v.append(nil, mask)), mask: mask, source: l.source(r.entry.Source), at: r.at, lifted: r.lift, before: before, index: -1}
+		h = &held{values: string(v.append(nil, mask)), hash: hash, mask: mask, source: l.source(r.entry.Source), at: r.at, lifted: r.lift, before: before, index: -1}
 		l.table.lives(h, until, now)
-		l.table.put(h, hash)
+		l.table.put(h)
 		if r.lift {
 			l.table.lifted++
 		}
@@ -474,7 +473,7 @@ func (l *List) tell(ctx context.Context, changed []*held, pass uint32) error {
 	records := make([]feed.Record, len(changed))
 	for i, h := range changed {
 		r := h.record()
-		records[i] = feed.Record{Data: l.feed.Data(r.append(nil)), Until: time.Unix(0, h.until)}
+		records[i] = feed.Record{Data: r.append(nil), Until: time.Unix(0, h.until)}
 	}
 	l.mu.RUnlock()
 	if err := l.feed.Append(ctx, records...); err != nil {
@@ -551,7 +550,7 @@ func (l *List) whole() {
 	l.full.Store(l.overflow)
 	if h := l.table.oldest; h != nil && h.pass < l.pass {
 		// Every process has met the same. Whoever is first spares the others the work.
-		l.putBack = time.Now().Add(rand.N(putBackWithin))
+		l.putBack = time.Now().Add(feed.Random(putBackWithin))
 	}
 }
 
@@ -653,10 +652,11 @@ func (l *List) missing() (missing []*held, pass uint32) {
 
 // Watch has the keys of an issuer fetched again when an [Entry] with one of its keys comes
 // in: so a key that the issuer no longer publishes is dropped in every process, and one that
-// is new is known.
-func (l *List) Watch(caches ...*jwks.Cache) {
-	for _, c := range caches {
-		l.keys.watch(c)
+// is new is known. A source that fetches nothing, such as a [jwks.Set], is left alone. Call
+// it before the first Entry.
+func (l *List) Watch(sources ...jwks.Source) {
+	for _, s := range sources {
+		l.keys.watch(s)
 	}
 }
 

@@ -9,12 +9,18 @@
 // That reads succeed does not say that they are up to date: the store may be cut off from
 // the others. So each process appends a heartbeat now and then, and has heard from the
 // others as of the last heartbeat that came back to it.
+//
+// Nor does it say that nothing was passed over: a store that has failed over may put new
+// records before a place that was read already. So each process numbers what it appends,
+// its heartbeats say the last number, and whoever misses one reads from the beginning; and
+// all do so now and then, for whoever has died could not say what it had appended.
 package feed
 
 import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/big"
@@ -43,7 +49,7 @@ type Log interface {
 }
 
 const (
-	// MaxData is how long the data of a record may be, in bytes.
+	// MaxData is how long the data of a record may be, in bytes, with a header of 18.
 	MaxData = 4096
 	// Page is how many records are read, and appended, at once.
 	Page = 500
@@ -51,20 +57,27 @@ const (
 	Interval = 500 * time.Millisecond
 	// Beat is how often it appends a heartbeat, and how long it waits for one to come back.
 	Beat = 5 * time.Second
-	// Timeout is how long one call of the log may take.
+	// Timeout is how long one call of the log may take, and waiting for the calls before it.
 	Timeout = 2 * time.Second
+	// Again is how often the log is read from the beginning though nothing seems wrong.
+	Again = 5 * time.Minute
 
 	maxPause   = 5 * time.Second // between attempts while the log fails
 	callGrace  = 20 * time.Millisecond
-	maxAppends = 16
+	maxWriters = 10_000 // processes whose numbers are remembered
 )
 
-// What a record begins with: the version of this layout, and whose it is.
+// What a record begins with: the version of this layout, whose it is, the process that has
+// appended it, and its number among those of the process. A heartbeat has the number of the
+// record before it.
 const (
 	version   = 1
 	heartbeat = 'h'
-	header    = 2 // bytes
+	header    = 1 + 1 + len(writer{}) + 8 // bytes
 )
+
+// writer is a random name of a process.
+type writer [8]byte
 
 // ErrRunning: Run was called twice.
 var ErrRunning = errors.New("it is running already")
@@ -95,20 +108,25 @@ type Event struct {
 
 // Follower follows a log.
 //
-//   - What bounds it: one call of Read at a time and maxAppends of Append, Timeout each. A
-//     Log that ignores its context keeps its goroutine and its place among them.
+//   - What bounds it: one call of Read at a time and one of Append, Timeout each. A Log that
+//     ignores its context keeps its goroutine, and the next call waits for it.
 //   - Who can fill it: whoever appends.
 //   - Who can steer it: the log, which can be slow, fail, or lie about its end.
 //   - What the caller sees when it is full: an error. [Follower.Age] grows.
 type Follower struct {
-	c       Config
-	reads   chan struct{}
-	appends chan struct{}
+	c     Config
+	self  writer
+	reads chan struct{}
+
+	appends chan struct{} // held by whoever appends; guards number
+	number  uint64        // of the last record of ours
 
 	looking chan struct{} // held by whoever looks; guards what follows
 	after   string
-	begun   clock.Instant // when the last reading from the beginning began
-	whole   bool          // it has not reached the end
+	begun   clock.Instant     // when the last reading from the beginning began
+	whole   bool              // it has not reached the end
+	numbers map[writer]uint64 // the last ones that were read, since the beginning
+	missed  bool              // one was passed over
 	beat    [16]byte
 	beaten  clock.Instant // when the last heartbeat was appended; zero: none since the last error
 	out     bool          // it has not come back
@@ -121,13 +139,10 @@ type Follower struct {
 
 // New returns a Follower that has read nothing.
 func New(c Config) *Follower {
-	return &Follower{c: c, reads: make(chan struct{}, 1), appends: make(chan struct{}, maxAppends), looking: make(chan struct{}, 1)}
+	f := &Follower{c: c, reads: make(chan struct{}, 1), appends: make(chan struct{}, 1), looking: make(chan struct{}, 1)}
+	_, _ = rand.Read(f.self[:]) // never fails
+	return f
 }
-
-// Data is the data of a record with a payload.
-func (f *Follower) Data(payload []byte) []byte { return data(f.c.Kind, payload) }
-
-func data(kind byte, payload []byte) []byte { return append([]byte{version, kind}, payload...) }
 
 // Age is how long ago this process is known to have heard all that the others had said.
 // It is more than any bound if it has never.
@@ -151,18 +166,33 @@ func (f *Follower) Restart() {
 	f.restart = true
 }
 
-// Append appends records. After an error the log is read from the beginning, which tells
-// which of them it has.
+// Append appends records, whose Data is the payload. After an error the log is read from the
+// beginning, which tells which of them it has.
 func (f *Follower) Append(ctx context.Context, records ...Record) error {
 	for len(records) > 0 {
 		page := records[:min(len(records), Page)]
 		records = records[len(page):]
-		if err := call(ctx, f.appends, func(ctx context.Context) error { return f.c.Log.Append(ctx, page...) }); err != nil {
+		if err := f.append(ctx, f.c.Kind, page); err != nil {
 			f.Restart()
-			return fmt.Errorf("Append: %w", err)
+			return fmt.Errorf("appending: %w", err)
 		}
 	}
 	return nil
+}
+
+func (f *Follower) append(ctx context.Context, kind byte, payloads []Record) error {
+	return call(ctx, f.appends, func(ctx context.Context) error {
+		records := make([]Record, len(payloads))
+		for i, r := range payloads {
+			if kind != heartbeat {
+				f.number++
+			}
+			d := append([]byte{version, kind}, f.self[:]...)
+			d = binary.BigEndian.AppendUint64(d, f.number)
+			records[i] = Record{Data: append(d, r.Data...), Until: r.Until}
+		}
+		return f.c.Log.Append(ctx, records...)
+	})
 }
 
 // Look reads on to the end of the log, and appends a heartbeat when it is time for one. It
@@ -225,9 +255,12 @@ func (f *Follower) setRuns(to bool) (changed bool) {
 
 // jittered is d, a fifth less to a fifth more: processes that were started together must
 // not ask together.
-func jittered(d time.Duration) time.Duration {
-	n, _ := rand.Int(rand.Reader, big.NewInt(int64(2*d/5)+1)) // never fails
-	return d - d/5 + time.Duration(n.Int64())
+func jittered(d time.Duration) time.Duration { return d - d/5 + Random(2*d/5+1) }
+
+// Random is a duration that is less than d.
+func Random(d time.Duration) time.Duration {
+	n, _ := rand.Int(rand.Reader, big.NewInt(int64(d))) // never fails
+	return time.Duration(n.Int64())
 }
 
 // takeRestart reports whether to start over. Whoever asks for that again and again gets it
@@ -235,10 +268,11 @@ func jittered(d time.Duration) time.Duration {
 func (f *Follower) takeRestart(now clock.Instant) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.restart || now.Since(f.begun) < Beat {
+	since := now.Since(f.begun)
+	if since < Beat || since < Again && !f.restart && !f.missed {
 		return false
 	}
-	f.restart = false
+	f.restart, f.missed = false, false
 	return true
 }
 
@@ -252,14 +286,14 @@ func (f *Follower) beatAndRead(ctx context.Context, e *Event) error {
 		return errors.New("a heartbeat has not come back: what was appended is not what is read")
 	default:
 		_, _ = rand.Read(f.beat[:]) // never fails
-		record := Record{Data: data(heartbeat, f.beat[:]), Until: now.Wall.Add(2 * Beat)}
-		if err := call(ctx, f.appends, func(ctx context.Context) error { return f.c.Log.Append(ctx, record) }); err != nil {
-			return fmt.Errorf("Append of a heartbeat: %w", err)
+		record := Record{Data: f.beat[:], Until: now.Wall.Add(4 * Beat)}
+		if err := f.append(ctx, heartbeat, []Record{record}); err != nil {
+			return fmt.Errorf("appending a heartbeat: %w", err)
 		}
 		f.beaten, f.out = now, true
 	}
 	if f.after == "" {
-		f.begun, f.whole = now, true
+		f.begun, f.whole, f.numbers = now, true, map[writer]uint64{}
 		f.c.Begin()
 	}
 	waited := f.out
@@ -301,11 +335,11 @@ func (f *Follower) page(ctx context.Context) ([][]byte, error) {
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("Read: %w", err)
+		return nil, fmt.Errorf("reading: %w", err)
 	}
 	a := <-answered
 	if len(a.data) > 0 && a.next == after {
-		return nil, errors.New("Read: it has returned records and no place behind them")
+		return nil, errors.New("reading has returned records and no place behind them")
 	}
 	if len(a.data) > 0 || a.next != "" {
 		f.after = a.next
@@ -314,18 +348,37 @@ func (f *Follower) page(ctx context.Context) ([][]byte, error) {
 }
 
 func (f *Follower) take(d []byte, e *Event) {
-	switch {
-	case len(d) < header || len(d) > MaxData || d[0] != version:
+	if len(d) < header || len(d) > MaxData || d[0] != version {
 		e.Skipped++
-	case d[1] == heartbeat:
-		if bytes.Equal(d[header:], f.beat[:]) {
+		return
+	}
+	kind, from, number := d[1], writer(d[2:]), binary.BigEndian.Uint64(d[2+len(writer{}):])
+	before := number
+	if kind != heartbeat {
+		before--
+	}
+	f.count(from, before, number)
+	switch payload := d[header:]; {
+	case kind == heartbeat:
+		if bytes.Equal(payload, f.beat[:]) {
 			f.out = false
 		}
-	case d[1] != f.c.Kind: // somebody else's
-	case f.c.Take(d[header:]):
+	case kind != f.c.Kind: // somebody else's
+	case f.c.Take(payload):
 		e.Records++
 	default:
 		e.Skipped++
+	}
+}
+
+// count notes the number of a record, and whether those before it were passed over.
+func (f *Follower) count(from writer, before, number uint64) {
+	last, known := f.numbers[from]
+	if !f.whole && before > last { // while the log is read from the beginning, what has ended is missing
+		f.missed = true
+	}
+	if known || len(f.numbers) < maxWriters {
+		f.numbers[from] = max(last, number)
 	}
 }
 

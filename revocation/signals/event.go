@@ -17,7 +17,7 @@ import (
 // The events of CAEP 1.0 and of RISC 1.0 that are known.
 const (
 	SessionRevoked         = "https://schemas.openid.net/secevent/caep/event-type/session-revoked"          // revokes
-	TokenClaimsChange      = "https://schemas.openid.net/secevent/caep/event-type/token-claims-change"      // revokes if Config.Revoke has it
+	TokenClaimsChange      = "https://schemas.openid.net/secevent/caep/event-type/token-claims-change"      //nolint:gosec // a URI; it revokes if Config.Revoke has it
 	CredentialChange       = "https://schemas.openid.net/secevent/caep/event-type/credential-change"        //nolint:gosec // a URI; likewise
 	AssuranceLevelChange   = "https://schemas.openid.net/secevent/caep/event-type/assurance-level-change"   // likewise
 	DeviceComplianceChange = "https://schemas.openid.net/secevent/caep/event-type/device-compliance-change" // likewise
