@@ -117,7 +117,12 @@ func prove(ctx context.Context, c Call, t *Token, needed []Binding) (*Token, Rep
 // several goroutines, and one that it leaves behind changes no proof.
 type readings struct {
 	mu     sync.Mutex // guards fields
-	fields []reading
+	fields []field
+}
+
+type field struct {
+	name   string
+	values []string
 }
 
 // reading is a header field, and a digest of its values, so that neither a credential nor
@@ -127,21 +132,26 @@ type reading struct {
 	values digest.Sum
 }
 
+// note hashes nothing yet: how long a field may be is for its Binding to say, and what is
+// refused has no proof.
 func (r *readings) note(name string, values []string) {
-	sum := digest.Strings(values...)
+	values = slices.Clone(values)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if i := slices.IndexFunc(r.fields, func(f reading) bool { return f.name == name }); i >= 0 {
-		r.fields[i].values = sum
+	if i := slices.IndexFunc(r.fields, func(f field) bool { return f.name == name }); i >= 0 {
+		r.fields[i].values = values
 		return
 	}
-	r.fields = append(r.fields, reading{name, sum})
+	r.fields = append(r.fields, field{name, values})
 }
 
-func (r *readings) all() []reading {
+func (r *readings) all() (all []reading) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.Clone(r.fields)
+	for _, f := range r.fields {
+		all = append(all, reading{f.name, digest.Strings(f.values...)})
+	}
+	return all
 }
 
 var errNotConfirmed = &Error{Kind: ErrInvalidToken, Reason: ReasonBinding, Cause: text("Binding")}

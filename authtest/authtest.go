@@ -14,6 +14,11 @@
 // bubble's own T, where tokens expire and a [Fault] delays on the fake clock.
 // [Start] is for programs and serves on loopback TCP.
 //
+// Tokens may be bound to their sender. A [DPoPKey] makes DPoP proofs (RFC 9449), a
+// [DPoPTransport] sends them, and the token endpoint binds what it issues to the key of
+// a request that has one. [NewClientCertificate] is for certificate-bound tokens (RFC
+// 8705).
+//
 // It is test help: it gives a token to whoever asks, keeps no secret, and must
 // never run where real tokens are accepted. It has no users, no login page and no
 // ID tokens.
@@ -111,6 +116,9 @@ func start(tb testing.TB, opts []Option) (*Server, error) {
 	}
 	if len(s.config.algorithms) == 0 {
 		return nil, errors.New("authtest: WithAlgorithms has no value: name an algorithm, or leave it out for " + DefaultAlgorithm)
+	}
+	if s.config.nonce != "" && !nonceText.MatchString(s.config.nonce) {
+		return nil, errors.New("authtest: WithDPoPNonce: the nonce cannot be sent (RFC 9449 section 8.1): use printable ASCII without space, quotation mark and backslash")
 	}
 	for _, alg := range s.config.algorithms {
 		if _, err := s.keys.current(alg); err != nil {

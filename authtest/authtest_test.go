@@ -575,3 +575,26 @@ func TestConcurrentUse(t *testing.T) {
 	work.Wait()
 	require.Equal(t, 80, as.Requests("/jwks"))
 }
+
+// request makes one with a body, "" for none.
+func request(t *testing.T, method, url, body string) *http.Request {
+	t.Helper()
+	var reader io.Reader
+	if body != "" {
+		reader = strings.NewReader(body)
+	}
+	r, err := http.NewRequestWithContext(t.Context(), method, url, reader)
+	require.NoError(t, err)
+	return r
+}
+
+// do sends a request and returns the status and the body of the answer.
+func do(t *testing.T, transport http.RoundTripper, r *http.Request) (int, string) {
+	t.Helper()
+	resp, err := transport.RoundTrip(r)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	return resp.StatusCode, string(body)
+}

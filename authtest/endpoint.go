@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bearergate/bearergate/internal/jose"
 	"github.com/bearergate/bearergate/internal/strictjson"
 	"github.com/bearergate/bearergate/scope"
 )
@@ -106,9 +107,10 @@ func (s *Server) metadata(*http.Request) answer {
 		"response_types_supported":                      []string{"none"},
 		"subject_types_supported":                       []string{"public"},
 		"id_token_signing_alg_values_supported":         algs,
+		"dpop_signing_alg_values_supported":             jose.Algorithms(),
 	}
 	maps.Copy(members, s.config.metadata)
-	maps.DeleteFunc(members, func(_ string, value any) bool { return value == nil })
+	maps.DeleteFunc(members, isNil)
 	return document(http.StatusOK, members)
 }
 
@@ -137,7 +139,8 @@ func matches(values []string, etag string) bool {
 	return false
 }
 
-// token is the token endpoint: the client credentials grant (RFC 6749 §4.4).
+// token is the token endpoint: the client credentials grant (RFC 6749 §4.4). A request
+// with a DPoP proof gets a token that is bound to its key (RFC 9449 §5).
 func (s *Server) token(r *http.Request) answer {
 	if err := r.ParseForm(); err != nil {
 		return oauthError(http.StatusBadRequest, "invalid_request")
@@ -159,11 +162,24 @@ func (s *Server) token(r *http.Request) answer {
 	}
 	// RFC 8707 says resource; many servers say audience.
 	audience := slices.DeleteFunc(slices.Concat(form["audience"], form["resource"]), func(name string) bool { return name == "" })
-	token, err := s.mint(Claims{Subject: client, ClientID: client, Audience: audience, Scopes: granted})
+	thumbprint, code := s.provenKey(r)
+	if code != "" {
+		a := oauthError(http.StatusBadRequest, code)
+		if code == errNonceDemanded {
+			a.header.Set(nonceHeader, s.config.nonce)
+		}
+		return a
+	}
+	claims := Claims{Subject: client, ClientID: client, Audience: audience, Scopes: granted}
+	kind := "Bearer"
+	if thumbprint != "" {
+		kind, claims.Confirmation = proofHeader, jktOf(thumbprint)
+	}
+	token, err := s.mint(claims)
 	if err != nil {
 		return oauthError(http.StatusBadRequest, "invalid_request")
 	}
-	members := map[string]any{"access_token": token, "token_type": "Bearer", "expires_in": int(DefaultLifetime.Seconds())}
+	members := map[string]any{"access_token": token, "token_type": kind, "expires_in": int(DefaultLifetime.Seconds())}
 	if granted.Len() > 0 {
 		members["scope"] = granted.String()
 	}

@@ -2,8 +2,13 @@ package authtest_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -113,6 +118,104 @@ func ExampleServer_Fail() {
 	_, err = verifier.Verify(context.Background(), as.Token(authtest.Claims{}))
 	fmt.Println(errors.Is(err, bearergate.ErrUnavailable), bearergate.ReasonOf(err), as.Requests("/jwks"))
 	// Output: true keys_unavailable 1
+}
+
+// A token that is bound to the key of a client, from the token endpoint, which demands a
+// nonce. The transport sends the proofs, and the request once more with the nonce.
+func ExampleDPoPTransport() {
+	as, err := authtest.Start(authtest.WithDPoPNonce("n-1"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer as.Close()
+	key, err := authtest.NewDPoPKey("ES256")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	client := &http.Client{Transport: &authtest.DPoPTransport{Key: key, Base: as.Client().Transport}}
+	resp, err := client.PostForm(as.URL("/token"), url.Values{"grant_type": {"client_credentials"}, "client_id": {"shop"}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer resp.Body.Close()
+	var answer struct {
+		Token string `json:"access_token"`
+		Type  string `json:"token_type"`
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(answer.Type, "after", as.Requests("/token"), "requests")
+
+	verifier, err := jwtverify.New(jwtverify.Config{
+		Issuer: as.Issuer(), Audiences: []string{authtest.DefaultAudience}, HTTPClient: as.Client(), Confirmations: []string{"jkt"},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	token, err := verifier.Verify(context.Background(), answer.Token)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	jkt, _ := token.Confirmation().Value("jkt")
+	fmt.Println("bound to the key:", jkt == key.Thumbprint())
+	// Output:
+	// DPoP after 2 requests
+	// bound to the key: true
+}
+
+// A negative test is a valid proof and one change. Here a server is asked that judges
+// proofs, too: the token endpoint.
+func ExampleDPoPKey_Sign() {
+	as, err := authtest.Start()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer as.Close()
+	key, err := authtest.NewDPoPKey("Ed25519")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, change := range []struct {
+		name           string
+		header, claims map[string]any
+	}{
+		{name: "none"},
+		{name: "typ", header: map[string]any{"typ": "JWT"}},
+		{name: "no jti", claims: map[string]any{"jti": nil}},
+		{name: "htm", claims: map[string]any{"htm": "GET"}},
+	} {
+		claims := key.Claims(http.MethodPost, as.URL("/token"), "")
+		maps.Copy(claims, change.claims)
+		form := strings.NewReader("grant_type=client_credentials&client_id=shop")
+		r, err := http.NewRequestWithContext(context.Background(), http.MethodPost, as.URL("/token"), form)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("DPoP", key.Sign(change.header, claims))
+		resp, err := as.Client().Do(r)
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		resp.Body.Close()
+		fmt.Println(change.name, resp.StatusCode)
+	}
+	// Output:
+	// none 200
+	// typ 400
+	// no jti 400
+	// htm 400
 }
 
 func newVerifier(t *testing.T, as *authtest.Server) *jwtverify.Verifier {

@@ -18,8 +18,9 @@ import (
 //
 // What c leaves out is filled in as by [Server.Token]; the members of the
 // answer are those claims, "active": true and, unless Raw has another one, the
-// token_type: DPoP if cnf has a jkt (RFC 9449 §6.2), else Bearer. The answer is "active": false before nbf, from exp on, and
-// after [Server.Revoke]. Until that, the server remembers the token.
+// token_type: DPoP if cnf has a jkt (RFC 9449 §6.2), else Bearer. The answer is
+// "active": false before nbf, from exp on, and after [Server.Revoke]. Until that, the
+// server remembers the token.
 //
 //	claims := authtest.Claims{Subject: "alice", Scopes: scope.Of("orders:read")}
 //	client, err := introspect.New(introspect.Config{Issuer: as.Issuer(), Auth: introspect.BasicAuth("orders-api", "secret"),

@@ -27,11 +27,20 @@ type keyring struct {
 	now, old []key
 }
 
-// newKey makes a key whose ID no other key has, of this server or of another.
-func (k *keyring) newKey(alg string) (key, error) {
+// generate makes a private key for an algorithm.
+func generate(alg string) (crypto.Signer, error) {
 	signer, err := jose.GenerateKey(alg)
 	if err != nil {
-		return key{}, fmt.Errorf("authtest: the algorithm %q is none of %s", alg, strings.Join(jose.Algorithms(), ", "))
+		return nil, fmt.Errorf("authtest: the algorithm %q is none of %s", alg, strings.Join(jose.Algorithms(), ", "))
+	}
+	return signer, nil
+}
+
+// newKey makes a key whose ID no other key has, of this server or of another.
+func (k *keyring) newKey(alg string) (key, error) {
+	signer, err := generate(alg)
+	if err != nil {
+		return key{}, err
 	}
 	k.made++
 	id := fmt.Sprintf("%s-%d-%s", strings.ToLower(alg), k.made, rand.Text())

@@ -18,6 +18,7 @@ type config struct {
 	cacheControl string
 	metadata     map[string]any
 	clients      map[string]string // the secret of each client_id
+	nonce        string            // that a proof at the token endpoint must have; "": none
 }
 
 // WithIssuer sets the issuer identifier: an http or https URL, which may have
@@ -65,6 +66,12 @@ func WithClient(id, secret string) Option {
 		c.clients[id] = secret
 	}
 }
+
+// WithDPoPNonce has the token endpoint demand this nonce of every DPoP proof (RFC
+// 9449 §8): one without it, or with another, is answered 400 use_dpop_nonce, with the
+// nonce in DPoP-Nonce. A request without a proof gets a Bearer token as before. The
+// nonce is of printable ASCII without space, '"' and '\'. By default, none is demanded.
+func WithDPoPNonce(nonce string) Option { return func(c *config) { c.nonce = nonce } }
 
 // WithMetadata adds members to the metadata document, or replaces them; a nil
 // value removes one.

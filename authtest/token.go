@@ -1,6 +1,7 @@
 package authtest
 
 import (
+	"crypto"
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
@@ -85,10 +86,17 @@ func (s *Server) sign(header, claims map[string]any) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	whole := map[string]any{"alg": alg, "kid": key.id, "typ": "at+jwt"}
-	maps.Copy(whole, header)
-	maps.DeleteFunc(whole, func(_ string, value any) bool { return value == nil })
-	head, err := marshal("header", whole)
+	return compact(alg, key.signer, map[string]any{"alg": alg, "kid": key.id, "typ": "at+jwt"}, header, claims)
+}
+
+func isNil(_ string, value any) bool { return value == nil }
+
+// compact signs claims under the header that is filled in, as far as header does not
+// replace its members; one that is nil is left out.
+func compact(alg string, signer crypto.Signer, filled, header, claims map[string]any) (string, error) {
+	maps.Copy(filled, header)
+	maps.DeleteFunc(filled, isNil)
+	head, err := marshal("header", filled)
 	if err != nil {
 		return "", err
 	}
@@ -96,7 +104,7 @@ func (s *Server) sign(header, claims map[string]any) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	token, err := jose.Sign(alg, key.signer, head, payload)
+	token, err := jose.Sign(alg, signer, head, payload)
 	if err != nil {
 		return "", fmt.Errorf("authtest: %w", err)
 	}

@@ -50,13 +50,25 @@ func (p place) base() place {
 	return p
 }
 
-// isHost reports whether a Host header is the host of p.
+// isHost reports whether a Host header is the host of p, with its port.
 func (p place) isHost(host string) bool {
 	if host == p.authority {
 		return true
 	}
 	authority, ok := normalAuthority(p.scheme, host)
 	return ok && authority == p.authority
+}
+
+// isName reports whether a Host header is the host of p, with any port: http.ServeMux, for
+// one, chooses by the name alone.
+func (p place) isName(host string) bool { return strings.EqualFold(nameOf(host), nameOf(p.authority)) }
+
+// nameOf is a host without its port, and without the dot of the root.
+func nameOf(host string) string {
+	if i := strings.LastIndexByte(host, ':'); i > strings.LastIndexByte(host, ']') {
+		host = host[:i]
+	}
+	return strings.TrimSuffix(host, ".")
 }
 
 var defaultPorts = map[string]string{"https": "443", "http": "80"}
@@ -98,14 +110,36 @@ func isHostCharacter(c rune) bool {
 }
 
 // requestPath is the normalized path of a request target (RFC 9112 §3.2). Who is named by
-// an absolute one does not count, for it is what the sender wrote.
+// an absolute one does not count, for it is what the sender wrote. One with dot segments is
+// refused, escaped or not: http.ServeMux, for one, routes /admin/%2e%2e/health to what
+// serves /admin/, and a proof for /health must not open that.
 func requestPath(target string) (string, bool) {
-	if !strings.HasPrefix(target, "/") {
-		p, ok := parsePlace(target)
-		return p.path, ok && !strings.Contains(target, "#")
-	}
 	path, _, _ := strings.Cut(target, "?")
+	if !strings.HasPrefix(path, "/") {
+		p, ok := parsePlace(path)
+		if _, rest, _ := strings.Cut(path, "://"); !ok || strings.Contains(path, "#") || hasDots(rest) {
+			return "", false
+		}
+		return p.path, true
+	}
+	if hasDots(path) {
+		return "", false
+	}
 	return normalPath(path) // a # is refused: there is no fragment in a request
+}
+
+// hasDots reports whether a path has a dot segment, escaped or not.
+func hasDots(path string) bool {
+	if !strings.Contains(path, "/.") && !strings.Contains(path, "/%") {
+		return false
+	}
+	unescaped, _ := unescape(path)
+	for segment := range bytes.SplitSeq(unescaped, []byte{'/'}) {
+		if s := string(segment); s == "." || s == ".." {
+			return true
+		}
+	}
+	return false
 }
 
 // normalPath returns a path with a slash at its beginning, without dot segments, in which

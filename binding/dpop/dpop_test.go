@@ -2,8 +2,13 @@ package dpop_test
 
 import (
 	"bytes"
+	"crypto/rsa"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"math/big"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +17,7 @@ import (
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/binding/dpop"
+	"github.com/bearergate/bearergate/internal/jose"
 	"github.com/bearergate/bearergate/test/kit"
 	"github.com/bearergate/bearergate/test/proofs"
 )
@@ -224,9 +230,9 @@ func TestMistakes(t *testing.T) {
 	}{
 		{name: "nothing", says: []string{"BaseURLs is empty"}},
 		{name: "everything", config: dpop.Config{BaseURLs: []string{"", "api.example.com", "https://u@api.example.com", "https://api.example.com?x", "https://a.example", "https://A.example:443/"},
-			Algorithms: []string{"none", "HS256"}, MaxAge: time.Hour, Ahead: time.Minute, MaxProofBytes: 1, MaxIDBytes: 1, StoreTimeout: time.Minute, Replay: nilStore, Nonces: &dpop.Nonces{}},
+			Algorithms: []string{"none", "HS256"}, MaxAge: time.Hour, Ahead: time.Minute, MaxProofBytes: 16<<10 + 1, MaxIDBytes: 21, StoreTimeout: time.Minute, Replay: nilStore, Nonces: &dpop.Nonces{}},
 			says: []string{`BaseURLs[0] is ""`, `BaseURLs[1] is "api.example.com"`, "BaseURLs[2]", "BaseURLs[3]", "leave query and fragment out", "BaseURLs[5]", "there before",
-				`"none"`, `"HS256"`, "MaxAge is 1h0m0s", "Ahead is 1m0s", "MaxProofBytes is 1", "MaxIDBytes is 1", "StoreTimeout is 1m0s", "Replay is a nil pointer", "Nonces is empty"}},
+				`"none"`, `"HS256"`, "MaxAge is 1h0m0s", "Ahead is 1m0s", "MaxProofBytes is 16385", "MaxIDBytes is 21", "StoreTimeout is 1m0s", "Replay is a nil pointer", "Nonces is empty"}},
 		{name: "both", config: dpop.Config{BaseURLs: []string{api}, Target: func(bearergate.Call) (string, error) { return "", nil }}, says: []string{"BaseURLs and Target are both set"}},
 		{name: "ahead of MaxAge", config: dpop.Config{BaseURLs: []string{api}, MaxAge: 5 * time.Second, Ahead: 6 * time.Second}, says: []string{"Ahead is 6s"}},
 		{name: "a number without a unit", config: dpop.Config{BaseURLs: []string{api}, MaxAge: 60}, says: []string{"60*time.Second"}},
@@ -273,6 +279,8 @@ func TestTarget(t *testing.T) {
 	}{
 		{name: "the address", target: func(c bearergate.Call) (string, error) { return "https://RS.example.com:443" + c.Target, nil }},
 		{name: "another", target: func(bearergate.Call) (string, error) { return api + "/a", nil }, want: bearergate.ReasonProof},
+		{name: "another host", target: func(bearergate.Call) (string, error) { return "https://b.example.com/a/b", nil }, want: bearergate.ReasonProof},
+		{name: "another scheme", target: func(bearergate.Call) (string, error) { return "http://rs.example.com/a/b", nil }, want: bearergate.ReasonProof},
 		{name: "none", target: func(bearergate.Call) (string, error) { return "/a/b", nil }, want: bearergate.ReasonConfig},
 		{name: "an error", target: func(bearergate.Call) (string, error) { return api + "/a/b", errors.New("x") }, want: bearergate.ReasonProof},
 		{name: "an outage", target: func(bearergate.Call) (string, error) { return "", bearergate.ErrUnavailable }, want: bearergate.ReasonStoreUnavailable},
@@ -283,6 +291,78 @@ func TestTarget(t *testing.T) {
 		_, err = confirm(s, p, call(sign(s, nil)))
 		require.Equal(t, tc.want, bearergate.ReasonOf(err), tc.name)
 		requireReason(t, err, tc.want)
+	}
+	// What is wrong with a request is the client's fault, and Target is not asked to make an
+	// address of it: behind "https://rs.example.com", an authority is another host.
+	p, err := dpop.New(dpop.Config{Target: func(c bearergate.Call) (string, error) { return api + c.Target, nil }})
+	require.NoError(t, err)
+	for _, target := range []string{`/a\b`, "/a%zz", "/a b", "/\xe9", "*", "rs.example.com:443", ".evil.test:443", "/admin/%2e%2e/a/b"} {
+		c := call(sign(s, map[string]any{"htu": "https://rs.example.com.evil.test"}))
+		c.Target = target
+		_, err = confirm(s, p, c)
+		require.Equal(t, bearergate.ReasonProof, bearergate.ReasonOf(err), target)
+		requireReason(t, err, bearergate.ReasonProof)
+	}
+}
+
+// The length of a proof is looked at before anything else is done with it.
+func TestHugeProof(t *testing.T) {
+	s := newScene(t)
+	p, token := newProofs(t), bound(t, map[string]any{"jkt": s.Key.Thumbprint})
+	memory := func(length int) uint64 {
+		c := call(strings.Repeat("x", length))
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		for range 10 {
+			_, _, err := bearergate.Authenticate(t.Context(), token, c, p)
+			requireReason(t, err, bearergate.ReasonProof)
+		}
+		runtime.ReadMemStats(&after)
+		return (after.TotalAlloc - before.TotalAlloc) / 10
+	}
+	require.Less(t, memory(1<<20), uint64(256<<10), "bytes, for a proof of 1 MiB")
+}
+
+// What a signature of a client costs is bounded: RSA keys by their length and by their
+// exponent, which is the client's to choose.
+func TestLargeRSAKeys(t *testing.T) {
+	s := newScene(t)
+	small := s.Keys["RS256"].Key.(*rsa.PrivateKey)
+	phi := new(big.Int).Mul(new(big.Int).Sub(small.Primes[0], big.NewInt(1)), new(big.Int).Sub(small.Primes[1], big.NewInt(1)))
+	with := func(e int) *rsa.PrivateKey {
+		d := new(big.Int)
+		for ; d.ModInverse(big.NewInt(int64(e)), phi) == nil; e += 2 {
+			d = new(big.Int)
+		}
+		key := &rsa.PrivateKey{PublicKey: rsa.PublicKey{N: small.N, E: e}, D: d, Primes: small.Primes}
+		key.Precompute()
+		return key
+	}
+	long := &rsa.PublicKey{N: new(big.Int).SetBit(new(big.Int).Lsh(small.N, 4200-2048), 0, 1), E: 65537} // nobody's
+	for _, tc := range []struct {
+		name string
+		pub  *rsa.PublicKey
+		key  *rsa.PrivateKey
+		want string // "": accepted
+	}{
+		{name: "65537", pub: &small.PublicKey, key: small},
+		{name: "an exponent beyond", pub: &with(65539).PublicKey, key: with(65539), want: "exponent"},
+		{name: "4,200 bits", pub: long, key: small, want: "too large"},
+	} {
+		jwk, thumbprint, err := jose.OwnKey(tc.pub)
+		require.NoError(t, err)
+		claims, err := json.Marshal(s.Claims())
+		require.NoError(t, err)
+		proof, err := jose.Sign("RS256", tc.key, []byte(`{"typ":"dpop+jwt","alg":"RS256","jwk":`+string(jwk)+`}`), claims)
+		require.NoError(t, err)
+		jkt := base64.RawURLEncoding.EncodeToString(thumbprint[:])
+		_, _, err = bearergate.Authenticate(t.Context(), bound(t, map[string]any{"jkt": jkt}), call(proof), newProofs(t))
+		if tc.want == "" {
+			require.NoError(t, err, tc.name)
+			continue
+		}
+		requireReason(t, err, bearergate.ReasonProof)
+		require.ErrorContains(t, err, tc.want, tc.name)
 	}
 }
 

@@ -1,6 +1,7 @@
 package dpop_test
 
 import (
+	"bytes"
 	"encoding/base64"
 	"regexp"
 	"strings"
@@ -87,7 +88,8 @@ func TestNonces(t *testing.T) {
 			{name: "null", claims: map[string]any{"nonce": nil}, want: bearergate.ReasonNonce},
 			{name: "empty", claims: map[string]any{"nonce": ""}, want: bearergate.ReasonNonce},
 			{name: "W2-106 made up", claims: map[string]any{"nonce": "abc"}, want: bearergate.ReasonNonce},
-			{name: "a bit changed", claims: map[string]any{"nonce": flip(nonce)}, want: bearergate.ReasonNonce},
+			{name: "a bit changed", claims: map[string]any{"nonce": flip(nonce, 3)}, want: bearergate.ReasonNonce},
+			{name: "the last one", claims: map[string]any{"nonce": flip(nonce, 23)}, want: bearergate.ReasonNonce},
 			{name: "cut off", claims: map[string]any{"nonce": nonce[:len(nonce)-1]}, want: bearergate.ReasonNonce},
 			{name: "longer", claims: map[string]any{"nonce": nonce + "A"}, want: bearergate.ReasonNonce},
 			{name: "padded", claims: map[string]any{"nonce": nonce + "="}, want: bearergate.ReasonNonce},
@@ -116,10 +118,52 @@ func TestNonces(t *testing.T) {
 	})
 }
 
-func flip(nonce string) string {
+func flip(nonce string, octet int) string {
 	b, _ := base64.RawURLEncoding.DecodeString(nonce)
-	b[3] ^= 1
+	b[octet] ^= 1
 	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+// The first secret makes nonces, and all recognize them: each of the three roll-outs of a new
+// secret serves the clients of processes that are one roll-out behind, and of those ahead.
+func TestSecretsRotate(t *testing.T) {
+	s := newScene(t)
+	var steps []*dpop.Proofs
+	for _, ring := range [][][]byte{secrets("a"), secrets("a", "b"), secrets("b", "a"), secrets("b")} {
+		steps = append(steps, withNonces(t, dpop.NonceConfig{Secrets: ring}))
+	}
+	for made := range steps {
+		for read := range steps {
+			_, err := confirm(s, steps[read], call(sign(s, map[string]any{"nonce": ask(s, steps[made])})))
+			want := bearergate.Reason("")
+			if made < 2 && read == 3 || made >= 2 && read == 0 {
+				want = bearergate.ReasonNonce // "a" made it, and only "b" is known; and the other way about
+			}
+			require.Equal(t, want, bearergate.ReasonOf(err), "made in step %d, read in step %d", made, read)
+		}
+	}
+}
+
+// What a nonce is for: the addresses in their order, or the name that stands instead.
+func TestNonceAPI(t *testing.T) {
+	s := newScene(t)
+	of := func(name string, bases ...string) *dpop.Proofs {
+		return withNonces(t, dpop.NonceConfig{Secrets: secrets("a"), API: name}, func(c *dpop.Config) { c.BaseURLs = append([]string{api}, bases...) })
+	}
+	for _, tc := range []struct {
+		name       string
+		made, read *dpop.Proofs
+		want       bearergate.Reason
+	}{
+		{name: "one name, other addresses", made: of("orders", "https://b.example"), read: of("orders")},
+		{name: "another name, the same addresses", made: of("billing"), read: of("orders"), want: bearergate.ReasonNonce},
+		{name: "the addresses", made: of("", "https://b.example"), read: of("", "https://B.example:443/")},
+		{name: "in another order", made: of("", "https://b.example", "https://c.example"), read: of("", "https://c.example", "https://b.example"), want: bearergate.ReasonNonce},
+		{name: "the same letters, cut elsewhere", made: of("", "https://b", "https://c"), read: of("", "https://bhttpsc"), want: bearergate.ReasonNonce},
+	} {
+		_, err := confirm(s, tc.read, call(sign(s, map[string]any{"nonce": ask(s, tc.made)})))
+		require.Equal(t, tc.want, bearergate.ReasonOf(err), tc.name)
+	}
 }
 
 // Whoever is refused for something else gets no nonce: a stranger has to come first with a
@@ -282,8 +326,8 @@ func TestNonceMistakes(t *testing.T) {
 	}{
 		{name: "nothing", says: []string{"Secrets has 0 secrets"}},
 		{name: "too many", config: dpop.NonceConfig{Secrets: secrets("a", "b", "c", "d", "e", "f", "g", "h", "i")}, says: []string{"Secrets has 9 secrets"}},
-		{name: "everything", config: dpop.NonceConfig{Secrets: append(secrets("a", "a"), []byte("short")), Life: 2 * time.Hour},
-			says: []string{"Secrets[1] is that of 0", "Secrets[2] has 5 bytes", "Life is 2h0m0s"}},
+		{name: "everything", config: dpop.NonceConfig{Secrets: append(secrets("a", "a"), bytes.Repeat([]byte("x"), 31)), Life: 2 * time.Hour},
+			says: []string{"Secrets[1] is that of 0", "Secrets[2] has 31 bytes", "Life is 2h0m0s"}},
 	} {
 		n, err := dpop.NewNonces(tc.config)
 		require.Nil(t, n, tc.name)
@@ -299,9 +343,9 @@ func TestNonceSecrets(t *testing.T) {
 	s := newScene(t)
 	given := secrets("a")
 	n := newNonces(t, dpop.NonceConfig{Secrets: given})
-	p := newProofs(t, func(c *dpop.Config) { c.Nonces = n })
-	nonce := ask(s, p)
 	copy(given[0], "something else")
+	p := newProofs(t, func(c *dpop.Config) { c.Nonces = n })
+	nonce := ask(s, withNonces(t, dpop.NonceConfig{Secrets: secrets("a")}))
 	_, err := confirm(s, p, call(sign(s, map[string]any{"nonce": nonce})))
 	require.NoError(t, err)
 	for _, v := range []any{n, *n, p} {

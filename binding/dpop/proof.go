@@ -75,6 +75,9 @@ func (p *Proofs) read(payload []byte) (c claims, said statement, err error) {
 	if bytes.Count(payload, []byte{'{'})+bytes.Count(payload, []byte{'['}) > maxNested {
 		return claims{}, statement{}, wrongProof("the claims hold too many objects and arrays")
 	}
+	if jose.TooManyNames(payload) {
+		return claims{}, statement{}, wrongProof("the claims are too many")
+	}
 	var has struct{ nonce, issuedAt bool }
 	wrong := ""
 	syntax := strictjson.Object(payload, func(name, value []byte) error {
@@ -127,25 +130,37 @@ func (p *Proofs) judgeAddress(ctx context.Context, call bearergate.Call, htu str
 	if !ok {
 		return wrongProof("htu is not an https or http address that can be compared")
 	}
+	path, ok := requestPath(call.Target)
+	if !ok { // Target is not asked either: what it would make of this is nobody's address
+		return wrongProof("the target of the request has no path that can be compared: it is no path, has dot segments, or what programs read in different ways")
+	}
 	if p.target != nil {
 		return p.judgeTarget(ctx, call, said)
 	}
-	path, ok := requestPath(call.Target)
-	if !ok {
-		return wrongProof("the target of the request has no path that can be compared")
-	}
-	named := slices.ContainsFunc(p.bases, func(base place) bool { return base.isHost(call.Host) })
+	counts := p.called(call.Host)
 	for _, base := range p.bases {
-		if (!named || base.isHost(call.Host)) && base.scheme == said.scheme && base.authority == said.authority && joined(base.path, path, said.path) {
+		if counts(base, call.Host) && base.scheme == said.scheme && base.authority == said.authority && joined(base.path, path, said.path) {
 			return nil
 		}
 	}
 	return wrongProof("htu is not the address of the request: it has to be one of BaseURLs and the path of the request")
 }
 
-// joined reports whether whole is base with path behind it.
+// called returns which bases count for a Host: those that it names, those of its name with
+// another port, or all.
+func (p *Proofs) called(host string) (counts func(base place, host string) bool) {
+	for _, counts := range []func(place, string) bool{place.isHost, place.isName} {
+		if slices.ContainsFunc(p.bases, func(base place) bool { return counts(base, host) }) {
+			return counts
+		}
+	}
+	return func(place, string) bool { return true }
+}
+
+// joined reports whether whole is base with path behind it. A proxy that takes base off its
+// paths makes / of base, be there a slash behind it or not.
 func joined(base, path, whole string) bool {
-	return len(whole) == len(base)+len(path) && whole[:len(base)] == base && whole[len(base):] == path
+	return path == "/" && whole == base || len(whole) == len(base)+len(path) && whole[:len(base)] == base && whole[len(base):] == path
 }
 
 var errTarget = &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonProof, Cause: errors.New("dpop: Config.Target")}

@@ -24,7 +24,8 @@ type ReplayStore interface {
 	// itself for a replay. A store that is full or cannot be reached returns an error, and
 	// never forgets a key early to make room. The key is 43 characters of base64url, equal
 	// in all processes; until is by [Config].Now, and at most the life of a nonce or
-	// MaxAge, and some seconds, away.
+	// MaxAge, and some seconds, away. It has a second for clocks that differ: a store whose
+	// clock is further ahead of a process than that forgets a proof which this one accepts.
 	Use(ctx context.Context, key string, until time.Time) (fresh bool, err error)
 }
 
@@ -59,6 +60,8 @@ var (
 		Detail: "dpop: Replay has failed", Cause: errors.New("dpop: Replay")}
 	errStoreLate = &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonStoreUnavailable,
 		Detail: "dpop: Replay has not answered within StoreTimeout"}
+	errStoodStill = &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonStoreUnavailable,
+		Detail: "dpop: the proof has ended while it was judged: the process stood still, or its clock was set"}
 	errStoreBusy = &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonOverloaded,
 		Detail: fmt.Sprintf("dpop: %d calls of Replay are under way", maxStoreCalls)}
 )
@@ -74,6 +77,9 @@ func (r replay) nameOf(jkt, id string) name { return digest.Strings(replayLabel,
 
 // use uses a proof up.
 func (r replay) use(ctx context.Context, jkt, id string, now, until time.Time, e *ProofEvent) error {
+	if !now.Before(until) { // a store may have forgotten it by now, and would let it in again
+		return copied(errStoodStill)
+	}
 	start := time.Now()
 	fresh, err := r.ask(ctx, jkt, id, now, until)
 	e.StoreDuration = time.Since(start)
@@ -149,10 +155,11 @@ func copied(e *bearergate.Error) error {
 // A store that is full refuses with [bearergate.ErrUnavailable] and
 // [bearergate.ReasonOverloaded], and forgets nothing early. If then more than half of the
 // proofs in it are of one key, it is this key that is refused, and for the others there is
-// room for half as many again.
+// room for half as many again. Several keys that fill it together are refused like all.
 //
 // An entry ends when both the wall clock and the monotonic clock say so: a clock that is
-// set, forth or back, makes no used proof new.
+// set, forth or back, ends none early. When the clock is set back after an entry has ended,
+// to a moment at which its proof was good, the proof opens once more.
 //
 // Danger: each process lets a proof in once, and a restart forgets all: see
 // [Config].Replay.
@@ -203,8 +210,12 @@ func (e *entry) hasEnded(now clock.Instant) bool {
 }
 
 // swept is how many entries that have ended one call takes out: more than it puts in, and
-// few enough that nobody waits long.
-const swept = 32
+// few enough that nobody waits long. Where there is no room otherwise, it is sweptFull, some
+// milliseconds, so that nobody is refused for what has long ended.
+const (
+	swept     = 32
+	sweptFull = 4096
+)
 
 // Use is [ReplayStore.Use] by the clock of the machine. All keys count as one owner's.
 func (m *memory) Use(_ context.Context, key string, until time.Time) (bool, error) {
@@ -222,7 +233,7 @@ func (m *memory) use(proof name, jkt string, now clock.Instant, until time.Time)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.sweep(now)
+	m.sweep(now, swept)
 	if _, ok := m.used[proof]; ok {
 		return false, nil
 	}
@@ -231,11 +242,14 @@ func (m *memory) use(proof name, jkt string, now clock.Instant, until time.Time)
 		o = &owner{thumbprint: jkt}
 	}
 	if m.isFull(o) {
+		m.sweep(now, sweptFull)
+	}
+	if m.isFull(o) {
 		return false, &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonOverloaded,
 			Detail: "dpop: the store in memory is full: give NewMemory more entries"}
 	}
 	m.used[proof] = struct{}{}
-	m.owners[jkt] = o
+	m.owners[jkt] = o // also where the sweep has just taken it out
 	m.count(o, 1)
 	heap.Push(&m.ends, entry{name: proof, owner: o, until: until.UnixNano(), added: now.Mono, life: until.Sub(now.Wall)})
 	return true, nil
@@ -268,9 +282,9 @@ func (m *memory) count(o *owner, n int) {
 	}
 }
 
-// sweep takes out some of the entries that have ended.
-func (m *memory) sweep(now clock.Instant) {
-	for range swept {
+// sweep takes out at most that many of the entries that have ended.
+func (m *memory) sweep(now clock.Instant, most int) {
+	for range most {
 		if len(m.ends) == 0 || !m.ends[0].hasEnded(now) {
 			return
 		}

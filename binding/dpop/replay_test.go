@@ -118,14 +118,14 @@ func TestReplayKeys(t *testing.T) {
 		require.Len(t, store.keys, 1)
 		return store.keys[0]
 	}
-	first := key(s, "id", "")
-	require.Equal(t, first, key(s, "id", ""))
+	first := key(s, "order-17", "")
+	require.Equal(t, first, key(s, "order-17", ""))
 	require.Len(t, first, 43)
-	require.NotContains(t, first, "id")
+	require.NotContains(t, first, "order")
 	other := s
 	other.Key = s.Other
 	seen := map[string]bool{first: true}
-	for _, k := range []string{key(s, "id2", ""), key(other, "id", ""), key(s, "id", "gateway"), key(s, "gatewayid", "")} {
+	for _, k := range []string{key(s, "order-18", ""), key(other, "order-17", ""), key(s, "order-17", "gateway"), key(s, "gatewayorder-17", "")} {
 		require.False(t, seen[k])
 		seen[k] = true
 	}
@@ -177,6 +177,44 @@ func TestStores(t *testing.T) {
 			require.Equal(t, tc.took, told[0].StoreDuration, tc.name)
 			time.Sleep(2 * time.Hour)
 		})
+	}
+}
+
+// A process that stands still between the judgment of a proof and its use must not ask a
+// store that has forgotten it: the proof would open again. That is no fault of the client.
+func TestProcessStandsStill(t *testing.T) {
+	nonces, err := dpop.NewNonces(dpop.NonceConfig{Secrets: [][]byte{[]byte(strings.Repeat("s", 32))}})
+	require.NoError(t, err)
+	memory, err := dpop.NewMemory(10)
+	require.NoError(t, err)
+	for _, of := range []dpop.ReplayStore{memory, store(func(context.Context) (bool, error) { return true, nil })} {
+		for _, nonces := range []*dpop.Nonces{nil, nonces} {
+			s := newScene(t)
+			var still time.Duration // for how long, once the proof was judged
+			asked := 0
+			var told dpop.ProofEvent
+			p := newProofs(t, func(c *dpop.Config) {
+				c.Replay, c.Nonces = of, nonces
+				c.Hooks.Judged = func(_ context.Context, e dpop.ProofEvent) { told = e }
+				c.Now = func() time.Time {
+					if asked++; asked == 2 {
+						return s.Now.Add(still)
+					}
+					return s.Now
+				}
+			})
+			proof := func() string {
+				reply, _ := confirm(s, p, call(sign(s, nil)))
+				asked = 0
+				return sign(s, map[string]any{"nonce": reply["DPoP-Nonce"]})
+			}
+			_, err := confirm(s, p, call(proof()))
+			require.NoError(t, err)
+			still = time.Hour
+			_, err = confirm(s, p, call(proof()))
+			requireReason(t, err, bearergate.ReasonStoreUnavailable)
+			require.Empty(t, told.Store, "it was not asked")
+		}
 	}
 }
 
@@ -241,10 +279,12 @@ func TestDeafStoreIsBounded(t *testing.T) {
 		for range 1200 {
 			proof := sign(s, nil)
 			all.Go(func() {
-				switch _, err := confirm(s, p, call(proof)); bearergate.ReasonOf(err) {
-				case bearergate.ReasonStoreUnavailable:
+				_, err := confirm(s, p, call(proof))
+				switch reason := bearergate.ReasonOf(err); {
+				case !errors.Is(err, bearergate.ErrUnavailable):
+				case reason == bearergate.ReasonStoreUnavailable:
 					late.Add(1)
-				case bearergate.ReasonOverloaded:
+				case reason == bearergate.ReasonOverloaded:
 					busy.Add(1)
 				}
 			})
@@ -303,6 +343,30 @@ func TestMemoryIsFull(t *testing.T) {
 	require.Equal(t, "fresh", use("f", 6))
 	used, ends, owners, heavy := dpop.Sizes(mem)
 	require.Equal(t, []int{1, 1, 1, 0}, []int{used, ends, owners, heavy}, "nothing is left behind")
+}
+
+// A key that filled a store, and others beside it, finds room as soon as all of that has
+// ended, however few calls there were since.
+func TestMemoryHasRoomAgain(t *testing.T) {
+	at := time.Now()
+	now := clock.At(at)
+	mem, err := dpop.NewMemory(1000)
+	require.NoError(t, err)
+	for i := range 1500 {
+		owner := "a"
+		if i >= 1000 {
+			owner = "others"
+		}
+		fresh, err := dpop.UseAt(mem, fmt.Sprint(i), owner, now, at.Add(time.Minute))
+		require.NoError(t, err)
+		require.True(t, fresh)
+	}
+	now = now.Add(time.Minute)
+	fresh, err := dpop.UseAt(mem, "next", "a", now, now.Wall.Add(time.Minute))
+	require.NoError(t, err)
+	require.True(t, fresh)
+	used, ends, owners, heavy := dpop.Sizes(mem)
+	require.Equal(t, []int{1, 1, 1, 0}, []int{used, ends, owners, heavy})
 }
 
 // An entry ends when both clocks say so.

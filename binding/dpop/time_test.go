@@ -50,6 +50,30 @@ func TestIssuedAt(t *testing.T) {
 	})
 }
 
+// exp and nbf, which a client need not write, have five seconds of leeway.
+func TestExpiresAndNotBefore(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		for _, tc := range []struct {
+			name   string
+			claims map[string]int64 // seconds from now
+			want   bearergate.Reason
+		}{
+			{name: "exp 4 s ago", claims: map[string]int64{"exp": -4}},
+			{name: "exp 5 s ago", claims: map[string]int64{"exp": -5}, want: bearergate.ReasonProof},
+			{name: "nbf in 5 s", claims: map[string]int64{"nbf": 5}},
+			{name: "nbf in 6 s", claims: map[string]int64{"nbf": 6}, want: bearergate.ReasonProof},
+		} {
+			s := newScene(t)
+			change := map[string]any{}
+			for claim, at := range tc.claims {
+				change[claim] = s.Now.Unix() + at
+			}
+			_, err := confirm(s, newProofs(t), call(sign(s, change)))
+			require.Equal(t, tc.want, bearergate.ReasonOf(err), tc.name)
+		}
+	})
+}
+
 // As long as a proof is accepted, it is remembered: at any moment of its life, in any
 // second of its window, it opens once.
 //
@@ -95,6 +119,32 @@ func TestRememberedAsLongAsAccepted(t *testing.T) {
 	})
 }
 
+// A fleet that goes from offered nonces to demanded ones lets each proof in once, whichever
+// process has it first, though these judge iat and those do not.
+func TestFromOfferedToDemanded(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		store, err := dpop.NewMemory(100)
+		require.NoError(t, err)
+		shared := func(c *dpop.Config) { c.Replay = store }
+		offered := withNonces(t, dpop.NonceConfig{Secrets: secrets("a"), Offer: true}, shared)
+		demanded := withNonces(t, dpop.NonceConfig{Secrets: secrets("a")}, shared)
+		s := newScene(t)
+		proof := sign(s, map[string]any{"nonce": ask(s, offered)})
+		_, err = confirm(s, offered, call(proof))
+		require.NoError(t, err)
+		replays := 0
+		for range 400 {
+			time.Sleep(time.Second)
+			_, err := confirm(s, demanded, call(proof))
+			require.Error(t, err)
+			if bearergate.ReasonOf(err) == bearergate.ReasonReplay {
+				replays++
+			}
+		}
+		require.Equal(t, 299, replays, "seconds until the nonce ends")
+	})
+}
+
 // How long a store is asked to remember: until the proof is not accepted any more, and no
 // longer than that and the seconds by which clocks differ.
 //
@@ -106,6 +156,8 @@ func TestRetention(t *testing.T) {
 		require.NoError(t, err)
 		offered, err := dpop.NewNonces(dpop.NonceConfig{Secrets: secrets("a"), Offer: true})
 		require.NoError(t, err)
+		brief, err := dpop.NewNonces(dpop.NonceConfig{Secrets: secrets("a"), Offer: true, Life: 101 * time.Second})
+		require.NoError(t, err)
 		for _, tc := range []struct {
 			name   string
 			nonces *dpop.Nonces
@@ -116,7 +168,8 @@ func TestRetention(t *testing.T) {
 			{name: "old", iat: -60 * time.Second, until: 2 * time.Second},
 			{name: "ahead", iat: 10 * time.Second, until: 72 * time.Second},
 			{name: "a nonce of 100 s ago", nonces: required, iat: 20 * time.Hour, until: -100*time.Second + 300*time.Millisecond + 5*time.Minute + time.Second},
-			{name: "nonces are offered", nonces: offered, until: 62 * time.Second},
+			{name: "offered, and with one of 100 s ago", nonces: offered, until: -100*time.Second + 300*time.Millisecond + 5*time.Minute + time.Second},
+			{name: "offered, and with one that ends before", nonces: brief, until: 62 * time.Second},
 		} {
 			s := newScene(t)
 			store := newRecorder(t)

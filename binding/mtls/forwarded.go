@@ -34,7 +34,8 @@ const (
 	// DER in base64, percent-encoded by old versions; several are separated by commas,
 	// the client's first.
 	Traefik Format = "traefik"
-	// Base64DER is the DER in base64: HAProxy's %[ssl_c_der,base64].
+	// Base64DER is the DER in base64: HAProxy's %[ssl_c_der,base64]. Between colons, that is
+	// RFC9440.
 	Base64DER Format = "base64-der"
 )
 

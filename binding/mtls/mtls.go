@@ -31,25 +31,35 @@
 // could send as well. So the header counts only on connections from Trusted, and the
 // proxy MUST remove or overwrite it in every request, also where the client has shown no
 // certificate (RFC 9440 §4); if it does not, whoever has a stolen token and the
-// certificate, which is no secret, uses the token. Ask the proxy for client certificates
-// without demanding them of a known authority only if clients have self-signed ones.
+// certificate, which is no secret, uses the token.
 //
-//	nginx    proxy_set_header X-Client-Cert $ssl_client_escaped_cert;
-//	         in every location that has a proxy_set_header of its own, for these
-//	         replace those further out
+//	nginx    ssl_verify_client optional;
+//	         proxy_set_header X-Client-Cert $ssl_client_escaped_cert;
+//	         the second in every location that has a proxy_set_header of its own,
+//	         for these replace those further out
 //	Envoy    forward_client_cert_details: SANITIZE_SET
 //	         set_current_client_cert_details: { cert: true }
 //	Traefik  the middleware passTLSClientCert with pem: true, on every router, for a
 //	         router without it lets the header through; clients that show no
 //	         certificate must be refused (clientAuthType: RequireAnyClientCert),
 //	         or the header removed by the middleware headers before it
-//	HAProxy  http-request del-header X-Client-Cert
+//	HAProxy  bind … verify optional
+//	         http-request del-header X-Client-Cert
 //	         http-request set-header X-Client-Cert %[ssl_c_der,base64] if { ssl_c_used }
+//	         or, with the format RFC9440,
+//	         http-request del-header Client-Cert
+//	         http-request set-header Client-Cert :%[ssl_c_der,base64]: if { ssl_c_used }
+//
+// Only if clients have self-signed certificates, ask for those of any authority:
+//
+//	nginx    ssl_verify_client optional_no_ca;
+//	HAProxy  bind … verify optional crt-ignore-err all ca-ignore-err all
 //
 // Nothing may rewrite http.Request.RemoteAddr from a header, as the handlers RealIP and
 // ProxyHeaders of some routers do: whoever sends that header would be the proxy. Nobody
 // but the proxy may reach the service from an address in Trusted. [Certificates.SelfTest]
-// finds a proxy that lets a client's own header through.
+// finds a proxy that lets a client's own header through, if it is asked with a client
+// certificate and without one.
 //
 // # The PROXY protocol
 //

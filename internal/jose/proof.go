@@ -21,6 +21,20 @@ type Proof struct {
 	Key       Own
 }
 
+// MaxProofNames bounds the members of a proof's header, those of its jwk included, and of
+// its claims. A real one has ten. Each has a name in quotation marks, and what tells whether
+// a name stands twice takes longer the more there are: 4 KiB of them cost more than the
+// signature.
+const MaxProofNames = 64
+
+// TooManyNames reports whether JSON may have more than MaxProofNames members. The quotation
+// marks of strings count as well: 32 members that are strings are as many.
+func TooManyNames(json []byte) bool { return bytes.Count(json, []byte{'"'}) > 2*MaxProofNames }
+
+// maxOwnExponent is the exponent of nearly every RSA key. With the largest that a key of an
+// issuer may have, a signature takes three times as long.
+const maxOwnExponent = 1<<16 + 1
+
 // ParseProof reads a header of [Split] with that typ, which is compared without case
 // and has to be written out. jwk has to be there, public and well formed; crit and b64
 // are refused; every other member, kid and those of a certificate included, is ignored,
@@ -28,6 +42,9 @@ type Proof struct {
 func ParseProof(header []byte, typ string) (Proof, error) {
 	if len(header) > maxHeaderBytes || bytes.Count(header, []byte{'{'})+bytes.Count(header, []byte{'['}) > maxHeaderNested {
 		return Proof{}, malformed("the header is too long or holds too many objects and arrays")
+	}
+	if TooManyNames(header) {
+		return Proof{}, malformed("the header has too many members")
 	}
 	var p Proof
 	var jwk []byte
@@ -79,14 +96,15 @@ type Own struct {
 // Thumbprint is that of RFC 7638 with SHA-256.
 func (o Own) Thumbprint() [sha256.Size]byte { return o.thumbprint }
 
-// Admit admits the key by the checks of [ParseKey]; RSA keys have at most maxBits.
+// Admit admits the key by the checks of [ParseKey]; RSA keys have at most maxBits, and an
+// exponent of at most 65537.
 func (o Own) Admit(maxBits int) (Key, error) {
 	k, err := ParseKey(o.required)
 	if err != nil {
 		return Key{}, err
 	}
-	if pub, ok := k.pub.(*rsa.PublicKey); ok && pub.N.BitLen() > maxBits {
-		return Key{}, member("the RSA key is too large")
+	if pub, ok := k.pub.(*rsa.PublicKey); ok && (pub.N.BitLen() > maxBits || pub.E > maxOwnExponent) {
+		return Key{}, member("the RSA key is too large, or its exponent")
 	}
 	return k, nil
 }
@@ -118,15 +136,17 @@ var requiredMembers = map[string][]string{
 const maxOwnMember = 2 << 10
 
 // readOwn reads what a key is, and nothing that its owner says about it: whatever use or
-// key_ops say, the owner signs with it.
+// key_ops say, the owner signs with it. A member that is null is absent: some clients write
+// null wherever their kind of key has nothing to say.
 func readOwn(jwk []byte) (Own, error) {
 	members := map[string]string{}
 	err := strictjson.Object(jwk, func(name, value []byte) error {
+		if strictjson.IsNull(value) {
+			return nil
+		}
 		switch string(name) {
 		case "d", "p", "q", "dp", "dq", "qi", "oth", "k":
-			if !strictjson.IsNull(value) {
-				return malformed("jwk has a private or symmetric member (RFC 9449 section 4.3)")
-			}
+			return malformed("jwk has a private or symmetric member (RFC 9449 section 4.3)")
 		case "kty", "crv", "x", "y", "n", "e":
 			text, err := strictjson.String(value)
 			if err != nil || len(text) > maxOwnMember {

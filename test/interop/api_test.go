@@ -22,7 +22,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// api is a protected API: /read requires the scope read, /admin requires admin.
+// api is a protected API: /read, and what is below it, requires the scope read, /admin
+// requires admin.
 type api struct {
 	url     string
 	http    *http.Client
@@ -39,28 +40,44 @@ func serve(t *testing.T, v bearergate.Verifier) *api {
 	return serveWith(t, v, middleware.Config{}, nil)
 }
 
-// serveWith is for an API of another configuration, over TLS unless config is nil.
-func serveWith(t *testing.T, v bearergate.Verifier, c middleware.Config, config *tls.Config) *api {
+// serveWith is for an API of another configuration, over TLS unless config is nil, and with
+// more routes than those.
+func serveWith(t *testing.T, v bearergate.Verifier, c middleware.Config, config *tls.Config, more ...func(*http.ServeMux)) *api {
+	t.Helper()
+	return serveAt(t, v, config, func(string) middleware.Config { return c }, more...)
+}
+
+// serveAt is serveWith for a configuration in which the URL of the API stands.
+func serveAt(t *testing.T, v bearergate.Verifier, config *tls.Config, configure func(url string) middleware.Config, more ...func(*http.ServeMux)) *api {
 	t.Helper()
 	a := &api{reasons: &sync.Map{}}
+	mux := http.NewServeMux()
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), nameKey{}, r.Header.Get(nameHeader))))
+	}))
+	t.Cleanup(s.Close)
+	scheme := "http://"
+	if config != nil {
+		scheme, s.TLS = "https://", config
+	}
+	c := configure(scheme + s.Listener.Addr().String())
 	c.Hooks = middleware.JoinHooks(c.Hooks, middleware.Hooks{Decided: func(ctx context.Context, e middleware.DecisionEvent) {
 		a.reasons.Store(ctx.Value(nameKey{}), e.Reason)
 	}})
 	gate, err := middleware.New(v, c)
 	require.NoError(t, err)
-	mux := http.NewServeMux()
-	mux.Handle("/read", gate.Require(scope.All("read"))(http.HandlerFunc(tell)))
+	read := gate.Require(scope.All("read"))(http.HandlerFunc(tell))
+	mux.Handle("/read", read)
+	mux.Handle("/read/{name...}", read)
 	mux.Handle("/admin", gate.Require(scope.All("admin"))(http.HandlerFunc(tell)))
-	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		mux.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), nameKey{}, r.Header.Get(nameHeader))))
-	}))
+	for _, add := range more {
+		add(mux)
+	}
 	if config == nil {
 		s.Start()
 	} else {
-		s.TLS = config
 		s.StartTLS()
 	}
-	t.Cleanup(s.Close)
 	a.url, a.http = s.URL, s.Client()
 	a.http.Transport.(*http.Transport).MaxIdleConnsPerHost = workers
 	return a
@@ -136,6 +153,8 @@ func checkRefusal(resp *http.Response, body, token string) error {
 	seconds, err := strconv.Atoi(resp.Header.Get("Retry-After"))
 	switch {
 	case blamesClient != strings.HasPrefix(challenge, `Bearer realm="api"`):
+		return fmt.Errorf("%s with the challenge %q", resp.Status, challenge)
+	case resp.StatusCode == http.StatusUnauthorized && !strings.Contains(challenge, `error="invalid_token"`):
 		return fmt.Errorf("%s with the challenge %q", resp.Status, challenge)
 	case resp.StatusCode == http.StatusServiceUnavailable && (err != nil || seconds < 1 || seconds > 60):
 		return fmt.Errorf("%s with Retry-After %q", resp.Status, resp.Header.Get("Retry-After"))

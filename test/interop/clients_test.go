@@ -40,6 +40,8 @@ var (
 	// Their tokens are bound to a DPoP key, and to a client certificate.
 	appDPoP = &client{id: "orders-app-dpop", secret: rand.Text(), method: "client_secret_basic",
 		more: map[string]any{"dpop_bound_access_tokens": true}}
+	// Of this one, the server demands nonces in its proofs.
+	appNonce = &client{id: "orders-app-dpop-nonce", secret: rand.Text(), method: "client_secret_basic", more: appDPoP.more}
 	appBound = &client{id: "orders-app-mtls", secret: rand.Text(), method: "client_secret_basic",
 		more: map[string]any{"tls_client_certificate_bound_access_tokens": true}}
 )
@@ -87,7 +89,7 @@ func keyClient(alg string, key crypto.Signer) *client {
 
 // registration is the metadata of all clients.
 func registration() []map[string]any {
-	clients := []*client{app, appDPoP, appBound, apiBasic, apiPost, apiES256, apiPS256, apiEdDSA, apiCertificate, apiSelfSigned}
+	clients := []*client{app, appDPoP, appNonce, appBound, apiBasic, apiPost, apiES256, apiPS256, apiEdDSA, apiCertificate, apiSelfSigned}
 	for _, c := range apiSigned {
 		clients = append(clients, c)
 	}

@@ -1,7 +1,6 @@
 package interop_test
 
 import (
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -56,8 +55,10 @@ func missing() error {
 	if err := suits.Run(); err != nil {
 		return fmt.Errorf("this Node is older than what the server needs, 20.19: %w", err)
 	}
-	if _, err := os.Stat("as/node_modules/oidc-provider"); err != nil {
-		return errors.New("the server is not installed: npm ci --prefix test/interop/as --ignore-scripts")
+	for _, name := range []string{"oidc-provider", "oauth4webapi", "dpop"} {
+		if _, err := os.Stat("as/node_modules/" + name); err != nil {
+			return fmt.Errorf("%s is not installed: npm ci --prefix test/interop/as --ignore-scripts", name)
+		}
 	}
 	return nil
 }

@@ -201,6 +201,9 @@ func accepted() []Row {
 		{Name: "W2-016, DPO-004 further members and claims", Header: m{"tx_id": "a", "kid": "", "x5c": m{}, "jku": 1}, Claims: m{"tx_id": "a", "iss": "client", "sub": 7, "HTU": "https://evil.test/"}},
 		{Name: "DPO-033 a jwk that says more of itself", Change: jwk(m{"kid": "k", "alg": "RS256", "use": "enc", "key_ops": []string{"sign"}, "ext": true, "y2": nil})},
 		{Name: "a private member that is null", Change: jwk(m{"d": nil})},
+		{Name: "a jwk that is null in all that it has not", Change: jwk(m{"n": nil, "e": nil, "k": nil, "alg": nil, "kid": nil})},
+		{Name: "the same for RSA", Alg: "RS256", Change: jwk(m{"crv": nil, "x": nil, "y": nil, "d": nil})},
+		{Name: "twenty more claims and header members", Header: more(20), Claims: more(20)},
 		{Name: "DPO-023 typ in capitals", Header: m{"typ": "DPoP+JWT"}},
 		{Name: "DPO-066 iat with a fraction", Change: proof(func(s Scene, _ string) string {
 			return s.with(nil, m{"iat": json.Number(fmt.Sprintf("%d.5", s.Now.Unix()-1))})
@@ -228,6 +231,15 @@ func accepted() []Row {
 	}
 }
 
+// more is members that nobody reads.
+func more(n int) m {
+	members := m{}
+	for i := range n {
+		members[fmt.Sprint("x", i)] = i
+	}
+	return members
+}
+
 func forms() []Row {
 	return []Row{
 		{Name: "W2-144, DPO-005 no proof", Change: func(_ Scene, sent *Sent) { sent.Proofs = nil }, Want: wrong},
@@ -252,6 +264,8 @@ func forms() []Row {
 			return sig[:len(sig)-1] + string(sig[len(sig)-1]+1)
 		}), Want: wrong},
 		{Name: "W2-011 9 KiB", Claims: m{"pad": strings.Repeat("x", 9<<10)}, Want: wrong},
+		{Name: "a hundred claims", Claims: more(100), Want: wrong},
+		{Name: "a hundred header members", Header: more(100), Want: wrong},
 		{Name: "a thousand arrays", Claims: m{"pad": json.RawMessage(strings.Repeat("[", 600) + strings.Repeat("]", 600))}, Want: wrong},
 	}
 }

@@ -57,7 +57,7 @@ var sections = []section{
 	{dir: "idp", types: []string{"EntraConfig", "EntraTenantsConfig", "B2CConfig", "CognitoConfig", "ClerkConfig"}},
 	{dir: "middleware/usage", types: []string{"Config"}, constants: true},
 	{dir: "scope", types: []string{"Policy"}},
-	{dir: "authtest", types: []string{"Fault"}, makers: []string{"Option"}, constants: true},
+	{dir: "authtest", types: []string{"Fault", "DPoPTransport"}, makers: []string{"Option"}, constants: true},
 }
 
 const head = `<!-- Generated from the doc comments by go generate ./tools/docgen. Do not edit. -->

@@ -33,7 +33,7 @@ import (
 // left out unnoticed.
 var documented = map[string]map[string]int{
 	"README.md":                  {"main.go": 1, "part": 4, "part adapters/prometheus": 1},
-	"docs/testing.md":            {"main_test.go": 1, "routes_test.go": 1},
+	"docs/testing.md":            {"main_test.go": 1, "routes_test.go": 1, "part": 1},
 	"docs/choosing.md":           {"part": 11},
 	"docs/sender-constrained.md": {"part": 8, "part adapters/grpc": 1, "after": 1},
 	"docs/revocation.md":         {"part": 2},
@@ -230,6 +230,8 @@ var (
 	v, payments, partner, opaque, verifier    bearergate.Verifier
 	gate                                      *middleware.Gate
 	proofs, certificates                      bearergate.Binding
+	as                                        *authtest.Server
+	r                                         *http.Request
 	handler                                   http.Handler
 	log                                       revocation.Log
 	health, me, listOrders, document, refund  http.Handler
@@ -239,7 +241,7 @@ var (
 	for name, path := range map[string]string{"context": "context", "http": "net/http", "time": "time", "strings": "strings", "rand": "crypto/rand", "tls": "crypto/tls", "bearergate": modulePath,
 		"scope": modulePath + "/scope", "jwks": modulePath + "/jwks", "jwtverify": modulePath + "/jwtverify",
 		"introspect": modulePath + "/introspect", "issuers": modulePath + "/issuers", "idp": modulePath + "/idp", "dpop": modulePath + "/binding/dpop", "mtls": modulePath + "/binding/mtls", "revocation": modulePath + "/revocation", "middleware": modulePath + "/middleware",
-		"grpcgate": modulePath + "/adapters/grpc", "promgate": modulePath + "/adapters/prometheus", "prometheus": "github.com/prometheus/client_golang/prometheus"} {
+		"authtest": modulePath + "/authtest", "grpcgate": modulePath + "/adapters/grpc", "promgate": modulePath + "/adapters/prometheus", "prometheus": "github.com/prometheus/client_golang/prometheus"} {
 		if regexp.MustCompile(`\b` + name + `\.`).MatchString(known + code) {
 			head += fmt.Sprintf("import %s %q\n", name, path)
 		}

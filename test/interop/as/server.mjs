@@ -12,6 +12,8 @@
 // A token is asked for with resource=https://api.example/KIND[?ttl=seconds],
 // where KIND is opaque or the signature algorithm of a JWT in lower case; its
 // audience is the resource without the query.
+//
+// Of clients whose id ends in -nonce, nonces are demanded in DPoP proofs.
 
 import http from 'node:http';
 import https from 'node:https';
@@ -87,6 +89,9 @@ class Adapter {
 // A resource server has no grant types: it gets no tokens, and may ask about all.
 const isResourceServer = (client) => client.grantTypes.length === 0;
 
+const demandsNonce = (client) => client.clientId.endsWith('-nonce');
+const nonceSecret = randomBytes(32);
+
 function newProvider(issuer) {
   const generation = signing; // of this provider: a request under way does not see a rotation
   const provider = new Provider(issuer, {
@@ -97,7 +102,7 @@ function newProvider(issuer) {
     cookies: { keys: [randomBytes(32).toString('hex')] },
     ttl: { ClientCredentials: (ctx, token) => token.resourceServer.accessTokenTTL },
     clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'tls_client_auth', 'self_signed_tls_client_auth'],
-    enabledJWA: { introspectionSigningAlgValues: algorithms },
+    enabledJWA: { introspectionSigningAlgValues: algorithms, dPoPSigningAlgValues: ['ES256', 'ES384', 'EdDSA', 'Ed25519', 'PS256', 'RS256'] },
     features: {
       devInteractions: { enabled: false },
       clientCredentials: { enabled: true },
@@ -115,7 +120,7 @@ function newProvider(issuer) {
           return { ...info, accessTokenFormat: 'jwt', jwt: { sign: { alg, kid: `${keyName(alg)}-${generation}` } } };
         },
       },
-      dPoP: { enabled: true },
+      dPoP: { enabled: true, nonceSecret, requireNonce: (ctx) => demandsNonce(ctx.oidc.client) },
       mTLS: {
         enabled: true,
         certificateBoundAccessTokens: true,
