@@ -135,7 +135,8 @@ type Config struct {
 	// AllowMissingExp accepts logout tokens without exp, which early drafts did not have, up
 	// to [MaxAgeWithoutExp] after iat.
 	//
-	// Danger: none that is known but that it is not what §2.4 says.
+	// Danger: what the provider sends for another purpose, and without exp, is told from a logout
+	// token by its events alone.
 	AllowMissingExp bool
 	// Leeway is how far clocks may differ when exp and iat are judged. Default:
 	// [DefaultLeeway]; at most [MaxLeeway].
