@@ -35,15 +35,18 @@ var arrows = map[string][]string{
 	"binding":    {".", "internal"},
 	"revocation": {".", "jwks", "internal"},
 	// What feeds a list knows it by its exported names alone.
-	"revocation/admin": {".", "scope", "revocation", "internal"},
+	"revocation/admin":       {".", "scope", "revocation", "internal"},
+	"revocation/backchannel": {".", "jwks", "revocation", "internal"},
+	"revocation/signals":     {".", "jwks", "revocation", "internal"},
 	// What stands beside the gate knows it by its exported names alone.
 	"middleware/usage":     {".", "scope", "middleware"},
 	"middleware/policydoc": {".", "scope", "middleware"},
 	"authtest":             {".", "scope", "internal"},
 	"internal":             {"internal"},
-	// The one internal package above the root. That neither the root nor jwks import
-	// it, the compiler sees to: it would be a cycle.
+	// The internal packages above the root: that neither the root nor jwks import the first,
+	// nor revocation the second, the compiler sees to. It would be a cycle.
 	"internal/accept": {".", "scope", "jwks", "internal"},
+	"internal/inbox":  {".", "revocation", "internal"}, // what the feeds of a List have in common
 	"adapters":        slices.Concat(exported, []string{"adapters"}),
 	"examples":        slices.Concat(exported, []string{"adapters", "examples"}),
 	"test":            everywhere, // proof may look at everything
@@ -321,6 +324,12 @@ func TestImportRulesBite(t *testing.T) {
 		{"binding/mtls", "mtls.go", own + "/middleware", false, false},
 		{"binding/mtls", "mtls.go", own + "/scope", false, false},
 		{"middleware", "middleware.go", own + "/binding/mtls", false, false},
+		{"revocation", "revocation.go", own + "/revocation/backchannel", false, false},
+		{"revocation/backchannel", "backchannel.go", own + "/revocation", false, true},
+		{"revocation/backchannel", "backchannel.go", own + "/jwtverify", false, false},
+		{"revocation/signals", "signals.go", own + "/internal/inbox", false, true},
+		{"internal/inbox", "inbox.go", own + "/revocation", false, true},
+		{"internal/inbox", "inbox.go", own + "/jwks", false, false},
 		{"middleware/usage", "usage.go", own + "/middleware", false, true},
 		{"revocation/admin", "admin.go", own + "/revocation", false, true},
 		{"revocation/admin", "admin.go", own + "/middleware", false, false},

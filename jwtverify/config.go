@@ -2,32 +2,17 @@ package jwtverify
 
 import (
 	"maps"
-	"net/url"
 	"slices"
-	"strings"
 
 	"github.com/bearergate/bearergate/internal/accept"
 	"github.com/bearergate/bearergate/internal/fetch"
 	"github.com/bearergate/bearergate/internal/mistake"
-	"github.com/bearergate/bearergate/jwks"
 )
 
-// checkIssuer reports whether Issuer is one from which keys could be discovered.
-func checkIssuer(c *Config, wrong *mistake.List) bool {
-	switch {
-	case c.Issuer == "":
-		wrong.Addf("Issuer is empty: set it to the issuer identifier of your authorization server, exactly as in its tokens' iss")
-		return false
-	case fetch.CheckPasted(c.Issuer) != nil:
-		wrong.Addf("Issuer%s %w", fetch.Shown(c.Issuer), fetch.CheckPasted(c.Issuer))
-		return false
-	case c.Keys != nil || c.KeysURL != "" || c.MetadataURL != "":
-		return false // nothing is fetched from it
-	case !c.InsecureAllowHTTP && plainHTTP(c.Issuer):
-		wrong.Addf("Issuer %q is http: use https, or a loopback host for development, or name the https URL of its key set by KeysURL, or set InsecureAllowHTTP and accept that tokens can be forged", c.Issuer)
-		return false
-	}
-	return true
+// origin is whose tokens are verified, and where the keys come from.
+func origin(c *Config) accept.Origin {
+	return accept.Origin{Issuer: c.Issuer, KeysURL: c.KeysURL, MetadataURL: c.MetadataURL, Keys: c.Keys, KeyHooks: c.KeyHooks,
+		HTTPClient: c.HTTPClient, InsecureAllowHTTP: c.InsecureAllowHTTP}
 }
 
 func checkNames(c *Config, wrong *mistake.List) {
@@ -90,11 +75,6 @@ func audienceFrom(c *Config, wrong *mistake.List) (names []string, values [][]st
 	return names, values
 }
 
-// plainType is a typ as it is compared.
-func plainType(typ string) string {
-	return strings.TrimPrefix(strings.ToLower(typ), "application/")
-}
-
 // otherTypes are those of tokens that are never access tokens (RFC 9449, OpenID Connect
 // Back-Channel Logout, RFC 8417, RFC 9701).
 var otherTypes = []string{"dpop+jwt", "logout+jwt", "secevent+jwt", "token-introspection+jwt"}
@@ -104,7 +84,7 @@ func allowedTypes(c *Config, wrong *mistake.List) (types []string) {
 		wrong.Addf("AllowTypes is set together with the Profile RFC9068, which accepts at+jwt alone: leave out the one or the other")
 	}
 	for _, t := range c.AllowTypes {
-		switch plain := plainType(t); {
+		switch plain := accept.PlainType(t); {
 		case plain == "":
 			wrong.Addf("AllowTypes contains an empty string: remove it; a token without typ is accepted anyway")
 		case slices.Contains(otherTypes, plain):
@@ -124,36 +104,6 @@ func clientClaims(c *Config, wrong *mistake.List) []string {
 		wrong.Addf("ClientClaims contains an empty string, or more than %d names: leave those out", accept.MaxClients)
 	}
 	return slices.Clone(c.ClientClaims)
-}
-
-// keySource returns Config.Keys, or a cache that discovers them from the issuer.
-func keySource(c *Config, issuerOK bool, wrong *mistake.List) jwks.Source {
-	discover := jwks.Config{HTTPClient: c.HTTPClient, Hooks: c.KeyHooks, InsecureAllowHTTP: c.InsecureAllowHTTP}
-	switch set := given(map[string]bool{"Keys": c.Keys != nil, "KeysURL": c.KeysURL != "", "MetadataURL": c.MetadataURL != ""}); {
-	case len(set) > 1:
-		wrong.Addf("%s are both set: leave out all but one", strings.Join(set, " and "))
-		discover.Issuer = ""
-	case c.KeysURL != "":
-		discover.Issuer, discover.URL = c.Issuer, c.KeysURL
-	case c.MetadataURL != "":
-		discover.Issuer, discover.MetadataURL = c.Issuer, c.MetadataURL
-	case issuerOK:
-		discover.Issuer = c.Issuer
-	}
-	if c.Keys != nil && c.HTTPClient != nil {
-		wrong.Addf("Keys and HTTPClient are both set: HTTPClient is for the cache that is made without Keys; give it to your own")
-	}
-	return accept.Source(wrong, "Keys", c.Keys, c.Issuer, discover)
-}
-
-// given are the names of what is set, in order.
-func given(fields map[string]bool) (names []string) {
-	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		if fields[name] {
-			names = append(names, name)
-		}
-	}
-	return names
 }
 
 // requiredClaims are those of the profile, of MaxTokenAge and of RequiredClaims.
@@ -198,13 +148,4 @@ func scopeClaims(c *Config, wrong *mistake.List) []string {
 		wrong.Addf("ScopeClaims has %d names: leave out all but %d", len(c.ScopeClaims), accept.MaxScopeClaims)
 	}
 	return slices.Clone(c.ScopeClaims)
-}
-
-// plainHTTP reports an http URL whose host is not this machine.
-func plainHTTP(issuer string) bool {
-	u, err := url.Parse(issuer)
-	if err != nil || u.Scheme != "http" {
-		return false
-	}
-	return !fetch.Loopback(issuer)
 }

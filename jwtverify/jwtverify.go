@@ -281,7 +281,8 @@ type Verifier struct {
 // once, each saying what to change, as one [bearergate.ErrMisconfigured].
 func New(c Config) (*Verifier, error) {
 	wrong := mistake.In("jwtverify")
-	issuerOK := checkIssuer(&c, &wrong)
+	from := origin(&c)
+	issuerOK := from.Check(&wrong)
 	checkNames(&c, &wrong)
 	if c.Err != nil {
 		wrong.Addf("%w", c.Err)
@@ -294,7 +295,7 @@ func New(c Config) (*Verifier, error) {
 	required := requiredClaims(&c, &wrong)
 	v := &Verifier{
 		algorithms:    accept.Algorithms(&wrong, "Algorithms", c.Algorithms),
-		keys:          keySource(&c, issuerOK, &wrong),
+		keys:          from.Source(&wrong, issuerOK),
 		profile:       c.Profile,
 		maxTokenBytes: c.MaxTokenBytes,
 		allowedTypes:  allowedTypes(&c, &wrong),
@@ -516,9 +517,9 @@ func (v *Verifier) examine(ctx context.Context, raw string, r *accept.Reading, c
 // names an access token and nothing else.
 func (v *Verifier) headerType(h jose.Header) (explicit bool, err error) {
 	switch {
-	case !v.rules.IDTokens && plainType(h.Type) == "at+jwt":
+	case !v.rules.IDTokens && accept.PlainType(h.Type) == "at+jwt":
 		return true, nil
-	case v.profile == AccessToken && (!h.HasType || strings.EqualFold(h.Type, "JWT") || slices.Contains(v.allowedTypes, plainType(h.Type))):
+	case v.profile == AccessToken && (!h.HasType || strings.EqualFold(h.Type, "JWT") || slices.Contains(v.allowedTypes, accept.PlainType(h.Type))):
 		return false, nil
 	}
 	expected, found := v.types(h)

@@ -57,6 +57,11 @@ func (k *kind) read(name string, value []byte) {
 	}
 }
 
+// PlainType is a typ as it is compared.
+func PlainType(typ string) string {
+	return strings.TrimPrefix(strings.ToLower(typ), "application/")
+}
+
 // plainKind is the name of a kind of token as all spellings of it have it: of "Refresh",
 // "refresh-token" and "RefreshToken" it is "refresh".
 func plainKind(s string) string {

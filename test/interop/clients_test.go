@@ -87,14 +87,14 @@ func keyClient(alg string, key crypto.Signer) *client {
 		more: map[string]any{"token_endpoint_auth_signing_alg": alg, "jwks": keySet(key, map[string]any{"kid": keyID, "alg": alg})}}
 }
 
-// registration is the metadata of all clients.
-func registration() []map[string]any {
+// registration is the metadata of all clients, and of those that one server has besides.
+func registration(more ...*client) []map[string]any {
 	clients := []*client{app, appDPoP, appNonce, appBound, apiBasic, apiPost, apiES256, apiPS256, apiEdDSA, apiCertificate, apiSelfSigned}
 	for _, c := range apiSigned {
 		clients = append(clients, c)
 	}
 	var all []map[string]any
-	for _, c := range clients {
+	for _, c := range append(clients, more...) {
 		m := map[string]any{"client_id": c.id, "token_endpoint_auth_method": c.method,
 			"grant_types": []string{}, "response_types": []string{}, "redirect_uris": []string{}}
 		if c.secret != "" {

@@ -15,5 +15,5 @@
 //
 // The tests go through package middleware and over HTTP, as requests to an API
 // would. They use nothing of the server but what it offers to everybody, except
-// to rotate its keys and to make it fail.
+// to rotate its keys and to make it fail. Users log in there without a password.
 package interop

@@ -31,15 +31,16 @@ type server struct {
 
 const startTimeout = 30 * time.Second
 
-// start runs the server until stop is called or this process ends.
-func start() (*server, error) {
+// start runs the server until stop is called or this process ends, with more clients than
+// those that all have.
+func start(more ...*client) (*server, error) {
 	// What the test cache of the go command has to notice is what is opened here.
 	for _, name := range []string{"as/server.mjs", "as/client.mjs", "as/package-lock.json"} {
 		if _, err := os.ReadFile(name); err != nil {
 			return nil, err
 		}
 	}
-	config, err := json.Marshal(map[string]any{"clients": registration(), "tls": authority.server})
+	config, err := json.Marshal(map[string]any{"clients": registration(more...), "tls": authority.server})
 	if err != nil {
 		return nil, err
 	}
@@ -82,10 +83,10 @@ func (s *server) stop() string {
 	return s.stderr.String()
 }
 
-// ownServer is for tests that rotate keys or make the server fail.
-func ownServer(t *testing.T) *server {
+// ownServer is for tests that rotate keys, make the server fail, or have clients of their own.
+func ownServer(t *testing.T, more ...*client) *server {
 	t.Helper()
-	s, err := start()
+	s, err := start(more...)
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		if stderr := s.stop(); t.Failed() {

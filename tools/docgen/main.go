@@ -53,6 +53,8 @@ var sections = []section{
 	{dir: "binding/mtls", types: []string{"Config", "Forwarded", "Format"}, constants: true},
 	{dir: "revocation", types: []string{"Config", "Entry", "Hooks"}, constants: true},
 	{dir: "revocation/admin", types: []string{"Config", "Hooks"}, constants: true},
+	{dir: "revocation/signals", types: []string{"Config", "Hooks"}, constants: true},
+	{dir: "revocation/backchannel", types: []string{"Config", "Hooks"}, constants: true},
 	{dir: "issuers", types: []string{"Config", "Limits"}, constants: true},
 	{dir: "idp", types: []string{"EntraConfig", "EntraTenantsConfig", "B2CConfig", "CognitoConfig", "ClerkConfig"}},
 	{dir: "middleware/usage", types: []string{"Config"}, constants: true},

@@ -14,6 +14,8 @@
 // audience is the resource without the query.
 //
 // Of clients whose id ends in -nonce, nonces are demanded in DPoP proofs.
+//
+// Users log in as login_hint says, without a password, and consent to everything.
 
 import http from 'node:http';
 import https from 'node:https';
@@ -82,6 +84,17 @@ class Adapter {
   }
 
   async destroy(id) { stored.delete(this.name(id)); }
+
+  async consume(id) { stored.get(this.name(id)).payload.consumed = Math.floor(Date.now() / 1000); }
+
+  async findByUid(uid) {
+    for (const [name, { payload }] of stored) if (name.startsWith(this.name('')) && payload.uid === uid) return payload;
+    return undefined;
+  }
+
+  async revokeByGrantId(grantId) {
+    for (const [name, { payload }] of stored) if (name.startsWith(this.name('')) && payload.grantId === grantId) stored.delete(name);
+  }
 }
 
 // ---- the provider ---------------------------------------------------------------------------
@@ -92,13 +105,36 @@ const isResourceServer = (client) => client.grantTypes.length === 0;
 const demandsNonce = (client) => client.clientId.endsWith('-nonce');
 const nonceSecret = randomBytes(32);
 
+// Access tokens of users say of what session they are: else no logout of a session would
+// reach them. The session of a client is in its code, and goes over to refresh tokens, for
+// clients with backchannel_logout_session_required.
+function extraTokenClaims(ctx) {
+  const { AuthorizationCode: code, RefreshToken: refreshed } = ctx.oidc.entities;
+  const sid = (refreshed ?? code)?.sid;
+  return sid && { sid };
+}
+
+async function loadExistingGrant(ctx) {
+  const { provider, client, session, params } = ctx.oidc;
+  const grant = new provider.Grant({ clientId: client.clientId, accountId: session.accountId });
+  grant.addOIDCScope(`openid ${scope}`);
+  if (params.resource) grant.addResourceScope(params.resource, scope);
+  await grant.save();
+  return grant;
+}
+
 function newProvider(issuer) {
   const generation = signing; // of this provider: a request under way does not see a rotation
   const provider = new Provider(issuer, {
     adapter: Adapter,
     clients: structuredClone(config.clients),
     jwks: { keys: structuredClone(published) },
-    scopes: scope.split(' '),
+    scopes: ['openid', ...scope.split(' ')],
+    findAccount: (ctx, accountId) => ({ accountId, claims: () => ({ sub: accountId }) }),
+    interactions: { url: (ctx, interaction) => `/login/${interaction.uid}` },
+    loadExistingGrant,
+    extraTokenClaims,
+    fetch: (url, { dispatcher, ...options }) => fetch(url, options), // the dispatcher refuses loopback
     cookies: { keys: [randomBytes(32).toString('hex')] },
     ttl: { ClientCredentials: (ctx, token) => token.resourceServer.accessTokenTTL },
     clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'tls_client_auth', 'self_signed_tls_client_auth'],
@@ -120,6 +156,7 @@ function newProvider(issuer) {
           return { ...info, accessTokenFormat: 'jwt', jwt: { sign: { alg, kid: `${keyName(alg)}-${generation}` } } };
         },
       },
+      backchannelLogout: { enabled: true },
       dPoP: { enabled: true, nonceSecret, requireNonce: (ctx) => demandsNonce(ctx.oidc.client) },
       mTLS: {
         enabled: true,
@@ -133,6 +170,12 @@ function newProvider(issuer) {
       },
     },
   });
+  provider.use(async (ctx, next) => {
+    if (!ctx.path.startsWith('/login/')) return next();
+    const { params } = await provider.interactionDetails(ctx.req, ctx.res);
+    return ctx.redirect(await provider.interactionResult(ctx.req, ctx.res, { login: { accountId: params.login_hint } }));
+  });
+  provider.on('backchannel.error', (ctx, err, client) => console.error('logout', client.clientId, err));
   provider.on('server_error', (ctx, err) => console.error(ctx.method, ctx.path, err));
   return provider.callback();
 }
