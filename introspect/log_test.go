@@ -359,6 +359,28 @@ func TestEarlierPurgeOfAll(t *testing.T) {
 	})
 }
 
+// A process that reads its own purge forgets nothing again.
+func TestOwnPurges(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s := newServer()
+		var events purgeEvents
+		client := newClient(t, with(telling(s, new(kit.Log)), events.hooks))
+		follow(t, client)
+		requireAccepted(t, client, opaque)
+		for _, purge := range []func(){func() { client.Purge(opaque) }, client.PurgeAll} {
+			before := s.requests()
+			purge()
+			requireAccepted(t, client, opaque)
+			time.Sleep(time.Second)
+			requireAccepted(t, client, opaque)
+			require.Equal(t, before+1, s.requests())
+		}
+		purged, read := events.take()
+		require.Equal(t, []introspect.PurgeEvent{{Issuer: issuer}, {Issuer: issuer, All: true}}, purged)
+		require.Equal(t, 1, read[len(read)-1].Records, "it was read")
+	})
+}
+
 // However many records somebody writes, what is kept of them is bounded.
 func TestPurgeRecordsAreBounded(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
@@ -372,6 +394,22 @@ func TestPurgeRecordsAreBounded(t *testing.T) {
 		}
 		require.Less(t, client.PurgesSeen(), 20)
 		requireAccepted(t, client, opaque)
+
+		// Those that are over go first.
+		numbered := func(i int) []byte {
+			binary.BigEndian.PutUint64(record[9:], uint64(time.Now().UnixMilli()))
+			binary.BigEndian.PutUint64(record[len(record)-8:], uint64(i))
+			return record
+		}
+		client = newClient(t, telling(s, new(kit.Log)))
+		for i := range introspect.MaxPurges / 2 {
+			client.TakePurge(numbered(i))
+		}
+		time.Sleep(7 * time.Minute)
+		for i := range introspect.MaxPurges/2 + 1 {
+			client.TakePurge(numbered(i))
+		}
+		require.Equal(t, introspect.MaxPurges/2+1, client.PurgesSeen())
 	})
 }
 

@@ -221,12 +221,12 @@ func TestMistakes(t *testing.T) {
 		{name: "an issuer until a time", body: `{"issuer":"i","before":"2025-01-01T00:00:00Z"}`},
 		{name: "confirm beside a value", body: `{"issuer":"i","subject":"s","confirm":"i"}`, lift: true},
 		{name: "no entries", body: `{"entries":[]}`, lift: true},
-		{name: "entries that are one", body: `{"entries":{"issuer":"i","subject":"s"}}`, lift: true},
+		{name: "entries that are one", body: `{"entries":{"issuer":"i","subject":"s"}}`, lift: true, mistakes: []string{"entries is not an array"}},
 		{name: "entries are null", body: `{"entries":null}`, lift: true},
 		{name: "entries beside an entry", body: `{"entries":[{"issuer":"i","subject":"s"}],"issuer":"i"}`, lift: true},
 		{name: "entries within", body: `{"entries":[{"entries":[{"issuer":"i","subject":"s"}]}]}`, lift: true},
 		{name: "an entry that is none", body: `{"entries":["i"]}`, lift: true},
-		{name: "too many", body: `{"entries":[` + strings.Repeat(`{"issuer":"i","subject":"s"},`, admin.MaxEntries) + `{"issuer":"i","subject":"s"}]}`, lift: true},
+		{name: "too many", body: `{"entries":[` + strings.Repeat(`{"issuer":"i","subject":"s"},`, admin.MaxEntries) + `{"issuer":"i","subject":"s"}]}`, lift: true, mistakes: []string{"there are more than 500 entries: send them in several requests"}},
 		{name: "one of several", body: `{"entries":[{"issuer":"i","subject":"s"},{"issuer":"i"},{"issuer":"i","subject":"","foo":1},{"subject":"s"}]}`, lift: true, mistakes: []string{
 			"entry 1: it has nothing but issuer, and would refuse all its tokens: if that is meant, repeat the issuer in confirm",
 			"entry 2: subject is empty: leave out what does not count", `entry 2: the member "foo" is not known`,
@@ -272,8 +272,11 @@ func TestMistakesOfTheList(t *testing.T) {
 	got := post(t, api, "/revoke", strings.Replace(fits, `"client"`, `"tenant":"x","client"`, 1))
 	require.Equal(t, http.StatusBadRequest, got.status)
 	require.Equal(t, []string{"the values have 3073 bytes: at most 3072 together"}, got.Mistakes)
+	two := `{"entries":[` + strings.Replace(fits, `"client"`, `"tenant":"x","client"`, 1) + `,` + strings.Replace(fits, `"client"`, `"tenant":"yz","client"`, 1) + `]}`
+	require.Equal(t, []string{"entry 0: the values have 3073 bytes: at most 3072 together", "entry 1: the values have 3074 bytes: at most 3072 together"},
+		post(t, api, "/revoke", two).Mistakes)
 	require.Equal(t, 1, l.Status().Entries)
-	require.Len(t, events, 2)
+	require.Len(t, events, 3)
 	require.Equal(t, http.StatusBadRequest, events[1].Status)
 }
 
@@ -383,12 +386,15 @@ func TestRequestsThatAreNotRead(t *testing.T) {
 		{name: "two types", method: "POST", target: "/lift", body: good, status: 415, change: func(r *http.Request) { r.Header.Add("Content-Type", "application/json") }},
 		{name: "another charset", method: "POST", target: "/revoke", body: good, status: 415,
 			change: func(r *http.Request) { r.Header.Set("Content-Type", "application/json; charset=utf-16") }},
+		{name: "another parameter", method: "POST", target: "/revoke", body: good, status: 415,
+			change: func(r *http.Request) { r.Header.Set("Content-Type", "application/json; boundary=utf-8") }},
 		{name: "compressed", method: "POST", target: "/revoke", body: good, status: 415, change: func(r *http.Request) { r.Header.Set("Content-Encoding", "gzip") }},
 		{name: "too long", method: "POST", target: "/revoke", body: good + strings.Repeat(" ", admin.MaxBodyBytes), status: 413},
 		{name: "a query", method: "POST", target: "/revoke?issuer=i", body: good, status: 400},
 		{name: "broken off", method: "POST", target: "/revoke", body: good, status: 400, change: func(r *http.Request) { r.Body = broken{} }},
 		{name: "without a body", method: "POST", target: "/revoke", body: good, status: 400, change: func(r *http.Request) { r.Body = nil }},
 		{name: "another method", method: "GET", target: "/revoke", status: 405},
+		{name: "HEAD of what changes", method: "HEAD", target: "/revoke", status: 405},
 		{name: "a method of another path", method: "POST", target: "/list", body: good, status: 405},
 		{name: "what browsers ask", method: "OPTIONS", target: "/revoke", status: 405,
 			change: func(r *http.Request) { r.Header.Set("Origin", "https://evil.example") }},
@@ -550,12 +556,13 @@ func TestHooks(t *testing.T) {
 	})
 	authorized := func(r *http.Request) { r.Header.Set("Authorization", kit.With("revocation:write")) }
 	require.Equal(t, http.StatusCreated, send(t, api, "POST", "/revoke", `{"issuer":"i","subject":"s"}`, authorized).status)
-	require.Equal(t, http.StatusNotFound, send(t, api, "POST", "/lift", `{"issuer":"i","subject":"t"}`, authorized).status)
+	require.Equal(t, http.StatusNotFound, send(t, api, "POST", "/lift", `{"issuer":"i","subject":"t","before":"2025-01-01T00:00:00Z","source":""}`, authorized).status)
 	require.Len(t, events, 2)
 	require.True(t, events[0].By.Scopes().Has("revocation:write"))
 	require.Equal(t, []revocation.Entry{{Issuer: "i", Subject: "s", Source: "admin"}}, events[0].Entries)
 	require.False(t, events[0].Lift)
 	require.True(t, events[1].Lift)
+	require.Equal(t, []revocation.Entry{{Issuer: "i", Subject: "t"}}, events[1].Entries, "what does not count is not told")
 	require.Equal(t, http.StatusNotFound, events[1].Status)
 	require.Error(t, events[1].Err)
 }
