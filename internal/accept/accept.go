@@ -8,8 +8,9 @@
 //	err = rules.Judge(&reading, false)            // whether that is for us
 //	err = rules.CheckTimes(now, exp, nbf, iat)    // whether it is so now
 //
-// It is the one internal package that stands above the root. It caches nothing,
-// asks no clock, and calls no function of the user's but the key source.
+// It stands above the root, as internal/inbox does and no other internal package. It caches
+// nothing, asks no clock but in Events, and calls no function of the user's but the key
+// source.
 //
 // Errors are of type [bearergate.Error], except where the doc says otherwise. Their
 // texts name the rule, and nothing that the issuer or a sender wrote.
