@@ -3,6 +3,8 @@ package revocation_test
 import (
 	"context"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -127,15 +129,35 @@ func TestBeforeIsKept(t *testing.T) {
 		at := time.Now().Add(-time.Hour)
 		l := newList(t, nil)
 		require.NoError(t, l.Add(t.Context(), revocation.Entry{Issuer: issuer, Session: "s", Before: at}, revocation.Entry{Issuer: issuer, TokenID: "t"}))
-		for _, e := range l.Entries(2) {
+		for _, e := range slices.Collect(l.All()) {
 			if e.Session != "" {
 				require.True(t, e.Before.Equal(at))
 			} else {
 				require.True(t, e.Before.Equal(time.Now()))
 			}
 		}
-		require.Len(t, l.Entries(1), 1)
+		for e := range l.All() {
+			require.NotEmpty(t, e.Issuer)
+			break
+		}
 	})
+}
+
+// All goes through everything, some at a time, while it changes.
+func TestAll(t *testing.T) {
+	l := newList(t, func(c *revocation.Config) { c.PerSource = revocation.DefaultMaxEntries })
+	for i := range 1000 {
+		require.NoError(t, l.Add(t.Context(), revocation.Entry{Issuer: issuer, TokenID: strconv.Itoa(i)}))
+	}
+	require.NoError(t, l.Lift(t.Context(), revocation.Entry{Issuer: issuer, TokenID: "500"}))
+	seen := map[string]bool{}
+	for e := range l.All() {
+		require.False(t, seen[e.TokenID])
+		seen[e.TokenID] = true
+		require.NoError(t, l.Add(t.Context(), revocation.Entry{Issuer: issuer, TokenID: e.TokenID, Until: time.Now().Add(24 * time.Hour)}))
+	}
+	require.Len(t, seen, 999)
+	require.NotContains(t, seen, "500")
 }
 
 // Explain of a Guard has a step of its own, and says what to do.

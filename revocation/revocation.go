@@ -43,7 +43,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -71,6 +73,7 @@ const (
 	sweptInRun      = 10_000 // and one turn of Run
 	putBackWithin   = 2 * time.Second
 	fullAgain       = 10 * time.Second // how often a reader that was full begins again
+	copiedAtOnce    = 256              // entries, for whoever looks at all
 )
 
 // Config says what a [List] holds.
@@ -696,16 +699,29 @@ func (l *List) Status() Status {
 	return s
 }
 
-// Entries returns what is revoked, in no order: at most limit entries. It is for operators:
-// values are of users and tokens.
-func (l *List) Entries(limit int) []Entry {
+// All returns what is revoked, in no order: for operators, since values are of users and
+// tokens. What is added meanwhile may be missing. Requests wait for a few entries at a time,
+// and not for the end.
+func (l *List) All() iter.Seq[Entry] {
+	return func(yield func(Entry) bool) {
+		l.mu.RLock()
+		all := slices.Clone(l.table.ends) // pointers alone
+		l.mu.RUnlock()
+		for some := range slices.Chunk(all, copiedAtOnce) {
+			for _, e := range l.copies(some) {
+				if !yield(e) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// copies are the entries of those that count.
+func (l *List) copies(some []*held) (entries []Entry) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	var entries []Entry
-	for _, h := range l.table.ends {
-		if len(entries) >= limit {
-			break
-		}
+	for _, h := range some {
 		if !h.lifted {
 			entries = append(entries, h.entry())
 		}

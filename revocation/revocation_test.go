@@ -210,7 +210,7 @@ func TestUntil(t *testing.T) {
 				e.Until = now.Add(tc.until)
 			}
 			require.NoError(t, l.Add(t.Context(), e), name)
-			until := l.Entries(1)[0].Until
+			until := slices.Collect(l.All())[0].Until
 			require.Equal(t, tc.want, until.Sub(now), name)
 			old := issued(now.Add(-30 * time.Minute))
 			look := func(at time.Time) error {
@@ -322,7 +322,7 @@ func TestEntriesAreMerged(t *testing.T) {
 		other.Source = "b"
 		require.NoError(t, l.Add(t.Context(), other))
 		want := cut(-time.Minute, 5*time.Hour)
-		got := l.Entries(10)
+		got := slices.Collect(l.All())
 		require.Len(t, got, 1)
 		require.True(t, got[0].Before.Equal(want.Before) && got[0].Until.Equal(want.Until), "%+v", got[0])
 		require.Equal(t, "a", got[0].Source)
@@ -351,7 +351,7 @@ func TestLift(t *testing.T) {
 		kit.RequireError(t, l.Lift(t.Context(), alice), bearergate.ErrInvalidRequest, bearergate.ReasonBadRequest)
 		s := l.Status()
 		require.Equal(t, [2]int{0, 2}, [2]int{s.Entries, s.Lifted})
-		require.Empty(t, l.Entries(10))
+		require.Empty(t, slices.Collect(l.All()))
 		require.NoError(t, l.Add(t.Context(), alice), "and again, in the same moment")
 		requireRevoked(t, l.Check(t.Context(), token(nil)))
 		require.Equal(t, []string{"added subject alice", "added client ", "lifted subject alice", "lifted client ", "added subject alice"}, changes)

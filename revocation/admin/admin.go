@@ -75,9 +75,6 @@ const (
 	DefaultListed = 100
 	// MaxListed is how many it returns at most.
 	MaxListed = 1000
-	// MaxSearched is among how many entries GET /list looks: more would keep the List from
-	// being changed for too long.
-	MaxSearched = 20_000
 
 	changeTimeout = 10 * time.Second
 	maxSearches   = 2 // at once

@@ -158,15 +158,13 @@ func (a *api) entries(w http.ResponseWriter, r *http.Request) {
 		retry(w, &bearergate.Error{Kind: bearergate.ErrUnavailable, RetryAfter: time.Second}, "overloaded", "Others look through the list: send the request again.")
 		return
 	}
-	all := a.list.Entries(MaxSearched + 1)
-	more := len(all) > MaxSearched
+	more := false
 	var found []revocation.Entry
-	for _, e := range all[:min(len(all), MaxSearched)] {
+	for e := range a.list.All() {
 		if !matches(&e) {
 			continue
 		}
-		if len(found) == limit {
-			more = true
+		if more = len(found) == limit; more {
 			break
 		}
 		found = append(found, e)
