@@ -602,7 +602,7 @@ func TestList(t *testing.T) {
 	require.Equal(t, "signals", got.Entries[0]["source"])
 }
 
-// A long List is not looked through to its end, and the answer says so.
+// A long List is looked through to its end.
 func TestLongList(t *testing.T) {
 	l := newList(t, nil)
 	for n := range 2 {
@@ -612,14 +612,10 @@ func TestLongList(t *testing.T) {
 		}
 		require.NoError(t, l.Add(t.Context(), entries...))
 	}
-	api := newAPI(t, l, nil)
-	got := send(t, api, "GET", "/list?issuer=other", "", nil)
-	require.Empty(t, got.Entries)
+	require.NoError(t, l.Add(t.Context(), revocation.Entry{Issuer: "other", TokenID: "one more"}))
+	got := send(t, newAPI(t, l, nil), "GET", "/list?issuer=other", "", nil)
+	require.Len(t, got.Entries, 1)
 	require.False(t, got.More)
-	require.NoError(t, l.Add(t.Context(), revocation.Entry{Issuer: issuer, TokenID: "one more"}))
-	got = send(t, api, "GET", "/list?issuer=other", "", nil)
-	require.Empty(t, got.Entries)
-	require.True(t, got.More)
 }
 
 func TestStatus(t *testing.T) {
