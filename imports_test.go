@@ -33,6 +33,7 @@ var arrows = map[string][]string{
 	"idp":        {".", "scope", "jwtverify", "issuers", "jwks", "internal"},
 	"middleware": {".", "scope"},
 	"binding":    {".", "internal"},
+	"revocation": {".", "jwks", "internal"},
 	// What stands beside the gate knows it by its exported names alone.
 	"middleware/usage":     {".", "scope", "middleware"},
 	"middleware/policydoc": {".", "scope", "middleware"},
@@ -49,7 +50,7 @@ var arrows = map[string][]string{
 }
 
 // exported are the packages that users import.
-var exported = []string{".", "scope", "jwks", "jwtverify", "introspect", "issuers", "idp", "middleware", "binding", "authtest"}
+var exported = []string{".", "scope", "jwks", "jwtverify", "introspect", "issuers", "idp", "middleware", "binding", "revocation", "authtest"}
 
 var everywhere = slices.Concat(exported, []string{"internal", "adapters", "examples", "test", "tools", ".ci"})
 

@@ -1,10 +1,34 @@
 // Package feed follows a log that the processes of a fleet share: what one of them
 // appends, every other one reads soon after.
+//
+// The log is snapshot and feed at once. A process reads it from the beginning, page by page
+// to the end, and then goes on from there. After any error it begins again: a store that
+// has failed over may have lost what it had said it has, and may number its records
+// otherwise.
+//
+// That reads succeed does not say that they are up to date: the store may be cut off from
+// the others. So each process appends a heartbeat now and then, and has heard from the
+// others as of the last heartbeat that came back to it.
+//
+// Nor does it say that nothing was passed over: a store that has failed over may put new
+// records before a place that was read already. So each process numbers what it appends,
+// its heartbeats say the last number, and whoever misses one reads from the beginning; and
+// all do so now and then, for whoever has died could not say what it had appended.
 package feed
 
 import (
+	"bytes"
 	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/big"
+	"sync"
 	"time"
+
+	"github.com/bearergate/bearergate/internal/clock"
+	"github.com/bearergate/bearergate/internal/guard"
 )
 
 // Record is what a process tells the others.
@@ -15,9 +39,6 @@ type Record struct {
 	Until time.Time
 }
 
-// MaxData is how long the data of a record may be, in bytes.
-const MaxData = 4096
-
 // Log is a sequence of records that a fleet shares.
 type Log interface {
 	// Append adds records at the end, in this order.
@@ -25,4 +46,358 @@ type Log interface {
 	// Read returns the data of at most limit records after a place in the log, and the
 	// place behind them. The place "" is before the first.
 	Read(ctx context.Context, after string, limit int) (data [][]byte, next string, err error)
+}
+
+const (
+	// MaxData is how long the data of a record may be, in bytes, with a header of 18.
+	MaxData = 4096
+	// Page is how many records are read, and appended, at once.
+	Page = 500
+	// Interval is how often a process looks for new records.
+	Interval = 500 * time.Millisecond
+	// Beat is how often it appends a heartbeat, and how long it waits for one to come back.
+	Beat = 5 * time.Second
+	// Timeout is how long one call of the log may take, and waiting for the calls before it.
+	Timeout = 2 * time.Second
+	// Again is how often the log is read from the beginning though nothing seems wrong.
+	Again = 5 * time.Minute
+
+	maxPause   = 5 * time.Second // between attempts while the log fails
+	callGrace  = 20 * time.Millisecond
+	maxWriters = 10_000 // processes whose numbers are remembered
+)
+
+// What a record begins with: the version of this layout, whose it is, the process that has
+// appended it, and its number among those of the process. A heartbeat has the number of the
+// record before it.
+const (
+	version   = 1
+	heartbeat = 'h'
+	header    = 1 + 1 + len(writer{}) + 8 // bytes
+)
+
+// writer is a random name of a process.
+type writer [8]byte
+
+// ErrRunning: Run was called twice.
+var ErrRunning = errors.New("it is running already")
+
+// Config says what a [Follower] follows.
+type Config struct {
+	Log Log
+	// Kind is whose records are taken: those of others in the same log are passed over.
+	Kind byte
+	// Begin is called before the first record of a reading from the beginning, Take with
+	// each record, and Whole when such a reading has reached the end: what Take was not
+	// given since Begin is not in the log. Take reports whether it could read the record,
+	// and keeps nothing of it. They are called by one goroutine at a time.
+	Begin, Whole func()
+	Take         func(payload []byte) bool
+	// Told is called after each look into the log at which something happened.
+	Told func(context.Context, Event)
+}
+
+// Event is one look into the log.
+type Event struct {
+	Err      error // nil: the end was reached
+	Whole    bool  // it began at the beginning
+	Records  int   // that were taken
+	Skipped  int   // that could not be read
+	Duration time.Duration
+}
+
+// Follower follows a log.
+//
+//   - What bounds it: one call of Read at a time and one of Append, Timeout each. A Log that
+//     ignores its context keeps its goroutine, and the next call waits for it.
+//   - Who can fill it: whoever appends.
+//   - Who can steer it: the log, which can be slow, fail, or lie about its end.
+//   - What the caller sees when it is full: an error. [Follower.Age] grows.
+type Follower struct {
+	c     Config
+	self  writer
+	reads chan struct{}
+
+	appends chan struct{} // held by whoever appends; guards number
+	number  uint64        // of the last record of ours
+
+	looking chan struct{} // held by whoever looks; guards what follows
+	after   string
+	begun   clock.Instant     // when the last reading from the beginning began
+	whole   bool              // it has not reached the end
+	numbers map[writer]uint64 // the last ones that were read, since the beginning
+	missed  bool              // one was passed over
+	beat    [16]byte
+	beaten  clock.Instant // when the last heartbeat was appended; zero: none since the last error
+	out     bool          // it has not come back
+
+	mu      sync.Mutex // guards what follows
+	heard   clock.Instant
+	restart bool
+	runs    bool
+}
+
+// New returns a Follower that has read nothing.
+func New(c Config) *Follower {
+	f := &Follower{c: c, reads: make(chan struct{}, 1), appends: make(chan struct{}, 1), looking: make(chan struct{}, 1)}
+	_, _ = rand.Read(f.self[:]) // never fails
+	return f
+}
+
+// Age is how long ago this process is known to have heard all that the others had said.
+// It is more than any bound if it has never.
+func (f *Follower) Age(now time.Time) time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return clock.At(now).Since(f.heard)
+}
+
+// Heard is when that was; zero: never.
+func (f *Follower) Heard() time.Time {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.heard.Wall
+}
+
+// Restart has the next look begin at the beginning.
+func (f *Follower) Restart() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.restart = true
+}
+
+// Append appends records, whose Data is the payload. After an error the log is read from the
+// beginning, which tells which of them it has.
+func (f *Follower) Append(ctx context.Context, records ...Record) error {
+	for len(records) > 0 {
+		page := records[:min(len(records), Page)]
+		records = records[len(page):]
+		if err := f.append(ctx, f.c.Kind, page); err != nil {
+			f.Restart()
+			return fmt.Errorf("appending: %w", err)
+		}
+	}
+	return nil
+}
+
+func (f *Follower) append(ctx context.Context, kind byte, payloads []Record) error {
+	return call(ctx, f.appends, func(ctx context.Context) error {
+		records := make([]Record, len(payloads))
+		for i, r := range payloads {
+			if kind != heartbeat {
+				f.number++
+			}
+			d := append([]byte{version, kind}, f.self[:]...)
+			d = binary.BigEndian.AppendUint64(d, f.number)
+			records[i] = Record{Data: append(d, r.Data...), Until: r.Until}
+		}
+		return f.c.Log.Append(ctx, records...)
+	})
+}
+
+// Look reads on to the end of the log, and appends a heartbeat when it is time for one. It
+// waits for a look that is under way.
+func (f *Follower) Look(ctx context.Context) error {
+	select {
+	case f.looking <- struct{}{}:
+		defer func() { <-f.looking }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	start := time.Now()
+	if f.takeRestart(clock.At(start)) {
+		f.startOver()
+	}
+	e := Event{Whole: f.after == ""}
+	if e.Err = f.beatAndRead(ctx, &e); e.Err != nil {
+		f.startOver()
+	}
+	e.Duration = time.Since(start)
+	if f.c.Told != nil && (e.Err != nil || e.Whole || e.Records+e.Skipped > 0) && ctx.Err() == nil {
+		f.c.Told(ctx, e)
+	}
+	return e.Err
+}
+
+// Run looks into the log every Interval, less often while that fails, until ctx ends, which
+// is no error. It calls each after every look that has reached the end.
+func (f *Follower) Run(ctx context.Context, each func(context.Context) error) error {
+	if !f.setRuns(true) {
+		return ErrRunning
+	}
+	defer f.setRuns(false)
+	pause := Interval
+	for {
+		err := f.Look(ctx)
+		if err == nil {
+			err = each(ctx)
+		}
+		if pause = min(2*pause, maxPause); err == nil {
+			pause = Interval
+		}
+		timer := time.NewTimer(jittered(pause))
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		}
+	}
+}
+
+func (f *Follower) setRuns(to bool) (changed bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	changed = f.runs != to
+	f.runs = to
+	return changed
+}
+
+// jittered is d, a fifth less to a fifth more: processes that were started together must
+// not ask together.
+func jittered(d time.Duration) time.Duration { return d - d/5 + Random(2*d/5+1) }
+
+// Random is a duration that is less than d.
+func Random(d time.Duration) time.Duration {
+	n, _ := rand.Int(rand.Reader, big.NewInt(int64(d))) // never fails
+	return time.Duration(n.Int64())
+}
+
+// takeRestart reports whether to start over. Whoever asks for that again and again gets it
+// once in a Beat: it costs as much as the log is long.
+func (f *Follower) takeRestart(now clock.Instant) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	since := now.Since(f.begun)
+	if since < Beat || since < Again && !f.restart && !f.missed {
+		return false
+	}
+	f.restart, f.missed = false, false
+	return true
+}
+
+func (f *Follower) startOver() { f.after, f.whole, f.out, f.beaten = "", false, false, clock.Instant{} }
+
+func (f *Follower) beatAndRead(ctx context.Context, e *Event) error {
+	now := clock.At(time.Now())
+	switch since := now.Since(f.beaten); {
+	case since < Beat:
+	case f.out:
+		return errors.New("a heartbeat has not come back: what was appended is not what is read")
+	default:
+		_, _ = rand.Read(f.beat[:]) // never fails
+		record := Record{Data: f.beat[:], Until: now.Wall.Add(4 * Beat)}
+		if err := f.append(ctx, heartbeat, []Record{record}); err != nil {
+			return fmt.Errorf("appending a heartbeat: %w", err)
+		}
+		f.beaten, f.out = now, true
+	}
+	if f.after == "" {
+		f.begun, f.whole, f.numbers = now, true, map[writer]uint64{}
+		f.c.Begin()
+	}
+	waited := f.out
+	for {
+		page, err := f.page(ctx)
+		if err != nil {
+			return err
+		}
+		if len(page) == 0 {
+			break
+		}
+		for _, d := range page {
+			f.take(d, e)
+		}
+	}
+	if f.whole {
+		f.whole = false
+		f.c.Whole()
+	}
+	if waited && !f.out { // and all that is before its end was taken
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.heard = f.beaten
+	}
+	return nil
+}
+
+func (f *Follower) page(ctx context.Context) ([][]byte, error) {
+	type answer struct {
+		data [][]byte
+		next string
+	}
+	answered := make(chan answer, 1)
+	after := f.after
+	err := call(ctx, f.reads, func(ctx context.Context) (err error) {
+		var a answer
+		a.data, a.next, err = f.c.Log.Read(ctx, after, Page)
+		answered <- a
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading: %w", err)
+	}
+	a := <-answered
+	if len(a.data) > 0 && a.next == after {
+		return nil, errors.New("reading has returned records and no place behind them")
+	}
+	if len(a.data) > 0 || a.next != "" {
+		f.after = a.next
+	}
+	return a.data, nil
+}
+
+func (f *Follower) take(d []byte, e *Event) {
+	if len(d) < header || len(d) > MaxData || d[0] != version {
+		e.Skipped++
+		return
+	}
+	kind, from, number := d[1], writer(d[2:]), binary.BigEndian.Uint64(d[2+len(writer{}):])
+	before := number
+	if kind != heartbeat {
+		before--
+	}
+	f.count(from, before, number)
+	switch payload := d[header:]; {
+	case kind == heartbeat:
+		if bytes.Equal(payload, f.beat[:]) {
+			f.out = false
+		}
+	case kind != f.c.Kind: // somebody else's
+	case f.c.Take(payload):
+		e.Records++
+	default:
+		e.Skipped++
+	}
+}
+
+// count notes the number of a record, and whether those before it were passed over.
+func (f *Follower) count(from writer, before, number uint64) {
+	last, known := f.numbers[from]
+	if !f.whole && before > last { // while the log is read from the beginning, what has ended is missing
+		f.missed = true
+	}
+	if known || len(f.numbers) < maxWriters {
+		f.numbers[from] = max(last, number)
+	}
+}
+
+// call makes one call of the log, bounded in time and in how many there are at once.
+func call(ctx context.Context, slots chan struct{}, do func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, Timeout)
+	defer cancel()
+	select {
+	case slots <- struct{}{}:
+	case <-ctx.Done():
+		return fmt.Errorf("too many calls of the log are under way: %w", ctx.Err())
+	}
+	answered := make(chan error, 1)
+	err := guard.Isolate(ctx, callGrace, func() {
+		defer func() { <-slots }()
+		answered <- do(ctx)
+	})
+	if err != nil {
+		return err
+	}
+	return <-answered
 }

@@ -1,0 +1,478 @@
+package revocation_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/revocation"
+	"github.com/bearergate/bearergate/test/bubble"
+	"github.com/bearergate/bearergate/test/kit"
+)
+
+// process is one of a fleet.
+type process struct {
+	*revocation.List
+
+	end   func() // of its Run
+	ended <-chan error
+
+	mu    sync.Mutex // guards what follows
+	syncs []revocation.SyncEvent
+	put   int
+}
+
+// start starts one.
+func start(t *testing.T, log revocation.Log, change func(*revocation.Config)) *process {
+	t.Helper()
+	p := &process{}
+	p.List = newList(t, func(c *revocation.Config) {
+		c.Log = log
+		c.Hooks.Synced = func(_ context.Context, e revocation.SyncEvent) {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.syncs = append(p.syncs, e)
+		}
+		c.Hooks.PutBack = func(_ context.Context, e revocation.PutBackEvent) {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.put += e.Entries
+		}
+		if change != nil {
+			change(c)
+		}
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	p.end, p.ended = cancel, ended
+	go func() { ended <- p.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		require.NoError(t, <-ended)
+	})
+	return p
+}
+
+func (p *process) putBack() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.put
+}
+
+// fleet starts n processes that know the whole log.
+func fleet(t *testing.T, log revocation.Log, n int) []*process {
+	t.Helper()
+	var all []*process
+	for range n {
+		all = append(all, start(t, log, nil))
+	}
+	for _, p := range all {
+		require.NoError(t, p.Warm(t.Context()))
+	}
+	return all
+}
+
+// alice is an Entry that no token of hers escapes, whenever it was issued.
+func alice() revocation.Entry {
+	return revocation.Entry{Issuer: issuer, Subject: "alice", Session: "s1"}
+}
+
+// bob is a token that alice does not matter to.
+func bob() *bearergate.Token { return token(func(c *bearergate.Claims) { c.Subject = "bob" }) }
+
+func requireUnavailable(t *testing.T, err error) {
+	t.Helper()
+	kit.RequireError(t, err, bearergate.ErrUnavailable, bearergate.ReasonStoreUnavailable)
+}
+
+// What one process is told, all know within a second, and one that starts later too.
+//
+// req: FLT-05
+func TestAFleetHearsOfIt(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log := new(kit.Log)
+		all := fleet(t, log, 4)
+		require.NoError(t, all[0].Add(t.Context(), alice()))
+		requireRevoked(t, all[0].Check(t.Context(), token(nil)))
+		time.Sleep(time.Second)
+		all = append(all, fleet(t, log, 1)...)
+		for _, p := range all {
+			requireRevoked(t, p.Check(t.Context(), token(nil)))
+			require.NoError(t, p.Check(t.Context(), token(func(c *bearergate.Claims) { c.Subject = "bob" })))
+		}
+		require.NoError(t, all[3].Lift(t.Context(), alice()))
+		time.Sleep(time.Second)
+		all = append(all, fleet(t, log, 1)...)
+		for _, p := range all {
+			require.NoError(t, p.Check(t.Context(), token(nil)))
+			require.Equal(t, 1, p.Status().Lifted)
+		}
+	})
+}
+
+// Nobody knows what is revoked before the log was read, and 503 is what that is.
+func TestBeforeTheFirstReading(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log := new(kit.Log)
+		l := newList(t, func(c *revocation.Config) { c.Log = log })
+		requireUnavailable(t, l.Check(t.Context(), token(nil)))
+		require.False(t, l.Status().Ready)
+		require.EqualValues(t, -1, l.Status().Lag)
+		require.NoError(t, l.Add(t.Context(), alice()), "it can be told already")
+		requireRevoked(t, l.Check(t.Context(), token(nil)))
+		log.Fault(func(context.Context, string) error { return errors.New("down") })
+		requireUnavailable(t, l.Warm(t.Context()))
+		requireUnavailable(t, l.Check(t.Context(), bob()))
+		log.Fault(nil)
+		require.NoError(t, l.Warm(t.Context()))
+		require.NoError(t, l.Check(t.Context(), bob()))
+		require.True(t, l.Status().Ready)
+	})
+}
+
+// While the log is down, tokens are served for MaxLag and then answered 503, never 401 and
+// never a pass; what is known to be revoked stays refused. It heals by itself.
+//
+// req: FLT-07
+// W2-200.
+func TestLag(t *testing.T) {
+	faults := map[string]func(*kit.Log, bool){
+		"errors": func(l *kit.Log, on bool) {
+			l.Fault(when(on, func(context.Context, string) error { return errors.New("down") }))
+		},
+		"hangs":        func(l *kit.Log, on bool) { l.Fault(when(on, kit.Hang)) },
+		"only appends": func(l *kit.Log, on bool) { l.Fault(when(on, failing("Read"))) },
+		"only reads":   func(l *kit.Log, on bool) { l.Fault(when(on, failing("Append"))) },
+		"is cut off":   func(l *kit.Log, on bool) { l.CutOff(on) },
+		"panics":       func(l *kit.Log, on bool) { l.Fault(when(on, func(context.Context, string) error { panic("log") })) },
+	}
+	for name, fault := range faults {
+		t.Run(name, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
+				log := new(kit.Log)
+				p := fleet(t, log, 1)[0]
+				require.NoError(t, p.Add(t.Context(), alice()))
+				time.Sleep(10 * time.Second)
+				fault(log, true)
+				since := time.Now()
+				time.Sleep(24 * time.Second) // less by a heartbeat, which may be 5 s old, and its grace
+				require.NoError(t, p.Check(t.Context(), bob()), "%v", p.Status())
+				time.Sleep(time.Until(since.Add(31 * time.Second)))
+				requireUnavailable(t, p.Check(t.Context(), bob()))
+				requireRevoked(t, p.Check(t.Context(), token(nil)))
+				require.Greater(t, p.Status().Lag, 30*time.Second)
+				time.Sleep(time.Hour / 4)
+				requireUnavailable(t, p.Check(t.Context(), bob()))
+				fault(log, false)
+				time.Sleep(11 * time.Second) // the longest pause, and what a hanging call takes
+				require.NoError(t, p.Check(t.Context(), bob()), "%v", p.Status())
+				requireRevoked(t, p.Check(t.Context(), token(nil)))
+			})
+		})
+	}
+}
+
+func when[F any](on bool, f F) (none F) {
+	if on {
+		return f
+	}
+	return none
+}
+
+// failing is a fault of one method.
+func failing(method string) func(context.Context, string) error {
+	return func(_ context.Context, call string) error {
+		if call == method {
+			return errors.New("down")
+		}
+		return nil
+	}
+}
+
+// A log that ignores its context keeps no more than a few goroutines, and nobody waits for
+// it longer than is said.
+func TestDeafLog(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log := new(kit.Log)
+		p := fleet(t, log, 1)[0]
+		release := make(chan struct{})
+		log.Fault(func(context.Context, string) error { <-release; return errors.New("late") })
+		for range 40 {
+			start := time.Now()
+			requireUnavailable(t, p.Add(t.Context(), alice()))
+			require.LessOrEqual(t, time.Since(start), 2100*time.Millisecond)
+		}
+		require.Less(t, log.Calls("Append")+log.Calls("Read"), 40)
+		requireRevoked(t, p.Check(t.Context(), token(nil)))
+		log.Fault(nil)
+		close(release)
+		time.Sleep(20 * time.Second)
+		q := fleet(t, log, 1)[0]
+		requireRevoked(t, q.Check(t.Context(), token(nil)))
+	})
+}
+
+// InsecureFailOpen lets pass what nobody knows to be revoked, and Guard marks it.
+//
+// req: FLT-07
+func TestFailOpen(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log := new(kit.Log)
+		p := start(t, log, func(c *revocation.Config) { c.InsecureFailOpen = true })
+		require.NoError(t, p.Warm(t.Context()))
+		require.NoError(t, p.Add(t.Context(), alice()))
+		of := token(func(c *bearergate.Claims) { c.Subject = "bob"; c.ExpiresAt = c.ExpiresAt.Add(time.Minute) })
+		v := p.Guard(bearergate.VerifierFunc(func(context.Context, string) (*bearergate.Token, error) { return of, nil }))
+		verified, err := v.Verify(t.Context(), "token")
+		require.NoError(t, err)
+		require.False(t, verified.Stale())
+		log.Fault(kit.Hang)
+		time.Sleep(time.Minute)
+		require.NoError(t, p.Check(t.Context(), of))
+		verified, err = v.Verify(t.Context(), "token")
+		require.NoError(t, err)
+		require.True(t, verified.Stale())
+		requireRevoked(t, p.Check(t.Context(), token(nil)))
+		require.False(t, p.Status().Ready)
+	})
+}
+
+// A log that has failed over and lost what it had acknowledged gets it back from any process
+// that knows it, lifts included, and each from one or a few.
+//
+// req: FLT-06
+// W2-201, W2-202.
+func TestWhatWasLostIsPutBack(t *testing.T) {
+	for name, lost := range map[string]func(*kit.Log){
+		// The client of the store notices nothing: the places of the new log are smaller.
+		"unnoticed": func(l *kit.Log) { l.Lose(1 << 20) },
+		"with an error": func(l *kit.Log) {
+			l.Lose(1 << 20)
+			l.Fault(func(context.Context, string) error { return errors.New("failing over") })
+			time.Sleep(2 * time.Second)
+			l.Fault(nil)
+		},
+		"the last one": func(l *kit.Log) { l.Lose(1) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
+				log := new(kit.Log)
+				all := fleet(t, log, 3)
+				for i := range 40 {
+					require.NoError(t, all[i%3].Add(t.Context(), revocation.Entry{Issuer: issuer, Subject: fmt.Sprint(i)}))
+				}
+				time.Sleep(time.Second)
+				require.NoError(t, all[0].Lift(t.Context(), revocation.Entry{Issuer: issuer, Subject: "7"}))
+				require.NoError(t, all[0].Add(t.Context(), alice()))
+				time.Sleep(time.Second)
+				lost(log)
+				require.NoError(t, all[1].Add(t.Context(), revocation.Entry{Issuer: issuer, TokenID: "evil"}), "after it")
+				time.Sleep(15 * time.Second)
+				later := fleet(t, log, 1)[0]
+				for _, p := range append(slices.Clone(all), later) {
+					s := p.Status()
+					require.Equal(t, [3]int{41, 1, 0}, [3]int{s.Entries, s.Lifted, s.Unlogged}, "%+v", s)
+					requireRevoked(t, p.Check(t.Context(), token(nil)))
+					requireRevoked(t, p.Check(t.Context(), token(func(c *bearergate.Claims) { c.Subject, c.ID = "z", "evil" })))
+					require.NoError(t, p.Check(t.Context(), token(func(c *bearergate.Claims) { c.Subject = "7" })))
+				}
+				if name == "unnoticed" {
+					put := all[0].putBack() + all[1].putBack() + all[2].putBack()
+					require.GreaterOrEqual(t, put, 41)
+					require.LessOrEqual(t, put, 3*41)
+				}
+				require.Less(t, len(log.Data()), 200)
+			})
+		})
+	}
+}
+
+// What the log says of an Entry later than its end does not matter, and what it says in
+// another order does not either: adds and lifts are in order by their time.
+func TestOrder(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log := new(kit.Log)
+		writer := fleet(t, log, 1)[0]
+		require.NoError(t, writer.Add(t.Context(), alice()))
+		time.Sleep(time.Second)
+		require.NoError(t, writer.Lift(t.Context(), alice()))
+		var records [][]byte
+		for _, d := range log.Data() {
+			if d[1] == 'r' {
+				records = append(records, d)
+			}
+		}
+		require.Len(t, records, 2)
+		for name, tc := range map[string]struct {
+			order []int
+			want  bool // it is revoked
+		}{
+			"add, lift": {[]int{0, 1}, false}, "lift, add": {[]int{1, 0}, false}, "add": {[]int{0}, true}, "lift": {[]int{1}, false},
+			"add, lift, add, put in again": {[]int{0, 1, 0}, false}, "twice": {[]int{1, 1, 0, 0}, false},
+		} {
+			other := new(kit.Log)
+			for _, i := range tc.order {
+				other.Put(records[i], time.Now().Add(time.Hour))
+			}
+			p := fleet(t, other, 1)[0]
+			err := p.Check(t.Context(), token(nil))
+			if tc.want {
+				requireRevoked(t, err)
+			} else {
+				require.NoError(t, err, name)
+			}
+			require.NoError(t, p.Add(t.Context(), alice()), name)
+			requireRevoked(t, p.Check(t.Context(), token(nil)))
+		}
+	})
+}
+
+// A process whose clock is slow can lift what another one has added.
+func TestLiftBySlowClock(t *testing.T) {
+	log := new(kit.Log)
+	var add []byte
+	bubble.Test(t, func(t *testing.T) {
+		time.Sleep(time.Hour) // fast
+		p := fleet(t, log, 1)[0]
+		require.NoError(t, p.Add(t.Context(), revocation.Entry{Issuer: issuer, TokenID: "t1"}))
+		add = log.Data()[1]
+	})
+	bubble.Test(t, func(t *testing.T) { // an hour behind
+		shared := new(kit.Log)
+		shared.Put(add, time.Now().Add(24*time.Hour))
+		p := fleet(t, shared, 1)[0]
+		requireRevoked(t, p.Check(t.Context(), token(nil)))
+		require.NoError(t, p.Lift(t.Context(), revocation.Entry{Issuer: issuer, TokenID: "t1"}))
+		for _, of := range []*process{p, fleet(t, shared, 1)[0]} {
+			require.NoError(t, of.Check(t.Context(), token(nil)))
+		}
+	})
+}
+
+// What the log holds beside our records is passed over, and what cannot be read is counted.
+//
+// W2-203.
+func TestPoisonedLog(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log := new(kit.Log)
+		writer := fleet(t, log, 1)[0]
+		require.NoError(t, writer.Add(t.Context(), alice()))
+		good := log.Data()[1]
+		for _, bad := range [][]byte{nil, {}, {1}, {1, 'r'}, {2, 'r', 1}, []byte("garbage of some length"), good[:len(good)-1], append(slices.Clone(good), 0), make([]byte, 5000)} {
+			log.Put(bad, time.Now().Add(time.Hour))
+		}
+		log.Put(append([]byte{1, 'p'}, make([]byte, 20)...), time.Now().Add(time.Hour)) // of another kind
+		require.NoError(t, writer.Add(t.Context(), revocation.Entry{Issuer: issuer, Client: "evil"}))
+		p := fleet(t, log, 1)[0]
+		require.Equal(t, 2, p.Status().Entries)
+		requireRevoked(t, p.Check(t.Context(), token(func(c *bearergate.Claims) { c.Subject, c.ClientID = "z", "evil" })))
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		require.Equal(t, 9, p.syncs[0].Skipped)
+	})
+}
+
+// A process that has no room for what the log says answers 503, until it has.
+func TestReaderIsFull(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log := new(kit.Log)
+		writer := fleet(t, log, 1)[0]
+		for i := range 5 {
+			until := time.Now().Add(time.Hour + time.Duration(i)*time.Minute)
+			require.NoError(t, writer.Add(t.Context(), revocation.Entry{Issuer: issuer, TokenID: fmt.Sprint(i), Until: until}))
+		}
+		require.NoError(t, writer.Add(t.Context(), alice()))
+		p := start(t, log, func(c *revocation.Config) { c.MaxEntries = 5 })
+		kit.RequireError(t, p.Warm(t.Context()), bearergate.ErrUnavailable, bearergate.ReasonOverloaded)
+		kit.RequireError(t, p.Check(t.Context(), bob()), bearergate.ErrUnavailable, bearergate.ReasonOverloaded)
+		requireRevoked(t, p.Check(t.Context(), token(func(c *bearergate.Claims) { c.ID = "0" })))
+		require.True(t, p.Status().Full)
+		time.Sleep(64 * time.Minute)
+		kit.RequireError(t, p.Check(t.Context(), bob()), bearergate.ErrUnavailable, bearergate.ReasonOverloaded)
+		time.Sleep(2 * time.Minute) // the first has ended
+		require.NoError(t, p.Check(t.Context(), bob()))
+		require.False(t, p.Status().Full)
+	})
+}
+
+// A machine that was suspended knows nothing of the time that it slept, and is right again
+// after one look.
+func TestSuspended(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log := new(kit.Log)
+		all := fleet(t, log, 2)
+		all[0].end() // asleep
+		synctest.Wait()
+		require.NoError(t, all[1].Add(t.Context(), alice()))
+		time.Sleep(time.Hour / 4)
+		requireUnavailable(t, all[0].Check(t.Context(), token(nil)))
+		require.NoError(t, all[0].Warm(t.Context()))
+		requireRevoked(t, all[0].Check(t.Context(), token(nil)))
+	})
+}
+
+// Nothing is asked of the log more often than is said, and what a fleet appends is bounded.
+func TestCallsOfTheLog(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log := new(kit.Log)
+		fleet(t, log, 10)
+		reads, appends := log.Calls("Read"), log.Calls("Append")
+		time.Sleep(time.Minute)
+		require.InDelta(t, 10*60*2*1.2, log.Calls("Read")-reads, 400) // each look reads until it reads nothing
+		require.LessOrEqual(t, log.Calls("Append")-appends, 10*12)
+	})
+}
+
+// Run is called once.
+func TestRunTwice(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		p := fleet(t, new(kit.Log), 1)[0]
+		synctest.Wait()
+		kit.RequireError(t, p.Run(t.Context()), bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+		require.NoError(t, p.Warm(t.Context()), "and goes on")
+	})
+}
+
+// A List without a log forgets too, in Run.
+func TestRunAlone(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		p := start(t, nil, nil)
+		require.NoError(t, p.Warm(t.Context()))
+		require.NoError(t, p.Add(t.Context(), alice()))
+		time.Sleep(2 * time.Hour)
+		require.Zero(t, p.Status().Entries)
+	})
+}
+
+// Readers and writers at once.
+func TestConcurrentUse(t *testing.T) {
+	log := new(kit.Log)
+	l := newList(t, func(c *revocation.Config) { c.Log, c.MaxEntries = log, 500 })
+	ctx, cancel := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	all.Go(func() { _ = l.Run(ctx) })
+	var work sync.WaitGroup
+	for i := range 8 {
+		work.Go(func() {
+			for j := range 200 {
+				e := revocation.Entry{Issuer: issuer, Subject: fmt.Sprint(i, j%20)}
+				_ = l.Add(ctx, e)
+				requireRevoked(t, l.Check(ctx, token(func(c *bearergate.Claims) { c.Subject = e.Subject })))
+				_ = l.Lift(ctx, e)
+				l.Status()
+				l.Entries(10)
+			}
+		})
+	}
+	work.Wait()
+	cancel()
+	all.Wait()
+}
