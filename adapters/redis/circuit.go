@@ -15,7 +15,7 @@ const (
 	MinPause = 250 * time.Millisecond
 	// MaxPause is the longest pause, and so how much later than Redis itself a process comes
 	// back after a failover.
-	MaxPause = 2 * time.Second
+	MaxPause = time.Second
 )
 
 // verdict is what a call says about Redis.

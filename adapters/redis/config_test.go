@@ -67,7 +67,7 @@ func TestDefaults(t *testing.T) {
 	require.Equal(t, 1<<20, redisgate.DefaultMaxRecords)
 	require.Equal(t, 5, redisgate.FailuresToOpen)
 	require.Equal(t, 250*time.Millisecond, redisgate.MinPause)
-	require.Equal(t, 2*time.Second, redisgate.MaxPause)
+	require.Equal(t, time.Second, redisgate.MaxPause)
 	require.Equal(t, 5*time.Second, redisgate.Skew)
 
 	// As go-redis fills them in: what it would set itself must not win.

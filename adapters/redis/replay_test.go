@@ -37,7 +37,7 @@ var (
 )
 
 // req: FLT-01
-// attack: W2-121
+// W2-121
 func TestOneOfManyUsesWins(t *testing.T) {
 	noLeaks(t)
 	rows := []struct {
@@ -108,7 +108,7 @@ func TestUsesAreKeptApart(t *testing.T) {
 	other := config()
 	other.Namespace = "payments"
 	for _, s := range []*redisgate.Stores{stores(t, client, config()), stores(t, client, other)} {
-		for _, key := range []string{"a", "A", "é", "e\u0301", ""} { // attack: W2-127
+		for _, key := range []string{"a", "A", "é", "e\u0301", ""} { // W2-127
 			fresh, err := s.Replay().Use(t.Context(), key, soon())
 			require.NoError(t, err)
 			require.True(t, fresh, key)
@@ -176,7 +176,7 @@ func (c *lossy) Read(b []byte) (int, error) {
 }
 
 // req: FLT-03
-// attack: W2-131
+// W2-131
 func TestALostAnswerIsNoReplay(t *testing.T) {
 	rows := []struct {
 		name    string
