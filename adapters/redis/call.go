@@ -95,7 +95,6 @@ func judge[T any](op Operation, value T, err error) result[T] {
 	var (
 		own   *bearergate.Error
 		reply redis.Error
-		timed net.Error
 	)
 	switch {
 	case err == nil:
@@ -113,10 +112,15 @@ func judge[T any](op Operation, value T, err error) result[T] {
 	case errors.As(err, &reply):
 		code := codeOf(reply)
 		return result[T]{err: refused(op, code), verdict: answered, outcome: OutcomeRefused, code: code}
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timed) && timed.Timeout():
+	case isTimeout(err):
 		return result[T]{err: outage(op, "Redis has not answered in time", 0), verdict: unanswered, outcome: OutcomeTimeout}
 	}
 	return result[T]{err: outage(op, "no connection to Redis", 0), verdict: unanswered, outcome: OutcomeConnection}
+}
+
+func isTimeout(err error) bool {
+	var timed net.Error
+	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timed) && timed.Timeout()
 }
 
 // maxCode is how long the first word of an error may be.
@@ -185,13 +189,12 @@ func send[C redis.Cmder](ctx context.Context, s *Stores, acknowledged bool, key 
 		return c, s.redirected(ctx, err)
 	}
 	n, err := held.Int()
-	if err != nil {
+	switch {
+	case err == nil && n < s.replicas, isTimeout(err): // Redis looks at its watch ten times a second: WAIT may last for longer than was asked
+		return c, errAlone
+	default:
 		return c, err
 	}
-	if n < s.replicas {
-		return c, errAlone
-	}
-	return c, nil
 }
 
 // some is an error that is one: redis.Nil says that there is no value.

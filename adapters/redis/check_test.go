@@ -13,7 +13,7 @@ import (
 	"github.com/bearergate/bearergate/test/kit"
 )
 
-// W2-132
+// W2-132.
 func TestCheckLooksAtHowRedisMakesRoom(t *testing.T) {
 	rows := []struct {
 		name    string

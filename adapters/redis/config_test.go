@@ -77,6 +77,7 @@ func TestDefaults(t *testing.T) {
 	o := client.Options()
 	require.Equal(t, "a:1", o.Addr)
 	require.True(t, o.ContextTimeoutEnabled)
+	require.True(t, o.DisableIdentity)
 	require.False(t, given.ContextTimeoutEnabled, "a copy")
 	require.Equal(t, []any{100 * time.Millisecond, 100 * time.Millisecond, time.Second, 50 * time.Millisecond, 3 * time.Minute, time.Millisecond, 8 * time.Millisecond},
 		[]any{o.ReadTimeout, o.WriteTimeout, o.DialTimeout, o.PoolTimeout, o.ConnMaxIdleTime, o.MinRetryBackoff, o.MaxRetryBackoff})
@@ -85,7 +86,7 @@ func TestDefaults(t *testing.T) {
 
 	f := redisgate.FailoverOptions(&redis.FailoverOptions{MasterName: "m"})
 	require.Equal(t, &redis.FailoverOptions{
-		MasterName: "m", ContextTimeoutEnabled: true, ReadTimeout: 100 * time.Millisecond, WriteTimeout: 100 * time.Millisecond, DialTimeout: time.Second,
+		MasterName: "m", ContextTimeoutEnabled: true, DisableIdentity: true, ReadTimeout: 100 * time.Millisecond, WriteTimeout: 100 * time.Millisecond, DialTimeout: time.Second,
 		PoolTimeout: 50 * time.Millisecond, ConnMaxIdleTime: 3 * time.Minute, MaxRetries: 1, DialerRetries: 1,
 		MinRetryBackoff: time.Millisecond, MaxRetryBackoff: 8 * time.Millisecond,
 	}, f)
@@ -94,6 +95,7 @@ func TestDefaults(t *testing.T) {
 	defer cluster.Close()
 	c := cluster.Options()
 	require.True(t, c.ContextTimeoutEnabled)
+	require.True(t, c.DisableIdentity)
 	require.Equal(t, []any{100 * time.Millisecond, 100 * time.Millisecond, time.Second, 50 * time.Millisecond, 3 * time.Minute, time.Second},
 		[]any{c.ReadTimeout, c.WriteTimeout, c.DialTimeout, c.PoolTimeout, c.ConnMaxIdleTime, c.ClusterStateReloadInterval})
 	require.Equal(t, []int{1, 1, -1}, []int{c.DialerRetries, c.FailingTimeoutSeconds, c.MaxRetries})

@@ -43,20 +43,26 @@ type Log struct{ stores *Stores }
 // appendScript first makes room, also in a Redis that is full, where it would otherwise not
 // be let.
 //
-// What has ended, by the clock that is behind, goes; but nothing at or behind the youngest record that
-// is a minute old: whoever has read during that minute finds the record again that it
-// stopped at. Only this script writes, so that the ends are those of the stream. The ID of a
-// record grows also where the clock of a new master is behind: Redis sees to it.
+// What has ended, by the clock that is behind, goes; but nothing at or behind the youngest
+// record that is a minute old: whoever has read during that minute finds the record again at
+// which it stopped. That one is looked for only where something has ended, so that there is
+// one: where there is none, Redis looks at every record of the stream.
+//
+// Only this script writes, so that the ends are those of the stream. The ID of a record grows
+// also where the clock of a new master is behind: Redis sees to it.
 const appendScript = `
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local ended = math.min(now, tonumber(ARGV[1])) - tonumber(ARGV[2])
-local pivot = redis.call('XREVRANGE', KEYS[1], string.format('%.0f', now - tonumber(ARGV[2])), '-', 'COUNT', 1)[1]
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', string.format('%.0f', ended), 'LIMIT', 0, ARGV[3])) do
-  if pivot and id ~= pivot[1] then
-    redis.call('XDEL', KEYS[1], id)
-    redis.call('ZREM', KEYS[2], id)
-  end -- of what may go
+local gone = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', string.format('%.0f', ended), 'LIMIT', 0, ARGV[3])
+if #gone > 0 then
+  local pivot = redis.call('XREVRANGE', KEYS[1], string.format('%.0f', now - tonumber(ARGV[2])), '-', 'COUNT', 1)[1]
+  for _, id in ipairs(gone) do
+    if pivot and id ~= pivot[1] then
+      redis.call('XDEL', KEYS[1], id)
+      redis.call('ZREM', KEYS[2], id)
+    end
+  end -- of what has ended
 end
 if redis.call('XLEN', KEYS[1]) + (#ARGV - 4) / 2 > tonumber(ARGV[4]) then
   return 0

@@ -90,7 +90,7 @@ func TestAFullLogForgetsNothing(t *testing.T) {
 	require.Equal(t, []string{"b", "c"}, got, "the first one has ended")
 }
 
-// W2-203, W2-204
+// W2-203, W2-204.
 func TestRecordsOfOthersAreSkipped(t *testing.T) {
 	told := &events{}
 	c := with(1)
@@ -165,7 +165,7 @@ func TestRecordsAreReadWhileASecretChanges(t *testing.T) {
 	require.Equal(t, want[:2], got)
 }
 
-// W2-201, W2-202
+// W2-201, W2-202.
 func TestALogThatHasLostRecordsIsReadAnew(t *testing.T) {
 	rows := []struct {
 		name string

@@ -46,8 +46,8 @@ const (
 // Options returns a copy of o for [redis.NewClient], in which what is not set is set for
 // what this package needs: short waits ([ReadTimeout], [DialTimeout], [DialerRetries],
 // [PoolTimeout]), few repetitions ([MaxRetries]), and no notifications of
-// maintenance, during which go-redis would wait for 10 s. ContextTimeoutEnabled is always set.
-// Use the client for nothing that takes longer.
+// maintenance, during which go-redis would wait for 10 s. ContextTimeoutEnabled is always set,
+// and DisableIdentity: CLIENT SETINFO is one right more that a user would need. Use the client for nothing that takes longer.
 func Options(o *redis.Options) *redis.Options {
 	c := *o
 	set(&c.ReadTimeout, ReadTimeout)
@@ -60,7 +60,7 @@ func Options(o *redis.Options) *redis.Options {
 	set(&c.MaxRetryBackoff, MaxRetryBackoff)
 	set(&c.ConnMaxIdleTime, ConnMaxIdleTime)
 	set(&c.MaintNotificationsConfig, silent())
-	c.ContextTimeoutEnabled = true
+	c.ContextTimeoutEnabled, c.DisableIdentity = true, true
 	return &c
 }
 
@@ -77,7 +77,7 @@ func FailoverOptions(o *redis.FailoverOptions) *redis.FailoverOptions {
 	set(&c.MinRetryBackoff, MinRetryBackoff)
 	set(&c.MaxRetryBackoff, MaxRetryBackoff)
 	set(&c.ConnMaxIdleTime, ConnMaxIdleTime)
-	c.ContextTimeoutEnabled = true
+	c.ContextTimeoutEnabled, c.DisableIdentity = true, true
 	return &c
 }
 
@@ -98,7 +98,7 @@ func ClusterOptions(o *redis.ClusterOptions) *redis.ClusterOptions {
 	set(&c.FailingTimeoutSeconds, FailingTimeoutSeconds)
 	set(&c.ClusterStateReloadInterval, ClusterStateReloadInterval)
 	set(&c.MaintNotificationsConfig, silent())
-	c.ContextTimeoutEnabled = true
+	c.ContextTimeoutEnabled, c.DisableIdentity = true, true
 	return &c
 }
 

@@ -229,7 +229,7 @@ func TestRealRedis(t *testing.T) {
 }
 
 // req: FLT-03 FLT-04
-// W2-133
+// W2-133.
 func TestRealMasterIsKilledUnderLoad(t *testing.T) {
 	for _, row := range deployments {
 		if row.replicas == 0 {

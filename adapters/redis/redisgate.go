@@ -86,13 +86,12 @@
 //
 // # Managed services
 //
-// What is asked of the server, for an ACL: HELLO, AUTH, CLIENT SETINFO, SELECT, PING, SET, GET,
-// MGET, DEL, EVAL, TIME, XADD, XRANGE, XREVRANGE, XLEN, XDEL, ZADD, ZRANGEBYSCORE,
-// ZREM; WAIT with Replicas; INFO for Check, which does without if it may not; in a
-// Cluster COMMAND, ASKING, READONLY, CLUSTER SLOTS and CLUSTER SHARDS too; all keys begin with
-// "bearergate:".
+// What is asked of the server: HELLO, AUTH, SELECT, SET, GET, MGET, DEL, EVAL, TIME, XADD,
+// XRANGE, XREVRANGE, XLEN, XDEL, ZADD, ZRANGEBYSCORE, ZREM; WAIT with Replicas; INFO for
+// Check, which does without if it may not; COMMAND, ASKING and CLUSTER SLOTS in a Cluster.
+// All keys begin with "bearergate:".
 //
-//	ACL SETUSER api on >… ~bearergate:* -@all +hello +auth +client|setinfo +client|setname +select +ping +set +get +mget +del +eval +time +xadd +xrange +xrevrange +xlen +xdel +zadd +zrangebyscore +zrem +wait +info +command +asking +readonly +cluster|slots +cluster|shards
+//	ACL SETUSER api on >… ~bearergate:* -@all +hello +auth +select +set +get +mget +del +eval +time +xadd +xrange +xrevrange +xlen +xdel +zadd +zrangebyscore +zrem +wait +info +command +asking +cluster|slots
 //
 // CONFIG is not needed. Serverless services that sit between client and Redis must keep the
 // order of a connection and WAIT; Check says whether they do.

@@ -37,7 +37,7 @@ var (
 )
 
 // req: FLT-01
-// W2-121
+// W2-121.
 func TestOneOfManyUsesWins(t *testing.T) {
 	noLeaks(t)
 	rows := []struct {
@@ -176,7 +176,7 @@ func (c *lossy) Read(b []byte) (int, error) {
 }
 
 // req: FLT-03
-// W2-131
+// W2-131.
 func TestALostAnswerIsNoReplay(t *testing.T) {
 	rows := []struct {
 		name    string

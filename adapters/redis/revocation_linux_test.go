@@ -47,7 +47,7 @@ func knows(t *testing.T, list *revocation.List, ids []string) bool {
 }
 
 // req: FLT-05 FLT-06
-// W2-201, W2-202
+// W2-201, W2-202.
 func TestRealRevocationsAcrossAFailover(t *testing.T) {
 	for _, row := range deployments {
 		for _, replicas := range []int{0, 1} {
