@@ -35,7 +35,7 @@ var documented = map[string]map[string]int{
 	"README.md":                  {"main.go": 1, "part": 4, "part adapters/prometheus": 1},
 	"docs/testing.md":            {"main_test.go": 1, "routes_test.go": 1, "part": 1},
 	"docs/choosing.md":           {"part": 11},
-	"docs/sender-constrained.md": {"part": 8, "part adapters/grpc": 1, "after": 1},
+	"docs/sender-constrained.md": {"part": 8, "part adapters/grpc": 1, "part adapters/redis": 1, "after": 1},
 	"docs/revocation.md":         {"part": 3},
 	"docs/troubleshooting.md":    {"part": 1},
 	"docs/providers.md":          {"part": 28, "after": 1},
@@ -225,7 +225,7 @@ func part(t *testing.T, code string) string {
 	known := `
 var (
 	ctx                                       context.Context
-	secret                                    string
+	secret, password                          string
 	md                                        interface{ Get(name string) []string }
 	v, payments, partner, opaque, verifier    bearergate.Verifier
 	gate                                      *middleware.Gate
@@ -242,7 +242,7 @@ var (
 	for name, path := range map[string]string{"context": "context", "http": "net/http", "time": "time", "strings": "strings", "rand": "crypto/rand", "tls": "crypto/tls", "bearergate": modulePath,
 		"scope": modulePath + "/scope", "jwks": modulePath + "/jwks", "jwtverify": modulePath + "/jwtverify",
 		"introspect": modulePath + "/introspect", "issuers": modulePath + "/issuers", "idp": modulePath + "/idp", "dpop": modulePath + "/binding/dpop", "mtls": modulePath + "/binding/mtls", "revocation": modulePath + "/revocation", "admin": modulePath + "/revocation/admin", "middleware": modulePath + "/middleware",
-		"authtest": modulePath + "/authtest", "grpcgate": modulePath + "/adapters/grpc", "promgate": modulePath + "/adapters/prometheus", "prometheus": "github.com/prometheus/client_golang/prometheus"} {
+		"authtest": modulePath + "/authtest", "grpcgate": modulePath + "/adapters/grpc", "redisgate": modulePath + "/adapters/redis", "redis": "github.com/redis/go-redis/v9", "promgate": modulePath + "/adapters/prometheus", "prometheus": "github.com/prometheus/client_golang/prometheus"} {
 		if regexp.MustCompile(`\b` + name + `\.`).MatchString(known + code) {
 			head += fmt.Sprintf("import %s %q\n", name, path)
 		}
