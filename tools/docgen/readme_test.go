@@ -36,7 +36,7 @@ var documented = map[string]map[string]int{
 	"docs/testing.md":            {"main_test.go": 1, "routes_test.go": 1, "part": 1},
 	"docs/choosing.md":           {"part": 11},
 	"docs/sender-constrained.md": {"part": 8, "part adapters/grpc": 1, "part adapters/redis": 1, "after": 1},
-	"docs/revocation.md":         {"part": 3},
+	"docs/revocation.md":         {"part": 2, "part adapters/redis": 1},
 	"docs/troubleshooting.md":    {"part": 1},
 	"docs/providers.md":          {"part": 28, "after": 1},
 	"docs/coming-from.md":        {"after": 4, "part": 1, "before": 4},
