@@ -365,7 +365,9 @@ func TestErrorsSayWhoseFaultItIs(t *testing.T) {
 				require.Equal(t, row.outcome, c.Outcome)
 				require.Equal(t, row.code, c.Code)
 			}
-			require.Len(t, told.calls, 5)
+			require.Len(t, told.calls, redisgate.FailuresToOpen)
+			open := row.outcome == redisgate.OutcomeConnection || row.outcome == redisgate.OutcomeTimeout
+			require.Equal(t, open, len(told.changes()) == 1, "only what is no answer opens the circuit")
 			_, _, err = s.Log().Read(t.Context(), "", 1)
 			require.Error(t, err)
 			for _, err := range []error{err, s.Check(t.Context())} {

@@ -61,7 +61,7 @@ if #gone > 0 then
     if pivot and id ~= pivot[1] then
       redis.call('XDEL', KEYS[1], id)
       redis.call('ZREM', KEYS[2], id)
-    end
+    end -- a reader may stand there
   end -- of what has ended
 end
 if redis.call('XLEN', KEYS[1]) + (#ARGV - 4) / 2 > tonumber(ARGV[4]) then
