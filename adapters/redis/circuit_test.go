@@ -103,6 +103,20 @@ func TestAHangingRedisCostsFewRequestsTime(t *testing.T) {
 	})
 }
 
+// Those that were under way when it opened do not prolong the pause.
+func TestFailuresAtOnceOpenOnce(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		told := &events{}
+		s := intercepted(t, patient(told.hooks()), hangs)
+		var all sync.WaitGroup
+		for range 10 * redisgate.FailuresToOpen {
+			all.Go(func() { _, _ = took(t.Context(), s) })
+		}
+		all.Wait()
+		require.Equal(t, []redisgate.CircuitEvent{{Open: true, Pause: redisgate.MinPause}}, told.changes())
+	})
+}
+
 func TestOnlyFailuresInARowOpen(t *testing.T) {
 	told := &events{}
 	var calls atomic.Int32

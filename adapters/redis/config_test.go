@@ -105,6 +105,8 @@ func TestDefaults(t *testing.T) {
 	require.Equal(t, []any{time.Second, -1, time.Second, maintnotifications.ModeAuto}, []any{kept.ReadTimeout, kept.MaxRetries, kept.PoolTimeout, kept.MaintNotificationsConfig.Mode})
 }
 
+func TestEachHook(t *testing.T) { kit.EachHook(t, redisgate.JoinHooks) }
+
 func TestHooksAreJoined(t *testing.T) {
 	first, second := &events{}, &events{}
 	var panics []bearergate.PanicEvent

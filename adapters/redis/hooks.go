@@ -88,7 +88,8 @@ type SkipEvent struct {
 type CheckEvent struct {
 	// Policy is its maxmemory-policy. "": it does not say.
 	Policy string
-	// MaxMemory is how much it may hold, in bytes. 0: as much as the machine has, or it does not say.
+	// MaxMemory is how much it may hold, in bytes. 0: as much as the machine has, or it does
+	// not say.
 	MaxMemory int64
 }
 

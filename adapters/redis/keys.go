@@ -68,9 +68,9 @@ func (k keys) name(p purpose, text string) string {
 // first is the one to write. All have one hash tag, so that a Cluster keeps them on one
 // server, where one script decides about all at once: while a secret is being changed, a
 // process that writes under the old one and one that writes under the new one must not both
-// find a proof fresh. The tag cannot be derived from a secret, as the processes do not all have the
-// same then, and it must differ, or all would be on one server. Of 4,096, each server
-// of a Cluster has its share.
+// find a proof fresh. The tag cannot be derived from a secret, as the processes do not all
+// have the same then, and it must differ, or all would be on one server. Of 4,096, each
+// server of a Cluster has its share.
 func (s *Stores) names(p purpose, text string) []string {
 	sum := sha256.Sum256([]byte(text))
 	stem := s.prefix + ":" + string(p) + ":{" + hex.EncodeToString(sum[:2])[:3] + "}"

@@ -113,12 +113,13 @@ func (l *Log) append(ctx context.Context, records []revocation.Record) error {
 func ending(until time.Time) int64 { return min(max(until.UnixMilli(), 0), 1<<53-1) }
 
 // Read returns the data of at most limit records, and at most 256, after a place, and the
-// place behind the last one; no data says that this is the end. Records that have ended are left out, and so
-// are those that nobody of the fleet has written, which Hooks.Skipped is told of.
+// place behind the last one; no data says that this is the end. Records that have ended are
+// left out, and so are those that nobody of the fleet has written, which Hooks.Skipped is
+// told of.
 //
-// Any error means: start over, at "". Redis may have lost what it had acknowledged, with a master
-// that died, and have given the same place, or one before it, to something else since. Read notices that,
-// since the record that it stopped at is not there any more, and says so
+// Any error means: start over, at "". Redis may have lost what it had acknowledged, with a
+// master that died, and have given the same place, or one before it, to something else since.
+// Read notices that, since the record that it stopped at is not there any more, and says so
 // ([bearergate.ErrUnavailable], [bearergate.ReasonStoreUnavailable]). It says so too to a
 // reader that pauses for more than a minute, if that record has ended.
 func (l *Log) Read(ctx context.Context, after string, limit int) (data [][]byte, next string, err error) {
@@ -196,7 +197,8 @@ func valueOf(e redis.XMessage) string {
 	return value
 }
 
-// A place is the ID of an entry and a hash of it: after a failover, another one may have its ID.
+// A place is the ID of an entry and a hash of it: after a failover, another one may have its
+// ID.
 var places = regexp.MustCompile(`^[0-9]{1,20}-[0-9]{1,20}~[A-Za-z0-9_-]{12}$`)
 
 const placeMark = "~"

@@ -121,6 +121,9 @@ func TestRecordsOfOthersAreSkipped(t *testing.T) {
 		{"a bit of the end", func() { add(flip(sealed, 13)) }},
 		{"a bit of the tag", func() { add(flip(sealed, len(sealed)-1)) }},
 		{"a later version", func() { add(flip(sealed, 0)) }},
+		{"a later version, under the same secret", func() { add(s.SealAs(2, make([]byte, 100))) }},
+		{"longer than a record may be", func() { add(s.SealAs(1, make([]byte, 8+redisgate.MaxRecordBytes+1))) }},
+		{"too short for its end", func() { add(s.SealAs(1, make([]byte, 7))) }},
 		{"another secret", func() { require.NoError(t, stores(t, client, with(2)).Log().Append(t.Context(), record("forged"))) }},
 		{"another fleet", func() {
 			foreign, elsewhere := single(t, func() redisgate.Config { c := with(1); c.Namespace = "payments"; return c }())
@@ -210,7 +213,8 @@ func TestALogThatHasLostRecordsIsReadAnew(t *testing.T) {
 	}
 }
 
-// lose makes a server forget the last record, as one does that did not get it, and returns its ID.
+// lose makes a server forget the last record, as one does that did not get it, and returns
+// its ID.
 func lose(t *testing.T, server *miniredis.Miniredis) string {
 	t.Helper()
 	entries, err := server.Stream(stream)

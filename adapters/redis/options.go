@@ -35,19 +35,20 @@ const (
 	// forget them: those of the large clouds do so after 350 s and 4 min. go-redis has 30 min.
 	ConnMaxIdleTime = 3 * time.Minute
 	// ClusterStateReloadInterval is how old the map of a Cluster may become: a master that
-	// died sends no redirection. go-redis has a minute, for which what it held is
-	// unreachable after the failover. The map is read at most as often, by a process that is in use.
+	// died sends no redirection. go-redis has a minute, for which what it held is unreachable
+	// after the failover. The map is read at most as often, by a process that is in use.
 	ClusterStateReloadInterval = time.Second
 	// FailingTimeoutSeconds is for how long a node of a Cluster that failed is avoided.
 	// go-redis has 15: longer than a failover.
 	FailingTimeoutSeconds = 1
 )
 
-// Options returns a copy of o for [redis.NewClient], in which what is not set is set for
-// what this package needs: short waits ([ReadTimeout], [DialTimeout], [DialerRetries],
-// [PoolTimeout]), few repetitions ([MaxRetries]), and no notifications of
-// maintenance, during which go-redis would wait for 10 s. ContextTimeoutEnabled is always set,
-// and DisableIdentity: CLIENT SETINFO is one right more that a user would need. Use the client for nothing that takes longer.
+// Options returns a copy of o for [redis.NewClient], in which what is not set is set for what
+// this package needs: short waits ([ReadTimeout], [DialTimeout], [DialerRetries],
+// [PoolTimeout]), few repetitions ([MaxRetries]), and no notifications of maintenance, during
+// which go-redis would wait for 10 s. ContextTimeoutEnabled is always set, and
+// DisableIdentity: CLIENT SETINFO is one right more that a user would need. Use the client
+// for nothing that takes longer.
 func Options(o *redis.Options) *redis.Options {
 	c := *o
 	set(&c.ReadTimeout, ReadTimeout)

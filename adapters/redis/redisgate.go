@@ -26,9 +26,10 @@
 // that it has under several Secrets on one server of a Cluster.
 //
 // Whoever can write to Redis can stop the service, by filling, deleting or locking it. They
-// cannot add a revocation, or an answer. By deleting keys they make used proofs fresh, and
-// by deleting records they hide revocations from processes that start later. Demand TLS and
-// a password, and let nobody else in.
+// cannot add a revocation, or an answer. By deleting keys they make used proofs fresh, by
+// deleting records they hide revocations from processes that start later, and a record that
+// has not ended they can put back at the end. Demand TLS and a password, and let nobody else
+// in.
 //
 // # When Redis fails
 //
@@ -43,36 +44,39 @@
 //
 // # What is lost with a master
 //
-// Redis replicates after it has answered. What a master has acknowledged in its last
-// moments may be unknown to the replica that is promoted: without Config.Replicas, as much as
-// was written during the lag of the replicas, usually milliseconds, and all that was
-// written to a master that had lost touch with them and did not know it yet. A proof that
-// was used then can be used once more. With Replicas, a use and a record count only when so
-// many replicas have said that they hold it too (WAIT); the caller is refused otherwise.
-// That closes both windows if whatever is promoted is one of those that said so: with one
-// replica and Replicas 1, or with as many Replicas as there are replicas. Sentinel and
-// Cluster prefer the replica that is furthest ahead, so that with fewer it takes a second
-// failure at the same time. It costs the time of one way to a replica and back, and while too few
-// replicas are there, nothing is let in: have one more than Replicas.
+// Redis replicates after it has answered. What a master has acknowledged in its last moments
+// may be unknown to the replica that is promoted: without Config.Replicas, as much as was
+// written during the lag of the replicas, usually milliseconds, and all that was written to a
+// master that had lost touch with them and did not know it yet. A proof that was used then
+// can be used once more. With Replicas, a use and a record count only when so many replicas
+// have said that they hold it too (WAIT); the caller is refused otherwise. That closes both
+// windows if whatever is promoted is one of those that said so: with one replica and Replicas
+// 1, or with as many Replicas as there are replicas. Sentinel and Cluster prefer the replica
+// that is furthest ahead, so that with fewer it takes a second failure at the same time. It
+// costs the time of one way to a replica and back, and while too few replicas are there,
+// nothing is let in: have one more than Replicas.
 //
 // Redis forgets everything with its process unless it persists: with appendonly yes and
 // appendfsync everysec, a server that comes back before another one is promoted has lost a
 // second. Without persistence, it must not restart by itself while it is a master.
 //
-// Make Sentinel and Cluster notice in time: down-after-milliseconds 3000 and
-// failover-timeout 10000, cluster-node-timeout 3000. Their defaults are 30 s and 15 s, in
-// which nothing is answered.
+// Make Sentinel and Cluster notice in time: down-after-milliseconds 2000 and
+// failover-timeout 10000, cluster-node-timeout 2000. Their defaults are 30 s and 15 s, in
+// which nothing is answered. A second or two after another master is there, all processes
+// are served by it. In a Cluster, set cluster-require-full-coverage no, or the loss of one
+// master stops all of them, and have two replicas for each master with Replicas 1: who takes
+// over has one less.
 //
 // # How large it becomes
 //
-// A used proof takes some 150 bytes until it would not be accepted any more, an answer its
-// size and as much besides, a record its size and 200 bytes. Redis must not make room by
-// itself: maxmemory-policy has to be noeviction, which [Stores.Check] looks at. A Redis that
-// is full refuses ([bearergate.ReasonOverloaded]), and never forgets early. Who can fill it:
-// of uses, clients with bound tokens and good proofs; of answers, strangers, as fast as the
-// authorization server answers; of records, whoever may revoke, up to Config.MaxRecords.
-// Give what must not be refused, uses and the Log, a Redis that introspection does not fill,
-// if strangers reach the latter.
+// A used proof takes some 200 bytes until it would not be accepted any more, an answer and a
+// record 200 more than their size. Redis must not make room by itself: maxmemory-policy has
+// to be noeviction, which [Stores.Check] looks at. A Redis that is full refuses
+// ([bearergate.ReasonOverloaded]), and never forgets early. Who can fill it: of uses, clients
+// with bound tokens and good proofs; of answers, strangers, as fast as the authorization
+// server answers; of records, whoever may revoke, up to Config.MaxRecords. Give what must not
+// be refused, uses and the Log, a Redis that introspection does not fill, if strangers reach
+// the latter.
 //
 // # To change a secret
 //
@@ -96,7 +100,8 @@
 // CONFIG is not needed. Serverless services that sit between client and Redis must keep the
 // order of a connection and WAIT; Check says whether they do.
 //
-// Everything here is safe for concurrent use. Goroutines are made for each call and end with it.
+// Everything here is safe for concurrent use. Goroutines are made for each call and end with
+// it.
 package redisgate
 
 import (
@@ -142,14 +147,16 @@ type Config struct {
 	// Danger: whoever knows one and can write to Redis can add revocations.
 	Secrets [][]byte
 	// Timeout is how long a call may take, with whatever the client does meanwhile: waiting
-	// for a connection, following a Cluster, one attempt more. Default: [DefaultTimeout]; 1 ms to
+	// for a connection, following a Cluster, one attempt more. Default: [DefaultTimeout]; 1
+	// ms to
 	// 10 s. Keep it below what the caller allows, such as dpop.Config.StoreTimeout, for
 	// errors that say more.
 	Timeout time.Duration
-	// Replicas is how many replicas must hold a use or a record before it counts. The default, 0,
-	// waits for none: what is lost with a master then is described above. At most 16. In a
-	// Cluster, it counts the replicas of each master. Keys of a slot that is being moved to
-	// another server are refused with [bearergate.ErrUnavailable] until it has arrived.
+	// Replicas is how many replicas must hold a use or a record before it counts. The
+	// default, 0, waits for none: what is lost with a master then is described above. At most
+	// 16. In a Cluster, it counts the replicas of each master. Keys of a slot that is being
+	// moved to another server are refused with [bearergate.ErrUnavailable] until it has
+	// arrived.
 	Replicas int
 	// MaxCalls is how many calls may be under way, those included that nobody waits for any
 	// more. One more is refused at once, with [bearergate.ReasonOverloaded]. Default:

@@ -256,6 +256,22 @@ func TestUsesSpreadOverSlots(t *testing.T) {
 	}
 }
 
+// Under several secrets, one script decides: on one server of a Cluster.
+func TestTheNamesOfAUseAreInOneSlot(t *testing.T) {
+	s, _ := single(t, with(1, 2, 3))
+	slots := map[uint16]bool{}
+	for i := range 100 {
+		names := s.Names(strconv.Itoa(i))
+		require.Len(t, names, 3)
+		for _, name := range names {
+			require.Equal(t, redisgate.SlotOf(names[0]), redisgate.SlotOf(name))
+			slots[redisgate.SlotOf(name)] = true
+		}
+		require.NotEqual(t, names[0], names[1])
+	}
+	require.Greater(t, len(slots), 90)
+}
+
 func TestSlotsAreThoseOfRedis(t *testing.T) {
 	// Appendix A of the specification of Redis Cluster, and its rules for hash tags.
 	require.EqualValues(t, 0x31C3, redisgate.SlotOf("123456789"))

@@ -125,7 +125,11 @@ func TestRealRevocationsAcrossAFailover(t *testing.T) {
 				require.True(t, knows(t, lists[(len(after)-1)%3], after[len(after)-1:]))
 				until(t, func() bool { return all3(after) })
 				t.Logf("%d acknowledged, %d times not; all of before and of 50 after the failover known to all after %v (the machine was late by %v)", len(after), refused, took.Round(time.Millisecond), late())
-				requireWithin(t, 10*time.Second, took, late)
+				bound := 10 * time.Second
+				if row.name == "Cluster" { // takes longer to notice, and a list that has failed for that long looks again after 5 s
+					bound = 15 * time.Second
+				}
+				requireWithin(t, bound, took, late)
 
 				// What was lost was put back: a process that starts now knows all.
 				until(t, func() bool {
