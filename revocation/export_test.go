@@ -1,5 +1,14 @@
 package revocation
 
+import (
+	"container/heap"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/bearergate/bearergate/internal/clock"
+)
+
 // Reencoded reads a record, and writes it again if it is one.
 func Reencoded(payload []byte) ([]byte, bool) {
 	r, ok := parseRecord(payload)
@@ -15,15 +24,56 @@ func Encoded(e Entry, lift bool) []byte {
 	return r.append(nil)
 }
 
+// Colliding holds entries that have one hash.
+type Colliding struct {
+	table table
+	held  []*held
+}
+
+func NewColliding(entries ...Entry) *Colliding {
+	c := &Colliding{table: newTable()}
+	for _, e := range entries {
+		v := e.values()
+		h := &held{values: string(v.append(nil, v.mask())), hash: 1, mask: v.mask(), index: -1}
+		c.held = append(c.held, h)
+		c.table.put(h)
+	}
+	return c
+}
+
+// Find is which of the entries is found for the values of e; -1: none.
+func (c *Colliding) Find(e Entry) int {
+	v := e.values()
+	return slices.Index(c.held, c.table.find(&v, v.mask(), 1))
+}
+
+// Drop forgets one.
+func (c *Colliding) Drop(i int) {
+	heap.Remove(&c.table.ends, c.held[i].index)
+	c.table.drop(c.held[i])
+}
+
+// HasEnded reports it of what was added at a moment of both clocks, until then.
+func HasEnded(until time.Time, added, now clock.Instant) bool {
+	h := &held{index: -1}
+	t := newTable()
+	t.lives(h, until.UnixNano(), added)
+	return h.hasEnded(now)
+}
+
 // Sound reports what does not fit together in a List.
 func (l *List) Sound() string {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	t := &l.table
 	n, lifted := 0, 0
+	sources := map[string]int{}
+	var counts [masks]int
 	for _, h := range t.byHash {
 		for ; h != nil; h = h.next {
 			n++
+			sources[h.source]++
+			counts[h.mask]++
 			if h.lifted {
 				lifted++
 			}
@@ -40,15 +90,18 @@ func (l *List) Sound() string {
 		}
 		last, pass = h, h.pass
 	}
-	masks, sources := 0, 0
-	for _, c := range t.counts {
-		masks += c
+	for i, h := range t.ends {
+		if h.index != i || i > 0 && t.ends[(i-1)/2].until > h.until {
+			return "the order of the heap"
+		}
 	}
-	for _, c := range t.sources {
-		sources += c
+	for mask, n := range counts {
+		if (n > 0) != slices.Contains(t.masks, uint8(mask)) {
+			return "the masks"
+		}
 	}
 	switch {
-	case n != len(t.ends) || m != n || masks != n || sources != n || last != t.newest:
+	case n != len(t.ends) || m != n || counts != t.counts || !maps.Equal(sources, t.sources) || last != t.newest:
 		return "the numbers"
 	case lifted != t.lifted:
 		return "lifted"

@@ -204,32 +204,3 @@ func TestStolenKey(t *testing.T) {
 	require.NoError(t, err)
 	require.NotEqual(t, stolen.Key(), fresh.Key())
 }
-
-// Keys of other issuers are left alone, and a server that is down is asked a few times.
-func TestRefetch(t *testing.T) {
-	bubble.Test(t, func(t *testing.T) {
-		as := authtest.New(t, authtest.WithAudience(audience))
-		var events []error
-		list := newList(t, func(c *revocation.Config) {
-			c.Hooks.Refetched = func(_ context.Context, e revocation.RefetchEvent) { events = append(events, e.Err) }
-		})
-		v, err := jwtverify.New(jwtverify.Config{Issuer: as.Issuer(), Audiences: []string{audience}, HTTPClient: as.Client(), Check: list.Check})
-		require.NoError(t, err)
-		list.Watch(v.Keys())
-		require.NoError(t, list.Add(t.Context(), revocation.Entry{Issuer: "https://other.example.com", Key: [32]byte{1}}))
-		require.NoError(t, list.Add(t.Context(), revocation.Entry{Issuer: as.Issuer(), Subject: "alice"}))
-		synctest.Wait()
-		require.Empty(t, events)
-		as.Fail(authtest.Fault{Status: http.StatusBadGateway})
-		require.NoError(t, list.Add(t.Context(), revocation.Entry{Issuer: as.Issuer(), Key: [32]byte{1}}))
-		time.Sleep(time.Hour)
-		synctest.Wait()
-		require.Len(t, events, 5)
-		require.ErrorIs(t, events[0], bearergate.ErrUnavailable)
-		as.Fail(authtest.Fault{})
-		require.NoError(t, list.Add(t.Context(), revocation.Entry{Issuer: as.Issuer(), Key: [32]byte{2}}))
-		synctest.Wait()
-		require.Len(t, events, 6)
-		require.NoError(t, events[5])
-	})
-}

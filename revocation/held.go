@@ -19,6 +19,7 @@ type held struct {
 	added  time.Time     // of the monotonic clock
 	life   time.Duration // from then on
 
+	hash   uint64 // under which it is found
 	mask   uint8
 	lifted bool
 	index  int    // in ends
@@ -98,9 +99,9 @@ func (h *held) entry() Entry {
 func (h *held) record() record { return record{lift: h.lifted, at: h.at, entry: h.entry()} }
 
 // put adds what is not there yet.
-func (t *table) put(h *held, hash uint64) {
-	h.next = t.byHash[hash]
-	t.byHash[hash] = h
+func (t *table) put(h *held) {
+	h.next = t.byHash[h.hash]
+	t.byHash[h.hash] = h
 	heap.Push(&t.ends, h)
 	if t.counts[h.mask]++; t.counts[h.mask] == 1 {
 		t.masks = append(t.masks, h.mask)
@@ -136,18 +137,15 @@ func (t *table) sweep(now clock.Instant, n int) {
 }
 
 func (t *table) drop(h *held) {
-	in := reader{left: []byte(h.values), ok: true}
-	v := in.values()
-	hashes := v.hashes(t.seed, h.mask)
-	hash := hashes.of(h.mask)
-	if first := t.byHash[hash]; first != h {
-		for ; first.next != h; first = first.next {
+	if first := t.byHash[h.hash]; first != h {
+		for first.next != h {
+			first = first.next
 		}
 		first.next = h.next
 	} else if h.next != nil {
-		t.byHash[hash] = h.next
+		t.byHash[h.hash] = h.next
 	} else {
-		delete(t.byHash, hash)
+		delete(t.byHash, h.hash)
 	}
 	if t.counts[h.mask]--; t.counts[h.mask] == 0 {
 		t.masks = without(t.masks, h.mask)

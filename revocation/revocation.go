@@ -435,9 +435,9 @@ func (l *List) apply(r *record, now clock.Instant) *held {
 	before, until := r.entry.Before.UnixNano(), r.entry.Until.Add(MaxLeeway).UnixNano()
 	if h == nil {
 		mask := v.mask()
-		h = &held{values: string(v.append(nil, mask)), mask: mask, source: l.source(r.entry.Source), at: r.at, lifted: r.lift, before: before, index: -1}
+		h = &held{values: string(v.append(nil, mask)), hash: hash, mask: mask, source: l.source(r.entry.Source), at: r.at, lifted: r.lift, before: before, index: -1}
 		l.table.lives(h, until, now)
-		l.table.put(h, hash)
+		l.table.put(h)
 		if r.lift {
 			l.table.lifted++
 		}

@@ -2,6 +2,8 @@ package revocation_test
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -248,6 +250,11 @@ func TestMaxTokenLife(t *testing.T) {
 			c.IssuedAt, c.AsOf = now.Add(-2*time.Hour), now
 			c.ExpiresAt = now.Add(time.Minute)
 		}, false},
+		"an answer of now, a late iat": {func(c *bearergate.Claims) {
+			c.IssuedAt, c.AsOf = now.Add(10*time.Minute), now
+			c.ExpiresAt = now.Add(65 * time.Minute)
+		}, false},
+		"a verifier that knows iat alone": {func(c *bearergate.Claims) { c.AsOf = time.Time{} }, true},
 		"an answer of now, iat in a moment": {func(c *bearergate.Claims) {
 			c.IssuedAt, c.AsOf = now.Add(time.Second), now
 			c.ExpiresAt = now.Add(time.Hour)
@@ -294,7 +301,10 @@ func TestAddRefuses(t *testing.T) {
 	for _, want := range []string{"entry 0: Issuer", "entry 1: Issuer", "entry 1: Source"} {
 		require.ErrorContains(t, err, want)
 	}
-	kit.RequireError(t, newList(t, nil).Add(t.Context(), make([]revocation.Entry, 10_001)...), bearergate.ErrInvalidRequest, bearergate.ReasonBadRequest)
+	many := slices.Repeat([]revocation.Entry{good}, 10_001)
+	kit.RequireError(t, newList(t, nil).Add(t.Context(), many...), bearergate.ErrInvalidRequest, bearergate.ReasonBadRequest)
+	require.NoError(t, newList(t, nil).Add(t.Context(), many[1:]...))
+	require.ErrorContains(t, newList(t, nil).Add(t.Context(), revocation.Entry{}), "revocation: Issuer is empty")
 	require.NoError(t, newList(t, nil).Add(t.Context()))
 	require.NoError(t, newList(t, nil).Add(t.Context(), revocation.Entry{Issuer: issuer, Before: time.Now().Add(4 * time.Second)}), "a clock that is a little ahead")
 }
@@ -373,6 +383,17 @@ func TestFull(t *testing.T) {
 	require.NoError(t, l.Check(t.Context(), token(nil)), "a list that is full of its own knows all that there is")
 }
 
+// A source has half of the List, unless that is set.
+func TestPerSource(t *testing.T) {
+	l := newList(t, func(c *revocation.Config) { c.MaxEntries = 5 })
+	for i, want := range []bool{true, true, false} {
+		err := l.Add(t.Context(), revocation.Entry{Issuer: issuer, Subject: fmt.Sprint(i)})
+		require.Equal(t, want, err == nil, "%d: %v", i, err)
+	}
+	one := newList(t, func(c *revocation.Config) { c.MaxEntries = 1 })
+	require.NoError(t, one.Add(t.Context(), revocation.Entry{Issuer: issuer}))
+}
+
 func TestNewRefuses(t *testing.T) {
 	for name, tc := range map[string]struct {
 		c    revocation.Config
@@ -399,4 +420,7 @@ func TestDefaults(t *testing.T) {
 	require.Equal(t, 30*time.Second, revocation.DefaultMaxLag)
 	require.Equal(t, 5*time.Second, revocation.ClockSkew)
 	require.Equal(t, 5*time.Minute, revocation.MaxLeeway)
+	require.Equal(t, 365*24*time.Hour, revocation.KeyLife)
+	require.Equal(t, 10*revocation.KeyLife, revocation.MaxUntil)
+	require.Equal(t, 1024, revocation.MaxValueBytes)
 }

@@ -36,6 +36,7 @@ var documented = map[string]map[string]int{
 	"docs/testing.md":            {"main_test.go": 1, "routes_test.go": 1},
 	"docs/choosing.md":           {"part": 11},
 	"docs/sender-constrained.md": {"part": 8, "part adapters/grpc": 1, "part adapters/redis": 1, "after": 1},
+	"docs/revocation.md":         {"part": 2},
 	"docs/troubleshooting.md":    {"part": 1},
 	"docs/providers.md":          {"part": 28, "after": 1},
 	"docs/coming-from.md":        {"after": 4, "part": 1, "before": 4},
@@ -230,13 +231,14 @@ var (
 	gate                                      *middleware.Gate
 	proofs, certificates                      bearergate.Binding
 	handler                                   http.Handler
+	log                                       revocation.Log
 	health, me, listOrders, document, refund  http.Handler
 )
 `
 	head := "package part\n\n"
 	for name, path := range map[string]string{"context": "context", "http": "net/http", "time": "time", "strings": "strings", "rand": "crypto/rand", "tls": "crypto/tls", "bearergate": modulePath,
 		"scope": modulePath + "/scope", "jwks": modulePath + "/jwks", "jwtverify": modulePath + "/jwtverify",
-		"introspect": modulePath + "/introspect", "issuers": modulePath + "/issuers", "idp": modulePath + "/idp", "dpop": modulePath + "/binding/dpop", "mtls": modulePath + "/binding/mtls", "middleware": modulePath + "/middleware",
+		"introspect": modulePath + "/introspect", "issuers": modulePath + "/issuers", "idp": modulePath + "/idp", "dpop": modulePath + "/binding/dpop", "mtls": modulePath + "/binding/mtls", "revocation": modulePath + "/revocation", "middleware": modulePath + "/middleware",
 		"grpcgate": modulePath + "/adapters/grpc", "redisgate": modulePath + "/adapters/redis", "redis": "github.com/redis/go-redis/v9", "promgate": modulePath + "/adapters/prometheus", "prometheus": "github.com/prometheus/client_golang/prometheus"} {
 		if regexp.MustCompile(`\b` + name + `\.`).MatchString(known + code) {
 			head += fmt.Sprintf("import %s %q\n", name, path)
