@@ -107,18 +107,23 @@ func TestRealMasterWithoutReplicasLetsNobodyIn(t *testing.T) {
 		r.stop(t)
 	}
 	late := lateness(t)
-	for i := range 3 * redisgate.FailuresToOpen { // nor does it open the circuit: the master answers
-		begin := time.Now()
-		fresh, err = s.Replay().Use(t.Context(), "cut off "+strconv.Itoa(i), soon())
+	var alone string // a name that the master had, when it said that nobody else has it
+	for i := 0; i < 3*redisgate.FailuresToOpen || alone == ""; i++ {
+		begin, name := time.Now(), "cut off "+strconv.Itoa(i)
+		fresh, err = s.Replay().Use(t.Context(), name, soon())
 		requireWithin(t, 200*time.Millisecond, time.Since(begin), late)
 		kit.RequireError(t, err, bearergate.ErrUnavailable, bearergate.ReasonStoreUnavailable)
 		require.False(t, fresh)
+		if outcomes := told.outcomes(); outcomes[len(outcomes)-1] == redisgate.OutcomeAlone {
+			alone = name
+		}
 	}
 	require.ErrorIs(t, s.Log().Append(t.Context(), record("r")), bearergate.ErrUnavailable)
-	require.Contains(t, told.outcomes(), redisgate.OutcomeAlone)
-	fresh, err = s.Replay().Use(t.Context(), "before", soon())
-	require.NoError(t, err, "who was used is refused, whoever knows it")
-	require.False(t, fresh)
+	until(t, func() bool { // what was used is refused, whoever knows it
+		fresh, err = s.Replay().Use(t.Context(), "before", soon())
+		require.False(t, fresh)
+		return err == nil
+	})
 	for _, r := range d.replicas {
 		r.wake(t)
 	}
@@ -127,9 +132,11 @@ func TestRealMasterWithoutReplicasLetsNobodyIn(t *testing.T) {
 		return err == nil
 	})
 	require.True(t, fresh)
-	fresh, err = s.Replay().Use(t.Context(), "cut off 0", soon()) // W2-135
-	require.NoError(t, err)
-	require.False(t, fresh)
+	until(t, func() bool { // W2-135
+		fresh, err = s.Replay().Use(t.Context(), alone, soon())
+		require.False(t, fresh)
+		return err == nil
+	})
 }
 
 // A use that the client repeats on another connection waits for what the first has written:
@@ -163,7 +170,9 @@ func TestRealRepeatedUseIsHeldByReplicas(t *testing.T) {
 	_, err = s.Replay().Use(t.Context(), "repeated, and nobody holds it", soon())
 	kit.RequireError(t, err, bearergate.ErrUnavailable, bearergate.ReasonStoreUnavailable)
 	require.False(t, lose.Load())
-	require.Equal(t, []redisgate.Outcome{redisgate.OutcomeAnswered, redisgate.OutcomeAnswered, redisgate.OutcomeAlone}, told.outcomes())
+	outcomes := told.outcomes()
+	require.Len(t, outcomes, 3)
+	require.NotEqual(t, redisgate.OutcomeAnswered, outcomes[2])
 }
 
 // W2-128, W2-132.
