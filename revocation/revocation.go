@@ -578,7 +578,7 @@ func (l *List) Warm(ctx context.Context) error {
 
 // Run follows the Log until ctx ends, and then returns nil. It looks twice a second, and
 // says every 5 s that this process is there, by a record that has to come back. While Log
-// fails, it tries again at least every 5 s. It also puts back what the Log has lost, and
+// fails, it tries again at least every 2 s. It also puts back what the Log has lost, and
 // forgets what has ended. Call it once for a List, with a Log or without; a second call
 // returns [bearergate.ErrMisconfigured].
 func (l *List) Run(ctx context.Context) error {

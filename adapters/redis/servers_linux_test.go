@@ -137,7 +137,24 @@ func (n *node) synced(t testing.TB) {
 	})
 }
 
-func isMaster(t testing.TB, n *node) bool { return strings.Contains(n.do(t, "ROLE"), "master") }
+// succeeded waits until one of these replicas has taken over, and the others follow it. How
+// long that takes is up to Sentinel and Cluster: where nobody wins their election, they begin
+// again after twice the failover-timeout.
+func succeeded(t testing.TB, heirs []*node) {
+	t.Helper()
+	until(t, func() bool {
+		masters := 0
+		for _, n := range heirs {
+			switch info := n.do(t, "INFO", "replication"); {
+			case strings.Contains(info, "role:master"):
+				masters++
+			case !strings.Contains(info, "master_link_status:up"):
+				return false
+			}
+		}
+		return masters == 1
+	})
+}
 
 // deployment is a Redis that a fleet shares.
 type deployment struct {

@@ -62,7 +62,7 @@ const (
 	// Again is how often the log is read from the beginning though nothing seems wrong.
 	Again = 5 * time.Minute
 
-	maxPause   = 5 * time.Second // between attempts while the log fails
+	maxPause   = 2 * time.Second // between attempts while the log fails
 	callGrace  = 20 * time.Millisecond
 	maxWriters = 10_000 // processes whose numbers are remembered
 )
