@@ -1,13 +1,18 @@
 package redisgate_test
 
 import (
+	"fmt"
+	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/bearergate/bearergate/binding/dpop"
+	"github.com/bearergate/bearergate/revocation"
 )
 
 // What a use costs in memory and in Redis. That a benchmark with a real server stands beside
@@ -69,4 +74,40 @@ func BenchmarkLog(b *testing.B) {
 			require.Len(b, got, 256)
 		}
 	})
+}
+
+// How long it takes from when a revocation was acknowledged until each of five other
+// processes refuses the token.
+func BenchmarkLag(b *testing.B) {
+	node := server(b)
+	writer, _ := listed(b, stores(b, connect(b, node.addr()), everyday(0)))
+	var readers []*revocation.List
+	for range 5 {
+		list, _ := listed(b, stores(b, connect(b, node.addr()), everyday(0)))
+		readers = append(readers, list)
+	}
+	var mu sync.Mutex // guards lags
+	var lags []time.Duration
+	for i := 0; b.Loop(); i++ {
+		id := strconv.Itoa(i)
+		require.NoError(b, writer.Add(b.Context(), entry(id)))
+		acknowledged := time.Now()
+		var all sync.WaitGroup
+		for _, list := range readers {
+			all.Go(func() {
+				for !knows(b, list, []string{id}) {
+					time.Sleep(time.Millisecond)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				lags = append(lags, time.Since(acknowledged))
+			})
+		}
+		all.Wait()
+	}
+	slices.Sort(lags)
+	for _, p := range []int{50, 95, 99} {
+		b.ReportMetric(float64(lags[(len(lags)-1)*p/100].Milliseconds()), fmt.Sprintf("p%d-ms", p))
+	}
+	b.ReportMetric(float64(lags[len(lags)-1].Milliseconds()), "max-ms")
 }

@@ -19,7 +19,7 @@ const issuer = "https://as.example.com"
 
 // listed starts a process with a list of what is revoked, which runs until the test ends or
 // it is ended.
-func listed(t *testing.T, s *redisgate.Stores) (list *revocation.List, end func()) {
+func listed(t testing.TB, s *redisgate.Stores) (list *revocation.List, end func()) {
 	t.Helper()
 	list, err := revocation.New(revocation.Config{MaxTokenLife: time.Hour, Log: s.Log()})
 	require.NoError(t, err)
@@ -35,7 +35,7 @@ func listed(t *testing.T, s *redisgate.Stores) (list *revocation.List, end func(
 func entry(id string) revocation.Entry { return revocation.Entry{Issuer: issuer, TokenID: id} }
 
 // knows reports whether a list refuses the token of each ID as revoked.
-func knows(t *testing.T, list *revocation.List, ids []string) bool {
+func knows(t testing.TB, list *revocation.List, ids []string) bool {
 	now := time.Now().Truncate(time.Second)
 	for _, id := range ids {
 		err := list.Check(t.Context(), bearergate.NewToken(bearergate.Claims{Issuer: issuer, ID: id, IssuedAt: now, AsOf: now, ExpiresAt: now.Add(30 * time.Minute)}))
