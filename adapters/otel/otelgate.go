@@ -1,11 +1,14 @@
 // Package otelgate tells OpenTelemetry what bearergate does: it makes the hooks
-// of the packages jwtverify, jwks, introspect, middleware, binding/dpop and revocation.
+// of the packages jwtverify, jwks, introspect, middleware, binding/dpop, revocation,
+// revocation/backchannel and revocation/signals.
 //
 //	telemetry, err := otelgate.New(otelgate.Config{TracerProvider: otel.GetTracerProvider(), MeterProvider: otel.GetMeterProvider()})
 //	v, err := jwtverify.New(jwtverify.Config{…, Hooks: telemetry.VerifyHooks(), KeyHooks: telemetry.KeyHooks()})
 //	gate, err := middleware.New(v, middleware.Config{Hooks: telemetry.GateHooks()})
 //	proofs, err := dpop.New(dpop.Config{…, Hooks: telemetry.ProofHooks()})
 //	list, err := revocation.New(revocation.Config{…, Hooks: telemetry.RevocationHooks()})
+//	logout, err := backchannel.New(backchannel.Config{…, Hooks: telemetry.LogoutHooks()})
+//	receiver, err := signals.New(signals.Config{…, Hooks: telemetry.SignalHooks()})
 //
 // Hooks of other telemetry are joined with these by the JoinHooks of each package.
 //
@@ -27,7 +30,8 @@
 // A token that is refused is no failure of this server: error.type says why and
 // the status is unset, as it is for a caller that went away. An outage and a
 // wrong configuration have the status Error. The span of a request that the
-// gate refuses, or ends midway, gets the attribute bearergate.reason.
+// gate refuses, or ends midway, gets the attribute bearergate.reason, and so does that of
+// a logout or a security event that is not taken.
 //
 // That span, and the spans bearergate.verify and bearergate.introspect, also say
 // why in the words of the [bearergate.Error], where it has any:
@@ -84,6 +88,10 @@
 //	bearergate.revocation.skipped_records  {record}
 //	bearergate.revocation.put_back         {entry}
 //	bearergate.revocation.key_refetches    {fetch}     bearergate.issuer, error.type
+//	bearergate.revocation.logouts          {logout}    bearergate.issuer, bearergate.revocation.by, bearergate.revocation.outcome, error.type
+//	bearergate.revocation.signals          {event}     bearergate.issuer, bearergate.revocation.event, bearergate.revocation.outcome, error.type
+//	bearergate.revocation.signals_discarded {event}    bearergate.issuer, bearergate.revocation.event, bearergate.revocation.why
+//	bearergate.revocation.stream_changes   {change}    bearergate.issuer, bearergate.revocation.stream
 //	bearergate.unmapped_paths              {path}      bearergate.issuer
 //	bearergate.panics                      {panic}     bearergate.package
 //
@@ -116,6 +124,8 @@ import (
 	"github.com/bearergate/bearergate/jwtverify"
 	"github.com/bearergate/bearergate/middleware"
 	"github.com/bearergate/bearergate/revocation"
+	"github.com/bearergate/bearergate/revocation/backchannel"
+	"github.com/bearergate/bearergate/revocation/signals"
 )
 
 // ScopeName is the name of the instrumentation scope of all spans and metrics.
@@ -146,7 +156,7 @@ type Telemetry struct {
 	breakerChanges, storeFailures, decisions, ended, panics   metric.Int64Counter
 	nonces, unmappedPaths, purgeLogFailures                   metric.Int64Counter
 	revoked, revocations, syncs, skippedRecords, putBack      metric.Int64Counter
-	refetches                                                 metric.Int64Counter
+	refetches, logouts, signals, discarded, streams           metric.Int64Counter
 
 	verifySeries   series[verifyLabels]
 	lookSeries     series[lookLabels]
@@ -156,6 +166,7 @@ type Telemetry struct {
 	proofSeries    series[proofLabels]
 	storeSeries    series[storeLabels]
 	revokedSeries  series[revokedLabels]
+	feedSeries     series[feedLabels]
 	otherSeries    series[otherLabels]
 }
 
@@ -226,6 +237,10 @@ func New(c Config) (*Telemetry, error) {
 	t.skippedRecords = counter("bearergate.revocation.skipped_records", "{record}", "Records of the log of revocations that could not be read.")
 	t.putBack = counter("bearergate.revocation.put_back", "{entry}", "Entries that the log of revocations had lost, and was given back.")
 	t.refetches = counter("bearergate.revocation.key_refetches", "{fetch}", "Fetches of keys because one of them was revoked.")
+	t.logouts = counter("bearergate.revocation.logouts", "{logout}", "Back-channel logouts of a provider that were taken or, with error.type, were not.")
+	t.signals = counter("bearergate.revocation.signals", "{event}", "Security events of a transmitter that were taken or, with error.type, were not.")
+	t.discarded = counter("bearergate.revocation.signals_discarded", "{event}", "Security events that are valid and revoke nothing, by why.")
+	t.streams = counter("bearergate.revocation.stream_changes", "{change}", "Changes of the stream of security events to this state, as the transmitter says.")
 	t.unmappedPaths = counter("bearergate.unmapped_paths", "{path}", "Paths that a Map looked for and none of the first 100 tokens had, and again at 1,000.")
 	t.panics = counter("bearergate.panics", "{panic}", "Panics in hooks and other functions of the configuration.")
 	var err error
@@ -348,6 +363,44 @@ func (t *Telemetry) RevocationHooks() revocation.Hooks {
 			t.refetches.Add(ctx, 1, t.otherSeries.of(otherLabels{e.Issuer, keyErrorType, failedIf(e.Err)}).add...)
 		},
 		Panicked: t.panicked("revocation"),
+	}
+}
+
+// LogoutHooks are for backchannel.Config.Hooks. What was revoked, [Telemetry.RevocationHooks]
+// count.
+func (t *Telemetry) LogoutHooks() backchannel.Hooks {
+	return backchannel.Hooks{
+		Received: func(ctx context.Context, e backchannel.ReceivedEvent) {
+			t.received(ctx, t.logouts, feedLabels{issuer: e.Issuer, by: string(e.By), outcome: string(e.Outcome)}, e.Err)
+		},
+		Panicked: t.panicked("backchannel"),
+	}
+}
+
+// SignalHooks are for signals.Config.Hooks. What was revoked, [Telemetry.RevocationHooks]
+// count.
+func (t *Telemetry) SignalHooks() signals.Hooks {
+	return signals.Hooks{
+		Received: func(ctx context.Context, e signals.ReceivedEvent) {
+			t.received(ctx, t.signals, feedLabels{issuer: e.Issuer, event: e.Type, outcome: string(e.Outcome)}, e.Err)
+		},
+		Discarded: func(ctx context.Context, e signals.DiscardedEvent) {
+			t.discarded.Add(ctx, 1, t.feedSeries.of(feedLabels{issuer: e.Issuer, event: e.Type, why: string(e.Why)}).add...)
+		},
+		Stream: func(ctx context.Context, e signals.StreamEvent) {
+			t.streams.Add(ctx, 1, t.otherSeries.of(otherLabels{e.Issuer, keyStream, e.Status}).add...)
+		},
+		Panicked: t.panicked("signals"),
+	}
+}
+
+// received counts a request to a feed, and tells its span why it was not taken.
+func (t *Telemetry) received(ctx context.Context, counter metric.Int64Counter, l feedLabels, err error) {
+	refusal := bearergate.AsError(err)
+	l.reason = reasonOf(refusal)
+	counter.Add(ctx, 1, t.feedSeries.of(l).add...)
+	if refusal != nil && t.tracing {
+		refused(trace.SpanFromContext(ctx), refusal)
 	}
 }
 

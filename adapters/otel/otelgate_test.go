@@ -37,6 +37,8 @@ import (
 	"github.com/bearergate/bearergate/jwtverify"
 	"github.com/bearergate/bearergate/middleware"
 	"github.com/bearergate/bearergate/revocation"
+	"github.com/bearergate/bearergate/revocation/backchannel"
+	"github.com/bearergate/bearergate/revocation/signals"
 	"github.com/bearergate/bearergate/scope"
 )
 
@@ -540,6 +542,16 @@ func TestCounters(t *testing.T) {
 		revoked.Refetched(ctx, revocation.RefetchEvent{Issuer: "i"})
 		revoked.Refetched(ctx, revocation.RefetchEvent{Issuer: "i", Err: errors.New("secret")})
 		revoked.Panicked(ctx, bearergate.PanicEvent{Where: "secret", Type: "secret"})
+		down := &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonStoreUnavailable, Cause: errors.New("secret")}
+		logouts, events := r.LogoutHooks(), r.SignalHooks()
+		logouts.Received(ctx, backchannel.ReceivedEvent{Issuer: "i", Outcome: backchannel.Revoked, By: backchannel.BySession, Subject: "secret", Session: "secret", Status: 200})
+		logouts.Received(ctx, backchannel.ReceivedEvent{Issuer: "i", Outcome: backchannel.Failed, By: backchannel.BySubject, Subject: "secret", Err: down, Status: 503})
+		logouts.Panicked(ctx, bearergate.PanicEvent{Where: "secret", Type: "secret"})
+		events.Received(ctx, signals.ReceivedEvent{Issuer: "i", Outcome: signals.Discarded, Type: signals.SessionRevoked, ID: "secret", Status: 202})
+		events.Received(ctx, signals.ReceivedEvent{Issuer: "i", Outcome: signals.Failed, Err: errors.New("secret"), Status: 500})
+		events.Discarded(ctx, signals.DiscardedEvent{Issuer: "i", Type: signals.SessionRevoked, Why: signals.WhySubject, Format: "email", Found: "secret", ID: "secret"})
+		events.Stream(ctx, signals.StreamEvent{Issuer: "i", Status: "paused", Reason: "secret"})
+		events.Panicked(ctx, bearergate.PanicEvent{Where: "secret", Type: "secret"})
 	}
 	for name, want := range map[string]map[string]int{
 		"bearergate.jwks.state_changes":         {"bearergate.issuer=i bearergate.jwks.state=stale": 2},
@@ -550,20 +562,68 @@ func TestCounters(t *testing.T) {
 		"bearergate.introspect.store_failures":  {"bearergate.introspect.store_operation=get bearergate.issuer=i": 2},
 		"bearergate.unmapped_paths":             {"bearergate.issuer=i": 4},
 		"bearergate.panics": {"bearergate.package=jwtverify": 2, "bearergate.package=jwks": 2,
-			"bearergate.package=introspect": 2, "bearergate.package=middleware": 2, "bearergate.package=dpop": 2, "bearergate.package=revocation": 2},
+			"bearergate.package=introspect": 2, "bearergate.package=middleware": 2, "bearergate.package=dpop": 2, "bearergate.package=revocation": 2,
+			"bearergate.package=backchannel": 2, "bearergate.package=signals": 2},
 		"bearergate.introspect.purge_log_failures": {"bearergate.introspect.purge_operation=append bearergate.issuer=i": 2, "bearergate.introspect.purge_operation=read bearergate.issuer=i": 2},
 		"bearergate.revocation.refusals":           {"bearergate.issuer=i bearergate.revocation.by=subject bearergate.revocation.source=admin": 2},
 		"bearergate.revocation.changes": {"bearergate.revocation.by=subject bearergate.revocation.change=added bearergate.revocation.source=signals": 2,
 			"bearergate.revocation.by=subject bearergate.revocation.change=lifted bearergate.revocation.source=signals": 2},
-		"bearergate.revocation.syncs":           {"": 2, "error.type=failed": 2},
-		"bearergate.revocation.skipped_records": {"": 6},
-		"bearergate.revocation.put_back":        {"": 8},
-		"bearergate.revocation.key_refetches":   {"bearergate.issuer=i": 2, "bearergate.issuer=i error.type=failed": 2},
+		"bearergate.revocation.logouts": {"bearergate.issuer=i bearergate.revocation.by=session bearergate.revocation.outcome=revoked": 2,
+			"bearergate.issuer=i bearergate.revocation.by=subject bearergate.revocation.outcome=failed error.type=store_unavailable": 2},
+		"bearergate.revocation.signals": {"bearergate.issuer=i bearergate.revocation.event=" + signals.SessionRevoked + " bearergate.revocation.outcome=discarded": 2,
+			"bearergate.issuer=i bearergate.revocation.outcome=failed error.type=internal": 2},
+		"bearergate.revocation.signals_discarded": {"bearergate.issuer=i bearergate.revocation.event=" + signals.SessionRevoked + " bearergate.revocation.why=subject": 2},
+		"bearergate.revocation.stream_changes":    {"bearergate.issuer=i bearergate.revocation.stream=paused": 2},
+		"bearergate.revocation.syncs":             {"": 2, "error.type=failed": 2},
+		"bearergate.revocation.skipped_records":   {"": 6},
+		"bearergate.revocation.put_back":          {"": 8},
+		"bearergate.revocation.key_refetches":     {"bearergate.issuer=i": 2, "bearergate.issuer=i error.type=failed": 2},
 	} {
 		require.Equal(t, want, r.points(t, name), name)
 	}
 	require.Empty(t, r.exporter.GetSpans())
 	r.requireDiscreet(t, "secret")
+}
+
+// The span of a logout and of a security event that are not taken says why, and not whose
+// they are.
+func TestFeedsTellTheirSpan(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, as := newRig(t), authtest.New(t)
+		list, err := revocation.New(revocation.Config{MaxTokenLife: time.Hour})
+		require.NoError(t, err)
+		logout, err := backchannel.New(backchannel.Config{List: list, Issuer: as.Issuer(), ClientIDs: []string{authtest.DefaultClientID}, HTTPClient: as.Client(), Hooks: r.LogoutHooks()})
+		require.NoError(t, err)
+		receiver, err := signals.New(signals.Config{List: list, Issuer: as.Issuer(), Audiences: []string{authtest.DefaultAudience}, HTTPClient: as.Client(),
+			InsecureAnyTransmitter: true, Hooks: r.SignalHooks()})
+		require.NoError(t, err)
+		for _, tc := range []struct {
+			name        string
+			feed        http.Handler
+			contentType string
+			body        string
+			why         string // attributes of the span
+		}{
+			{name: "taken", feed: logout, contentType: "application/x-www-form-urlencoded", body: "logout_token=" + as.LogoutToken(map[string]any{"sid": "the-session"})},
+			{name: "a logout", feed: logout, contentType: "application/x-www-form-urlencoded", body: "logout_token=" + as.LogoutToken(map[string]any{"sid": "the-session", "aud": "billing"}),
+				why: "audience"},
+			{name: "an event", feed: receiver, contentType: "application/secevent+jwt", body: as.SecurityEvent(map[string]any{"aud": "billing"}), why: "audience"},
+		} {
+			ctx, span := r.tracer.Start(t.Context(), tc.name)
+			req := httptest.NewRequestWithContext(ctx, "POST", "/", strings.NewReader(tc.body))
+			req.Header.Set("Content-Type", tc.contentType)
+			tc.feed.ServeHTTP(httptest.NewRecorder(), req)
+			span.End()
+			if tc.why == "" {
+				require.Empty(t, r.span(t, tc.name).Attributes)
+				continue
+			}
+			told := text(r.span(t, tc.name).Attributes)
+			require.Contains(t, told, "bearergate.reason="+tc.why, tc.name)
+			require.Contains(t, told, `bearergate.found="billing"`, tc.name)
+			r.requireDiscreet(t, "the-session", authtest.DefaultSubject, tc.body)
+		}
+	})
 }
 
 func TestDecisions(t *testing.T) {

@@ -37,6 +37,10 @@ const (
 	keyRevoker    attribute.Key = "bearergate.revocation.source"
 	keyRevokedBy  attribute.Key = "bearergate.revocation.by"
 	keyChange     attribute.Key = "bearergate.revocation.change"
+	keyFeed       attribute.Key = "bearergate.revocation.outcome"
+	keyEvent      attribute.Key = "bearergate.revocation.event"
+	keyWhy        attribute.Key = "bearergate.revocation.why"
+	keyStream     attribute.Key = "bearergate.revocation.stream"
 	keyTrigger    attribute.Key = "bearergate.jwks.trigger"
 	keyFetch      attribute.Key = "bearergate.jwks.outcome"
 	keyState      attribute.Key = "bearergate.jwks.state"
@@ -140,6 +144,16 @@ type revokedLabels struct{ issuer, source, by, change string }
 
 func (l revokedLabels) attributes() []attribute.KeyValue {
 	return present(keyIssuer.String(l.issuer), keyRevoker.String(l.source), keyRevokedBy.String(l.by), keyChange.String(l.change))
+}
+
+type feedLabels struct {
+	issuer, by, event, outcome, why string
+	reason                          bearergate.Reason
+}
+
+func (l feedLabels) attributes() []attribute.KeyValue {
+	return present(keyIssuer.String(l.issuer), keyRevokedBy.String(l.by), keyEvent.String(l.event), keyFeed.String(l.outcome),
+		keyWhy.String(l.why), keyErrorType.String(string(l.reason)))
 }
 
 // otherLabels are an issuer, and one more attribute if value is not "".

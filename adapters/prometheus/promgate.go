@@ -1,6 +1,6 @@
 // Package promgate counts and times for Prometheus what bearergate does: it
 // makes the hooks of the packages jwtverify, jwks, introspect, middleware,
-// binding/dpop and revocation.
+// binding/dpop, revocation, revocation/backchannel and revocation/signals.
 //
 //	metrics, err := promgate.New(promgate.Config{Registerer: prometheus.DefaultRegisterer})
 //	v, err := jwtverify.New(jwtverify.Config{…, Hooks: metrics.VerifyHooks(), KeyHooks: metrics.KeyHooks()})
@@ -9,6 +9,8 @@
 //	proofs, err := dpop.New(dpop.Config{…, Hooks: metrics.ProofHooks()})
 //	list, err := revocation.New(revocation.Config{…, Hooks: metrics.RevocationHooks()})
 //	err = metrics.WatchRevocations(list) // what it holds and has heard, read at every scrape
+//	logout, err := backchannel.New(backchannel.Config{…, Hooks: metrics.LogoutHooks()})
+//	receiver, err := signals.New(signals.Config{…, Hooks: metrics.SignalHooks()})
 //
 // Hooks of other telemetry are joined with these by the JoinHooks of each package.
 //
@@ -48,6 +50,10 @@
 //	revocation_skipped_records_total         records of the log that could not be read
 //	revocation_put_back_total                entries that the log had lost
 //	revocation_key_refetches_total           issuer, outcome: ok, failed
+//	revocation_logouts_total                 issuer, by, outcome, reason: back-channel logouts
+//	revocation_signals_total                 issuer, type, outcome, reason: security events
+//	revocation_signals_discarded_total       issuer, type, why: those that are valid and revoke nothing
+//	revocation_stream_changes_total          issuer, status: of the stream that a transmitter sends
 //	unmapped_paths_total                     issuer
 //	panics_total                             package
 //
@@ -78,13 +84,19 @@
 // nonce is a [dpop.NonceOutcome], that of a call of the replay store a
 // [dpop.StoreOutcome]: failed and full are outages, which clients see as 503.
 //
+// The outcome of a logout is a [backchannel.Outcome] and its by a [backchannel.Target], that of
+// a security event a [signals.Outcome]: refused is the sender's fault or a stranger's, and
+// failed an outage or a fault of this service, after which many do not send again. The type
+// of a security event is its URI, or "other"; by and type are empty if nothing was verified.
+// Why is a [signals.Why], and the status of a stream enabled, paused, disabled or other.
+//
 // Histograms have classic buckets and are native histograms too, for servers
 // that scrape those.
 //
 // # Labels
 //
-// A label is a word of a closed set, or from the configuration: an issuer, or
-// the pattern of a route. None is from a token or a request: no client, subject,
+// A label is a word of a closed set, or from the configuration: an issuer, the
+// pattern of a route, or the URI of an event. None is from a token or a request: no client, subject,
 // key ID, scope, path, URL or text of an error. Should there be more values than
 // expected all the same, [Config] bounds them.
 //
@@ -119,6 +131,8 @@ import (
 	"github.com/bearergate/bearergate/jwtverify"
 	"github.com/bearergate/bearergate/middleware"
 	"github.com/bearergate/bearergate/revocation"
+	"github.com/bearergate/bearergate/revocation/backchannel"
+	"github.com/bearergate/bearergate/revocation/signals"
 )
 
 // The bounds of labels.
@@ -151,6 +165,7 @@ type Metrics struct {
 	keyChanges, stateChanges, staleAnswers, suppressedMisses, skippedKeys *family
 	ended, nonces, panics, unmappedPaths, purgeLogFailures                *family
 	revoked, revocations, syncs, skippedRecords, putBack, refetches       *family
+	logouts, signals, discarded, streams                                  *family
 
 	breakers breakers
 	watched  watched
@@ -207,6 +222,10 @@ func New(c Config) (*Metrics, error) {
 	m.skippedRecords = m.counter("revocation_skipped_records", "Records of the log of revocations that could not be read.")
 	m.putBack = m.counter("revocation_put_back", "Entries that the log of revocations had lost, and was given back.")
 	m.refetches = m.counter("revocation_key_refetches", "Fetches of keys because one of them was revoked.", "issuer", "outcome")
+	m.logouts = m.counter("revocation_logouts", "Back-channel logouts of a provider, by what became of them.", "issuer", "by", "outcome", "reason")
+	m.signals = m.counter("revocation_signals", "Security events of a transmitter, by what became of them.", "issuer", "type", "outcome", "reason")
+	m.discarded = m.counter("revocation_signals_discarded", "Security events that are valid and revoke nothing, by why.", "issuer", "type", "why")
+	m.streams = m.counter("revocation_stream_changes", "Changes of the stream of security events to this state, as the transmitter says.", "issuer", "status")
 	m.unmappedPaths = m.counter("unmapped_paths", "Paths that a Map looked for and none of the first 100 tokens had, and again at 1,000.", "issuer")
 	m.panics = m.counter("panics", "Panics in hooks and other functions of the configuration.", "package")
 	m.breakers.gauge = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: prefix + "introspection_breaker_state",
@@ -361,6 +380,32 @@ func (m *Metrics) RevocationHooks() revocation.Hooks {
 		PutBack:   func(_ context.Context, e revocation.PutBackEvent) { m.putBack.add(e.Entries, key{}) },
 		Refetched: func(_ context.Context, e revocation.RefetchEvent) { m.refetches.add(1, key{e.Issuer, okIf(e.Err)}) },
 		Panicked:  m.panicked("revocation"),
+	}
+}
+
+// LogoutHooks are for backchannel.Config.Hooks. What was revoked, [Metrics.RevocationHooks] count.
+func (m *Metrics) LogoutHooks() backchannel.Hooks {
+	return backchannel.Hooks{
+		Received: func(_ context.Context, e backchannel.ReceivedEvent) {
+			_, reason := outcomeOf(e.Err)
+			m.logouts.add(1, key{e.Issuer, string(e.By), string(e.Outcome), reason})
+		},
+		Panicked: m.panicked("backchannel"),
+	}
+}
+
+// SignalHooks are for signals.Config.Hooks. What was revoked, [Metrics.RevocationHooks] count.
+func (m *Metrics) SignalHooks() signals.Hooks {
+	return signals.Hooks{
+		Received: func(_ context.Context, e signals.ReceivedEvent) {
+			_, reason := outcomeOf(e.Err)
+			m.signals.add(1, key{e.Issuer, e.Type, string(e.Outcome), reason})
+		},
+		Discarded: func(_ context.Context, e signals.DiscardedEvent) {
+			m.discarded.add(1, key{e.Issuer, e.Type, string(e.Why)})
+		},
+		Stream:   func(_ context.Context, e signals.StreamEvent) { m.streams.add(1, key{e.Issuer, e.Status}) },
+		Panicked: m.panicked("signals"),
 	}
 }
 

@@ -32,6 +32,8 @@ import (
 	"github.com/bearergate/bearergate/jwtverify"
 	"github.com/bearergate/bearergate/middleware"
 	"github.com/bearergate/bearergate/revocation"
+	"github.com/bearergate/bearergate/revocation/backchannel"
+	"github.com/bearergate/bearergate/revocation/signals"
 	"github.com/bearergate/bearergate/scope"
 )
 
@@ -389,6 +391,15 @@ func everything(ctx context.Context, m *promgate.Metrics, issuer, pattern string
 	revoked.Refetched(ctx, revocation.RefetchEvent{Issuer: issuer})
 	revoked.Refetched(ctx, revocation.RefetchEvent{Issuer: issuer, Err: err})
 	revoked.Panicked(ctx, bearergate.PanicEvent{Where: kid, Type: kid})
+	logouts, events := m.LogoutHooks(), m.SignalHooks()
+	logouts.Received(ctx, backchannel.ReceivedEvent{Issuer: issuer, Outcome: backchannel.Revoked, By: backchannel.BySession, Subject: kid, Session: kid, Entries: 2, Status: 200})
+	logouts.Received(ctx, backchannel.ReceivedEvent{Issuer: issuer, Outcome: backchannel.Failed, By: backchannel.BySubject, Subject: kid, Err: err, Reason: bearergate.ReasonOf(err), Status: 503})
+	logouts.Panicked(ctx, bearergate.PanicEvent{Where: kid, Type: kid})
+	events.Received(ctx, signals.ReceivedEvent{Issuer: issuer, Outcome: signals.Discarded, Type: signals.SessionRevoked, ID: kid, Status: 202})
+	events.Received(ctx, signals.ReceivedEvent{Issuer: issuer, Outcome: signals.Refused, Code: "invalid_key", Err: err, Reason: bearergate.ReasonOf(err), Status: 400})
+	events.Discarded(ctx, signals.DiscardedEvent{Issuer: issuer, Type: signals.SessionRevoked, Why: signals.WhySubject, Member: "user", Format: "email", Found: kid, ID: kid})
+	events.Stream(ctx, signals.StreamEvent{Issuer: issuer, Status: "paused", Reason: kid})
+	events.Panicked(ctx, bearergate.PanicEvent{Where: kid, Type: kid})
 }
 
 func series(t testing.TB, g prometheus.Gatherer) int {
@@ -434,7 +445,7 @@ func TestCardinality(t *testing.T) {
 		id := strconv.Itoa(i)
 		everything(t.Context(), m, "https://as.example.test/"+id, "GET /"+id, refusal(id), bearergate.NewToken(bearergate.Claims{ID: id}))
 	}
-	const panics, perPattern, durations, proofs, revocations = 6, 1, 1, 5, 6
+	const panics, perPattern, durations, proofs, revocations = 8, 1, 1, 5, 6
 	perIssuer := before - panics - perPattern - durations - proofs - revocations
 	require.Equal(t, 4*perIssuer+panics+5*perPattern+durations+proofs+revocations, series(t, registry))
 	text := gathered(t, registry)
@@ -463,6 +474,7 @@ func TestForeignWords(t *testing.T) {
 		m.GateHooks().Decided(t.Context(), middleware.DecisionEvent{Reason: err.Reason, Err: err, Pattern: "/"})
 		m.KeyHooks().Fetched(t.Context(), jwks.FetchEvent{Issuer: "i", Trigger: jwks.Trigger(word), Outcome: "ok"})
 		m.IntrospectHooks().StoreFailed(t.Context(), introspect.StoreEvent{Issuer: "i", Operation: word})
+		m.SignalHooks().Received(t.Context(), signals.ReceivedEvent{Issuer: "i", Type: word})
 	}
 	s := scrape(t, serve(t, promhttp.HandlerFor(registry, promhttp.HandlerOpts{})))
 	// A Reason that is none reads as the usual one of its sentinel, as ReasonOf has it.
@@ -471,6 +483,7 @@ func TestForeignWords(t *testing.T) {
 	require.Len(t, s.of("jwks_fetches_total"), promgate.MaxWords+1)
 	require.EqualValues(t, 300-promgate.MaxWords, s.of("jwks_fetches_total")[`issuer="i",outcome="ok",trigger="other"`])
 	require.Len(t, s.of("introspection_store_failures_total"), promgate.MaxWords+1)
+	require.Len(t, s.of("revocation_signals_total"), promgate.MaxWords+1)
 }
 
 // What is kept at hand for speed is bounded apart, and nothing is lost beyond it.
@@ -593,12 +606,18 @@ func TestCounters(t *testing.T) {
 		"revocation_skipped_records_total":       {"": 3},
 		"revocation_put_back_total":              {"": 4},
 		"revocation_key_refetches_total":         {`issuer="i",outcome="ok"`: 1, `issuer="i",outcome="failed"`: 1},
-		"introspection_store_failures_total":     {`issuer="i",operation="get"`: 1},
-		"dpop_proofs_total":                      {`algorithm="ES256",fault="iat",outcome="refused",reason="policy"`: 1},
-		"dpop_nonces_total":                      {`outcome="accepted"`: 1},
-		"dpop_store_calls_total":                 {`outcome="fresh"`: 1},
-		"unmapped_paths_total":                   {`issuer="i"`: 2},
-		"panics_total":                           {`package="jwtverify"`: 1, `package="jwks"`: 1, `package="introspect"`: 1, `package="middleware"`: 1, `package="dpop"`: 1, `package="revocation"`: 1},
+		"revocation_logouts_total":               {`by="session",issuer="i",outcome="revoked",reason=""`: 1, `by="subject",issuer="i",outcome="failed",reason="policy"`: 1},
+		"revocation_signals_total": {`issuer="i",outcome="discarded",reason="",type="` + signals.SessionRevoked + `"`: 1,
+			`issuer="i",outcome="refused",reason="policy",type=""`: 1},
+		"revocation_signals_discarded_total": {`issuer="i",type="` + signals.SessionRevoked + `",why="subject"`: 1},
+		"revocation_stream_changes_total":    {`issuer="i",status="paused"`: 1},
+		"introspection_store_failures_total": {`issuer="i",operation="get"`: 1},
+		"dpop_proofs_total":                  {`algorithm="ES256",fault="iat",outcome="refused",reason="policy"`: 1},
+		"dpop_nonces_total":                  {`outcome="accepted"`: 1},
+		"dpop_store_calls_total":             {`outcome="fresh"`: 1},
+		"unmapped_paths_total":               {`issuer="i"`: 2},
+		"panics_total": {`package="jwtverify"`: 1, `package="jwks"`: 1, `package="introspect"`: 1, `package="middleware"`: 1, `package="dpop"`: 1, `package="revocation"`: 1,
+			`package="backchannel"`: 1, `package="signals"`: 1},
 	} {
 		require.Equal(t, want, s.of(metric), metric)
 	}
@@ -757,7 +776,8 @@ func TestConcurrent(t *testing.T) {
 	}
 	all.Wait()
 	s := scrape(t, serve(t, promhttp.HandlerFor(registry, promhttp.HandlerOpts{})))
-	require.Equal(t, map[string]float64{`package="jwtverify"`: 400, `package="jwks"`: 400, `package="introspect"`: 400, `package="middleware"`: 400, `package="dpop"`: 400, `package="revocation"`: 400}, s.of("panics_total"))
+	require.Equal(t, map[string]float64{`package="jwtverify"`: 400, `package="jwks"`: 400, `package="introspect"`: 400, `package="middleware"`: 400, `package="dpop"`: 400, `package="revocation"`: 400,
+		`package="backchannel"`: 400, `package="signals"`: 400}, s.of("panics_total"))
 	total := 0.0
 	for _, n := range s.of("jwt_verifications_total") {
 		total += n

@@ -6,6 +6,7 @@ import (
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/introspect"
 	"github.com/bearergate/bearergate/jwks"
+	"github.com/bearergate/bearergate/revocation/signals"
 )
 
 // Event is what a record is about, and its message: a closed set.
@@ -34,6 +35,10 @@ const (
 	EventRevocationLog       Event = "revocation log"                // "ok" or "failed"
 	EventPutBack             Event = "revocations put back"          // ""
 	EventRefetch             Event = "keys fetched for a revocation" // "ok" or "failed"
+	EventLogout              Event = "back-channel logout"           // the [backchannel.Outcome]
+	EventSignal              Event = "security event"                // the [signals.Outcome]
+	EventDiscarded           Event = "security event discarded"      // the [signals.Why]
+	EventStream              Event = "security event stream"         // "enabled", "paused", "disabled" or "other"
 	EventUnmapped            Event = "unmapped claim path"           // ""
 	EventPanic               Event = "panic recovered"               // the package
 )
@@ -86,9 +91,39 @@ func DefaultLevel(e Event, detail string) slog.Level {
 		case jwks.StateExpired:
 			return slog.LevelError
 		}
+	case EventLogout, EventSignal:
+		return levelOfFeed(detail)
+	case EventDiscarded:
+		switch signals.Why(detail) {
+		case signals.WhyType, signals.WhyDecision: // events that nobody has asked to revoke
+			return slog.LevelInfo
+		}
+		return slog.LevelWarn
+	case EventStream:
+		switch detail {
+		case "enabled":
+			return slog.LevelInfo
+		case "paused", "disabled": // no more revocations will come
+			return slog.LevelError
+		}
+		return slog.LevelWarn
 	case EventPutBack, EventStore, EventStale, EventSkipped, EventUnmapped:
 		return slog.LevelWarn
 	case EventPanic:
+		return slog.LevelError
+	}
+	return slog.LevelInfo
+}
+
+// levelOfFeed is the level of what became of a logout or of a security event: their outcomes
+// have the same names. Streams are verified all day.
+func levelOfFeed(outcome string) slog.Level {
+	switch signals.Outcome(outcome) {
+	case signals.Verified:
+		return slog.LevelDebug
+	case signals.Refused:
+		return slog.LevelWarn
+	case signals.Failed: // and its sender may not send it again
 		return slog.LevelError
 	}
 	return slog.LevelInfo

@@ -59,6 +59,26 @@ func (r *record) look(err error, whole bool, records, skipped int, d time.Durati
 	r.add(slog.Duration("duration", d))
 }
 
+// received adds what became of a request to a feed.
+func (r *record) received(outcome string, err error, status int, issuer string) {
+	r.word("outcome", outcome)
+	_, reason := outcomeOf(err)
+	r.word("reason", string(reason))
+	if err != nil {
+		r.refusal(bearergate.AsError(err), nil)
+	}
+	r.add(slog.Int("status", status))
+	r.text("issuer", issuer)
+}
+
+// taken adds what a request to a feed has added, and how long it took.
+func (r *record) taken(entries int, d time.Duration) {
+	if entries > 0 {
+		r.add(slog.Int("entries", entries))
+	}
+	r.add(slog.Duration("duration", d))
+}
+
 // entry adds what is revoked.
 func (r *record) entry(e *revocation.Entry) {
 	group := record{max: r.max}

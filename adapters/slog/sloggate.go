@@ -1,13 +1,15 @@
 // Package sloggate writes for log/slog what bearergate decides, as an audit
 // trail, and what happens to keys and to the authorization server. It makes the
-// hooks of the packages jwtverify, jwks, introspect, middleware, binding/dpop and
-// revocation.
+// hooks of the packages jwtverify, jwks, introspect, middleware, binding/dpop,
+// revocation, revocation/backchannel and revocation/signals.
 //
 //	audit, err := sloggate.New(sloggate.Config{Handler: slog.NewJSONHandler(os.Stdout, nil)})
 //	v, err := jwtverify.New(jwtverify.Config{…, Hooks: audit.VerifyHooks(), KeyHooks: audit.KeyHooks()})
 //	gate, err := middleware.New(v, middleware.Config{Hooks: audit.GateHooks()})
 //	proofs, err := dpop.New(dpop.Config{…, Hooks: audit.ProofHooks()})
 //	list, err := revocation.New(revocation.Config{…, Hooks: audit.RevocationHooks()})
+//	logout, err := backchannel.New(backchannel.Config{…, Hooks: audit.LogoutHooks()})
+//	receiver, err := signals.New(signals.Config{…, Hooks: audit.SignalHooks()})
 //
 // Hooks of other telemetry are joined with these by the JoinHooks of each package.
 //
@@ -60,6 +62,23 @@
 // decision) issuer, source and revoked_by. The detail of the decision has them too, and the group
 // refused there whose token it was: so an entry leads to the requests that it has refused.
 //
+// A record of a logout ([EventLogout]) and of a security event ([EventSignal]) says what became
+// of a request to a feed, beside the records of what it has revoked:
+//
+//	outcome   a [backchannel.Outcome] or a [signals.Outcome]
+//	reason    a [bearergate.Reason], and detail, expected, found and unverified as above; left out if it was taken
+//	status    the HTTP status of the answer
+//	issuer    of the feed
+//	by, subject, session    of a logout: whose it is; left out if nothing was verified
+//	type, id  of a security event: its URI or "other", and its jti, as above
+//	code      what the transmitter was told (RFC 8935 §2.4)
+//	entries   how many were added
+//	duration
+//
+// One of a security event that revokes nothing ([EventDiscarded]) says issuer, type, id, why (a
+// [signals.Why]), member and format of the subject, and in found what stands there; and one of a
+// stream that has changed ([EventStream]) issuer, status and given_reason, the transmitter's.
+//
 // # What is never written
 //
 // No token, no proof, no jti or nonce of one, no secret, no body of an answer, and no text of a cause or value of
@@ -73,9 +92,10 @@
 // Some authorization servers give an opaque token its own text as jti. Unless
 // the claims are those of a JWT, which cannot hold itself, jti is therefore
 // "sha256:" and the first half of its SHA-256 in hexadecimal. So is that of an entry of
-// revocations, of which nobody knows what kind of token it is about.
+// revocations, of which nobody knows what kind of token it is about. The id of a security
+// event is that of a message, which opens nothing.
 //
-// Subject, client, actor, scopes and key IDs are somebody else's text. It is cut to
+// Subject, session, client, actor, scopes and key IDs are somebody else's text. It is cut to
 // Config.MaxText bytes, and quoted as a Go string if it holds anything but
 // printable characters, so that it cannot forge a line whatever the handler.
 //
@@ -86,7 +106,8 @@
 // else is bounded to Config.MaxPerSecond, so that a flood does not fill the disk,
 // and apart for each event; refusals apart for strangers, for those whose token is
 // genuine, for those whose token is valid, and for our own faults, so that no stranger
-// hides the others. No stranger causes a record of a proof, for which a valid token is
+// hides the others; likewise of logouts and of security events, for strangers, for what is
+// genuine and was not taken, for what was taken, and for our own faults. No stranger causes a record of a proof, for which a valid token is
 // needed first: look there for stolen ones.
 // How many were left out is said in the next record of the same kind.
 //
@@ -112,6 +133,8 @@ import (
 	"github.com/bearergate/bearergate/jwtverify"
 	"github.com/bearergate/bearergate/middleware"
 	"github.com/bearergate/bearergate/revocation"
+	"github.com/bearergate/bearergate/revocation/backchannel"
+	"github.com/bearergate/bearergate/revocation/signals"
 )
 
 // The defaults of [Config], and its limits.
@@ -156,12 +179,13 @@ type Audit struct {
 	config Config
 
 	decisions, verifications, introspections      decisionLimits
-	proofs                                        decisionLimits
+	proofs, logouts, signals                      decisionLimits
 	calls, breakers, purges, stores               limit
 	fetches, changes, states, stales, misses, bad limit
 	unmapped, panics                              limit
 	revoked, revocations, elsewhere, syncs        limit
 	putBack, refetches, purgeLogs                 limit
+	discarded, streams                            limit
 }
 
 // decisionLimits are apart so that the many do not hide the few.
@@ -389,6 +413,74 @@ func (a *Audit) RevocationHooks() revocation.Hooks {
 		},
 		Panicked: a.panicked("revocation"),
 	}
+}
+
+// LogoutHooks are for backchannel.Config.Hooks: whose logout came, and what became of it. What
+// it has revoked, a list with [Audit.RevocationHooks] writes.
+func (a *Audit) LogoutHooks() backchannel.Hooks {
+	return backchannel.Hooks{
+		Received: func(ctx context.Context, e backchannel.ReceivedEvent) {
+			a.tell(ctx, EventLogout, string(e.Outcome), a.logouts.ofFeed(e.Err, e.By != ""), func(r *record) {
+				r.received(string(e.Outcome), e.Err, e.Status, e.Issuer)
+				r.word("by", string(e.By))
+				r.text("subject", e.Subject)
+				r.text("session", e.Session)
+				r.taken(e.Entries, e.Duration)
+			})
+		},
+		Panicked: a.panicked("backchannel"),
+	}
+}
+
+// SignalHooks are for signals.Config.Hooks: which security event came, and what became of it,
+// and why one has revoked nothing. What it has revoked, a list with [Audit.RevocationHooks]
+// writes.
+func (a *Audit) SignalHooks() signals.Hooks {
+	return signals.Hooks{
+		Received: func(ctx context.Context, e signals.ReceivedEvent) {
+			a.tell(ctx, EventSignal, string(e.Outcome), a.signals.ofFeed(e.Err, e.Type != ""), func(r *record) {
+				r.received(string(e.Outcome), e.Err, e.Status, e.Issuer)
+				r.text("type", e.Type)
+				r.text("id", e.ID)
+				r.word("code", e.Code)
+				r.taken(e.Entries, e.Duration)
+			})
+		},
+		Discarded: func(ctx context.Context, e signals.DiscardedEvent) {
+			a.tell(ctx, EventDiscarded, string(e.Why), &a.discarded, func(r *record) {
+				r.text("issuer", e.Issuer)
+				r.text("type", e.Type)
+				r.text("id", e.ID)
+				r.word("why", string(e.Why))
+				r.word("member", e.Member)
+				r.word("format", e.Format)
+				r.list("found", []string{e.Found})
+			})
+		},
+		Stream: func(ctx context.Context, e signals.StreamEvent) {
+			a.tell(ctx, EventStream, e.Status, &a.streams, func(r *record) {
+				r.text("issuer", e.Issuer)
+				r.word("status", e.Status)
+				r.text("given_reason", e.Reason)
+			})
+		},
+		Panicked: a.panicked("signals"),
+	}
+}
+
+// ofFeed is the part of a request to a feed. What is genuine and was not taken has one of its
+// own: its sender may have to be asked to send it again, and no stranger may hide it.
+func (l *decisionLimits) ofFeed(err error, genuine bool) *limit {
+	outcome, _ := outcomeOf(err)
+	switch {
+	case err == nil:
+		return &l.known
+	case genuine:
+		return &l.refused
+	case outcome == "unavailable" || outcome == "misconfigured":
+		return &l.ours
+	}
+	return &l.strangers
 }
 
 func outcomeOfLook(err error) string {

@@ -30,6 +30,8 @@ import (
 	"github.com/bearergate/bearergate/jwtverify"
 	"github.com/bearergate/bearergate/middleware"
 	"github.com/bearergate/bearergate/revocation"
+	"github.com/bearergate/bearergate/revocation/backchannel"
+	"github.com/bearergate/bearergate/revocation/signals"
 	"github.com/bearergate/bearergate/scope"
 )
 
@@ -333,6 +335,36 @@ func TestEvents(t *testing.T) {
 		{sloggate.EventPanic, func(a *sloggate.Audit, ctx context.Context) {
 			a.RevocationHooks().Panicked(ctx, bearergate.PanicEvent{Where: "Changed", Type: "*main.broken"})
 		}, map[string]any{"level": "ERROR", "package": "revocation", "where": "Changed", "type": "*main.broken"}},
+		{sloggate.EventPanic, func(a *sloggate.Audit, ctx context.Context) {
+			a.LogoutHooks().Panicked(ctx, bearergate.PanicEvent{Where: "Map", Type: "*main.broken"})
+		}, map[string]any{"level": "ERROR", "package": "backchannel", "where": "Map", "type": "*main.broken"}},
+		{sloggate.EventPanic, func(a *sloggate.Audit, ctx context.Context) {
+			a.SignalHooks().Panicked(ctx, bearergate.PanicEvent{Where: "Resolve", Type: "*main.broken"})
+		}, map[string]any{"level": "ERROR", "package": "signals", "where": "Resolve", "type": "*main.broken"}},
+		{sloggate.EventLogout, func(a *sloggate.Audit, ctx context.Context) {
+			a.LogoutHooks().Received(ctx, backchannel.ReceivedEvent{Issuer: issuer, Outcome: backchannel.Revoked, By: backchannel.BySession, Subject: "alice", Session: "a\nb", Entries: 1, Status: 200, Duration: 3})
+		}, map[string]any{"level": "INFO", "outcome": "revoked", "issuer": issuer, "by": "session", "subject": "alice", "session": `"a\nb"`, "entries": 1.0, "status": 200.0, "duration": 3.0}},
+		{sloggate.EventLogout, func(a *sloggate.Audit, ctx context.Context) {
+			a.LogoutHooks().Received(ctx, backchannel.ReceivedEvent{Issuer: issuer, Outcome: backchannel.Failed, By: backchannel.BySubject, Subject: "alice", Status: 503, Duration: 3,
+				Err: &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonStoreUnavailable, Cause: unreadable}})
+		}, map[string]any{"level": "ERROR", "outcome": "failed", "reason": "store_unavailable", "issuer": issuer, "by": "subject", "subject": "alice", "status": 503.0, "duration": 3.0}},
+		{sloggate.EventLogout, func(a *sloggate.Audit, ctx context.Context) {
+			a.LogoutHooks().Received(ctx, backchannel.ReceivedEvent{Issuer: issuer, Outcome: backchannel.Refused, Status: 400,
+				Err: &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonUnknownKey, Detail: "no key has that kid", Found: `"k"`, Unsigned: true, Cause: unreadable}})
+		}, map[string]any{"level": "WARN", "outcome": "refused", "reason": "unknown_key", "detail": "no key has that kid", "found": `"k"`, "unverified": true, "issuer": issuer, "status": 400.0, "duration": 0.0}},
+		{sloggate.EventSignal, func(a *sloggate.Audit, ctx context.Context) {
+			a.SignalHooks().Received(ctx, signals.ReceivedEvent{Issuer: issuer, Outcome: signals.Revoked, Type: signals.SessionRevoked, ID: `"id-1"`, Entries: 1, Status: 202, Duration: 3})
+		}, map[string]any{"level": "INFO", "outcome": "revoked", "issuer": issuer, "type": signals.SessionRevoked, "id": `"id-1"`, "entries": 1.0, "status": 202.0, "duration": 3.0}},
+		{sloggate.EventSignal, func(a *sloggate.Audit, ctx context.Context) {
+			a.SignalHooks().Received(ctx, signals.ReceivedEvent{Issuer: issuer, Outcome: signals.Refused, Code: "invalid_key", Status: 400,
+				Err: &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonSignature, Cause: unreadable}})
+		}, map[string]any{"level": "WARN", "outcome": "refused", "reason": "signature", "code": "invalid_key", "issuer": issuer, "status": 400.0, "duration": 0.0}},
+		{sloggate.EventDiscarded, func(a *sloggate.Audit, ctx context.Context) {
+			a.SignalHooks().Discarded(ctx, signals.DiscardedEvent{Issuer: issuer, Type: signals.SessionRevoked, Why: signals.WhyCritical, Member: "device", Format: "other", Found: `"x" "y"`, ID: `"id-1"`})
+		}, map[string]any{"level": "WARN", "issuer": issuer, "type": signals.SessionRevoked, "why": "critical", "member": "device", "format": "other", "found": `"x" "y"`, "id": `"id-1"`}},
+		{sloggate.EventStream, func(a *sloggate.Audit, ctx context.Context) {
+			a.SignalHooks().Stream(ctx, signals.StreamEvent{Issuer: issuer, Status: "paused", Reason: `"maintenance"`})
+		}, map[string]any{"level": "ERROR", "issuer": issuer, "status": "paused", "given_reason": `"maintenance"`}},
 	} {
 		a, o := newAudit(t, sloggate.Config{MaxPerSecond: 1})
 		tc.tell(a, t.Context())
@@ -346,19 +378,24 @@ func TestLevels(t *testing.T) {
 		slog.LevelDebug: {
 			sloggate.EventVerification: {"", "expired", "keys_unavailable"}, sloggate.EventIntrospection: {"", "internal"}, sloggate.EventProof: {"", "nonce", "canceled"},
 			sloggate.EventCall: {"active", "inactive"}, sloggate.EventFetch: {"ok", "not_modified"}, sloggate.EventState: {"ahead", "due"},
-			sloggate.EventRevoked: {"", "admin"}, sloggate.EventRevocationElsewhere: {"added", "lifted"}, sloggate.EventRevocationLog: {"ok"}, sloggate.EventPurgeLog: {"ok"}},
+			sloggate.EventRevoked: {"", "admin"}, sloggate.EventRevocationElsewhere: {"added", "lifted"}, sloggate.EventRevocationLog: {"ok"}, sloggate.EventPurgeLog: {"ok"},
+			sloggate.EventSignal: {"verified"}},
 		slog.LevelInfo: {
 			sloggate.EventDecision: {"", "no_token", "canceled", "nonce"}, sloggate.EventBreaker: {"closed", "half_open"}, sloggate.EventPurge: {""},
 			sloggate.EventRevocation: {"added", "lifted"}, sloggate.EventRefetch: {"ok"},
+			sloggate.EventLogout: {"revoked", "repeated", "discarded"}, sloggate.EventSignal: {"revoked", "repeated", "discarded", "updated"},
+			sloggate.EventDiscarded: {"type", "decision"}, sloggate.EventStream: {"enabled"},
 			sloggate.EventKeys: {""}, sloggate.EventState: {"fresh", "empty"}, sloggate.EventMiss: {""}},
 		slog.LevelWarn: {
 			sloggate.EventDecision: {"expired", "signature", "scope", "policy", "bad_request", "proof", "replay"}, sloggate.EventProof: {"proof", "binding", "replay"}, sloggate.EventCall: {"status", "timeout"},
 			sloggate.EventFetch: {"connect", "malformed"}, sloggate.EventState: {"stale"}, sloggate.EventStore: {"get"}, sloggate.EventStale: {""}, sloggate.EventSkipped: {""}, sloggate.EventUnmapped: {""},
-			sloggate.EventRevocationLog: {"failed"}, sloggate.EventPurgeLog: {"failed"}, sloggate.EventPurge: {"untold"}, sloggate.EventRefetch: {"failed"}, sloggate.EventPutBack: {""}},
+			sloggate.EventRevocationLog: {"failed"}, sloggate.EventPurgeLog: {"failed"}, sloggate.EventPurge: {"untold"}, sloggate.EventRefetch: {"failed"}, sloggate.EventPutBack: {""},
+			sloggate.EventLogout: {"refused"}, sloggate.EventSignal: {"refused"}, sloggate.EventDiscarded: {"subject", "critical", "issuer", "contradiction"}, sloggate.EventStream: {"other"}},
 		slog.LevelError: {
 			sloggate.EventDecision: {"keys_unavailable", "introspection_unavailable", "overloaded", "internal", "config"},
 			sloggate.EventProof:    {"store_unavailable", "overloaded", "internal", "config"},
-			sloggate.EventCall:     {"unauthorized", "credentials"}, sloggate.EventBreaker: {"open"}, sloggate.EventState: {"expired"}, sloggate.EventPanic: {"jwks"}},
+			sloggate.EventLogout:   {"failed"}, sloggate.EventSignal: {"failed"}, sloggate.EventStream: {"paused", "disabled"},
+			sloggate.EventCall: {"unauthorized", "credentials"}, sloggate.EventBreaker: {"open"}, sloggate.EventState: {"expired"}, sloggate.EventPanic: {"jwks"}},
 	} {
 		for event, details := range cases {
 			for _, detail := range details {
@@ -450,6 +487,31 @@ func TestFlood(t *testing.T) {
 			func() { a.RevocationHooks().Synced(t.Context(), revocation.SyncEvent{}) },
 			func() { a.RevocationHooks().PutBack(t.Context(), revocation.PutBackEvent{}) },
 			func() { a.RevocationHooks().Refetched(t.Context(), revocation.RefetchEvent{}) },
+			func() { a.SignalHooks().Discarded(t.Context(), signals.DiscardedEvent{}) },
+			func() { a.SignalHooks().Stream(t.Context(), signals.StreamEvent{}) },
+			// Of each feed: strangers, what is genuine and was not taken, what was taken, and our own faults.
+			func() {
+				a.LogoutHooks().Received(t.Context(), backchannel.ReceivedEvent{Err: bearergate.ErrInvalidToken})
+			},
+			func() {
+				a.LogoutHooks().Received(t.Context(), backchannel.ReceivedEvent{Err: bearergate.ErrUnavailable, By: backchannel.BySession})
+			},
+			func() {
+				a.LogoutHooks().Received(t.Context(), backchannel.ReceivedEvent{By: backchannel.BySession})
+			},
+			func() {
+				a.LogoutHooks().Received(t.Context(), backchannel.ReceivedEvent{Err: bearergate.ErrUnavailable})
+			},
+			func() {
+				a.SignalHooks().Received(t.Context(), signals.ReceivedEvent{Err: bearergate.ErrInvalidToken})
+			},
+			func() {
+				a.SignalHooks().Received(t.Context(), signals.ReceivedEvent{Err: bearergate.ErrUnavailable, Type: "other"})
+			},
+			func() { a.SignalHooks().Received(t.Context(), signals.ReceivedEvent{Type: "other"}) },
+			func() {
+				a.SignalHooks().Received(t.Context(), signals.ReceivedEvent{Err: bearergate.ErrMisconfigured})
+			},
 			func() { // clients that need a nonce hide no proof that is wrong
 				a.ProofHooks().Judged(t.Context(), dpop.ProofEvent{Err: &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonNonce}})
 			},
@@ -513,9 +575,10 @@ func TestForeignText(t *testing.T) {
 		a.KeyHooks().MissSuppressed(t.Context(), jwks.MissEvent{Issuer: s, URL: s, KeyID: s, Algorithm: s})
 		a.KeyHooks().KeySkipped(t.Context(), jwks.KeyEvent{Issuer: s, KeyID: s})
 		a.KeyHooks().Fetched(t.Context(), jwks.FetchEvent{Added: slices.Repeat([]string{s}, 100), Removed: []string{s}})
+		a.LogoutHooks().Received(t.Context(), backchannel.ReceivedEvent{Outcome: backchannel.Revoked, By: backchannel.BySession, Subject: s, Session: s})
 	}
 	text := lines.String()
-	require.Equal(t, len(evil)*5, strings.Count(text, "\n"))
+	require.Equal(t, len(evil)*6, strings.Count(text, "\n"))
 	for _, r := range text {
 		require.True(t, r == '\n' || unicode.IsPrint(r), "%q", r)
 	}
@@ -527,6 +590,8 @@ func TestForeignText(t *testing.T) {
 	require.Contains(t, text, "subject="+strings.Repeat("ä", 8)+"… ")
 	require.Contains(t, text, "subject=x"+strings.Repeat("ä", 7)+"… ")
 	require.Contains(t, text, `subject="\x1b[2J" `)
+	require.Contains(t, text, `session="\x1b[2J" `)
+	require.Contains(t, text, "session="+strings.Repeat("x", 16)+"… ")
 
 	many := make([]string, 1000)
 	for i := range many {

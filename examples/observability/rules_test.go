@@ -18,6 +18,8 @@ import (
 	promgate "github.com/bearergate/bearergate/adapters/prometheus"
 	"github.com/bearergate/bearergate/introspect"
 	"github.com/bearergate/bearergate/jwks"
+	"github.com/bearergate/bearergate/revocation/backchannel"
+	"github.com/bearergate/bearergate/revocation/signals"
 )
 
 const (
@@ -176,7 +178,13 @@ func TestLabels(t *testing.T) {
 		"bearergate_introspection_call_duration_seconds outcome": words(introspect.OutcomeActive, introspect.OutcomeInactive),
 		"bearergate_introspection_breaker_state state":           words(introspect.BreakerClosed, introspect.BreakerOpen, introspect.BreakerHalfOpen),
 		"bearergate_jwks_state state":                            words(jwks.StateEmpty, jwks.StateFresh, jwks.StateAhead, jwks.StateDue, jwks.StateStale, jwks.StateExpired),
-		"bearergate_revocation_syncs_total outcome":              {"ok", "failed"},
+		"bearergate_revocation_logouts_total reason": words(bearergate.ReasonKeysUnavailable, bearergate.ReasonStoreUnavailable, bearergate.ReasonOverloaded, bearergate.ReasonCanceled,
+			bearergate.ReasonInternal, bearergate.ReasonConfig, bearergate.ReasonAudience, bearergate.ReasonExpired, bearergate.ReasonNotYetValid),
+		"bearergate_revocation_signals_total reason": words(bearergate.ReasonKeysUnavailable, bearergate.ReasonIntrospectionUnavailable, bearergate.ReasonStoreUnavailable, bearergate.ReasonOverloaded,
+			bearergate.ReasonCanceled, bearergate.ReasonInternal, bearergate.ReasonConfig, bearergate.ReasonAudience, bearergate.ReasonExpired, bearergate.ReasonNotYetValid),
+		"bearergate_revocation_logouts_total outcome": words(backchannel.Refused, backchannel.Failed),
+		"bearergate_revocation_signals_total outcome": words(signals.Refused, signals.Failed),
+		"bearergate_revocation_syncs_total outcome":   {"ok", "failed"},
 		"report_only": {"true", "false"},
 	}
 	compared := 0

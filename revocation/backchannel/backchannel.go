@@ -331,6 +331,7 @@ func (h *Handler) take(ctx context.Context, raw string, event *ReceivedEvent) er
 	if event.By = BySubject; logout.Session != "" {
 		event.By = BySession
 	}
+	event.Subject, event.Session = logout.Subject, logout.Session
 	if h.inbox.Seen(logout.ID) {
 		event.Outcome = Repeated
 		return nil

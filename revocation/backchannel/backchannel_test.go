@@ -332,3 +332,40 @@ func TestMap(t *testing.T) {
 		require.Equal(t, http.StatusOK, s.logout(m{"jti": "id-3"}), "what failed is not remembered")
 	})
 }
+
+// Whose logout it was is told of what was verified, also where it was not taken, and of
+// nothing that anybody else has written.
+func TestWhoseLogout(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s := newScene(t)
+		who := func() []string {
+			e := s.last()
+			return []string{string(e.Outcome), string(e.By), e.Subject, e.Session}
+		}
+		require.Equal(t, http.StatusOK, s.logout(nil))
+		require.Equal(t, []string{"revoked", "session", "alice", "session-1"}, who())
+		require.Equal(t, http.StatusOK, s.logout(nil))
+		require.Equal(t, []string{"repeated", "session", "alice", "session-1"}, who())
+		require.Equal(t, http.StatusOK, s.logout(m{"jti": "id-2", "sub": kit.Absent}))
+		require.Equal(t, []string{"revoked", "session", "", "session-1"}, who())
+
+		s.list.failing(func(context.Context) error { return context.DeadlineExceeded })
+		require.Equal(t, http.StatusServiceUnavailable, s.logout(m{"jti": "id-3", "sid": kit.Absent}))
+		require.Equal(t, []string{"failed", "subject", "alice", ""}, who())
+
+		// A provider that does not wait for the list: nobody has acknowledged it.
+		s.list.failing(func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
+		ctx, leave := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, leave)
+		form := url.Values{"logout_token": {s.sign(nil, m{"jti": "id-4"})}}.Encode()
+		s.serve(request(http.MethodPost, formType, form).WithContext(ctx))
+		require.Equal(t, []string{"failed", "session", "alice", "session-1"}, who())
+		require.Equal(t, bearergate.ReasonCanceled, s.last().Reason)
+
+		stranger := &scene{t: t, signer: kit.NewSigner(t, "ES256", "k")}
+		for _, token := range []string{stranger.sign(nil, nil), s.sign(nil, m{"aud": "another"}), s.sign(nil, m{"nonce": "n"})} {
+			require.Equal(t, http.StatusBadRequest, s.send(token))
+			require.Equal(t, []string{"refused", "", "", ""}, who())
+		}
+	})
+}

@@ -18,15 +18,20 @@ type Hooks struct {
 	Panicked func(context.Context, bearergate.PanicEvent)
 }
 
-// ReceivedEvent is a request that was answered. It holds nothing of the logout token. All
-// fields but Err are from closed sets, or numbers, and fit for metrics. What was revoked,
-// revocation.Hooks.Changed tells.
+// ReceivedEvent is a request that was answered. Of the logout token it says whose logout it
+// is, and nothing else. All fields but Subject, Session and Err are from closed sets, or
+// numbers, and fit for metrics. What was revoked, revocation.Hooks.Changed tells.
 type ReceivedEvent struct {
 	Issuer  string // Config.Issuer
 	Outcome Outcome
 	// By says what was logged out; "" if the logout token was refused before that was read.
-	By      Target
-	Entries int // that were added to the List
+	By Target
+	// Subject and Session are sub and sid of the logout token as the provider wrote them, and
+	// as long: for an audit log, which has to bound and to quote them, and not for metrics. ""
+	// if there is none, or if the logout token was refused before that was read: what nobody
+	// has signed is not here.
+	Subject, Session string
+	Entries          int // that were added to the List
 	// Err is nil if the logout was acknowledged. Its text is for operators.
 	Err error
 	// Reason is bearergate.ReasonOf(Err).

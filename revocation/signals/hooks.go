@@ -25,14 +25,17 @@ type Hooks struct {
 	Panicked func(context.Context, bearergate.PanicEvent)
 }
 
-// ReceivedEvent is a request that was answered. It holds nothing of the SET. All fields but
-// Err are from closed sets, or numbers, and fit for metrics. What was revoked,
-// revocation.Hooks.Changed tells.
+// ReceivedEvent is a request that was answered. Of the SET it says which one it is, and
+// nothing else. All fields but ID and Err are from closed sets, or numbers, and fit for
+// metrics. What was revoked, revocation.Hooks.Changed tells.
 type ReceivedEvent struct {
 	Issuer string // Config.Issuer
 	// Type is the URI of the event if this package knows it or Config.Revoke has it; "other"
 	// if not, and "" if the SET was refused before that was read.
-	Type    string
+	Type string
+	// ID is its jti, for logs and not for metrics: quoted and cut. By it, the transmitter can
+	// be asked to send an event again. It is "" where Type is.
+	ID      string
 	Outcome Outcome
 	Entries int // that were added to the List
 	// Code is the error code of RFC 8935 §2.4 that the transmitter was told; "" if none.

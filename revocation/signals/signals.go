@@ -453,7 +453,7 @@ func (h *Handler) receive(ctx context.Context, w http.ResponseWriter, r *http.Re
 	if err != nil {
 		return refused(err)
 	}
-	told.Type = h.typeName(e.Type)
+	told.Type, told.ID = h.typeName(e.Type), accept.Quoted(e.id)
 	return h.take(ctx, e, told)
 }
 

@@ -1,6 +1,7 @@
 package signals_test
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"strconv"
@@ -98,7 +99,7 @@ func TestSETs(t *testing.T) {
 			status, _ := s.send(s.sign(tt.header, tt.claims))
 			e := s.last()
 			require.Equal(t, http.StatusAccepted, status, "%v", e.Err)
-			require.Equal(t, signals.ReceivedEvent{Issuer: kit.Issuer, Type: signals.SessionRevoked, Outcome: signals.Revoked, Entries: 1, Status: 202, Duration: e.Duration}, e)
+			require.Equal(t, signals.ReceivedEvent{Issuer: kit.Issuer, Type: signals.SessionRevoked, ID: `"id-1"`, Outcome: signals.Revoked, Entries: 1, Status: 202, Duration: e.Duration}, e)
 			require.Len(t, s.list.added(), 1)
 		})
 	}
@@ -428,5 +429,29 @@ func TestSentAgain(t *testing.T) {
 		s.send(set)
 		require.Equal(t, signals.Revoked, s.last().Outcome)
 		require.False(t, s.refuses("alice", "", again))
+	})
+}
+
+// Which SET it was is told of what was verified, also where it was not taken: by its ID, the
+// transmitter can be asked for it again.
+func TestWhichSET(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s := newScene(t)
+		s.requireTaken(signals.Revoked, nil)
+		require.Equal(t, `"id-1"`, s.last().ID)
+		s.requireTaken(signals.Repeated, nil)
+		require.Equal(t, `"id-1"`, s.last().ID)
+		s.list.failing(func(context.Context) error { return context.DeadlineExceeded })
+		s.requireRefused(nil, m{"jti": "\n" + strings.Repeat("x", 1000)}, http.StatusServiceUnavailable, "", bearergate.ErrUnavailable, bearergate.ReasonStoreUnavailable)
+		require.Equal(t, `"\n`+strings.Repeat("x", 127)+`"…`, s.last().ID)
+		require.Equal(t, signals.SessionRevoked, s.last().Type)
+
+		stranger := &scene{t: t, signer: kit.NewSigner(t, "ES256", "k")}
+		for _, set := range []string{stranger.sign(nil, nil), s.sign(nil, m{"aud": "another"}), s.sign(nil, m{"exp": 1})} {
+			status, _ := s.send(set)
+			require.Equal(t, http.StatusBadRequest, status)
+			require.Empty(t, s.last().ID)
+			require.Empty(t, s.last().Type)
+		}
 	})
 }
