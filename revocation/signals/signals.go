@@ -193,7 +193,8 @@ type Config struct {
 	// example, where tokens do not say of what device they are.
 	//
 	// Danger: an event then revokes more than it says: all sessions of a user, and not those on
-	// one device. Default: none.
+	// one device. Where what is left names no user, session or token, but all of a tenant for
+	// example, the event is discarded. Default: none.
 	IgnoreMembers []string
 	// VerificationState reports whether a verification event was asked for with this state
 	// (SSF 1.0 §8.1.4). Without it, none was, and a verification event with a state is answered

@@ -190,12 +190,13 @@ func (h *Handler) entry(ctx context.Context, s *subject, isSession bool) (revoca
 // complexEntry is the intersection of the members (SSF 1.0 §3.3), and never more than that.
 func (h *Handler) complexEntry(ctx context.Context, s *subject) (revocation.Entry, *unmapped, error) {
 	var whole revocation.Entry
-	var missing *subject
+	var missing, application, ignored *subject
 	hasSession, used := false, 0
 	for i := range s.members {
 		m := &s.members[i]
 		critical := slices.Contains(h.criticalMembers, m.Member)
 		if slices.Contains(h.ignoreMembers, m.Member) {
+			ignored = m
 			continue
 		}
 		e, none, err := h.simpleEntry(ctx, m, false)
@@ -207,7 +208,9 @@ func (h *Handler) complexEntry(ctx context.Context, s *subject) (revocation.Entr
 		case none != nil && m.Member == "session":
 			return revocation.Entry{}, none, nil
 		case none != nil:
-			missing = m
+			if missing = m; m.Member == "application" {
+				application = m
+			}
 			continue
 		}
 		hasSession = hasSession || e.Session != ""
@@ -219,10 +222,15 @@ func (h *Handler) complexEntry(ctx context.Context, s *subject) (revocation.Entr
 	switch {
 	case used == 0 && missing == nil:
 		missing = s
+	case hasSession && application != nil: // it would have made the session narrower
+		missing = application
 	case hasSession:
 		// A session is of one user, one device and one tenant: it is enough. A token may call
 		// them by other names. Which application of the session is meant says more.
 		return revocation.Entry{Issuer: whole.Issuer, Session: whole.Session, Client: whole.Client, TokenID: whole.TokenID, Key: whole.Key}, nil, nil
+	}
+	if missing == nil && whole.Subject == "" && whole.TokenID == "" {
+		missing = ignored // a device of a tenant is not the tenant
 	}
 	if missing != nil { // what cannot be mapped would have made it narrower
 		return revocation.Entry{}, &unmapped{WhySubject, missing}, nil
