@@ -399,6 +399,7 @@ func TestTimestamps(t *testing.T) {
 		{name: "iat of a clock that is ahead", iat: now + 4, cutOff: now + 4},
 		{name: "iat ahead, and the event too", iat: now + 4, at: now + 8, cutOff: now + 5},
 		{name: "in milliseconds", iat: now - 10, at: now * 1000, cutOff: now - 10},
+		{name: "a zero that nobody has set", iat: now - 10, at: 0, cutOff: now - 10},
 		{name: "text", iat: now - 10, at: "1", cutOff: now - 10},
 	} {
 		inBubble(t, tt.name, func(t *testing.T) {

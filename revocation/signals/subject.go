@@ -265,14 +265,21 @@ func (h *Handler) simpleEntry(ctx context.Context, s *subject, isSession bool) (
 	if s.Format == formatAliases {
 		return h.aliasEntry(ctx, s)
 	}
-	e, known := s.plain(isSession)
-	if known && e.Issuer != "" && !slices.Contains(h.tokenIssuers, e.Issuer) {
+	if h.isForeign(s) {
 		return revocation.Entry{}, nil, errForeign
 	}
-	if known {
+	if e, known := s.plain(isSession); known {
 		return e, nil, nil
 	}
 	return h.resolved(ctx, s)
+}
+
+// isForeign reports a user, a session or a token of an issuer for which the transmitter may
+// not speak, whatever else stands in the Subject Identifier: Resolve is not asked whose it
+// is. Devices and the like have issuers of their own.
+func (h *Handler) isForeign(s *subject) bool {
+	hasIssuer := s.Format == "iss_sub" || s.Format == "jwt_id"
+	return hasIssuer && slices.Contains([]string{"", "user", "session"}, s.Member) && !slices.Contains(h.tokenIssuers, s.Values["iss"])
 }
 
 // plain is what a Subject Identifier means without anybody's help.
@@ -308,13 +315,16 @@ func (h *Handler) aliasEntry(ctx context.Context, s *subject) (revocation.Entry,
 	for i := range s.aliases {
 		alias := s.aliases[i]
 		alias.Member = s.Member
-		if e, known := alias.plain(false); known && (e.Issuer == "" || slices.Contains(h.tokenIssuers, e.Issuer)) {
+		if e, known := alias.plain(false); known && !h.isForeign(&alias) {
 			return e, nil, nil
 		}
 	}
 	for i := range s.aliases {
 		alias := s.aliases[i]
 		alias.Member = s.Member
+		if h.isForeign(&alias) {
+			continue
+		}
 		if e, none, err := h.resolved(ctx, &alias); none == nil {
 			return e, nil, err
 		}
