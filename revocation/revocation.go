@@ -366,9 +366,22 @@ func (l *List) change(ctx context.Context, now clock.Instant, records []record) 
 		return nil
 	}
 	if err := l.tell(ctx, changed, pass); err != nil {
-		return bearergate.Guard(ctx, errLog, func(context.Context) error { return err })
+		return ofLog(ctx, err)
 	}
 	return nil
+}
+
+// ofLog is an error of the Log for whoever changes something. That there is no room, and
+// that an Entry cannot be, this List alone says: then nothing counts. Here it does,
+// whatever the Log calls its error.
+func ofLog(ctx context.Context, err error) error {
+	e := bearergate.AsError(bearergate.Guard(ctx, errLog, func(context.Context) error { return err }))
+	if e.Kind == bearergate.ErrMisconfigured || e.Kind == bearergate.ErrUnavailable && e.Reason != bearergate.ReasonOverloaded {
+		return e
+	}
+	failed := *errLog
+	failed.Cause = err
+	return &failed
 }
 
 var errLog = &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonStoreUnavailable, RetryAfter: time.Second,

@@ -519,6 +519,15 @@ func TestOutages(t *testing.T) {
 		got = post(t, api, "/revoke", `{"issuer":"i","subject":"d"}`)
 		require.Equal(t, http.StatusServiceUnavailable, got.status, got.text)
 		require.NotContains(t, got.text, "no log")
+
+		// A log that is full is not a list that is full.
+		log.Fault(func(context.Context, string) error {
+			return &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonOverloaded}
+		})
+		got = post(t, api, "/lift", `{"issuer":"i","subject":"d"}`)
+		require.Equal(t, http.StatusServiceUnavailable, got.status, got.text)
+		require.Equal(t, "store_unavailable", got.Reason)
+		require.Contains(t, got.Detail, "in this process alone so far")
 		mu.Lock()
 		defer mu.Unlock()
 		var statuses []int
@@ -526,7 +535,7 @@ func TestOutages(t *testing.T) {
 			statuses = append(statuses, e.Status)
 			require.Equal(t, e.Status >= 300, e.Err != nil)
 		}
-		require.Equal(t, []int{503, 503, 201, 503, 503}, statuses)
+		require.Equal(t, []int{503, 503, 201, 503, 503, 503}, statuses)
 	})
 }
 

@@ -49,6 +49,7 @@ package backchannel
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -148,7 +149,8 @@ type Config struct {
 	// taken before. An Entry without Before, or with a later one, gets the time of the
 	// logout. None at all acknowledges the logout and revokes nothing. Its error is judged by
 	// [bearergate.Guard]: one that says nothing else is answered with 503, so that the
-	// provider tries again. It must be safe for concurrent use.
+	// provider tries again. An Entry that the List refuses is a mistake of Map, and answered
+	// with 500. It must be safe for concurrent use.
 	//
 	// Danger: what it returns is revoked as it stands. An Entry with Issuer alone ends
 	// everything. Default: none.
@@ -348,12 +350,22 @@ func (h *Handler) take(ctx context.Context, raw string, event *ReceivedEvent) er
 	}
 	if event.Outcome = Discarded; len(entries) > 0 {
 		if err := h.inbox.Add(ctx, logout.IssuedAt, entries); err != nil {
-			return err
+			return h.ofMap(err)
 		}
 		event.Outcome, event.Entries = Revoked, len(entries)
 	}
 	h.inbox.Remember(logout.ID)
 	return nil
+}
+
+// ofMap is an error of the List: what it refuses was written by Map, where there is one, and
+// not by the provider, who would give up.
+func (h *Handler) ofMap(err error) error {
+	if h.mapping == nil || !errors.Is(err, bearergate.ErrInvalidRequest) {
+		return err
+	}
+	return &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonInternal,
+		Cause: fmt.Errorf("backchannel: Map has returned what the List refuses: %w", err)}
 }
 
 // read judges what makes a JWT a logout token (§2.4, §2.6), and returns what it says.

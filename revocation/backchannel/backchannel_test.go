@@ -330,5 +330,11 @@ func TestMap(t *testing.T) {
 		require.Equal(t, http.StatusServiceUnavailable, s.logout(m{"jti": "id-3"}))
 		fails = nil
 		require.Equal(t, http.StatusOK, s.logout(m{"jti": "id-3"}), "what failed is not remembered")
+
+		// What no List takes is the mistake of Map, and not of the logout token.
+		entries = []revocation.Entry{{Subject: "alice"}} // no Issuer
+		require.Equal(t, http.StatusInternalServerError, s.logout(m{"jti": "id-4"}))
+		s.requireFailed(backchannel.Failed, bearergate.ErrMisconfigured, bearergate.ReasonInternal)
+		require.ErrorContains(t, s.last().Err, "Map")
 	})
 }
