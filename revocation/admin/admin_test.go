@@ -363,6 +363,47 @@ func TestListIsBusy(t *testing.T) {
 	require.Equal(t, http.StatusOK, send(t, api, "GET", "/list", "", nil).status)
 }
 
+// slow is a client that does not read: what is written to it asks first.
+type slow struct {
+	*httptest.ResponseRecorder
+	asks func()
+}
+
+func (s slow) Write(p []byte) (int, error) {
+	s.asks()
+	return s.ResponseRecorder.Write(p)
+}
+
+// Who does not read the answer keeps nobody from looking through the List, and nothing out of
+// the audit log.
+func TestSlowReaders(t *testing.T) {
+	var inner http.Handler
+	asked := 0
+	api := newAPI(t, newList(t, nil), func(c *admin.Config) {
+		c.Protect = func(h http.Handler) http.Handler { inner = h; return h }
+		c.Hooks.Asked = func(context.Context, admin.Event) { asked++ }
+	})
+	others := 0
+	looks := func() {
+		admin.Search(inner, 2)()
+		others++
+	}
+	api.ServeHTTP(slow{httptest.NewRecorder(), looks}, httptest.NewRequest(http.MethodGet, "/list", http.NoBody))
+	require.Equal(t, 1, others)
+
+	for i, request := range []struct{ target, body string }{
+		{"/revoke", `{"issuer":"i","subject":"s"}`},
+		{"/lift", `{"issuer":"i","subject":"s"}`},
+		{"/lift", `{"issuer":"i","subject":"s"}`}, // 404
+	} {
+		r := httptest.NewRequest(http.MethodPost, request.target, strings.NewReader(request.body))
+		r.Header.Set("Content-Type", "application/json")
+		writes := func() { require.Equal(t, i+1, asked) }
+		api.ServeHTTP(slow{httptest.NewRecorder(), writes}, r)
+	}
+	require.Equal(t, 3, asked)
+}
+
 func requireRetry(t testing.TB, got reply) {
 	t.Helper()
 	seconds, err := strconv.Atoi(got.header.Get("Retry-After"))
