@@ -28,7 +28,7 @@
 //
 //	done, or done before                                      200
 //	no valid logout token                                     400, {"error":"invalid_request"}
-//	another method; type of body; a longer body               405; 415; 413
+//	another method; type of body; a longer body; a slower one 405; 415; 413; 408
 //	the List does not take it, or the keys are not to be had  503, Retry-After
 //	a mistake of this service                                 500
 //
@@ -156,7 +156,8 @@ type Config struct {
 	// everything. Default: none.
 	Map func(context.Context, Logout) ([]revocation.Entry, error)
 	// Source is what each Entry says of where it comes from: at most 64 of a-z, 0-9, ".",
-	// "_" and "-". Quotas of the List go by it. Default: [DefaultSource].
+	// "_" and "-". Quotas of the List go by it: give each Handler a Source of its own, so that
+	// one sender gone mad leaves room for the others. Default: [DefaultSource].
 	Source string
 
 	// MaxBodyBytes is how long the body of a request may be. Default:

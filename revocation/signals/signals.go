@@ -46,7 +46,7 @@
 //
 //	taken, taken before, or discarded                  202
 //	no valid SET, or one that may not say what it says 400, {"err":…,"description":…} (RFC 8935 §2.4)
-//	another method; a longer body                      405; 413
+//	another method; a longer body; a slower one        405; 413; 408
 //	the transmitter is not authenticated               401, and 403 if Verifier says so
 //	the List does not take it, or the keys are not     503, Retry-After
 //	  to be had
@@ -137,7 +137,9 @@ type Config struct {
 	// authenticated before this handler, by a client certificate for example. A SET
 	// still has to be signed by Issuer.
 	//
-	// Danger: strangers have signatures checked, and may send again what they have seen.
+	// Danger: strangers have signatures checked, and may send again what they have seen. By keys
+	// that they invent they take all of MaxConcurrent while keys are fetched slowly, and SETs of
+	// the transmitter are answered with 503.
 	InsecureAnyTransmitter bool
 
 	// Keys provides the transmitter's keys. Where it is the authorization server too, give
@@ -201,7 +203,8 @@ type Config struct {
 	// with 400 invalid_state. One without a state is always taken.
 	VerificationState func(ctx context.Context, state string) (bool, error)
 	// Source is what each Entry says of where it comes from: at most 64 of a-z, 0-9, ".",
-	// "_" and "-". Quotas of the List go by it. Default: [DefaultSource].
+	// "_" and "-". Quotas of the List go by it: give each Handler a Source of its own, so that
+	// one sender gone mad leaves room for the others. Default: [DefaultSource].
 	Source string
 
 	// MaxBodyBytes is how long a SET may be. Default: [DefaultMaxBodyBytes]; at most
