@@ -65,7 +65,9 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/internal/accept"
@@ -335,6 +337,8 @@ func authorizations(c *Config, wrong *mistake.List) (sums []digest.Sum) {
 	for i, secret := range c.Authorization {
 		if len(secret.Reveal()) < MinAuthorizationBytes {
 			wrong.Addf("Authorization: value %d has less than %d bytes, which can be guessed: agree on a longer one", i, MinAuthorizationBytes)
+		} else if text := secret.Reveal(); strings.TrimSpace(text) != text || strings.ContainsFunc(text, unicode.IsControl) {
+			wrong.Addf("Authorization: value %d begins or ends with white space, or has a control character, which no header can have: was it read from a file with its end of line?", i)
 		}
 		sums = append(sums, digest.String(secret.Reveal()))
 	}
