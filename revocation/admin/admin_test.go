@@ -588,9 +588,21 @@ func TestCallerGoesAway(t *testing.T) {
 		l := newList(t, func(c *revocation.Config) { c.Log = log })
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		got := send(t, newAPI(t, l, nil), "POST", "/revoke", `{"issuer":"i","subject":"s"}`, func(r *http.Request) { *r = *r.WithContext(ctx) })
+		told := 0
+		api := newAPI(t, l, func(c *admin.Config) {
+			c.Hooks.Asked = func(ctx context.Context, _ admin.Event) {
+				require.NoError(t, ctx.Err(), "an audit log may write")
+				told++
+			}
+		})
+		gone := func(r *http.Request) { *r = *r.WithContext(ctx) }
+		got := send(t, api, "POST", "/revoke", `{"issuer":"i","subject":"s"}`, gone)
 		require.Equal(t, http.StatusCreated, got.status, got.text)
 		require.Len(t, log.Data(), 1)
+		got = send(t, api, "POST", "/lift", `{"issuer":"i","subject":"s"}`, gone)
+		require.Equal(t, http.StatusOK, got.status, got.text)
+		require.Len(t, log.Data(), 2)
+		require.Equal(t, 2, told)
 	})
 }
 

@@ -318,10 +318,14 @@ func TestMap(t *testing.T) {
 		require.Equal(t, entries, s.list.added()[0])
 		require.Equal(t, 2, s.last().Entries)
 
+		require.Equal(t, http.StatusOK, s.logout(m{"jti": "of a user", "sid": kit.Absent}))
+		require.Empty(t, got.Session)
+		require.Equal(t, entries, s.list.added()[1])
+
 		entries = nil
 		require.Equal(t, http.StatusOK, s.logout(m{"jti": "id-2"}))
 		require.Equal(t, backchannel.Discarded, s.last().Outcome)
-		require.Len(t, s.list.added(), 1)
+		require.Len(t, s.list.added(), 2)
 
 		fails = context.DeadlineExceeded
 		require.Equal(t, http.StatusServiceUnavailable, s.logout(m{"jti": "id-3"}))

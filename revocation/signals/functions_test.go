@@ -323,6 +323,7 @@ func TestResolve(t *testing.T) {
 		"bob@example.com":   {Subject: "bob"},
 		"key":               {Key: [32]byte{1}},
 		"another key":       {Key: [32]byte{2}},
+		"token":             {TokenID: "t"},
 	}
 	for _, tt := range []struct {
 		name    string
@@ -350,6 +351,8 @@ func TestResolve(t *testing.T) {
 		{name: "two keys", subject: complexOf(m{"device": m{"format": "email", "email": "key"}, "user": m{"format": "email", "email": "another key"}}), asked: []string{"device email", "user email"}, why: signals.WhyContradiction},
 		{name: "a session that nobody knows, and a device", subject: complexOf(m{"device": device, "session": m{"format": "email", "email": "nobody"}}), asked: []string{"device opaque", "session email"}, why: signals.WhySubject},
 		{name: "a key", subject: m{"format": "email", "email": "key"}, asked: []string{" email"}, entry: revocation.Entry{Issuer: kit.Issuer, Key: [32]byte{1}}},
+		{name: "a token of a session", subject: complexOf(m{"device": m{"format": "email", "email": "token"}, "session": opaque("s")}), asked: []string{"device email"}, entry: revocation.Entry{Issuer: kit.Issuer, Session: "s", TokenID: "t"}},
+		{name: "a session, and a key", subject: complexOf(m{"device": m{"format": "email", "email": "key"}, "session": opaque("s")}), asked: []string{"device email"}, entry: revocation.Entry{Issuer: kit.Issuer, Session: "s", Key: [32]byte{1}}},
 		{name: "an account by opaque ID", event: signals.AccountDisabled, subject: opaque("alice@example.com"), asked: []string{" opaque"}, entry: revocation.Entry{Issuer: kit.Issuer, Subject: "alice"}},
 		{name: "W2-228 aliases, one of another issuer", subject: m{"format": "aliases", "identifiers": []any{foreign, email}}, asked: []string{" email"}, entry: revocation.Entry{Issuer: kit.Issuer, Subject: "alice"}},
 		{name: "W2-228 aliases, all of another issuer", subject: m{"format": "aliases", "identifiers": []any{foreign}}, why: signals.WhySubject},
