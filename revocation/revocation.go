@@ -298,8 +298,9 @@ func copied(e *bearergate.Error) error {
 // Errors: [bearergate.ErrInvalidRequest] for an Entry that cannot be, and then none of them
 // counts, and the error names all mistakes; [bearergate.ErrUnavailable] with
 // [bearergate.ReasonOverloaded] if there is no room, when none counts either, and with
-// [bearergate.ReasonStoreUnavailable] if the Log has failed. Then they count here, and Run
-// goes on trying to tell the others: add them again until there is no error.
+// [bearergate.ReasonStoreUnavailable] if the Log has failed, or [bearergate.ErrMisconfigured]
+// if the Log says so of itself. Then they count here, and Run goes on trying to tell the
+// others: add them again until there is no error.
 func (l *List) Add(ctx context.Context, entries ...Entry) error {
 	now := clock.At(time.Now())
 	if len(entries) > maxAdded {
