@@ -157,7 +157,7 @@ type PurgeEvent struct {
 	All    bool
 	// Elsewhere says that another process asked for it.
 	Elsewhere bool
-	Err       error // of Config.PurgeLog: the other processes do not know
+	Err       error // of Config.PurgeLog, or without one of the Store: the other processes do not know
 }
 
 // PurgesReadEvent is a look into Config.PurgeLog.

@@ -284,7 +284,9 @@ type Config struct {
 	//
 	// A process that hears nothing of the others goes on with what it remembers, for at most
 	// PositiveTTL, and MaxStale: nothing is refused for that, [Hooks].PurgesRead and
-	// [Client.Status] tell. Whoever can write to PurgeLog can cause calls, and no more.
+	// [Client.Status] tell. A purge by a process whose clock is behind by PositiveTTL and more is
+	// taken for an old one, and ignored. Whoever can write to PurgeLog can cause calls, and no
+	// more.
 	PurgeLog Log
 
 	// What few set.

@@ -79,18 +79,21 @@ func (c *Client) Purge(token string) { _ = c.PurgeContext(context.Background(), 
 // soon as they have read of the purge, which takes about a second.
 //
 // PurgeContext returns when the Store has answered, or after Store.Timeout, and then when
-// PurgeLog has, or after 2 s. An error is [bearergate.ErrUnavailable] with
-// [bearergate.ReasonStoreUnavailable], or with [bearergate.ReasonCanceled]: PurgeLog has
-// failed. The token is purged here and in the Store all the same; purge it again until there
-// is no error, or wait for PositiveTTL.
+// PurgeLog has, or after 2 s. An error says that PurgeLog has failed, or without PurgeLog the
+// Store, and that other processes may not know: [bearergate.ErrUnavailable] with
+// [bearergate.ReasonStoreUnavailable], with [bearergate.ReasonCanceled], or whatever PurgeLog
+// says of itself. The token is purged here all the same; purge it again until there is no
+// error, or wait for PositiveTTL.
 func (c *Client) PurgeContext(ctx context.Context, token string) error {
 	if c == nil || c.memory.Load() == nil {
 		return misconfigured(errZero)
 	}
 	name, now := c.names.Name(token), time.Now()
 	c.purge(false, name, now)
-	c.overwrite(name)
-	err := c.fleet.append(ctx, purgeOne, name, now)
+	err := c.overwrite(name)
+	if c.fleet != nil { // whoever hears of it ignores what is older in the Store
+		err = c.fleet.append(ctx, purgeOne, name, now)
+	}
 	c.purged(PurgeEvent{Issuer: c.issuer, Err: err})
 	return err
 }

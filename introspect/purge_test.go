@@ -34,4 +34,6 @@ func TestPurgesAreBounded(t *testing.T) {
 	require.Less(t, p.Len(), 20)
 	p.Add(7, later.Add(time.Second), life)
 	require.Equal(t, later.Add(time.Second), p.Since(7), "the later one counts")
+	p.Add(8, later.Add(-time.Second), life)
+	require.Equal(t, later, p.Since(8), "a purge of one that came before one of everything")
 }

@@ -272,13 +272,17 @@ func (c *Client) claim(events *news, name key) bool {
 }
 
 // overwrite has the Store forget an answer.
-func (c *Client) overwrite(name key) {
+func (c *Client) overwrite(name key) error {
 	if c.vault == nil {
-		return
+		return nil
 	}
-	if err := c.vault.mark(func(ctx context.Context) error { return c.overwriteNow(ctx, name) }); err != nil {
-		c.setFailed(context.Background(), err)
+	err := c.vault.mark(func(ctx context.Context) error { return c.overwriteNow(ctx, name) })
+	if err == nil {
+		return nil
 	}
+	c.setFailed(context.Background(), err)
+	return &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonStoreUnavailable, RetryAfter: time.Second,
+		Detail: "introspect: the Store has failed: the token is purged in this process, and others may find it there", Cause: err}
 }
 
 // overwriteNow is overwrite for one who is in an operation of the Store already.

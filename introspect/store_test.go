@@ -20,6 +20,7 @@ import (
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/introspect"
 	"github.com/bearergate/bearergate/test/bubble"
+	"github.com/bearergate/bearergate/test/kit"
 	"github.com/stretchr/testify/require"
 )
 
@@ -380,6 +381,39 @@ func (s *lateSet) Set(ctx context.Context, key string, value []byte, ttl time.Du
 		time.Sleep(s.late) // deaf to its context
 	}
 	return s.store.Set(ctx, key, value, ttl)
+}
+
+// A Purge that the Store has not taken says so where nobody else tells the other processes.
+func TestPurgeWhileTheStoreFails(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		st, s := newStore(), newServer()
+		var events purgeEvents
+		c := with(telling(s, nil), func(c *introspect.Config) { c.Store.Answers = st })
+		first, second := newClient(t, with(c, events.hooks)), newClient(t, c)
+		requireAccepted(t, first, opaque)
+		synctest.Wait()
+		st.mu.Lock()
+		st.err = errors.New("down")
+		st.mu.Unlock()
+		err := first.PurgeContext(t.Context(), opaque)
+		kit.RequireError(t, err, bearergate.ErrUnavailable, bearergate.ReasonStoreUnavailable)
+		purged, _ := events.take()
+		require.Equal(t, []introspect.PurgeEvent{{Issuer: issuer, Err: err}}, purged)
+		st.mu.Lock()
+		st.err = nil
+		st.mu.Unlock()
+		requireAccepted(t, second, opaque) // out of the Store: that is what the error is about
+		require.Equal(t, 1, s.requests())
+		require.NoError(t, first.PurgeContext(t.Context(), opaque), "again, until there is no error")
+
+		// With PurgeLog the others hear of it, and ignore what is older in the Store.
+		log := new(kit.Log)
+		third := newClient(t, with(telling(s, log), func(c *introspect.Config) { c.Store.Answers = st }))
+		st.mu.Lock()
+		st.err = errors.New("down")
+		st.mu.Unlock()
+		require.NoError(t, third.PurgeContext(t.Context(), opaque))
+	})
 }
 
 // An answer that is on its way to the Store does not outlive a purge there.

@@ -419,6 +419,25 @@ func TestSuspended(t *testing.T) {
 	})
 }
 
+// Whatever a Log calls its error, the change counts here: it is not one of those by which the
+// List says that nothing does.
+func TestErrorsOfTheLog(t *testing.T) {
+	for _, fails := range []error{
+		&bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonOverloaded},
+		bearergate.ErrInvalidRequest, bearergate.ErrInvalidToken, errors.New("any"),
+	} {
+		bubble.Test(t, func(t *testing.T) {
+			log := new(kit.Log)
+			p := fleet(t, log, 1)[0]
+			log.Fault(func(context.Context, string) error { return fails })
+			requireUnavailable(t, p.Add(t.Context(), alice()))
+			requireRevoked(t, p.Check(t.Context(), token(nil)))
+			requireUnavailable(t, p.Lift(t.Context(), alice()))
+			require.NoError(t, p.Check(t.Context(), token(nil)))
+		})
+	}
+}
+
 // Nothing is asked of the log more often than is said, and what a fleet appends is bounded.
 func TestCallsOfTheLog(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {

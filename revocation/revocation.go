@@ -298,8 +298,9 @@ func copied(e *bearergate.Error) error {
 // Errors: [bearergate.ErrInvalidRequest] for an Entry that cannot be, and then none of them
 // counts, and the error names all mistakes; [bearergate.ErrUnavailable] with
 // [bearergate.ReasonOverloaded] if there is no room, when none counts either, and with
-// [bearergate.ReasonStoreUnavailable] if the Log has failed. Then they count here, and Run
-// goes on trying to tell the others: add them again until there is no error.
+// [bearergate.ReasonStoreUnavailable] if the Log has failed, or [bearergate.ErrMisconfigured]
+// if the Log says so of itself. Then they count here, and Run goes on trying to tell the
+// others: add them again until there is no error.
 func (l *List) Add(ctx context.Context, entries ...Entry) error {
 	now := clock.At(time.Now())
 	if len(entries) > maxAdded {
@@ -366,9 +367,22 @@ func (l *List) change(ctx context.Context, now clock.Instant, records []record) 
 		return nil
 	}
 	if err := l.tell(ctx, changed, pass); err != nil {
-		return bearergate.Guard(ctx, errLog, func(context.Context) error { return err })
+		return ofLog(ctx, err)
 	}
 	return nil
+}
+
+// ofLog is an error of the Log for whoever changes something. That there is no room, and
+// that an Entry cannot be, this List alone says: then nothing counts. Here it does,
+// whatever the Log calls its error.
+func ofLog(ctx context.Context, err error) error {
+	e := bearergate.AsError(bearergate.Guard(ctx, errLog, func(context.Context) error { return err }))
+	if e.Kind == bearergate.ErrMisconfigured || e.Kind == bearergate.ErrUnavailable && e.Reason != bearergate.ReasonOverloaded {
+		return e
+	}
+	failed := *errLog
+	failed.Cause = err
+	return &failed
 }
 
 var errLog = &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonStoreUnavailable, RetryAfter: time.Second,

@@ -100,7 +100,7 @@ type Config struct {
 // for concurrent use. Join several with [JoinHooks].
 type Hooks struct {
 	// Asked is called for every request to revoke or to lift that Protect let in and that
-	// could be read, when its answer is known.
+	// could be read, when its answer is known, and before that is written.
 	Asked func(context.Context, Event)
 	// Panicked is called when another hook panicked, while runtime/debug.Stack shows where.
 	Panicked func(context.Context, bearergate.PanicEvent)
@@ -231,14 +231,21 @@ func (a *api) revoke(w http.ResponseWriter, r *http.Request) {
 	status := http.StatusCreated
 	switch {
 	case err == nil:
-		answer(w, status, listed{Entries: shown(entries)})
 	case errors.Is(err, bearergate.ErrInvalidRequest):
 		status = http.StatusBadRequest
+	default:
+		status = http.StatusServiceUnavailable
+	}
+	// Before the answer: whoever does not read that must not keep this out of an audit log.
+	a.asked(r, Event{Entries: entries, Status: status, Err: err})
+	switch status {
+	case http.StatusCreated:
+		answer(w, status, listed{Entries: shown(entries)})
+	case http.StatusBadRequest:
 		refuse(w, status, "Nothing was revoked: the request has mistakes.", textsOf(err)...)
 	default:
-		status = a.failed(w, err, "The entries count in this process alone so far, which goes on trying to tell the others.")
+		failed(w, err, "The entries count in this process alone so far, which goes on trying to tell the others.")
 	}
-	a.asked(r, Event{Entries: entries, Status: status, Err: err})
 }
 
 func (a *api) lift(w http.ResponseWriter, r *http.Request) {
@@ -257,14 +264,20 @@ func (a *api) lift(w http.ResponseWriter, r *http.Request) {
 	status := http.StatusOK
 	switch {
 	case err == nil:
-		answer(w, status, listed{Entries: shown([]revocation.Entry{entry})})
 	case errors.Is(err, bearergate.ErrInvalidRequest): // it is well-formed, so there is none
 		status = http.StatusNotFound
-		refuse(w, status, "There is no entry with exactly these values.")
 	default:
-		status = a.failed(w, err, "The entry is lifted in this process alone so far, which goes on trying to tell the others.")
+		status = http.StatusServiceUnavailable
 	}
 	a.asked(r, Event{Lift: true, Entries: []revocation.Entry{entry}, Status: status, Err: err})
+	switch status {
+	case http.StatusOK:
+		answer(w, status, listed{Entries: shown([]revocation.Entry{entry})})
+	case http.StatusNotFound:
+		refuse(w, status, "There is no entry with exactly these values.")
+	default:
+		failed(w, err, "The entry is lifted in this process alone so far, which goes on trying to tell the others.")
+	}
 }
 
 func (a *api) asked(r *http.Request, e Event) {
@@ -275,12 +288,11 @@ func (a *api) asked(r *http.Request, e Event) {
 }
 
 // failed answers what is not the fault of whoever asks.
-func (a *api) failed(w http.ResponseWriter, err error, here string) (status int) {
+func failed(w http.ResponseWriter, err error, here string) {
 	e := bearergate.AsError(err)
 	if e.Reason == bearergate.ReasonOverloaded {
 		retry(w, e, "overloaded", "Nothing was changed: the list has no room, or this source has as many entries as it may.")
 	} else {
 		retry(w, e, "store_unavailable", here+" Send the request again.")
 	}
-	return http.StatusServiceUnavailable
 }

@@ -363,6 +363,47 @@ func TestListIsBusy(t *testing.T) {
 	require.Equal(t, http.StatusOK, send(t, api, "GET", "/list", "", nil).status)
 }
 
+// slow is a client that does not read: what is written to it asks first.
+type slow struct {
+	*httptest.ResponseRecorder
+	asks func()
+}
+
+func (s slow) Write(p []byte) (int, error) {
+	s.asks()
+	return s.ResponseRecorder.Write(p)
+}
+
+// Who does not read the answer keeps nobody from looking through the List, and nothing out of
+// the audit log.
+func TestSlowReaders(t *testing.T) {
+	var inner http.Handler
+	asked := 0
+	api := newAPI(t, newList(t, nil), func(c *admin.Config) {
+		c.Protect = func(h http.Handler) http.Handler { inner = h; return h }
+		c.Hooks.Asked = func(context.Context, admin.Event) { asked++ }
+	})
+	others := 0
+	looks := func() {
+		admin.Search(inner, 2)()
+		others++
+	}
+	api.ServeHTTP(slow{httptest.NewRecorder(), looks}, httptest.NewRequest(http.MethodGet, "/list", http.NoBody))
+	require.Equal(t, 1, others)
+
+	for i, request := range []struct{ target, body string }{
+		{"/revoke", `{"issuer":"i","subject":"s"}`},
+		{"/lift", `{"issuer":"i","subject":"s"}`},
+		{"/lift", `{"issuer":"i","subject":"s"}`}, // 404
+	} {
+		r := httptest.NewRequest(http.MethodPost, request.target, strings.NewReader(request.body))
+		r.Header.Set("Content-Type", "application/json")
+		writes := func() { require.Equal(t, i+1, asked) }
+		api.ServeHTTP(slow{httptest.NewRecorder(), writes}, r)
+	}
+	require.Equal(t, 3, asked)
+}
+
 func requireRetry(t testing.TB, got reply) {
 	t.Helper()
 	seconds, err := strconv.Atoi(got.header.Get("Retry-After"))
@@ -519,6 +560,15 @@ func TestOutages(t *testing.T) {
 		got = post(t, api, "/revoke", `{"issuer":"i","subject":"d"}`)
 		require.Equal(t, http.StatusServiceUnavailable, got.status, got.text)
 		require.NotContains(t, got.text, "no log")
+
+		// A log that is full is not a list that is full.
+		log.Fault(func(context.Context, string) error {
+			return &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonOverloaded}
+		})
+		got = post(t, api, "/lift", `{"issuer":"i","subject":"d"}`)
+		require.Equal(t, http.StatusServiceUnavailable, got.status, got.text)
+		require.Equal(t, "store_unavailable", got.Reason)
+		require.Contains(t, got.Detail, "in this process alone so far")
 		mu.Lock()
 		defer mu.Unlock()
 		var statuses []int
@@ -526,7 +576,7 @@ func TestOutages(t *testing.T) {
 			statuses = append(statuses, e.Status)
 			require.Equal(t, e.Status >= 300, e.Err != nil)
 		}
-		require.Equal(t, []int{503, 503, 201, 503, 503}, statuses)
+		require.Equal(t, []int{503, 503, 201, 503, 503, 503}, statuses)
 	})
 }
 
@@ -538,9 +588,21 @@ func TestCallerGoesAway(t *testing.T) {
 		l := newList(t, func(c *revocation.Config) { c.Log = log })
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		got := send(t, newAPI(t, l, nil), "POST", "/revoke", `{"issuer":"i","subject":"s"}`, func(r *http.Request) { *r = *r.WithContext(ctx) })
+		told := 0
+		api := newAPI(t, l, func(c *admin.Config) {
+			c.Hooks.Asked = func(ctx context.Context, _ admin.Event) {
+				require.NoError(t, ctx.Err(), "an audit log may write")
+				told++
+			}
+		})
+		gone := func(r *http.Request) { *r = *r.WithContext(ctx) }
+		got := send(t, api, "POST", "/revoke", `{"issuer":"i","subject":"s"}`, gone)
 		require.Equal(t, http.StatusCreated, got.status, got.text)
 		require.Len(t, log.Data(), 1)
+		got = send(t, api, "POST", "/lift", `{"issuer":"i","subject":"s"}`, gone)
+		require.Equal(t, http.StatusOK, got.status, got.text)
+		require.Len(t, log.Data(), 2)
+		require.Equal(t, 2, told)
 	})
 }
 

@@ -153,23 +153,27 @@ func (a *api) entries(w http.ResponseWriter, r *http.Request) {
 	}
 	select {
 	case a.searches <- struct{}{}:
-		defer func() { <-a.searches }()
 	default:
 		retry(w, &bearergate.Error{Kind: bearergate.ErrUnavailable, RetryAfter: time.Second}, "overloaded", "Others look through the list: send the request again.")
 		return
 	}
-	more := false
-	var found []revocation.Entry
+	found, more := a.search(limit, matches)
+	answer(w, http.StatusOK, listed{Entries: shown(found), More: more}) // whoever does not read it holds no place
+}
+
+// search looks through the List, and then leaves its place.
+func (a *api) search(limit int, matches func(*revocation.Entry) bool) (found []revocation.Entry, more bool) {
+	defer func() { <-a.searches }()
 	for e := range a.list.All() {
 		if !matches(&e) {
 			continue
 		}
-		if more = len(found) == limit; more {
-			break
+		if len(found) == limit {
+			return found, true
 		}
 		found = append(found, e)
 	}
-	answer(w, http.StatusOK, listed{Entries: shown(found), More: more})
+	return found, false
 }
 
 // readQuery reads limit, and the values that all entries must have that are listed.

@@ -6,7 +6,11 @@ import "net/http"
 func Search(h http.Handler, n int) (release func()) {
 	a := h.(*api)
 	for range n {
-		a.searches <- struct{}{}
+		select {
+		case a.searches <- struct{}{}:
+		default:
+			panic("somebody has one")
+		}
 	}
 	return func() {
 		for range n {

@@ -28,7 +28,7 @@
 //
 //	done, or done before                                      200
 //	no valid logout token                                     400, {"error":"invalid_request"}
-//	another method; type of body; a longer body               405; 415; 413
+//	another method; type of body; a longer body; a slower one 405; 415; 413; 408
 //	the List does not take it, or the keys are not to be had  503, Retry-After
 //	a mistake of this service                                 500
 //
@@ -49,6 +49,7 @@ package backchannel
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -148,13 +149,15 @@ type Config struct {
 	// taken before. An Entry without Before, or with a later one, gets the time of the
 	// logout. None at all acknowledges the logout and revokes nothing. Its error is judged by
 	// [bearergate.Guard]: one that says nothing else is answered with 503, so that the
-	// provider tries again. It must be safe for concurrent use.
+	// provider tries again. An Entry that the List refuses is a mistake of Map, and answered
+	// with 500. It must be safe for concurrent use.
 	//
 	// Danger: what it returns is revoked as it stands. An Entry with Issuer alone ends
 	// everything. Default: none.
 	Map func(context.Context, Logout) ([]revocation.Entry, error)
 	// Source is what each Entry says of where it comes from: at most 64 of a-z, 0-9, ".",
-	// "_" and "-". Quotas of the List go by it. Default: [DefaultSource].
+	// "_" and "-". Quotas of the List go by it: give each Handler a Source of its own, so that
+	// one sender gone mad leaves room for the others. Default: [DefaultSource].
 	Source string
 
 	// MaxBodyBytes is how long the body of a request may be. Default:
@@ -349,12 +352,22 @@ func (h *Handler) take(ctx context.Context, raw string, event *ReceivedEvent) er
 	}
 	if event.Outcome = Discarded; len(entries) > 0 {
 		if err := h.inbox.Add(ctx, logout.IssuedAt, entries); err != nil {
-			return err
+			return h.ofMap(err)
 		}
 		event.Outcome, event.Entries = Revoked, len(entries)
 	}
 	h.inbox.Remember(logout.ID)
 	return nil
+}
+
+// ofMap is an error of the List: what it refuses was written by Map, where there is one, and
+// not by the provider, who would give up.
+func (h *Handler) ofMap(err error) error {
+	if h.mapping == nil || !errors.Is(err, bearergate.ErrInvalidRequest) {
+		return err
+	}
+	return &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonInternal,
+		Cause: fmt.Errorf("backchannel: Map has returned what the List refuses: %w", err)}
 }
 
 // read judges what makes a JWT a logout token (§2.4, §2.6), and returns what it says.

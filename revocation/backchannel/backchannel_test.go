@@ -318,10 +318,14 @@ func TestMap(t *testing.T) {
 		require.Equal(t, entries, s.list.added()[0])
 		require.Equal(t, 2, s.last().Entries)
 
+		require.Equal(t, http.StatusOK, s.logout(m{"jti": "of a user", "sid": kit.Absent}))
+		require.Empty(t, got.Session)
+		require.Equal(t, entries, s.list.added()[1])
+
 		entries = nil
 		require.Equal(t, http.StatusOK, s.logout(m{"jti": "id-2"}))
 		require.Equal(t, backchannel.Discarded, s.last().Outcome)
-		require.Len(t, s.list.added(), 1)
+		require.Len(t, s.list.added(), 2)
 
 		fails = context.DeadlineExceeded
 		require.Equal(t, http.StatusServiceUnavailable, s.logout(m{"jti": "id-3"}))
@@ -330,6 +334,12 @@ func TestMap(t *testing.T) {
 		require.Equal(t, http.StatusServiceUnavailable, s.logout(m{"jti": "id-3"}))
 		fails = nil
 		require.Equal(t, http.StatusOK, s.logout(m{"jti": "id-3"}), "what failed is not remembered")
+
+		// What no List takes is the mistake of Map, and not of the logout token.
+		entries = []revocation.Entry{{Subject: "alice"}} // no Issuer
+		require.Equal(t, http.StatusInternalServerError, s.logout(m{"jti": "id-4"}))
+		s.requireFailed(backchannel.Failed, bearergate.ErrMisconfigured, bearergate.ReasonInternal)
+		require.ErrorContains(t, s.last().Err, "Map")
 	})
 }
 

@@ -49,6 +49,12 @@ func TestMistakes(t *testing.T) {
 		{"a short secret", func(c *signals.Config) {
 			c.Authorization = []bearergate.Secret{secret, bearergate.NewSecret("Bearer 12345678")}
 		}, "Authorization: value 1 has less than 16 bytes"},
+		{"a secret out of a file, with its end of line", func(c *signals.Config) {
+			c.Authorization = []bearergate.Secret{bearergate.NewSecret("Bearer 0123456789abcdef12345678\n")}
+		}, "Authorization: value 0 begins or ends with white space"},
+		{"a secret of two lines", func(c *signals.Config) {
+			c.Authorization = []bearergate.Secret{bearergate.NewSecret("Bearer 0123456789\n12345678")}
+		}, "Authorization: value 0 begins or ends with white space, or has a control character"},
 		{"an empty secret", func(c *signals.Config) { c.Authorization = []bearergate.Secret{{}} }, "value 0 has less than"},
 		{"an event without a rule", func(c *signals.Config) { c.Revoke = map[string]func(signals.Event) bool{"https://x.example/": nil} }, "has no function"},
 		{"an empty member", func(c *signals.Config) { c.CriticalMembers = []string{""} }, "CriticalMembers contains an empty string"},

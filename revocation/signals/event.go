@@ -124,7 +124,7 @@ func read(set *accept.Event) (*event, error) {
 	err = strictjson.Object(e.Payload, func(name, value []byte) error {
 		switch string(name) {
 		case "event_timestamp":
-			if at, err := strictjson.NumericDate(value); err == nil {
+			if at, err := strictjson.NumericDate(value); err == nil && at.Unix() > 0 { // 0 is what nobody has set
 				e.At = at
 			}
 		case "subject": // where drafts of CAEP and RISC had it

@@ -313,6 +313,7 @@ func TestStreamUpdated(t *testing.T) {
 func TestResolve(t *testing.T) {
 	email := m{"format": "email", "email": "alice@example.com"}
 	device := m{"format": "opaque", "id": "d1"}
+	foreign := m{"format": "iss_sub", "iss": "https://x.example/", "sub": "bob@example.com"}
 	said := map[string]revocation.Entry{
 		"alice@example.com": {Subject: "alice", Before: begin.Add(-time.Hour), Until: begin.Add(time.Hour), Source: "x"},
 		"other":             {Issuer: "https://other.example.com/", Subject: "a"},
@@ -322,6 +323,7 @@ func TestResolve(t *testing.T) {
 		"bob@example.com":   {Subject: "bob"},
 		"key":               {Key: [32]byte{1}},
 		"another key":       {Key: [32]byte{2}},
+		"token":             {TokenID: "t"},
 	}
 	for _, tt := range []struct {
 		name    string
@@ -331,6 +333,7 @@ func TestResolve(t *testing.T) {
 		asked   []string // Member and Format
 		entry   revocation.Entry
 		why     signals.Why
+		refused bool
 	}{
 		{name: "email", subject: email, asked: []string{" email"}, entry: revocation.Entry{Issuer: kit.Issuer, Subject: "alice"}},
 		{name: "what is certain is not asked for", subject: alice(), entry: revocation.Entry{Issuer: kit.Issuer, Subject: "alice"}},
@@ -348,7 +351,15 @@ func TestResolve(t *testing.T) {
 		{name: "two keys", subject: complexOf(m{"device": m{"format": "email", "email": "key"}, "user": m{"format": "email", "email": "another key"}}), asked: []string{"device email", "user email"}, why: signals.WhyContradiction},
 		{name: "a session that nobody knows, and a device", subject: complexOf(m{"device": device, "session": m{"format": "email", "email": "nobody"}}), asked: []string{"device opaque", "session email"}, why: signals.WhySubject},
 		{name: "a key", subject: m{"format": "email", "email": "key"}, asked: []string{" email"}, entry: revocation.Entry{Issuer: kit.Issuer, Key: [32]byte{1}}},
+		{name: "a token of a session", subject: complexOf(m{"device": m{"format": "email", "email": "token"}, "session": opaque("s")}), asked: []string{"device email"}, entry: revocation.Entry{Issuer: kit.Issuer, Session: "s", TokenID: "t"}},
+		{name: "a session, and a key", subject: complexOf(m{"device": m{"format": "email", "email": "key"}, "session": opaque("s")}), asked: []string{"device email"}, entry: revocation.Entry{Issuer: kit.Issuer, Session: "s", Key: [32]byte{1}}},
 		{name: "an account by opaque ID", event: signals.AccountDisabled, subject: opaque("alice@example.com"), asked: []string{" opaque"}, entry: revocation.Entry{Issuer: kit.Issuer, Subject: "alice"}},
+		{name: "W2-228 aliases, one of another issuer", subject: m{"format": "aliases", "identifiers": []any{foreign, email}}, asked: []string{" email"}, entry: revocation.Entry{Issuer: kit.Issuer, Subject: "alice"}},
+		{name: "W2-228 aliases, all of another issuer", subject: m{"format": "aliases", "identifiers": []any{foreign}}, why: signals.WhySubject},
+		{name: "W2-228 another issuer, and a member of another format", subject: m{"format": "iss_sub", "iss": "https://x.example/", "sub": "bob@example.com", "x": "1"}, refused: true},
+		{name: "W2-228 jwt_id likewise", subject: m{"format": "jwt_id", "iss": "https://x.example/", "jti": "bob@example.com", "x": "1"}, refused: true},
+		{name: "W2-228 in a complex subject", subject: complexOf(m{"user": m{"format": "jwt_id", "iss": "https://x.example/", "jti": "bob@example.com"}}), refused: true},
+		{name: "a device by an issuer of its own", subject: complexOf(m{"user": alice(), "device": m{"format": "iss_sub", "iss": "https://mdm.example/", "sub": "d1"}}), asked: []string{"device iss_sub"}, entry: revocation.Entry{Issuer: kit.Issuer, Session: "s-of-d1"}},
 		{name: "a member that is ignored", subject: complexOf(m{"user": email, "device": device}), config: func(c *signals.Config) { c.IgnoreMembers = []string{"device"} }, asked: []string{"user email"}, entry: revocation.Entry{Issuer: kit.Issuer, Subject: "alice"}},
 	} {
 		inBubble(t, tt.name, func(t *testing.T) {
@@ -369,6 +380,12 @@ func TestResolve(t *testing.T) {
 			})
 			if tt.event == "" {
 				tt.event = signals.SessionRevoked
+			}
+			if tt.refused {
+				s.requireRefused(nil, m{"sub_id": tt.subject}, http.StatusBadRequest, "access_denied", bearergate.ErrInvalidToken, bearergate.ReasonIssuer)
+				require.Empty(t, asked)
+				require.Empty(t, s.list.added())
+				return
 			}
 			outcome := signals.Revoked
 			if tt.why != "" {

@@ -46,7 +46,7 @@
 //
 //	taken, taken before, or discarded                  202
 //	no valid SET, or one that may not say what it says 400, {"err":…,"description":…} (RFC 8935 §2.4)
-//	another method; a longer body                      405; 413
+//	another method; a longer body; a slower one        405; 413; 408
 //	the transmitter is not authenticated               401, and 403 if Verifier says so
 //	the List does not take it, or the keys are not     503, Retry-After
 //	  to be had
@@ -65,7 +65,9 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/internal/accept"
@@ -137,7 +139,9 @@ type Config struct {
 	// authenticated before this handler, by a client certificate for example. A SET
 	// still has to be signed by Issuer.
 	//
-	// Danger: strangers have signatures checked, and may send again what they have seen.
+	// Danger: strangers have signatures checked, and may send again what they have seen. By keys
+	// that they invent they take all of MaxConcurrent while keys are fetched slowly, and SETs of
+	// the transmitter are answered with 503.
 	InsecureAnyTransmitter bool
 
 	// Keys provides the transmitter's keys. Where it is the authorization server too, give
@@ -193,14 +197,16 @@ type Config struct {
 	// example, where tokens do not say of what device they are.
 	//
 	// Danger: an event then revokes more than it says: all sessions of a user, and not those on
-	// one device. Default: none.
+	// one device. Where what is left names no user, session or token, but all of a tenant for
+	// example, the event is discarded. Default: none.
 	IgnoreMembers []string
 	// VerificationState reports whether a verification event was asked for with this state
 	// (SSF 1.0 §8.1.4). Without it, none was, and a verification event with a state is answered
 	// with 400 invalid_state. One without a state is always taken.
 	VerificationState func(ctx context.Context, state string) (bool, error)
 	// Source is what each Entry says of where it comes from: at most 64 of a-z, 0-9, ".",
-	// "_" and "-". Quotas of the List go by it. Default: [DefaultSource].
+	// "_" and "-". Quotas of the List go by it: give each Handler a Source of its own, so that
+	// one sender gone mad leaves room for the others. Default: [DefaultSource].
 	Source string
 
 	// MaxBodyBytes is how long a SET may be. Default: [DefaultMaxBodyBytes]; at most
@@ -331,6 +337,8 @@ func authorizations(c *Config, wrong *mistake.List) (sums []digest.Sum) {
 	for i, secret := range c.Authorization {
 		if len(secret.Reveal()) < MinAuthorizationBytes {
 			wrong.Addf("Authorization: value %d has less than %d bytes, which can be guessed: agree on a longer one", i, MinAuthorizationBytes)
+		} else if text := secret.Reveal(); strings.TrimSpace(text) != text || strings.ContainsFunc(text, unicode.IsControl) {
+			wrong.Addf("Authorization: value %d begins or ends with white space, or has a control character, which no header can have: was it read from a file with its end of line?", i)
 		}
 		sums = append(sums, digest.String(secret.Reveal()))
 	}

@@ -259,6 +259,7 @@ func TestSubjects(t *testing.T) {
 		{name: "W2-226 user by email, and session", subject: complexOf(m{"user": email, "session": opaque("s1")}), entry: entry(revocation.Entry{Session: "s1"})},
 		{name: "W2-228 session, and a user of another issuer", subject: complexOf(m{"user": foreign, "session": opaque("s1")}), code: "access_denied"},
 		{name: "session and application", subject: complexOf(m{"application": opaque("web"), "session": opaque("s1"), "tenant": opaque("t1")}), entry: entry(revocation.Entry{Session: "s1", Client: "web"})},
+		{name: "session, and an application that nobody knows: never the session alone", subject: complexOf(m{"application": m{"format": "uri", "uri": "urn:x"}, "session": opaque("s1")}), why: signals.WhySubject, part: [2]string{"application", "uri"}},
 		{name: "user, application and tenant", subject: complexOf(m{"user": alice(), "application": opaque("web"), "tenant": opaque("t1")}), entry: entry(revocation.Entry{Subject: "alice", Client: "web", Tenant: "t1"})},
 		{name: "a tenant", subject: complexOf(m{"tenant": opaque("t1")}), entry: entry(revocation.Entry{Tenant: "t1"})},
 		{name: "a user by opaque ID", subject: complexOf(m{"user": opaque("u1")}), why: signals.WhySubject, part: [2]string{"user", "opaque"}},
@@ -270,6 +271,10 @@ func TestSubjects(t *testing.T) {
 		{name: "SSF-08 user, and an unknown member that is critical", subject: complexOf(m{"user": alice(), "color": device}), config: critical("color"), why: signals.WhyCritical, part: [2]string{"other", "opaque"}},
 		{name: "SSF-08 user, which is critical", subject: complexOf(m{"user": alice()}), config: critical("user", "device"), entry: userAlice},
 		{name: "IgnoreMembers: user and device", subject: complexOf(m{"user": alice(), "device": device}), config: ignore("device"), entry: userAlice},
+		{name: "IgnoreMembers: a device of a tenant is not the tenant", subject: complexOf(m{"tenant": opaque("t1"), "device": device}), config: ignore("device"), why: signals.WhySubject, part: [2]string{"device", "opaque"}},
+		{name: "IgnoreMembers: a device with an application is not the application", subject: complexOf(m{"application": opaque("web"), "device": device}), config: ignore("device"), why: signals.WhySubject, part: [2]string{"device", "opaque"}},
+		{name: "IgnoreMembers: session and device", subject: complexOf(m{"session": opaque("s1"), "device": device}), config: ignore("device"), entry: entry(revocation.Entry{Session: "s1"})},
+		{name: "IgnoreMembers: token and device", subject: complexOf(m{"session": m{"format": "jwt_id", "iss": kit.Issuer, "jti": "j"}, "device": device}), config: ignore("device"), entry: entry(revocation.Entry{TokenID: "j"})},
 		{name: "IgnoreMembers: device alone", subject: complexOf(m{"device": device}), config: ignore("device"), why: signals.WhySubject, part: [2]string{"", "complex"}},
 		{name: "a tenant by iss_sub", subject: complexOf(m{"user": alice(), "tenant": m{"format": "iss_sub", "iss": kit.Issuer, "sub": "alice"}}), why: signals.WhySubject, part: [2]string{"tenant", "iss_sub"}},
 		{name: "a device by jwt_id", subject: complexOf(m{"user": alice(), "device": m{"format": "jwt_id", "iss": kit.Issuer, "jti": "j"}}), why: signals.WhySubject, part: [2]string{"device", "jwt_id"}},
@@ -395,6 +400,7 @@ func TestTimestamps(t *testing.T) {
 		{name: "iat of a clock that is ahead", iat: now + 4, cutOff: now + 4},
 		{name: "iat ahead, and the event too", iat: now + 4, at: now + 8, cutOff: now + 5},
 		{name: "in milliseconds", iat: now - 10, at: now * 1000, cutOff: now - 10},
+		{name: "a zero that nobody has set", iat: now - 10, at: 0, cutOff: now - 10},
 		{name: "text", iat: now - 10, at: "1", cutOff: now - 10},
 	} {
 		inBubble(t, tt.name, func(t *testing.T) {

@@ -190,12 +190,13 @@ func (h *Handler) entry(ctx context.Context, s *subject, isSession bool) (revoca
 // complexEntry is the intersection of the members (SSF 1.0 §3.3), and never more than that.
 func (h *Handler) complexEntry(ctx context.Context, s *subject) (revocation.Entry, *unmapped, error) {
 	var whole revocation.Entry
-	var missing *subject
+	var missing, application, ignored *subject
 	hasSession, used := false, 0
 	for i := range s.members {
 		m := &s.members[i]
 		critical := slices.Contains(h.criticalMembers, m.Member)
 		if slices.Contains(h.ignoreMembers, m.Member) {
+			ignored = m
 			continue
 		}
 		e, none, err := h.simpleEntry(ctx, m, false)
@@ -207,7 +208,9 @@ func (h *Handler) complexEntry(ctx context.Context, s *subject) (revocation.Entr
 		case none != nil && m.Member == "session":
 			return revocation.Entry{}, none, nil
 		case none != nil:
-			missing = m
+			if missing = m; m.Member == "application" {
+				application = m
+			}
 			continue
 		}
 		hasSession = hasSession || e.Session != ""
@@ -219,10 +222,15 @@ func (h *Handler) complexEntry(ctx context.Context, s *subject) (revocation.Entr
 	switch {
 	case used == 0 && missing == nil:
 		missing = s
+	case hasSession && application != nil: // it would have made the session narrower
+		missing = application
 	case hasSession:
 		// A session is of one user, one device and one tenant: it is enough. A token may call
 		// them by other names. Which application of the session is meant says more.
 		return revocation.Entry{Issuer: whole.Issuer, Session: whole.Session, Client: whole.Client, TokenID: whole.TokenID, Key: whole.Key}, nil, nil
+	}
+	if missing == nil && whole.Subject == "" && whole.TokenID == "" {
+		missing = ignored // a device of a tenant is not the tenant
 	}
 	if missing != nil { // what cannot be mapped would have made it narrower
 		return revocation.Entry{}, &unmapped{WhySubject, missing}, nil
@@ -257,14 +265,21 @@ func (h *Handler) simpleEntry(ctx context.Context, s *subject, isSession bool) (
 	if s.Format == formatAliases {
 		return h.aliasEntry(ctx, s)
 	}
-	e, known := s.plain(isSession)
-	if known && e.Issuer != "" && !slices.Contains(h.tokenIssuers, e.Issuer) {
+	if h.isForeign(s) {
 		return revocation.Entry{}, nil, errForeign
 	}
-	if known {
+	if e, known := s.plain(isSession); known {
 		return e, nil, nil
 	}
 	return h.resolved(ctx, s)
+}
+
+// isForeign reports a user, a session or a token of an issuer for which the transmitter may
+// not speak, whatever else stands in the Subject Identifier: Resolve is not asked whose it
+// is. Devices and the like have issuers of their own.
+func (h *Handler) isForeign(s *subject) bool {
+	hasIssuer := s.Format == "iss_sub" || s.Format == "jwt_id"
+	return hasIssuer && slices.Contains([]string{"", "user", "session"}, s.Member) && !slices.Contains(h.tokenIssuers, s.Values["iss"])
 }
 
 // plain is what a Subject Identifier means without anybody's help.
@@ -300,13 +315,16 @@ func (h *Handler) aliasEntry(ctx context.Context, s *subject) (revocation.Entry,
 	for i := range s.aliases {
 		alias := s.aliases[i]
 		alias.Member = s.Member
-		if e, known := alias.plain(false); known && (e.Issuer == "" || slices.Contains(h.tokenIssuers, e.Issuer)) {
+		if e, known := alias.plain(false); known && !h.isForeign(&alias) {
 			return e, nil, nil
 		}
 	}
 	for i := range s.aliases {
 		alias := s.aliases[i]
 		alias.Member = s.Member
+		if h.isForeign(&alias) {
+			continue
+		}
 		if e, none, err := h.resolved(ctx, &alias); none == nil {
 			return e, nil, err
 		}
