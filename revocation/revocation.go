@@ -88,7 +88,7 @@ type Config struct {
 	// reads more in the Log answers 503. Default: [DefaultMaxEntries]; at most ten million.
 	MaxEntries int
 	// PerSource is how many of them one Source may add, so that a feed gone mad leaves room
-	// for the others. Default: half of MaxEntries.
+	// for the others, and two of them for an operator. Default: a third of MaxEntries.
 	PerSource int
 
 	// Log is what the processes of a fleet share. Default: none, and an Entry counts in this
@@ -147,7 +147,7 @@ func New(c Config) (*List, error) {
 		mistake.Between(&wrong, "MaxTokenLife", &c.MaxTokenLife, 0, time.Second, KeyLife)
 	}
 	mistake.Between(&wrong, "MaxEntries", &c.MaxEntries, DefaultMaxEntries, 1, maxEntriesLimit)
-	mistake.Between(&wrong, "PerSource", &c.PerSource, max(1, c.MaxEntries/2), 1, max(1, c.MaxEntries))
+	mistake.Between(&wrong, "PerSource", &c.PerSource, max(1, c.MaxEntries/3), 1, max(1, c.MaxEntries))
 	mistake.Between(&wrong, "MaxLag", &c.MaxLag, DefaultMaxLag, 2*feed.Beat, time.Hour)
 	if c.Log != nil && guard.IsNil(c.Log) {
 		wrong.Addf("Log is a nil pointer: leave it out, or give one")

@@ -383,9 +383,9 @@ func TestFull(t *testing.T) {
 	require.NoError(t, l.Check(t.Context(), token(nil)), "a list that is full of its own knows all that there is")
 }
 
-// A source has half of the List, unless that is set.
+// A source has a third of the List, unless that is set.
 func TestPerSource(t *testing.T) {
-	l := newList(t, func(c *revocation.Config) { c.MaxEntries = 5 })
+	l := newList(t, func(c *revocation.Config) { c.MaxEntries = 8 })
 	for i, want := range []bool{true, true, false} {
 		err := l.Add(t.Context(), revocation.Entry{Issuer: issuer, Subject: fmt.Sprint(i)})
 		require.Equal(t, want, err == nil, "%d: %v", i, err)

@@ -57,10 +57,24 @@ func (s *Events) Verify(ctx context.Context, raw string, maxBytes int) (*Event, 
 	if err != nil {
 		return nil, err
 	}
+	arrived := time.Now()
 	if _, err := Signer(ctx, s.Keys, jws, origin); err != nil {
-		return nil, err
+		return nil, s.unlessHeldBack(err, arrived)
 	}
 	return s.read(jws.Payload)
+}
+
+// unlessHeldBack makes an outage of a refusal for a key that nobody knows, where no keys
+// were fetched since the statement came: strangers who invent key IDs use up the fetches for
+// them, and with that could have a statement refused that a new key has signed. A client
+// gets another token; a statement that was refused is not sent again.
+func (s *Events) unlessHeldBack(err error, arrived time.Time) error {
+	cache, ok := s.Keys.(interface{ Status() jwks.Status })
+	if !ok || bearergate.ReasonOf(err) != bearergate.ReasonUnknownKey || !cache.Status().LastSuccess.Before(arrived) {
+		return err
+	}
+	return &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonKeysUnavailable, RetryAfter: jwks.DefaultMissInterval,
+		Detail: "the key is not known, and no keys were fetched since: too many were asked for shortly before"}
 }
 
 func (s *Events) typed(h jose.Header) bool {

@@ -115,6 +115,35 @@ func TestKeys(t *testing.T) {
 	})
 }
 
+// Strangers who invent key IDs can hide a new key for some seconds, and have no logout
+// refused by that: the provider is told to send it again.
+func TestInventedKeysHaveNoLogoutRefused(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		as, stranger := authtest.New(t), authtest.New(t)
+		s := newScene(t, func(c *backchannel.Config) {
+			c.Issuer, c.Keys, c.HTTPClient, c.ClientIDs = as.Issuer(), nil, as.Client(), []string{authtest.DefaultClientID}
+		})
+		invented := func() string {
+			stranger.Rotate()
+			return stranger.LogoutToken(map[string]any{"iss": as.Issuer(), "sub": "alice"})
+		}
+		require.Equal(t, http.StatusOK, s.send(as.LogoutToken(map[string]any{"sub": "bob"})))
+		time.Sleep(time.Minute)
+		require.Equal(t, http.StatusBadRequest, s.send(invented()), "the keys were fetched for it")
+		for range 5 {
+			s.send(invented())
+		}
+		time.Sleep(time.Second)
+		as.Rotate()
+		token := as.LogoutToken(map[string]any{"sub": "alice"})
+		require.Equal(t, http.StatusServiceUnavailable, s.send(token))
+		s.requireFailed(backchannel.Failed, bearergate.ErrUnavailable, bearergate.ReasonKeysUnavailable)
+		time.Sleep(11 * time.Second)
+		require.Equal(t, http.StatusOK, s.send(token))
+		require.Equal(t, 2, s.list.Status().Entries)
+	})
+}
+
 type panicking struct{}
 
 func (panicking) Keys(context.Context, string, string) ([]jwks.Key, error) { panic(kit.PanicSecret) }
