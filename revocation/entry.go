@@ -64,6 +64,7 @@ const (
 	MaxValueBytes = 1024
 
 	maxValues      = 3072 // bytes of all values of an Entry
+	maxOverhead    = 64   // and of their lengths, the mask and Key, in a record
 	maxSourceBytes = 64
 )
 
@@ -175,6 +176,9 @@ func (e *Entry) check(wrong *mistake.List, at string, now time.Time, life time.D
 		wrong.Addf("%sSource %w", at, err)
 	}
 	e.Before, e.Until = e.Before.Round(0), e.Until.Round(0)
+	if epoch := time.Unix(0, 0); !e.Before.IsZero() && e.Before.Before(epoch) {
+		e.Before = epoch // what UnixNano cannot say becomes any time, tomorrow too
+	}
 	if e.Before.After(now.Add(ClockSkew)) {
 		wrong.Addf("%sBefore is in the future: tokens that are not issued yet cannot be revoked", at)
 	}

@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"runtime"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -475,4 +479,156 @@ func TestConcurrentUse(t *testing.T) {
 	work.Wait()
 	cancel()
 	all.Wait()
+}
+
+// Whoever was told that the Log has failed and asks again is not told that all is well while
+// the Log still has not what was said: not where the Entry is there already, and not for a
+// lift.
+//
+// req: FLT-05
+func TestAskingAgain(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log := new(kit.Log)
+		all := fleet(t, log, 2)
+		cut := revocation.Entry{Issuer: issuer, Subject: "alice", Before: time.Now().Add(-time.Hour)}
+		session := revocation.Entry{Issuer: issuer, Session: "s2", Until: time.Now().Add(2 * time.Hour)}
+		require.NoError(t, all[0].Add(t.Context(), cut, session))
+		time.Sleep(10 * time.Second)
+		cut.Before = time.Now()
+		log.Fault(failing("Append"))
+		for range 3 {
+			requireUnavailable(t, all[0].Add(t.Context(), cut))
+			requireUnavailable(t, all[0].Lift(t.Context(), session))
+			time.Sleep(time.Second)
+		}
+		require.Equal(t, 2, all[0].Status().Unlogged)
+		require.NoError(t, all[1].Check(t.Context(), issued(cut.Before)))
+		log.Fault(nil)
+		require.NoError(t, all[0].Add(t.Context(), cut))
+		require.NoError(t, all[0].Lift(t.Context(), session))
+		all[0].end() // and cannot put it back
+		time.Sleep(time.Second)
+		requireRevoked(t, all[1].Check(t.Context(), issued(cut.Before)))
+		require.NoError(t, all[1].Check(t.Context(), token(func(c *bearergate.Claims) { c.Subject, c.SessionID = "bob", "s2" })))
+	})
+}
+
+// A failed append says nothing of what another one has told meanwhile.
+func TestAnAppendThatFailsBesideOneThatDoesNot(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log := new(kit.Log)
+		l := fleet(t, log, 1)[0]
+		cut := func(ago time.Duration) revocation.Entry {
+			return revocation.Entry{Issuer: issuer, Subject: "alice", Before: time.Now().Add(-ago)}
+		}
+		entered, release := make(chan struct{}), make(chan struct{})
+		log.Fault(func(_ context.Context, call string) error {
+			if call == "Append" {
+				close(entered)
+				<-release
+			}
+			return nil
+		})
+		first := make(chan error)
+		go func() { first <- l.Add(t.Context(), cut(time.Hour)) }()
+		<-entered
+		second := make(chan error)
+		go func() { second <- l.Add(t.Context(), cut(time.Minute)) }()
+		synctest.Wait() // it waits for the first
+		log.Fault(failing("Append"))
+		close(release)
+		require.NoError(t, <-first)
+		requireUnavailable(t, <-second)
+		requireUnavailable(t, l.Add(t.Context(), cut(time.Minute)))
+	})
+}
+
+// A record that says that it is from the end of time does not make a later Add count for
+// nothing.
+//
+// W2-204.
+func TestTheLastTimeThereIs(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log := new(kit.Log)
+		e := alice()
+		e.Until = time.Now().Add(time.Hour)
+		header := append([]byte{1, 'r'}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1)
+		log.Put(append(header, revocation.EncodedAt(e, true, math.MaxInt64)...), time.Now().Add(time.Hour))
+		all := fleet(t, log, 2)
+		require.Equal(t, 1, all[1].Status().Lifted)
+		require.NoError(t, all[0].Add(t.Context(), alice()))
+		time.Sleep(time.Second)
+		for _, p := range all {
+			requireRevoked(t, p.Check(t.Context(), token(nil)))
+		}
+	})
+}
+
+// A record with more than an Entry may have is skipped: put back, it might be more than a
+// record may have.
+//
+// W2-203.
+func TestRecordWithTooMuch(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log := new(kit.Log)
+		header := append([]byte{1, 'r'}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1)
+		for _, n := range []int{3000, 4000} {
+			e := revocation.Entry{Issuer: issuer, Subject: strings.Repeat("s", n), Until: time.Now().Add(time.Hour)}
+			log.Put(append(header, revocation.Encoded(e, false)...), time.Now().Add(time.Hour))
+		}
+		s := fleet(t, log, 1)[0].Status()
+		require.Equal(t, [2]int{1, 1}, [2]int{s.Entries, int(s.Skipped)})
+	})
+}
+
+// A list is locked for a moment only when entries were told while a long log was read from
+// the beginning.
+func TestToldWhileALongLogIsRead(t *testing.T) {
+	log := new(kit.Log)
+	l := newList(t, func(c *revocation.Config) { c.Log, c.PerSource = log, revocation.DefaultMaxEntries })
+	entries := func(name string, n int) (all []revocation.Entry) {
+		for i := range n {
+			all = append(all, revocation.Entry{Issuer: issuer, TokenID: fmt.Sprint(name, i)})
+		}
+		return all
+	}
+	for i := range 8 {
+		require.NoError(t, l.Add(t.Context(), entries(fmt.Sprint("old ", i, " "), 10_000)...))
+	}
+	require.NoError(t, l.Warm(t.Context()))
+	log.Fault(failing("Read"))
+	require.Error(t, l.Warm(t.Context()), "so that the next one begins at the beginning")
+	var appends atomic.Int32
+	beating, beat := make(chan struct{}), make(chan struct{})
+	telling, tell := make(chan struct{}), make(chan struct{})
+	log.Fault(func(_ context.Context, call string) error {
+		if call == "Append" {
+			switch appends.Add(1) {
+			case 1:
+				close(beating)
+				<-beat
+			case 2:
+				close(telling)
+				<-tell
+			}
+		}
+		return nil
+	})
+	read, added := make(chan error), make(chan error)
+	go func() { read <- l.Warm(t.Context()) }()
+	<-beating
+	go func() { added <- l.Add(t.Context(), entries("new ", 10_000)...) }()
+	for l.Status().Entries < 90_000 {
+		runtime.Gosched()
+	}
+	close(beat)
+	<-telling
+	require.NoError(t, <-read)
+	start := time.Now()
+	close(tell)
+	require.NoError(t, <-added)
+	require.Less(t, time.Since(start), time.Second)
+	require.NoError(t, l.Warm(t.Context()))
+	require.Zero(t, l.Status().Unlogged)
+	require.Empty(t, l.Sound())
 }

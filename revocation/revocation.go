@@ -44,6 +44,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -327,7 +329,7 @@ func (l *List) Lift(ctx context.Context, e Entry) error {
 	v := e.values()
 	l.mu.RLock()
 	_, h := l.held(&v)
-	found := h != nil && !h.lifted
+	found := h != nil && (!h.lifted || h.pass == 0 && l.feed != nil) // one that the Log has not is told again
 	if found {
 		e = h.entry()
 	}
@@ -398,6 +400,8 @@ func (l *List) applyOwn(now clock.Instant, records []record) (changed []*held, p
 			records[i].at = max(records[i].at, l.next(h, &records[i]))
 		}
 		if h := l.apply(&records[i], now); h != nil {
+			// Until Append has said yes, whoever adds or lifts it again must ask the Log again.
+			l.table.unmet(h)
 			changed = append(changed, h)
 		}
 	}
@@ -421,7 +425,7 @@ func overloaded(detail string) error {
 // whoever wrote the record had seen: so a clock that is slow does not lose what it says.
 // Where an Entry was added and lifted at the same time, it counts.
 func (l *List) next(h *held, r *record) int64 {
-	if r.lift != h.lifted {
+	if r.lift != h.lifted && h.at < math.MaxInt64 {
 		return h.at + 1
 	}
 	return h.at
@@ -435,7 +439,7 @@ func (l *List) apply(r *record, now clock.Instant) *held {
 	before, until := r.entry.Before.UnixNano(), r.entry.Until.Add(MaxLeeway).UnixNano()
 	if h == nil {
 		mask := v.mask()
-		h = &held{values: string(v.append(nil, mask)), hash: hash, mask: mask, source: l.source(r.entry.Source), at: r.at, lifted: r.lift, before: before, index: -1}
+		h = &held{values: string(v.append(nil, mask)), hash: hash, mask: mask, source: l.source(r.entry.Source), said: said{at: r.at, lifted: r.lift, before: before}, index: -1}
 		l.table.lives(h, until, now)
 		l.table.put(h)
 		if r.lift {
@@ -443,7 +447,7 @@ func (l *List) apply(r *record, now clock.Instant) *held {
 		}
 		return h
 	}
-	said := *h
+	was := h.said
 	if r.lift != h.lifted && (r.at > h.at || r.at == h.at && h.lifted) {
 		if h.lifted = r.lift; r.lift {
 			l.table.lifted++
@@ -453,7 +457,7 @@ func (l *List) apply(r *record, now clock.Instant) *held {
 	}
 	h.at, h.before = max(h.at, r.at), max(h.before, before)
 	l.table.lives(h, until, now)
-	if h.pass == 0 || h.lifted != said.lifted || h.before != said.before || h.until != said.until {
+	if h.pass == 0 || !h.sameAs(was) {
 		return h
 	}
 	return nil
@@ -470,10 +474,10 @@ func (l *List) source(name string) string {
 // tell puts what is held into the log.
 func (l *List) tell(ctx context.Context, changed []*held, pass uint32) error {
 	l.mu.RLock()
-	records := make([]feed.Record, len(changed))
+	records, told := make([]feed.Record, len(changed)), make([]said, len(changed))
 	for i, h := range changed {
 		r := h.record()
-		records[i] = feed.Record{Data: r.append(nil), Until: time.Unix(0, h.until)}
+		records[i], told[i] = feed.Record{Data: r.append(nil), Until: time.Unix(0, h.until)}, h.said
 	}
 	l.mu.RUnlock()
 	if err := l.feed.Append(ctx, records...); err != nil {
@@ -481,8 +485,11 @@ func (l *List) tell(ctx context.Context, changed []*held, pass uint32) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, h := range changed {
-		if h.index >= 0 { // it has not ended meanwhile
+	if pass != l.pass {
+		return nil // a reading has begun meanwhile, and will meet them
+	}
+	for i, h := range changed {
+		if h.index >= 0 && h.said == told[i] { // it has not ended meanwhile, and nothing else was said of it
 			l.table.met(h, max(pass, 1))
 		}
 	}
@@ -527,9 +534,9 @@ func (l *List) takeRecord(r *record) bool {
 			return false
 		}
 	}
-	var said held
+	var was said
 	if h != nil {
-		said = *h
+		was = h.said
 	}
 	l.apply(r, now)
 	if h == nil {
@@ -541,7 +548,7 @@ func (l *List) takeRecord(r *record) bool {
 	if r.lift == h.lifted && r.at >= h.at && r.entry.Before.UnixNano() >= h.before && r.entry.Until.Add(MaxLeeway).UnixNano() >= h.until {
 		l.table.met(h, l.pass)
 	}
-	return said.lifted != h.lifted || said.before != h.before || said.until != h.until
+	return !h.sameAs(was)
 }
 
 func (l *List) whole() {
@@ -699,16 +706,21 @@ func (l *List) Status() Status {
 // Entries returns what is revoked, in no order: at most limit entries. It is for operators:
 // values are of users and tokens.
 func (l *List) Entries(limit int) []Entry {
+	// Whoever waits for the lock to write keeps readers waiting: it is held for a copy.
 	l.mu.RLock()
-	defer l.mu.RUnlock()
+	all := slices.Clone(l.table.ends)
+	l.mu.RUnlock()
 	var entries []Entry
-	for _, h := range l.table.ends {
-		if len(entries) >= limit {
-			break
+	for len(all) > 0 && len(entries) < limit {
+		page := all[:min(len(all), feed.Page, limit-len(entries))]
+		all = all[len(page):]
+		l.mu.RLock()
+		for _, h := range page {
+			if h.index >= 0 && !h.lifted {
+				entries = append(entries, h.entry())
+			}
 		}
-		if !h.lifted {
-			entries = append(entries, h.entry())
-		}
+		l.mu.RUnlock()
 	}
 	return entries
 }

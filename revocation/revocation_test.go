@@ -143,9 +143,11 @@ func TestCutOffs(t *testing.T) {
 			"a tenant, now":        {entry: revocation.Entry{Tenant: "acme"}, last: revocation.ClockSkew},
 			"an issuer, at a time": {entry: revocation.Entry{Before: now.Add(-time.Hour)}, last: -time.Hour},
 			"an issuer, now":       {entry: revocation.Entry{}, last: revocation.ClockSkew},
-			"a token":              {entry: revocation.Entry{TokenID: "t1", Before: now.Add(-time.Hour)}, always: true},
-			"a session":            {entry: revocation.Entry{Session: "s1", Subject: "alice", Before: now.Add(-time.Hour)}, always: true},
-			"a key":                {entry: revocation.Entry{Key: [32]byte{1}, Before: now.Add(-time.Hour)}, always: true},
+			// Further ago than nanoseconds can say; it must not become some other time.
+			"a user, before clocks": {entry: revocation.Entry{Subject: "alice", Before: time.Date(1600, 1, 1, 0, 0, 0, 0, time.UTC), Until: now.Add(time.Hour)}, last: time.Unix(0, 0).Sub(now)},
+			"a token":               {entry: revocation.Entry{TokenID: "t1", Before: now.Add(-time.Hour)}, always: true},
+			"a session":             {entry: revocation.Entry{Session: "s1", Subject: "alice", Before: now.Add(-time.Hour)}, always: true},
+			"a key":                 {entry: revocation.Entry{Key: [32]byte{1}, Before: now.Add(-time.Hour)}, always: true},
 		} {
 			l := newList(t, func(c *revocation.Config) { c.MaxTokenLife = 24 * time.Hour })
 			tc.entry.Issuer = issuer
