@@ -299,6 +299,74 @@ func TestWhatWasLostIsPutBack(t *testing.T) {
 	}
 }
 
+// Whoever adds an Entry and does not wait for the answer keeps nobody from hearing of it, and
+// has no process but this one read the log from the beginning.
+func TestAFeederThatLeaves(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log := new(kit.Log)
+		all := fleet(t, log, 3)
+		time.Sleep(20 * time.Second)
+		log.Fault(func(ctx context.Context, call string) error {
+			if call == "Append" {
+				select {
+				case <-time.After(500 * time.Millisecond):
+				case <-ctx.Done():
+				}
+			}
+			return ctx.Err()
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		requireUnavailable(t, all[0].Add(ctx, alice()))
+		left, leave := context.WithCancel(t.Context())
+		time.AfterFunc(100*time.Millisecond, leave)
+		err := all[0].Add(left, revocation.Entry{Issuer: issuer, Client: "evil"})
+		kit.RequireError(t, err, bearergate.ErrUnavailable, bearergate.ReasonCanceled)
+		time.Sleep(20 * time.Second)
+		requireRevoked(t, all[1].Check(t.Context(), token(nil)))
+		for _, p := range all[1:] {
+			p.mu.Lock()
+			for _, e := range p.syncs[1:] {
+				require.False(t, e.Whole, "%+v", p.syncs)
+			}
+			p.mu.Unlock()
+			require.Equal(t, 2, p.Status().Entries)
+		}
+	})
+}
+
+// What was lost after its writer had read it, and before others had, is missed by them and
+// put back by the writer, though nobody was told of an error.
+//
+// req: FLT-05, FLT-06
+func TestWhatOnlyItsWriterHasRead(t *testing.T) {
+	for phase := range 10 {
+		bubble.Test(t, func(t *testing.T) {
+			log := new(kit.Log)
+			all := fleet(t, log, 3)
+			require.NoError(t, all[0].Add(t.Context(), revocation.Entry{Issuer: issuer, Client: "evil"}))
+			time.Sleep(20*time.Second + time.Duration(phase)*500*time.Millisecond)
+			require.NoError(t, all[0].Add(t.Context(), alice()))
+			require.NoError(t, all[0].Warm(t.Context()))
+			log.Forget(2) // a heartbeat may be behind it
+			require.NoError(t, all[1].Check(t.Context(), token(nil)))
+			time.Sleep(12 * time.Second)
+			for _, p := range append(all, fleet(t, log, 1)...) {
+				requireRevoked(t, p.Check(t.Context(), token(nil)))
+			}
+			whole := 0
+			all[1].mu.Lock()
+			defer all[1].mu.Unlock()
+			for _, e := range all[1].syncs {
+				if e.Whole {
+					whole++
+				}
+			}
+			require.LessOrEqual(t, whole, 4, "and nobody goes on asking")
+		})
+	}
+}
+
 // What the log says of an Entry later than its end does not matter, and what it says in
 // another order does not either: adds and lifts are in order by their time.
 func TestOrder(t *testing.T) {
@@ -507,7 +575,7 @@ func TestAskingAgain(t *testing.T) {
 		require.NoError(t, all[0].Add(t.Context(), cut))
 		require.NoError(t, all[0].Lift(t.Context(), session))
 		all[0].end() // and cannot put it back
-		time.Sleep(time.Second)
+		time.Sleep(7 * time.Second) // as long as its pause may be
 		requireRevoked(t, all[1].Check(t.Context(), issued(cut.Before)))
 		require.NoError(t, all[1].Check(t.Context(), token(func(c *bearergate.Claims) { c.Subject, c.SessionID = "bob", "s2" })))
 	})
