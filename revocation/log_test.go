@@ -574,7 +574,7 @@ func TestAskingAgain(t *testing.T) {
 		log.Fault(nil)
 		require.NoError(t, all[0].Add(t.Context(), cut))
 		require.NoError(t, all[0].Lift(t.Context(), session))
-		all[0].end() // and cannot put it back
+		all[0].end()                // and cannot put it back
 		time.Sleep(7 * time.Second) // as long as its pause may be
 		requireRevoked(t, all[1].Check(t.Context(), issued(cut.Before)))
 		require.NoError(t, all[1].Check(t.Context(), token(func(c *bearergate.Claims) { c.Subject, c.SessionID = "bob", "s2" })))

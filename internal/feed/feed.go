@@ -295,7 +295,7 @@ func (f *Follower) beatAndRead(ctx context.Context, e *Event) error {
 	case f.out:
 		return errors.New("a heartbeat has not come back: what was appended is not what is read")
 	default:
-		_, _ = rand.Read(f.beat[:]) // never fails
+		_, _ = rand.Read(f.beat[:])    // never fails
 		data := bytes.Clone(f.beat[:]) // a call that is late may still read it
 		for w := range f.ask {
 			data = append(data, w[:]...)
