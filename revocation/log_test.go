@@ -335,6 +335,39 @@ func TestAFeederThatLeaves(t *testing.T) {
 	})
 }
 
+// Where a store has lost very much and takes its time, a fleet puts it back together, and not
+// each process all of it.
+func TestAFleetPutsBackTogether(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		const n = 16_000
+		log := new(kit.Log)
+		all := fleet(t, log, 8)
+		var entries []revocation.Entry
+		for i := range n {
+			entries = append(entries, revocation.Entry{Issuer: issuer, TokenID: fmt.Sprint(i)})
+		}
+		require.NoError(t, all[0].Add(t.Context(), entries[:n/2]...))
+		require.NoError(t, all[0].Add(t.Context(), entries[n/2:]...))
+		time.Sleep(10 * time.Second)
+		log.Lose(1 << 20)
+		log.Fault(func(ctx context.Context, call string) error {
+			if call == "Append" {
+				select {
+				case <-time.After(100 * time.Millisecond):
+				case <-ctx.Done():
+				}
+			}
+			return ctx.Err()
+		})
+		time.Sleep(30 * time.Second)
+		require.Equal(t, n, fleet(t, log, 1)[0].Status().Entries)
+		require.Less(t, len(log.Data()), 4*n, "and each would put back most of it")
+		for _, p := range all {
+			require.Zero(t, p.Status().Unlogged)
+		}
+	})
+}
+
 // What was lost after its writer had read it, and before others had, is missed by them and
 // put back by the writer, though nobody was told of an error.
 //

@@ -127,7 +127,8 @@ type List struct {
 	table    table
 	pass     uint32    // which reading of the log this is
 	overflow bool      // this reading had more than there is room for
-	putBack  time.Time // when to put back what the log has not; zero: it has all
+	lost     []*held   // what this reading has not met
+	putBack  time.Time // when to put that back; zero: there is nothing
 
 	full    atomic.Bool // the last whole reading had more than there is room for
 	skipped atomic.Uint64
@@ -501,7 +502,7 @@ func (l *List) begin() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.pass++
-	l.overflow, l.putBack = false, time.Time{}
+	l.overflow, l.lost, l.putBack = false, nil, time.Time{}
 }
 
 func (l *List) take(payload []byte) bool {
@@ -555,8 +556,14 @@ func (l *List) whole() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.full.Store(l.overflow)
-	if h := l.table.oldest; h != nil && h.pass < l.pass {
-		// Every process has met the same. Whoever is first spares the others the work.
+	for h := l.table.oldest; h != nil && h.pass < l.pass; h = h.newer {
+		l.lost = append(l.lost, h)
+	}
+	if n := len(l.lost); n > 0 {
+		// Every process has met the same. Whoever is first spares the others the work, and
+		// where there is much of it, each begins somewhere else.
+		first := int(feed.Random(time.Duration(n)))
+		l.lost = slices.Concat(l.lost[first:], l.lost[:first])
 		l.putBack = time.Now().Add(feed.Random(putBackWithin))
 	}
 }
@@ -638,6 +645,9 @@ func (l *List) turn(ctx context.Context) error {
 			return err
 		}
 		n += len(missing)
+		if err := l.feed.Look(ctx); err != nil { // what others have put back meanwhile
+			return err
+		}
 	}
 }
 
@@ -648,11 +658,13 @@ func (l *List) missing() (missing []*held, pass uint32) {
 	if l.putBack.IsZero() || time.Now().Before(l.putBack) {
 		return nil, 0
 	}
-	for h := l.table.oldest; h != nil && h.pass < l.pass && len(missing) < feed.Page; h = h.newer {
-		missing = append(missing, h)
+	for ; len(l.lost) > 0 && len(missing) < feed.Page; l.lost = l.lost[1:] {
+		if h := l.lost[0]; h.index >= 0 && h.pass < l.pass { // it has not ended meanwhile, and nobody else has put it back
+			missing = append(missing, h)
+		}
 	}
 	if len(missing) == 0 {
-		l.putBack = time.Time{}
+		l.lost, l.putBack = nil, time.Time{}
 	}
 	return missing, l.pass
 }
