@@ -508,6 +508,36 @@ func TestReaderIsFull(t *testing.T) {
 	})
 }
 
+// Processes that each add the last Entry that there is room for do not shut everybody out.
+func TestTheLastEntries(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log := new(kit.Log)
+		var all []*process
+		for range 4 {
+			all = append(all, start(t, log, func(c *revocation.Config) { c.MaxEntries, c.PerSource = 80, 80 }))
+		}
+		for i, p := range all {
+			require.NoError(t, p.Warm(t.Context()))
+			for j := range 19 {
+				require.NoError(t, p.Add(t.Context(), revocation.Entry{Issuer: issuer, TokenID: fmt.Sprint("old ", i, j)}))
+			}
+		}
+		time.Sleep(2 * time.Second)
+		for i, p := range all {
+			for j := range 3 {
+				require.NoError(t, p.Add(t.Context(), revocation.Entry{Issuer: issuer, TokenID: fmt.Sprint("last ", i, j)}))
+			}
+		}
+		time.Sleep(2 * time.Second)
+		for _, p := range all {
+			require.Equal(t, 88, p.Status().Entries)
+			require.NoError(t, p.Check(t.Context(), bob()))
+			err := p.Add(t.Context(), revocation.Entry{Issuer: issuer, TokenID: "more"})
+			kit.RequireError(t, err, bearergate.ErrUnavailable, bearergate.ReasonOverloaded)
+		}
+	})
+}
+
 // A machine that was suspended knows nothing of the time that it slept, and is right again
 // after one look.
 func TestSuspended(t *testing.T) {

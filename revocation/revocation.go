@@ -83,8 +83,10 @@ type Config struct {
 	// life of the tokens of your authorization servers; a second to a year.
 	MaxTokenLife time.Duration
 	// MaxEntries is how many entries the List holds, those that were lifted included, until
-	// they end. [List.Add] refuses more, with [bearergate.ReasonOverloaded]; a process that
-	// reads more in the Log answers 503. Default: [DefaultMaxEntries]; at most ten million.
+	// they end. [List.Add] refuses more, with [bearergate.ReasonOverloaded]. Several processes
+	// may add at once what is the last for each of them, so there is room for an eighth more
+	// that is read in the Log; a process that reads more than that answers 503. Default:
+	// [DefaultMaxEntries]; at most ten million.
 	MaxEntries int
 	// PerSource is how many of them one Source may add, so that a feed gone mad leaves room
 	// for the others. Default: half of MaxEntries.
@@ -529,7 +531,7 @@ func (l *List) takeRecord(r *record) bool {
 		if until := r.entry.Until.Add(MaxLeeway); !now.Wall.Before(until) {
 			return false
 		}
-		if len(l.table.ends) >= l.maxEntries {
+		if len(l.table.ends) >= l.maxEntries+l.maxEntries/8 {
 			l.overflow = true
 			l.full.Store(true)
 			return false
