@@ -103,7 +103,7 @@ func (h *held) entry() Entry {
 	in := reader{left: []byte(h.values), ok: true}
 	v := in.values()
 	e := v.entry()
-	e.Before, e.Until, e.Source = time.Unix(0, h.before), time.Unix(0, h.until).Add(-MaxLeeway), h.source
+	e.Before, e.Until, e.Source = time.Unix(0, h.before), time.Unix(0, h.until).Add(-kept), h.source
 	return e
 }
 

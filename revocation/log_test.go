@@ -500,7 +500,7 @@ func TestReaderIsFull(t *testing.T) {
 		kit.RequireError(t, p.Check(t.Context(), bob()), bearergate.ErrUnavailable, bearergate.ReasonOverloaded)
 		requireRevoked(t, p.Check(t.Context(), token(func(c *bearergate.Claims) { c.ID = "0" })))
 		require.True(t, p.Status().Full)
-		time.Sleep(64 * time.Minute)
+		time.Sleep(69 * time.Minute)
 		kit.RequireError(t, p.Check(t.Context(), bob()), bearergate.ErrUnavailable, bearergate.ReasonOverloaded)
 		time.Sleep(2 * time.Minute) // the first has ended
 		require.NoError(t, p.Check(t.Context(), bob()))

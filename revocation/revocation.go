@@ -439,7 +439,7 @@ func (l *List) next(h *held, r *record) int64 {
 func (l *List) apply(r *record, now clock.Instant) *held {
 	v := r.entry.values()
 	hash, h := l.held(&v)
-	before, until := r.entry.Before.UnixNano(), r.entry.Until.Add(MaxLeeway).UnixNano()
+	before, until := r.entry.Before.UnixNano(), r.entry.Until.Add(kept).UnixNano()
 	if h == nil {
 		mask := v.mask()
 		h = &held{values: string(v.append(nil, mask)), hash: hash, mask: mask, source: l.source(r.entry.Source), said: said{at: r.at, lifted: r.lift, before: before}, index: -1}
@@ -528,7 +528,7 @@ func (l *List) takeRecord(r *record) bool {
 	v := r.entry.values()
 	_, h := l.held(&v)
 	if h == nil {
-		if until := r.entry.Until.Add(MaxLeeway); !now.Wall.Before(until) {
+		if until := r.entry.Until.Add(kept); !now.Wall.Before(until) {
 			return false
 		}
 		if len(l.table.ends) >= l.maxEntries+l.maxEntries/8 {
@@ -548,7 +548,7 @@ func (l *List) takeRecord(r *record) bool {
 		return true
 	}
 	// The log has it only if it says all that is known here.
-	if r.lift == h.lifted && r.at >= h.at && r.entry.Before.UnixNano() >= h.before && r.entry.Until.Add(MaxLeeway).UnixNano() >= h.until {
+	if r.lift == h.lifted && r.at >= h.at && r.entry.Before.UnixNano() >= h.before && r.entry.Until.Add(kept).UnixNano() >= h.until {
 		l.table.met(h, l.pass)
 	}
 	return !h.sameAs(was)

@@ -222,12 +222,26 @@ func TestUntil(t *testing.T) {
 				return l.Check(t.Context(), old)
 			}
 			requireRevoked(t, look(until.Add(time.Second)))
-			requireRevoked(t, look(until.Add(revocation.MaxLeeway-time.Nanosecond)))
+			requireRevoked(t, look(until.Add(2*revocation.MaxLeeway-time.Nanosecond)))
 			require.Equal(t, 2, l.Status().Entries, name)
-			require.NoError(t, look(until.Add(revocation.MaxLeeway)), name)
+			require.NoError(t, look(until.Add(2*revocation.MaxLeeway)), name)
 			require.Equal(t, 1, l.Status().Entries, name)
 		})
 	}
+}
+
+// A token whose iat is ahead by all of a verifier's leeway is refused as long as that accepts
+// it.
+func TestUntilOfATokenFromAhead(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		l := newList(t, nil)
+		iat := time.Now().Add(revocation.MaxLeeway)
+		of := token(func(c *bearergate.Claims) { c.IssuedAt, c.AsOf, c.ExpiresAt = iat, iat, iat.Add(time.Hour) })
+		require.NoError(t, l.Add(t.Context(), revocation.Entry{Issuer: issuer, TokenID: "t1"}))
+		time.Sleep(time.Until(of.ExpiresAt().Add(revocation.MaxLeeway - time.Second)))
+		require.NoError(t, l.Add(t.Context(), revocation.Entry{Issuer: issuer, TokenID: "t2"}), "which takes out what has ended")
+		requireRevoked(t, l.Check(t.Context(), of))
+	})
 }
 
 // A token that outlives what is remembered of it is refused: it would come back to life.
