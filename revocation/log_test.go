@@ -368,6 +368,35 @@ func TestAFleetPutsBackTogether(t *testing.T) {
 	})
 }
 
+// A log that takes longer to read than a heartbeat lives is read once, and not again and
+// again.
+func TestALogThatTakesLongToRead(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log := new(kit.Log)
+		writer := fleet(t, log, 1)[0]
+		var entries []revocation.Entry
+		for i := range 10_000 {
+			entries = append(entries, revocation.Entry{Issuer: issuer, TokenID: fmt.Sprint(i)})
+		}
+		require.NoError(t, writer.Add(t.Context(), entries...))
+		log.Fault(func(ctx context.Context, call string) error {
+			if call == "Read" {
+				select {
+				case <-time.After(1500 * time.Millisecond):
+				case <-ctx.Done():
+				}
+			}
+			return ctx.Err()
+		})
+		p := start(t, log, func(c *revocation.Config) { c.MaxLag = time.Minute })
+		time.Sleep(45 * time.Second)
+		for range 10 * 60 {
+			time.Sleep(time.Second)
+			require.NoError(t, p.Check(t.Context(), bob()))
+		}
+	})
+}
+
 // What was lost after its writer had read it, and before others had, is missed by them and
 // put back by the writer, though nobody was told of an error.
 //

@@ -328,6 +328,11 @@ func (f *Follower) beatAndRead(ctx context.Context, e *Event) error {
 	if f.whole {
 		f.whole, f.known = false, nil // who is not there any more is dead
 		f.c.Whole()
+		if f.out && clock.At(time.Now()).Since(f.beaten) >= Beat {
+			// The log is so long that the heartbeat has ended before it was reached. The next
+			// look appends another, and has only that to read.
+			f.beaten, f.out, waited = clock.Instant{}, false, false
+		}
 	}
 	if waited && !f.out && !f.missed { // and all that is before its end was taken
 		f.mu.Lock()
