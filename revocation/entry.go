@@ -16,9 +16,9 @@ import (
 // set. With Issuer alone, it is all tokens of that issuer.
 //
 // An Entry with TokenID, Session or Key refuses its tokens whenever they were issued. Every
-// other one is a cut-off: it refuses tokens that the authorization server issued, or said
-// to be active, at Before or earlier ([bearergate.Token.AsOf]), and those that do not tell
-// when that was. So a user who logs in again gets tokens that are good.
+// other one is a cut-off: it refuses tokens that were issued at Before or earlier, by their
+// iat, or if they have none, that the authorization server said to be active then
+// ([bearergate.Token.AsOf]), and those that do not tell. So a user who logs in again gets tokens that are good.
 //
 // For a signing key that was stolen, a cut-off of the issuer is not enough: whoever has the
 // key writes any time into a token. Set Key.
@@ -42,7 +42,7 @@ type Entry struct {
 	// Until is when no token is left that the Entry is about. Zero, and what is too early,
 	// means Before, or now, and [Config].MaxTokenLife; for an Entry with Key [KeyLife] at
 	// least: such tokens may be made as long as the issuer publishes the key. The Entry is
-	// kept MaxLeeway longer. It is at most [MaxUntil] away.
+	// kept MaxLeeway longer, twice. It is at most [MaxUntil] away.
 	Until time.Time
 	// Source says who revoked, for quotas, events and the error of a refused token: at most
 	// 64 of a-z, 0-9, ".", "_" and "-". "" is a source like others.
@@ -53,8 +53,9 @@ const (
 	// ClockSkew is added to Before where that is our own now: tokens that were issued up to
 	// then by a clock that is ahead of ours are refused.
 	ClockSkew = 5 * time.Second
-	// MaxLeeway is how long an Entry is kept after Until: as long as the widest leeway with
-	// which verifiers accept a token after its exp.
+	// MaxLeeway is the widest leeway of verifiers. An Entry is kept twice as long after Until:
+	// iat of a token may be so far ahead, and so is its exp, and it is accepted so long after
+	// that.
 	MaxLeeway = 5 * time.Minute
 	// KeyLife is how long an Entry with Key lives at least.
 	KeyLife = 365 * 24 * time.Hour
@@ -64,7 +65,10 @@ const (
 	MaxValueBytes = 1024
 
 	maxValues      = 3072 // bytes of all values of an Entry
+	maxOverhead    = 64   // and of their lengths, the mask and Key, in a record
 	maxSourceBytes = 64
+
+	kept = 2 * MaxLeeway // after Until
 )
 
 // The values that an Entry may have beside Issuer, as bits of a mask.
@@ -175,6 +179,9 @@ func (e *Entry) check(wrong *mistake.List, at string, now time.Time, life time.D
 		wrong.Addf("%sSource %w", at, err)
 	}
 	e.Before, e.Until = e.Before.Round(0), e.Until.Round(0)
+	if epoch := time.Unix(0, 0); !e.Before.IsZero() && e.Before.Before(epoch) {
+		e.Before = epoch // what UnixNano cannot say becomes any time, tomorrow too
+	}
 	if e.Before.After(now.Add(ClockSkew)) {
 		wrong.Addf("%sBefore is in the future: tokens that are not issued yet cannot be revoked", at)
 	}

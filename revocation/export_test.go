@@ -108,3 +108,9 @@ func (l *List) Sound() string {
 	}
 	return ""
 }
+
+// EncodedAt is what the log says of an Entry at a time.
+func EncodedAt(e Entry, lift bool, at int64) []byte {
+	r := record{lift: lift, at: at, entry: e}
+	return r.append(nil)
+}

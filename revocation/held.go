@@ -13,20 +13,31 @@ import (
 type held struct {
 	values string // as values.append encodes them
 	source string
-	at     int64         // of the last record; see List.next
-	before int64         // in Unix nanoseconds
-	until  int64         // when it is forgotten, by the wall clock in Unix nanoseconds
-	added  time.Time     // of the monotonic clock
-	life   time.Duration // from then on
+	said
+	added time.Time     // of the monotonic clock
+	life  time.Duration // from then on
 
-	hash   uint64 // under which it is found
-	mask   uint8
-	lifted bool
-	index  int    // in ends
-	pass   uint32 // the reading of the log in which it was last met; 0: never
+	hash  uint64 // under which it is found
+	mask  uint8
+	index int    // in ends
+	pass  uint32 // the reading of the log in which it was last met; 0: never
 
 	next         *held // of those with the same hash
 	older, newer *held // by when they were last met in the log
+}
+
+// said is what is known of an Entry beside its values.
+type said struct {
+	at     int64 // of the last record; see List.next
+	before int64 // in Unix nanoseconds
+	until  int64 // when it is forgotten, by the wall clock in Unix nanoseconds
+	lifted bool
+}
+
+// sameAs reports whether the same tokens are refused, as long.
+func (s said) sameAs(t said) bool {
+	s.at = t.at
+	return s == t
 }
 
 // table finds what is held. Whoever uses it holds a lock.
@@ -92,7 +103,7 @@ func (h *held) entry() Entry {
 	in := reader{left: []byte(h.values), ok: true}
 	v := in.values()
 	e := v.entry()
-	e.Before, e.Until, e.Source = time.Unix(0, h.before), time.Unix(0, h.until).Add(-MaxLeeway), h.source
+	e.Before, e.Until, e.Source = time.Unix(0, h.before), time.Unix(0, h.until).Add(-kept), h.source
 	return e
 }
 
@@ -169,33 +180,38 @@ func without(masks []uint8, mask uint8) []uint8 {
 	return kept
 }
 
-// met notes that h was met in the log, or put into it, in this reading.
+// met notes that h was met in the log, or put into it, in the newest reading.
 func (t *table) met(h *held, pass uint32) {
-	h.pass = max(h.pass, pass)
+	h.pass = pass
 	t.unlink(h)
 	t.link(h)
 }
 
-// link puts h at the end of those with its pass, which is almost always the newest, or
-// before all others if it was never met.
+// unmet notes that the log is not known to have what is said of h now.
+func (t *table) unmet(h *held) {
+	h.pass = 0
+	t.unlink(h)
+	t.link(h)
+}
+
+// link puts h before all others if it was never met, else behind them: what is met now is
+// met in the newest reading. Nothing is searched for: a lock is held.
 func (t *table) link(h *held) {
-	after := t.newest
 	if h.pass == 0 {
-		after = nil
+		if h.newer = t.oldest; h.newer != nil {
+			h.newer.older = h
+		} else {
+			t.newest = h
+		}
+		t.oldest = h
+		return
 	}
-	for after != nil && after.pass > h.pass {
-		after = after.older
-	}
-	if h.older = after; after != nil {
-		h.newer, after.newer = after.newer, h
+	if h.older = t.newest; h.older != nil {
+		h.older.newer = h
 	} else {
-		h.newer, t.oldest = t.oldest, h
+		t.oldest = h
 	}
-	if h.newer != nil {
-		h.newer.older = h
-	} else {
-		t.newest = h
-	}
+	t.newest = h
 }
 
 func (t *table) unlink(h *held) {

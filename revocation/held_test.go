@@ -15,6 +15,7 @@ import (
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/authtest"
 	"github.com/bearergate/bearergate/internal/clock"
+	"github.com/bearergate/bearergate/jwks"
 	"github.com/bearergate/bearergate/jwtverify"
 	"github.com/bearergate/bearergate/revocation"
 	"github.com/bearergate/bearergate/test/bubble"
@@ -251,5 +252,27 @@ func TestRefetch(t *testing.T) {
 		require.NoError(t, quiet.Add(t.Context(), key(1)))
 		time.Sleep(time.Minute)
 		require.Equal(t, 1, as.Requests("/jwks")-fetches)
+	})
+}
+
+// broken is a source of keys of the user's own, with a fault.
+type broken struct{ jwks.Source }
+
+func (broken) Issuer() string                { return issuer }
+func (broken) Refresh(context.Context) error { panic("broken") }
+
+// A panic while keys are fetched ends nothing but the fetch.
+func TestRefetchPanics(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		var events []error
+		list := newList(t, func(c *revocation.Config) {
+			c.Hooks.Refetched = func(_ context.Context, e revocation.RefetchEvent) { events = append(events, e.Err) }
+		})
+		list.Watch(broken{})
+		require.NoError(t, list.Add(t.Context(), revocation.Entry{Issuer: issuer, Key: [32]byte{1}}))
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		require.Len(t, events, 5)
+		require.ErrorContains(t, events[0], "panicked")
 	})
 }

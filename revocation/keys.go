@@ -85,7 +85,7 @@ func (k *keys) run(w *watched) {
 func (k *keys) fetch(c refresher) error {
 	ctx, cancel := context.WithTimeout(context.Background(), refetchTimeout)
 	defer cancel()
-	err := c.Refresh(ctx)
+	err := guard.Call(func() error { return c.Refresh(ctx) }, nil) // its panic is not worth the process
 	if k.told != nil {
 		k.told(ctx, RefetchEvent{Issuer: c.Issuer(), Err: err})
 	}

@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"runtime"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -295,6 +299,136 @@ func TestWhatWasLostIsPutBack(t *testing.T) {
 	}
 }
 
+// Whoever adds an Entry and does not wait for the answer keeps nobody from hearing of it, and
+// has no process but this one read the log from the beginning.
+func TestAFeederThatLeaves(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log := new(kit.Log)
+		all := fleet(t, log, 3)
+		time.Sleep(20 * time.Second)
+		log.Fault(func(ctx context.Context, call string) error {
+			if call == "Append" {
+				select {
+				case <-time.After(500 * time.Millisecond):
+				case <-ctx.Done():
+				}
+			}
+			return ctx.Err()
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		requireUnavailable(t, all[0].Add(ctx, alice()))
+		left, leave := context.WithCancel(t.Context())
+		time.AfterFunc(100*time.Millisecond, leave)
+		err := all[0].Add(left, revocation.Entry{Issuer: issuer, Client: "evil"})
+		kit.RequireError(t, err, bearergate.ErrUnavailable, bearergate.ReasonCanceled)
+		time.Sleep(20 * time.Second)
+		requireRevoked(t, all[1].Check(t.Context(), token(nil)))
+		for _, p := range all[1:] {
+			p.mu.Lock()
+			for _, e := range p.syncs[1:] {
+				require.False(t, e.Whole, "%+v", p.syncs)
+			}
+			p.mu.Unlock()
+			require.Equal(t, 2, p.Status().Entries)
+		}
+	})
+}
+
+// Where a store has lost very much and takes its time, a fleet puts it back together, and not
+// each process all of it.
+func TestAFleetPutsBackTogether(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		const n = 16_000
+		log := new(kit.Log)
+		all := fleet(t, log, 8)
+		var entries []revocation.Entry
+		for i := range n {
+			entries = append(entries, revocation.Entry{Issuer: issuer, TokenID: fmt.Sprint(i)})
+		}
+		require.NoError(t, all[0].Add(t.Context(), entries[:n/2]...))
+		require.NoError(t, all[0].Add(t.Context(), entries[n/2:]...))
+		time.Sleep(10 * time.Second)
+		log.Lose(1 << 20)
+		log.Fault(func(ctx context.Context, call string) error {
+			if call == "Append" {
+				select {
+				case <-time.After(100 * time.Millisecond):
+				case <-ctx.Done():
+				}
+			}
+			return ctx.Err()
+		})
+		time.Sleep(30 * time.Second)
+		require.Equal(t, n, fleet(t, log, 1)[0].Status().Entries)
+		require.Less(t, len(log.Data()), 4*n, "and each would put back most of it")
+		for _, p := range all {
+			require.Zero(t, p.Status().Unlogged)
+		}
+	})
+}
+
+// A log that takes longer to read than a heartbeat lives is read once, and not again and
+// again.
+func TestALogThatTakesLongToRead(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log := new(kit.Log)
+		writer := fleet(t, log, 1)[0]
+		var entries []revocation.Entry
+		for i := range 10_000 {
+			entries = append(entries, revocation.Entry{Issuer: issuer, TokenID: fmt.Sprint(i)})
+		}
+		require.NoError(t, writer.Add(t.Context(), entries...))
+		log.Fault(func(ctx context.Context, call string) error {
+			if call == "Read" {
+				select {
+				case <-time.After(1500 * time.Millisecond):
+				case <-ctx.Done():
+				}
+			}
+			return ctx.Err()
+		})
+		p := start(t, log, func(c *revocation.Config) { c.MaxLag = time.Minute })
+		time.Sleep(45 * time.Second)
+		for range 10 * 60 {
+			time.Sleep(time.Second)
+			require.NoError(t, p.Check(t.Context(), bob()))
+		}
+	})
+}
+
+// What was lost after its writer had read it, and before others had, is missed by them and
+// put back by the writer, though nobody was told of an error.
+//
+// req: FLT-05, FLT-06
+func TestWhatOnlyItsWriterHasRead(t *testing.T) {
+	for phase := range 10 {
+		bubble.Test(t, func(t *testing.T) {
+			log := new(kit.Log)
+			all := fleet(t, log, 3)
+			require.NoError(t, all[0].Add(t.Context(), revocation.Entry{Issuer: issuer, Client: "evil"}))
+			time.Sleep(20*time.Second + time.Duration(phase)*500*time.Millisecond)
+			require.NoError(t, all[0].Add(t.Context(), alice()))
+			require.NoError(t, all[0].Warm(t.Context()))
+			log.Forget(2) // a heartbeat may be behind it
+			require.NoError(t, all[1].Check(t.Context(), token(nil)))
+			time.Sleep(12 * time.Second)
+			for _, p := range append(all, fleet(t, log, 1)...) {
+				requireRevoked(t, p.Check(t.Context(), token(nil)))
+			}
+			whole := 0
+			all[1].mu.Lock()
+			defer all[1].mu.Unlock()
+			for _, e := range all[1].syncs {
+				if e.Whole {
+					whole++
+				}
+			}
+			require.LessOrEqual(t, whole, 4, "and nobody goes on asking")
+		})
+	}
+}
+
 // What the log says of an Entry later than its end does not matter, and what it says in
 // another order does not either: adds and lifts are in order by their time.
 func TestOrder(t *testing.T) {
@@ -395,11 +529,41 @@ func TestReaderIsFull(t *testing.T) {
 		kit.RequireError(t, p.Check(t.Context(), bob()), bearergate.ErrUnavailable, bearergate.ReasonOverloaded)
 		requireRevoked(t, p.Check(t.Context(), token(func(c *bearergate.Claims) { c.ID = "0" })))
 		require.True(t, p.Status().Full)
-		time.Sleep(64 * time.Minute)
+		time.Sleep(69 * time.Minute)
 		kit.RequireError(t, p.Check(t.Context(), bob()), bearergate.ErrUnavailable, bearergate.ReasonOverloaded)
 		time.Sleep(2 * time.Minute) // the first has ended
 		require.NoError(t, p.Check(t.Context(), bob()))
 		require.False(t, p.Status().Full)
+	})
+}
+
+// Processes that each add the last Entry that there is room for do not shut everybody out.
+func TestTheLastEntries(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log := new(kit.Log)
+		var all []*process
+		for range 4 {
+			all = append(all, start(t, log, func(c *revocation.Config) { c.MaxEntries, c.PerSource = 80, 80 }))
+		}
+		for i, p := range all {
+			require.NoError(t, p.Warm(t.Context()))
+			for j := range 19 {
+				require.NoError(t, p.Add(t.Context(), revocation.Entry{Issuer: issuer, TokenID: fmt.Sprint("old ", i, j)}))
+			}
+		}
+		time.Sleep(2 * time.Second)
+		for i, p := range all {
+			for j := range 3 {
+				require.NoError(t, p.Add(t.Context(), revocation.Entry{Issuer: issuer, TokenID: fmt.Sprint("last ", i, j)}))
+			}
+		}
+		time.Sleep(2 * time.Second)
+		for _, p := range all {
+			require.Equal(t, 88, p.Status().Entries)
+			require.NoError(t, p.Check(t.Context(), bob()))
+			err := p.Add(t.Context(), revocation.Entry{Issuer: issuer, TokenID: "more"})
+			kit.RequireError(t, err, bearergate.ErrUnavailable, bearergate.ReasonOverloaded)
+		}
 	})
 }
 
@@ -494,4 +658,156 @@ func TestConcurrentUse(t *testing.T) {
 	work.Wait()
 	cancel()
 	all.Wait()
+}
+
+// Whoever was told that the Log has failed and asks again is not told that all is well while
+// the Log still has not what was said: not where the Entry is there already, and not for a
+// lift.
+//
+// req: FLT-05
+func TestAskingAgain(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log := new(kit.Log)
+		all := fleet(t, log, 2)
+		cut := revocation.Entry{Issuer: issuer, Subject: "alice", Before: time.Now().Add(-time.Hour)}
+		session := revocation.Entry{Issuer: issuer, Session: "s2", Until: time.Now().Add(2 * time.Hour)}
+		require.NoError(t, all[0].Add(t.Context(), cut, session))
+		time.Sleep(10 * time.Second)
+		cut.Before = time.Now()
+		log.Fault(failing("Append"))
+		for range 3 {
+			requireUnavailable(t, all[0].Add(t.Context(), cut))
+			requireUnavailable(t, all[0].Lift(t.Context(), session))
+			time.Sleep(time.Second)
+		}
+		require.Equal(t, 2, all[0].Status().Unlogged)
+		require.NoError(t, all[1].Check(t.Context(), issued(cut.Before)))
+		log.Fault(nil)
+		require.NoError(t, all[0].Add(t.Context(), cut))
+		require.NoError(t, all[0].Lift(t.Context(), session))
+		all[0].end()                // and cannot put it back
+		time.Sleep(7 * time.Second) // as long as its pause may be
+		requireRevoked(t, all[1].Check(t.Context(), issued(cut.Before)))
+		require.NoError(t, all[1].Check(t.Context(), token(func(c *bearergate.Claims) { c.Subject, c.SessionID = "bob", "s2" })))
+	})
+}
+
+// A failed append says nothing of what another one has told meanwhile.
+func TestAnAppendThatFailsBesideOneThatDoesNot(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log := new(kit.Log)
+		l := fleet(t, log, 1)[0]
+		cut := func(ago time.Duration) revocation.Entry {
+			return revocation.Entry{Issuer: issuer, Subject: "alice", Before: time.Now().Add(-ago)}
+		}
+		entered, release := make(chan struct{}), make(chan struct{})
+		log.Fault(func(_ context.Context, call string) error {
+			if call == "Append" {
+				close(entered)
+				<-release
+			}
+			return nil
+		})
+		first := make(chan error)
+		go func() { first <- l.Add(t.Context(), cut(time.Hour)) }()
+		<-entered
+		second := make(chan error)
+		go func() { second <- l.Add(t.Context(), cut(time.Minute)) }()
+		synctest.Wait() // it waits for the first
+		log.Fault(failing("Append"))
+		close(release)
+		require.NoError(t, <-first)
+		requireUnavailable(t, <-second)
+		requireUnavailable(t, l.Add(t.Context(), cut(time.Minute)))
+	})
+}
+
+// A record that says that it is from the end of time does not make a later Add count for
+// nothing.
+//
+// W2-204.
+func TestTheLastTimeThereIs(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log := new(kit.Log)
+		e := alice()
+		e.Until = time.Now().Add(time.Hour)
+		header := append([]byte{1, 'r'}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1)
+		log.Put(append(header, revocation.EncodedAt(e, true, math.MaxInt64)...), time.Now().Add(time.Hour))
+		all := fleet(t, log, 2)
+		require.Equal(t, 1, all[1].Status().Lifted)
+		require.NoError(t, all[0].Add(t.Context(), alice()))
+		time.Sleep(time.Second)
+		for _, p := range all {
+			requireRevoked(t, p.Check(t.Context(), token(nil)))
+		}
+	})
+}
+
+// A record with more than an Entry may have is skipped: put back, it might be more than a
+// record may have.
+//
+// W2-203.
+func TestRecordWithTooMuch(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log := new(kit.Log)
+		header := append([]byte{1, 'r'}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1)
+		for _, n := range []int{3000, 4000} {
+			e := revocation.Entry{Issuer: issuer, Subject: strings.Repeat("s", n), Until: time.Now().Add(time.Hour)}
+			log.Put(append(header, revocation.Encoded(e, false)...), time.Now().Add(time.Hour))
+		}
+		s := fleet(t, log, 1)[0].Status()
+		require.Equal(t, [2]int{1, 1}, [2]int{s.Entries, int(s.Skipped)})
+	})
+}
+
+// A list is locked for a moment only when entries were told while a long log was read from
+// the beginning.
+func TestToldWhileALongLogIsRead(t *testing.T) {
+	log := new(kit.Log)
+	l := newList(t, func(c *revocation.Config) { c.Log, c.PerSource = log, revocation.DefaultMaxEntries })
+	entries := func(name string, n int) (all []revocation.Entry) {
+		for i := range n {
+			all = append(all, revocation.Entry{Issuer: issuer, TokenID: fmt.Sprint(name, i)})
+		}
+		return all
+	}
+	for i := range 8 {
+		require.NoError(t, l.Add(t.Context(), entries(fmt.Sprint("old ", i, " "), 10_000)...))
+	}
+	require.NoError(t, l.Warm(t.Context()))
+	log.Fault(failing("Read"))
+	require.Error(t, l.Warm(t.Context()), "so that the next one begins at the beginning")
+	var appends atomic.Int32
+	beating, beat := make(chan struct{}), make(chan struct{})
+	telling, tell := make(chan struct{}), make(chan struct{})
+	log.Fault(func(_ context.Context, call string) error {
+		if call == "Append" {
+			switch appends.Add(1) {
+			case 1:
+				close(beating)
+				<-beat
+			case 2:
+				close(telling)
+				<-tell
+			}
+		}
+		return nil
+	})
+	read, added := make(chan error), make(chan error)
+	go func() { read <- l.Warm(t.Context()) }()
+	<-beating
+	go func() { added <- l.Add(t.Context(), entries("new ", 10_000)...) }()
+	for l.Status().Entries < 90_000 {
+		runtime.Gosched()
+	}
+	close(beat)
+	<-telling
+	require.NoError(t, <-read)
+	start := time.Now()
+	close(tell)
+	require.NoError(t, <-added)
+	require.Less(t, time.Since(start), time.Second)
+	require.NoError(t, l.Warm(t.Context()))
+	require.Zero(t, l.Status().Unlogged)
+	require.Empty(t, l.Sound())
 }

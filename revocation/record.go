@@ -121,11 +121,13 @@ func parseRecord(data []byte) (r record, ok bool) {
 	op := in.byte()
 	r.lift, r.at = op == opLift, in.number()
 	before, until := in.number(), in.number()
+	size := len(in.left)
 	v := in.values()
+	size -= len(in.left)
 	source := in.text()
 	r.entry = v.entry()
 	r.entry.Before, r.entry.Until, r.entry.Source = time.Unix(0, before), time.Unix(0, until), source
-	if !in.ok || len(in.left) > 0 || op != opAdd && op != opLift || checkSource(source) != nil {
+	if !in.ok || size > maxValues+maxOverhead || len(in.left) > 0 || op != opAdd && op != opLift || checkSource(source) != nil {
 		return record{}, false
 	}
 	return r, true

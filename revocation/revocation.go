@@ -45,6 +45,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -84,8 +85,10 @@ type Config struct {
 	// life of the tokens of your authorization servers; a second to a year.
 	MaxTokenLife time.Duration
 	// MaxEntries is how many entries the List holds, those that were lifted included, until
-	// they end. [List.Add] refuses more, with [bearergate.ReasonOverloaded]; a process that
-	// reads more in the Log answers 503. Default: [DefaultMaxEntries]; at most ten million.
+	// they end. [List.Add] refuses more, with [bearergate.ReasonOverloaded]. Several processes
+	// may add at once what is the last for each of them, so there is room for an eighth more
+	// that is read in the Log; a process that reads more than that answers 503. Default:
+	// [DefaultMaxEntries]; at most ten million.
 	MaxEntries int
 	// PerSource is how many of them one Source may add, so that a feed gone mad leaves room
 	// for the others, and two of them for an operator. Default: a third of MaxEntries.
@@ -128,7 +131,8 @@ type List struct {
 	table    table
 	pass     uint32    // which reading of the log this is
 	overflow bool      // this reading had more than there is room for
-	putBack  time.Time // when to put back what the log has not; zero: it has all
+	lost     []*held   // what this reading has not met
+	putBack  time.Time // when to put that back; zero: there is nothing
 
 	full    atomic.Bool // the last whole reading had more than there is room for
 	skipped atomic.Uint64
@@ -196,9 +200,8 @@ func (l *List) check(ctx context.Context, t *bearergate.Token) (stale bool, err 
 func (l *List) lookup(ctx context.Context, t *bearergate.Token) error {
 	v := valuesOf(t)
 	has := v.mask()
-	asOf := t.AsOf()
 	l.mu.RLock()
-	h := l.match(&v, has, asOf)
+	h := l.match(&v, has, issued(t))
 	if h == nil {
 		l.mu.RUnlock()
 		return nil
@@ -215,7 +218,7 @@ func (l *List) lookup(ctx context.Context, t *bearergate.Token) error {
 	return &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonRevoked, Detail: detail}
 }
 
-func (l *List) match(v *values, has uint8, asOf time.Time) *held {
+func (l *List) match(v *values, has uint8, issued time.Time) *held {
 	var hashes hashes
 	hashed := false
 	for _, mask := range l.table.masks {
@@ -229,7 +232,7 @@ func (l *List) match(v *values, has uint8, asOf time.Time) *held {
 		if h == nil || h.lifted {
 			continue
 		}
-		if mask&outright != 0 || asOf.IsZero() || asOf.UnixNano() <= h.before {
+		if mask&outright != 0 || issued.IsZero() || issued.UnixNano() <= h.before {
 			return h
 		}
 	}
@@ -243,12 +246,20 @@ var (
 		Detail: "revocation: the token has no iat, so that MaxTokenLife cannot be checked"}
 )
 
+// issued is when a token was issued, as far as it says: its iat, or the time of the answer
+// of the authorization server where that comes first or is all that is known. An answer from
+// after a cut-off does not make an old token new: the server may not know of the cut-off.
+func issued(t *bearergate.Token) time.Time {
+	iat, asOf := t.IssuedAt(), t.AsOf()
+	if asOf.IsZero() || !iat.IsZero() && iat.Before(asOf) {
+		return iat
+	}
+	return asOf
+}
+
 // checkLife refuses tokens that outlive what is known about them.
 func (l *List) checkLife(t *bearergate.Token) error {
-	exp, from := t.ExpiresAt(), t.AsOf()
-	if iat := t.IssuedAt(); from.IsZero() || !iat.IsZero() && iat.Before(from) {
-		from = iat
-	}
+	exp, from := t.ExpiresAt(), issued(t)
 	switch {
 	case exp.IsZero():
 		return copied(errNoExpiry)
@@ -331,7 +342,7 @@ func (l *List) Lift(ctx context.Context, e Entry) error {
 	v := e.values()
 	l.mu.RLock()
 	_, h := l.held(&v)
-	found := h != nil && !h.lifted
+	found := h != nil && (!h.lifted || h.pass == 0 && l.feed != nil) // one that the Log has not is told again
 	if found {
 		e = h.entry()
 	}
@@ -415,6 +426,8 @@ func (l *List) applyOwn(now clock.Instant, records []record) (changed []*held, p
 			records[i].at = max(records[i].at, l.next(h, &records[i]))
 		}
 		if h := l.apply(&records[i], now); h != nil {
+			// Until Append has said yes, whoever adds or lifts it again must ask the Log again.
+			l.table.unmet(h)
 			changed = append(changed, h)
 		}
 	}
@@ -438,7 +451,7 @@ func overloaded(detail string) error {
 // whoever wrote the record had seen: so a clock that is slow does not lose what it says.
 // Where an Entry was added and lifted at the same time, it counts.
 func (l *List) next(h *held, r *record) int64 {
-	if r.lift != h.lifted {
+	if r.lift != h.lifted && h.at < math.MaxInt64 {
 		return h.at + 1
 	}
 	return h.at
@@ -449,10 +462,10 @@ func (l *List) next(h *held, r *record) int64 {
 func (l *List) apply(r *record, now clock.Instant) *held {
 	v := r.entry.values()
 	hash, h := l.held(&v)
-	before, until := r.entry.Before.UnixNano(), r.entry.Until.Add(MaxLeeway).UnixNano()
+	before, until := r.entry.Before.UnixNano(), r.entry.Until.Add(kept).UnixNano()
 	if h == nil {
 		mask := v.mask()
-		h = &held{values: string(v.append(nil, mask)), hash: hash, mask: mask, source: l.source(r.entry.Source), at: r.at, lifted: r.lift, before: before, index: -1}
+		h = &held{values: string(v.append(nil, mask)), hash: hash, mask: mask, source: l.source(r.entry.Source), said: said{at: r.at, lifted: r.lift, before: before}, index: -1}
 		l.table.lives(h, until, now)
 		l.table.put(h)
 		if r.lift {
@@ -460,7 +473,7 @@ func (l *List) apply(r *record, now clock.Instant) *held {
 		}
 		return h
 	}
-	said := *h
+	was := h.said
 	if r.lift != h.lifted && (r.at > h.at || r.at == h.at && h.lifted) {
 		if h.lifted = r.lift; r.lift {
 			l.table.lifted++
@@ -470,7 +483,7 @@ func (l *List) apply(r *record, now clock.Instant) *held {
 	}
 	h.at, h.before = max(h.at, r.at), max(h.before, before)
 	l.table.lives(h, until, now)
-	if h.pass == 0 || h.lifted != said.lifted || h.before != said.before || h.until != said.until {
+	if h.pass == 0 || !h.sameAs(was) {
 		return h
 	}
 	return nil
@@ -487,10 +500,10 @@ func (l *List) source(name string) string {
 // tell puts what is held into the log.
 func (l *List) tell(ctx context.Context, changed []*held, pass uint32) error {
 	l.mu.RLock()
-	records := make([]feed.Record, len(changed))
+	records, told := make([]feed.Record, len(changed)), make([]said, len(changed))
 	for i, h := range changed {
 		r := h.record()
-		records[i] = feed.Record{Data: r.append(nil), Until: time.Unix(0, h.until)}
+		records[i], told[i] = feed.Record{Data: r.append(nil), Until: time.Unix(0, h.until)}, h.said
 	}
 	l.mu.RUnlock()
 	if err := l.feed.Append(ctx, records...); err != nil {
@@ -498,8 +511,11 @@ func (l *List) tell(ctx context.Context, changed []*held, pass uint32) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, h := range changed {
-		if h.index >= 0 { // it has not ended meanwhile
+	if pass != l.pass {
+		return nil // a reading has begun meanwhile, and will meet them
+	}
+	for i, h := range changed {
+		if h.index >= 0 && h.said == told[i] { // it has not ended meanwhile, and nothing else was said of it
 			l.table.met(h, max(pass, 1))
 		}
 	}
@@ -511,7 +527,7 @@ func (l *List) begin() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.pass++
-	l.overflow, l.putBack = false, time.Time{}
+	l.overflow, l.lost, l.putBack = false, nil, time.Time{}
 }
 
 func (l *List) take(payload []byte) bool {
@@ -535,18 +551,18 @@ func (l *List) takeRecord(r *record) bool {
 	v := r.entry.values()
 	_, h := l.held(&v)
 	if h == nil {
-		if until := r.entry.Until.Add(MaxLeeway); !now.Wall.Before(until) {
+		if until := r.entry.Until.Add(kept); !now.Wall.Before(until) {
 			return false
 		}
-		if len(l.table.ends) >= l.maxEntries {
+		if len(l.table.ends) >= l.maxEntries+l.maxEntries/8 {
 			l.overflow = true
 			l.full.Store(true)
 			return false
 		}
 	}
-	var said held
+	var was said
 	if h != nil {
-		said = *h
+		was = h.said
 	}
 	l.apply(r, now)
 	if h == nil {
@@ -555,18 +571,24 @@ func (l *List) takeRecord(r *record) bool {
 		return true
 	}
 	// The log has it only if it says all that is known here.
-	if r.lift == h.lifted && r.at >= h.at && r.entry.Before.UnixNano() >= h.before && r.entry.Until.Add(MaxLeeway).UnixNano() >= h.until {
+	if r.lift == h.lifted && r.at >= h.at && r.entry.Before.UnixNano() >= h.before && r.entry.Until.Add(kept).UnixNano() >= h.until {
 		l.table.met(h, l.pass)
 	}
-	return said.lifted != h.lifted || said.before != h.before || said.until != h.until
+	return !h.sameAs(was)
 }
 
 func (l *List) whole() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.full.Store(l.overflow)
-	if h := l.table.oldest; h != nil && h.pass < l.pass {
-		// Every process has met the same. Whoever is first spares the others the work.
+	for h := l.table.oldest; h != nil && h.pass < l.pass; h = h.newer {
+		l.lost = append(l.lost, h)
+	}
+	if n := len(l.lost); n > 0 {
+		// Every process has met the same. Whoever is first spares the others the work, and
+		// where there is much of it, each begins somewhere else.
+		first := int(feed.Random(time.Duration(n)))
+		l.lost = slices.Concat(l.lost[first:], l.lost[:first])
 		l.putBack = time.Now().Add(feed.Random(putBackWithin))
 	}
 }
@@ -648,6 +670,9 @@ func (l *List) turn(ctx context.Context) error {
 			return err
 		}
 		n += len(missing)
+		if err := l.feed.Look(ctx); err != nil { // what others have put back meanwhile
+			return err
+		}
 	}
 }
 
@@ -658,11 +683,13 @@ func (l *List) missing() (missing []*held, pass uint32) {
 	if l.putBack.IsZero() || time.Now().Before(l.putBack) {
 		return nil, 0
 	}
-	for h := l.table.oldest; h != nil && h.pass < l.pass && len(missing) < feed.Page; h = h.newer {
-		missing = append(missing, h)
+	for ; len(l.lost) > 0 && len(missing) < feed.Page; l.lost = l.lost[1:] {
+		if h := l.lost[0]; h.index >= 0 && h.pass < l.pass { // it has not ended meanwhile, and nobody else has put it back
+			missing = append(missing, h)
+		}
 	}
 	if len(missing) == 0 {
-		l.putBack = time.Time{}
+		l.lost, l.putBack = nil, time.Time{}
 	}
 	return missing, l.pass
 }
@@ -736,7 +763,7 @@ func (l *List) copies(some []*held) (entries []Entry) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	for _, h := range some {
-		if !h.lifted {
+		if h.index >= 0 && !h.lifted {
 			entries = append(entries, h.entry())
 		}
 	}

@@ -143,9 +143,11 @@ func TestCutOffs(t *testing.T) {
 			"a tenant, now":        {entry: revocation.Entry{Tenant: "acme"}, last: revocation.ClockSkew},
 			"an issuer, at a time": {entry: revocation.Entry{Before: now.Add(-time.Hour)}, last: -time.Hour},
 			"an issuer, now":       {entry: revocation.Entry{}, last: revocation.ClockSkew},
-			"a token":              {entry: revocation.Entry{TokenID: "t1", Before: now.Add(-time.Hour)}, always: true},
-			"a session":            {entry: revocation.Entry{Session: "s1", Subject: "alice", Before: now.Add(-time.Hour)}, always: true},
-			"a key":                {entry: revocation.Entry{Key: [32]byte{1}, Before: now.Add(-time.Hour)}, always: true},
+			// Further ago than nanoseconds can say; it must not become some other time.
+			"a user, before clocks": {entry: revocation.Entry{Subject: "alice", Before: time.Date(1600, 1, 1, 0, 0, 0, 0, time.UTC), Until: now.Add(time.Hour)}, last: time.Unix(0, 0).Sub(now)},
+			"a token":               {entry: revocation.Entry{TokenID: "t1", Before: now.Add(-time.Hour)}, always: true},
+			"a session":             {entry: revocation.Entry{Session: "s1", Subject: "alice", Before: now.Add(-time.Hour)}, always: true},
+			"a key":                 {entry: revocation.Entry{Key: [32]byte{1}, Before: now.Add(-time.Hour)}, always: true},
 		} {
 			l := newList(t, func(c *revocation.Config) { c.MaxTokenLife = 24 * time.Hour })
 			tc.entry.Issuer = issuer
@@ -166,17 +168,22 @@ func TestCutOffs(t *testing.T) {
 	})
 }
 
-// An answer of the authorization server from after the cut-off is newer knowledge.
+// That the authorization server still says active, after a cut-off, does not make a token new
+// that says when it was issued. Of one that does not, its answer is all that is known.
 func TestCutOffOfOpaqueTokens(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		l := newList(t, nil)
-		old := time.Now().Add(-20 * time.Minute)
-		opaque := func(asOf time.Time) *bearergate.Token {
-			return token(func(c *bearergate.Claims) { c.IssuedAt, c.AsOf, c.ExpiresAt = old, asOf, old.Add(time.Hour) })
+		now := time.Now()
+		opaque := func(iat, asOf time.Time) *bearergate.Token {
+			return token(func(c *bearergate.Claims) { c.IssuedAt, c.AsOf, c.ExpiresAt = iat, asOf, now.Add(30*time.Minute) })
 		}
-		require.NoError(t, l.Add(t.Context(), revocation.Entry{Issuer: issuer, Subject: "alice", Before: time.Now()}))
-		requireRevoked(t, l.Check(t.Context(), opaque(time.Now())))
-		require.NoError(t, l.Check(t.Context(), opaque(time.Now().Add(time.Second))))
+		require.NoError(t, l.Add(t.Context(), revocation.Entry{Issuer: issuer, Subject: "alice", Before: now}))
+		requireRevoked(t, l.Check(t.Context(), opaque(now.Add(-time.Minute), now.Add(time.Second))))
+		requireRevoked(t, l.Check(t.Context(), opaque(now.Add(time.Second), now)))
+		requireRevoked(t, l.Check(t.Context(), opaque(time.Time{}, now)))
+		require.NoError(t, l.Check(t.Context(), opaque(time.Time{}, now.Add(time.Second))))
+		require.NoError(t, l.Check(t.Context(), opaque(now.Add(time.Second), now.Add(2*time.Second))))
+		require.NoError(t, l.Check(t.Context(), opaque(now.Add(time.Second), time.Time{})))
 	})
 }
 
@@ -220,12 +227,26 @@ func TestUntil(t *testing.T) {
 				return l.Check(t.Context(), old)
 			}
 			requireRevoked(t, look(until.Add(time.Second)))
-			requireRevoked(t, look(until.Add(revocation.MaxLeeway-time.Nanosecond)))
+			requireRevoked(t, look(until.Add(2*revocation.MaxLeeway-time.Nanosecond)))
 			require.Equal(t, 2, l.Status().Entries, name)
-			require.NoError(t, look(until.Add(revocation.MaxLeeway)), name)
+			require.NoError(t, look(until.Add(2*revocation.MaxLeeway)), name)
 			require.Equal(t, 1, l.Status().Entries, name)
 		})
 	}
+}
+
+// A token whose iat is ahead by all of a verifier's leeway is refused as long as that accepts
+// it.
+func TestUntilOfATokenFromAhead(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		l := newList(t, nil)
+		iat := time.Now().Add(revocation.MaxLeeway)
+		of := token(func(c *bearergate.Claims) { c.IssuedAt, c.AsOf, c.ExpiresAt = iat, iat, iat.Add(time.Hour) })
+		require.NoError(t, l.Add(t.Context(), revocation.Entry{Issuer: issuer, TokenID: "t1"}))
+		time.Sleep(time.Until(of.ExpiresAt().Add(revocation.MaxLeeway - time.Second)))
+		require.NoError(t, l.Add(t.Context(), revocation.Entry{Issuer: issuer, TokenID: "t2"}), "which takes out what has ended")
+		requireRevoked(t, l.Check(t.Context(), of))
+	})
 }
 
 // A token that outlives what is remembered of it is refused: it would come back to life.

@@ -65,11 +65,13 @@ const (
 	maxPause   = 2 * time.Second // between attempts while the log fails
 	callGrace  = 20 * time.Millisecond
 	maxWriters = 10_000 // processes whose numbers are remembered
+	maxAsked   = 100    // processes that one heartbeat asks
 )
 
 // What a record begins with: the version of this layout, whose it is, the process that has
 // appended it, and its number among those of the process. A heartbeat has the number of the
-// record before it.
+// record before it, and says at random who it is, and the processes that it asks to read
+// from the beginning. It has no number of its own, so that one that is lost asks nobody.
 const (
 	version   = 1
 	heartbeat = 'h'
@@ -126,7 +128,9 @@ type Follower struct {
 	begun   clock.Instant     // when the last reading from the beginning began
 	whole   bool              // it has not reached the end
 	numbers map[writer]uint64 // the last ones that were read, since the beginning
+	known   map[writer]uint64 // and before it, until the end is reached
 	missed  bool              // one was passed over
+	ask     map[writer]bool   // whose
 	beat    [16]byte
 	beaten  clock.Instant // when the last heartbeat was appended; zero: none since the last error
 	out     bool          // it has not come back
@@ -139,7 +143,8 @@ type Follower struct {
 
 // New returns a Follower that has read nothing.
 func New(c Config) *Follower {
-	f := &Follower{c: c, reads: make(chan struct{}, 1), appends: make(chan struct{}, 1), looking: make(chan struct{}, 1)}
+	f := &Follower{c: c, reads: make(chan struct{}, 1), appends: make(chan struct{}, 1), looking: make(chan struct{}, 1),
+		ask: map[writer]bool{}}
 	_, _ = rand.Read(f.self[:]) // never fails
 	return f
 }
@@ -182,6 +187,11 @@ func (f *Follower) Append(ctx context.Context, records ...Record) error {
 
 func (f *Follower) append(ctx context.Context, kind byte, payloads []Record) error {
 	return call(ctx, f.appends, func(ctx context.Context) error {
+		if kind != heartbeat { // whoever asked may leave; the number is taken, and all others would miss it
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), Timeout)
+			defer cancel()
+		}
 		records := make([]Record, len(payloads))
 		for i, r := range payloads {
 			if kind != heartbeat {
@@ -285,15 +295,21 @@ func (f *Follower) beatAndRead(ctx context.Context, e *Event) error {
 	case f.out:
 		return errors.New("a heartbeat has not come back: what was appended is not what is read")
 	default:
-		_, _ = rand.Read(f.beat[:]) // never fails
-		record := Record{Data: f.beat[:], Until: now.Wall.Add(4 * Beat)}
+		_, _ = rand.Read(f.beat[:])    // never fails
+		data := bytes.Clone(f.beat[:]) // a call that is late may still read it
+		for w := range f.ask {
+			data = append(data, w[:]...)
+		}
+		record := Record{Data: data, Until: now.Wall.Add(4 * Beat)}
 		if err := f.append(ctx, heartbeat, []Record{record}); err != nil {
 			return fmt.Errorf("appending a heartbeat: %w", err)
 		}
 		f.beaten, f.out = now, true
+		clear(f.ask)
 	}
 	if f.after == "" {
-		f.begun, f.whole, f.numbers = now, true, map[writer]uint64{}
+		f.begun, f.whole = now, true
+		f.forget()
 		f.c.Begin()
 	}
 	waited := f.out
@@ -310,10 +326,15 @@ func (f *Follower) beatAndRead(ctx context.Context, e *Event) error {
 		}
 	}
 	if f.whole {
-		f.whole = false
+		f.whole, f.known = false, nil // who is not there any more is dead
 		f.c.Whole()
+		if f.out && clock.At(time.Now()).Since(f.beaten) >= Beat {
+			// The log is so long that the heartbeat has ended before it was reached. The next
+			// look appends another, and has only that to read.
+			f.beaten, f.out, waited = clock.Instant{}, false, false
+		}
 	}
-	if waited && !f.out { // and all that is before its end was taken
+	if waited && !f.out && !f.missed { // and all that is before its end was taken
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		f.heard = f.beaten
@@ -360,9 +381,7 @@ func (f *Follower) take(d []byte, e *Event) {
 	f.count(from, before, number)
 	switch payload := d[header:]; {
 	case kind == heartbeat:
-		if bytes.Equal(payload, f.beat[:]) {
-			f.out = false
-		}
+		f.takeBeat(payload)
 	case kind != f.c.Kind: // somebody else's
 	case f.c.Take(payload):
 		e.Records++
@@ -371,20 +390,54 @@ func (f *Follower) take(d []byte, e *Event) {
 	}
 }
 
-// count notes the number of a record, and whether those before it were passed over.
-func (f *Follower) count(from writer, before, number uint64) {
-	last, known := f.numbers[from]
-	if !f.whole && before > last { // while the log is read from the beginning, what has ended is missing
-		f.missed = true
+func (f *Follower) takeBeat(payload []byte) {
+	asked, own := bytes.CutPrefix(payload, f.beat[:])
+	if own {
+		f.out = false
+	} else if asked = payload; len(asked) >= len(f.beat) {
+		asked = asked[len(f.beat):]
 	}
-	if known || len(f.numbers) < maxWriters {
+	for ; len(asked) >= len(f.self); asked = asked[len(f.self):] {
+		if writer(asked) == f.self {
+			f.Restart()
+		}
+	}
+}
+
+// count notes the number of a record, and whether those before it were passed over. While
+// the log is read from the beginning, what has ended is missing, but nothing is that comes
+// after what was read before.
+func (f *Follower) count(from writer, before, number uint64) {
+	last, met := f.numbers[from]
+	earlier, known := f.known[from]
+	if last = max(last, earlier); before > last && (known || !f.whole) {
+		f.missed = true
+		if len(f.ask) < maxAsked {
+			f.ask[from] = true
+		}
+	}
+	if met || len(f.numbers) < maxWriters {
 		f.numbers[from] = max(last, number)
 	}
 }
 
+// forget begins to count anew.
+func (f *Follower) forget() {
+	if f.known == nil {
+		f.known, f.numbers = f.numbers, map[writer]uint64{}
+		return
+	}
+	for w, n := range f.numbers { // the reading before has not reached the end
+		if _, met := f.known[w]; met || len(f.known) < maxWriters {
+			f.known[w] = n
+		}
+	}
+	clear(f.numbers)
+}
+
 // call makes one call of the log, bounded in time and in how many there are at once.
-func call(ctx context.Context, slots chan struct{}, do func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, Timeout)
+func call(caller context.Context, slots chan struct{}, do func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(caller, Timeout)
 	defer cancel()
 	select {
 	case slots <- struct{}{}:
@@ -396,8 +449,11 @@ func call(ctx context.Context, slots chan struct{}, do func(context.Context) err
 		defer func() { <-slots }()
 		answered <- do(ctx)
 	})
-	if err != nil {
-		return err
+	switch ended := caller.Err(); {
+	case err == nil:
+		return <-answered
+	case ended != nil && errors.Is(err, guard.ErrLate):
+		return fmt.Errorf("%w: %w", ended, err)
 	}
-	return <-answered
+	return err
 }

@@ -99,6 +99,16 @@ func (l *Log) Lose(n int) {
 	l.records = l.records[:max(0, len(l.records)-n)]
 }
 
+// Forget takes away the last n records, and what comes later has later places than they had:
+// as a store whose places are times, and whose clients do not notice that it fails over.
+func (l *Log) Forget(n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := max(0, len(l.records)-n); i < len(l.records); i++ {
+		l.records[i] = feed.Record{} // one that has ended
+	}
+}
+
 // CutOff has the log forget whatever is appended, as a machine that is cut off from the
 // one that took its place, until it is called with false.
 func (l *Log) CutOff(yes bool) {
