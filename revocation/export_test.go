@@ -15,13 +15,13 @@ func Reencoded(payload []byte) ([]byte, bool) {
 	if !ok {
 		return nil, false
 	}
-	return r.append(nil), true
+	return r.encode(), true
 }
 
 // Encoded is what the log says of an Entry.
 func Encoded(e Entry, lift bool) []byte {
 	r := record{lift: lift, at: 1, entry: e}
-	return r.append(nil)
+	return r.encode()
 }
 
 // Colliding holds entries that have one hash.
@@ -112,5 +112,5 @@ func (l *List) Sound() string {
 // EncodedAt is what the log says of an Entry at a time.
 func EncodedAt(e Entry, lift bool, at int64) []byte {
 	r := record{lift: lift, at: at, entry: e}
-	return r.append(nil)
+	return r.encode()
 }

@@ -22,14 +22,14 @@ type record struct {
 	entry Entry
 }
 
-// append encodes a record: the operation, at, Before and Until in Unix nanoseconds, the
+// encode encodes a record: the operation, at, Before and Until in Unix nanoseconds, the
 // mask, Issuer and the values of the mask, each with its length before it, and Source.
-func (r *record) append(b []byte) []byte {
+func (r *record) encode() []byte {
 	op := byte(opAdd)
 	if r.lift {
 		op = opLift
 	}
-	b = append(b, op)
+	b := []byte{op}
 	b = binary.AppendVarint(b, r.at)
 	b = binary.AppendVarint(b, r.entry.Before.UnixNano())
 	b = binary.AppendVarint(b, r.entry.Until.UnixNano())
@@ -56,7 +56,7 @@ func appendText(b []byte, text string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(text))), text...)
 }
 
-// reader reads what append has written. After something that is not so, ok is false.
+// reader reads what encode has written. After something that is not so, ok is false.
 type reader struct {
 	left []byte
 	ok   bool
@@ -115,7 +115,7 @@ func (r *reader) values() (v values) {
 	return v
 }
 
-// parseRecord reads a record that nobody need have written as append does.
+// parseRecord reads a record that nobody need have written as encode does.
 func parseRecord(data []byte) (r record, ok bool) {
 	in := reader{left: data, ok: true}
 	op := in.byte()

@@ -503,7 +503,7 @@ func (l *List) tell(ctx context.Context, changed []*held, pass uint32) error {
 	records, told := make([]feed.Record, len(changed)), make([]said, len(changed))
 	for i, h := range changed {
 		r := h.record()
-		records[i], told[i] = feed.Record{Data: r.append(nil), Until: time.Unix(0, h.until)}, h.said
+		records[i], told[i] = feed.Record{Data: r.encode(), Until: time.Unix(0, h.until)}, h.said
 	}
 	l.mu.RUnlock()
 	if err := l.feed.Append(ctx, records...); err != nil {
