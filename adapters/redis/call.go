@@ -168,10 +168,11 @@ type command[C redis.Cmder] func(ctx context.Context, c redis.Cmdable) C
 // redis.Nil. Where it has to be acknowledged, it is errAlone unless Config.Replicas
 // replicas have what was written before, on any connection.
 //
-// WAIT waits for what its own connection has seen. So it follows in one pipeline with the
-// command, to the server that has key: a client for a Cluster would send it to any. Where
-// that pipeline is repeated on another connection, the command sees there what it wrote
-// the first time, and that is what is waited for.
+// WAIT waits for what its own connection has written, before Redis 7.2 for what it has seen.
+// So it follows in one pipeline with the command, to the server that has key: a client for a
+// Cluster would send it to any. And a command that has to be acknowledged writes each time:
+// where that pipeline is repeated on another connection, one that only found what it wrote
+// the first time would wait for nothing.
 func send[C redis.Cmder](ctx context.Context, s *Stores, acknowledged bool, key string, do command[C]) (c C, err error) {
 	if !acknowledged || s.replicas == 0 {
 		c = do(ctx, s.client)
