@@ -31,6 +31,7 @@ func TestNewNamesEveryMistake(t *testing.T) {
 		{name: "deaf", client: redis.NewClient(&redis.Options{}), says: []string{"redisgate.Options or FailoverOptions"}},
 		{name: "deaf cluster", client: redis.NewClusterClient(&redis.ClusterOptions{}), says: []string{"redisgate.ClusterOptions"}},
 		{name: "reads from replicas", client: redis.NewClusterClient(redisgate.ClusterOptions(&redis.ClusterOptions{RouteByLatency: true})), says: []string{"reads from replicas"}},
+		{name: "answers from its memory", client: redis.NewClient(redisgate.Options(&redis.Options{ClientSideCacheConfig: &redis.ClientSideCacheConfig{}})), says: []string{"a memory of its own"}},
 		{name: "ring", client: redis.NewRing(&redis.RingOptions{ContextTimeoutEnabled: true}), says: []string{"a *redis.Ring"}},
 		{name: "no namespace", client: good, change: func(c *redisgate.Config) { c.Namespace = "" }, says: []string{"Namespace"}},
 		{name: "namespace with a hash tag", client: good, change: func(c *redisgate.Config) { c.Namespace = "{a}" }, says: []string{"Namespace"}},

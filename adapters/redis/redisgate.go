@@ -250,6 +250,9 @@ func judgeClient(client redis.UniversalClient) (errs []error) {
 		if !c.Options().ContextTimeoutEnabled {
 			errs = append(errs, fmt.Errorf(deaf, "Options or FailoverOptions"))
 		}
+		if c.Options().ClientSideCacheConfig != nil || c.Options().ClientSideCache != nil {
+			errs = append(errs, errors.New("the client answers from a memory of its own, which does not know everything yet: leave out ClientSideCacheConfig and ClientSideCache"))
+		}
 	case *redis.ClusterClient:
 		if !c.Options().ContextTimeoutEnabled {
 			errs = append(errs, fmt.Errorf(deaf, "ClusterOptions"))
