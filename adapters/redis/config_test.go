@@ -2,6 +2,7 @@ package redisgate_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"reflect"
 	"testing"
@@ -59,6 +60,17 @@ func TestNewNamesEveryMistake(t *testing.T) {
 				require.ErrorContains(t, err, says)
 			}
 		})
+	}
+}
+
+func TestStoresThatArePrintedShowNoKey(t *testing.T) {
+	client := redis.NewClient(redisgate.Options(&redis.Options{}))
+	defer client.Close()
+	s := stores(t, client, with(1, 2))
+	for _, verb := range []string{"%v", "%+v", "%#v"} {
+		printed := fmt.Sprintf(verb, s)
+		require.NotContains(t, printed, "uint8{")
+		require.NotRegexp(t, `\[[0-9]+ [0-9]+ [0-9]+`, printed)
 	}
 }
 
