@@ -26,7 +26,9 @@ import (
 // room, as the user may not ask for INFO, is not at fault: look at its configuration. Without
 // a maxmemory it makes none, whatever the policy.
 //
-// It marks one name as used, for a second, and appends a record that has ended.
+// It asks masters. Give replicas the same configuration: one of them is the next master.
+//
+// It marks one name as used, for 10 s, and appends a record that has ended.
 func (s *Stores) Check(ctx context.Context) error {
 	if err := s.checkMasters(ctx); err != nil {
 		return err
