@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -89,9 +88,10 @@ func (s *Stores) checkMasters(ctx context.Context) error {
 func (s *Stores) askMaster(ctx context.Context, c redis.Cmdable) (CheckEvent, error) {
 	e := CheckEvent{}
 	info, err := c.Info(ctx, "memory").Result()
-	var reply redis.Error
-	if errors.As(err, &reply) && slices.Contains([]string{"NOPERM", "ERR"}, codeOf(reply)) {
-		return e, nil // it may not be asked, or does not know
+	if reply, ok := errors.AsType[redis.Error](err); ok {
+		if code, _ := codeOf(reply); code == "NOPERM" || code == "ERR" {
+			return e, nil // it may not be asked, or does not know
+		}
 	}
 	if err != nil {
 		return e, err

@@ -106,7 +106,7 @@
 //
 //	ACL SETUSER api on >… ~bearergate:* -@all +hello +auth +select +set +get +mget +del +eval +time +xadd +xrange +xrevrange +xlen +xdel +zadd +zrangebyscore +zrem +wait +info +command +asking +cluster|slots
 //
-// CONFIG is not needed. Serverless services that sit between client and Redis must keep the
+// ACLs are not replicated: a replica needs the user before it is a master. CONFIG is not needed. Serverless services that sit between client and Redis must keep the
 // order of a connection and WAIT; Check says whether they do.
 //
 // Everything here is safe for concurrent use. Goroutines are made for each call and end with

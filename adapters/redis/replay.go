@@ -38,7 +38,7 @@ const longest = 100 * 365 * 24 * time.Hour
 func lifetime(until time.Time) (time.Duration, error) {
 	rest := time.Until(until.Round(0)) // by the wall clock
 	if rest <= 0 {
-		return 0, errors.New("redisgate: use: it would be forgotten at once: the clock of the caller is not that of this machine")
+		return 0, outage(OperationUse, "it would be forgotten at once: the process stood still, or its clock was set", 0)
 	}
 	return min(rest, longest) + Skew, nil
 }
@@ -65,7 +65,7 @@ for _, key in ipairs(KEYS) do
   local value = redis.call('GET', key)
   if value and value ~= ARGV[1] then
     return 0
-  end
+  end -- it is another's
 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
