@@ -97,7 +97,7 @@ func TestDefaults(t *testing.T) {
 	require.Equal(t, []int{1, 1}, []int{o.MaxRetries, o.DialerRetries})
 	require.Equal(t, maintnotifications.ModeDisabled, o.MaintNotificationsConfig.Mode)
 
-	f := redisgate.FailoverOptions(&redis.FailoverOptions{MasterName: "m"})
+	f := redisgate.FailoverOptions(&redis.FailoverOptions{MasterName: "m", ReplicaOnly: true})
 	require.Equal(t, &redis.FailoverOptions{
 		MasterName: "m", ContextTimeoutEnabled: true, DisableIdentity: true, ReadTimeout: 100 * time.Millisecond, WriteTimeout: 100 * time.Millisecond, DialTimeout: time.Second,
 		PoolTimeout: 50 * time.Millisecond, ConnMaxIdleTime: 3 * time.Minute, MaxRetries: 1, DialerRetries: 1,
