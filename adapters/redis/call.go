@@ -110,8 +110,8 @@ func judge[T any](op Operation, value T, err error) result[T] {
 	case errors.Is(err, redis.ErrClosed):
 		return result[T]{err: outage(op, "the client is closed", 0), verdict: unknown, outcome: OutcomeBroken}
 	case errors.As(err, &reply):
-		code := codeOf(reply)
-		return result[T]{err: refused(op, code), verdict: answered, outcome: OutcomeRefused, code: code}
+		code, known := codeOf(reply)
+		return result[T]{err: refused(op, code, known), verdict: answered, outcome: OutcomeRefused, code: code}
 	case isTimeout(err):
 		return result[T]{err: outage(op, "Redis has not answered in time", 0), verdict: unanswered, outcome: OutcomeTimeout}
 	}
@@ -126,18 +126,22 @@ func isTimeout(err error) bool {
 // maxCode is how long the first word of an error may be.
 const maxCode = 20
 
-// codeOf is the first word of what Redis says, which is one of a closed set.
-func codeOf(reply redis.Error) string {
+// codeOf is the first word of what Redis says, which is one of a closed set, and whether it is
+// a word of Redis' at all: a proxy that has lost its servers says anything.
+func codeOf(reply redis.Error) (code string, known bool) {
 	word, _, _ := strings.Cut(reply.Error(), " ")
 	if word == "" || len(word) > maxCode || strings.Trim(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
-		return "ERR"
+		return "ERR", false
 	}
-	return word
+	return word, true
 }
 
 // refused is what an error of Redis means.
-func refused(op Operation, code string) error {
+func refused(op Operation, code string, known bool) error {
 	e := &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonStoreUnavailable, Detail: "redisgate: " + string(op) + ": Redis says " + code}
+	if !known {
+		return e
+	}
 	switch code {
 	case "NOAUTH", "WRONGPASS", "NOPERM", "WRONGTYPE", "ERR": // a password, the rights of the user, a key that is somebody else's, a server that is too old
 		e.Kind, e.Reason = bearergate.ErrMisconfigured, bearergate.ReasonConfig
@@ -168,10 +172,11 @@ type command[C redis.Cmder] func(ctx context.Context, c redis.Cmdable) C
 // redis.Nil. Where it has to be acknowledged, it is errAlone unless Config.Replicas
 // replicas have what was written before, on any connection.
 //
-// WAIT waits for what its own connection has seen. So it follows in one pipeline with the
-// command, to the server that has key: a client for a Cluster would send it to any. Where
-// that pipeline is repeated on another connection, the command sees there what it wrote
-// the first time, and that is what is waited for.
+// WAIT waits for what its own connection has written, before Redis 7.2 for what it has seen.
+// So it follows in one pipeline with the command, to the server that has key: a client for a
+// Cluster would send it to any. And a command that has to be acknowledged writes each time:
+// where that pipeline is repeated on another connection, one that only found what it wrote
+// the first time would wait for nothing.
 func send[C redis.Cmder](ctx context.Context, s *Stores, acknowledged bool, key string, do command[C]) (c C, err error) {
 	if !acknowledged || s.replicas == 0 {
 		c = do(ctx, s.client)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,7 +25,9 @@ import (
 // room, as the user may not ask for INFO, is not at fault: look at its configuration. Without
 // a maxmemory it makes none, whatever the policy.
 //
-// It marks one name as used, for a second, and appends a record that has ended.
+// It asks masters. Give replicas the same configuration: one of them is the next master.
+//
+// It marks one name as used, for 10 s, and appends a record that has ended.
 func (s *Stores) Check(ctx context.Context) error {
 	if err := s.checkMasters(ctx); err != nil {
 		return err
@@ -87,9 +88,10 @@ func (s *Stores) checkMasters(ctx context.Context) error {
 func (s *Stores) askMaster(ctx context.Context, c redis.Cmdable) (CheckEvent, error) {
 	e := CheckEvent{}
 	info, err := c.Info(ctx, "memory").Result()
-	var reply redis.Error
-	if errors.As(err, &reply) && slices.Contains([]string{"NOPERM", "ERR"}, codeOf(reply)) {
-		return e, nil // it may not be asked, or does not know
+	if reply, ok := errors.AsType[redis.Error](err); ok {
+		if code, _ := codeOf(reply); code == "NOPERM" || code == "ERR" {
+			return e, nil // it may not be asked, or does not know
+		}
 	}
 	if err != nil {
 		return e, err

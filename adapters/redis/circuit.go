@@ -13,8 +13,8 @@ const (
 	// MinPause is how long they do at first: a call waits for 100 ms, and a dead Redis shall
 	// cost a fraction of the requests that much, and no more.
 	MinPause = 250 * time.Millisecond
-	// MaxPause is the longest pause, and so how much later than Redis itself a process comes
-	// back after a failover.
+	// MaxPause is the longest pause, and so how much later than its client a process comes
+	// back after a failover. go-redis takes up to a second itself where it could not connect.
 	MaxPause = time.Second
 )
 

@@ -357,8 +357,9 @@ func TestErrorsSayWhoseFaultItIs(t *testing.T) {
 		{"no password", reply("NOAUTH " + marker), misconfigured, bearergate.ReasonConfig, redisgate.OutcomeRefused, "NOAUTH"},
 		{"type", reply("WRONGTYPE " + marker), misconfigured, bearergate.ReasonConfig, redisgate.OutcomeRefused, "WRONGTYPE"},
 		{"old server", reply("ERR syntax error " + marker), misconfigured, bearergate.ReasonConfig, redisgate.OutcomeRefused, "ERR"},
-		{"anything", reply(marker), misconfigured, bearergate.ReasonConfig, redisgate.OutcomeRefused, "ERR"},
-		{"long", reply("AAAAAAAAAAAAAAAAAAAAA"), misconfigured, bearergate.ReasonConfig, redisgate.OutcomeRefused, "ERR"},
+		{"anything", reply(marker), unavailable, bearergate.ReasonStoreUnavailable, redisgate.OutcomeRefused, "ERR"},
+		{"long", reply("AAAAAAAAAAAAAAAAAAAAA"), unavailable, bearergate.ReasonStoreUnavailable, redisgate.OutcomeRefused, "ERR"},
+		{"a proxy without servers", reply("upstream failure"), unavailable, bearergate.ReasonStoreUnavailable, redisgate.OutcomeRefused, "ERR"},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {

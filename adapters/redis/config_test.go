@@ -2,6 +2,7 @@ package redisgate_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"reflect"
 	"testing"
@@ -31,6 +32,7 @@ func TestNewNamesEveryMistake(t *testing.T) {
 		{name: "deaf", client: redis.NewClient(&redis.Options{}), says: []string{"redisgate.Options or FailoverOptions"}},
 		{name: "deaf cluster", client: redis.NewClusterClient(&redis.ClusterOptions{}), says: []string{"redisgate.ClusterOptions"}},
 		{name: "reads from replicas", client: redis.NewClusterClient(redisgate.ClusterOptions(&redis.ClusterOptions{RouteByLatency: true})), says: []string{"reads from replicas"}},
+		{name: "answers from its memory", client: redis.NewClient(redisgate.Options(&redis.Options{ClientSideCacheConfig: &redis.ClientSideCacheConfig{}})), says: []string{"a memory of its own"}},
 		{name: "ring", client: redis.NewRing(&redis.RingOptions{ContextTimeoutEnabled: true}), says: []string{"a *redis.Ring"}},
 		{name: "no namespace", client: good, change: func(c *redisgate.Config) { c.Namespace = "" }, says: []string{"Namespace"}},
 		{name: "namespace with a hash tag", client: good, change: func(c *redisgate.Config) { c.Namespace = "{a}" }, says: []string{"Namespace"}},
@@ -61,6 +63,17 @@ func TestNewNamesEveryMistake(t *testing.T) {
 	}
 }
 
+func TestStoresThatArePrintedShowNoKey(t *testing.T) {
+	client := redis.NewClient(redisgate.Options(&redis.Options{}))
+	defer client.Close()
+	s := stores(t, client, with(1, 2))
+	for _, verb := range []string{"%v", "%+v", "%#v"} {
+		printed := fmt.Sprintf(verb, s)
+		require.NotContains(t, printed, "uint8{")
+		require.NotRegexp(t, `\[[0-9]+ [0-9]+ [0-9]+`, printed)
+	}
+}
+
 func TestDefaults(t *testing.T) {
 	require.Equal(t, 100*time.Millisecond, redisgate.DefaultTimeout)
 	require.Equal(t, 1024, redisgate.DefaultMaxCalls)
@@ -84,7 +97,7 @@ func TestDefaults(t *testing.T) {
 	require.Equal(t, []int{1, 1}, []int{o.MaxRetries, o.DialerRetries})
 	require.Equal(t, maintnotifications.ModeDisabled, o.MaintNotificationsConfig.Mode)
 
-	f := redisgate.FailoverOptions(&redis.FailoverOptions{MasterName: "m"})
+	f := redisgate.FailoverOptions(&redis.FailoverOptions{MasterName: "m", ReplicaOnly: true})
 	require.Equal(t, &redis.FailoverOptions{
 		MasterName: "m", ContextTimeoutEnabled: true, DisableIdentity: true, ReadTimeout: 100 * time.Millisecond, WriteTimeout: 100 * time.Millisecond, DialTimeout: time.Second,
 		PoolTimeout: 50 * time.Millisecond, ConnMaxIdleTime: 3 * time.Minute, MaxRetries: 1, DialerRetries: 1,

@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"hash"
 	"strings"
 )
 
@@ -24,7 +25,7 @@ const (
 
 // keys are what is derived from one secret, one for each purpose (RFC 5869).
 type keys struct {
-	names   map[purpose][]byte
+	names   map[purpose]func() hash.Hash // functions, in which nobody who prints Stores sees a key
 	records cipher.AEAD
 }
 
@@ -33,13 +34,13 @@ func newKeys(secret []byte, namespace string) (keys, error) {
 	derive := func(p purpose) ([]byte, error) {
 		return hkdf.Key(sha256.New, secret, nil, "bearergate adapters/redis 1 "+string(p)+" "+namespace, 32)
 	}
-	k := keys{names: map[purpose][]byte{}}
+	k := keys{names: map[purpose]func() hash.Hash{}}
 	for _, p := range []purpose{forUses, forAnswers, forClaims, forChecks} {
 		key, err := derive(p)
 		if err != nil {
 			return keys{}, err
 		}
-		k.names[p] = key
+		k.names[p] = func() hash.Hash { return hmac.New(sha256.New, key) }
 	}
 	key, err := derive(forLog)
 	if err != nil {
@@ -59,7 +60,7 @@ const nameBytes = 18
 
 // name is what text is called under a secret.
 func (k keys) name(p purpose, text string) string {
-	mac := hmac.New(sha256.New, k.names[p])
+	mac := k.names[p]()
 	mac.Write([]byte(text))
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:nameBytes])
 }

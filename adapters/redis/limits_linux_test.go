@@ -139,15 +139,47 @@ func TestRealMasterWithoutReplicasLetsNobodyIn(t *testing.T) {
 	})
 }
 
-// A use that the client repeats on another connection waits for what the first has written:
-// WAIT goes by what its connection has seen, and not only by what it wrote.
+// A use that the client repeats writes once more. Since Redis 7.2, and in Valkey, WAIT goes
+// by what its own connection wrote: a call that only found its mark would wait for nothing.
+func TestRealRepeatedUseIsWrittenOnceMore(t *testing.T) {
+	d := failingOver(t)
+	for _, c := range []redisgate.Config{with(1), with(1, 2)} {
+		lose := new(atomic.Bool)
+		client := redis.NewClient(redisgate.Options(&redis.Options{Addr: d.masters[0].addr(), ReadTimeout: time.Second,
+			Dialer: func(ctx context.Context, network, addr string) (net.Conn, error) {
+				c, err := new(net.Dialer).DialContext(ctx, network, addr)
+				return &lossy{Conn: c, command: "\r\nwait\r\n", lose: lose}, err
+			}}))
+		t.Cleanup(func() { require.NoError(t, client.Close()) })
+		c.Replicas, c.Timeout = 1, 2*time.Second
+		s := stores(t, client, c)
+		written := func() string {
+			return regexp.MustCompile(`rdb_changes_since_last_save:\d+`).FindString(d.masters[0].do(t, "INFO", "persistence"))
+		}
+		changes := func(name string) (n int) {
+			var before, after int
+			_, _ = fmt.Sscanf(written(), "rdb_changes_since_last_save:%d", &before)
+			fresh, err := s.Replay().Use(t.Context(), name+strconv.Itoa(len(c.Secrets)), soon())
+			require.NoError(t, err)
+			require.True(t, fresh)
+			_, _ = fmt.Sscanf(written(), "rdb_changes_since_last_save:%d", &after)
+			return after - before
+		}
+		require.Equal(t, 1, changes("once"))
+		lose.Store(true)
+		require.Equal(t, 2, changes("repeated"))
+		require.False(t, lose.Load())
+	}
+}
+
+// A use that the client repeats on another connection waits for what the first has written.
 func TestRealRepeatedUseIsHeldByReplicas(t *testing.T) {
 	d := failingOver(t)
 	lose := new(atomic.Bool)
 	client := redis.NewClient(redisgate.Options(&redis.Options{Addr: d.masters[0].addr(), ReadTimeout: time.Second,
 		Dialer: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			c, err := new(net.Dialer).DialContext(ctx, network, addr)
-			return &lossy{Conn: c, command: "\r\nset\r\n", lose: lose}, err
+			return &lossy{Conn: c, command: "\r\nwait\r\n", lose: lose}, err
 		}}))
 	t.Cleanup(func() { require.NoError(t, client.Close()) })
 	told := &events{}

@@ -20,6 +20,9 @@ import (
 const (
 	// page is how many records one call reads at most: two megabytes of the longest.
 	page = 256
+	// pages is how many of them one Read reads at most: at a tenth of a second each, fewer
+	// than the two seconds for which a follower waits.
+	pages = 16
 	// batch is how many one script appends, so that it holds Redis up for a millisecond.
 	batch = 64
 	// trimmed is how many records that have ended one script takes out: more than it adds.
@@ -115,7 +118,8 @@ func ending(until time.Time) int64 { return min(max(until.UnixMilli(), 0), 1<<53
 // Read returns the data of at most limit records, and at most 256, after a place, and the
 // place behind the last one; no data says that this is the end. Records that have ended are
 // left out, and so are those that nobody of the fleet has written, which Hooks.Skipped is
-// told of.
+// told of. A Read looks at no more than 16 pages: one that has found nothing else by then
+// returns a single record, which has ended, or is empty if there was not even that.
 //
 // Any error means: start over, at "". Redis may have lost what it had acknowledged, with a
 // master that died, and have given the same place, or one before it, to something else since.
@@ -127,18 +131,21 @@ func (l *Log) Read(ctx context.Context, after string, limit int) (data [][]byte,
 		return nil, "", misconfigured(fmt.Errorf("redisgate: read: a limit of %d", limit))
 	}
 	limit = min(limit, page)
-	for {
+	var ended []byte
+	for looked := 1; ; looked++ {
 		entries, err := l.page(ctx, after, limit)
 		if err != nil {
 			return nil, "", err
 		}
-		data = l.open(ctx, entries)
+		data, ended = l.open(ctx, entries, ended)
 		if n := len(entries); n > 0 {
 			after = placeOf(entries[n-1])
 		}
-		// A page of nothing but what is left out is not the end.
-		if len(data) > 0 || len(entries) < limit {
+		switch {
+		case len(data) > 0 || len(entries) < limit:
 			return data, after, nil
+		case looked == pages: // a page of nothing but what is left out is not the end
+			return [][]byte{ended}, after, nil
 		}
 	}
 }
@@ -174,8 +181,10 @@ func (l *Log) page(ctx context.Context, after string, limit int) ([]redis.XMessa
 	return entries[1:], nil
 }
 
-// open returns the data of entries that are of the fleet and have not ended.
-func (l *Log) open(ctx context.Context, entries []redis.XMessage) (data [][]byte) {
+// open returns the data of entries that are of the fleet and have not ended, and that of the
+// last one that has.
+func (l *Log) open(ctx context.Context, entries []redis.XMessage, before []byte) (data [][]byte, ended []byte) {
+	ended = before
 	skipped, now := 0, time.Now()
 	for _, e := range entries {
 		d, until, ok := l.stores.open(valueOf(e))
@@ -184,12 +193,14 @@ func (l *Log) open(ctx context.Context, entries []redis.XMessage) (data [][]byte
 			skipped++
 		case now.Before(until.Add(margin)):
 			data = append(data, d)
+		default:
+			ended = d
 		}
 	}
 	if skipped > 0 {
 		tell(ctx, l.stores.hooks.Skipped, SkipEvent{Records: skipped})
 	}
-	return data
+	return data, ended
 }
 
 func valueOf(e redis.XMessage) string {

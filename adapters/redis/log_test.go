@@ -146,6 +146,47 @@ func TestRecordsOfOthersAreSkipped(t *testing.T) {
 	}
 }
 
+// One Read ends in time, however much of the log is of no use: a list that starts, or reads
+// the whole log again, must come to its end.
+func TestAReadIsBounded(t *testing.T) {
+	ended := revocation.Record{Data: []byte("ended"), Until: time.Now().Add(-2 * time.Minute)}
+	for _, row := range []struct {
+		name   string
+		writer redisgate.Config
+		stands string // for what was left out
+	}{
+		{"ended", with(1), "ended"},
+		{"under a secret that is gone", with(2), ""},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			told := &events{}
+			c := with(1)
+			c.Hooks = told.hooks()
+			s, server := single(t, c)
+			writer := stores(t, connect(t, server.Addr()), row.writer)
+			for range 40 {
+				require.NoError(t, writer.Log().Append(t.Context(), ended))
+			}
+			require.NoError(t, s.Log().Append(t.Context(), record("good")))
+			var got []string
+			after := ""
+			for {
+				before := len(told.outcomes())
+				data, next, err := s.Log().Read(t.Context(), after, 1)
+				require.NoError(t, err)
+				require.LessOrEqual(t, len(told.outcomes())-before, 16)
+				if after = next; len(data) == 0 {
+					break
+				}
+				for _, d := range data {
+					got = append(got, string(d))
+				}
+			}
+			require.Equal(t, []string{row.stands, row.stands, "good"}, got)
+		})
+	}
+}
+
 func flip(s string, i int) string {
 	b := []byte(s)
 	b[i] ^= 4

@@ -66,7 +66,8 @@ func Options(o *redis.Options) *redis.Options {
 }
 
 // FailoverOptions is [Options] for [redis.NewFailoverClient], which asks Sentinels where the
-// master is. The Sentinels are asked with the same patience.
+// master is. The Sentinels are asked with the same patience. ReplicaOnly is taken out: replicas
+// do not know everything yet, and New could not tell.
 func FailoverOptions(o *redis.FailoverOptions) *redis.FailoverOptions {
 	c := *o
 	set(&c.ReadTimeout, ReadTimeout)
@@ -78,6 +79,7 @@ func FailoverOptions(o *redis.FailoverOptions) *redis.FailoverOptions {
 	set(&c.MinRetryBackoff, MinRetryBackoff)
 	set(&c.MaxRetryBackoff, MaxRetryBackoff)
 	set(&c.ConnMaxIdleTime, ConnMaxIdleTime)
+	c.ReplicaOnly = false
 	c.ContextTimeoutEnabled, c.DisableIdentity = true, true
 	return &c
 }

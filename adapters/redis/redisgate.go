@@ -51,10 +51,18 @@
 // can be used once more. With Replicas, a use and a record count only when so many replicas
 // have said that they hold it too (WAIT); the caller is refused otherwise. That closes both
 // windows if whatever is promoted is one of those that said so: with one replica and Replicas
-// 1, or with as many Replicas as there are replicas. Sentinel and Cluster prefer the replica
-// that is furthest ahead, so that with fewer it takes a second failure at the same time. It
-// costs the time of one way to a replica and back, and while too few replicas are there,
+// 1, or with as many Replicas as there are replicas. With fewer, Sentinel and Cluster prefer
+// the replica that is furthest ahead, so that a master that dies takes nothing along unless
+// another one fails at the same time. It costs the time of one way to a replica and back, and while too few replicas are there,
 // nothing is let in: have one more than Replicas.
+//
+// A network that is cut in two is another matter. In a Cluster, a master without most of the
+// others stops after cluster-node-timeout. Sentinels stop nobody: a master goes on for the
+// processes on its side for as long as it has Replicas replicas there, and without Replicas
+// always, while the Sentinels make a second one on theirs. Each side then lets in what was
+// used on the other, and hears nothing of what is revoked there; its heartbeats come back.
+// With as many Replicas as there are replicas the old master refuses. With fewer, put the
+// master and its replicas in places of their own, with one Sentinel each.
 //
 // Redis forgets everything with its process unless it persists: with appendonly yes and
 // appendfsync everysec, a server that comes back before another one is promoted has lost a
@@ -70,7 +78,8 @@
 // # How large it becomes
 //
 // A used proof takes some 200 bytes until it would not be accepted any more, an answer and a
-// record 200 more than their size. Redis must not make room by itself: maxmemory-policy has
+// record 200 more than their size. Redis frees what has ended of the Log in nodes of 4 KiB:
+// where there are forty heartbeats for each record, a record takes that much. Redis must not make room by itself: maxmemory-policy has
 // to be noeviction, which [Stores.Check] looks at. A Redis that is full refuses
 // ([bearergate.ReasonOverloaded]), and never forgets early. Who can fill it: of uses, clients
 // with bound tokens and good proofs; of answers, strangers, as fast as the authorization
@@ -97,7 +106,7 @@
 //
 //	ACL SETUSER api on >… ~bearergate:* -@all +hello +auth +select +set +get +mget +del +eval +time +xadd +xrange +xrevrange +xlen +xdel +zadd +zrangebyscore +zrem +wait +info +command +asking +cluster|slots
 //
-// CONFIG is not needed. Serverless services that sit between client and Redis must keep the
+// ACLs are not replicated: a replica needs the user before it is a master. CONFIG is not needed. Serverless services that sit between client and Redis must keep the
 // order of a connection and WAIT; Check says whether they do.
 //
 // Everything here is safe for concurrent use. Goroutines are made for each call and end with
@@ -150,7 +159,8 @@ type Config struct {
 	// for a connection, following a Cluster, one attempt more. Default: [DefaultTimeout]; 1
 	// ms to
 	// 10 s. Keep it below what the caller allows, such as dpop.Config.StoreTimeout, for
-	// errors that say more.
+	// errors that say more. A longer one needs a longer ReadTimeout of the client too, which
+	// otherwise ends each attempt.
 	Timeout time.Duration
 	// Replicas is how many replicas must hold a use or a record before it counts. The
 	// default, 0, waits for none: what is lost with a master then is described above. At most
@@ -160,7 +170,8 @@ type Config struct {
 	Replicas int
 	// MaxCalls is how many calls may be under way, those included that nobody waits for any
 	// more. One more is refused at once, with [bearergate.ReasonOverloaded]. Default:
-	// [DefaultMaxCalls]. How many connections there are, PoolSize of the client says.
+	// [DefaultMaxCalls]. How many connections there are, PoolSize of the client says, and with
+	// Replicas PipelinePoolSize (10) beside it.
 	MaxCalls int
 	// MaxRecords is how many records the Log may hold. One more is refused with
 	// [bearergate.ReasonOverloaded]; none is forgotten early. Default: [DefaultMaxRecords].
@@ -175,7 +186,8 @@ type Config struct {
 //     keeps its goroutine and its place.
 //   - Who can fill it: whoever can cause a call: clients with good proofs, strangers with new
 //     tokens where Answers is used.
-//   - Who can steer it: nobody. What a stranger sends is hashed before it is a key.
+//   - Who can steer it: nobody. What a stranger sends is hashed before it is a key. Only which
+//     server of a Cluster has a use, whoever makes proofs can choose, by trying jti.
 //   - What the caller sees when it is full: ErrUnavailable, ReasonOverloaded.
 type Stores struct {
 	client   redis.UniversalClient
@@ -249,6 +261,9 @@ func judgeClient(client redis.UniversalClient) (errs []error) {
 	case *redis.Client:
 		if !c.Options().ContextTimeoutEnabled {
 			errs = append(errs, fmt.Errorf(deaf, "Options or FailoverOptions"))
+		}
+		if c.Options().ClientSideCacheConfig != nil || c.Options().ClientSideCache != nil {
+			errs = append(errs, errors.New("the client answers from a memory of its own, which does not know everything yet: leave out ClientSideCacheConfig and ClientSideCache"))
 		}
 	case *redis.ClusterClient:
 		if !c.Options().ContextTimeoutEnabled {

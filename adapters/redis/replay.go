@@ -38,7 +38,7 @@ const longest = 100 * 365 * 24 * time.Hour
 func lifetime(until time.Time) (time.Duration, error) {
 	rest := time.Until(until.Round(0)) // by the wall clock
 	if rest <= 0 {
-		return 0, errors.New("redisgate: use: it would be forgotten at once: the clock of the caller is not that of this machine")
+		return 0, outage(OperationUse, "it would be forgotten at once: the process stood still, or its clock was set", 0)
 	}
 	return min(rest, longest) + Skew, nil
 }
@@ -58,26 +58,23 @@ func (s *Stores) first(ctx context.Context, op Operation, p purpose, text string
 	})
 }
 
-// markScript is SET KEYS[1] own NX GET PX ttl, but nothing if one of the keys is there.
+// markScript is SET KEYS[1] own NX GET PX ttl, but nothing if one of the keys is there. A call
+// that is repeated writes once more, for WAIT: see send.
 const markScript = `
-local own = false
 for _, key in ipairs(KEYS) do
   local value = redis.call('GET', key)
   if value and value ~= ARGV[1] then
     return 0
-  end
-  own = own or value
+  end -- it is another's
 end
-if not own then
-  redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 1
 `
 
 // mark reports whether nobody else has marked one of names, and marks the first. An errAlone
 // comes with what it reports.
 func (s *Stores) mark(ctx context.Context, acknowledged bool, names []string, own string, ttl time.Duration) (fresh bool, err error) {
-	if len(names) > 1 {
+	if len(names) > 1 || acknowledged && s.replicas > 0 {
 		c, err := eval(ctx, s, acknowledged, markScript, names, own, ttl.Milliseconds())
 		if err != nil && !errors.Is(err, errAlone) {
 			return false, err

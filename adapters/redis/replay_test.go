@@ -146,7 +146,7 @@ func TestUsesAreKeptUntilTheirEnd(t *testing.T) {
 		require.NoError(t, err)
 		require.True(t, fresh)
 		fresh, err = s.Replay().Use(t.Context(), "over", time.Now().Add(-time.Second))
-		require.ErrorContains(t, err, "the clock of the caller")
+		kit.RequireError(t, err, bearergate.ErrUnavailable, bearergate.ReasonStoreUnavailable)
 		require.False(t, fresh)
 	}
 }
