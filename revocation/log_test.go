@@ -614,6 +614,16 @@ func TestCallsOfTheLog(t *testing.T) {
 	})
 }
 
+// A nil context is a mistake, and no panic.
+func TestNilContext(t *testing.T) {
+	l := newList(t, func(c *revocation.Config) { c.Log = new(kit.Log) })
+	var none context.Context
+	require.NoError(t, l.Add(none, alice()))
+	require.NoError(t, l.Warm(none))
+	requireRevoked(t, l.Check(none, token(nil)))
+	require.NoError(t, l.Lift(none, alice()))
+}
+
 // Run is called once.
 func TestRunTwice(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {

@@ -367,6 +367,7 @@ func (l *List) held(v *values) (uint64, *held) {
 
 // change applies records here, and tells the others.
 func (l *List) change(ctx context.Context, now clock.Instant, records []record) error {
+	ctx = orBackground(ctx)
 	changed, pass, err := l.applyOwn(now, records)
 	if err != nil {
 		return err
@@ -432,6 +433,14 @@ func (l *List) applyOwn(now clock.Instant, records []record) (changed []*held, p
 		}
 	}
 	return changed, l.pass, nil
+}
+
+// orBackground is ctx; nil is a caller's mistake, and no reason to panic.
+func orBackground(ctx context.Context) context.Context {
+	if ctx == nil {
+		return context.Background()
+	}
+	return ctx
 }
 
 func or(text, otherwise string) string {
@@ -603,6 +612,7 @@ func (l *List) looked(ctx context.Context, e feed.Event) {
 // is revoked: call it before the first request is served. It ends with ctx. Without a Log
 // it does nothing.
 func (l *List) Warm(ctx context.Context) error {
+	ctx = orBackground(ctx)
 	if l.feed == nil {
 		return nil
 	}
@@ -618,6 +628,7 @@ func (l *List) Warm(ctx context.Context) error {
 // forgets what has ended. Call it once for a List, with a Log or without; a second call
 // returns [bearergate.ErrMisconfigured].
 func (l *List) Run(ctx context.Context) error {
+	ctx = orBackground(ctx)
 	if l.feed == nil {
 		return l.runAlone(ctx)
 	}
