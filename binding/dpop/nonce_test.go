@@ -349,6 +349,6 @@ func TestNonceSecrets(t *testing.T) {
 	_, err := confirm(s, p, call(sign(s, map[string]any{"nonce": nonce})))
 	require.NoError(t, err)
 	for _, v := range []any{n, *n, p} {
-		requirePrintsNothing(t, v, "aaaaaaaa", "97 97 97", "6161")
+		requirePrintsNothing(t, v, "aaaaaaaa", "97 97 97 97 97 97", "616161616161")
 	}
 }
