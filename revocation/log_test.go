@@ -164,10 +164,14 @@ func TestLag(t *testing.T) {
 				log := new(kit.Log)
 				p := fleet(t, log, 1)[0]
 				require.NoError(t, p.Add(t.Context(), alice()))
-				time.Sleep(10 * time.Second)
+				time.Sleep(12 * time.Second) // between two heartbeats
 				fault(log, true)
 				since := time.Now()
-				time.Sleep(24 * time.Second) // less by a heartbeat, which may be 5 s old, and its grace
+				served := 29 * time.Second
+				if name == "only reads" || name == "is cut off" { // since the last heartbeat that came back
+					served = 24 * time.Second
+				}
+				time.Sleep(served)
 				require.NoError(t, p.Check(t.Context(), bob()), "%v", p.Status())
 				time.Sleep(time.Until(since.Add(31 * time.Second)))
 				requireUnavailable(t, p.Check(t.Context(), bob()))
@@ -221,6 +225,21 @@ func TestDeafLog(t *testing.T) {
 		time.Sleep(20 * time.Second)
 		q := fleet(t, log, 1)[0]
 		requireRevoked(t, q.Check(t.Context(), token(nil)))
+	})
+}
+
+// InsecureFailOpen says what to do when nothing is heard. That there is no room for what was
+// heard is something else.
+func TestFailOpenIsNotForAFullReader(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log := new(kit.Log)
+		writer := fleet(t, log, 1)[0]
+		for i := range 5 {
+			require.NoError(t, writer.Add(t.Context(), revocation.Entry{Issuer: issuer, TokenID: fmt.Sprint(i)}))
+		}
+		p := start(t, log, func(c *revocation.Config) { c.MaxEntries, c.InsecureFailOpen = 2, true })
+		kit.RequireError(t, p.Warm(t.Context()), bearergate.ErrUnavailable, bearergate.ReasonOverloaded)
+		kit.RequireError(t, p.Check(t.Context(), bob()), bearergate.ErrUnavailable, bearergate.ReasonOverloaded)
 	})
 }
 

@@ -100,8 +100,9 @@ type Config struct {
 	// MaxLag is how long this process may have heard nothing of the others until it answers
 	// 503. Default: [DefaultMaxLag]; 10 seconds to an hour. Not used without a Log.
 	MaxLag time.Duration
-	// InsecureFailOpen accepts tokens while nothing was heard for MaxLag, unless an Entry
-	// that is known refuses them. [List.Guard] marks them as [bearergate.Token.Stale].
+	// InsecureFailOpen accepts tokens while nothing was heard for MaxLag, or Log was never
+	// read, unless an Entry that is known refuses them. [List.Guard] marks them as
+	// [bearergate.Token.Stale]. It does not help where there is more in Log than MaxEntries.
 	//
 	// Danger: whoever can cut a process off from the Log uses tokens that were revoked.
 	InsecureFailOpen bool
@@ -190,7 +191,7 @@ func (l *List) check(ctx context.Context, t *bearergate.Token) (stale bool, err 
 		return false, err
 	}
 	err = l.ready(time.Now())
-	if err != nil && l.failOpen {
+	if err != nil && l.failOpen && !l.full.Load() {
 		return true, nil
 	}
 	return false, err
@@ -274,7 +275,7 @@ func (l *List) checkLife(t *bearergate.Token) error {
 
 var (
 	errNotHeard = &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonStoreUnavailable, RetryAfter: time.Second,
-		Detail: "revocation: nothing was heard of Log for MaxLag: nobody knows what is revoked"}
+		Detail: "revocation: nothing was heard of Log for MaxLag, so that nobody knows what is revoked: look at its store, and whether Run is running"}
 	errNeverRead = &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonStoreUnavailable, RetryAfter: time.Second,
 		Detail: "revocation: Log has not been read yet: call Warm, and Run"}
 	errFull = &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonOverloaded, RetryAfter: fullAgain,

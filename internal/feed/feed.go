@@ -135,8 +135,9 @@ type Follower struct {
 	beaten  clock.Instant // when the last heartbeat was appended; zero: none since the last error
 	out     bool          // it has not come back
 
-	mu      sync.Mutex // guards what follows
-	heard   clock.Instant
+	mu      sync.Mutex    // guards what follows
+	heard   clock.Instant // see Age
+	sure    clock.Instant // when the last heartbeat was appended that has come back
 	restart bool
 	runs    bool
 }
@@ -149,8 +150,9 @@ func New(c Config) *Follower {
 	return f
 }
 
-// Age is how long ago this process is known to have heard all that the others had said.
-// It is more than any bound if it has never.
+// Age is how long ago this process is known to have heard all that the others had said: the
+// last look that reached the end, as long as every heartbeat comes back. As soon as one does
+// not, no look since the last that did counts. It is more than any bound if it has never.
 func (f *Follower) Age(now time.Time) time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -293,6 +295,7 @@ func (f *Follower) beatAndRead(ctx context.Context, e *Event) error {
 	switch since := now.Since(f.beaten); {
 	case since < Beat:
 	case f.out:
+		f.doubt()
 		return errors.New("a heartbeat has not come back: what was appended is not what is read")
 	default:
 		_, _ = rand.Read(f.beat[:])    // never fails
@@ -302,6 +305,9 @@ func (f *Follower) beatAndRead(ctx context.Context, e *Event) error {
 		}
 		record := Record{Data: data, Until: now.Wall.Add(4 * Beat)}
 		if err := f.append(ctx, heartbeat, []Record{record}); err != nil {
+			if _, reads := f.page(ctx); reads == nil { // it is not down, but cut off, perhaps for longer
+				f.doubt()
+			}
 			return fmt.Errorf("appending a heartbeat: %w", err)
 		}
 		f.beaten, f.out = now, true
@@ -312,7 +318,6 @@ func (f *Follower) beatAndRead(ctx context.Context, e *Event) error {
 		f.forget()
 		f.c.Begin()
 	}
-	waited := f.out
 	for {
 		page, err := f.page(ctx)
 		if err != nil {
@@ -331,15 +336,23 @@ func (f *Follower) beatAndRead(ctx context.Context, e *Event) error {
 		if f.out && clock.At(time.Now()).Since(f.beaten) >= Beat {
 			// The log is so long that the heartbeat has ended before it was reached. The next
 			// look appends another, and has only that to read.
-			f.beaten, f.out, waited = clock.Instant{}, false, false
+			f.beaten, f.out = clock.Instant{}, false
+			return nil
 		}
 	}
-	if waited && !f.out && !f.missed { // and all that is before its end was taken
+	if !f.out && !f.missed { // and all that is before its end was taken
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		f.heard = f.beaten
+		f.heard, f.sure = now, f.beaten
 	}
 	return nil
+}
+
+// doubt takes back what was heard since the last heartbeat that has come back.
+func (f *Follower) doubt() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.heard = f.sure
 }
 
 func (f *Follower) page(ctx context.Context) ([][]byte, error) {
