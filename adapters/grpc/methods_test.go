@@ -30,6 +30,7 @@ import (
 	"github.com/bearergate/bearergate/authtest"
 	"github.com/bearergate/bearergate/introspect"
 	"github.com/bearergate/bearergate/jwtverify"
+	"github.com/bearergate/bearergate/revocation"
 	"github.com/bearergate/bearergate/scope"
 )
 
@@ -234,6 +235,31 @@ func TestReverifyOfAMethodWithViaAndStepUp(t *testing.T) {
 		requireStatus(t, err, codes.Unauthenticated, "INSUFFICIENT_USER_AUTHENTICATION")
 		require.Equal(t, 4, calls)
 		require.LessOrEqual(t, time.Since(start), 35*time.Second)
+	})
+}
+
+// A stream ends soon after its token was revoked.
+//
+// W2-205.
+func TestReverifyHearsOfARevocation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		list, err := revocation.New(revocation.Config{MaxTokenLife: time.Hour})
+		require.NoError(t, err)
+		now := time.Now()
+		of := reader(func(c *bearergate.Claims) {
+			c.Issuer, c.SessionID = "https://as.example.com", "s1"
+			c.IssuedAt, c.AsOf, c.ExpiresAt = now, now, now.Add(time.Hour)
+		})
+		gate := newGate(t, list.Guard(answers(of, nil)), grpcgate.Config{Reverify: 10 * time.Second})
+		var revoked time.Time
+		time.AfterFunc(25*time.Second, func() {
+			revoked = time.Now()
+			require.NoError(t, list.Add(t.Context(), revocation.Entry{Issuer: "https://as.example.com", Session: "s1"}))
+		})
+		err = follow(t, gate, new(fakeStream), func(s grpc.ServerStream) error { return s.RecvMsg(nil) })
+		requireStatus(t, err, codes.Unauthenticated, "TOKEN_INACTIVE")
+		require.Positive(t, time.Since(revoked))
+		require.LessOrEqual(t, time.Since(revoked), 11*time.Second)
 	})
 }
 
