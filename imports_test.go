@@ -24,7 +24,7 @@ const modulePath = "github.com/bearergate/bearergate"
 // imports upwards. The longest matching directory counts. A directory that
 // matches none has no place in the house.
 var arrows = map[string][]string{
-	".":          {"scope", "internal/digest", "internal/guard", "internal/quote", "internal/strictjson"},
+	".":          {"scope", "internal/digest", "internal/guard", "internal/mistake", "internal/peers", "internal/quote", "internal/strictjson"},
 	"scope":      {},
 	"jwks":       {".", "internal"},
 	"jwtverify":  {".", "scope", "jwks", "internal"},

@@ -78,10 +78,25 @@ func (g *Gate) call(r *http.Request, c bearergate.Credentials) bearergate.Call {
 	if call.Target == "" && r.URL != nil {
 		call.Target = r.URL.RequestURI()
 	}
-	if peer, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
-		call.Peer = peer
-	}
+	call.Peer = peerOf(r)
 	return call
+}
+
+// peerOf is who is connected; nobody where something has rewritten RemoteAddr.
+func peerOf(r *http.Request) netip.AddrPort {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	return peer
+}
+
+// addressOf is the address of the sender, where that is wanted.
+func (g *Gate) addressOf(r *http.Request) netip.Addr {
+	if g.config.ClientAddress == nil {
+		return netip.Addr{}
+	}
+	return g.config.ClientAddress.Of(bearergate.Call{Header: r.Header.Values, Peer: peerOf(r)})
 }
 
 // reply writes what bindings ask for, but nothing that a header cannot hold.

@@ -3,6 +3,7 @@ package middleware
 import (
 	"context"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/bearergate/bearergate"
@@ -65,6 +66,9 @@ type DecisionEvent struct {
 	Pattern string
 	// Trial is what [Trial] would have decided; nil where it was not judged.
 	Trial *TrialEvent
+	// Address is that of the sender, as [Config.ClientAddress] found it; the zero Addr if
+	// it is unknown, or nobody was to find it. It is personal data, and no metric label.
+	Address netip.Addr
 	// Duration is how long the decision took, without handler and answer; if
 	// Midstream, how long the request was served.
 	Duration time.Duration
@@ -81,6 +85,7 @@ func (d *decision) event(r *http.Request, took time.Duration) DecisionEvent {
 		Required:   d.need,
 		Method:     methodLabel(r.Method),
 		Pattern:    r.Pattern,
+		Address:    d.address,
 		Duration:   took,
 	}
 }

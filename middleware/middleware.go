@@ -81,6 +81,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"reflect"
 	"slices"
 	"time"
@@ -119,6 +120,13 @@ type Config struct {
 
 	// Hooks tell metrics, traces and audit what was decided.
 	Hooks Hooks
+
+	// ClientAddress finds the address of the sender for [DecisionEvent.Address], and is
+	// asked only where [Hooks.Decided] is set. It decides nothing. Default: nil, and the
+	// address is not told. What [bearergate.NewClientAddress] returns for the zero
+	// [bearergate.ClientAddressConfig] takes [http.Request.RemoteAddr]; behind a proxy, name
+	// its header and its addresses there.
+	ClientAddress *bearergate.ClientAddress
 
 	// InsecureReportOnly lets every request through, whatever was decided: nothing
 	// is protected. It is for finding out, from the events of real traffic, whom a
@@ -458,6 +466,7 @@ type decision struct {
 	scheme     bearergate.Scheme      // of the credentials; "" if there are none
 	sent       bearergate.Credentials // for Recheck
 	source     Source
+	address    netip.Addr        // of the sender; only where a hook is told
 	need       scope.Requirement // of the route, its placeholders filled
 	templated  bool              // it has some
 	identity   []identity
@@ -473,6 +482,8 @@ func (g *Gate) check(r *http.Request, rt *route, reportOnly bool) decision {
 		return d
 	}
 	start, d := time.Now(), decision{err: errUndecided}
+	// Now, for the handler may change the request before it is told of once more.
+	d.address = g.addressOf(r)
 	var event DecisionEvent
 	defer func() {
 		if d.err == errUndecided { //nolint:errorlint // a function of the user's ended the goroutine
@@ -481,6 +492,7 @@ func (g *Gate) check(r *http.Request, rt *route, reportOnly bool) decision {
 		g.config.Hooks.Decided(r.Context(), event)
 	}()
 	decided := g.decide(r, rt)
+	decided.address = d.address
 	decided.reportOnly = reportOnly && decided.err != nil
 	event = decided.event(r, time.Since(start))
 	event.Trial = g.try(r, rt, decided.token)

@@ -53,7 +53,7 @@ func (g *Gate) shown(ctx context.Context, fullMethod string, c *call) bearergate
 		return shown
 	}
 	shown.Method, shown.Target = "POST", fullMethod
-	shown.Header = func(name string) []string { return metadata.ValueFromIncomingContext(ctx, strings.ToLower(name)) }
+	shown.Header = headerOf(ctx)
 	if authority := shown.Header(":authority"); len(authority) == 1 {
 		shown.Host = authority[0]
 	}
@@ -61,6 +61,23 @@ func (g *Gate) shown(ctx context.Context, fullMethod string, c *call) bearergate
 		shown.TLS, shown.Peer = c.sender.tls, c.sender.address
 	}
 	return shown
+}
+
+// headerOf is the metadata of a call as header.
+func headerOf(ctx context.Context) func(name string) []string {
+	return func(name string) []string { return metadata.ValueFromIncomingContext(ctx, strings.ToLower(name)) }
+}
+
+// addressOf is the address of the sender, where that is wanted.
+func (g *Gate) addressOf(ctx context.Context) netip.Addr {
+	if g.config.ClientAddress == nil {
+		return netip.Addr{}
+	}
+	shown := bearergate.Call{Header: headerOf(ctx)}
+	if s := senderOf(ctx); s != nil {
+		shown.Peer = s.address
+	}
+	return g.config.ClientAddress.Of(shown)
 }
 
 // metadataOf is a Reply as gRPC sends it, without what a header cannot hold.

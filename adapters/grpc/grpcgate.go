@@ -135,6 +135,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -237,6 +238,14 @@ type Config struct {
 
 	// Hooks tell metrics, traces and audit what was decided.
 	Hooks Hooks
+
+	// ClientAddress finds the address of the sender for [DecisionEvent.Address], in the
+	// metadata of a call and from the address of its connection, and is asked only where
+	// [Hooks.Decided] is set. It decides nothing. Default: nil, and the address is not told.
+	// What [bearergate.NewClientAddress] returns for the zero
+	// [bearergate.ClientAddressConfig] takes the address of the connection; behind a proxy,
+	// name its header and its addresses there.
+	ClientAddress *bearergate.ClientAddress
 }
 
 // Gate decides which calls reach a handler. Make one with [New]. A nil or zero
@@ -374,7 +383,8 @@ type call struct {
 	token       *bearergate.Token // verified and its binding proven; beside an error, for the hook
 	asked       bearergate.Reply
 	err         error
-	opened      time.Time // zero without a hook
+	opened      time.Time  // zero without a hook
+	address     netip.Addr // of the sender; only where a hook is told
 }
 
 // admitted returns the context for the handler.
@@ -395,6 +405,7 @@ func (g *Gate) open(ctx context.Context, fullMethod string) (c call) {
 	}
 	if g.config.Hooks.Decided != nil {
 		c.opened = time.Now()
+		c.address = g.addressOf(ctx)
 		defer func() { g.config.Hooks.Decided(ctx, c.event(c.err, false)) }()
 	}
 	if c.method == unlisted {

@@ -2,6 +2,7 @@ package grpcgate
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"github.com/bearergate/bearergate"
@@ -45,6 +46,9 @@ type DecisionEvent struct {
 	// "/package.Service/*" where that stands for it, or "_OTHER" if the method is
 	// not listed. What a client makes up never shows here.
 	Method string
+	// Address is that of the sender, as [Config.ClientAddress] found it; the zero Addr if
+	// it is unknown, or nobody was to find it. It is personal data, and no metric label.
+	Address netip.Addr
 	// Midstream says that a stream was open, and has been ended because its token
 	// expired or was refused by [Config.Reverify].
 	Midstream bool
@@ -68,5 +72,5 @@ func JoinHooks(hooks ...Hooks) Hooks {
 
 func (c call) event(err error, midstream bool) DecisionEvent {
 	return DecisionEvent{Err: err, Reason: bearergate.ReasonOf(err), Token: c.token, Required: c.method.need,
-		Method: c.method.name, Midstream: midstream, Duration: time.Since(c.opened)}
+		Method: c.method.name, Address: c.address, Midstream: midstream, Duration: time.Since(c.opened)}
 }

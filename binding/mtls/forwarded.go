@@ -314,10 +314,3 @@ func nextValue(s string) (value, after, wrong string) {
 	}
 	return "", "", "a quote does not end"
 }
-
-// isFieldName reports whether s is a token (RFC 9110 §5.6.2).
-func isFieldName(s string) bool {
-	return !strings.ContainsFunc(s, func(c rune) bool {
-		return c <= ' ' || c > '~' || strings.ContainsRune(`"(),/:;<=>?@[\]{}`, c)
-	})
-}

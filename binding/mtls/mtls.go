@@ -83,13 +83,14 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
+	"fmt"
 	"net/netip"
-	"net/textproto"
 	"slices"
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/internal/jose"
 	"github.com/bearergate/bearergate/internal/mistake"
+	"github.com/bearergate/bearergate/internal/peers"
 )
 
 // member is what this package confirms of cnf (RFC 8705 §3.1).
@@ -188,17 +189,7 @@ func New(c Config) (*Certificates, error) {
 
 // check adds what is wrong with the entry i.
 func (f Forwarded) check(wrong *mistake.List, i int) {
-	canonical := textproto.CanonicalMIMEHeaderKey(f.Header)
-	switch {
-	case f.Header == "":
-		wrong.Addf("Forwarded[%d].Header is empty: name the header field that the proxy sets", i)
-	case !isFieldName(f.Header):
-		wrong.Addf("Forwarded[%d].Header is %.100q: use the name of a header field, such as Client-Cert", i, f.Header)
-	case f.Header != canonical:
-		wrong.Addf("Forwarded[%d].Header is %.100q: write it as Go does, %.100q", i, f.Header, canonical)
-	case slices.Contains(otherFields, f.Header):
-		wrong.Addf("Forwarded[%d].Header is %q, which has another meaning: name the field with the certificate alone", i, f.Header)
-	}
+	peers.CheckHeader(wrong, fmt.Sprintf("Forwarded[%d].Header", i), f.Header, "Client-Cert", "Client-Cert-Chain")
 	if !f.Format.known() {
 		wrong.Addf("Forwarded[%d].Format is %.100q: use one of the constants, such as RFC9440", i, string(f.Format))
 	}
@@ -208,40 +199,8 @@ func (f Forwarded) check(wrong *mistake.List, i int) {
 	case f.Hops < 0 || f.Hops > MaxHops:
 		wrong.Addf("Forwarded[%d].Hops is %d: choose between 1 and %d, or leave it out if the header has one element", i, f.Hops, MaxHops)
 	}
-	if len(f.Trusted) == 0 {
-		wrong.Addf("Forwarded[%d].Trusted is empty: name the addresses that the proxy connects from", i)
-	}
-	for _, p := range f.Trusted {
-		switch {
-		case !p.IsValid():
-			wrong.Addf("Forwarded[%d].Trusted has a prefix that is not valid: use netip.ParsePrefix and look at its error", i)
-		case p.Bits() == 0:
-			wrong.Addf("Forwarded[%d].Trusted has %v, which is everybody: name the addresses that the proxy connects from", i, p)
-		case p.Bits() < widest(p.Addr()):
-			wrong.Addf("Forwarded[%d].Trusted has %v, which is wider than any private network: name the addresses that the proxy connects from", i, p)
-		case p.Addr().Is6() && p.Addr().IsLinkLocalUnicast():
-			wrong.Addf("Forwarded[%d].Trusted has %v, which no peer is in, for such peers have a zone: have the proxy connect from another address", i, p)
-		case p.Addr().Is4In6():
-			wrong.Addf("Forwarded[%d].Trusted has %v, which no peer is in: write IPv4 as IPv4", i, p)
-		case p != p.Masked():
-			wrong.Addf("Forwarded[%d].Trusted has %v, which has an address within it: write %v, or /%d for the address alone", i, p, p.Masked(), p.Addr().BitLen())
-		}
-	}
+	peers.CheckTrusted(wrong, fmt.Sprintf("Forwarded[%d].Trusted", i), f.Trusted)
 }
-
-// widest is how many bits the widest private network has: 10.0.0.0/8 (RFC 1918), fc00::/7
-// (RFC 4193). What is wider has strangers in it, as 2000::/3 and the halves of all that
-// is written when 0.0.0.0/0 is refused.
-func widest(a netip.Addr) int {
-	if a.Is4() {
-		return 8
-	}
-	return 7
-}
-
-// otherFields are those that hold something else: the token, and the certificates
-// behind the client's (RFC 9440 §2.3).
-var otherFields = []string{"Authorization", "Client-Cert-Chain", "Connection", "Cookie", "Dpop", "Host", "Transfer-Encoding"}
 
 // Scheme is Bearer: RFC 8705 §3 has no scheme of its own.
 func (*Certificates) Scheme() bearergate.Scheme { return bearergate.SchemeBearer }
@@ -307,7 +266,7 @@ func (c *Certificates) proxyOf(peer netip.AddrPort) (*Forwarded, error) {
 		return nil, unproven("the peer has a link-local address, of which nobody can tell whether it is a trusted proxy: connect from another one")
 	}
 	for i := range c.forwarded {
-		if slices.ContainsFunc(c.forwarded[i].Trusted, func(p netip.Prefix) bool { return p.Contains(addr) }) {
+		if peers.Trusts(c.forwarded[i].Trusted, addr) {
 			return &c.forwarded[i], nil
 		}
 	}

@@ -45,6 +45,7 @@ type section struct {
 }
 
 var sections = []section{
+	{dir: ".", types: []string{"ClientAddressConfig"}, constants: true},
 	{dir: "jwtverify", types: []string{"Config", "Profile", "Hooks"}, constants: true},
 	{dir: "introspect", types: []string{"Config", "CacheConfig", "CallsConfig", "StoreConfig", "SignedConfig", "Signing", "Assertion", "Hooks"}, makers: []string{"Auth"}, constants: true},
 	{dir: "jwks", types: []string{"Config", "Hooks"}, constants: true},
@@ -60,6 +61,14 @@ var sections = []section{
 	{dir: "middleware/usage", types: []string{"Config"}, constants: true},
 	{dir: "scope", types: []string{"Policy"}},
 	{dir: "authtest", types: []string{"Fault", "DPoPTransport"}, makers: []string{"Option"}, constants: true},
+}
+
+// title is the heading of a section.
+func (s section) title() string {
+	if s.dir == "." {
+		return "bearergate"
+	}
+	return s.dir
 }
 
 const head = `<!-- Generated from the doc comments by go generate ./tools/docgen. Do not edit. -->
@@ -92,14 +101,14 @@ func generate(root string, sections []section) ([]byte, error) {
 	var out bytes.Buffer
 	out.WriteString(head)
 	for _, s := range sections {
-		fmt.Fprintf(&out, "- [%s](#%[1]s)\n", s.dir)
+		fmt.Fprintf(&out, "- [%s](#%[1]s)\n", s.title())
 	}
 	for _, s := range sections {
 		p, err := load(root, s.dir)
 		if err != nil {
 			return nil, err
 		}
-		fmt.Fprintf(&out, "\n## %s\n", s.dir)
+		fmt.Fprintf(&out, "\n## %s\n", s.title())
 		for _, name := range s.types {
 			if err := p.writeType(&out, name); err != nil {
 				return nil, err
