@@ -172,7 +172,7 @@ func lastForwarded(list string) (rest, element string, more, ok bool) {
 			return list[:i], list[i+1:], true, true
 		}
 	}
-	return "", list, false, !quoted
+	return "", list, false, true // a quote that does not end is for nodeOf to see
 }
 
 // nodeOf reads the address in the parameter for of an element of Forwarded (RFC 7239 §4),
