@@ -115,6 +115,7 @@ func TestClientAddress(t *testing.T) {
 		{name: "the client has left a quote open, and the proxy quotes", header: forwarded, values: []string{`for="a, for="[2001:db8:9::1]";by=10.1.0.1`}, want: "2001:db8:9::1"},
 		{name: "the client escapes", header: forwarded, values: []string{`for="\, for=203.0.113.5`}, want: "203.0.113.5"},
 		{name: "a backslash of the proxy", header: forwarded, values: []string{`for=203.0.113.5;host="a\",for=192.0.2.66"`}},
+		{name: "a backslash before no quote", header: forwarded, values: []string{`for=203.0.113.5;host="a\b"`}},
 		{name: "no for", header: forwarded, values: []string{"for=203.0.113.5, by=10.1.0.1"}},
 		{name: "two of them", header: forwarded, values: []string{"for=203.0.113.5;FOR=203.0.113.6"}},
 		{name: "a colon without quotes", header: forwarded, values: []string{"for=203.0.113.5:80"}},
