@@ -171,7 +171,7 @@ func TestSecrecy(t *testing.T) {
 
 		var text, tint output
 		levels := &slog.HandlerOptions{Level: slog.LevelDebug, AddSource: true}
-		a, err := sloggate.New(sloggate.Config{Handler: slog.NewMultiHandler(slog.NewTextHandler(&text, levels), slog.NewJSONHandler(&tint, levels)), MaxPerSecond: 1 << 20})
+		a, err := sloggate.New(sloggate.Config{Handler: slog.NewMultiHandler(slog.NewTextHandler(&text, levels), jsonTo(t, &tint, levels)), MaxPerSecond: 1 << 20})
 		require.NoError(t, err)
 
 		answers := transport(func(r *http.Request) (*http.Response, error) {
