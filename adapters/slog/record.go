@@ -119,7 +119,7 @@ func (r *record) token(t *bearergate.Token) {
 		r.add(slog.Bool("stale", true))
 	}
 	r.list("scopes", t.Scopes().Names())
-	r.list("roles", t.Roles())
+	r.roles(t.Roles())
 	r.key(t.Key())
 	r.keysOf(t)
 }
@@ -161,6 +161,29 @@ func (r *record) chain(of []bearergate.Actor) {
 	}
 }
 
+// roles adds what may have a space of its own, each for itself, and says how many did not fit.
+func (r *record) roles(of []string) {
+	var written texts
+	for i, room := 0, 4*r.max; i < len(of); i++ {
+		role := printable(of[i], r.max)
+		if room -= len(role); room < 0 && i > 0 {
+			break
+		}
+		written = append(written, role)
+	}
+	if len(written) > 0 {
+		r.add(slog.Any("roles", written))
+	}
+	if more := len(of) - len(written); more > 0 {
+		r.add(slog.Int("more_roles", more))
+	}
+}
+
+// texts is a list, in JSON, and elsewhere the text of that.
+type texts []string
+
+func (t texts) String() string { return jsonOf([]string(t)) }
+
 // actors is a chain as handlers write it: a list in JSON, and elsewhere the text of that.
 type actors []actor
 
@@ -171,8 +194,10 @@ type actor struct {
 }
 
 // String is what slog.TextHandler writes.
-func (a actors) String() string {
-	text, err := json.Marshal([]actor(a))
+func (a actors) String() string { return jsonOf([]actor(a)) }
+
+func jsonOf(list any) string {
+	text, err := json.Marshal(list)
 	if err != nil { // never: they are texts
 		return ""
 	}

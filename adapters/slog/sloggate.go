@@ -28,7 +28,8 @@
 //	method, route, source
 //	address     of the sender, where middleware.Config.ClientAddress is set, and it is known
 //	principal   user or client, if the token says which ([bearergate.Token.IsUser]), or unknown
-//	issuer, subject, client, jti, session, tenant, stale, scopes (granted), roles
+//	issuer, subject, client, jti, session, tenant, stale, scopes (granted)
+//	roles       each for itself; more_roles says how many did not fit into four times Config.MaxText
 //	actors      all of the act claim, the current one first: subject, issuer and client of each;
 //	            more_actors says how many were left out of more than 16
 //	key         the thumbprint of the key that has verified the token, of a JWT
@@ -118,6 +119,8 @@
 // genuine and was not taken, for what was taken, and for our own faults. No stranger causes a record of a proof, for which a valid token is
 // needed first: look there for stolen ones.
 // How many were left out is said in the next record of the same kind.
+//
+// [NewRefusals] keeps the last refusals in memory, for a page on an internal port.
 //
 // The package makes no goroutine. Everything here is safe for concurrent use if
 // the handler is.
