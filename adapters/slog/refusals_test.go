@@ -56,6 +56,7 @@ func TestRefusals(t *testing.T) {
 	for i := range 100 {
 		tell(fmt.Sprint("stranger ", i), bearergate.ErrInvalidToken, nil)
 	}
+	a.KeyHooks().Fetched(t.Context(), jwks.FetchEvent{Outcome: jwks.OutcomeTimeout}) // has an outcome, and is no decision
 	routes, text := shown(t, last)
 	require.Equal(t, []string{"expired", "scope 1", "stranger 99", "stranger 98", "stranger 97"}, routes)
 	require.Contains(t, text, `"refused":{`)
@@ -71,7 +72,10 @@ func TestRefusals(t *testing.T) {
 func TestRefusalsOfSeveralHandlers(t *testing.T) {
 	last, err := sloggate.NewRefusals(10)
 	require.NoError(t, err)
-	for i, handler := range []slog.Handler{last, last.WithAttrs([]slog.Attr{slog.String("region", "eu")}).WithGroup("g"), last.WithGroup("audit")} {
+	eu := last.WithAttrs(nil).WithAttrs(nil).WithAttrs(nil)
+	one, other := eu.WithAttrs(nil), eu.WithGroup("other") // each has its own
+	require.NotNil(t, other)
+	for i, handler := range []slog.Handler{one, last.WithAttrs([]slog.Attr{slog.String("region", "eu")}).WithGroup("g"), last.WithGroup("audit")} {
 		a, _ := newAudit(t, sloggate.Config{Handler: handler})
 		a.GateHooks().Decided(t.Context(), middleware.DecisionEvent{Pattern: fmt.Sprint(i), Err: errors.New("what nobody may read")})
 	}

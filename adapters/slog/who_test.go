@@ -125,7 +125,12 @@ func TestBoundsOfWhoItWas(t *testing.T) {
 	}
 	require.Len(t, strings.Split(strings.TrimSpace(plain.String()), "\n"), 2)
 
-	a, o := newAudit(t, sloggate.Config{})
+	// A role that is too long by its quotes alone is there all the same.
+	a, o := newAudit(t, sloggate.Config{MaxText: 16})
+	a.GateHooks().Decided(t.Context(), middleware.DecisionEvent{Token: bearergate.NewToken(bearergate.Claims{Roles: []string{strings.Repeat("\x00", 16), "clerk"}})})
+	require.Equal(t, []any{`"` + strings.Repeat(`\x00`, 16) + `"`}, o.record(t, sloggate.EventDecision)["roles"])
+
+	a, o = newAudit(t, sloggate.Config{})
 	c.Actors = c.Actors[:16]
 	a.GateHooks().Decided(t.Context(), middleware.DecisionEvent{Token: bearergate.NewToken(c)})
 	require.NotContains(t, o.record(t, sloggate.EventDecision), "more_actors")
