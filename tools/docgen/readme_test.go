@@ -33,7 +33,7 @@ import (
 // left out unnoticed.
 var documented = map[string]map[string]int{
 	"README.md":                  {"main.go": 1, "part": 4, "part adapters/prometheus": 1},
-	"docs/audit.md":              {"part adapters/slog": 2},
+	"docs/audit.md":              {"part adapters/slog": 2, "part adapters/grpc": 1},
 	"docs/testing.md":            {"main_test.go": 1, "routes_test.go": 1, "part": 1},
 	"docs/choosing.md":           {"part": 11},
 	"docs/sender-constrained.md": {"part": 8, "part adapters/grpc": 1, "part adapters/redis": 1, "after": 1},
@@ -227,6 +227,8 @@ func part(t *testing.T, code string) string {
 var (
 	ctx                                       context.Context
 	secret, password                          string
+	audit                                     interface{ GateHooks() middleware.Hooks }
+	address                                   *bearergate.ClientAddress
 	lost                                      interface{ Add(int64) int64 }
 	md                                        interface{ Get(name string) []string }
 	v, payments, partner, opaque, verifier    bearergate.Verifier
