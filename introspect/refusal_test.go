@@ -174,3 +174,17 @@ func TestARefusalKeepsWhoseItIs(t *testing.T) {
 		})
 	}
 }
+
+// A Check refuses what the server vouches for: whose it was is known.
+func TestARefusalByCheckSaysWhoseItWas(t *testing.T) {
+	s := newServer()
+	s.answers[opaque] = answer(map[string]any{"client_id": "shop"})
+	client := newClient(t, with(config(s), func(c *introspect.Config) {
+		c.Check = func(context.Context, *bearergate.Token) error { return bearergate.ErrInvalidToken }
+	}))
+	require.Equal(t, "shop", bearergate.AsError(requireRefused(t, client, opaque, invalid, bearergate.ReasonPolicy)).Refused.ClientID())
+
+	s.answers[opaque] = answer(map[string]any{"client_id": opaque}) // which may be the token itself
+	client.PurgeAll()
+	require.Nil(t, bearergate.AsError(requireRefused(t, client, opaque, invalid, bearergate.ReasonPolicy)).Refused)
+}

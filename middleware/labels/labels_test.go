@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -187,6 +188,26 @@ func TestAtOnce(t *testing.T) {
 		}
 	}
 	require.Equal(t, 50, named)
+}
+
+// Of several that come for the last place at the same moment, one gets it.
+func TestTheLastPlace(t *testing.T) {
+	for range 500 {
+		names, start := labels.New(1), make(chan struct{})
+		var all sync.WaitGroup
+		got := make([]string, 8)
+		for worker := range got {
+			client := of("i", fmt.Sprint("c", worker))
+			all.Go(func() {
+				<-start
+				got[worker] = names.Client(client).Name
+			})
+		}
+		close(start)
+		all.Wait()
+		slices.Sort(got)
+		require.Len(t, slices.Compact(got), 2, "one name, and other")
+	}
 }
 
 // A client that is known costs nothing, and so does one too many.
