@@ -25,6 +25,8 @@ const (
 	keysTTL     = 10 * time.Second // default: 10 min
 	positiveTTL = 5 * time.Second  // default: 30 s
 	negativeTTL = time.Second      // default: 5 s
+
+	maxClients, maxTenants = 20, 20 // that have a name in metrics; default: none
 )
 
 type api struct {
@@ -37,7 +39,7 @@ type api struct {
 // and the key cache watched.
 func newAPI(issuer string, client *http.Client) (api, error) {
 	registry := prometheus.NewRegistry()
-	metrics, err := promgate.New(promgate.Config{Registerer: registry})
+	metrics, err := promgate.New(promgate.Config{Registerer: registry, MaxClients: maxClients, MaxTenants: maxTenants})
 	if err != nil {
 		return api{}, err
 	}
@@ -49,12 +51,12 @@ func newAPI(issuer string, client *http.Client) (api, error) {
 		return api{}, err
 	}
 	audiences := []string{authtest.DefaultAudience}
-	jwts, err := jwtverify.New(jwtverify.Config{Issuer: issuer, Audiences: audiences, Keys: keys, Hooks: metrics.VerifyHooks()})
+	jwts, err := jwtverify.New(jwtverify.Config{Issuer: issuer, Audiences: audiences, Keys: keys, Map: tenant, Hooks: metrics.VerifyHooks()})
 	if err != nil {
 		return api{}, err
 	}
 	opaque, err := introspect.New(introspect.Config{Issuer: issuer, Audiences: audiences, HTTPClient: client,
-		Auth: introspect.BasicAuth(clientID, clientSecret), PositiveTTL: positiveTTL, NegativeTTL: negativeTTL,
+		Auth: introspect.BasicAuth(clientID, clientSecret), PositiveTTL: positiveTTL, NegativeTTL: negativeTTL, Map: tenant,
 		Hooks: metrics.IntrospectHooks()})
 	if err != nil {
 		return api{}, err
@@ -76,6 +78,16 @@ func newAPI(issuer string, client *http.Client) (api, error) {
 	router.Public("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorHandling: promhttp.HTTPErrorOnError}))
 	handler, err := router.Handler()
 	return api{handler, jwts.Warm, revocation}, err
+}
+
+// tenant takes the tenant from the claim into which this authorization server writes it.
+func tenant(c *bearergate.Claims) error {
+	var claims struct {
+		Tenant string `json:"tenant"`
+	}
+	err := bearergate.NewToken(*c).Claims(&claims)
+	c.Tenant = claims.Tenant
+	return err
 }
 
 // newRevocationSLI measures what only a prober can know: it takes somebody who

@@ -52,9 +52,10 @@ type answered struct {
 }
 
 func newTraffic(url string, client *http.Client, as, stranger *authtest.Server, revocation prometheus.Observer) *traffic {
-	read := authtest.Claims{Subject: "alice", Scopes: scope.Of("orders:read")}
-	account := authtest.Claims{Subject: "alice", Scopes: scope.Of("account:read")}
-	expired := read
+	read := authtest.Claims{Subject: "alice", ClientID: "shop", AuthTime: time.Now(), Scopes: scope.Of("orders:read"), Raw: []byte(`{"tenant":"acme"}`)}
+	account := authtest.Claims{Subject: "alice", ClientID: "mobile", AuthTime: time.Now(), Scopes: scope.Of("account:read"), Raw: []byte(`{"tenant":"globex"}`)}
+	expired := read // of a program that has kept its token for too long
+	expired.Subject, expired.ClientID, expired.AuthTime = "nightly-report", "nightly-report", time.Time{}
 	expired.ExpiresAt = time.Now().Add(-time.Minute)
 	foreign := read
 	foreign.Issuer = as.Issuer()
