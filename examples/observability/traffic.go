@@ -155,6 +155,9 @@ func (t *traffic) do(ctx context.Context, method, path, token string) (status in
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
+	if rand.N(10) == 0 { // a tracer samples one in ten
+		req.Header.Set("Traceparent", fmt.Sprintf("00-%016x%016x-%016x-01", rand.Uint64(), rand.Uint64(), rand.Uint64()))
+	}
 	resp, err := t.client.Do(req)
 	if err != nil {
 		return 0, err
