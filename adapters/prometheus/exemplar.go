@@ -19,9 +19,13 @@ const (
 
 // exemplar links what happens in ctx to its trace; nil: there is none.
 func (m *Metrics) exemplar(ctx context.Context) prometheus.Labels {
-	if m.traceOf == nil {
+	if m.traceOf == nil { // which costs no call
 		return nil
 	}
+	return m.askTrace(ctx)
+}
+
+func (m *Metrics) askTrace(ctx context.Context) prometheus.Labels {
 	var of ids
 	m.traceOf(ctx, &of)
 	if !isID(of.trace, maxTraceID) {

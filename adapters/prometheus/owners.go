@@ -38,7 +38,7 @@ func (o *owners) add(linked prometheus.Labels, t *bearergate.Token, outcome, rea
 	if o.principal {
 		k.principal = labels.Principal(t)
 	}
-	c, ok := o.made.get(k)
+	c, ok := o.made.all()[k]
 	if !ok {
 		values := []string{k.Issuer, k.Name.Name, outcome, reason, reportOnly}
 		if o.principal {

@@ -194,7 +194,8 @@ type Config struct {
 	// TraceOf returns the IDs of the trace and of the span that a context carries, and
 	// twice "" if there is none or it is not sampled. The counters and histograms of what
 	// happens to a request then have them as exemplars, trace_id and span_id, which link a
-	// metric to a trace. With OpenTelemetry:
+	// metric to a trace; a fetch of keys and a call of introspection have those of the
+	// request that caused it. With OpenTelemetry:
 	//
 	//	TraceOf: func(ctx context.Context) (traceID, spanID string) {
 	//		if s := trace.SpanContextFromContext(ctx); s.IsSampled() {
@@ -206,8 +207,8 @@ type Config struct {
 	// An ID is at most 64 digits, letters from a to f, and hyphens, that of a span at most
 	// 32. Another one is left out, and without a trace there is no exemplar; so it is if
 	// the function panics, which panics_total counts. It is called for each of these events
-	// in the goroutine of the request: it must be quick, and safe for concurrent use. The
-	// default, nil: no exemplars.
+	// in the goroutine of the request: it must be quick, and safe for concurrent use. An
+	// exemplar costs some 3 µs. The default, nil: no exemplars.
 	//
 	// Only the OpenMetrics format has exemplars: set EnableOpenMetrics of
 	// promhttp.HandlerOpts, and run Prometheus with --enable-feature=exemplar-storage.
@@ -402,25 +403,23 @@ func (m *Metrics) IntrospectHooks() introspect.Hooks {
 // GateHooks are for middleware.Config.Hooks.
 func (m *Metrics) GateHooks() middleware.Hooks {
 	return middleware.Hooks{
-		Decided:  m.decided,
+		Decided: func(ctx context.Context, e middleware.DecisionEvent) {
+			outcome, reason := outcomeOf(e.Err)
+			reportOnly, linked := strconv.FormatBool(e.ReportOnly), m.exemplar(ctx)
+			if e.Midstream { // no further request, and its duration is not that of a decision
+				m.ended.link(linked, key{e.Pattern, reason, reportOnly})
+				return
+			}
+			m.decisions.observe(linked, e.Duration, key{outcome, e.Pattern, reason, reportOnly})
+			if m.clients == nil && m.tenants == nil {
+				return
+			}
+			if t := labels.Whose(e.Token, e.Err); t != nil {
+				m.clients.add(linked, t, outcome, reason, reportOnly)
+				m.tenants.add(linked, t, outcome, reason, reportOnly)
+			}
+		},
 		Panicked: m.panicked("middleware"),
-	}
-}
-
-func (m *Metrics) decided(ctx context.Context, e middleware.DecisionEvent) {
-	outcome, reason := outcomeOf(e.Err)
-	reportOnly, linked := strconv.FormatBool(e.ReportOnly), m.exemplar(ctx)
-	if e.Midstream { // no further request, and its duration is not that of a decision
-		m.ended.link(linked, key{e.Pattern, reason, reportOnly})
-		return
-	}
-	m.decisions.observe(linked, e.Duration, key{outcome, e.Pattern, reason, reportOnly})
-	if m.clients == nil && m.tenants == nil {
-		return
-	}
-	if t := labels.Whose(e.Token, e.Err); t != nil {
-		m.clients.add(linked, t, outcome, reason, reportOnly)
-		m.tenants.add(linked, t, outcome, reason, reportOnly)
 	}
 }
 

@@ -49,13 +49,12 @@ type atHand[K comparable, V any] struct {
 	mu   sync.Mutex              // guards the replacing of made
 }
 
-func (h *atHand[K, V]) get(k K) (V, bool) {
+// all may be read by anybody, and is changed by nobody.
+func (h *atHand[K, V]) all() map[K]V {
 	if made := h.made.Load(); made != nil {
-		v, ok := (*made)[k]
-		return v, ok
+		return *made
 	}
-	var none V
-	return none, false
+	return nil
 }
 
 func (h *atHand[K, V]) keep(k K, v V) {
@@ -114,7 +113,7 @@ func (f *family) observe(linked prometheus.Labels, d time.Duration, k key) {
 }
 
 func (f *family) of(k key) child {
-	if c, ok := f.made.get(k); ok {
+	if c, ok := f.made.all()[k]; ok {
 		return c
 	}
 	values, keep := make([]string, len(f.labels)), true
