@@ -53,7 +53,7 @@ func Whose(token *bearergate.Token, err error) *bearergate.Token {
 	if token == nil && err != nil {
 		token = bearergate.AsError(err).Refused
 	}
-	if token == nil || token.Bound() && !token.Proven() {
+	if token.Bound() && !token.Proven() {
 		return nil
 	}
 	return token

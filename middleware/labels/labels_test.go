@@ -96,6 +96,7 @@ func TestFit(t *testing.T) {
 		{name: "longer in bytes", client: strings.Repeat("ü", labels.MaxBytes/2) + "x"},
 		{name: "no UTF-8", client: "a\xff"},
 		{name: "a line", client: "a\nb"},
+		{name: "a line at the beginning", client: "\na"},
 		{name: "an escape", client: "a\x1b[31m"},
 		{name: "written from right to left", client: "a\u202eb"},
 		{name: "a space that is none", client: "a\u00a0b"},
@@ -190,23 +191,33 @@ func TestAtOnce(t *testing.T) {
 	require.Equal(t, 50, named)
 }
 
-// Of several that come for the last place at the same moment, one gets it.
+// Of several clients that come for the last place at the same moment, one gets it, and if
+// they are one and the same, all of its requests do.
 func TestTheLastPlace(t *testing.T) {
-	for range 500 {
-		names, start := labels.New(1), make(chan struct{})
-		var all sync.WaitGroup
-		got := make([]string, 8)
-		for worker := range got {
-			client := of("i", fmt.Sprint("c", worker))
-			all.Go(func() {
-				<-start
-				got[worker] = names.Client(client).Name
-			})
+	for _, tc := range []struct {
+		name    string
+		clients int
+		names   int
+	}{
+		{name: "one client", clients: 1, names: 1},
+		{name: "several", clients: 8, names: 2}, // and other
+	} {
+		for range 500 {
+			names, start := labels.New(1), make(chan struct{})
+			var all sync.WaitGroup
+			got := make([]string, 8)
+			for worker := range got {
+				client := of("i", fmt.Sprint("c", worker%tc.clients))
+				all.Go(func() {
+					<-start
+					got[worker] = names.Client(client).Name
+				})
+			}
+			close(start)
+			all.Wait()
+			slices.Sort(got)
+			require.Len(t, slices.Compact(got), tc.names, tc.name)
 		}
-		close(start)
-		all.Wait()
-		slices.Sort(got)
-		require.Len(t, slices.Compact(got), 2, "one name, and other")
 	}
 }
 
