@@ -42,6 +42,7 @@ var arrows = map[string][]string{
 	"middleware/usage":     {".", "scope", "middleware"},
 	"middleware/policydoc": {".", "scope", "middleware"}, // middleware/catalogue too
 	"middleware/catalogue": {".", "scope", "middleware", "internal"},
+	"middleware/sightings": {".", "middleware", "internal"},
 	"authtest":             {".", "scope", "internal"},
 	"internal":             {"internal"},
 	// The internal packages above the root: that neither the root nor jwks import the first,
