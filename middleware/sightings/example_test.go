@@ -47,5 +47,5 @@ func Example() {
 	fmt.Printf("%+v\n", watch.Status())
 	// Output:
 	// a token of alice and shop was sent from 4 networks
-	// {Tokens:1 Seen:5 Suspected:1 Forgotten:0 NoID:0 NoAddress:0}
+	// {Tokens:1 Seen:5 Suspected:1 Forgotten:0 WithoutID:0 WithoutAddress:0}
 }

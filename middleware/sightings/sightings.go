@@ -153,10 +153,10 @@ type Status struct {
 	Seen, Suspected uint64
 	// Forgotten is how many tokens were forgotten that could still have been suspected.
 	Forgotten uint64
-	// NoID and NoAddress are how many requests did not count: their token has no ID, or it
+	// WithoutID and WithoutAddress are how many requests did not count: their token has no ID, or it
 	// is unknown where they came from, or Config.Network named no network. Many without an
 	// address mean that no ClientAddress is configured, or wrongly.
-	NoID, NoAddress uint64
+	WithoutID, WithoutAddress uint64
 }
 
 // Watch is what was seen lately. Make it with [New]. It is safe for concurrent use. A nil
@@ -218,7 +218,7 @@ func (w *Watch) Saw(ctx context.Context, t *bearergate.Token, from netip.Addr) {
 		return
 	}
 	if !from.IsValid() {
-		w.memory.skip(func(s *Status) { s.NoAddress++ })
+		w.memory.skip(func(s *Status) { s.WithoutAddress++ })
 		return
 	}
 	id := t.ID()
@@ -226,12 +226,12 @@ func (w *Watch) Saw(ctx context.Context, t *bearergate.Token, from netip.Addr) {
 		id = w.ask(ctx, "ID", func() string { return w.config.ID(t) })
 	}
 	if id == "" {
-		w.memory.skip(func(s *Status) { s.NoID++ })
+		w.memory.skip(func(s *Status) { s.WithoutID++ })
 		return
 	}
 	network, ok := w.network(ctx, from.Unmap().WithZone(""))
 	if !ok {
-		w.memory.skip(func(s *Status) { s.NoAddress++ })
+		w.memory.skip(func(s *Status) { s.WithoutAddress++ })
 		return
 	}
 	found := w.memory.note(digest.Strings(w.secret, t.Issuer(), id), network)

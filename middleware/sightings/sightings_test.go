@@ -138,7 +138,7 @@ func TestWhichTokenItIs(t *testing.T) {
 				w.Saw(t.Context(), bearergate.NewToken(c), address(networks[i]))
 			}
 			require.Equal(t, tt.events, l.count())
-			require.Equal(t, tt.noID, w.Status().NoID)
+			require.Equal(t, tt.noID, w.Status().WithoutID)
 			require.Equal(t, 3-tt.noID, w.Status().Seen)
 		})
 	}
@@ -314,7 +314,7 @@ func TestBehindAGate(t *testing.T) {
 	ask("stolen", "203.0.113.1")
 	require.Equal(t, 1, l.count())
 	require.Equal(t, "stolen", l.events[0].Token.ID())
-	require.Equal(t, sightings.Status{Tokens: 2, Seen: 23, Suspected: 1, NoAddress: 1}, w.Status())
+	require.Equal(t, sightings.Status{Tokens: 2, Seen: 23, Suspected: 1, WithoutAddress: 1}, w.Status())
 }
 
 func TestConfig(t *testing.T) {
@@ -395,7 +395,7 @@ func TestPanics(t *testing.T) {
 	// A function that panics has seen nothing.
 	w, l := newWatch(t, sightings.Config{Networks: 1, Network: func(netip.Addr) string { panic(errors.New("no database")) }})
 	w.Saw(t.Context(), token("a"), address("192.0.2.1"))
-	require.Equal(t, sightings.Status{NoAddress: 1}, w.Status())
+	require.Equal(t, sightings.Status{WithoutAddress: 1}, w.Status())
 	require.Len(t, l.panics, 1)
 }
 
