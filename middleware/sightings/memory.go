@@ -112,11 +112,14 @@ func (m *memory) note(key digest.Sum, n network) (f found) {
 	t, known := m.tokens[key]
 	if !known {
 		t = m.add(key, now)
-	} else if now-t.last >= m.within {
-		t.forget(now)
+	} else {
+		t.unlink()
+		if now-t.last >= m.within {
+			t.forget(now)
+		}
 	}
 	t.last = now
-	m.moveToEnd(t)
+	m.append(t)
 
 	family := 0
 	if n.ipv6 {
@@ -169,7 +172,7 @@ func (m *memory) count(seen []sighting, n network, now time.Duration) (lately in
 	return lately
 }
 
-// add makes a place for a token. It gives back two places that are out of date first, so that
+// add makes a place for a token, which is not in the ring yet. It gives back two places that are out of date first, so that
 // the memory shrinks again after a rush.
 func (m *memory) add(key digest.Sum, now time.Duration) *token {
 	var t *token
@@ -202,15 +205,9 @@ func (t *token) forget(now time.Duration) {
 	clear(t.seen[1])
 }
 
-func (t *token) unlink() {
-	if t.next != nil {
-		t.next.prev, t.prev.next = t.prev, t.next
-		t.next, t.prev = nil, nil
-	}
-}
+func (t *token) unlink() { t.next.prev, t.prev.next = t.prev, t.next }
 
-func (m *memory) moveToEnd(t *token) {
-	t.unlink()
+func (m *memory) append(t *token) {
 	end := m.last.prev
 	t.prev, t.next = end, &m.last
 	end.next, m.last.prev = t, t

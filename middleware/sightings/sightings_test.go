@@ -88,6 +88,7 @@ func TestNetworks(t *testing.T) {
 		{name: "IPv6", from: []string{"2001:db8::1", "2001:db8:1::1", "2001:db8:2::1"}, events: 1},
 		{name: "privacy addresses and other subnets of a site", from: []string{"2001:db8::1", "2001:db8::2:1", "2001:db8:0:7::1", "2001:db8:0:ffff::1"}},
 		{name: "IPv4 in IPv6 is IPv4", from: []string{"::ffff:192.0.2.1", "192.0.2.2", "::ffff:192.0.2.3"}},
+		{name: "and has networks like it", from: []string{"::ffff:192.0.2.1", "::ffff:198.51.100.1", "203.0.113.1"}, events: 1},
 		{name: "a zone is no network", from: []string{"fe80::1%a", "fe80::1%b", "fe80::1%c"}},
 		{name: "one is enough", config: sightings.Config{Networks: 1}, from: []string{"192.0.2.1", "198.51.100.1"}, events: 1},
 		{name: "four are allowed", config: sightings.Config{Networks: 4}, from: []string{"192.0.2.1", "198.51.100.1", "203.0.113.1", "10.0.0.1"}},
@@ -98,6 +99,7 @@ func TestNetworks(t *testing.T) {
 		{name: "named by a function", config: sightings.Config{Networks: 1, Network: func(a netip.Addr) string { return a.String()[:3] }},
 			from: []string{"192.0.2.1", "192.88.99.1"}},
 		{name: "named apart by a function", config: sightings.Config{Networks: 1, Network: netip.Addr.String}, from: []string{"192.0.2.1", "192.0.2.2"}, events: 1},
+		{name: "a function is told no zone, and no IPv4 in IPv6", config: sightings.Config{Networks: 1, Network: netip.Addr.String}, from: []string{"fe80::1%a", "fe80::1%b", "::ffff:192.0.2.1", "192.0.2.1"}},
 		{name: "not named by a function", config: sightings.Config{Networks: 1, Network: func(netip.Addr) string { return "" }}, from: []string{"192.0.2.1", "198.51.100.1"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -250,6 +252,11 @@ func TestMaxTokens(t *testing.T) {
 		// A place that is used again knows nothing of the token before it.
 		w.Saw(t.Context(), token("new"), a)
 		w.Saw(t.Context(), token("newer"), a)
+		require.Equal(t, 1, l.count())
+		for i := range 9 {
+			w.Saw(t.Context(), token(fmt.Sprint("a", i)), address(fmt.Sprintf("2001:db8:%d::1", i)))
+			w.Saw(t.Context(), token(fmt.Sprint("c", i)), address(fmt.Sprintf("192.0.%d.1", i)))
+		}
 		require.Equal(t, 1, l.count())
 	})
 }
