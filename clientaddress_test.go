@@ -37,6 +37,8 @@ func addressOf(a *bearergate.ClientAddress, header, peer string, values ...strin
 	return ""
 }
 
+// Whom a proxy names, in the forms that are written, and nobody where that is not clear.
+// req: R7239-01..05 XFF-01
 func TestClientAddress(t *testing.T) {
 	const xff, forwarded, single = "X-Forwarded-For", "Forwarded", "X-Real-Ip"
 	long := strings.Repeat("x", 2000)

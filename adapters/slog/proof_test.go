@@ -128,7 +128,7 @@ func TestSecrecyOfProofs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var text, tint output
 		levels := &slog.HandlerOptions{Level: slog.LevelDebug, AddSource: true}
-		a, err := sloggate.New(sloggate.Config{Handler: slog.NewMultiHandler(slog.NewTextHandler(&text, levels), slog.NewJSONHandler(&tint, levels)), MaxPerSecond: 1 << 20})
+		a, err := sloggate.New(sloggate.Config{Handler: slog.NewMultiHandler(slog.NewTextHandler(&text, levels), jsonTo(t, &tint, levels)), MaxPerSecond: 1 << 20})
 		require.NoError(t, err)
 		all, secrets := proofs.Watch(t, a, func(_ string, serve func(context.Context)) { serve(t.Context()) })
 		for _, o := range []*output{&text, &tint} {

@@ -23,6 +23,14 @@ type record struct {
 	attrs []slog.Attr
 }
 
+// group is for what stands in a group of r.
+func (r *record) group() record { return record{max: r.max} }
+
+// close adds a group.
+func (r *record) close(name string, group record) {
+	r.add(slog.Attr{Key: name, Value: slog.GroupValue(group.attrs...)})
+}
+
 func (r *record) add(attrs ...slog.Attr) { r.attrs = append(r.attrs, attrs...) }
 
 // word adds a word of a closed set or of the configuration.
@@ -81,7 +89,7 @@ func (r *record) taken(entries int, d time.Duration) {
 
 // entry adds what is revoked.
 func (r *record) entry(e *revocation.Entry) {
-	group := record{max: r.max}
+	group := r.group()
 	group.text("issuer", e.Issuer)
 	group.text("subject", e.Subject)
 	group.text("session", e.Session)
@@ -90,11 +98,9 @@ func (r *record) entry(e *revocation.Entry) {
 	if e.TokenID != "" {
 		group.word("jti", digest(e.TokenID))
 	}
-	if e.Key != ([32]byte{}) {
-		group.word("key", base64.RawURLEncoding.EncodeToString(e.Key[:]))
-	}
+	group.key(e.Key)
 	group.add(slog.Time("before", e.Before.UTC()), slog.Time("until", e.Until.UTC()))
-	r.add(slog.Attr{Key: "entry", Value: slog.GroupValue(group.attrs...)})
+	r.close("entry", group)
 }
 
 // token adds what the audit has to know of a verified token.
@@ -102,17 +108,100 @@ func (r *record) token(t *bearergate.Token) {
 	if t == nil {
 		return
 	}
+	r.word("principal", principalOf(t))
 	r.text("subject", t.Subject())
 	r.text("client", t.ClientID())
 	r.text("jti", idOf(t))
-	if actors := t.Actor(); len(actors) > 0 {
-		r.text("actor", actors[0].Subject)
-	}
+	r.text("session", t.SessionID())
+	r.text("tenant", t.Tenant())
+	r.chain(t.Actor())
 	if t.Stale() {
 		r.add(slog.Bool("stale", true))
 	}
 	r.list("scopes", t.Scopes().Names())
+	r.roles(t.Roles())
+	r.key(t.Key())
 	r.keysOf(t)
+}
+
+// principalOf says on whose behalf a token was issued, where the token says it.
+func principalOf(t *bearergate.Token) string {
+	switch {
+	case t.IsClient():
+		return "client"
+	case t.IsUser():
+		return "user"
+	}
+	return "unknown"
+}
+
+// key adds the thumbprint of a key (RFC 7638).
+func (r *record) key(thumbprint [32]byte) {
+	if thumbprint != ([32]byte{}) {
+		r.word("key", base64.RawURLEncoding.EncodeToString(thumbprint[:]))
+	}
+}
+
+// maxActors is how many of a chain are written. The verifiers of this module refuse longer
+// ones; those of others may not.
+const maxActors = 16
+
+// chain adds the actors of a token, the current one first (RFC 8693 §4.1).
+func (r *record) chain(of []bearergate.Actor) {
+	if len(of) == 0 {
+		return
+	}
+	written := make(actors, 0, min(len(of), maxActors))
+	for _, a := range of[:min(len(of), maxActors)] {
+		written = append(written, actor{printable(a.Subject, r.max), printable(a.Issuer, r.max), printable(a.ClientID, r.max)})
+	}
+	r.add(slog.Any("actors", written))
+	if more := len(of) - maxActors; more > 0 {
+		r.add(slog.Int("more_actors", more))
+	}
+}
+
+// roles adds what may have a space of its own, each for itself, and says how many did not fit.
+func (r *record) roles(of []string) {
+	var written texts
+	for i, room := 0, 4*r.max; i < len(of); i++ {
+		role := printable(of[i], r.max)
+		if room -= len(role); room < 0 && i > 0 {
+			break
+		}
+		written = append(written, role)
+	}
+	if len(written) > 0 {
+		r.add(slog.Any("roles", written))
+	}
+	if more := len(of) - len(written); more > 0 {
+		r.add(slog.Int("more_roles", more))
+	}
+}
+
+// texts is a list, in JSON, and elsewhere the text of that.
+type texts []string
+
+func (t texts) String() string { return jsonOf([]string(t)) }
+
+// actors is a chain as handlers write it: a list in JSON, and elsewhere the text of that.
+type actors []actor
+
+type actor struct {
+	Subject string `json:"subject,omitempty"`
+	Issuer  string `json:"issuer,omitempty"`
+	Client  string `json:"client,omitempty"`
+}
+
+// String is what slog.TextHandler writes.
+func (a actors) String() string { return jsonOf([]actor(a)) }
+
+func jsonOf(list any) string {
+	text, err := json.Marshal(list)
+	if err != nil { // never: they are texts
+		return ""
+	}
+	return string(text)
 }
 
 // keysOf adds the thumbprints of the keys to which a token is bound: as proven if its sender
@@ -131,7 +220,7 @@ func (r *record) keysOf(t *bearergate.Token) {
 	if t.Proven() {
 		name = "proven"
 	}
-	r.add(slog.Attr{Key: name, Value: slog.GroupValue(keys...)})
+	r.close(name, record{attrs: keys})
 }
 
 // isThumbprint reports whether s is a SHA-256 in base64url without padding. Anything else
@@ -157,10 +246,10 @@ func (r *record) refusal(e *bearergate.Error, token *bearergate.Token) {
 	if token != nil || e.Refused == nil {
 		return
 	}
-	refused := record{max: r.max}
+	refused := r.group()
 	refused.text("issuer", e.Refused.Issuer())
 	refused.token(e.Refused)
-	r.add(slog.Attr{Key: "refused", Value: slog.GroupValue(refused.attrs...)})
+	r.close("refused", refused)
 }
 
 // idOf returns jti, as a digest where it may be the token itself: an answer to

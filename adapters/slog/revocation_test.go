@@ -59,7 +59,7 @@ func TestRevocations(t *testing.T) {
 			{"issuer":"i","tenant":"a\nb","session":"s","token_id":"a-token-perhaps","key":"`+base64.RawURLEncoding.EncodeToString([]byte(key))+`"}]}`))
 		records := here.records(t, sloggate.EventRevocation)
 		require.Len(t, records, 2)
-		carol := map[string]any{"issuer": "https://as.example.test", "subject": "carol", "client": "shop", "scopes": "revocation:write"}
+		carol := map[string]any{"issuer": "https://as.example.test", "subject": "carol", "client": "shop", "principal": "unknown", "scopes": "revocation:write"}
 		require.Equal(t, map[string]any{"level": "INFO", "change": "added", "revoked_by": "subject+client", "source": "admin", "asked_by": carol,
 			"entry": map[string]any{"issuer": "https://as.example.test", "subject": "alice", "client": "shop", "before": "1999-12-31T23:59:59Z", "until": "2000-01-01T00:59:59Z"}},
 			without(records[0]))

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -148,7 +149,8 @@ func TestSecrecy(t *testing.T) {
 			return as.Token(c)
 		}
 		tokens := map[string]string{
-			"a JWT":             live(authtest.Claims{Scopes: scope.Of("orders:read")}),
+			"a JWT": live(authtest.Claims{Scopes: scope.Of("orders:read"), AuthTime: time.Now(), Roles: []string{"clerk"}, Raw: []byte(`{"sid":"s-1"}`),
+				Actors: []bearergate.Actor{{Subject: "robot", ClientID: "robots"}}}),
 			"a narrow JWT":      live(authtest.Claims{Scopes: scope.Of("other")}),
 			"an expired JWT":    as.Token(authtest.Claims{ExpiresAt: time.Now().Add(-time.Hour)}),
 			"a JWT of others":   live(authtest.Claims{Audience: []string{"https://other.example.test"}}),
@@ -171,7 +173,12 @@ func TestSecrecy(t *testing.T) {
 
 		var text, tint output
 		levels := &slog.HandlerOptions{Level: slog.LevelDebug, AddSource: true}
-		a, err := sloggate.New(sloggate.Config{Handler: slog.NewMultiHandler(slog.NewTextHandler(&text, levels), slog.NewJSONHandler(&tint, levels)), MaxPerSecond: 1 << 20})
+		page, err := sloggate.NewRefusals(sloggate.MaxRefusals)
+		require.NoError(t, err)
+		a, err := sloggate.New(sloggate.Config{Handler: slog.NewMultiHandler(slog.NewTextHandler(&text, levels), jsonTo(t, &tint, levels), page), MaxPerSecond: 1 << 20,
+			Trace: func(context.Context) (string, string) { return "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7" }})
+		require.NoError(t, err)
+		from, err := bearergate.NewClientAddress(bearergate.ClientAddressConfig{Header: "X-Forwarded-For", Trusted: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/32")}})
 		require.NoError(t, err)
 
 		answers := transport(func(r *http.Request) (*http.Response, error) {
@@ -227,7 +234,7 @@ func TestSecrecy(t *testing.T) {
 					verifier = bearergate.VerifierFunc(func(ctx context.Context, token string) (*bearergate.Token, error) { return nil, f(ctx, token) })
 				}
 				for _, carrier := range []string{"header", "cookie", "own error"} {
-					c := middleware.Config{Hooks: middleware.JoinHooks(a.GateHooks(), middleware.Hooks{Decided: func(context.Context, middleware.DecisionEvent) { panic(body) }})}
+					c := middleware.Config{ClientAddress: from, Hooks: middleware.JoinHooks(a.GateHooks(), middleware.Hooks{Decided: func(context.Context, middleware.DecisionEvent) { panic(body) }})}
 					if carrier != "header" {
 						c.Extract = func(r *http.Request) (bearergate.Credentials, error) {
 							session, err := r.Cookie("session")
@@ -247,7 +254,9 @@ func TestSecrecy(t *testing.T) {
 							if carrier != "header" && path != "/orders/7" {
 								continue
 							}
-							r := httptest.NewRequestWithContext(t.Context(), "GET", path, nil)
+							r := httptest.NewRequestWithContext(t.Context(), "GET", path+"?access_token="+url.QueryEscape(token)+"&q="+url.QueryEscape(cookie), nil)
+							// A client writes its secrets where an address is expected.
+							r.Header["X-Forwarded-For"] = [][]string{{token + ", 198.51.100.7"}, {token}, {cookie + ":443", token}, {"198.51.100.7"}}[i%4]
 							r.AddCookie(&http.Cookie{Name: "other", Value: cookie})
 							if carrier == "header" {
 								r.Header.Set("Authorization", "Bearer "+token)
@@ -279,7 +288,14 @@ func TestSecrecy(t *testing.T) {
 			synctest.Wait()
 		}
 
+		shown := httptest.NewRecorder()
+		page.ServeHTTP(shown, httptest.NewRequestWithContext(t.Context(), "GET", "/", nil))
+		require.Contains(t, shown.Body.String(), `"refused":{`)
+		require.Empty(t, leaks(shown.Body.String(), secrets))
 		for _, o := range []*output{&text, &tint} {
+			for _, part := range []string{"198.51.100.7", "4bf92f3577b34da6a3ce929d0e0e4736", "robot", "s-1", "clerk", "principal"} {
+				require.Contains(t, o.String(), part, "or nothing was looked at")
+			}
 			for _, event := range []sloggate.Event{sloggate.EventDecision, sloggate.EventVerification, sloggate.EventIntrospection, sloggate.EventCall, sloggate.EventBreaker,
 				sloggate.EventPurge, sloggate.EventStore, sloggate.EventFetch, sloggate.EventKeys, sloggate.EventState, sloggate.EventMiss, sloggate.EventSkipped, sloggate.EventPanic} {
 				require.Contains(t, o.String(), string(event), "%s: or nothing was looked at", event)

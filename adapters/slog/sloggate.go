@@ -16,7 +16,10 @@
 //
 // # Records
 //
-// The message of a record is its [Event]. One of a decision says
+// The message of a record is its [Event], and every record says the schema that it follows
+// ([Schema]), and trace_id and span_id where Config.Trace knows them. docs/audit.v1.schema.json
+// describes all of them as slog.JSONHandler writes them, and docs/audit.md how to read them.
+// One of a decision says
 //
 //	outcome     accepted, refused, unavailable (an outage), misconfigured or canceled (the caller went away)
 //	reason      a [bearergate.Reason]; left out if accepted
@@ -24,7 +27,13 @@
 //	report_only true if the request passed, or went on, in spite of the refusal
 //	midstream   true if the request was being served and has been ended by its token
 //	method, route, source
-//	issuer, subject, client, jti, actor, stale, scopes (granted)
+//	address     of the sender, where middleware.Config.ClientAddress is set, and it is known
+//	principal   user or client, if the token says which ([bearergate.Token.IsUser]), or unknown
+//	issuer, subject, client, jti, session, tenant, stale, scopes (granted)
+//	roles       each for itself; more_roles says how many did not fit into four times Config.MaxText
+//	actors      all of the act claim, the current one first: subject, issuer and client of each;
+//	            more_actors says how many were left out of more than 16
+//	key         the thumbprint of the key that has verified the token, of a JWT
 //	proven      jkt, x5t#S256: the thumbprints of the keys that the sender has proved to hold
 //	required    the scopes that the route requires
 //	duration    of the decision, or of a request that was ended; nanoseconds in JSON
@@ -123,6 +132,8 @@
 // needed first: look there for stolen ones.
 // How many were left out is said in the next record of the same kind.
 //
+// [NewRefusals] keeps the last refusals in memory, for a page on an internal port.
+//
 // The package makes no goroutine. Everything here is safe for concurrent use if
 // the handler is.
 package sloggate
@@ -159,14 +170,25 @@ const (
 	limitText = 64 << 10
 )
 
+// Schema is what every record says in its member schema: the version of the JSON Schema
+// docs/audit.v1.schema.json, by which it can be read. Members and events may be added under the same name;
+// it changes if a member is gone or means something else.
+const Schema = "bearergate.audit.v1"
+
 // Config says where records go and how many.
 type Config struct {
 	// Handler takes the records. Required. It gets the context of the event, for
 	// handlers that find a trace there.
 	Handler slog.Handler
-	// Attrs returns what is added to every record, the ID of a trace for example.
+	// Trace returns the IDs of the trace and of the span that the context of an event has,
+	// which are written as trace_id and span_id: those of W3C Trace Context in hexadecimal,
+	// such as trace.SpanContextFromContext of OpenTelemetry tells. What is empty is left
+	// out. Default: none.
+	Trace func(context.Context) (traceID, spanID string)
+	// Attrs returns what is added to every record, the ID of a request for example.
 	// It is asked with the context of the event. Nothing of what it returns is
-	// cut or quoted. Default: nothing.
+	// cut or quoted. One group with the name extra leaves a record that the JSON Schema
+	// describes; a name that a record has already would stand there twice. Default: nothing.
 	Attrs func(context.Context) []slog.Attr
 	// Level chooses the level of a record; see [DefaultLevel], which is the default.
 	Level func(e Event, detail string) slog.Level
@@ -255,6 +277,9 @@ func (a *Audit) GateHooks() middleware.Hooks {
 				r.word("method", e.Method)
 				r.word("route", e.Pattern)
 				r.word("source", string(e.Source))
+				if e.Address.IsValid() {
+					r.word("address", e.Address.String())
+				}
 				r.text("issuer", e.Token.Issuer())
 				if e.Token != nil {
 					r.list("required", e.Required.Scopes())
@@ -403,10 +428,10 @@ func (a *Audit) RevocationHooks() revocation.Hooks {
 				r.word("source", e.Entry.Source)
 				r.entry(&e.Entry)
 				if asked {
-					by := record{max: r.max}
+					by := r.group()
 					by.text("issuer", token.Issuer())
 					by.token(token)
-					r.add(slog.Attr{Key: "asked_by", Value: slog.GroupValue(by.attrs...)})
+					r.close("asked_by", by)
 				}
 			})
 		},
@@ -615,7 +640,7 @@ func (a *Audit) decide(ctx context.Context, event Event, limits *decisionLimits,
 	if !ok {
 		return
 	}
-	r := record{max: a.config.MaxText}
+	r := a.record()
 	r.word("outcome", outcome)
 	r.word("reason", string(reason))
 	more(&r)
@@ -662,7 +687,7 @@ func (a *Audit) tell(ctx context.Context, event Event, detail string, l *limit, 
 	if !ok {
 		return
 	}
-	r := record{max: a.config.MaxText}
+	r := a.record()
 	more(&r)
 	if suppressed > 0 {
 		r.add(slog.Uint64("suppressed", suppressed))
@@ -670,15 +695,38 @@ func (a *Audit) tell(ctx context.Context, event Event, detail string, l *limit, 
 	a.write(ctx, level, event, r)
 }
 
+// record is a new one. There is room in it for what most have.
+func (a *Audit) record() record {
+	r := record{max: a.config.MaxText, attrs: make([]slog.Attr, 0, 24)}
+	r.word("schema", Schema)
+	return r
+}
+
 func (a *Audit) write(ctx context.Context, level slog.Level, event Event, r record) {
 	// A caller that went away must not take the record along.
 	ctx = context.WithoutCancel(ctx)
 	out := slog.NewRecord(time.Now(), level, string(event), 0)
+	a.trace(ctx, &r)
 	out.AddAttrs(r.attrs...)
 	out.AddAttrs(a.more(ctx)...)
 	if err := a.config.Handler.Handle(ctx, out); err != nil && a.config.Lost != nil {
 		a.config.Lost(ctx, err)
 	}
+}
+
+// trace asks Config.Trace, whose panic must not cost the record.
+func (a *Audit) trace(ctx context.Context, r *record) {
+	if a.config.Trace == nil {
+		return
+	}
+	ask := func(ctx context.Context, _ struct{}) {
+		trace, span := a.config.Trace(ctx)
+		r.text("trace_id", trace)
+		r.text("span_id", span)
+	}
+	bearergate.Hook("Trace", func(_ context.Context, e bearergate.PanicEvent) {
+		r.text("trace_panicked", e.Type)
+	}, ask)(ctx, struct{}{})
 }
 
 // more asks Config.Attrs, whose panic must not cost the record.

@@ -61,6 +61,7 @@ func (o *output) records(t testing.TB, event sloggate.Event) []map[string]any {
 	for line := range strings.Lines(o.String()) {
 		r := map[string]any{}
 		require.NoError(t, json.Unmarshal([]byte(line), &r), line)
+		require.Equal(t, sloggate.Schema, r["schema"])
 		if event == "" || r["msg"] == string(event) {
 			records = append(records, r)
 		}
@@ -75,16 +76,14 @@ func (o *output) record(t testing.TB, event sloggate.Event) map[string]any {
 	return records[0]
 }
 
-// jsonTo writes all levels.
-func jsonTo(o *output) slog.Handler {
-	return slog.NewJSONHandler(o, &slog.HandlerOptions{Level: slog.LevelDebug})
-}
+// everything is all levels.
+var everything = &slog.HandlerOptions{Level: slog.LevelDebug}
 
 func newAudit(t testing.TB, c sloggate.Config) (*sloggate.Audit, *output) {
 	t.Helper()
 	o := &output{}
 	if c.Handler == nil {
-		c.Handler = jsonTo(o)
+		c.Handler = jsonTo(t, o, everything)
 	}
 	a, err := sloggate.New(c)
 	require.NoError(t, err)
@@ -93,7 +92,7 @@ func newAudit(t testing.TB, c sloggate.Config) (*sloggate.Audit, *output) {
 
 // without removes what a test does not say: time, and the level unless it is asked for.
 func without(r map[string]any, keys ...string) map[string]any {
-	for _, k := range append(keys, "time", "msg") {
+	for _, k := range append(keys, "time", "msg", "schema") {
 		delete(r, k)
 	}
 	return r
@@ -102,12 +101,15 @@ func without(r map[string]any, keys ...string) map[string]any {
 var claims = bearergate.Claims{Issuer: "https://as.example.test", Subject: "alice", ClientID: "shop", ID: "jti-1", Scopes: scope.Of("orders:read", "orders:write"),
 	Actors: []bearergate.Actor{{Subject: "robot"}, {Subject: "earlier"}}, Raw: []byte(`{"jti":"jti-1"}`)}
 
+// chain is how a record has the actors of claims.
+var chain = []any{map[string]any{"subject": "robot"}, map[string]any{"subject": "earlier"}}
+
 func TestDecisions(t *testing.T) {
 	token := bearergate.NewToken(claims)
 	refused := func(kind error, reason bearergate.Reason) error {
 		return &bearergate.Error{Kind: kind, Reason: reason, Cause: errors.New("what nobody may read")}
 	}
-	ofToken := map[string]any{"issuer": "https://as.example.test", "subject": "alice", "client": "shop", "jti": "jti-1", "actor": "robot",
+	ofToken := map[string]any{"issuer": "https://as.example.test", "subject": "alice", "client": "shop", "jti": "jti-1", "principal": "unknown", "actors": chain,
 		"scopes": "orders:read orders:write", "required": "orders:read"}
 	for name, tc := range map[string]struct {
 		err   error
@@ -227,7 +229,7 @@ func TestEvents(t *testing.T) {
 	}{
 		{sloggate.EventVerification, func(a *sloggate.Audit, ctx context.Context) {
 			a.VerifyHooks().Verified(ctx, jwtverify.VerifyEvent{Issuer: issuer, Cached: true, Token: bearergate.NewToken(claims), Duration: 1})
-		}, map[string]any{"level": "DEBUG", "outcome": "accepted", "issuer": issuer, "cached": true, "subject": "alice", "client": "shop", "jti": "jti-1", "actor": "robot",
+		}, map[string]any{"level": "DEBUG", "outcome": "accepted", "issuer": issuer, "cached": true, "subject": "alice", "client": "shop", "jti": "jti-1", "principal": "unknown", "actors": chain,
 			"scopes": "orders:read orders:write", "duration": 1.0}},
 		{sloggate.EventVerification, func(a *sloggate.Audit, ctx context.Context) {
 			a.VerifyHooks().Verified(ctx, jwtverify.VerifyEvent{Issuer: issuer, Err: &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonSignature, Cause: unreadable}})
@@ -315,7 +317,7 @@ func TestEvents(t *testing.T) {
 		{sloggate.EventSuspected, func(a *sloggate.Audit, ctx context.Context) {
 			a.SightingHooks().Suspected(ctx, sightings.Event{Issuer: issuer, Networks: 4, FirstSeen: time.Unix(1700000000, 0), Names: []string{"192.0.2.0/24", "a\nb"},
 				Token: bearergate.NewToken(bearergate.Claims{Issuer: issuer, Subject: "alice", ClientID: "shop", ID: "7"})})
-		}, map[string]any{"level": "WARN", "issuer": issuer, "subject": "alice", "client": "shop", "jti": "sha256:7902699be42c8a8e46fbbb4501726517", "family": "IPv4", "networks": 4.0,
+		}, map[string]any{"level": "WARN", "issuer": issuer, "principal": "unknown", "subject": "alice", "client": "shop", "jti": "sha256:7902699be42c8a8e46fbbb4501726517", "family": "IPv4", "networks": 4.0,
 			"network_names": `"192.0.2.0/24 a\nb"`, "first_seen": "2023-11-14T22:13:20Z"}},
 		{sloggate.EventSuspected, func(a *sloggate.Audit, ctx context.Context) {
 			a.SightingHooks().Suspected(ctx, sightings.Event{Issuer: issuer, IPv6: true, Networks: 2, FirstSeen: time.Unix(1700000000, 0)})
@@ -421,7 +423,7 @@ func TestLevels(t *testing.T) {
 
 	// One's own levels; what is not written costs nothing of what is.
 	o := &output{}
-	a, _ := newAudit(t, sloggate.Config{Handler: slog.NewJSONHandler(o, &slog.HandlerOptions{Level: slog.LevelWarn}), MaxPerSecond: 1,
+	a, _ := newAudit(t, sloggate.Config{Handler: jsonTo(t, o, &slog.HandlerOptions{Level: slog.LevelWarn}), MaxPerSecond: 1,
 		Level: func(e sloggate.Event, detail string) slog.Level {
 			if e == sloggate.EventDecision && detail == "expired" {
 				return slog.LevelDebug
@@ -782,7 +784,7 @@ func TestARefusalExplainsItself(t *testing.T) {
 	require.Equal(t, `"graph"`, r["found"])
 	require.NotContains(t, r, "unverified")
 	require.NotContains(t, r, "subject", "a refused token is nobody's")
-	require.Equal(t, map[string]any{"issuer": "https://as.example.test", "subject": "alice", "client": "shop", "jti": "jti-1", "actor": "robot", "scopes": "orders:read orders:write"}, r["refused"])
+	require.Equal(t, map[string]any{"issuer": "https://as.example.test", "subject": "alice", "client": "shop", "jti": "jti-1", "principal": "unknown", "actors": chain, "scopes": "orders:read orders:write"}, r["refused"])
 	require.NotContains(t, o.String(), "nobody")
 
 	// What no signature vouches for says so.

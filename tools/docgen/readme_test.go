@@ -35,6 +35,7 @@ var documented = map[string]map[string]int{
 	"README.md":                  {"main.go": 1, "part": 4, "part adapters/prometheus": 1},
 	"docs/scopes.md":             {"part": 3},
 	"docs/theft.md":              {"part": 1, "part adapters/grpc": 1},
+	"docs/audit.md":              {"part adapters/slog": 2, "part adapters/grpc": 1},
 	"docs/testing.md":            {"main_test.go": 1, "routes_test.go": 1, "part": 1},
 	"docs/choosing.md":           {"part": 11},
 	"docs/sender-constrained.md": {"part": 8, "part adapters/grpc": 1, "part adapters/redis": 1, "after": 1},
@@ -228,6 +229,9 @@ func part(t *testing.T, code string) string {
 var (
 	ctx                                       context.Context
 	secret, password                          string
+	audit                                     interface{ GateHooks() middleware.Hooks }
+	address                                   *bearergate.ClientAddress
+	lost                                      interface{ Add(int64) int64 }
 	md                                        interface{ Get(name string) []string }
 	v, payments, partner, opaque, verifier    bearergate.Verifier
 	gate                                      *middleware.Gate
@@ -245,10 +249,10 @@ var (
 )
 `
 	head := "package part\n\n"
-	for name, path := range map[string]string{"context": "context", "http": "net/http", "time": "time", "strings": "strings", "rand": "crypto/rand", "tls": "crypto/tls", "bearergate": modulePath,
+	for name, path := range map[string]string{"context": "context", "http": "net/http", "time": "time", "strings": "strings", "rand": "crypto/rand", "os": "os", "slog": "log/slog", "netip": "net/netip", "tls": "crypto/tls", "bearergate": modulePath,
 		"scope": modulePath + "/scope", "jwks": modulePath + "/jwks", "jwtverify": modulePath + "/jwtverify",
 		"introspect": modulePath + "/introspect", "issuers": modulePath + "/issuers", "idp": modulePath + "/idp", "dpop": modulePath + "/binding/dpop", "mtls": modulePath + "/binding/mtls", "revocation": modulePath + "/revocation", "admin": modulePath + "/revocation/admin", "middleware": modulePath + "/middleware", "catalogue": modulePath + "/middleware/catalogue", "policydoc": modulePath + "/middleware/policydoc", "sightings": modulePath + "/middleware/sightings", "fmt": "fmt",
-		"authtest": modulePath + "/authtest", "grpcgate": modulePath + "/adapters/grpc", "redisgate": modulePath + "/adapters/redis", "redis": "github.com/redis/go-redis/v9", "promgate": modulePath + "/adapters/prometheus", "prometheus": "github.com/prometheus/client_golang/prometheus"} {
+		"authtest": modulePath + "/authtest", "grpcgate": modulePath + "/adapters/grpc", "sloggate": modulePath + "/adapters/slog", "redisgate": modulePath + "/adapters/redis", "redis": "github.com/redis/go-redis/v9", "promgate": modulePath + "/adapters/prometheus", "prometheus": "github.com/prometheus/client_golang/prometheus"} {
 		if regexp.MustCompile(`\b` + name + `\.`).MatchString(known + code) {
 			head += fmt.Sprintf("import %s %q\n", name, path)
 		}
