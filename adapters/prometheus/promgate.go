@@ -12,6 +12,7 @@
 //	logout, err := backchannel.New(backchannel.Config{…, Hooks: metrics.LogoutHooks()})
 //	receiver, err := signals.New(signals.Config{…, Hooks: metrics.SignalHooks()})
 //	watch, err := sightings.New(sightings.Config{Hooks: metrics.SightingHooks()})
+//	err = metrics.WatchSightings(watch) // how many requests it has counted, read at every scrape
 //
 // Hooks of other telemetry are joined with these by the JoinHooks of each package.
 //
@@ -76,6 +77,11 @@
 //	revocation_lifted_entries                those that were lifted
 //	revocation_unlogged_entries              that the log has not
 //	revocation_full                          1 if there is more in the log than MaxEntries
+//
+// and of all watches given to [Metrics.WatchSightings]:
+//
+//	sightings_tokens                         that are remembered
+//	sightings_requests_total                 result: counted, without_id, without_address
 //
 // The outcome of a decision, a verification and an introspection is accepted,
 // refused, unavailable (an outage, 503), misconfigured (500) or canceled (the
@@ -176,6 +182,7 @@ type Metrics struct {
 	breakers breakers
 	watched  watched
 	list     watchedList
+	watches  watchedSightings
 	bounds   bounds
 	all      []prometheus.Collector
 }
@@ -238,7 +245,7 @@ func New(c Config) (*Metrics, error) {
 	m.panics = m.counter("panics", "Panics in hooks and other functions of the configuration.", "package")
 	m.breakers.gauge = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: prefix + "introspection_breaker_state",
 		Help: "State of the circuit breaker: 1 for the present one, else 0."}, []string{"issuer", "state"})
-	m.all = append(m.all, m.breakers.gauge, &m.watched, &m.list)
+	m.all = append(m.all, m.breakers.gauge, &m.watched, &m.list, &m.watches)
 
 	if err := c.Registerer.Register(collector{m}); err != nil {
 		return nil, misconfigured(fmt.Errorf("the Registerer: %w", err))
@@ -417,7 +424,7 @@ func (m *Metrics) SignalHooks() signals.Hooks {
 	}
 }
 
-// SightingHooks are for sightings.Config.Hooks.
+// SightingHooks are for sightings.Config.Hooks. See also [Metrics.WatchSightings].
 func (m *Metrics) SightingHooks() sightings.Hooks {
 	return sightings.Hooks{
 		Suspected: func(_ context.Context, e sightings.Event) { m.suspected.add(1, key{e.Issuer}) },
