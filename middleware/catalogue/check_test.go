@@ -1,7 +1,9 @@
 package catalogue_test
 
 import (
+	"encoding/json"
 	"errors"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -128,4 +130,18 @@ func TestResourceAction(t *testing.T) {
 		"orders:*", "orders:re ad", "{tenant}:read", "a:b:c:d:e:f", part + "a:b", "orders/read:x", "ördern:x", "orders:r{id}"} {
 		require.Error(t, catalogue.ResourceAction(name), name)
 	}
+}
+
+// The metadata document of the API (RFC 9728) has what the catalogue advertises.
+func TestMetadataHasTheCatalogue(t *testing.T) {
+	gate, err := middleware.New(kit.Granting(), middleware.Config{Resource: "https://api.example.com"})
+	require.NoError(t, err)
+	rt := gate.NewRouter()
+	rt.Metadata(middleware.Metadata{Scopes: parse(t, valid).Advertised()})
+	answer := kit.Ask(kit.Built(t, rt), http.MethodGet, "/.well-known/oauth-protected-resource", "")
+	var document struct {
+		Scopes []string `json:"scopes_supported"`
+	}
+	require.NoError(t, json.Unmarshal(answer.Body.Bytes(), &document))
+	require.Equal(t, []string{"orders:read", "orders:write"}, document.Scopes)
 }

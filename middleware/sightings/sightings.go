@@ -92,9 +92,9 @@ type Config struct {
 	// of a session are watched as one, those of a user's two devices perhaps too. It is
 	// called for every request, as Network is.
 	ID func(*bearergate.Token) string
-	// MaxTokens is how many tokens are remembered at a time, at about 300 bytes each, or 50
-	// more for each further of Networks; default [DefaultMaxTokens], at most
-	// [LimitMaxTokens]. Where there are more, the token that was not seen for the longest
+	// MaxTokens is how many tokens are remembered at a time, at about 350 bytes each, or 480
+	// with IPv4 and IPv6, and 32 more for each further of Networks and family; default
+	// [DefaultMaxTokens], at most [LimitMaxTokens]. Where there are more, the token that was not seen for the longest
 	// time is forgotten: [Status.Forgotten] counts, and Hooks.Forgot tells of it.
 	MaxTokens int
 	// TellNetworks keeps the names of the networks, and puts them into [Event.Names].
