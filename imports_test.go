@@ -40,8 +40,10 @@ var arrows = map[string][]string{
 	"revocation/signals":     {".", "jwks", "revocation", "internal"},
 	// What stands beside the gate knows it by its exported names alone.
 	"middleware/usage":     {".", "scope", "middleware"},
-	"middleware/policydoc": {".", "scope", "middleware"},
 	"middleware/labels":    {"."},
+	"middleware/policydoc": {".", "scope", "middleware"}, // middleware/catalogue too
+	"middleware/catalogue": {".", "scope", "middleware", "internal"},
+	"middleware/sightings": {".", "middleware", "internal"},
 	"authtest":             {".", "scope", "internal"},
 	"internal":             {"internal"},
 	// The internal packages above the root: that neither the root nor jwks import the first,

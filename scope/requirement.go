@@ -176,13 +176,49 @@ func (n *node) transform(f func(*want)) *node {
 // and with a value that it refuses, it is left out: a client cannot ask for a
 // pattern.
 func (r Requirement) Scopes() []string {
+	return r.list(func(w *want) []string {
+		if len(w.by) == 0 {
+			return nil
+		}
+		return []string{w.name}
+	})
+}
+
+// Asked returns what the requirement asks for as it was written: [Requirement.Scopes], and
+// the pattern of each [Template] that is not bound. It is for documents; a client cannot ask
+// for a pattern.
+func (r Requirement) Asked() []string {
+	return r.list(func(w *want) []string {
+		if w.tmpl == nil && len(w.by) == 0 {
+			return nil // a template with a value that it refuses
+		}
+		return []string{w.name}
+	})
+}
+
+// Accepted returns every scope that counts towards the requirement where it is granted:
+// [Requirement.Asked], and what a [Policy] lets stand for that. Of a [Template] that is not
+// bound, these are its pattern and what stands for it whatever its values are. It is for
+// documents and reviews. Not every name is one that somebody has: a policy with a Separator
+// accepts the wildcard of each scope.
+func (r Requirement) Accepted() []string {
+	return r.list(func(w *want) []string {
+		if w.tmpl != nil {
+			return w.rules.grantedBy(w.name)
+		}
+		return w.by
+	})
+}
+
+// list returns what of gives for each scope that is named, once each, in the order written.
+func (r Requirement) list(of func(*want) []string) []string {
 	if r.n == nil {
 		return nil
 	}
 	var list []string
 	r.n.each(func(w *want) {
-		if len(w.by) > 0 {
-			list = appendNew(list, w.name)
+		for _, name := range of(w) {
+			list = appendNew(list, name)
 		}
 	})
 	return list

@@ -316,3 +316,39 @@ func Example() {
 	// false
 	// false
 }
+
+// What documents and reviews need to know beside Scopes: patterns, and what a policy lets in.
+func TestAskedAndAccepted(t *testing.T) {
+	policy := scope.Policy{Implies: map[string][]string{"staff": {"orders:*"}, "clerk": {"document:read:*"}}, Separator: ":"}
+	compiled := func(r scope.Requirement) scope.Requirement {
+		r, err := policy.Compile(r)
+		require.NoError(t, err)
+		return r
+	}
+	value := func(of string) func(string) (string, bool) { return func(string) (string, bool) { return of, true } }
+	document := scope.Template("document:read:{id}")
+	for _, tt := range []struct {
+		name            string
+		need            scope.Requirement
+		asked, accepted []string
+	}{
+		{name: "zero"},
+		{name: "a mistake", need: scope.All()},
+		{name: "names, once each", need: scope.AnyOf(scope.All("b", "a"), scope.Any("a", "c")), asked: []string{"b", "a", "c"}, accepted: []string{"b", "a", "c"}},
+		{name: "a template", need: document, asked: []string{"document:read:{id}"}, accepted: []string{"document:read:{id}"}},
+		{name: "a template that is bound", need: document.Bind(value("7")), asked: []string{"document:read:7"}, accepted: []string{"document:read:7"}},
+		{name: "a template with a value that it refuses", need: document.Bind(value("a:b"))},
+		{name: "a policy", need: compiled(scope.All("orders:read")), asked: []string{"orders:read"}, accepted: []string{"orders:read", "orders:*", "staff"}},
+		{name: "a template under a policy", need: compiled(document), asked: []string{"document:read:{id}"}, accepted: []string{"document:read:{id}", "document:read:*", "clerk"}},
+		{name: "the same, bound", need: compiled(document).Bind(value("7")), asked: []string{"document:read:7"}, accepted: []string{"document:read:7", "document:read:*", "clerk"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			require.Equal(t, tt.asked, tt.need.Asked())
+			require.Equal(t, tt.accepted, tt.need.Accepted())
+		})
+	}
+	// Nothing that is handed out is the requirement's own.
+	need := scope.All("a")
+	need.Accepted()[0] = "z"
+	require.Equal(t, []string{"a"}, need.Accepted())
+}

@@ -1,6 +1,6 @@
 // Package otelgate tells OpenTelemetry what bearergate does: it makes the hooks
-// of the packages jwtverify, jwks, introspect, middleware, binding/dpop, revocation,
-// revocation/backchannel and revocation/signals.
+// of the packages jwtverify, jwks, introspect, middleware, middleware/sightings,
+// binding/dpop, revocation, revocation/backchannel and revocation/signals.
 //
 //	telemetry, err := otelgate.New(otelgate.Config{TracerProvider: otel.GetTracerProvider(), MeterProvider: otel.GetMeterProvider()})
 //	v, err := jwtverify.New(jwtverify.Config{…, Hooks: telemetry.VerifyHooks(), KeyHooks: telemetry.KeyHooks()})
@@ -9,6 +9,7 @@
 //	list, err := revocation.New(revocation.Config{…, Hooks: telemetry.RevocationHooks()})
 //	logout, err := backchannel.New(backchannel.Config{…, Hooks: telemetry.LogoutHooks()})
 //	receiver, err := signals.New(signals.Config{…, Hooks: telemetry.SignalHooks()})
+//	watch, err := sightings.New(sightings.Config{Hooks: telemetry.SightingHooks()})
 //
 // Hooks of other telemetry are joined with these by the JoinHooks of each package.
 //
@@ -104,6 +105,8 @@
 //	bearergate.revocation.signals          {event}     bearergate.issuer, bearergate.revocation.event, bearergate.revocation.outcome, error.type
 //	bearergate.revocation.signals_discarded {event}    bearergate.issuer, bearergate.revocation.event, bearergate.revocation.why
 //	bearergate.revocation.stream_changes   {change}    bearergate.issuer, bearergate.revocation.stream
+//	bearergate.sightings.suspected         {token}     bearergate.issuer
+//	bearergate.sightings.forgotten         {token}
 //	bearergate.unmapped_paths              {path}      bearergate.issuer
 //	bearergate.panics                      {panic}     bearergate.package
 //
@@ -141,6 +144,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 
 	"go.opentelemetry.io/otel/metric"
@@ -155,6 +159,7 @@ import (
 	"github.com/bearergate/bearergate/jwtverify"
 	"github.com/bearergate/bearergate/middleware"
 	"github.com/bearergate/bearergate/middleware/labels"
+	"github.com/bearergate/bearergate/middleware/sightings"
 	"github.com/bearergate/bearergate/revocation"
 	"github.com/bearergate/bearergate/revocation/backchannel"
 	"github.com/bearergate/bearergate/revocation/signals"
@@ -216,6 +221,7 @@ type Telemetry struct {
 	nonces, unmappedPaths, purgeLogFailures                   metric.Int64Counter
 	revoked, revocations, syncs, skippedRecords, putBack      metric.Int64Counter
 	refetches, logouts, signals, discarded, streams           metric.Int64Counter
+	suspected, forgotten                                      metric.Int64Counter
 
 	clients, tenants *owners // nil: off
 	shows            shows
@@ -312,6 +318,8 @@ func New(c Config) (*Telemetry, error) {
 	t.signals = counter("bearergate.revocation.signals", "{event}", "Security events of a transmitter that were taken or, with error.type, were not.")
 	t.discarded = counter("bearergate.revocation.signals_discarded", "{event}", "Security events that are valid and revoke nothing, by why.")
 	t.streams = counter("bearergate.revocation.stream_changes", "{change}", "Changes of the stream of security events to this state, as the transmitter says.")
+	t.suspected = counter("bearergate.sightings.suspected", "{token}", "Tokens that were sent from too many networks, each once in the time in which they are counted.")
+	t.forgotten = counter("bearergate.sightings.forgotten", "{token}", "Tokens that could still have been suspected and were forgotten, for there was no room.")
 	t.unmappedPaths = counter("bearergate.unmapped_paths", "{path}", "Paths that a Map looked for and none of the first 100 tokens had, and again at 1,000.")
 	t.panics = counter("bearergate.panics", "{panic}", "Panics in hooks and other functions of the configuration.")
 	if c.MaxClients > 0 {
@@ -468,6 +476,19 @@ func (t *Telemetry) SignalHooks() signals.Hooks {
 			t.streams.Add(ctx, 1, t.otherSeries.of(otherLabels{e.Issuer, keyStream, e.Status}).add...)
 		},
 		Panicked: t.panicked("signals"),
+	}
+}
+
+// SightingHooks are for sightings.Config.Hooks.
+func (t *Telemetry) SightingHooks() sightings.Hooks {
+	return sightings.Hooks{
+		Suspected: func(ctx context.Context, e sightings.Event) {
+			t.suspected.Add(ctx, 1, t.otherSeries.of(otherLabels{issuer: e.Issuer}).add...)
+		},
+		Forgot: func(ctx context.Context, e sightings.ForgotEvent) {
+			t.forgotten.Add(ctx, int64(min(e.Tokens, math.MaxInt64)))
+		},
+		Panicked: t.panicked("sightings"),
 	}
 }
 

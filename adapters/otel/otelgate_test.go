@@ -36,6 +36,7 @@ import (
 	"github.com/bearergate/bearergate/jwks"
 	"github.com/bearergate/bearergate/jwtverify"
 	"github.com/bearergate/bearergate/middleware"
+	"github.com/bearergate/bearergate/middleware/sightings"
 	"github.com/bearergate/bearergate/revocation"
 	"github.com/bearergate/bearergate/revocation/backchannel"
 	"github.com/bearergate/bearergate/revocation/signals"
@@ -551,6 +552,10 @@ func TestCounters(t *testing.T) {
 		revoked.Refetched(ctx, revocation.RefetchEvent{Issuer: "i", Err: errors.New("secret")})
 		revoked.Panicked(ctx, bearergate.PanicEvent{Where: "secret", Type: "secret"})
 		down := &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonStoreUnavailable, Cause: errors.New("secret")}
+		seen := r.SightingHooks()
+		seen.Suspected(ctx, sightings.Event{Issuer: "i", Token: bearergate.NewToken(bearergate.Claims{Subject: "secret"}), Networks: 4, Names: []string{"secret"}})
+		seen.Forgot(ctx, sightings.ForgotEvent{Tokens: 7})
+		seen.Panicked(ctx, bearergate.PanicEvent{Where: "secret", Type: "secret"})
 		logouts, events := r.LogoutHooks(), r.SignalHooks()
 		logouts.Received(ctx, backchannel.ReceivedEvent{Issuer: "i", Outcome: backchannel.Revoked, By: backchannel.BySession, Subject: "secret", Session: "secret", Status: 200})
 		logouts.Received(ctx, backchannel.ReceivedEvent{Issuer: "i", Outcome: backchannel.Failed, By: backchannel.BySubject, Subject: "secret", Err: down, Status: 503})
@@ -564,13 +569,15 @@ func TestCounters(t *testing.T) {
 	for name, want := range map[string]map[string]int{
 		"bearergate.jwks.state_changes":         {"bearergate.issuer=i bearergate.jwks.state=stale": 2},
 		"bearergate.jwks.stale_answers":         {"bearergate.issuer=i": 2},
+		"bearergate.sightings.suspected":        {"bearergate.issuer=i": 2},
+		"bearergate.sightings.forgotten":        {"": 14},
 		"bearergate.jwks.suppressed_misses":     {"bearergate.issuer=i": 2},
 		"bearergate.jwks.skipped_keys":          {"bearergate.issuer=i": 2},
 		"bearergate.introspect.breaker_changes": {"bearergate.introspect.breaker=open bearergate.issuer=i": 2},
 		"bearergate.introspect.store_failures":  {"bearergate.introspect.store_operation=get bearergate.issuer=i": 2},
 		"bearergate.unmapped_paths":             {"bearergate.issuer=i": 4},
 		"bearergate.panics": {"bearergate.package=jwtverify": 2, "bearergate.package=jwks": 2,
-			"bearergate.package=introspect": 2, "bearergate.package=middleware": 2, "bearergate.package=dpop": 2, "bearergate.package=revocation": 2,
+			"bearergate.package=introspect": 2, "bearergate.package=middleware": 2, "bearergate.package=dpop": 2, "bearergate.package=revocation": 2, "bearergate.package=sightings": 2,
 			"bearergate.package=backchannel": 2, "bearergate.package=signals": 2},
 		"bearergate.introspect.purge_log_failures": {"bearergate.introspect.purge_operation=append bearergate.issuer=i": 2, "bearergate.introspect.purge_operation=read bearergate.issuer=i": 2},
 		"bearergate.revocation.refusals":           {"bearergate.issuer=i bearergate.revocation.by=subject bearergate.revocation.source=admin": 2},

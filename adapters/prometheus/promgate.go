@@ -1,6 +1,6 @@
 // Package promgate counts and times for Prometheus what bearergate does: it
 // makes the hooks of the packages jwtverify, jwks, introspect, middleware,
-// binding/dpop, revocation, revocation/backchannel and revocation/signals.
+// middleware/sightings, binding/dpop, revocation, revocation/backchannel and revocation/signals.
 //
 //	metrics, err := promgate.New(promgate.Config{Registerer: prometheus.DefaultRegisterer})
 //	v, err := jwtverify.New(jwtverify.Config{…, Hooks: metrics.VerifyHooks(), KeyHooks: metrics.KeyHooks()})
@@ -11,6 +11,8 @@
 //	err = metrics.WatchRevocations(list) // what it holds and has heard, read at every scrape
 //	logout, err := backchannel.New(backchannel.Config{…, Hooks: metrics.LogoutHooks()})
 //	receiver, err := signals.New(signals.Config{…, Hooks: metrics.SignalHooks()})
+//	watch, err := sightings.New(sightings.Config{Hooks: metrics.SightingHooks()})
+//	err = metrics.WatchSightings(watch) // how many requests it has counted, read at every scrape
 //
 // Hooks of other telemetry are joined with these by the JoinHooks of each package.
 //
@@ -54,6 +56,8 @@
 //	revocation_signals_total                 issuer, type, outcome, reason: security events
 //	revocation_signals_discarded_total       issuer, type, why: those that are valid and revoke nothing
 //	revocation_stream_changes_total          issuer, status: of the stream that a transmitter sends
+//	sightings_suspected_total                issuer: tokens that were sent from too many networks
+//	sightings_forgotten_total                tokens that could have been suspected, and for which there was no room
 //	unmapped_paths_total                     issuer
 //	panics_total                             package
 //
@@ -78,6 +82,11 @@
 //	revocation_lifted_entries                those that were lifted
 //	revocation_unlogged_entries              that the log has not
 //	revocation_full                          1 if there is more in the log than MaxEntries
+//
+// and of all watches given to [Metrics.WatchSightings]:
+//
+//	sightings_tokens                         that are remembered
+//	sightings_requests_total                 result: counted, without_id, without_address
 //
 // The outcome of a decision, a verification and an introspection is accepted,
 // refused, unavailable (an outage, 503), misconfigured (500) or canceled (the
@@ -144,6 +153,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"strconv"
 
@@ -156,6 +166,7 @@ import (
 	"github.com/bearergate/bearergate/jwtverify"
 	"github.com/bearergate/bearergate/middleware"
 	"github.com/bearergate/bearergate/middleware/labels"
+	"github.com/bearergate/bearergate/middleware/sightings"
 	"github.com/bearergate/bearergate/revocation"
 	"github.com/bearergate/bearergate/revocation/backchannel"
 	"github.com/bearergate/bearergate/revocation/signals"
@@ -227,6 +238,7 @@ type Metrics struct {
 	ended, nonces, panics, unmappedPaths, purgeLogFailures                *family
 	revoked, revocations, syncs, skippedRecords, putBack, refetches       *family
 	logouts, signals, discarded, streams                                  *family
+	suspected, forgotten                                                  *family
 
 	clients, tenants *owners // nil: off
 	traceOf          func(context.Context, *ids)
@@ -234,6 +246,7 @@ type Metrics struct {
 	breakers breakers
 	watched  watched
 	list     watchedList
+	watches  watchedSightings
 	bounds   bounds
 	all      []prometheus.Collector
 }
@@ -290,6 +303,8 @@ func New(c Config) (*Metrics, error) {
 	m.signals = m.counter("revocation_signals", "Security events of a transmitter, by what became of them.", "issuer", "type", "outcome", "reason")
 	m.discarded = m.counter("revocation_signals_discarded", "Security events that are valid and revoke nothing, by why.", "issuer", "type", "why")
 	m.streams = m.counter("revocation_stream_changes", "Changes of the stream of security events to this state, as the transmitter says.", "issuer", "status")
+	m.suspected = m.counter("sightings_suspected", "Tokens that were sent from too many networks, each once in the time in which they are counted.", "issuer")
+	m.forgotten = m.counter("sightings_forgotten", "Tokens that could still have been suspected and were forgotten, for there was no room.")
 	m.unmappedPaths = m.counter("unmapped_paths", "Paths that a Map looked for and none of the first 100 tokens had, and again at 1,000.", "issuer")
 	m.panics = m.counter("panics", "Panics in hooks and other functions of the configuration.", "package")
 	if c.MaxClients > 0 {
@@ -303,7 +318,7 @@ func New(c Config) (*Metrics, error) {
 	}
 	m.breakers.gauge = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: prefix + "introspection_breaker_state",
 		Help: "State of the circuit breaker: 1 for the present one, else 0."}, []string{"issuer", "state"})
-	m.all = append(m.all, m.breakers.gauge, &m.watched, &m.list)
+	m.all = append(m.all, m.breakers.gauge, &m.watched, &m.list, &m.watches)
 
 	if err := c.Registerer.Register(collector{m}); err != nil {
 		return nil, misconfigured(fmt.Errorf("the Registerer: %w", err))
@@ -488,6 +503,17 @@ func (m *Metrics) SignalHooks() signals.Hooks {
 		},
 		Stream:   func(_ context.Context, e signals.StreamEvent) { m.streams.add(1, key{e.Issuer, e.Status}) },
 		Panicked: m.panicked("signals"),
+	}
+}
+
+// SightingHooks are for sightings.Config.Hooks. See also [Metrics.WatchSightings].
+func (m *Metrics) SightingHooks() sightings.Hooks {
+	return sightings.Hooks{
+		Suspected: func(_ context.Context, e sightings.Event) { m.suspected.add(1, key{e.Issuer}) },
+		Forgot: func(_ context.Context, e sightings.ForgotEvent) {
+			m.forgotten.add(int(min(e.Tokens, math.MaxInt32)), key{})
+		},
+		Panicked: m.panicked("sightings"),
 	}
 }
 

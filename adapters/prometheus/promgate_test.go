@@ -31,6 +31,7 @@ import (
 	"github.com/bearergate/bearergate/jwks"
 	"github.com/bearergate/bearergate/jwtverify"
 	"github.com/bearergate/bearergate/middleware"
+	"github.com/bearergate/bearergate/middleware/sightings"
 	"github.com/bearergate/bearergate/revocation"
 	"github.com/bearergate/bearergate/revocation/backchannel"
 	"github.com/bearergate/bearergate/revocation/signals"
@@ -391,6 +392,10 @@ func everything(ctx context.Context, m *promgate.Metrics, issuer, pattern string
 	revoked.Refetched(ctx, revocation.RefetchEvent{Issuer: issuer})
 	revoked.Refetched(ctx, revocation.RefetchEvent{Issuer: issuer, Err: err})
 	revoked.Panicked(ctx, bearergate.PanicEvent{Where: kid, Type: kid})
+	seen := m.SightingHooks()
+	seen.Suspected(ctx, sightings.Event{Issuer: issuer, Token: token, Networks: 4, Names: []string{kid}})
+	seen.Forgot(ctx, sightings.ForgotEvent{Tokens: 7})
+	seen.Panicked(ctx, bearergate.PanicEvent{Where: kid, Type: kid})
 	logouts, events := m.LogoutHooks(), m.SignalHooks()
 	logouts.Received(ctx, backchannel.ReceivedEvent{Issuer: issuer, Outcome: backchannel.Revoked, By: backchannel.BySession, Subject: kid, Session: kid, Entries: 2, Status: 200})
 	logouts.Received(ctx, backchannel.ReceivedEvent{Issuer: issuer, Outcome: backchannel.Failed, By: backchannel.BySubject, Subject: kid, Err: err, Reason: bearergate.ReasonOf(err), Status: 503})
@@ -445,9 +450,9 @@ func TestCardinality(t *testing.T) {
 		id := strconv.Itoa(i)
 		everything(t.Context(), m, "https://as.example.test/"+id, "GET /"+id, refusal(id), bearergate.NewToken(bearergate.Claims{ID: id}))
 	}
-	const panics, perPattern, durations, proofs, revocations = 8, 1, 1, 5, 6
-	perIssuer := before - panics - perPattern - durations - proofs - revocations
-	require.Equal(t, 4*perIssuer+panics+5*perPattern+durations+proofs+revocations, series(t, registry))
+	const panics, perPattern, durations, proofs, revocations, forgotten = 9, 1, 1, 5, 6, 1
+	perIssuer := before - panics - perPattern - durations - proofs - revocations - forgotten
+	require.Equal(t, 4*perIssuer+panics+5*perPattern+durations+proofs+revocations+forgotten, series(t, registry))
 	text := gathered(t, registry)
 	require.Contains(t, text, `issuer="other"`)
 	require.Contains(t, text, `issuer="https://as.example.test/1"`)
@@ -615,9 +620,11 @@ func TestCounters(t *testing.T) {
 		"dpop_proofs_total":                  {`algorithm="ES256",fault="iat",outcome="refused",reason="policy"`: 1},
 		"dpop_nonces_total":                  {`outcome="accepted"`: 1},
 		"dpop_store_calls_total":             {`outcome="fresh"`: 1},
+		"sightings_suspected_total":          {`issuer="i"`: 1},
+		"sightings_forgotten_total":          {"": 7},
 		"unmapped_paths_total":               {`issuer="i"`: 2},
 		"panics_total": {`package="jwtverify"`: 1, `package="jwks"`: 1, `package="introspect"`: 1, `package="middleware"`: 1, `package="dpop"`: 1, `package="revocation"`: 1,
-			`package="backchannel"`: 1, `package="signals"`: 1},
+			`package="backchannel"`: 1, `package="signals"`: 1, `package="sightings"`: 1},
 	} {
 		require.Equal(t, want, s.of(metric), metric)
 	}
@@ -779,7 +786,7 @@ func TestConcurrent(t *testing.T) {
 	all.Wait()
 	s := scrape(t, serve(t, promhttp.HandlerFor(registry, promhttp.HandlerOpts{})))
 	require.Equal(t, map[string]float64{`package="jwtverify"`: 400, `package="jwks"`: 400, `package="introspect"`: 400, `package="middleware"`: 400, `package="dpop"`: 400, `package="revocation"`: 400,
-		`package="backchannel"`: 400, `package="signals"`: 400}, s.of("panics_total"))
+		`package="backchannel"`: 400, `package="signals"`: 400, `package="sightings"`: 400}, s.of("panics_total"))
 	total := 0.0
 	for _, n := range s.of("jwt_verifications_total") {
 		total += n

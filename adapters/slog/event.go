@@ -39,6 +39,8 @@ const (
 	EventSignal              Event = "security event"                // the [signals.Outcome]
 	EventDiscarded           Event = "security event discarded"      // the [signals.Why]
 	EventStream              Event = "security event stream"         // "enabled", "paused", "disabled" or "other"
+	EventSuspected           Event = "token in many networks"        // ""
+	EventForgot              Event = "sightings forgotten"           // ""
 	EventUnmapped            Event = "unmapped claim path"           // ""
 	EventPanic               Event = "panic recovered"               // the package
 )
@@ -107,7 +109,7 @@ func DefaultLevel(e Event, detail string) slog.Level {
 			return slog.LevelError
 		}
 		return slog.LevelWarn
-	case EventPutBack, EventStore, EventStale, EventSkipped, EventUnmapped:
+	case EventPutBack, EventStore, EventStale, EventSkipped, EventUnmapped, EventSuspected, EventForgot:
 		return slog.LevelWarn
 	case EventPanic:
 		return slog.LevelError

@@ -1,7 +1,7 @@
 // Package sloggate writes for log/slog what bearergate decides, as an audit
 // trail, and what happens to keys and to the authorization server. It makes the
-// hooks of the packages jwtverify, jwks, introspect, middleware, binding/dpop,
-// revocation, revocation/backchannel and revocation/signals.
+// hooks of the packages jwtverify, jwks, introspect, middleware, middleware/sightings,
+// binding/dpop, revocation, revocation/backchannel and revocation/signals.
 //
 //	audit, err := sloggate.New(sloggate.Config{Handler: slog.NewJSONHandler(os.Stdout, nil)})
 //	v, err := jwtverify.New(jwtverify.Config{…, Hooks: audit.VerifyHooks(), KeyHooks: audit.KeyHooks()})
@@ -10,6 +10,7 @@
 //	list, err := revocation.New(revocation.Config{…, Hooks: audit.RevocationHooks()})
 //	logout, err := backchannel.New(backchannel.Config{…, Hooks: audit.LogoutHooks()})
 //	receiver, err := signals.New(signals.Config{…, Hooks: audit.SignalHooks()})
+//	watch, err := sightings.New(sightings.Config{Hooks: audit.SightingHooks()})
 //
 // Hooks of other telemetry are joined with these by the JoinHooks of each package.
 //
@@ -88,6 +89,17 @@
 // [signals.Why]), member and format of the subject, and in found what stands there; and one of a
 // stream that has changed ([EventStream]) issuer, status and given_reason, the transmitter's.
 //
+// A record of a token that was sent from too many networks ([EventSuspected]) says whose token it
+// is, as above, and
+//
+//	family         IPv4 or IPv6
+//	networks       in how many of them it was seen
+//	network_names  which, with sightings.Config.TellNetworks
+//	first_seen     when the token was first seen by this process
+//
+// and one of tokens that could have been suspected and were forgotten ([EventForgot]) how many
+// (tokens).
+//
 // # What is never written
 //
 // No token, no proof, no jti or nonce of one, no secret, no body of an answer, and no text of a cause or value of
@@ -143,6 +155,7 @@ import (
 	"github.com/bearergate/bearergate/jwks"
 	"github.com/bearergate/bearergate/jwtverify"
 	"github.com/bearergate/bearergate/middleware"
+	"github.com/bearergate/bearergate/middleware/sightings"
 	"github.com/bearergate/bearergate/revocation"
 	"github.com/bearergate/bearergate/revocation/backchannel"
 	"github.com/bearergate/bearergate/revocation/signals"
@@ -207,7 +220,7 @@ type Audit struct {
 	unmapped, panics                              limit
 	revoked, revocations, elsewhere, syncs        limit
 	putBack, refetches, purgeLogs                 limit
-	discarded, streams                            limit
+	discarded, streams, suspected, forgotten      limit
 }
 
 // decisionLimits are apart so that the many do not hide the few.
@@ -490,6 +503,30 @@ func (a *Audit) SignalHooks() signals.Hooks {
 			})
 		},
 		Panicked: a.panicked("signals"),
+	}
+}
+
+// SightingHooks are for sightings.Config.Hooks: whose token was sent from too many networks.
+func (a *Audit) SightingHooks() sightings.Hooks {
+	return sightings.Hooks{
+		Suspected: func(ctx context.Context, e sightings.Event) {
+			a.tell(ctx, EventSuspected, "", &a.suspected, func(r *record) {
+				r.text("issuer", e.Issuer)
+				r.token(e.Token)
+				family := "IPv4"
+				if e.IPv6 {
+					family = "IPv6"
+				}
+				r.word("family", family)
+				r.add(slog.Int("networks", e.Networks))
+				r.list("network_names", e.Names)
+				r.add(slog.Time("first_seen", e.FirstSeen.UTC()))
+			})
+		},
+		Forgot: func(ctx context.Context, e sightings.ForgotEvent) {
+			a.tell(ctx, EventForgot, "", &a.forgotten, func(r *record) { r.add(slog.Uint64("tokens", e.Tokens)) })
+		},
+		Panicked: a.panicked("sightings"),
 	}
 }
 

@@ -29,6 +29,7 @@ import (
 	"github.com/bearergate/bearergate/jwks"
 	"github.com/bearergate/bearergate/jwtverify"
 	"github.com/bearergate/bearergate/middleware"
+	"github.com/bearergate/bearergate/middleware/sightings"
 	"github.com/bearergate/bearergate/revocation"
 	"github.com/bearergate/bearergate/revocation/backchannel"
 	"github.com/bearergate/bearergate/revocation/signals"
@@ -313,6 +314,20 @@ func TestEvents(t *testing.T) {
 		{sloggate.EventSkipped, func(a *sloggate.Audit, ctx context.Context) {
 			a.KeyHooks().KeySkipped(ctx, jwks.KeyEvent{Issuer: issuer, URL: url, Index: 8, KeyID: "k8", Err: unreadable})
 		}, map[string]any{"level": "WARN", "issuer": issuer, "url": url, "index": 8.0, "kid": "k8"}},
+		{sloggate.EventSuspected, func(a *sloggate.Audit, ctx context.Context) {
+			a.SightingHooks().Suspected(ctx, sightings.Event{Issuer: issuer, Networks: 4, FirstSeen: time.Unix(1700000000, 0), Names: []string{"192.0.2.0/24", "a\nb"},
+				Token: bearergate.NewToken(bearergate.Claims{Issuer: issuer, Subject: "alice", ClientID: "shop", ID: "7"})})
+		}, map[string]any{"level": "WARN", "issuer": issuer, "principal": "unknown", "subject": "alice", "client": "shop", "jti": "sha256:7902699be42c8a8e46fbbb4501726517", "family": "IPv4", "networks": 4.0,
+			"network_names": `"192.0.2.0/24 a\nb"`, "first_seen": "2023-11-14T22:13:20Z"}},
+		{sloggate.EventSuspected, func(a *sloggate.Audit, ctx context.Context) {
+			a.SightingHooks().Suspected(ctx, sightings.Event{Issuer: issuer, IPv6: true, Networks: 2, FirstSeen: time.Unix(1700000000, 0)})
+		}, map[string]any{"level": "WARN", "issuer": issuer, "family": "IPv6", "networks": 2.0, "first_seen": "2023-11-14T22:13:20Z"}},
+		{sloggate.EventForgot, func(a *sloggate.Audit, ctx context.Context) {
+			a.SightingHooks().Forgot(ctx, sightings.ForgotEvent{Tokens: 9})
+		}, map[string]any{"level": "WARN", "tokens": 9.0}},
+		{sloggate.EventPanic, func(a *sloggate.Audit, ctx context.Context) {
+			a.SightingHooks().Panicked(ctx, bearergate.PanicEvent{Where: "Network", Type: "*main.broken"})
+		}, map[string]any{"level": "ERROR", "package": "sightings", "where": "Network", "type": "*main.broken"}},
 		{sloggate.EventUnmapped, func(a *sloggate.Audit, ctx context.Context) {
 			a.VerifyHooks().Unmapped(ctx, bearergate.UnmappedEvent{Issuer: issuer, Path: "resource_access.orders-api.roles", Tokens: 100})
 		}, map[string]any{"level": "WARN", "package": "jwtverify", "issuer": issuer, "claim_path": "resource_access.orders-api.roles", "tokens": 100.0}},
@@ -390,7 +405,7 @@ func TestLevels(t *testing.T) {
 			sloggate.EventKeys: {""}, sloggate.EventState: {"fresh", "empty"}, sloggate.EventMiss: {""}},
 		slog.LevelWarn: {
 			sloggate.EventDecision: {"expired", "signature", "scope", "policy", "bad_request", "proof", "replay"}, sloggate.EventProof: {"proof", "binding", "replay"}, sloggate.EventCall: {"status", "timeout"},
-			sloggate.EventFetch: {"connect", "malformed"}, sloggate.EventState: {"stale"}, sloggate.EventStore: {"get"}, sloggate.EventStale: {""}, sloggate.EventSkipped: {""}, sloggate.EventUnmapped: {""},
+			sloggate.EventFetch: {"connect", "malformed"}, sloggate.EventState: {"stale"}, sloggate.EventStore: {"get"}, sloggate.EventStale: {""}, sloggate.EventSkipped: {""}, sloggate.EventUnmapped: {""}, sloggate.EventSuspected: {""}, sloggate.EventForgot: {""},
 			sloggate.EventRevocationLog: {"failed"}, sloggate.EventPurgeLog: {"failed"}, sloggate.EventPurge: {"untold"}, sloggate.EventRefetch: {"failed"}, sloggate.EventPutBack: {""},
 			sloggate.EventLogout: {"refused"}, sloggate.EventSignal: {"refused"}, sloggate.EventDiscarded: {"subject", "critical", "issuer", "contradiction"}, sloggate.EventStream: {"other"}},
 		slog.LevelError: {
@@ -491,6 +506,8 @@ func TestFlood(t *testing.T) {
 			func() { a.RevocationHooks().Refetched(t.Context(), revocation.RefetchEvent{}) },
 			func() { a.SignalHooks().Discarded(t.Context(), signals.DiscardedEvent{}) },
 			func() { a.SignalHooks().Stream(t.Context(), signals.StreamEvent{}) },
+			func() { a.SightingHooks().Suspected(t.Context(), sightings.Event{}) },
+			func() { a.SightingHooks().Forgot(t.Context(), sightings.ForgotEvent{}) },
 			// Of each feed: strangers, what is genuine and was not taken, what was taken, and our own faults.
 			func() {
 				a.LogoutHooks().Received(t.Context(), backchannel.ReceivedEvent{Err: bearergate.ErrInvalidToken})

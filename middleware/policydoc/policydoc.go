@@ -3,14 +3,18 @@
 //
 //	golden := policydoc.Markdown(router.Routes()) // in a file that a test compares
 //
-// It reads [middleware.Route] and nothing else, touches no request, and is safe
+// A [Document] adds what a [catalogue.Catalogue] says of the scopes.
+//
+// It reads [middleware.Route] and that catalogue and nothing else, touches no request, and is safe
 // for concurrent use.
 package policydoc
 
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,8 +22,111 @@ import (
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/middleware"
+	"github.com/bearergate/bearergate/middleware/catalogue"
 	"github.com/bearergate/bearergate/scope"
 )
+
+// Document is what is rendered, with what a catalogue says of the scopes. Routes alone are
+// rendered by the functions [Markdown] and [OpenAPI].
+type Document struct {
+	Routes []middleware.Route
+	// Scopes is the catalogue that describes the scopes; nil for none. All of it is
+	// rendered, also what no route asks for: see [catalogue.Catalogue.Check].
+	Scopes *catalogue.Catalogue
+	// TokenURL and AuthorizationURL are the endpoints of the authorization server, for
+	// OpenAPI alone: with a TokenURL, the scheme is of type oauth2, the one that has
+	// descriptions of scopes. With an AuthorizationURL its flow is that of the
+	// authorization code, else that of client credentials. They need Scopes.
+	TokenURL, AuthorizationURL string
+}
+
+// Markdown renders the routes as the function [Markdown] does, and below them a table of the
+// scopes of the catalogue.
+func (d Document) Markdown() string {
+	table := Markdown(d.Routes)
+	scopes := d.Scopes.Scopes()
+	if len(scopes) == 0 {
+		return table
+	}
+	var b strings.Builder
+	b.WriteString(table + "\n| Scope | Grants | Owner | Who may ask | Deprecated |\n|---|---|---|---|---|\n")
+	for _, s := range scopes {
+		deprecated := ""
+		if s.Deprecated {
+			deprecated = "yes"
+		}
+		if len(s.ReplacedBy) > 0 {
+			deprecated = "use " + joined(s.ReplacedBy, " and ")
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", code(s.Name), plain(s.Description), plain(s.Owner), plain(s.WhoMayAsk), deprecated)
+	}
+	return b.String()
+}
+
+// plain renders a text that is no code, so that nothing in it is Markdown or HTML.
+func plain(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		if strings.ContainsRune("\\`*_{}[]<>#!|~&", r) {
+			b.WriteByte('\\')
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+// OpenAPI renders the routes as the function [OpenAPI] does, and the scopes of the catalogue
+// in the scheme "bearer": in the scopes of its flow where that is known, else in the member
+// x-scopes, since a scheme of type http has no place for them.
+func (d Document) OpenAPI() ([]byte, error) {
+	scheme, err := d.scheme()
+	if err != nil {
+		return nil, misconfigured(err)
+	}
+	return render(d.Routes, scheme)
+}
+
+func (d Document) scheme() (map[string]any, error) {
+	scopes := map[string]string{}
+	for _, s := range d.Scopes.Scopes() {
+		text := s.Description
+		if s.Deprecated {
+			text = "Deprecated. " + text
+		}
+		if len(s.ReplacedBy) > 0 {
+			text += " Use " + strings.Join(s.ReplacedBy, " and ") + "."
+		}
+		scopes[s.Name] = text
+	}
+	var errs []error
+	for _, u := range []struct{ field, url string }{{"TokenURL", d.TokenURL}, {"AuthorizationURL", d.AuthorizationURL}} {
+		if parsed, err := url.Parse(u.url); u.url != "" && (err != nil || parsed.Scheme != "https" && parsed.Scheme != "http" || parsed.Host == "") {
+			errs = append(errs, fmt.Errorf("%s: %q: use the URL of the endpoint, https://…", u.field, u.url))
+		}
+	}
+	switch {
+	case d.TokenURL == "" && d.AuthorizationURL != "":
+		errs = append(errs, errors.New("AuthorizationURL is set without TokenURL: the flow needs both"))
+	case d.TokenURL != "" && len(scopes) == 0:
+		errs = append(errs, errors.New("TokenURL is set without Scopes: a flow has to list its scopes"))
+	}
+	scheme := map[string]any{"type": "http", "scheme": "bearer"}
+	if len(scopes) > 0 {
+		scheme["x-scopes"] = scopes
+	}
+	if d.TokenURL != "" {
+		name, flow := "clientCredentials", map[string]any{"tokenUrl": d.TokenURL, "scopes": scopes}
+		if d.AuthorizationURL != "" {
+			name, flow["authorizationUrl"] = "authorizationCode", d.AuthorizationURL
+		}
+		scheme = map[string]any{"type": "oauth2", "flows": map[string]any{name: flow}}
+	}
+	return scheme, errors.Join(errs...)
+}
+
+func misconfigured(err error) error {
+	return &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonConfig, Cause: fmt.Errorf("policydoc: OpenAPI: %w", err)}
+}
 
 // Markdown renders routes as a table, one line each. In a file that a test
 // compares, a change of what a route demands is a line of the diff. It does not
@@ -82,8 +189,10 @@ func Markdown(routes []middleware.Route) string {
 	return b.String()
 }
 
-// oneOf renders names, in which there may be spaces.
-func oneOf(names []string) string {
+func oneOf(names []string) string { return joined(names, " or ") }
+
+// joined renders names, in which there may be spaces.
+func joined(names []string, word string) string {
 	rendered := make([]string, len(names))
 	for i, name := range names {
 		if quoted := strconv.Quote(name); quoted != `"`+name+`"` {
@@ -91,7 +200,7 @@ func oneOf(names []string) string {
 		}
 		rendered[i] = code(name)
 	}
-	return strings.Join(rendered, " or ")
+	return strings.Join(rendered, word)
 }
 
 // code renders s as a code span in a table of GitHub's Markdown.
@@ -117,7 +226,9 @@ func code(s string) string {
 // no pattern for. The error names routes that OpenAPI cannot express: a host,
 // another method, two patterns that become one operation, or a requirement that
 // more than 100 sets of scopes satisfy.
-func OpenAPI(routes []middleware.Route) ([]byte, error) {
+func OpenAPI(routes []middleware.Route) ([]byte, error) { return Document{Routes: routes}.OpenAPI() }
+
+func render(routes []middleware.Route, scheme map[string]any) ([]byte, error) {
 	methods := []string{"get", "put", "post", "delete", "options", "head", "patch", "trace"}
 	paths := map[string]map[string]any{}
 	anyMethod := map[string]bool{} // paths that have a pattern without a method
@@ -163,11 +274,10 @@ func OpenAPI(routes []middleware.Route) ([]byte, error) {
 		}
 	}
 	if errs != nil {
-		return nil, &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonConfig,
-			Cause: fmt.Errorf("policydoc: OpenAPI: %s", strings.Join(errs, "\n"))}
+		return nil, misconfigured(errors.New(strings.Join(errs, "\n")))
 	}
 	document, err := json.MarshalIndent(map[string]any{
-		"components": map[string]any{"securitySchemes": map[string]any{"bearer": map[string]any{"type": "http", "scheme": "bearer"}}},
+		"components": map[string]any{"securitySchemes": map[string]any{"bearer": scheme}},
 		"paths":      paths,
 	}, "", "  ")
 	return append(document, '\n'), err

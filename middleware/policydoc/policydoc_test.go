@@ -13,6 +13,7 @@ import (
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/middleware"
+	"github.com/bearergate/bearergate/middleware/catalogue"
 	"github.com/bearergate/bearergate/middleware/policydoc"
 	"github.com/bearergate/bearergate/scope"
 	"github.com/bearergate/bearergate/test/kit"
@@ -253,4 +254,91 @@ func TestOpenAPICannotSayEverything(t *testing.T) {
 	require.JSONEq(t, `{"security":[{"bearer":["read"]}]}`, string(operations["get"]))
 	require.JSONEq(t, `{"security":[]}`, string(operations["post"]))
 	require.JSONEq(t, `{"security":[{"bearer":[]}]}`, string(operations["trace"]))
+}
+
+// described is a document with a catalogue of what policed asks for, and one scope more.
+func described(t *testing.T) policydoc.Document {
+	t.Helper()
+	scopes, err := catalogue.Parse([]byte(`{"version":1,"scopes":[
+		{"name":"orders:read","description":"See orders","owner":"Orders team"},
+		{"name":"document:read:{id}","description":"Read *one* <b>document</b>","owner":"Archive | files","who_may_ask":"[Anybody](x)"},
+		{"name":"orders","description":"See orders.","owner":"Orders team","deprecated":true,"replaced_by":["orders:read","document:read:{id}"]},
+		{"name":"pay","description":"Pay","owner":"Nobody","deprecated":true}
+	]}`))
+	require.NoError(t, err)
+	return policydoc.Document{Routes: policed(t, asIs).Routes(), Scopes: scopes}
+}
+
+func TestDocumentMarkdown(t *testing.T) {
+	d := described(t)
+	require.Equal(t, policydoc.Markdown(d.Routes)+`
+| Scope | Grants | Owner | Who may ask | Deprecated |
+|---|---|---|---|---|
+`+"| `orders:read` | See orders | Orders team |  |  |\n"+
+		"| `document:read:{id}` | Read \\*one\\* \\<b\\>document\\</b\\> | Archive \\| files | \\[Anybody\\](x) |  |\n"+
+		"| `orders` | See orders. | Orders team |  | use `orders:read` and `document:read:{id}` |\n"+
+		"| `pay` | Pay | Nobody |  | yes |\n", d.Markdown())
+	d.Scopes = nil
+	require.Equal(t, policydoc.Markdown(d.Routes), d.Markdown())
+}
+
+func TestDocumentOpenAPI(t *testing.T) {
+	scopes := `{"orders:read":"See orders","document:read:{id}":"Read *one* <b>document</b>",
+		"orders":"Deprecated. See orders. Use orders:read and document:read:{id}.","pay":"Deprecated. Pay"}`
+	for _, tt := range []struct {
+		name   string
+		change func(d *policydoc.Document)
+		scheme string
+	}{
+		{name: "no catalogue", change: func(d *policydoc.Document) { d.Scopes = nil }, scheme: `{"type":"http","scheme":"bearer"}`},
+		{name: "no flow", change: func(*policydoc.Document) {}, scheme: `{"type":"http","scheme":"bearer","x-scopes":` + scopes + `}`},
+		{name: "client credentials", change: func(d *policydoc.Document) { d.TokenURL = "https://as.example.com/token" },
+			scheme: `{"type":"oauth2","flows":{"clientCredentials":{"tokenUrl":"https://as.example.com/token","scopes":` + scopes + `}}}`},
+		{name: "authorization code", change: func(d *policydoc.Document) {
+			d.TokenURL, d.AuthorizationURL = "https://as.example.com/token", "https://as.example.com/authorize"
+		}, scheme: `{"type":"oauth2","flows":{"authorizationCode":{"tokenUrl":"https://as.example.com/token","authorizationUrl":"https://as.example.com/authorize","scopes":` + scopes + `}}}`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := described(t)
+			tt.change(&d)
+			document, err := d.OpenAPI()
+			require.NoError(t, err)
+			var got struct {
+				Components struct{ SecuritySchemes map[string]json.RawMessage }
+				Paths      json.RawMessage
+			}
+			require.NoError(t, json.Unmarshal(document, &got))
+			require.JSONEq(t, tt.scheme, string(got.Components.SecuritySchemes["bearer"]))
+			// What the routes demand is the same under every scheme.
+			bare, err := policydoc.OpenAPI(d.Routes)
+			require.NoError(t, err)
+			var want struct{ Paths json.RawMessage }
+			require.NoError(t, json.Unmarshal(bare, &want))
+			require.JSONEq(t, string(want.Paths), string(got.Paths))
+		})
+	}
+}
+
+func TestDocumentMistakes(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(d *policydoc.Document)
+		says   string
+	}{
+		{name: "no token endpoint", change: func(d *policydoc.Document) { d.AuthorizationURL = "https://as.example.com/authorize" }, says: "AuthorizationURL is set without TokenURL"},
+		{name: "no scopes", change: func(d *policydoc.Document) { d.TokenURL, d.Scopes = "https://as.example.com/token", nil }, says: "TokenURL is set without Scopes"},
+		{name: "no URL", change: func(d *policydoc.Document) { d.TokenURL = "/token" }, says: `TokenURL: "/token": use the URL of the endpoint`},
+		{name: "another scheme", change: func(d *policydoc.Document) {
+			d.TokenURL, d.AuthorizationURL = "https://as.example.com/token", "javascript://as.example.com/"
+		}, says: "AuthorizationURL: \"javascript://as.example.com/\": use the URL of the endpoint"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			d := described(t)
+			tt.change(&d)
+			document, err := d.OpenAPI()
+			require.Nil(t, document)
+			kit.RequireError(t, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+			require.ErrorContains(t, err, tt.says)
+		})
+	}
 }

@@ -58,6 +58,8 @@ var sections = []section{
 	{dir: "revocation/backchannel", types: []string{"Config", "Hooks"}, constants: true},
 	{dir: "issuers", types: []string{"Config", "Limits"}, constants: true},
 	{dir: "idp", types: []string{"EntraConfig", "EntraTenantsConfig", "B2CConfig", "CognitoConfig", "ClerkConfig"}},
+	{dir: "middleware/catalogue", types: []string{"Rules", "Scope"}, constants: true},
+	{dir: "middleware/sightings", types: []string{"Config", "Hooks"}, constants: true},
 	{dir: "middleware/usage", types: []string{"Config"}, constants: true},
 	{dir: "scope", types: []string{"Policy"}},
 	{dir: "authtest", types: []string{"Fault", "DPoPTransport"}, makers: []string{"Option"}, constants: true},

@@ -1,0 +1,5 @@
+//go:build !race
+
+package sightings_test
+
+const raceEnabled = false
