@@ -194,10 +194,16 @@ func (d *decodedToken) judge(ctx context.Context, token, payload string, header,
 		return
 	}
 	issuer, audiences, confirmations := expectations(claims)
-	verifier, err := jwtverify.New(jwtverify.Config{Issuer: issuer, Audiences: audiences, Confirmations: confirmations, Algorithms: algorithms,
-		Keys: set, MaxTokenBytes: jwtverify.MaxTokenBytesLimit, Now: func() time.Time { return now }})
-	if err != nil { // an iss that nobody can configure
-		d.note("the claims were not judged further: no API can expect what they say")
+	var verifier *jwtverify.Verifier
+	for _, audience := range audiences {
+		verifier, err = jwtverify.New(jwtverify.Config{Issuer: issuer, Audiences: []string{audience}, Confirmations: confirmations, Algorithms: algorithms,
+			Keys: set, MaxTokenBytes: jwtverify.MaxTokenBytesLimit, Now: func() time.Time { return now }})
+		if err == nil {
+			break
+		}
+	}
+	if verifier == nil {
+		d.fault("no API can be configured to expect what iss, aud and cnf say")
 		return
 	}
 	if step, failed := bearergate.Explain(ctx, verifier, token).Failed(); failed && step.Name != "key" && step.Name != "signature" {
@@ -250,11 +256,8 @@ func expectations(claims []byte) (issuer string, audiences, confirmations []stri
 	} else if json.Unmarshal(c.Audience, &audiences) != nil {
 		audiences = nil
 	}
-	if len(audiences) > 0 {
-		audiences = audiences[:1] // one is enough
-	}
-	if len(audiences) == 0 || audiences[0] == "" {
-		audiences = []string{"audience"}
+	if audiences = audiences[:min(len(audiences), maxNamed)]; len(audiences) == 0 {
+		audiences = []string{"audience"} // as of iss
 	}
 	var members map[string]json.RawMessage
 	if json.Unmarshal(c.Confirmation, &members) == nil {

@@ -51,6 +51,7 @@ const (
 func exitCode(ctx context.Context, err error) int {
 	var already found
 	var mistake *mistake
+	of := bearergate.AsError(err) // an error that is none of the library's reads as a mistake
 	switch {
 	case err == nil:
 		return exitOK
@@ -58,9 +59,9 @@ func exitCode(ctx context.Context, err error) int {
 		return already.code
 	case ctx.Err() != nil:
 		return exitInterrupted
-	case errors.As(err, &mistake), errors.Is(err, bearergate.ErrMisconfigured):
+	case errors.As(err, &mistake), errors.Is(of, bearergate.ErrMisconfigured):
 		return exitUsage
-	case errors.Is(err, bearergate.ErrUnavailable):
+	case errors.Is(of, bearergate.ErrUnavailable):
 		return exitOutage
 	}
 	return exitFound

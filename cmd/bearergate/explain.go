@@ -60,10 +60,15 @@ curl has it. It is sent to nobody, unless -introspect is given.`)
 	if *need != "" {
 		x = x.Authorize(bearergate.StepUp{}, required)
 	}
+	out := explanationOf(x)
 	if *asJSON {
-		err = e.json(explanationOf(x))
+		err = e.json(out)
 	} else {
-		_, err = fmt.Fprint(e.stdout, x.String())
+		text := x.String()
+		if rest, ok := strings.CutPrefix(text, "refused"); ok { // that is for tokens: here, nobody may know
+			text = out.Verdict + rest
+		}
+		_, err = fmt.Fprint(e.stdout, text)
 	}
 	if err == nil && x.Err != nil {
 		err = found{code: exitCode(context.WithoutCancel(ctx), x.Err)}

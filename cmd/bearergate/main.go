@@ -64,8 +64,8 @@ func run(ctx context.Context, e *env, args []string) int {
 	if errors.Is(err, flag.ErrHelp) {
 		err = nil
 	}
-	if err == nil {
-		err = e.broken() // what was not written was not done
+	if broken := e.broken(); broken != nil {
+		err = broken // what was not written was not done
 	}
 	code := exitCode(ctx, err)
 	var nothingToSay found
