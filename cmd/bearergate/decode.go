@@ -77,12 +77,12 @@ func decodeToken(ctx context.Context, token string, now time.Time) decodedToken 
 	d := decodedToken{Bytes: len(token), Parts: len(parts), Faults: []string{}}
 	switch {
 	case len(parts) == 5:
-		d.fault("the token is encrypted (five parts): its claims cannot be read here, and no API that verifies signatures accepts it")
+		d.faultf("the token is encrypted (five parts): its claims cannot be read here, and no API that verifies signatures accepts it")
 	case len(parts) == 1:
-		d.fault("the token is opaque (one part): it says nothing itself, and its authorization server has to be asked: bearergate explain -introspect")
+		d.faultf("the token is opaque (one part): it says nothing itself, and its authorization server has to be asked: bearergate explain -introspect")
 		return d
 	case len(parts) != 3:
-		d.fault("the token has %d parts, and a signed one has three: header, claims, signature", len(parts))
+		d.faultf("the token has %d parts, and a signed one has three: header, claims, signature", len(parts))
 	}
 	var header, claims []byte
 	header, d.Header, d.HeaderText = d.part("header", parts[0])
@@ -91,9 +91,9 @@ func decodeToken(ctx context.Context, token string, now time.Time) decodedToken 
 	}
 	claims, d.Claims, d.ClaimsText = d.part("claims", parts[1])
 	if _, err := base64.RawURLEncoding.Strict().DecodeString(parts[2]); err != nil {
-		d.fault("signature: not base64url without padding")
+		d.faultf("signature: not base64url without padding")
 	} else if parts[2] == "" {
-		d.fault("signature: there is none")
+		d.faultf("signature: there is none")
 	}
 	if d.Claims != nil {
 		d.times(now)
@@ -104,11 +104,11 @@ func decodeToken(ctx context.Context, token string, now time.Time) decodedToken 
 	return d
 }
 
-func (d *decodedToken) fault(format string, args ...any) {
+func (d *decodedToken) faultf(format string, args ...any) {
 	d.Faults = append(d.Faults, fmt.Sprintf(format, args...))
 }
 
-func (d *decodedToken) note(format string, args ...any) {
+func (d *decodedToken) notef(format string, args ...any) {
 	d.Notes = append(d.Notes, fmt.Sprintf(format, args...))
 }
 
@@ -117,17 +117,17 @@ func (d *decodedToken) note(format string, args ...any) {
 func (d *decodedToken) part(name, encoded string) (raw []byte, asJSON json.RawMessage, text string) {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
 	if err != nil {
-		d.fault("%s: not base64url without padding", name)
+		d.faultf("%s: not base64url without padding", name)
 		if raw, err = base64.RawStdEncoding.DecodeString(strings.NewReplacer("-", "+", "_", "/", "=", "").Replace(encoded)); err != nil {
 			return nil, nil, ""
 		}
 	}
 	faults, notes := strictness(raw)
 	for _, f := range faults {
-		d.fault("%s: %s", name, f)
+		d.faultf("%s: %s", name, f)
 	}
 	for _, n := range notes {
-		d.note("%s: %s", name, n)
+		d.notef("%s: %s", name, n)
 	}
 	if len(faults) > 0 {
 		return raw, nil, quoted(string(raw))
@@ -180,17 +180,17 @@ func relative(at, now time.Time) string {
 func (d *decodedToken) judge(ctx context.Context, token, payload string, header, claims []byte, now time.Time) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		d.note("no key could be made to judge the claims: %v", err)
+		d.notef("no key could be made to judge the claims: %v", err)
 		return
 	}
 	public, err := jwks.NewKey("decode", key.Public())
 	if err != nil {
-		d.note("no key could be made to judge the claims: %v", err)
+		d.notef("no key could be made to judge the claims: %v", err)
 		return
 	}
 	set, err := jwks.NewSet(public)
 	if err != nil {
-		d.note("no key could be made to judge the claims: %v", err)
+		d.notef("no key could be made to judge the claims: %v", err)
 		return
 	}
 	issuer, audiences, confirmations := expectations(claims)
@@ -203,26 +203,26 @@ func (d *decodedToken) judge(ctx context.Context, token, payload string, header,
 		}
 	}
 	if verifier == nil {
-		d.fault("no API can be configured to expect what iss, aud and cnf say")
+		d.faultf("no API can be configured to expect what iss, aud and cnf say")
 		return
 	}
 	if step, failed := bearergate.Explain(ctx, verifier, token).Failed(); failed && step.Name != "key" && step.Name != "signature" {
-		d.fault("%s", refusal(step))
+		d.faultf("%s", refusal(step))
 		return
 	}
 	signed, err := sign(key, header, payload)
 	if err != nil {
-		d.note("the claims were not judged further: they could not be signed: %v", err)
+		d.notef("the claims were not judged further: they could not be signed: %v", err)
 		return
 	}
 	if step, failed := bearergate.Explain(ctx, verifier, signed).Failed(); failed {
-		d.fault("%s", refusal(step))
+		d.faultf("%s", refusal(step))
 	}
 	if len(confirmations) > 0 {
-		d.note("the token is bound to a key (cnf %s): it opens nothing without a proof of that key", quotedList(confirmations))
+		d.notef("the token is bound to a key (cnf %s): it opens nothing without a proof of that key", quotedList(confirmations))
 	}
 	if len(token) > jwtverify.DefaultMaxTokenBytes {
-		d.note("the token has %d bytes, more than an API accepts by default (%d)", len(token), jwtverify.DefaultMaxTokenBytes)
+		d.notef("the token has %d bytes, more than an API accepts by default (%d)", len(token), jwtverify.DefaultMaxTokenBytes)
 	}
 }
 

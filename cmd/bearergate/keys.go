@@ -145,13 +145,22 @@ type watched struct {
 func (w *watched) cache(ctx context.Context, e *env, i *issuerFlags, c *clientFlags, file string) (*jwks.Cache, error) {
 	w.skipped = map[int]string{}
 	config := jwks.Config{AllowUses: w.uses, Hooks: jwks.Hooks{
-		Fetched: func(_ context.Context, event jwks.FetchEvent) { w.event = event },
+		Fetched: func(_ context.Context, event jwks.FetchEvent) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.event = event
+		},
 		KeySkipped: func(_ context.Context, event jwks.KeyEvent) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
 			w.skipped[event.Index] = strings.TrimPrefix(event.Err.Error(), "jose: ")
 		},
 	}}
 	w.recorder = &recorder{now: e.now}
-	if file != "" {
+	switch {
+	case file == "-":
+		return nil, usage("-jwks-file has to be a file: the library reads it")
+	case file != "":
 		if i.keysURL != "" || i.metadataURL != "" {
 			return nil, usage("-jwks-file is given together with -keys-url or -metadata-url: leave out the one or the other")
 		}
@@ -161,8 +170,7 @@ func (w *watched) cache(ctx context.Context, e *env, i *issuerFlags, c *clientFl
 			return nil, err
 		}
 		return jwks.File(file, config)
-	}
-	if i.issuer != "" || i.idp != "" || i.keysURL == "" {
+	case i.issuer != "" || i.idp != "" || i.keysURL == "":
 		of, preset, _, err := i.config()
 		switch {
 		case err != nil:
@@ -173,7 +181,7 @@ func (w *watched) cache(ctx context.Context, e *env, i *issuerFlags, c *clientFl
 			return nil, usage("-idp %s is for many issuers: name one with -issuer", i.idp)
 		}
 		config.Issuer, config.URL, config.MetadataURL = of.Issuer, of.KeysURL, of.MetadataURL
-	} else {
+	default:
 		config.URL = i.keysURL
 	}
 	transport, err := c.transport(ctx, e)

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -280,7 +281,7 @@ func TestSecrecy(t *testing.T) {
 	} {
 		for _, form := range [][]string{nil, {"-json"}} {
 			for kind, raw := range map[string]string{"good": good, "forged": forged, "opaque": opaque, "in a header": "Authorization: Bearer " + good} {
-				r := invoke(t, raw, append(tc.args[:len(tc.args):len(tc.args)], form...)...)
+				r := invoke(t, raw, append(slices.Clip(tc.args), form...)...)
 				if kind == "good" || kind == "in a header" {
 					require.Equal(t, tc.code, r.code, "%s: %s%s", name, r.out, r.err)
 				}

@@ -115,7 +115,7 @@ func (r *recorder) reports(now time.Time) []requestReport {
 		h := c.response.Header
 		d.Status = c.response.StatusCode
 		d.ContentType, d.CacheControl = cut(h.Get("Content-Type")), cut(strings.Join(h.Values("Cache-Control"), ", "))
-		d.Age, d.ETag, d.Date = cut(h.Get("Age")), cut(h.Get("Etag")), cut(h.Get("Date"))
+		d.Age, d.ETag, d.Date = cut(h.Get("Age")), cut(h.Get("ETag")), cut(h.Get("Date"))
 		if date, err := http.ParseTime(d.Date); err == nil {
 			// Date has whole seconds, and was written somewhere between the two moments.
 			switch before, after := c.sent.Truncate(time.Second), c.sent.Add(c.took); {
