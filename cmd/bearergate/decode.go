@@ -35,6 +35,9 @@ type decodedToken struct {
 	// Faults are why every API refuses the token, whatever its keys.
 	Faults []string `json:"faults"`
 	Notes  []string `json:"notes,omitempty"`
+
+	// For text: what is an object at all, with the names that it has twice.
+	header, claims json.RawMessage
 }
 
 // claimTime is a claim that is a time.
@@ -85,19 +88,17 @@ func decodeToken(ctx context.Context, token string, now time.Time) decodedToken 
 		d.faultf("the token has %d parts, and a signed one has three: header, claims, signature", len(parts))
 	}
 	var header, claims []byte
-	header, d.Header, d.HeaderText = d.part("header", parts[0])
+	header, d.header, d.Header, d.HeaderText = d.part("header", parts[0])
 	if len(parts) != 3 {
 		return d
 	}
-	claims, d.Claims, d.ClaimsText = d.part("claims", parts[1])
+	claims, d.claims, d.Claims, d.ClaimsText = d.part("claims", parts[1])
 	if _, err := base64.RawURLEncoding.Strict().DecodeString(parts[2]); err != nil {
 		d.faultf("signature: not base64url without padding")
 	} else if parts[2] == "" {
 		d.faultf("signature: there is none")
 	}
-	if d.Claims != nil {
-		d.times(now)
-	}
+	d.times(now)
 	if len(d.Faults) == 0 {
 		d.judge(ctx, token, parts[1], header, claims, now)
 	}
@@ -112,15 +113,18 @@ func (d *decodedToken) notef(format string, args ...any) {
 	d.Notes = append(d.Notes, fmt.Sprintf(format, args...))
 }
 
-// part decodes the header or the claims. It returns what was decoded and, if that is strict
-// JSON, the same for output; else a text.
-func (d *decodedToken) part(name, encoded string) (raw []byte, asJSON json.RawMessage, text string) {
+// part decodes the header or the claims. It returns what was decoded, the same if that is an
+// object, the same if that is a strict one, and a text if it is not.
+func (d *decodedToken) part(name, encoded string) (raw []byte, object, strict json.RawMessage, text string) {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
 	if err != nil {
 		d.faultf("%s: not base64url without padding", name)
 		if raw, err = base64.RawStdEncoding.DecodeString(strings.NewReplacer("-", "+", "_", "/", "=", "").Replace(encoded)); err != nil {
-			return nil, nil, ""
+			return nil, nil, nil, ""
 		}
+	}
+	if isObject(raw) && json.Valid(raw) {
+		object = raw
 	}
 	faults, notes := strictness(raw)
 	for _, f := range faults {
@@ -130,9 +134,9 @@ func (d *decodedToken) part(name, encoded string) (raw []byte, asJSON json.RawMe
 		d.notef("%s: %s", name, n)
 	}
 	if len(faults) > 0 {
-		return raw, nil, quoted(string(raw))
+		return raw, object, nil, quoted(string(raw))
 	}
-	return raw, json.RawMessage(raw), ""
+	return raw, object, raw, ""
 }
 
 // timeClaims are the claims that are a NumericDate (RFC 7519 §2).
@@ -141,7 +145,7 @@ var timeClaims = []string{"iat", "nbf", "exp", "auth_time", "updated_at"}
 // times explains the claims that are times.
 func (d *decodedToken) times(now time.Time) {
 	var claims map[string]json.RawMessage
-	if json.Unmarshal(d.Claims, &claims) != nil {
+	if json.Unmarshal(d.claims, &claims) != nil { // of a name that is there twice, the last counts here
 		return
 	}
 	for _, name := range timeClaims {
@@ -305,7 +309,7 @@ func (d decodedToken) text() string {
 		name string
 		raw  json.RawMessage
 		text string
-	}{{"header", d.Header, d.HeaderText}, {"claims", d.Claims, d.ClaimsText}} {
+	}{{"header", d.header, d.HeaderText}, {"claims", d.claims, d.ClaimsText}} {
 		switch {
 		case part.raw != nil:
 			fmt.Fprintf(&b, "\n%s\n", part.name)

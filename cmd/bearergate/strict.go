@@ -28,7 +28,7 @@ func strictness(raw []byte) (faults, notes []string) {
 	if !utf8.Valid(raw) {
 		fault("it is not valid UTF-8")
 	}
-	if text := bytes.TrimLeft(raw, " \t\r\n"); len(text) == 0 || text[0] != '{' {
+	if !isObject(raw) {
 		fault("it is not a JSON object")
 	} else if !json.Valid(raw) {
 		fault("it is not valid JSON%s", position(raw))
@@ -46,6 +46,9 @@ func strictness(raw []byte) (faults, notes []string) {
 	}
 	return faults, notes
 }
+
+// isObject reports whether JSON text begins as an object does.
+func isObject(raw []byte) bool { return bytes.HasPrefix(bytes.TrimLeft(raw, " \t\r\n"), []byte("{")) }
 
 // position is the place of a syntax error.
 func position(raw []byte) string {
