@@ -155,7 +155,7 @@ func FuzzDecode(f *testing.F) {
 	require.NoError(f, err)
 	defer as.Close()
 	for _, seed := range []string{
-		"", "abc", "Bearer " + as.Token(authtest.Claims{}), rawToken(goodHeader, goodClaims), rawToken("{", "\x1b"), "....", "a.b.c.d.e", "Authorization: Bearer", "-H 'authorization: dpop a.b.c'",
+		"", "abc", "Bearer " + as.Token(authtest.Claims{}), rawToken(goodHeader, goodClaims), rawToken("{", "\x1b"), "....", "a.b.c.d.e", "Authorization: Bearer", "-H 'authorization: dpop a.b.c'", "\x8b\x8b\x8b\x8b\x8b\x8bAuthorization: Bearer",
 		rawToken(goodHeader, `{"iss":"*","aud":"*","cnf":{"":1}}`), rawToken(goodHeader, `{"iss":"https://a","aud":[],"exp":1e300}`),
 	} {
 		f.Add(seed)

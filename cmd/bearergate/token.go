@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"regexp"
 	"strings"
 
 	"github.com/bearergate/bearergate"
@@ -16,12 +17,14 @@ func (e *env) token(ctx context.Context, name string) (bearergate.Secret, error)
 	return pasted(string(data))
 }
 
+var authorization = regexp.MustCompile(`(?i)authorization:`)
+
 // pasted finds the token in what somebody has pasted: the token itself, "Bearer" and the
 // token, an Authorization header, or a curl command that has one. Errors do not repeat it.
 func pasted(text string) (bearergate.Secret, error) {
 	rest, header := text, false
-	if i := strings.Index(strings.ToLower(text), "authorization:"); i >= 0 {
-		rest, header = text[i+len("authorization:"):], true
+	if at := authorization.FindStringIndex(text); at != nil {
+		rest, header = text[at[1]:], true
 	}
 	words := strings.FieldsFunc(rest, func(r rune) bool { return strings.ContainsRune(" \t\r\n\"'", r) })
 	if len(words) > 1 && (strings.EqualFold(words[0], "Bearer") || strings.EqualFold(words[0], "DPoP")) {
