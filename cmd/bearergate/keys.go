@@ -414,7 +414,7 @@ func (r *keysReport) text() string {
 		d.write(line)
 	}
 	if r.JWKSURI != "" {
-		line("jwks_uri %s", quoted(r.JWKSURI))
+		line("key set  %s", quoted(r.JWKSURI))
 	}
 	if r.Error != "" {
 		line("failed   %s", r.Error)

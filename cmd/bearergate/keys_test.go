@@ -41,6 +41,8 @@ func TestKeys(t *testing.T) {
 	require.Equal(t, "fresh", got.State)
 	require.InDelta(t, 120, got.TTLSeconds, 12, "what Cache-Control says, a tenth more or less")
 	require.Equal(t, []string{"rfc8414", "url"}, []string{got.Documents[0].Kind, got.Documents[1].Kind})
+	require.Equal(t, map[string]string{"issuer": as.Issuer(), "jwks_uri": as.URL("/jwks"), "introspection_endpoint": as.URL("/introspect")}, got.Documents[0].Metadata)
+	require.Nil(t, got.Documents[1].Metadata)
 	require.Equal(t, "max-age=120", got.Documents[1].CacheControl)
 	require.NotEmpty(t, got.Documents[1].ETag)
 	require.Zero(t, got.Documents[1].SkewSeconds)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"crypto/tls"
+	"encoding/json"
 	"io"
 	"net/http"
 	"strconv"
@@ -78,19 +79,40 @@ func (r *recorder) last() []byte {
 
 // requestReport is one request and its answer. Texts of the server are as it wrote them, cut.
 type requestReport struct {
-	Kind         string             `json:"kind"` // rfc8414, openid, or url: another URL, the key set for example
-	URL          string             `json:"url"`  // without its query
-	Status       int                `json:"status,omitempty"`
-	Error        string             `json:"error,omitempty"`
-	Milliseconds int64              `json:"milliseconds"`
-	ContentType  string             `json:"content_type,omitempty"`
-	CacheControl string             `json:"cache_control,omitempty"`
-	Age          string             `json:"age,omitempty"`
-	ETag         string             `json:"etag,omitempty"`
-	Date         string             `json:"date,omitempty"`
-	SkewSeconds  int64              `json:"skew_seconds"` // Date less the clock here; 0 without Date
-	TLS          string             `json:"tls,omitempty"`
-	Certificate  *certificateReport `json:"certificate,omitempty"` // of the server
+	Kind         string `json:"kind"` // rfc8414, openid, or url: another URL, the key set for example
+	URL          string `json:"url"`  // without its query
+	Status       int    `json:"status,omitempty"`
+	Error        string `json:"error,omitempty"`
+	Milliseconds int64  `json:"milliseconds"`
+	ContentType  string `json:"content_type,omitempty"`
+	CacheControl string `json:"cache_control,omitempty"`
+	Age          string `json:"age,omitempty"`
+	ETag         string `json:"etag,omitempty"`
+	Date         string `json:"date,omitempty"`
+	SkewSeconds  int64  `json:"skew_seconds"` // Date less the clock here; 0 without Date
+	// Metadata are what a resource server needs of a metadata document, as far as it is there.
+	Metadata    map[string]string  `json:"metadata,omitempty"`
+	TLS         string             `json:"tls,omitempty"`
+	Certificate *certificateReport `json:"certificate,omitempty"` // of the server
+}
+
+// metadataMembers are those that are shown, in this order.
+var metadataMembers = []string{"issuer", "jwks_uri", "introspection_endpoint"}
+
+// metadataOf picks the members that are shown out of a document; nil if it is none.
+func metadataOf(body []byte) map[string]string {
+	var document map[string]json.RawMessage
+	if json.Unmarshal(body, &document) != nil || document["issuer"] == nil {
+		return nil
+	}
+	shown := map[string]string{}
+	for _, name := range metadataMembers {
+		var value string
+		if json.Unmarshal(document[name], &value) == nil {
+			shown[name] = cut(value)
+		}
+	}
+	return shown
 }
 
 func (d requestReport) host() string { return hostOf(d.URL) }
@@ -113,7 +135,7 @@ func (r *recorder) reports(now time.Time) []requestReport {
 			continue
 		}
 		h := c.response.Header
-		d.Status = c.response.StatusCode
+		d.Status, d.Metadata = c.response.StatusCode, metadataOf(c.body.Bytes())
 		d.ContentType, d.CacheControl = cut(h.Get("Content-Type")), cut(strings.Join(h.Values("Cache-Control"), ", "))
 		d.Age, d.ETag, d.Date = cut(h.Get("Age")), cut(h.Get("ETag")), cut(h.Get("Date"))
 		if date, err := http.ParseTime(d.Date); err == nil {
@@ -143,6 +165,11 @@ func (d requestReport) write(line func(format string, args ...any)) {
 		answer = quoted(d.Error)
 	}
 	line("request  %s %s: %s, %d ms", what, quoted(d.URL), answer, d.Milliseconds)
+	for _, name := range metadataMembers {
+		if value, ok := d.Metadata[name]; ok {
+			line("         %s %s", name, quoted(value))
+		}
+	}
 	for _, h := range []struct{ name, value string }{{"Content-Type", d.ContentType}, {"Cache-Control", d.CacheControl}, {"Age", d.Age}, {"ETag", d.ETag}} {
 		if h.value != "" {
 			line("         %s: %s", h.name, quoted(h.value))
