@@ -28,14 +28,13 @@ func strictness(raw []byte) (faults, notes []string) {
 	if !utf8.Valid(raw) {
 		fault("it is not valid UTF-8")
 	}
-	if !isObject(raw) {
+	switch {
+	case !isObject(raw):
 		fault("it is not a JSON object")
-	} else if !json.Valid(raw) {
+	case !json.Valid(raw):
 		fault("it is not valid JSON%s", position(raw))
-	} else {
-		var repeated []string
-		repeated, notes = names(raw)
-		faults = append(faults, repeated...)
+	default:
+		faults, notes = appendNames(faults, raw)
 		if loneSurrogate(raw) {
 			fault("a string has half of a surrogate pair (\\ud800 to \\udfff), which is no character")
 		}
@@ -59,9 +58,9 @@ func position(raw []byte) string {
 	return ""
 }
 
-// names finds the names that an object has twice, at any depth, and those that differ from
-// another one in case alone.
-func names(raw []byte) (faults, notes []string) {
+// appendNames finds the names that an object has twice, at any depth, and those that differ
+// from another one in case alone.
+func appendNames(faults []string, raw []byte) (all, notes []string) {
 	type object struct {
 		path   string
 		exact  map[string]bool
