@@ -2,6 +2,7 @@ package main
 
 import (
 	"flag"
+	"maps"
 	"os"
 	"regexp"
 	"strings"
@@ -125,6 +126,7 @@ func transcribe(t *testing.T) map[string]string {
 		b.WriteString(line)
 	}
 	d.stop()
+	maps.Copy(all, transcribeProbe(t))
 	all["dev"] = plainly("$ bearergate dev " + strings.Join([]string{"-audience", audience, "-scope", "orders:read"}, " ") + "\n" + d.errs.String() + b.String())
 	return all
 }

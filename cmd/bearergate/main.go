@@ -6,6 +6,7 @@
 //	bearergate explain -issuer https://as.example.com -audience https://api.example.com <token.txt
 //	bearergate keys -issuer https://as.example.com
 //	bearergate decode <token.txt
+//	bearergate probe -issuer https://as.example.com -url https://api.example.com/orders -client-id probe -client-secret-file secret.txt
 //	bearergate dev -audience https://api.example.com -scope "orders:read"
 //
 // Tokens and secrets come from files or from standard input, never from arguments: a shell
@@ -46,6 +47,7 @@ func commands() []command {
 		{"explain", "why a token is accepted or refused, check by check", explain},
 		{"keys", "the keys of an issuer as the library sees them", keys},
 		{"decode", "what a token says, unverified, and what is wrong with its form", decode},
+		{"probe", "whether an API and its authorization server work, from the outside", probing},
 		{"dev", "a loopback issuer that prints tokens, for local work", dev},
 		{"version", "which build this is", version},
 	}
