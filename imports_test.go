@@ -51,6 +51,7 @@ var arrows = map[string][]string{
 	"internal/accept": {".", "scope", "jwks", "internal"},
 	"internal/inbox":  {".", "revocation", "internal"}, // what the feeds of a List have in common
 	"adapters":        slices.Concat(exported, []string{"adapters"}),
+	"cmd":             exported, // a program: what users have is enough for it
 	"examples":        slices.Concat(exported, []string{"adapters", "examples"}),
 	"test":            everywhere, // proof may look at everything
 	"tools":           everywhere,

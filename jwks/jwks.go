@@ -411,6 +411,11 @@ type Status struct {
 	// Algorithms are those that at least one of the keys serves.
 	Algorithms []string
 
+	// TTL is for how long after LastSuccess the set is used before the server is asked
+	// again: what the server said in Cache-Control, or Config.TTL, between MinTTL and MaxTTL,
+	// with the tenth more or less of this set. 0: there is no set.
+	TTL time.Duration
+
 	LastSuccess time.Time // when the server last confirmed the set; zero: never
 	LastAttempt time.Time // zero: never
 	LastError   error     // why the last attempt failed; nil if it did not
@@ -430,7 +435,7 @@ func (c *Cache) Status() Status {
 	}
 	now := c.clock()
 	s := Status{State: v.state(now), Issuer: c.issuer, URL: fetch.Bare(cmp.Or(v.url, c.url)), KeyCount: v.set.len(), Algorithms: v.set.algorithms(),
-		LastSuccess: v.confirmed.Wall, LastAttempt: v.started.Wall, LastError: v.err, Failures: v.failures}
+		TTL: v.ttl, LastSuccess: v.confirmed.Wall, LastAttempt: v.started.Wall, LastError: v.err, Failures: v.failures}
 	if pause := v.pause(now); pause > 0 {
 		s.NextAttempt = now.Wall.Add(pause)
 	}

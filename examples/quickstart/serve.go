@@ -23,6 +23,9 @@ func printCurl(out io.Writer, url string, as *authtest.Server) {
 	curl("an expired token: 401", "/orders", authtest.Claims{Subject: "alice", Scopes: read, ExpiresAt: time.Now().Add(-time.Minute)})
 	curl("a token with the wrong scope: 403", "/admin", authtest.Claims{Subject: "alice", Scopes: read})
 	fmt.Fprintf(out, "# no token: 401\ncurl -i %s/orders\n\n", url)
+	fmt.Fprintf(out, "# all of that in one command: exit code 0\n"+
+		"echo my-secret | go run ./cmd/bearergate probe -issuer %s -audience %s -client-id my-client -client-secret-file - -scope orders:read -url %[3]s/orders -forbidden-url %[3]s/admin\n\n",
+		as.Issuer(), audience, url)
 	fmt.Fprintf(out, "# a new token, for any client, secret and scope: 200\n"+
 		`TOKEN=$(curl -s -u my-client:my-secret -d grant_type=client_credentials -d scope=orders:read %s | sed 's/.*"access_token":"\([^"]*\)".*/\1/')`+
 		"\n"+`curl -i -H "Authorization: Bearer $TOKEN" %s/orders`+"\n\n", as.URL("/token"), url)

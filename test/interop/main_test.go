@@ -40,6 +40,9 @@ func run(m *testing.M) int {
 		return 1
 	}
 	code := m.Run()
+	if built != "" {
+		_ = os.RemoveAll(built)
+	}
 	if stderr := shared.stop(); code != 0 {
 		fmt.Fprintf(os.Stderr, "the shared authorization server said:\n%s\n", stderr)
 	}
