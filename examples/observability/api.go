@@ -31,6 +31,7 @@ type api struct {
 	handler    http.Handler
 	warm       func(context.Context) error // fetches the keys
 	revocation prometheus.Observer         // seconds from a revocation until the token opens nothing
+	up         prometheus.Gauge            // whether the authorization server answers, as the example plays it
 }
 
 // newAPI returns an API wired for telemetry: one set of hooks for each package,
@@ -63,9 +64,11 @@ func newAPI(issuer string, client *http.Client) (api, error) {
 	if err != nil {
 		return api{}, err
 	}
-	revocation := newRevocationSLI()
-	if err := registry.Register(revocation); err != nil {
-		return api{}, err
+	revocation, up := newRevocationSLI(), newUp()
+	for _, c := range []prometheus.Collector{revocation, up} {
+		if err := registry.Register(c); err != nil {
+			return api{}, err
+		}
 	}
 
 	router := gate.NewRouter()
@@ -75,7 +78,7 @@ func newAPI(issuer string, client *http.Client) (api, error) {
 	// In earnest, on a port of its own that only the Prometheus reaches.
 	router.Public("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorHandling: promhttp.HTTPErrorOnError}))
 	handler, err := router.Handler()
-	return api{handler, jwts.Warm, revocation}, err
+	return api{handler, jwts.Warm, revocation, up}, err
 }
 
 // newRevocationSLI measures what only a prober can know: it takes somebody who
@@ -88,6 +91,16 @@ func newRevocationSLI() prometheus.Histogram {
 		// A native histogram too, for servers that scrape those.
 		NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 100, NativeHistogramMinResetDuration: time.Hour,
 	})
+}
+
+// newUp tells when the outage was, for whoever looks at it afterwards.
+func newUp() prometheus.Gauge {
+	up := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "example_authorization_server_up",
+		Help: "Whether the authorization server of the example answers: 1, and 0 in its outage.",
+	})
+	up.Set(1)
+	return up
 }
 
 func hello(w http.ResponseWriter, r *http.Request) {

@@ -132,6 +132,7 @@ func metrics(t *testing.T) map[string][]string {
 	_, err := promgate.New(promgate.Config{Registerer: d})
 	require.NoError(t, err)
 	require.NoError(t, d.Register(newRevocationSLI()))
+	require.NoError(t, d.Register(newUp()))
 	require.Contains(t, d.labels, "bearergate_decisions_total")
 	return d.labels
 }
