@@ -100,7 +100,7 @@ func TestPrometheus(t *testing.T) {
 	}, func() string {
 		var lines []string
 		for name := range silent {
-			if title := strings.SplitN(name, "\x00", 2)[0]; nothing[title] == "" {
+			if title, _, _ := strings.Cut(name, "\x00"); nothing[title] == "" {
 				lines = append(lines, strings.ReplaceAll(name, "\x00", ", ")+": "+queries[name])
 			}
 		}
