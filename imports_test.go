@@ -41,6 +41,7 @@ var arrows = map[string][]string{
 	// What stands beside the gate knows it by its exported names alone.
 	"middleware/usage":     {".", "scope", "middleware"},
 	"middleware/policydoc": {".", "scope", "middleware"},
+	"middleware/labels":    {"."},
 	"authtest":             {".", "scope", "internal"},
 	"internal":             {"internal"},
 	// The internal packages above the root: that neither the root nor jwks import the first,
@@ -336,6 +337,8 @@ func TestImportRulesBite(t *testing.T) {
 		{"revocation", "revocation.go", own + "/revocation/admin", false, false},
 		{"middleware/usage", "usage.go", own + "/internal/strictjson", false, false},
 		{"middleware/policydoc", "policydoc.go", own + "/jwtverify", false, false},
+		{"middleware/labels", "labels.go", own, false, true},
+		{"middleware/labels", "labels.go", own + "/middleware", false, false},
 		{"jwtverify", "jwtverify.go", own + "/test/kit", false, false},
 		{"jwtverify", "jwtverify_test.go", own + "/test/kit", false, true},
 		{"test/kit", "kit.go", own + "/internal/jose", false, true},

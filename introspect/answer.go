@@ -102,10 +102,24 @@ func (c *Client) decide(body []byte, quoted bool, r *accept.Reading) (verdict, *
 	return v, nil
 }
 
+// maxThumbprint is how long a member of cnf is that a refusal keeps: the SHA-256 of a key in
+// base64, quoted, and nothing of any size.
+const maxThumbprint = 64
+
 // whose is what tells whose a token is. A refusal is remembered, and must not keep a
 // whole answer.
 func whose(c *bearergate.Claims) bearergate.Claims {
-	return bearergate.Claims{Issuer: c.Issuer, Subject: c.Subject, ClientID: c.ClientID, ID: c.ID, Actors: c.Actors[:min(len(c.Actors), 1)], ExpiresAt: c.ExpiresAt}
+	of := bearergate.Claims{Issuer: c.Issuer, Subject: c.Subject, ClientID: c.ClientID, ID: c.ID,
+		Actors: c.Actors[:min(len(c.Actors), 1)], ExpiresAt: c.ExpiresAt, AuthTime: c.AuthTime}
+	if c.Confirmation != nil { // that it is bound, or it would name whoever it was stolen from
+		of.Confirmation = map[string][]byte{}
+		for _, member := range []string{"jkt", "x5t#S256"} {
+			if value := c.Confirmation[member]; len(value) > 0 && len(value) <= maxThumbprint {
+				of.Confirmation[member] = value
+			}
+		}
+	}
+	return of
 }
 
 // judge applies every check of an active token that does not depend on the time

@@ -686,7 +686,7 @@ func (c *Client) runCheck(ctx context.Context, t *bearergate.Token) error {
 		return c.guard(ctx, "Check", func() error { return c.check(ctx, t) }) // tells the hook of a panic
 	})
 	if err != nil {
-		return bearergate.AsError(err)
+		return accept.Refused(err, t)
 	}
 	return nil
 }

@@ -145,3 +145,46 @@ func TestAFailureIsToldOnce(t *testing.T) {
 		})
 	}
 }
+
+// A refusal keeps of an answer what says whose the token is, and that it is bound: without
+// that it would name whoever it was stolen from.
+func TestARefusalKeepsWhoseItIs(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		cnf     any
+		bound   bool
+		members []string
+	}{
+		{name: "not bound", cnf: absent},
+		{name: "bound to a key", cnf: map[string]any{"jkt": strings.Repeat("x", 43)}, bound: true, members: []string{"jkt"}},
+		{name: "bound in a way that is not kept", cnf: map[string]any{"jwk": map[string]any{"kty": "OKP"}}, bound: true},
+		{name: "bound to a text of any size", cnf: map[string]any{"jkt": strings.Repeat("x", 1000)}, bound: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newServer()
+			s.answers[opaque] = answer(map[string]any{"aud": "x", "client_id": "shop", "sub": "alice", "auth_time": 1000, "cnf": tt.cnf})
+			client := newClient(t, with(config(s), func(c *introspect.Config) { c.Confirmations = []string{"jkt", "jwk"} }))
+			for range 2 { // from the server, and from the cache
+				e := bearergate.AsError(requireRefused(t, client, opaque, invalid, bearergate.ReasonAudience))
+				require.Equal(t, "shop", e.Refused.ClientID())
+				require.True(t, e.Refused.IsUser())
+				require.Equal(t, tt.bound, e.Refused.Bound())
+				require.ElementsMatch(t, tt.members, e.Refused.Confirmation().Members())
+			}
+		})
+	}
+}
+
+// A Check refuses what the server vouches for: whose it was is known.
+func TestARefusalByCheckSaysWhoseItWas(t *testing.T) {
+	s := newServer()
+	s.answers[opaque] = answer(map[string]any{"client_id": "shop"})
+	client := newClient(t, with(config(s), func(c *introspect.Config) {
+		c.Check = func(context.Context, *bearergate.Token) error { return bearergate.ErrInvalidToken }
+	}))
+	require.Equal(t, "shop", bearergate.AsError(requireRefused(t, client, opaque, invalid, bearergate.ReasonPolicy)).Refused.ClientID())
+
+	s.answers[opaque] = answer(map[string]any{"client_id": opaque}) // which may be the token itself
+	client.PurgeAll()
+	require.Nil(t, bearergate.AsError(requireRefused(t, client, opaque, invalid, bearergate.ReasonPolicy)).Refused)
+}

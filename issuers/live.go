@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/internal/accept"
 	"github.com/bearergate/bearergate/internal/guard"
 	"github.com/bearergate/bearergate/internal/mistake"
 	"github.com/bearergate/bearergate/internal/strictjson"
@@ -21,8 +22,9 @@ import (
 // is asked about the same raw token, on every call. Use it on routes that are
 // worth a round trip (see middleware.Via).
 //
-// What live refuses is refused with its error. If live cannot be asked, the error
-// is [bearergate.ErrUnavailable]. These are refused too, with
+// What live refuses is refused with its error, which says whose the token is
+// ([bearergate.Error.Refused]): what local has found, where live does not say. If live
+// cannot be asked, the error is [bearergate.ErrUnavailable]. These are refused too, with
 // [bearergate.ErrInvalidToken]:
 //
 //   - an iss that both have and that differ: [bearergate.ReasonIssuer]
@@ -228,6 +230,9 @@ func (v *liveVerifier) Verify(ctx context.Context, token string) (*bearergate.To
 	}
 	live, err := bearergate.Verify(ctx, v.live, token)
 	if err != nil {
+		if bearergate.AsError(err).Refused == nil { // that it is inactive is all that most servers say
+			err = accept.Refused(err, local)
+		}
 		return nil, err
 	}
 	return agreed(local, live)

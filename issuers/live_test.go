@@ -587,3 +587,27 @@ func TestRouterConfirmations(t *testing.T) {
 	require.Nil(t, (&directory{}).router(t, nil).Confirmations())
 	require.Nil(t, (*issuers.Router)(nil).Confirmations())
 }
+
+// Whose token it is that live refuses, local knows where live does not say.
+func TestRequireLiveSaysWhoseItWas(t *testing.T) {
+	local := says(bearergate.Claims{Issuer: issuer, ClientID: "shop"})
+	inactive := &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonInactive}
+	for _, tt := range []struct {
+		name   string
+		live   error
+		client string // "": nobody's
+	}{
+		{name: "inactive", live: inactive, client: "shop"},
+		{name: "refused by a live one that knows", live: inactive.WithRefused(bearergate.NewToken(bearergate.Claims{Issuer: issuer, ClientID: "mobile"})), client: "mobile"},
+		{name: "out of order", live: &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonIntrospectionUnavailable}, client: "shop"},
+		{name: "of another issuer", live: &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonIssuer}},
+	} {
+		_, err := requireLive(t, local, fails(tt.live)).Verify(t.Context(), "t")
+		said, want := bearergate.AsError(err), bearergate.AsError(tt.live)
+		require.Equal(t, want.Kind, said.Kind, tt.name)
+		require.Equal(t, want.Reason, said.Reason, tt.name)
+		require.Equal(t, tt.client != "", said.Refused != nil, tt.name)
+		require.Equal(t, tt.client, said.Refused.ClientID(), tt.name)
+	}
+	require.Nil(t, inactive.Refused, "an error that others have too")
+}

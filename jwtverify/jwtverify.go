@@ -533,7 +533,7 @@ func (v *Verifier) runCheck(ctx context.Context, t *bearergate.Token) error {
 		return v.guard(ctx, "Check", func() error { return v.check(ctx, t) }) // tells the hook of a panic
 	})
 	if err != nil {
-		return bearergate.AsError(err)
+		return accept.Refused(err, t)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package jwtverify_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -75,6 +76,9 @@ func TestARefusalExplainsItself(t *testing.T) {
 		{name: "a Map that clears what a check has seen", header: jwt(), change: func(c *jwtverify.Config) {
 			c.Map = func(c *bearergate.Claims) error { c.NotBefore = now.Add(-time.Hour); return nil }
 		}, reason: bearergate.ReasonInternal, detail: "Map has changed NotBefore, which is not its to change", refused: true},
+		{name: "a Check that says no", header: jwt(), change: func(c *jwtverify.Config) {
+			c.Check = func(context.Context, *bearergate.Token) error { return errors.New("no") }
+		}, reason: bearergate.ReasonPolicy, detail: "Config.Check refused the token", refused: true},
 		{name: "expired", header: jwt(), later: 2 * time.Hour, reason: bearergate.ReasonExpired, detail: "exp has passed",
 			expected: "later than " + now.Add(2*time.Hour-5*time.Second).UTC().Format(time.RFC3339), found: now.Add(time.Hour).UTC().Format(time.RFC3339), refused: true},
 	} {

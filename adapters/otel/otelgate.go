@@ -30,8 +30,9 @@
 // A token that is refused is no failure of this server: error.type says why and
 // the status is unset, as it is for a caller that went away. An outage and a
 // wrong configuration have the status Error. The span of a request that the
-// gate refuses, or ends midway, gets the attribute bearergate.reason, and so does that of
-// a logout or a security event that is not taken.
+// gate refuses, or ends midway, names the check that refused in the attribute
+// bearergate.reason, in the word of the [bearergate.Reason]: signature, audience, scope. So does that of
+// a logout or a security event that is not taken. On the spans of the table, error.type is the same word.
 //
 // That span, and the spans bearergate.verify and bearergate.introspect, also say
 // why in the words of the [bearergate.Error], where it has any:
@@ -61,7 +62,18 @@
 //
 // No span holds a token, a proof, a jti, a nonce, a thumbprint, a secret, a scope, the path of a request or the text of a
 // cause. None says whose token it was, no subject, client or jti, also where
-// Error.Refused does: that is for an audit, which package sloggate writes.
+// Error.Refused does: that is for an audit, which package sloggate writes. The exception
+// is what [Config] turns on, for the span of a request whose token somebody vouches for,
+// accepted or refused:
+//
+//	bearergate.client       the client ID           SpanClient
+//	bearergate.tenant       the tenant              SpanTenant
+//	bearergate.issuer       of the two              either
+//	bearergate.principal    user, client, unknown   SpanPrincipal
+//
+// The semantic conventions have no attribute for an OAuth client or a tenant; enduser.id is
+// a person's, and none of these. Of several gates, the last one to know says it; one that
+// refuses a token of nobody's takes back what was said before.
 //
 // # Metrics
 //
@@ -95,12 +107,31 @@
 //	bearergate.unmapped_paths              {path}      bearergate.issuer
 //	bearergate.panics                      {panic}     bearergate.package
 //
+// with [Config.MaxClients] and [Config.MaxTenants] also
+//
+//	bearergate.client_decisions            {decision}  bearergate.issuer, bearergate.client, bearergate.principal, bearergate.report_only, error.type
+//	bearergate.tenant_decisions            {decision}  bearergate.issuer, bearergate.tenant, bearergate.report_only, error.type
+//
 // error.type is the [bearergate.Reason] of a refusal, or the outcome of a failed
 // fetch or call, failed or full of a replay store, failed of a look into the log of
 // revocations and of a fetch because of one; without it there was no error. Attributes of metrics come from
 // the configuration and from closed sets. None holds a token, a client, a subject,
 // a key ID, a scope, a path, a URL or the text of an error, nor any of the words
 // with which a span says why.
+//
+// The exception is what MaxClients and MaxTenants turn on. These two count the decisions on
+// tokens that somebody vouches for, by who sent them ([labels.Whose]): those that were
+// accepted, and those that were refused after their signature or their answer was found
+// good. A forged token names nobody, and neither does one that is bound to a key which its
+// sender did not prove to hold. A request that was ended midway is not counted again. The
+// issuer is that of the token. The first MaxClients pairs of both have names, and all later
+// ones are issuer "other", client "other", and so are those whose names are not fit to be
+// shown ([labels.Fit]). An attribute is absent where the token says nothing. So many clients
+// make one series more than MaxClients, for each principal, error.type and report_only that
+// they have met.
+//
+// Measurements are made with the context of the request, so that the SDK links them to its
+// trace by exemplars, where that is sampled.
 //
 // The package makes no exporter, no provider and no goroutine, and uses the API
 // of OpenTelemetry alone, no SDK. Everything here is safe for concurrent use.
@@ -123,6 +154,7 @@ import (
 	"github.com/bearergate/bearergate/jwks"
 	"github.com/bearergate/bearergate/jwtverify"
 	"github.com/bearergate/bearergate/middleware"
+	"github.com/bearergate/bearergate/middleware/labels"
 	"github.com/bearergate/bearergate/revocation"
 	"github.com/bearergate/bearergate/revocation/backchannel"
 	"github.com/bearergate/bearergate/revocation/signals"
@@ -139,6 +171,33 @@ type Config struct {
 	// MeterProvider makes the instruments, otel.GetMeterProvider() for example.
 	// nil: no metrics.
 	MeterProvider metric.MeterProvider
+
+	// MaxClients turns on bearergate.client_decisions, and is how many clients have a name
+	// in it: the first that come, per process, for as long as it runs. Later ones are
+	// counted together as "other". 0, the default: there is no such instrument.
+	//
+	// The SDK has a limit of its own, 2,000 series of one instrument by default: a client
+	// has one for each outcome that it has met.
+	//
+	// Danger: everybody who reads the metrics then learns the client IDs of whoever has a
+	// token that is good. They are no secrets (RFC 6749 §2.2), but some servers make them
+	// of something that is: see [labels.Fit]. Whoever may register clients can take the
+	// places.
+	MaxClients int
+	// MaxTenants is the same for bearergate.tenant_decisions and the tenants of tokens.
+	MaxTenants int
+
+	// SpanClient and SpanTenant have the span of a request say who sent it: the attributes
+	// bearergate.client and bearergate.tenant, each with bearergate.issuer, where somebody
+	// vouches for the token ([labels.Whose]) and the name is fit to be shown
+	// ([labels.Fit]). The default: neither.
+	//
+	// Danger: in some places the client or the tenant is one person, and then this is
+	// personal data. Whoever reads traces reads it, for as long as they are kept.
+	SpanClient, SpanTenant bool
+	// SpanPrincipal has it say who acts, bearergate.principal: user, client or unknown
+	// ([labels.Principal]). The default: no.
+	SpanPrincipal bool
 }
 
 // Telemetry makes hooks. Those of one Telemetry may be given to any number of
@@ -157,6 +216,9 @@ type Telemetry struct {
 	nonces, unmappedPaths, purgeLogFailures                   metric.Int64Counter
 	revoked, revocations, syncs, skippedRecords, putBack      metric.Int64Counter
 	refetches, logouts, signals, discarded, streams           metric.Int64Counter
+
+	clients, tenants *owners // nil: off
+	shows            shows
 
 	verifySeries   series[verifyLabels]
 	lookSeries     series[lookLabels]
@@ -193,10 +255,19 @@ func New(c Config) (*Telemetry, error) {
 	if isNil(c.MeterProvider) {
 		errs = append(errs, fmt.Errorf("MeterProvider is a nil %T: leave the field out for no metrics", c.MeterProvider))
 	}
+	if c.MaxClients < 0 || c.MaxTenants < 0 {
+		errs = append(errs, errors.New("MaxClients and MaxTenants cannot be negative"))
+	}
+	if c.MeterProvider == nil && (c.MaxClients > 0 || c.MaxTenants > 0) {
+		errs = append(errs, errors.New("MaxClients and MaxTenants are for metrics: set MeterProvider too"))
+	}
+	if c.TracerProvider == nil && (c.SpanClient || c.SpanTenant || c.SpanPrincipal) {
+		errs = append(errs, errors.New("SpanClient, SpanTenant and SpanPrincipal are for spans: set TracerProvider too"))
+	}
 	if len(errs) > 0 {
 		return nil, misconfigured(errs)
 	}
-	t := &Telemetry{tracing: c.TracerProvider != nil}
+	t := &Telemetry{tracing: c.TracerProvider != nil, shows: shows{c.SpanClient, c.SpanTenant, c.SpanPrincipal}}
 	if c.TracerProvider == nil {
 		c.TracerProvider = tracenoop.NewTracerProvider()
 	}
@@ -243,6 +314,12 @@ func New(c Config) (*Telemetry, error) {
 	t.streams = counter("bearergate.revocation.stream_changes", "{change}", "Changes of the stream of security events to this state, as the transmitter says.")
 	t.unmappedPaths = counter("bearergate.unmapped_paths", "{path}", "Paths that a Map looked for and none of the first 100 tokens had, and again at 1,000.")
 	t.panics = counter("bearergate.panics", "{panic}", "Panics in hooks and other functions of the configuration.")
+	if c.MaxClients > 0 {
+		t.clients = &owners{names: labels.New(c.MaxClients), counter: counter("bearergate.client_decisions", "{decision}", "Decisions on tokens that somebody vouches for, by their client.")}
+	}
+	if c.MaxTenants > 0 {
+		t.tenants = &owners{names: labels.New(c.MaxTenants), counter: counter("bearergate.tenant_decisions", "{decision}", "Decisions on tokens that somebody vouches for, by their tenant.")}
+	}
 	var err error
 	t.keys, err = meter.Int64Gauge("bearergate.jwks.keys", metric.WithUnit("{key}"), metric.WithDescription("Admitted keys after the last fetch."))
 	if err := errors.Join(append(errs, err)...); err != nil {
@@ -467,6 +544,9 @@ func (t *Telemetry) decided(ctx context.Context, e middleware.DecisionEvent) {
 	}
 	if refusal != nil && t.tracing {
 		refused(trace.SpanFromContext(ctx), refusal)
+	}
+	if t.clients != nil || t.tenants != nil || t.shows.any() {
+		t.sent(ctx, e)
 	}
 }
 

@@ -52,11 +52,19 @@ type rig struct {
 
 func newRig(t testing.TB, opts ...sdktrace.TracerProviderOption) *rig {
 	t.Helper()
+	return with(t, func(*otelgate.Config) {}, opts...)
+}
+
+// with is a rig of a Telemetry with options.
+func with(t testing.TB, change func(*otelgate.Config), opts ...sdktrace.TracerProviderOption) *rig {
+	t.Helper()
 	r := &rig{exporter: tracetest.NewInMemoryExporter(), reader: sdkmetric.NewManualReader()}
 	traces := sdktrace.NewTracerProvider(append(opts, sdktrace.WithSyncer(r.exporter))...)
 	r.tracer = traces.Tracer("service")
+	c := otelgate.Config{TracerProvider: traces, MeterProvider: sdkmetric.NewMeterProvider(sdkmetric.WithReader(r.reader))}
+	change(&c)
 	var err error
-	r.Telemetry, err = otelgate.New(otelgate.Config{TracerProvider: traces, MeterProvider: sdkmetric.NewMeterProvider(sdkmetric.WithReader(r.reader))})
+	r.Telemetry, err = otelgate.New(c)
 	require.NoError(t, err)
 	return r
 }
@@ -712,9 +720,17 @@ func TestMistakes(t *testing.T) {
 		config otelgate.Config
 		says   []string
 	}{
-		"nothing":    {otelgate.Config{}, []string{"TracerProvider", "MeterProvider"}},
-		"typed nils": {otelgate.Config{TracerProvider: (*sdktrace.TracerProvider)(nil), MeterProvider: (*sdkmetric.MeterProvider)(nil)}, []string{"nil *trace.TracerProvider", "nil *metric.MeterProvider"}},
-		"a meter":    {otelgate.Config{MeterProvider: brokenProvider{}}, []string{"no bearergate.decisions", "no bearergate.jwks.keys"}},
+		"nothing":             {otelgate.Config{}, []string{"TracerProvider", "MeterProvider"}},
+		"typed nils":          {otelgate.Config{TracerProvider: (*sdktrace.TracerProvider)(nil), MeterProvider: (*sdkmetric.MeterProvider)(nil)}, []string{"nil *trace.TracerProvider", "nil *metric.MeterProvider"}},
+		"negative":            {otelgate.Config{MeterProvider: metricnoop.NewMeterProvider(), MaxClients: -1}, []string{"MaxClients"}},
+		"negative tenants":    {otelgate.Config{MeterProvider: metricnoop.NewMeterProvider(), MaxTenants: -1}, []string{"MaxTenants"}},
+		"clients, no metrics": {otelgate.Config{TracerProvider: tracenoop.NewTracerProvider(), MaxClients: 1}, []string{"set MeterProvider too"}},
+		"tenants, no metrics": {otelgate.Config{TracerProvider: tracenoop.NewTracerProvider(), MaxTenants: 1}, []string{"set MeterProvider too"}},
+		"client, no spans":    {otelgate.Config{MeterProvider: metricnoop.NewMeterProvider(), SpanClient: true}, []string{"set TracerProvider too"}},
+		"tenant, no spans":    {otelgate.Config{MeterProvider: metricnoop.NewMeterProvider(), SpanTenant: true}, []string{"set TracerProvider too"}},
+		"principal, no spans": {otelgate.Config{MeterProvider: metricnoop.NewMeterProvider(), SpanPrincipal: true}, []string{"set TracerProvider too"}},
+		"a meter of clients":  {otelgate.Config{MeterProvider: brokenProvider{}, MaxClients: 1, MaxTenants: 1}, []string{"no bearergate.client_decisions", "no bearergate.tenant_decisions"}},
+		"a meter":             {otelgate.Config{MeterProvider: brokenProvider{}}, []string{"no bearergate.decisions", "no bearergate.jwks.keys"}},
 	} {
 		telemetry, err := otelgate.New(tc.config)
 		require.Nil(t, telemetry, name)
@@ -744,6 +760,11 @@ func (brokenMeter) Int64Gauge(name string, _ ...metric.Int64GaugeOption) (metric
 func TestAllocations(t *testing.T) {
 	telemetry, err := otelgate.New(otelgate.Config{TracerProvider: tracenoop.NewTracerProvider(), MeterProvider: metricnoop.NewMeterProvider()})
 	require.NoError(t, err)
+	named, err := otelgate.New(otelgate.Config{TracerProvider: tracenoop.NewTracerProvider(), MeterProvider: metricnoop.NewMeterProvider(),
+		MaxClients: 1, MaxTenants: 1, SpanClient: true, SpanTenant: true, SpanPrincipal: true})
+	require.NoError(t, err)
+	client := decision(bearergate.NewToken(bearergate.Claims{Issuer: "i", ClientID: "shop", Tenant: "acme"}), nil)
+	late := decision(bearergate.NewToken(bearergate.Claims{Issuer: "i", ClientID: "late", Tenant: "late"}), nil)
 	ctx := trace.ContextWithRemoteSpanContext(t.Context(), trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{1}}))
 	verify, look, gate, proofs := telemetry.VerifyHooks(), telemetry.IntrospectHooks(), telemetry.GateHooks(), telemetry.ProofHooks()
 	for name, f := range map[string]func(){
@@ -755,6 +776,10 @@ func TestAllocations(t *testing.T) {
 		},
 		"gate": func() {
 			gate.Decided(ctx, middleware.DecisionEvent{Method: "GET", Pattern: "GET /orders/{id}", Source: middleware.SourceHeader, Duration: 1})
+		},
+		"gate that names clients": func() {
+			named.GateHooks().Decided(ctx, client)
+			named.GateHooks().Decided(ctx, late)
 		},
 		"proof": func() {
 			proofs.Judged(ctx, dpop.ProofEvent{Algorithm: "ES256", Nonce: dpop.NonceAccepted, Store: dpop.StoreFresh, StoreDuration: 1, Duration: 1})

@@ -28,6 +28,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/bearergate/bearergate"
+	otelgate "github.com/bearergate/bearergate/adapters/otel"
 	"github.com/bearergate/bearergate/authtest"
 	"github.com/bearergate/bearergate/introspect"
 	"github.com/bearergate/bearergate/issuers"
@@ -84,11 +85,17 @@ func TestEverythingIsSearched(t *testing.T) {
 		"attribute of link": func(_ context.Context, _ *rig, s trace.Span) {
 			s.AddLink(trace.Link{SpanContext: s.SpanContext(), Attributes: attributes})
 		},
+		"client of metric": func(ctx context.Context, r *rig, _ trace.Span) {
+			r.GateHooks().Decided(ctx, middleware.DecisionEvent{Token: bearergate.NewToken(bearergate.Claims{ClientID: secret})})
+		},
+		"tenant of span": func(ctx context.Context, r *rig, _ trace.Span) {
+			r.GateHooks().Decided(ctx, middleware.DecisionEvent{Token: bearergate.NewToken(bearergate.Claims{Tenant: secret})})
+		},
 		"attribute of metric": func(ctx context.Context, r *rig, _ trace.Span) {
 			r.VerifyHooks().Verified(ctx, jwtverify.VerifyEvent{Issuer: secret, Cached: true})
 		},
 	} {
-		r := newRig(t)
+		r := with(t, func(c *otelgate.Config) { c.MaxClients, c.SpanTenant = 1, true })
 		ctx, span := r.tracer.Start(t.Context(), "span")
 		require.Empty(t, leaks(r.told(t), map[string]string{"secret": secret}), name)
 		write(ctx, r, span)
@@ -102,30 +109,52 @@ func TestEverythingIsSearched(t *testing.T) {
 func TestSecrecy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
-		w := newWorld(t, r)
-		want, got := map[string]string{}, map[string]string{}
-		for _, a := range w.attempts(t) {
-			ctx, span := r.tracer.Start(t.Context(), a.name)
-			a.serve(ctx, t)
-			span.End()
-			want[a.name], got[a.name] = string(a.reason), said(r.span(t, a.name))["reason"]
-		}
-		require.Equal(t, want, got, "or another refusal was looked at than was meant")
-		spans, metrics := r.toldBySpans(t), r.toldByMetrics(t)
-		for _, part := range []string{"bearergate.verify", "bearergate.introspect", "bearergate.introspect.call", "bearergate.jwks.fetch",
-			"bearergate.detail", "bearergate.expected", "bearergate.found", "bearergate.unverified=true", "no-such-key"} {
-			require.Contains(t, spans, part, "or nothing was looked at")
-		}
-		for _, part := range []string{"bearergate.verify.duration", "bearergate.introspect.duration", "bearergate.introspect.call.duration", "bearergate.jwks.fetch.duration",
-			"bearergate.decisions", "bearergate.requests_ended", "bearergate.panics", "bearergate.introspect.store_failures"} {
-			require.Contains(t, metrics, part, "or nothing was looked at")
-		}
-		require.Empty(t, leaks(spans+metrics, w.secrets))
-		// Metrics hold none of the words either.
-		for _, part := range []string{"bearergate.detail", "bearergate.expected", "bearergate.found", "bearergate.unverified", "bearergate.reason", "no-such-key", "other.example.test", "configured audiences"} {
-			require.NotContains(t, metrics, part)
-		}
+		require.Empty(t, leaks(tryEverything(t, r)))
 	})
+}
+
+// With all options on, clients, tenants and principals are told, and nothing else.
+func TestSecrecyWithOptions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := with(t, func(c *otelgate.Config) {
+			c.MaxClients, c.MaxTenants, c.SpanClient, c.SpanTenant, c.SpanPrincipal = 100, 100, true, true, true
+		})
+		told, secrets := tryEverything(t, r)
+		for _, part := range []string{"bearergate.client_decisions", "bearergate.tenant_decisions", "bearergate.client=" + secrets["client"], "bearergate.tenant=tenant of " + secrets["client"],
+			"bearergate.principal=unknown"} {
+			require.Contains(t, told, part, "or nothing was looked at")
+		}
+		delete(secrets, "client")
+		require.Empty(t, leaks(told, secrets))
+	})
+}
+
+// tryEverything makes all attempts and returns what is told of them, and the secrets.
+func tryEverything(t *testing.T, r *rig) (string, map[string]string) {
+	t.Helper()
+	w := newWorld(t, r)
+	want, got := map[string]string{}, map[string]string{}
+	for _, a := range w.attempts(t) {
+		ctx, span := r.tracer.Start(t.Context(), a.name)
+		a.serve(ctx, t)
+		span.End()
+		want[a.name], got[a.name] = string(a.reason), said(r.span(t, a.name))["reason"]
+	}
+	require.Equal(t, want, got, "or another refusal was looked at than was meant")
+	spans, metrics := r.toldBySpans(t), r.toldByMetrics(t)
+	for _, part := range []string{"bearergate.verify", "bearergate.introspect", "bearergate.introspect.call", "bearergate.jwks.fetch",
+		"bearergate.detail", "bearergate.expected", "bearergate.found", "bearergate.unverified=true", "no-such-key"} {
+		require.Contains(t, spans, part, "or nothing was looked at")
+	}
+	for _, part := range []string{"bearergate.verify.duration", "bearergate.introspect.duration", "bearergate.introspect.call.duration", "bearergate.jwks.fetch.duration",
+		"bearergate.decisions", "bearergate.requests_ended", "bearergate.panics", "bearergate.introspect.store_failures"} {
+		require.Contains(t, metrics, part, "or nothing was looked at")
+	}
+	// Metrics hold none of the words either.
+	for _, part := range []string{"bearergate.detail", "bearergate.expected", "bearergate.found", "bearergate.unverified", "bearergate.reason", "no-such-key", "other.example.test", "configured audiences"} {
+		require.NotContains(t, metrics, part)
+	}
+	return spans + metrics, w.secrets
 }
 
 // telemetry makes the hooks that are tried.
@@ -167,7 +196,7 @@ func (w *world) secret(name string) string {
 
 func (w *world) jwt(t testing.TB, change func(*jwtverify.Config)) *jwtverify.Verifier {
 	t.Helper()
-	c := jwtverify.Config{Issuer: w.as.Issuer(), Audiences: []string{authtest.DefaultAudience}, HTTPClient: w.as.Client(), KeyHooks: w.KeyHooks(),
+	c := jwtverify.Config{Issuer: w.as.Issuer(), Audiences: []string{authtest.DefaultAudience}, HTTPClient: w.as.Client(), KeyHooks: w.KeyHooks(), Map: tenant,
 		Hooks: jwtverify.JoinHooks(w.VerifyHooks(), jwtverify.Hooks{Verified: func(context.Context, jwtverify.VerifyEvent) { panic(w.secrets["token"]) }})}
 	if change != nil {
 		change(&c)
@@ -177,9 +206,14 @@ func (w *world) jwt(t testing.TB, change func(*jwtverify.Config)) *jwtverify.Ver
 	return v
 }
 
+func tenant(c *bearergate.Claims) error {
+	c.Tenant = "tenant of " + c.ClientID
+	return nil
+}
+
 func (w *world) opaque(t testing.TB, change func(*introspect.Config)) *introspect.Client {
 	t.Helper()
-	c := introspect.Config{Issuer: w.as.Issuer(), ClientID: "orders-api", Auth: introspect.BasicAuth("orders-api", w.secrets["client secret"]), Audiences: []string{authtest.DefaultAudience},
+	c := introspect.Config{Issuer: w.as.Issuer(), ClientID: "orders-api", Map: tenant, Auth: introspect.BasicAuth("orders-api", w.secrets["client secret"]), Audiences: []string{authtest.DefaultAudience},
 		HTTPClient: w.as.Client(), Store: introspect.StoreConfig{Answers: store{w.secrets["store"]}, Key: bearergate.NewSecret(w.secrets["store"])},
 		Hooks: introspect.JoinHooks(w.IntrospectHooks(), introspect.Hooks{Looked: func(context.Context, introspect.LookEvent) { panic(w.secrets["token"]) }})}
 	if change != nil {
@@ -291,6 +325,9 @@ func (w *world) attempts(t testing.TB) []attempt {
 			c.Auth = introspect.BearerAuth(func(context.Context) (string, error) { return "", errors.New(w.secrets["client secret"]) })
 		}), nil), token: asked, reason: bearergate.ReasonIntrospectionUnavailable},
 
+		{name: "a server that makes the token its client", gate: w.gate(t, w.opaque(t, func(c *introspect.Config) {
+			c.HTTPClient, c.Endpoint = &http.Client{Transport: echo{"its own client", ""}}, w.as.URL("/introspect")
+		}), nil), token: w.secret("client token")},
 		{name: "a verifier refuses", gate: w.gate(t, fails(invalid), nil), token: live, reason: bearergate.ReasonPolicy},
 		{name: "a verifier fails", gate: w.gate(t, fails(func(token string) error { return errors.New(token) }), nil), token: live, reason: bearergate.ReasonInternal},
 		{name: "a verifier panics", gate: w.gate(t, fails(panics), nil), token: live, reason: bearergate.ReasonInternal},
@@ -329,6 +366,9 @@ func (w *world) attempts(t testing.TB) []attempt {
 	}
 	// Servers that repeat what they were sent, and more.
 	for mode := range echoes {
+		if mode == "its own client" { // which is accepted
+			continue
+		}
 		client := &http.Client{Transport: echo{mode, w.secret("body")}}
 		reason := map[string]bearergate.Reason{"401": bearergate.ReasonConfig, "its own audience": bearergate.ReasonAudience, "its own type": bearergate.ReasonType}[mode]
 		reason = cmp.Or(reason, bearergate.ReasonIntrospectionUnavailable)
@@ -403,6 +443,9 @@ var echoes = map[string]func(sent, token string) (*http.Response, error){
 	},
 	"its own type": func(sent, token string) (*http.Response, error) {
 		return reply(200, "application/json", `{"active":true,"sub":"`+sent+`","aud":"`+authtest.DefaultAudience+`","token_type":"`+token+`"}`)
+	},
+	"its own client": func(sent, token string) (*http.Response, error) {
+		return reply(200, "application/json", `{"active":true,"sub":"`+sent+`","client_id":"`+token+`","scope":"orders:read","aud":"`+authtest.DefaultAudience+`"}`)
 	},
 	"error": func(sent, _ string) (*http.Response, error) { return nil, errors.New("dial: " + sent) },
 	"panic": func(sent, _ string) (*http.Response, error) { panic(sent) },

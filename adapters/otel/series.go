@@ -27,6 +27,9 @@ const (
 	keyUnverified attribute.Key = "bearergate.unverified" // of spans only
 	keySource     attribute.Key = "bearergate.source"
 	keyReportOnly attribute.Key = "bearergate.report_only"
+	keyClient     attribute.Key = "bearergate.client"
+	keyTenant     attribute.Key = "bearergate.tenant"
+	keyPrincipal  attribute.Key = "bearergate.principal"
 	keyPackage    attribute.Key = "bearergate.package"
 	keyResult     attribute.Key = "bearergate.introspect.result"
 	keyCall       attribute.Key = "bearergate.introspect.outcome"
@@ -199,12 +202,12 @@ const maxSeries = 2000
 
 // series has the options of one kind of measurement, made once for each of its
 // few combinations of labels: a token seen before must not pay for them.
-type series[L labels] struct {
+type series[L attributed] struct {
 	made atomic.Pointer[map[L]*options] // replaced, never changed: readers take no lock
 	mu   sync.Mutex                     // guards the replacing of made
 }
 
-type labels interface {
+type attributed interface {
 	comparable
 	attributes() []attribute.KeyValue
 }

@@ -2,6 +2,7 @@ package otelgate
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -35,16 +36,7 @@ func refused(span trace.Span, refusal *bearergate.Error) {
 	if !span.IsRecording() {
 		return
 	}
-	if told, ok := span.(interface{ Attributes() []attribute.KeyValue }); ok { // as the spans of the SDK
-		for _, a := range told.Attributes() {
-			switch a.Key {
-			case keyDetail, keyExpected, keyFound:
-				span.SetAttributes(a.Key.String(""))
-			case keyUnverified:
-				span.SetAttributes(a.Key.Bool(false))
-			}
-		}
-	}
+	empty(span, keyDetail, keyExpected, keyFound, keyUnverified)
 	span.SetAttributes(append(words(refusal), keyReason.String(string(refusal.Reason)))...)
 }
 
@@ -74,6 +66,23 @@ func bounded(text string) string {
 		return strings.ToValidUTF8(text, "")
 	}
 	return strings.ToValidUTF8(text[:maxText-len(end)], "") + end // a copy: the span must not hold the rest
+}
+
+// empty takes back what a span says, as far as can be told: an attribute cannot be removed.
+func empty(span trace.Span, keys ...attribute.Key) {
+	told, ok := span.(interface{ Attributes() []attribute.KeyValue }) // as the spans of the SDK
+	if !ok {
+		return
+	}
+	for _, a := range told.Attributes() {
+		switch {
+		case !slices.Contains(keys, a.Key):
+		case a.Value.Type() == attribute.BOOL:
+			span.SetAttributes(a.Key.Bool(false))
+		default:
+			span.SetAttributes(a.Key.String(""))
+		}
+	}
 }
 
 // proven tells the span of a request of a proof: by an event, since several may be judged for

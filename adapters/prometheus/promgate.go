@@ -57,6 +57,11 @@
 //	unmapped_paths_total                     issuer
 //	panics_total                             package
 //
+// with [Config.MaxClients] and [Config.MaxTenants] also
+//
+//	client_decisions_total                   issuer, client, principal, outcome, reason, report_only
+//	tenant_decisions_total                   issuer, tenant, outcome, reason, report_only
+//
 // and of every cache given to [Metrics.Watch], as it is at the scrape:
 //
 //	jwks_state                               issuer, state: 1 for the present one, else 0
@@ -100,6 +105,26 @@
 // key ID, scope, path, URL or text of an error. Should there be more values than
 // expected all the same, [Config] bounds them.
 //
+// # Clients and tenants
+//
+// The exception is what MaxClients and MaxTenants turn on. These two count the decisions on
+// tokens that somebody vouches for, by who sent them ([labels.Whose]): those that were
+// accepted, and those that were refused after their signature or their answer was found
+// good. A forged token names nobody, and neither does one that is bound to a key which its
+// sender did not prove to hold. A request that was ended midway is not counted again.
+//
+// The issuer is that of the token, since a client ID means nothing without it; MaxIssuers
+// does not concern it. The first MaxClients pairs of both have names, and all later ones
+// are issuer "other", client "other". So are those whose names are not fit to be shown
+// ([labels.Fit]), which take no place. Both labels are empty where the token says nothing.
+// Which come first, each process decides for itself: sum over instances, and take "other"
+// into account. So many clients make one series more than MaxClients, for each principal, outcome,
+// reason and report_only that they have met.
+//
+// The principal is user, client or unknown ([labels.Principal]). It is on this metric
+// alone: on decisions_total it would be unknown for every request without a good token,
+// and would multiply its series.
+//
 // # What on-call wants to know
 //
 //	bearergate_jwks_consecutive_failures > 2                                         the issuer's keys cannot be fetched
@@ -130,6 +155,7 @@ import (
 	"github.com/bearergate/bearergate/jwks"
 	"github.com/bearergate/bearergate/jwtverify"
 	"github.com/bearergate/bearergate/middleware"
+	"github.com/bearergate/bearergate/middleware/labels"
 	"github.com/bearergate/bearergate/revocation"
 	"github.com/bearergate/bearergate/revocation/backchannel"
 	"github.com/bearergate/bearergate/revocation/signals"
@@ -152,6 +178,41 @@ type Config struct {
 	MaxIssuers int
 	// MaxPatterns is the same for the patterns of routes. The default is DefaultMaxPatterns.
 	MaxPatterns int
+	// MaxClients turns on client_decisions_total, and is how many clients have a name in
+	// it: the first that come, per process, for as long as it runs. Later ones are counted
+	// together as "other". Each of them has as many series as it has met outcomes and
+	// reasons: one where nothing goes wrong, and rarely more than ten. 0, the default: the
+	// metric does not exist.
+	//
+	// Danger: everybody who reads the metrics then learns the client IDs of whoever has a
+	// token that is good. They are no secrets (RFC 6749 §2.2), but some servers make them
+	// of something that is: see [labels.Fit]. Whoever may register clients can take the
+	// places.
+	MaxClients int
+	// MaxTenants is the same for tenant_decisions_total and the tenants of tokens.
+	MaxTenants int
+	// TraceOf returns the IDs of the trace and of the span that a context carries, and
+	// twice "" if there is none or it is not sampled. The counters and histograms of what
+	// happens to a request then have them as exemplars, trace_id and span_id, which link a
+	// metric to a trace; a fetch of keys and a call of introspection have those of the
+	// request that caused it. With OpenTelemetry:
+	//
+	//	TraceOf: func(ctx context.Context) (traceID, spanID string) {
+	//		if s := trace.SpanContextFromContext(ctx); s.IsSampled() {
+	//			return s.TraceID().String(), s.SpanID().String()
+	//		}
+	//		return "", ""
+	//	}
+	//
+	// An ID is at most 64 digits, letters from a to f, and hyphens, that of a span at most
+	// 32. Another one is left out, and without a trace there is no exemplar; so it is if
+	// the function panics, which panics_total counts. It is called for each of these events
+	// in the goroutine of the request: it must be quick, and safe for concurrent use. An
+	// exemplar costs some 3 µs. The default, nil: no exemplars.
+	//
+	// Only the OpenMetrics format has exemplars: set EnableOpenMetrics of
+	// promhttp.HandlerOpts, and run Prometheus with --enable-feature=exemplar-storage.
+	TraceOf func(ctx context.Context) (traceID, spanID string)
 }
 
 // Metrics makes hooks. Those of one Metrics may be given to any number of
@@ -166,6 +227,9 @@ type Metrics struct {
 	ended, nonces, panics, unmappedPaths, purgeLogFailures                *family
 	revoked, revocations, syncs, skippedRecords, putBack, refetches       *family
 	logouts, signals, discarded, streams                                  *family
+
+	clients, tenants *owners // nil: off
+	traceOf          func(context.Context, *ids)
 
 	breakers breakers
 	watched  watched
@@ -183,8 +247,8 @@ func New(c Config) (*Metrics, error) {
 	if isNil(c.Registerer) {
 		errs = append(errs, errors.New("set Registerer, to prometheus.DefaultRegisterer for example"))
 	}
-	if c.MaxIssuers < 0 || c.MaxPatterns < 0 {
-		errs = append(errs, errors.New("MaxIssuers and MaxPatterns cannot be negative"))
+	if c.MaxIssuers < 0 || c.MaxPatterns < 0 || c.MaxClients < 0 || c.MaxTenants < 0 {
+		errs = append(errs, errors.New("MaxIssuers, MaxPatterns, MaxClients and MaxTenants cannot be negative"))
 	}
 	if len(errs) > 0 {
 		return nil, misconfigured(errors.Join(errs...))
@@ -228,6 +292,15 @@ func New(c Config) (*Metrics, error) {
 	m.streams = m.counter("revocation_stream_changes", "Changes of the stream of security events to this state, as the transmitter says.", "issuer", "status")
 	m.unmappedPaths = m.counter("unmapped_paths", "Paths that a Map looked for and none of the first 100 tokens had, and again at 1,000.", "issuer")
 	m.panics = m.counter("panics", "Panics in hooks and other functions of the configuration.", "package")
+	if c.MaxClients > 0 {
+		m.clients = m.owners("client", "Decisions on tokens that somebody vouches for, by their client.", c.MaxClients, (*labels.Names).Client, "principal")
+	}
+	if c.MaxTenants > 0 {
+		m.tenants = m.owners("tenant", "Decisions on tokens that somebody vouches for, by their tenant.", c.MaxTenants, (*labels.Names).Tenant)
+	}
+	if c.TraceOf != nil {
+		m.traceOf = bearergate.Hook("TraceOf", m.panicked("promgate"), func(ctx context.Context, of *ids) { of.trace, of.span = c.TraceOf(ctx) })
+	}
 	m.breakers.gauge = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: prefix + "introspection_breaker_state",
 		Help: "State of the circuit breaker: 1 for the present one, else 0."}, []string{"issuer", "state"})
 	m.all = append(m.all, m.breakers.gauge, &m.watched, &m.list)
@@ -267,9 +340,9 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 // VerifyHooks are for jwtverify.Config.Hooks.
 func (m *Metrics) VerifyHooks() jwtverify.Hooks {
 	return jwtverify.Hooks{
-		Verified: func(_ context.Context, e jwtverify.VerifyEvent) {
+		Verified: func(ctx context.Context, e jwtverify.VerifyEvent) {
 			outcome, reason := outcomeOf(e.Err)
-			m.verifications.observe(e.Duration, key{e.Issuer, strconv.FormatBool(e.Cached), outcome, reason})
+			m.verifications.observe(m.exemplar(ctx), e.Duration, key{e.Issuer, strconv.FormatBool(e.Cached), outcome, reason})
 		},
 		Unmapped: m.unmapped,
 		Panicked: m.panicked("jwtverify"),
@@ -280,8 +353,8 @@ func (m *Metrics) VerifyHooks() jwtverify.Hooks {
 // introspect.Config. See also [Metrics.Watch].
 func (m *Metrics) KeyHooks() jwks.Hooks {
 	return jwks.Hooks{
-		Fetched: func(_ context.Context, e jwks.FetchEvent) {
-			m.fetches.observe(e.Duration, key{e.Issuer, string(e.Outcome), string(e.Trigger)})
+		Fetched: func(ctx context.Context, e jwks.FetchEvent) {
+			m.fetches.observe(m.exemplar(ctx), e.Duration, key{e.Issuer, string(e.Outcome), string(e.Trigger)})
 			m.keyChanges.add(len(e.Added), key{e.Issuer, "added"})
 			m.keyChanges.add(len(e.Removed), key{e.Issuer, "removed"})
 		},
@@ -298,12 +371,12 @@ func (m *Metrics) KeyHooks() jwks.Hooks {
 // both that changed.
 func (m *Metrics) IntrospectHooks() introspect.Hooks {
 	return introspect.Hooks{
-		Looked: func(_ context.Context, e introspect.LookEvent) {
+		Looked: func(ctx context.Context, e introspect.LookEvent) {
 			outcome, reason := outcomeOf(e.Err)
-			m.introspections.observe(e.Duration, key{e.Issuer, string(e.Result), outcome, reason})
+			m.introspections.observe(m.exemplar(ctx), e.Duration, key{e.Issuer, string(e.Result), outcome, reason})
 		},
-		Called: func(_ context.Context, e introspect.CallEvent) {
-			m.calls.observe(e.Duration, key{e.Issuer, string(e.Outcome), e.StatusClass()})
+		Called: func(ctx context.Context, e introspect.CallEvent) {
+			m.calls.observe(m.exemplar(ctx), e.Duration, key{e.Issuer, string(e.Outcome), e.StatusClass()})
 			m.breakers.begin(m.issuer(e.Issuer))
 		},
 		BreakerChanged: func(_ context.Context, e introspect.BreakerEvent) {
@@ -330,13 +403,21 @@ func (m *Metrics) IntrospectHooks() introspect.Hooks {
 // GateHooks are for middleware.Config.Hooks.
 func (m *Metrics) GateHooks() middleware.Hooks {
 	return middleware.Hooks{
-		Decided: func(_ context.Context, e middleware.DecisionEvent) {
+		Decided: func(ctx context.Context, e middleware.DecisionEvent) {
 			outcome, reason := outcomeOf(e.Err)
+			reportOnly, linked := strconv.FormatBool(e.ReportOnly), m.exemplar(ctx)
 			if e.Midstream { // no further request, and its duration is not that of a decision
-				m.ended.add(1, key{e.Pattern, reason, strconv.FormatBool(e.ReportOnly)})
+				m.ended.link(linked, key{e.Pattern, reason, reportOnly})
 				return
 			}
-			m.decisions.observe(e.Duration, key{outcome, e.Pattern, reason, strconv.FormatBool(e.ReportOnly)})
+			m.decisions.observe(linked, e.Duration, key{outcome, e.Pattern, reason, reportOnly})
+			if m.clients == nil && m.tenants == nil {
+				return
+			}
+			if t := labels.Whose(e.Token, e.Err); t != nil {
+				m.clients.add(linked, t, outcome, reason, reportOnly)
+				m.tenants.add(linked, t, outcome, reason, reportOnly)
+			}
 		},
 		Panicked: m.panicked("middleware"),
 	}
@@ -348,14 +429,15 @@ const unknownAlgorithm = "unknown"
 // ProofHooks are for dpop.Config.Hooks.
 func (m *Metrics) ProofHooks() dpop.Hooks {
 	return dpop.Hooks{
-		Judged: func(_ context.Context, e dpop.ProofEvent) {
+		Judged: func(ctx context.Context, e dpop.ProofEvent) {
 			outcome, reason := outcomeOf(e.Err)
-			m.proofs.observe(e.Duration, key{cmp.Or(e.Algorithm, unknownAlgorithm), outcome, reason, string(e.Fault)})
+			linked := m.exemplar(ctx)
+			m.proofs.observe(linked, e.Duration, key{cmp.Or(e.Algorithm, unknownAlgorithm), outcome, reason, string(e.Fault)})
 			if e.Nonce != "" {
 				m.nonces.add(1, key{string(e.Nonce)})
 			}
 			if e.Store != "" {
-				m.stores.observe(e.StoreDuration, key{string(e.Store)})
+				m.stores.observe(linked, e.StoreDuration, key{string(e.Store)})
 			}
 		},
 		Panicked: m.panicked("dpop"),

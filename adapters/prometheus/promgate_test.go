@@ -677,6 +677,8 @@ func TestNew(t *testing.T) {
 		"typed nil": {promgate.Config{Registerer: (*prometheus.Registry)(nil)}, "Registerer"},
 		"issuers":   {promgate.Config{Registerer: prometheus.NewRegistry(), MaxIssuers: -1}, "MaxIssuers"},
 		"patterns":  {promgate.Config{Registerer: prometheus.NewRegistry(), MaxPatterns: -1}, "MaxPatterns"},
+		"clients":   {promgate.Config{Registerer: prometheus.NewRegistry(), MaxClients: -1}, "MaxClients"},
+		"tenants":   {promgate.Config{Registerer: prometheus.NewRegistry(), MaxTenants: -1}, "MaxTenants"},
 	} {
 		m, err := promgate.New(tc.config)
 		require.Nil(t, m, name)

@@ -54,13 +54,16 @@ func TestEverythingIsSearched(t *testing.T) {
 		"help": func(_ *promgate.Metrics, r prometheus.Registerer) {
 			require.NoError(t, r.Register(prometheus.NewCounter(prometheus.CounterOpts{Name: "c", Help: secret})))
 		},
+		"client": func(m *promgate.Metrics, _ prometheus.Registerer) {
+			m.GateHooks().Decided(t.Context(), middleware.DecisionEvent{Token: bearergate.NewToken(bearergate.Claims{ClientID: secret})})
+		},
 		"exemplar": func(_ *promgate.Metrics, r prometheus.Registerer) {
 			c := prometheus.NewCounter(prometheus.CounterOpts{Name: "c", Help: "h"})
 			require.NoError(t, r.Register(c))
 			c.(prometheus.ExemplarAdder).AddWithExemplar(1, prometheus.Labels{"l": secret})
 		},
 	} {
-		m, registry := newMetrics(t, promgate.Config{})
+		m, registry := newMetrics(t, promgate.Config{MaxClients: 1})
 		require.Empty(t, leaks(told(t, registry), map[string]string{"secret": secret}), name)
 		write(m, registry)
 		require.NotEmpty(t, leaks(told(t, registry), map[string]string{"secret": secret}), name)
@@ -73,34 +76,60 @@ func TestEverythingIsSearched(t *testing.T) {
 func TestSecrecy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, registry := newMetrics(t, promgate.Config{})
-		w := newWorld(t, m)
-		require.NoError(t, m.Watch(w.jwt(t, nil).Keys()))
-		want, got := map[string]float64{}, map[string]float64{}
-		for _, a := range w.attempts(t) {
-			a.serve(t.Context(), t)
-			want[string(a.reason)]++
-		}
-		s := scrape(t, serve(t, promhttp.HandlerFor(registry, promhttp.HandlerOpts{})))
-		for _, metric := range []string{"decisions_total", "requests_ended_total"} {
-			for labels, n := range s.of(metric) {
-				_, reason, _ := strings.Cut(labels, `reason="`)
-				reason, _, _ = strings.Cut(reason, `"`)
-				got[reason] += n
-			}
-		}
-		want[""]++ // the request that was ended midway had been let pass
-		require.Equal(t, want, got, "or other refusals were looked at than were meant")
+		require.Empty(t, leaks(tryEverything(t, m, registry)))
+	})
+}
 
-		told := told(t, registry)
-		for _, part := range []string{"jwt_verifications_total", "introspections_total", "introspection_calls_total", "introspection_store_failures_total", "jwks_fetches_total",
-			"jwks_state", "requests_ended_total", "panics_total", `reason="unknown_key"`} {
+// With all options on, clients and tenants are told, and nothing else. A function for traces
+// that returns a token returns no ID.
+func TestSecrecyWithOptions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var secrets map[string]string
+		m, registry := newMetrics(t, promgate.Config{MaxClients: 100, MaxTenants: 100, TraceOf: func(context.Context) (string, string) {
+			return secrets["token"], secrets["client secret"]
+		}})
+		told, secrets := tryEverything(t, m, registry, func(w *world) { secrets = w.secrets })
+		for _, part := range []string{"client_decisions_total", "tenant_decisions_total", secrets["client"], "tenant of " + secrets["client"]} {
 			require.Contains(t, told, part, "or nothing was looked at")
 		}
-		require.Empty(t, leaks(told, w.secrets))
-		for _, part := range []string{"no-such-key", "other.example.test", "configured audiences", authtest.DefaultAudience} {
-			require.NotContains(t, told, part)
-		}
+		delete(secrets, "client")
+		require.Empty(t, leaks(told, secrets))
 	})
+}
+
+// tryEverything makes all attempts and returns what is told of them, and the secrets.
+func tryEverything(t *testing.T, m *promgate.Metrics, registry *prometheus.Registry, with ...func(*world)) (string, map[string]string) {
+	t.Helper()
+	w := newWorld(t, m)
+	for _, f := range with {
+		f(w)
+	}
+	require.NoError(t, m.Watch(w.jwt(t, nil).Keys()))
+	want, got := map[string]float64{}, map[string]float64{}
+	for _, a := range w.attempts(t) {
+		a.serve(t.Context(), t)
+		want[string(a.reason)]++
+	}
+	s := scrape(t, serve(t, promhttp.HandlerFor(registry, promhttp.HandlerOpts{})))
+	for _, metric := range []string{"decisions_total", "requests_ended_total"} {
+		for labels, n := range s.of(metric) {
+			_, reason, _ := strings.Cut(labels, `reason="`)
+			reason, _, _ = strings.Cut(reason, `"`)
+			got[reason] += n
+		}
+	}
+	want[""]++ // the request that was ended midway had been let pass
+	require.Equal(t, want, got, "or other refusals were looked at than were meant")
+
+	told := told(t, registry)
+	for _, part := range []string{"jwt_verifications_total", "introspections_total", "introspection_calls_total", "introspection_store_failures_total", "jwks_fetches_total",
+		"jwks_state", "requests_ended_total", "panics_total", `reason="unknown_key"`} {
+		require.Contains(t, told, part, "or nothing was looked at")
+	}
+	for _, part := range []string{"no-such-key", "other.example.test", "configured audiences", authtest.DefaultAudience} {
+		require.NotContains(t, told, part)
+	}
+	return told, w.secrets
 }
 
 // telemetry makes the hooks that are tried.
@@ -142,7 +171,7 @@ func (w *world) secret(name string) string {
 
 func (w *world) jwt(t testing.TB, change func(*jwtverify.Config)) *jwtverify.Verifier {
 	t.Helper()
-	c := jwtverify.Config{Issuer: w.as.Issuer(), Audiences: []string{authtest.DefaultAudience}, HTTPClient: w.as.Client(), KeyHooks: w.KeyHooks(),
+	c := jwtverify.Config{Issuer: w.as.Issuer(), Audiences: []string{authtest.DefaultAudience}, HTTPClient: w.as.Client(), KeyHooks: w.KeyHooks(), Map: tenant,
 		Hooks: jwtverify.JoinHooks(w.VerifyHooks(), jwtverify.Hooks{Verified: func(context.Context, jwtverify.VerifyEvent) { panic(w.secrets["token"]) }})}
 	if change != nil {
 		change(&c)
@@ -152,9 +181,14 @@ func (w *world) jwt(t testing.TB, change func(*jwtverify.Config)) *jwtverify.Ver
 	return v
 }
 
+func tenant(c *bearergate.Claims) error {
+	c.Tenant = "tenant of " + c.ClientID
+	return nil
+}
+
 func (w *world) opaque(t testing.TB, change func(*introspect.Config)) *introspect.Client {
 	t.Helper()
-	c := introspect.Config{Issuer: w.as.Issuer(), ClientID: "orders-api", Auth: introspect.BasicAuth("orders-api", w.secrets["client secret"]), Audiences: []string{authtest.DefaultAudience},
+	c := introspect.Config{Issuer: w.as.Issuer(), ClientID: "orders-api", Map: tenant, Auth: introspect.BasicAuth("orders-api", w.secrets["client secret"]), Audiences: []string{authtest.DefaultAudience},
 		HTTPClient: w.as.Client(), Store: introspect.StoreConfig{Answers: store{w.secrets["store"]}, Key: bearergate.NewSecret(w.secrets["store"])},
 		Hooks: introspect.JoinHooks(w.IntrospectHooks(), introspect.Hooks{Looked: func(context.Context, introspect.LookEvent) { panic(w.secrets["token"]) }})}
 	if change != nil {
@@ -266,6 +300,9 @@ func (w *world) attempts(t testing.TB) []attempt {
 			c.Auth = introspect.BearerAuth(func(context.Context) (string, error) { return "", errors.New(w.secrets["client secret"]) })
 		}), nil), token: asked, reason: bearergate.ReasonIntrospectionUnavailable},
 
+		{name: "a server that makes the token its client", gate: w.gate(t, w.opaque(t, func(c *introspect.Config) {
+			c.HTTPClient, c.Endpoint = &http.Client{Transport: echo{"its own client", ""}}, w.as.URL("/introspect")
+		}), nil), token: w.secret("client token")},
 		{name: "a verifier refuses", gate: w.gate(t, fails(invalid), nil), token: live, reason: bearergate.ReasonPolicy},
 		{name: "a verifier fails", gate: w.gate(t, fails(func(token string) error { return errors.New(token) }), nil), token: live, reason: bearergate.ReasonInternal},
 		{name: "a verifier panics", gate: w.gate(t, fails(panics), nil), token: live, reason: bearergate.ReasonInternal},
@@ -304,6 +341,9 @@ func (w *world) attempts(t testing.TB) []attempt {
 	}
 	// Servers that repeat what they were sent, and more.
 	for mode := range echoes {
+		if mode == "its own client" { // which is accepted
+			continue
+		}
 		client := &http.Client{Transport: echo{mode, w.secret("body")}}
 		reason := map[string]bearergate.Reason{"401": bearergate.ReasonConfig, "its own audience": bearergate.ReasonAudience, "its own type": bearergate.ReasonType}[mode]
 		reason = cmp.Or(reason, bearergate.ReasonIntrospectionUnavailable)
@@ -378,6 +418,9 @@ var echoes = map[string]func(sent, token string) (*http.Response, error){
 	},
 	"its own type": func(sent, token string) (*http.Response, error) {
 		return reply(200, "application/json", `{"active":true,"sub":"`+sent+`","aud":"`+authtest.DefaultAudience+`","token_type":"`+token+`"}`)
+	},
+	"its own client": func(sent, token string) (*http.Response, error) {
+		return reply(200, "application/json", `{"active":true,"sub":"`+sent+`","client_id":"`+token+`","scope":"orders:read","aud":"`+authtest.DefaultAudience+`"}`)
 	},
 	"error": func(sent, _ string) (*http.Response, error) { return nil, errors.New("dial: " + sent) },
 	"panic": func(sent, _ string) (*http.Response, error) { panic(sent) },

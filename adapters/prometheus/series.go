@@ -39,9 +39,36 @@ type family struct {
 	durations *prometheus.HistogramVec
 	timed     int // how many labels durations has
 
-	// A token seen before must not pay for the hashing and locking of vectors.
-	made atomic.Pointer[map[key]child] // replaced, never changed: readers take no lock
-	mu   sync.Mutex                    // guards the replacing of made
+	made atHand[key, child]
+}
+
+// atHand has the series of a vector that were asked for: a token seen before must not pay for
+// hashing and locking. It has maxChildren at most; the rest are looked for each time.
+type atHand[K comparable, V any] struct {
+	made atomic.Pointer[map[K]V] // replaced, never changed: readers take no lock
+	mu   sync.Mutex              // guards the replacing of made
+}
+
+// all may be read by anybody, and is changed by nobody.
+func (h *atHand[K, V]) all() map[K]V {
+	if made := h.made.Load(); made != nil {
+		return *made
+	}
+	return nil
+}
+
+func (h *atHand[K, V]) keep(k K, v V) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	made := map[K]V{}
+	if old := h.made.Load(); old != nil {
+		if len(*old) >= maxChildren {
+			return
+		}
+		made = maps.Clone(*old)
+	}
+	made[k] = v
+	h.made.Store(&made)
 }
 
 type child struct {
@@ -52,7 +79,6 @@ type child struct {
 func (m *Metrics) counter(name, help string, labels ...string) *family {
 	f := &family{bounds: &m.bounds, labels: labels,
 		counts: prometheus.NewCounterVec(prometheus.CounterOpts{Name: prefix + name + "_total", Help: help}, labels)}
-	f.made.Store(&map[key]child{})
 	m.all = append(m.all, f.counts)
 	return f
 }
@@ -73,14 +99,21 @@ func (f *family) add(n int, k key) {
 	}
 }
 
-func (f *family) observe(d time.Duration, k key) {
+// link counts one, with an exemplar if there is one.
+func (f *family) link(linked prometheus.Labels, k key) { count(f.of(k).count, linked) }
+
+func (f *family) observe(linked prometheus.Labels, d time.Duration, k key) {
 	c := f.of(k)
-	c.count.Inc()
-	c.duration.Observe(d.Seconds())
+	count(c.count, linked)
+	if linked == nil {
+		c.duration.Observe(d.Seconds())
+		return
+	}
+	c.duration.(prometheus.ExemplarObserver).ObserveWithExemplar(d.Seconds(), linked) // as the histograms of the library
 }
 
 func (f *family) of(k key) child {
-	if c, ok := (*f.made.Load())[k]; ok {
+	if c, ok := f.made.all()[k]; ok {
 		return c
 	}
 	values, keep := make([]string, len(f.labels)), true
@@ -94,12 +127,8 @@ func (f *family) of(k key) child {
 	if f.durations != nil {
 		c.duration = f.durations.WithLabelValues(values[:f.timed]...)
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if old := *f.made.Load(); keep && len(old) < maxChildren {
-		made := maps.Clone(old)
-		made[k] = c
-		f.made.Store(&made)
+	if keep {
+		f.made.keep(k, c)
 	}
 	return c
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -25,6 +26,8 @@ const (
 	keysTTL     = 10 * time.Second // default: 10 min
 	positiveTTL = 5 * time.Second  // default: 30 s
 	negativeTTL = time.Second      // default: 5 s
+
+	maxClients, maxTenants = 20, 20 // that have a name in metrics; default: none
 )
 
 type api struct {
@@ -38,7 +41,7 @@ type api struct {
 // and the key cache watched.
 func newAPI(issuer string, client *http.Client) (api, error) {
 	registry := prometheus.NewRegistry()
-	metrics, err := promgate.New(promgate.Config{Registerer: registry})
+	metrics, err := promgate.New(promgate.Config{Registerer: registry, MaxClients: maxClients, MaxTenants: maxTenants, TraceOf: traceOf})
 	if err != nil {
 		return api{}, err
 	}
@@ -50,12 +53,12 @@ func newAPI(issuer string, client *http.Client) (api, error) {
 		return api{}, err
 	}
 	audiences := []string{authtest.DefaultAudience}
-	jwts, err := jwtverify.New(jwtverify.Config{Issuer: issuer, Audiences: audiences, Keys: keys, Hooks: metrics.VerifyHooks()})
+	jwts, err := jwtverify.New(jwtverify.Config{Issuer: issuer, Audiences: audiences, Keys: keys, Map: tenant, Hooks: metrics.VerifyHooks()})
 	if err != nil {
 		return api{}, err
 	}
 	opaque, err := introspect.New(introspect.Config{Issuer: issuer, Audiences: audiences, HTTPClient: client,
-		Auth: introspect.BasicAuth(clientID, clientSecret), PositiveTTL: positiveTTL, NegativeTTL: negativeTTL,
+		Auth: introspect.BasicAuth(clientID, clientSecret), PositiveTTL: positiveTTL, NegativeTTL: negativeTTL, Map: tenant,
 		Hooks: metrics.IntrospectHooks()})
 	if err != nil {
 		return api{}, err
@@ -76,9 +79,45 @@ func newAPI(issuer string, client *http.Client) (api, error) {
 	router.Handle("POST /orders", scope.All("orders:write"), http.HandlerFunc(hello))
 	router.Handle("GET /account", scope.All("account:read"), http.HandlerFunc(hello), middleware.Via(opaque)) // opaque tokens
 	// In earnest, on a port of its own that only the Prometheus reaches.
-	router.Public("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorHandling: promhttp.HTTPErrorOnError}))
+	router.Public("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{
+		ErrorHandling: promhttp.HTTPErrorOnError, EnableOpenMetrics: true, // which has exemplars
+	}))
 	handler, err := router.Handler()
-	return api{handler, jwts.Warm, revocation, up}, err
+	if err != nil {
+		return api{}, err
+	}
+	return api{traced(handler), jwts.Warm, revocation, up}, nil
+}
+
+// traced stands for the handler of your tracer, otelhttp for example: it puts the trace into
+// the context, here that of the header traceparent (W3C Trace Context), if it is sampled.
+func traced(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if of := strings.Split(r.Header.Get("Traceparent"), "-"); len(of) == 4 && of[3] == "01" {
+			r = r.WithContext(context.WithValue(r.Context(), traceKey{}, of))
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+type traceKey struct{}
+
+// traceOf asks your tracer, trace.SpanContextFromContext for example.
+func traceOf(ctx context.Context) (traceID, spanID string) {
+	if of, ok := ctx.Value(traceKey{}).([]string); ok {
+		return of[1], of[2]
+	}
+	return "", ""
+}
+
+// tenant takes the tenant from the claim into which this authorization server writes it.
+func tenant(c *bearergate.Claims) error {
+	var claims struct {
+		Tenant string `json:"tenant"`
+	}
+	err := bearergate.NewToken(*c).Claims(&claims)
+	c.Tenant = claims.Tenant
+	return err
 }
 
 // newRevocationSLI measures what only a prober can know: it takes somebody who

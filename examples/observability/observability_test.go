@@ -81,6 +81,14 @@ func TestPlay(t *testing.T) {
 		} {
 			require.Positive(t, s.sum("bearergate_decisions_total", "outcome", want.outcome, "reason", string(want.reason)), "%v", want)
 		}
+		for _, want := range []struct{ client, principal, reason string }{
+			{"shop", "user", ""}, {"shop", "user", "scope"}, {"mobile", "user", ""}, {"nightly-report", "client", "expired"},
+		} {
+			require.Positive(t, s.sum("bearergate_client_decisions_total", "issuer", as.Issuer(), "client", want.client, "principal", want.principal, "reason", want.reason), "%v", want)
+		}
+		require.Zero(t, s.sum("bearergate_client_decisions_total", "reason", "signature"), "nobody's")
+		require.Positive(t, s.sum("bearergate_tenant_decisions_total", "tenant", "acme", "outcome", "accepted"))
+		require.Positive(t, s.sum("bearergate_tenant_decisions_total", "tenant", "globex", "outcome", "accepted"))
 		require.Zero(t, s.sum("bearergate_decisions_total", "outcome", "misconfigured"))
 		require.Zero(t, s.sum("bearergate_panics_total"))
 		require.Positive(t, s.sum("bearergate_jwt_verifications_total", "cached", "true", "outcome", "accepted"))

@@ -18,6 +18,7 @@ import (
 	promgate "github.com/bearergate/bearergate/adapters/prometheus"
 	"github.com/bearergate/bearergate/introspect"
 	"github.com/bearergate/bearergate/jwks"
+	"github.com/bearergate/bearergate/middleware/labels"
 	"github.com/bearergate/bearergate/revocation/backchannel"
 	"github.com/bearergate/bearergate/revocation/signals"
 )
@@ -129,7 +130,7 @@ func (d describer) Register(c prometheus.Collector) error {
 func metrics(t *testing.T) map[string][]string {
 	t.Helper()
 	d := describer{labels: map[string][]string{}}
-	_, err := promgate.New(promgate.Config{Registerer: d})
+	_, err := promgate.New(promgate.Config{Registerer: d, MaxClients: maxClients, MaxTenants: maxTenants})
 	require.NoError(t, err)
 	require.NoError(t, d.Register(newRevocationSLI()))
 	require.NoError(t, d.Register(newUp()))
@@ -149,7 +150,7 @@ func base(metrics map[string][]string, series string) string {
 
 var (
 	word         = regexp.MustCompile(`[a-zA-Z_:][a-zA-Z0-9_:]*`)
-	recordedName = regexp.MustCompile(`^job(_issuer|_outcome)?:.`)
+	recordedName = regexp.MustCompile(`^job(_issuer|_outcome)?(_client)?:.`)
 	selector     = regexp.MustCompile(`([a-zA-Z_:][a-zA-Z0-9_:]*)\{([^}]*)\}`)
 	matcher      = regexp.MustCompile(`(\w+)\s*(?:=~|!~|!=|=)\s*"([^"]*)"`)
 )
@@ -210,6 +211,9 @@ func TestLabels(t *testing.T) {
 		"bearergate_revocation_signals_total outcome": words(signals.Refused, signals.Failed),
 		"bearergate_revocation_syncs_total outcome":   {"ok", "failed"},
 		"report_only": {"true", "false"},
+		"client":      {"", labels.Other}, // the others are of the clients' choice
+		"tenant":      {"", labels.Other},
+		"principal":   {labels.User, labels.Client, labels.Unknown},
 	}
 	compared := 0
 	for _, expr := range expressions(t) {

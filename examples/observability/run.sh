@@ -26,7 +26,7 @@ cleanup() {
 }
 trap cleanup EXIT
 
-flags=(--config.file="$work/prometheus.yml" --storage.tsdb.path="$work/data" --web.listen-address="$web" --log.level=warn)
+flags=(--enable-feature=exemplar-storage --config.file="$work/prometheus.yml" --storage.tsdb.path="$work/data" --web.listen-address="$web" --log.level=warn)
 if ! { command -v prometheus && command -v promtool; } >/dev/null; then
   command -v apt-get >/dev/null || { echo "run.sh: prometheus and promtool are not in the PATH" >&2; exit 1; }
   echo "Unpacking the package prometheus into $work."

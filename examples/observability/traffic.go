@@ -53,9 +53,10 @@ type answered struct {
 }
 
 func newTraffic(url string, client *http.Client, as, stranger *authtest.Server, revocation prometheus.Observer) *traffic {
-	read := authtest.Claims{Subject: "alice", Scopes: scope.Of("orders:read")}
-	account := authtest.Claims{Subject: "alice", Scopes: scope.Of("account:read")}
-	expired := read
+	read := authtest.Claims{Subject: "alice", ClientID: "shop", AuthTime: time.Now(), Scopes: scope.Of("orders:read"), Raw: []byte(`{"tenant":"acme"}`)}
+	account := authtest.Claims{Subject: "alice", ClientID: "mobile", AuthTime: time.Now(), Scopes: scope.Of("account:read"), Raw: []byte(`{"tenant":"globex"}`)}
+	expired := read // of a program that has kept its token for too long
+	expired.Subject, expired.ClientID, expired.AuthTime = "nightly-report", "nightly-report", time.Time{}
 	expired.ExpiresAt = time.Now().Add(-time.Minute)
 	foreign := read
 	foreign.Issuer = as.Issuer()
@@ -154,6 +155,9 @@ func (t *traffic) do(ctx context.Context, method, path, token string) (status in
 	}
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	if rand.N(10) == 0 { // a tracer samples one in ten
+		req.Header.Set("Traceparent", fmt.Sprintf("00-%016x%016x-%016x-01", rand.Uint64(), rand.Uint64(), rand.Uint64()))
 	}
 	resp, err := t.client.Do(req)
 	if err != nil {

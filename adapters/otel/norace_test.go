@@ -1,0 +1,5 @@
+//go:build !race
+
+package otelgate_test
+
+func raceEnabled() bool { return false }
