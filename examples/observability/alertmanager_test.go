@@ -69,7 +69,7 @@ func TestAlertmanagerRoutes(t *testing.T) {
 // A real Alertmanager is sent what an outage of the authorization server brings, and
 // tells each person once.
 func TestAlertmanager(t *testing.T) {
-	outage := []labels{
+	outage := []alertLabels{
 		{"alertname": "BearergateUnavailable", "severity": "page", "job": "orders-api"},
 		{"alertname": "BearergateKeysStale", "severity": "page", "job": "orders-api", "issuer": "as"},
 		{"alertname": "BearergateErrorBudgetBurn", "severity": "ticket", "job": "orders-api"},
@@ -123,7 +123,7 @@ func TestAlertmanager(t *testing.T) {
 				got = append(got, told.next(t))
 			}
 			// What was held back would have come before one that was sent later.
-			post(t, url, []labels{{"alertname": "BearergateKeysSkipped", "severity": "ticket", "job": "last", "issuer": "as"}})
+			post(t, url, []alertLabels{{"alertname": "BearergateKeysSkipped", "severity": "ticket", "job": "last", "issuer": "as"}})
 			last := told.next(t)
 			slices.Sort(got)
 			require.Equal(t, tc.want, got)
@@ -132,13 +132,15 @@ func TestAlertmanager(t *testing.T) {
 	}
 }
 
-type labels map[string]string
+type alertLabels map[string]string
 
 // receiver is told what Alertmanager has to say.
 type receiver struct{ notified chan string }
 
 func (r *receiver) ServeHTTP(_ http.ResponseWriter, req *http.Request) {
-	var n struct{ Alerts []struct{ Labels labels } }
+	var n struct {
+		Alerts []struct{ Labels alertLabels }
+	}
 	text, err := io.ReadAll(req.Body)
 	if err == nil {
 		err = json.Unmarshal(text, &n)
@@ -215,7 +217,7 @@ func startAlertmanager(t *testing.T, config string) string {
 	return out.listensAt(t, "/-/ready")
 }
 
-func post(t *testing.T, url string, alerts []labels) {
+func post(t *testing.T, url string, alerts []alertLabels) {
 	t.Helper()
 	var body []map[string]any
 	for _, a := range alerts {

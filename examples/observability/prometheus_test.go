@@ -40,6 +40,7 @@ var nothing = map[string]string{
 	"Security events that revoke nothing, and streams that stop A": "no transmitter sends events",
 	"Security events that revoke nothing, and streams that stop B": "no transmitter sends events",
 	"Requests that their token ended":                              "no request is that long",
+	"Requests whose client has no name here":                       "the example has fewer clients than MaxClients",
 	"BearergateMisconfigured":                                      "nothing is wrong with the configuration",
 	"BearergateRevocationLag":                                      "there is no list of revocations",
 	"BearergateInvalidTokenBurst":                                  "of 24 requests 4 bring an invalid token, which is less than a fifth",
