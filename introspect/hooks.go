@@ -114,6 +114,9 @@ type CallEvent struct {
 	Start    time.Time
 	Duration time.Duration
 	Err      error // nil if there was an answer
+	// Server is what the answer says of the server, of whatever status it is. The zero
+	// Server without one, and with Config.Ask.
+	Server bearergate.Server
 }
 
 // WaitEvent is a Verify that waited for a call, its own or one under way, and

@@ -95,6 +95,9 @@ type FetchEvent struct {
 	// Detail says why the fetch failed in words of this module, which nobody else had a
 	// hand in: "no such host". "": Outcome is all that can be said so.
 	Detail string
+	// Server is what the answers say of the server: of its clock by the last one, and of
+	// the certificates of the metadata and of the set by that which expires first.
+	Server bearergate.Server
 }
 
 // WaitEvent is a call that waited for a fetch, its own or one under way.
