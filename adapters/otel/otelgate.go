@@ -93,6 +93,15 @@
 //	bearergate.revocation.signals_discarded {event}    bearergate.issuer, bearergate.revocation.event, bearergate.revocation.why
 //	bearergate.revocation.stream_changes   {change}    bearergate.issuer, bearergate.revocation.stream
 //	bearergate.unmapped_paths              {path}      bearergate.issuer
+//	bearergate.issuer.clock_skew           s           bearergate.issuer, bearergate.endpoint
+//	bearergate.issuer.clock_skew_uncertainty s         bearergate.issuer, bearergate.endpoint
+//	bearergate.issuer.certificate_expiry   s           bearergate.issuer, bearergate.endpoint
+//	bearergate.token.lifetime              s           bearergate.issuer, bearergate.verifier
+//	bearergate.token.size                  By          bearergate.issuer, bearergate.verifier
+//	bearergate.jwks.early_keys             {key}       bearergate.issuer
+//	bearergate.verify.removed_keys         {token}     bearergate.issuer
+//	bearergate.query_tokens                {request}   http.request.method, http.route, bearergate.source, bearergate.report_only, error.type
+//	bearergate.unasked_scopes              {scope}     see [Telemetry.WatchUsage]
 //	bearergate.panics                      {panic}     bearergate.package
 //
 // error.type is the [bearergate.Reason] of a refusal, or the outcome of a failed
@@ -101,6 +110,14 @@
 // the configuration and from closed sets. None holds a token, a client, a subject,
 // a key ID, a scope, a path, a URL or the text of an error, nor any of the words
 // with which a span says why.
+//
+// The clock skew is by how much the clock of the issuer is ahead of that of this machine, and
+// its uncertainty how far that may be off, either way; the expiry of its certificates is a
+// Unix time. Each is by the last answer that said it, and absent while none has. The endpoint
+// is keys or introspection, the verifier jwt or introspection. The lifetime and the size are
+// those of accepted tokens, and a token counts once where its signature is checked or the
+// server asked. bearergate.query_tokens counts the requests with a parameter access_token in
+// their query, which is never read.
 //
 // The package makes no exporter, no provider and no goroutine, and uses the API
 // of OpenTelemetry alone, no SDK. Everything here is safe for concurrent use.
@@ -111,6 +128,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"sync/atomic"
 
 	"go.opentelemetry.io/otel/metric"
 	metricnoop "go.opentelemetry.io/otel/metric/noop"
@@ -157,6 +175,12 @@ type Telemetry struct {
 	nonces, unmappedPaths, purgeLogFailures                   metric.Int64Counter
 	revoked, revocations, syncs, skippedRecords, putBack      metric.Int64Counter
 	refetches, logouts, signals, discarded, streams           metric.Int64Counter
+	earlyKeys, removedKeys, queryTokens                       metric.Int64Counter
+	skew, skewUncertainty, certificateExpiry                  metric.Float64Gauge
+	tokenLifetime, tokenSize                                  metric.Float64Histogram
+
+	meter metric.Meter
+	usage atomic.Bool // is watched
 
 	verifySeries   series[verifyLabels]
 	lookSeries     series[lookLabels]
@@ -243,6 +267,8 @@ func New(c Config) (*Telemetry, error) {
 	t.streams = counter("bearergate.revocation.stream_changes", "{change}", "Changes of the stream of security events to this state, as the transmitter says.")
 	t.unmappedPaths = counter("bearergate.unmapped_paths", "{path}", "Paths that a Map looked for and none of the first 100 tokens had, and again at 1,000.")
 	t.panics = counter("bearergate.panics", "{panic}", "Panics in hooks and other functions of the configuration.")
+	t.meter = meter
+	errs = append(errs, t.warnings(counter))
 	var err error
 	t.keys, err = meter.Int64Gauge("bearergate.jwks.keys", metric.WithUnit("{key}"), metric.WithDescription("Admitted keys after the last fetch."))
 	if err := errors.Join(append(errs, err)...); err != nil {
@@ -290,6 +316,9 @@ func (t *Telemetry) KeyHooks() jwks.Hooks {
 		},
 		KeySkipped: func(ctx context.Context, e jwks.KeyEvent) {
 			t.skippedKeys.Add(ctx, 1, t.otherSeries.of(otherLabels{issuer: e.Issuer}).add...)
+		},
+		UsedEarly: func(ctx context.Context, e jwks.EarlyEvent) {
+			t.earlyKeys.Add(ctx, 1, t.otherSeries.of(otherLabels{issuer: e.Issuer}).add...)
 		},
 		Panicked: t.panicked("jwks"),
 	}
@@ -421,6 +450,10 @@ func (t *Telemetry) verified(ctx context.Context, e jwtverify.VerifyEvent) {
 	refusal := bearergate.AsError(e.Err)
 	o := t.verifySeries.of(verifyLabels{e.Issuer, e.Cached, reasonOf(refusal)})
 	t.verifyDuration.Record(ctx, e.Duration.Seconds(), o.record...)
+	t.token(ctx, e.Issuer, "jwt", e.Bytes, e.Lifetime)
+	if e.RemovedKey != "" {
+		t.removedKeys.Add(ctx, 1, t.otherSeries.of(otherLabels{issuer: e.Issuer}).add...)
+	}
 	if !e.Cached && t.tracing {
 		t.child(ctx, "bearergate.verify", e.Duration, o, refusal)
 	}
@@ -430,6 +463,7 @@ func (t *Telemetry) looked(ctx context.Context, e introspect.LookEvent) {
 	refusal := bearergate.AsError(e.Err)
 	o := t.lookSeries.of(lookLabels{e.Issuer, e.Result, reasonOf(refusal)})
 	t.lookDuration.Record(ctx, e.Duration.Seconds(), o.record...)
+	t.token(ctx, e.Issuer, "introspection", e.Bytes, e.Lifetime)
 	switch e.Result {
 	case introspect.ResultHit, introspect.ResultNegative, introspect.ResultRefused: // waited for nothing
 		return
@@ -442,6 +476,7 @@ func (t *Telemetry) looked(ctx context.Context, e introspect.LookEvent) {
 func (t *Telemetry) fetched(ctx context.Context, e jwks.FetchEvent) {
 	o := t.fetchSeries.of(fetchLabels{e.Issuer, e.Trigger, e.Outcome, e.Err != nil})
 	t.fetchDuration.Record(ctx, e.Duration.Seconds(), o.record...)
+	t.server(ctx, e.Issuer, "keys", e.Server)
 	t.keys.Record(ctx, int64(e.KeyCount), t.otherSeries.of(otherLabels{issuer: e.Issuer}).record...)
 	if t.tracing {
 		t.root(ctx, "bearergate.jwks.fetch", e.ID, e.Start, e.Duration, o, e.Err, string(e.Outcome), status(e.Status)...)
@@ -451,6 +486,7 @@ func (t *Telemetry) fetched(ctx context.Context, e jwks.FetchEvent) {
 func (t *Telemetry) called(ctx context.Context, e introspect.CallEvent) {
 	o := t.callSeries.of(callLabels{e.Issuer, e.Outcome, e.Err != nil})
 	t.callDuration.Record(ctx, e.Duration.Seconds(), o.record...)
+	t.server(ctx, e.Issuer, "introspection", e.Server)
 	if t.tracing {
 		t.root(ctx, "bearergate.introspect.call", e.ID, e.Start, e.Duration, o, e.Err, string(e.Outcome),
 			append(status(e.Status), keyAttempt.Int(e.Attempt))...)
@@ -464,6 +500,9 @@ func (t *Telemetry) decided(ctx context.Context, e middleware.DecisionEvent) {
 		t.ended.Add(ctx, 1, o.add...)
 	} else {
 		t.decisions.Add(ctx, 1, o.add...)
+		if e.QueryToken {
+			t.queryTokens.Add(ctx, 1, o.add...)
+		}
 	}
 	if refusal != nil && t.tracing {
 		refused(trace.SpanFromContext(ctx), refusal)

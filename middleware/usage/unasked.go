@@ -2,7 +2,10 @@ package usage
 
 import (
 	"cmp"
+	"errors"
 	"slices"
+	"sync"
+	"time"
 
 	"github.com/bearergate/bearergate/middleware"
 )
@@ -49,6 +52,47 @@ func (r Report) Unasked(routes []middleware.Route, ignore ...string) []Unasked {
 	}
 	slices.SortFunc(out, func(a, b Unasked) int { return cmp.Compare(a.Scope, b.Scope) })
 	return out
+}
+
+// UnaskedFor is how long a number of [Usage.UnaskedBy] is good.
+const UnaskedFor = time.Minute
+
+// UnaskedBy returns a function that counts the scopes of [Report.Unasked] in a report of u,
+// for all routes that the routers have by then: for a gauge. It works them out at most once
+// in [UnaskedFor], since that takes some milliseconds, and is safe for concurrent use. The
+// error is [bearergate.ErrMisconfigured]: for a nil u, no router, and a nil one.
+func (u *Usage) UnaskedBy(ignore []string, routers ...*middleware.Router) (count func() int, err error) {
+	switch {
+	case u == nil || u.seen == nil:
+		return nil, misconfigured(errors.New("the Usage is nil or zero: make it with New"))
+	case len(routers) == 0 || slices.Contains(routers, nil):
+		return nil, misconfigured(errors.New("there is no router, or a nil one: give those whose routes ask for scopes"))
+	}
+	c := &tally{usage: u, ignore: slices.Clone(ignore), routers: slices.Clone(routers)}
+	return c.count, nil
+}
+
+type tally struct {
+	usage   *Usage
+	ignore  []string
+	routers []*middleware.Router
+
+	mu      sync.Mutex // guards the rest, and is held while it is worked out
+	unasked int
+	at      time.Time // zero: never worked out
+}
+
+func (c *tally) count() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if now := time.Now(); c.at.IsZero() || now.Sub(c.at) >= UnaskedFor {
+		var routes []middleware.Route
+		for _, rt := range c.routers {
+			routes = append(routes, rt.Routes()...)
+		}
+		c.unasked, c.at = len(c.usage.Report().Unasked(routes, c.ignore...)), now
+	}
+	return c.unasked
 }
 
 func asked(routes []middleware.Route, name string) bool {

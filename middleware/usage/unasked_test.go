@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -14,6 +15,8 @@ import (
 	"github.com/bearergate/bearergate/middleware"
 	"github.com/bearergate/bearergate/middleware/usage"
 	"github.com/bearergate/bearergate/scope"
+	"github.com/bearergate/bearergate/test/bubble"
+	"github.com/bearergate/bearergate/test/kit"
 )
 
 // What tokens grant and no route of the table asks for, seen through a gate.
@@ -63,4 +66,42 @@ func TestUnasked(t *testing.T) {
 	// Two processes, put together.
 	merged := usage.Merge(u.Report(), usage.Report{Clients: []usage.Client{{ClientID: "other", Exercised: []string{"zebra"}}}})
 	require.Equal(t, want[:2], merged.Unasked(rt.Routes()))
+}
+
+// A gauge of them is worked out once a minute, for the routes of then.
+func TestUnaskedBy(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		u, err := usage.New(usage.Config{})
+		require.NoError(t, err)
+		gate, err := middleware.New(bearergate.VerifierFunc(func(context.Context, string) (*bearergate.Token, error) {
+			return bearergate.NewToken(bearergate.Claims{Scopes: scope.Of("a", "b", "c", "d")}), nil
+		}), middleware.Config{Hooks: u.Hooks()})
+		require.NoError(t, err)
+		one, two := gate.NewRouter(), gate.NewRouter()
+		count, err := u.UnaskedBy([]string{"d"}, one, two)
+		require.NoError(t, err)
+		require.Zero(t, count())
+		nothing := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+		r := httptest.NewRequest("GET", "/me", nil)
+		r.Header.Set("Authorization", "Bearer x")
+		gate.Require(scope.Requirement{})(nothing).ServeHTTP(httptest.NewRecorder(), r)
+		require.Zero(t, count(), "within the minute")
+		time.Sleep(usage.UnaskedFor)
+		require.Equal(t, 3, count())
+		one.Handle("GET /a", scope.All("a"), nothing)
+		two.Handle("GET /b", scope.All("b"), nothing)
+		time.Sleep(usage.UnaskedFor)
+		require.Equal(t, 1, count())
+
+		for name, f := range map[string]func() (func() int, error){
+			"nil":          func() (func() int, error) { return (*usage.Usage)(nil).UnaskedBy(nil, one) },
+			"zero":         func() (func() int, error) { return new(usage.Usage).UnaskedBy(nil, one) },
+			"no router":    func() (func() int, error) { return u.UnaskedBy(nil) },
+			"a nil router": func() (func() int, error) { return u.UnaskedBy(nil, one, nil) },
+		} {
+			count, err := f()
+			require.Nil(t, count, name)
+			kit.RequireError(t, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+		}
+	})
 }
