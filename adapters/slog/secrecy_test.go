@@ -93,7 +93,7 @@ func (s echo) RoundTrip(r *http.Request) (*http.Response, error) {
 	case "good":
 		return s.good.RoundTrip(r)
 	case "500":
-		return reply(500, "text/plain", sent)
+		return reply(500, "text/plain", sent, "Date", line, "Age", line)
 	case "401":
 		return reply(401, "text/plain", sent, "WWW-Authenticate", "Bearer error_description="+line)
 	case "429":
@@ -247,7 +247,7 @@ func TestSecrecy(t *testing.T) {
 							if carrier != "header" && path != "/orders/7" {
 								continue
 							}
-							r := httptest.NewRequestWithContext(t.Context(), "GET", path, nil)
+							r := httptest.NewRequestWithContext(t.Context(), "GET", path+"?access_token="+url.QueryEscape(token), nil)
 							r.AddCookie(&http.Cookie{Name: "other", Value: cookie})
 							if carrier == "header" {
 								r.Header.Set("Authorization", "Bearer "+token)
@@ -281,7 +281,7 @@ func TestSecrecy(t *testing.T) {
 
 		for _, o := range []*output{&text, &tint} {
 			for _, event := range []sloggate.Event{sloggate.EventDecision, sloggate.EventVerification, sloggate.EventIntrospection, sloggate.EventCall, sloggate.EventBreaker,
-				sloggate.EventPurge, sloggate.EventStore, sloggate.EventFetch, sloggate.EventKeys, sloggate.EventState, sloggate.EventMiss, sloggate.EventSkipped, sloggate.EventPanic} {
+				sloggate.EventPurge, sloggate.EventStore, sloggate.EventFetch, sloggate.EventKeys, sloggate.EventState, sloggate.EventMiss, sloggate.EventSkipped, sloggate.EventQueryToken, sloggate.EventPanic} {
 				require.Contains(t, o.String(), string(event), "%s: or nothing was looked at", event)
 			}
 			for _, outcome := range []string{"accepted", "refused", "unavailable", "misconfigured"} {

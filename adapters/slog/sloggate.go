@@ -22,6 +22,7 @@
 //	status      the HTTP status of the refusal; left out if the handler ran, also before the end, or the caller had gone
 //	report_only true if the request passed, or went on, in spite of the refusal
 //	midstream   true if the request was being served and has been ended by its token
+//	query_token true if the query has a parameter access_token; what stands there is not read
 //	method, route, source
 //	issuer, subject, client, jti, actor, stale, scopes (granted)
 //	proven      jkt, x5t#S256: the thumbprints of the keys that the sender has proved to hold
@@ -78,6 +79,15 @@
 // One of a security event that revokes nothing ([EventDiscarded]) says issuer, type, id, why (a
 // [signals.Why]), member and format of the subject, and in found what stands there; and one of a
 // stream that has changed ([EventStream]) issuer, status and given_reason, the transmitter's.
+//
+// These warn before something breaks: of a key that the issuer uses before everybody can have
+// it ([EventKeyEarly]: issuer, url, kid, absent, ttl), of a token that was accepted and is
+// refused since its key is published no more ([EventKeyRemoved]: issuer, kid), and of a request
+// with a parameter access_token in its query ([EventQueryToken], beside the record of the
+// decision: outcome, method, route, source, and what is about the token of the request, which
+// may be another one). Records of fetches and calls have, where it is known, clock_ahead and
+// clock_within, by how much the clock of the issuer is ahead of that of this machine and how
+// far that may be off, and certificate_expires.
 //
 // # What is never written
 //
@@ -179,6 +189,7 @@ type Audit struct {
 	config Config
 
 	decisions, verifications, introspections      decisionLimits
+	queries                                       decisionLimits
 	proofs, logouts, signals                      decisionLimits
 	calls, breakers, purges, stores               limit
 	fetches, changes, states, stales, misses, bad limit
@@ -186,6 +197,7 @@ type Audit struct {
 	revoked, revocations, elsewhere, syncs        limit
 	putBack, refetches, purgeLogs                 limit
 	discarded, streams                            limit
+	earlyKeys, removedKeys                        limit
 }
 
 // decisionLimits are apart so that the many do not hide the few.
@@ -250,10 +262,34 @@ func (a *Audit) GateHooks() middleware.Hooks {
 					r.list("trial_required", e.Trial.Required.Scopes())
 					r.add(slog.Bool("trial_passed", e.Trial.Err == nil))
 				}
+				if e.QueryToken {
+					r.add(slog.Bool("query_token", true))
+				}
 			})
+			if e.QueryToken && !e.Midstream {
+				a.queryToken(ctx, e)
+			}
 		},
 		Panicked: a.panicked("middleware"),
 	}
+}
+
+// queryToken writes that the query of a request has an access token. Acceptances may be
+// sampled, so that the record of the decision is not enough.
+func (a *Audit) queryToken(ctx context.Context, e middleware.DecisionEvent) {
+	outcome, _ := outcomeOf(e.Err)
+	l := &a.queries.strangers
+	if e.Token != nil {
+		l = &a.queries.known
+	}
+	a.tell(ctx, EventQueryToken, outcome, l, func(r *record) {
+		r.word("outcome", outcome)
+		r.word("method", e.Method)
+		r.word("route", e.Pattern)
+		r.word("source", string(e.Source))
+		r.text("issuer", e.Token.Issuer())
+		r.token(e.Token)
+	})
 }
 
 // VerifyHooks are for jwtverify.Config.Hooks. A gate tells of every decision
@@ -266,6 +302,12 @@ func (a *Audit) VerifyHooks() jwtverify.Hooks {
 				r.text("issuer", e.Issuer)
 				r.add(slog.Bool("cached", e.Cached))
 			})
+			if e.RemovedKey != "" {
+				a.tell(ctx, EventKeyRemoved, "", &a.removedKeys, func(r *record) {
+					r.text("issuer", e.Issuer)
+					r.text("kid", e.RemovedKey)
+				})
+			}
 		},
 		Unmapped: a.missing("jwtverify"),
 		Panicked: a.panicked("jwtverify"),
@@ -296,6 +338,7 @@ func (a *Audit) IntrospectHooks() introspect.Hooks {
 				if e.Own {
 					r.add(slog.Bool("own", true))
 				}
+				r.server(e.Server)
 			})
 		},
 		BreakerChanged: func(ctx context.Context, e introspect.BreakerEvent) {
@@ -504,6 +547,7 @@ func (a *Audit) KeyHooks() jwks.Hooks {
 				}
 				r.word("detail", e.Detail)
 				r.add(slog.Int("keys", e.KeyCount), slog.Duration("duration", e.Duration))
+				r.server(e.Server)
 			})
 			if len(e.Added)+len(e.Removed) > 0 {
 				a.tell(ctx, EventKeys, "", &a.changes, func(r *record) {
@@ -540,6 +584,13 @@ func (a *Audit) KeyHooks() jwks.Hooks {
 				r.keys(e.Issuer, e.URL)
 				r.add(slog.Int("index", e.Index))
 				r.text("kid", e.KeyID)
+			})
+		},
+		UsedEarly: func(ctx context.Context, e jwks.EarlyEvent) {
+			a.tell(ctx, EventKeyEarly, "", &a.earlyKeys, func(r *record) {
+				r.keys(e.Issuer, e.URL)
+				r.text("kid", e.KeyID)
+				r.add(slog.Duration("absent", e.Absent), slog.Duration("ttl", e.TTL))
 			})
 		},
 		Panicked: a.panicked("jwks"),

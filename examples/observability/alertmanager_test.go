@@ -82,6 +82,10 @@ func TestAlertmanager(t *testing.T) {
 		{"alertname": "BearergateKeysStale", "severity": "page", "job": "billing", "issuer": "as"},
 		{"alertname": "BearergateBreakerOpen", "severity": "ticket", "job": "billing", "issuer": "as"},
 		{"alertname": "BearergateBreakerOpen", "severity": "ticket", "job": "billing", "issuer": "partner"},
+		// And a certificate of each issuer.
+		{"alertname": "BearergateCertificateExpiring", "severity": "page", "job": "reports", "issuer": "as"},
+		{"alertname": "BearergateCertificateExpiresSoon", "severity": "ticket", "job": "reports", "issuer": "as"},
+		{"alertname": "BearergateCertificateExpiresSoon", "severity": "ticket", "job": "reports", "issuer": "partner"},
 	}
 	for _, tc := range []struct {
 		name        string
@@ -90,21 +94,27 @@ func TestAlertmanager(t *testing.T) {
 		want        []string // the notifications: to whom, and which alerts
 	}{
 		{name: "an outage", want: []string{
+			"page: BearergateCertificateExpiring reports as",
 			"page: BearergateKeysStale billing as",
 			"page: BearergateRevocationLag orders-api",
 			"page: BearergateUnavailable orders-api",
 			"ticket: BearergateBreakerOpen billing partner",
+			"ticket: BearergateCertificateExpiresSoon reports partner",
 			"ticket: BearergateLogoutsFail orders-api as",
 		}},
 		// What is muted still holds back what follows from it.
 		{name: "a maintenance that is planned", maintenance: true, want: []string{
+			"page: BearergateCertificateExpiring reports as",
 			"page: BearergateRevocationLag orders-api",
+			"ticket: BearergateCertificateExpiresSoon reports partner",
 			"ticket: BearergateLogoutsFail orders-api as",
 		}},
 		{name: "one that is not", silence: []string{`alertname=~"BearergateUnavailable|BearergateKeysStale"`, `job="orders-api"`}, want: []string{
+			"page: BearergateCertificateExpiring reports as",
 			"page: BearergateKeysStale billing as",
 			"page: BearergateRevocationLag orders-api",
 			"ticket: BearergateBreakerOpen billing partner",
+			"ticket: BearergateCertificateExpiresSoon reports partner",
 			"ticket: BearergateLogoutsFail orders-api as",
 		}},
 	} {

@@ -17,6 +17,7 @@ import (
 	"github.com/bearergate/bearergate/jwks"
 	"github.com/bearergate/bearergate/jwtverify"
 	"github.com/bearergate/bearergate/middleware"
+	"github.com/bearergate/bearergate/middleware/usage"
 	"github.com/bearergate/bearergate/scope"
 )
 
@@ -63,7 +64,11 @@ func newAPI(issuer string, client *http.Client) (api, error) {
 	if err != nil {
 		return api{}, err
 	}
-	gate, err := middleware.New(jwts, middleware.Config{Hooks: metrics.GateHooks()})
+	scopes, err := usage.New(usage.Config{})
+	if err != nil {
+		return api{}, err
+	}
+	gate, err := middleware.New(jwts, middleware.Config{Hooks: middleware.JoinHooks(metrics.GateHooks(), scopes.Hooks())})
 	if err != nil {
 		return api{}, err
 	}
@@ -75,6 +80,9 @@ func newAPI(issuer string, client *http.Client) (api, error) {
 	}
 
 	router := gate.NewRouter()
+	if err := metrics.WatchUsage(scopes, nil, router); err != nil { // scopes that no route asks for
+		return api{}, err
+	}
 	router.Handle("GET /orders", scope.All("orders:read"), http.HandlerFunc(hello))
 	router.Handle("POST /orders", scope.All("orders:write"), http.HandlerFunc(hello))
 	router.Handle("GET /account", scope.All("account:read"), http.HandlerFunc(hello), middleware.Via(opaque)) // opaque tokens

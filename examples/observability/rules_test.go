@@ -362,7 +362,7 @@ func TestDashboard(t *testing.T) {
 			require.Equal(t, p.logs(), target.LegendFormat == "", "%s: a name for each curve", p.Title)
 		}
 	}
-	require.Equal(t, []string{"Executive", "On-call", "Debug", "Clients", "Log"}, rows)
+	require.Equal(t, []string{"Executive", "On-call", "Debug", "Clients", "Early warnings", "Log"}, rows)
 }
 
 // promtool runs it, or skips the test: on Debian it is in the package prometheus.
