@@ -163,6 +163,8 @@ func TestAKeyOfAnImportIsNotEarly(t *testing.T) {
 	})
 }
 
+type ctxKey struct{}
+
 // Nothing is told of what is none, and nothing breaks.
 func TestUsedOfNothing(t *testing.T) {
 	var none *jwks.Cache
@@ -170,11 +172,11 @@ func TestUsedOfNothing(t *testing.T) {
 	new(jwks.Cache).Used(t.Context(), jwks.Key{})
 	within(t, func(t *testing.T) {
 		s := newServer(t, "k1")
-		told := 0
+		var told []any
 		c, _ := newCache(t, s, func(c *jwks.Config) {
 			c.Hooks = jwks.Hooks{UsedEarly: func(ctx context.Context, _ jwks.EarlyEvent) {
-				require.NotNil(t, ctx)
-				told++
+				require.NoError(t, ctx.Err())
+				told = append(told, ctx.Value(ctxKey{}))
 			}}
 		})
 		c.Used(t.Context(), jwks.Key{}) // before any fetch
@@ -183,7 +185,14 @@ func TestUsedOfNothing(t *testing.T) {
 		keys, err := c.Keys(t.Context(), "k2", "ES256")
 		require.NoError(t, err)
 		c.Used(nil, keys[0]) //nolint:staticcheck // nil is what is tested
-		require.Equal(t, 1, told)
+		s.add(t, "k3")
+		require.NoError(t, c.Refresh(t.Context()))
+		keys, err = c.Keys(t.Context(), "k3", "ES256")
+		require.NoError(t, err)
+		gone, cancel := context.WithCancel(context.WithValue(t.Context(), ctxKey{}, 7))
+		cancel()
+		c.Used(gone, keys[0])
+		require.Equal(t, []any{nil, 7}, told)
 		silent, _ := newCache(t, s, func(c *jwks.Config) { c.Hooks = jwks.Hooks{} })
 		silent.Used(t.Context(), keys[0])
 	})

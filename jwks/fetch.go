@@ -146,10 +146,10 @@ func (c *Cache) finish(ctx context.Context, id uint64, t Trigger, began clock.In
 		event.Outcome = OutcomeNotModified
 		if !r.same {
 			event.Outcome = OutcomeOK
+			r.set.appear(old.set, old.confirmed, old.ttl)
 		}
 		v.set, v.body = r.set, r.body
 		event.Added, event.Removed = r.set.diff(old.set)
-		r.set.appear(old.set, now, old.confirmed, old.ttl)
 		v.url, v.etag, v.ttl = r.url, r.etag, c.policy.lifetime(r.maxAge, r.hasMaxAge)
 	}
 	if event.Outcome != OutcomeInterrupted {

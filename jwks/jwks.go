@@ -386,13 +386,17 @@ func (c *Cache) Used(ctx context.Context, k Key) {
 	if c == nil || c.hooks.UsedEarly == nil {
 		return
 	}
-	v, err := c.current()
-	if err != nil || v.set == nil || len(v.set.young) == 0 {
+	v := c.view.Load()
+	if v.set == nil {
 		return
 	}
-	id, now := identityOf(k), c.clock()
+	id := identityOf(k)
 	a := v.set.young[id]
-	if a == nil || !a.early(now) || !a.told.CompareAndSwap(false, true) {
+	if a == nil {
+		return
+	}
+	now := c.clock()
+	if !a.early(now) || !a.told.CompareAndSwap(false, true) {
 		return
 	}
 	if ctx == nil {

@@ -78,8 +78,7 @@ type keySet struct {
 	// skipped are the IDs of keys that are published and not admitted, with the reason.
 	// There are at most as many as a set may have keys.
 	skipped map[string]string
-	// young are the keys that an earlier set did not have, for as long as somebody may still
-	// use that one: see appear.
+	// young are the keys that an earlier set of this Cache did not have: see appear.
 	young map[identity]*appearance
 }
 
@@ -113,27 +112,22 @@ func (a *appearance) early(now clock.Instant) bool { return now.Since(a.absent) 
 // appear notes which keys are new. old is the set before, which was confirmed at absent and
 // good for ttl; nil: nobody knows what there was. It is called before s is shared. There are
 // at most as many appearances as s has keys.
-func (s *keySet) appear(old *keySet, now, absent clock.Instant, ttl time.Duration) {
-	if old == nil || old == s {
+func (s *keySet) appear(old *keySet, absent clock.Instant, ttl time.Duration) {
+	if old == nil {
 		return
 	}
 	had := make(map[identity]bool, len(old.keys))
 	for _, k := range old.keys {
 		had[identityOf(k)] = true
 	}
+	s.young = map[identity]*appearance{}
 	for _, k := range s.keys {
-		id := identityOf(k)
-		a := old.young[id]
-		if !had[id] {
-			a = &appearance{absent: absent, ttl: ttl}
+		switch id := identityOf(k); {
+		case !had[id]:
+			s.young[id] = &appearance{absent: absent, ttl: ttl}
+		case old.young[id] != nil:
+			s.young[id] = old.young[id]
 		}
-		if a == nil || !a.early(now) {
-			continue
-		}
-		if s.young == nil {
-			s.young = map[identity]*appearance{}
-		}
-		s.young[id] = a
 	}
 }
 

@@ -196,3 +196,45 @@ func TestAnEarlyKeyIsToldOfForAGenuineTokenAlone(t *testing.T) {
 		require.Equal(t, []string{"new"}, early)
 	})
 }
+
+// A key is gone where that has been found out, and a token lives by the clock of the
+// verifier.
+func TestAKeyThatIsNotRemoved(t *testing.T) {
+	s := newSigner(t, "ES256", "k")
+	raw := s.Sign(t, map[string]any{"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Unix() + 3600})
+	for _, tt := range []struct {
+		name   string
+		clock  time.Duration // how far it goes meanwhile
+		then   []error       // of the source, when it is asked again; nil: there is no such key
+		reason bearergate.Reason
+		want   string
+	}{
+		{name: "removed", then: []error{nil, nil}, reason: bearergate.ReasonUnknownKey, want: "k"},
+		{name: "an outage as it is asked once more", then: []error{nil, bearergate.ErrUnavailable}, reason: bearergate.ReasonKeysUnavailable},
+		{name: "an outage", then: []error{bearergate.ErrUnavailable}, reason: bearergate.ReasonKeysUnavailable},
+		{name: "expired by the clock of the verifier", clock: 2 * time.Hour, then: []error{nil, nil}, reason: bearergate.ReasonUnknownKey},
+		{name: "not yet valid by the clock of the verifier", clock: -time.Hour, then: []error{nil, nil}, reason: bearergate.ReasonUnknownKey},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			moment, asked := now, 0
+			seen := &told{}
+			c := config(sourceFunc(func(ctx context.Context, kid, alg string) ([]jwks.Key, error) {
+				asked++
+				if asked == 1 {
+					return s.Set(t).Keys(ctx, kid, alg)
+				}
+				return nil, tt.then[asked-2]
+			}))
+			c.Now = func() time.Time { return moment }
+			c.Hooks = seen.hooks()
+			v := newVerifier(t, c)
+			_, err := v.Verify(t.Context(), raw)
+			require.NoError(t, err)
+			seen.only(t)
+			moment = moment.Add(tt.clock)
+			_, err = v.Verify(t.Context(), raw)
+			require.Equal(t, tt.reason, bearergate.ReasonOf(err), "%v", err)
+			require.Equal(t, tt.want, seen.only(t).RemovedKey)
+		})
+	}
+}
