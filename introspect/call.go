@@ -241,6 +241,7 @@ type reply struct {
 	misses []string      // what Map did not find in it
 	life   time.Duration // how long it may be remembered there
 	status int
+	server fetch.Server // who answered, also where that is a failure
 }
 
 // attempt makes one call, if the breaker and the number of calls allow it. fl is the flight
@@ -312,7 +313,7 @@ func (c *Client) called(events *news, event CallEvent, took time.Duration, r rep
 	if c.hooks.Called == nil {
 		return
 	}
-	event.Duration, event.Status = took, r.status
+	event.Duration, event.Status, event.Server = took, r.status, bearergate.Server(r.server)
 	switch {
 	case f != nil:
 		event.Outcome, event.Status, event.Err = f.outcome, f.status, f.err()
@@ -377,23 +378,26 @@ func (c *Client) release() { <-c.slots }
 // call asks the authorization server, and judges what it answers.
 func (c *Client) call(ctx context.Context, raw string) (reply, *failure) {
 	var body []byte
+	var server fetch.Server
 	var f *failure
 	if c.ask != nil {
 		body, f = c.askFunction(ctx, raw)
 	} else {
 		var status int
-		if body, status, f = c.askEndpoint(ctx, raw); f == nil && status == http.StatusBadRequest {
-			return c.onBadRequest(body)
+		if body, status, server, f = c.askEndpoint(ctx, raw); f == nil && status == http.StatusBadRequest {
+			r, f := c.onBadRequest(body)
+			r.server = server
+			return r, f
 		}
 	}
 	if f != nil {
-		return reply{}, f
+		return reply{server: server}, f
 	}
 	var r accept.Reading
 	quoted := quotes(body, raw)
 	v, f := c.decide(body, quoted, &r)
 	if f != nil {
-		return reply{body: body}, f
+		return reply{body: body, server: server}, f
 	}
 	e, life := c.newEntry(v, time.Now(), 0)
 	if quoted {
@@ -408,47 +412,50 @@ func (c *Client) call(ctx context.Context, raw string) (reply, *failure) {
 	if quotes([]byte(strings.Join(misses, "\n")), raw) { // a Map of somebody's that names what it was given
 		misses = nil
 	}
-	return reply{entry: e, body: body, life: life, status: c.status, misses: misses}, nil
+	return reply{entry: e, body: body, life: life, status: c.status, server: server, misses: misses}, nil
 }
 
 // askEndpoint makes the request of RFC 7662 §2.1. The status is 200, or 400 with a body
-// that is JSON.
-func (c *Client) askEndpoint(ctx context.Context, raw string) (body []byte, status int, f *failure) {
+// that is JSON. It says who answered, also where that is a failure.
+func (c *Client) askEndpoint(ctx context.Context, raw string) (body []byte, status int, server fetch.Server, f *failure) {
 	where, err := c.endpoint.get(ctx)
 	if err != nil {
 		f := &failure{outcome: OutcomeDiscovery, cause: err}
 		if e, ok := errors.AsType[*fetch.Error](err); ok {
 			f.detail = e.Detail()
 		}
-		return nil, 0, f
+		return nil, 0, server, f
 	}
 	to := &credentials{issuer: c.issuer, header: http.Header{}, form: url.Values{"token": {raw}}}
 	if c.hint != "" {
 		to.form.Set("token_type_hint", c.hint)
 	}
 	if err := c.auth.apply(ctx, to); err != nil {
-		return nil, 0, &failure{outcome: OutcomeCredentials, ours: errors.Is(err, bearergate.ErrMisconfigured), cause: errors.New(err.Error())}
+		return nil, 0, server, &failure{outcome: OutcomeCredentials, ours: errors.Is(err, bearergate.ErrMisconfigured), cause: errors.New(err.Error())}
 	}
 	resp, err := c.http.Post(ctx, fetch.PostRequest{URL: where, Accept: c.signing.accept(), Header: to.header, Form: to.form,
 		MaxBytes: c.maxResponseBytes, Type: c.signing.allows, Also: http.StatusBadRequest})
 	if err != nil {
 		f := failed(err)
+		if e, ok := errors.AsType[*fetch.Error](err); ok {
+			server = e.Server
+		}
 		if f.status != 0 && f.detail != "" {
 			f.detail += c.adviceOn(f.status)
 		}
 		if f.down() || f.status == http.StatusNotFound || f.outcome == OutcomeRedirect {
 			c.endpoint.doubt()
 		}
-		return nil, 0, f
+		return nil, 0, server, f
 	}
-	body = resp.Body
+	body, server = resp.Body, resp.Server
 	if resp.Status == http.StatusOK && resp.MediaType == typeSigned {
 		if body, f = c.unwrap(ctx, body); f != nil {
 			f.status = http.StatusOK
-			return nil, 0, f
+			return nil, 0, server, f
 		}
 	}
-	return body, resp.Status, nil
+	return body, resp.Status, server, nil
 }
 
 // errAsk is what an error of Ask becomes that says nothing by itself.

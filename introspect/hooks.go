@@ -70,6 +70,13 @@ type LookEvent struct {
 	Duration time.Duration     // waiting and Check included
 	Err      error             // nil: accepted
 	Token    *bearergate.Token // nil unless accepted
+	// Bytes is how long the token is, as it was sent, and Lifetime how long it was given to
+	// live: exp − iat or, in an answer without iat, what was left of it. Both are of a token
+	// that was accepted by an answer from the server or the Store that was asked for by this
+	// Verify: of one that is remembered, or that waited for the call of another, they are 0.
+	// Without exp, Lifetime is.
+	Bytes    int
+	Lifetime time.Duration
 }
 
 // Outcome is how a call ended: a closed set, fit for a metric label.
@@ -114,6 +121,9 @@ type CallEvent struct {
 	Start    time.Time
 	Duration time.Duration
 	Err      error // nil if there was an answer
+	// Server is what the answer says of the server, of whatever status it is. The zero
+	// Server without one, and with Config.Ask.
+	Server bearergate.Server
 }
 
 // WaitEvent is a Verify that waited for a call, its own or one under way, and

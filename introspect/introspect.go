@@ -525,7 +525,11 @@ func (c *Client) Verify(ctx context.Context, token string) (*bearergate.Token, e
 	}
 	start := time.Now()
 	t, result, shared, err := c.verify(ctx, token)
-	c.hooks.Looked(context.WithoutCancel(ctx), LookEvent{Issuer: c.issuer, Result: result, Shared: shared, Duration: time.Since(start), Err: err, Token: t})
+	event := LookEvent{Issuer: c.issuer, Result: result, Shared: shared, Duration: time.Since(start), Err: err, Token: t}
+	if t != nil && !shared && (result == ResultMiss || result == ResultStored) {
+		event.Bytes, event.Lifetime = len(token), accept.Lifetime(t)
+	}
+	c.hooks.Looked(context.WithoutCancel(ctx), event)
 	return t, err
 }
 

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/internal/asmeta"
 	"github.com/bearergate/bearergate/internal/clock"
 	"github.com/bearergate/bearergate/internal/fetch"
@@ -26,6 +27,7 @@ type result struct {
 	hasMaxAge bool
 	found     discovery
 	skipped   []jose.Skipped
+	server    fetch.Server // who answered, for the metadata and for the set
 	err       error
 }
 
@@ -123,7 +125,7 @@ func (c *Cache) finish(ctx context.Context, id uint64, t Trigger, began clock.In
 	c.mu.Lock()
 	old, now := c.view.Load(), c.clock()
 	var v *view
-	event := FetchEvent{ID: id, Issuer: c.issuer, URL: fetch.Bare(r.url), Trigger: t, Start: began.Wall, Duration: now.Mono.Sub(began.Mono), Err: r.err}
+	event := FetchEvent{ID: id, Issuer: c.issuer, URL: fetch.Bare(r.url), Trigger: t, Start: began.Wall, Duration: now.Mono.Sub(began.Mono), Err: r.err, Server: bearergate.Server(r.server)}
 	if r.err != nil {
 		var failure *fetch.Error
 		if !errors.As(r.err, &failure) {
@@ -144,6 +146,7 @@ func (c *Cache) finish(ctx context.Context, id uint64, t Trigger, began clock.In
 		event.Outcome = OutcomeNotModified
 		if !r.same {
 			event.Outcome = OutcomeOK
+			r.set.appear(old.set, old.confirmed, old.ttl)
 		}
 		v.set, v.body = r.set, r.body
 		event.Added, event.Removed = r.set.diff(old.set)
@@ -216,9 +219,21 @@ type remote struct {
 	clock       func() clock.Instant
 }
 
-// load makes one attempt: the metadata if it is needed, then the set. v, which
-// it does not change, is what is held.
+// load makes one attempt, and says who answered. A metadata document that is held has come
+// with a certificate that will be needed again.
 func (r *remote) load(ctx context.Context, v *view) result {
+	out := r.attempt(ctx, v)
+	metadata := out.found.doc.Server
+	if out.found.read.Mono.Before(v.started.Mono) { // of an earlier attempt, by the clocks of then
+		metadata = fetch.Server{CertificateExpires: metadata.CertificateExpires}
+	}
+	out.server = metadata.And(out.server)
+	return out
+}
+
+// attempt asks for the metadata if they are needed, then for the set. v, which it does not
+// change, is what is held.
+func (r *remote) attempt(ctx context.Context, v *view) result {
 	if r.url != "" {
 		return r.get(ctx, v, r.url)
 	}
@@ -231,7 +246,7 @@ func (r *remote) load(ctx context.Context, v *view) result {
 		case err == nil:
 			found = fresh
 		case age >= discoveryTTL+r.tolerance:
-			return result{found: found, err: err}
+			return result{found: found, err: err, server: serverOf(err)}
 		}
 		// A document that is not too old stays in use like keys that are not too
 		// old: the metadata may be out of order while the set is not.
@@ -283,9 +298,10 @@ func (r *remote) get(ctx context.Context, v *view, url string) result {
 	}
 	resp, err := r.client.Get(ctx, req)
 	if err != nil {
-		out.err = err
+		out.err, out.server = err, serverOf(err)
 		return out
 	}
+	out.server = resp.Server
 	out.etag, out.maxAge, out.hasMaxAge, out.same = resp.ETag, resp.MaxAge, resp.HasMaxAge, resp.NotModified
 	if out.same {
 		out.set, out.body = v.set, v.body // what the 304 is about: an Import may have replaced what is held
@@ -293,6 +309,14 @@ func (r *remote) get(ctx context.Context, v *view, url string) result {
 	}
 	out.read(resp.Body, r.maxKeys, r.uses)
 	return out
+}
+
+// serverOf is who answered with a failure.
+func serverOf(err error) fetch.Server {
+	if e, ok := errors.AsType[*fetch.Error](err); ok {
+		return e.Server
+	}
+	return fetch.Server{}
 }
 
 // read admits a document: one that does not parse, or has no usable key, is a

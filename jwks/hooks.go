@@ -31,6 +31,11 @@ type Hooks struct {
 	// KeySkipped is called for each key of a fetched set that is not admitted.
 	// The others are used.
 	KeySkipped func(context.Context, KeyEvent)
+	// UsedEarly is called when a key has verified a signature that others may refuse, since
+	// they cannot have the key yet: less than one TTL after a set that did not have it. It is
+	// called once for each key that has appeared, by [Cache.Used]. The issuer changes to a
+	// new key without the time that it takes all verifiers to fetch it.
+	UsedEarly func(context.Context, EarlyEvent)
 	// Panicked is called when one of the others has panicked, while
 	// runtime/debug.Stack shows where. A panic of its own is ignored.
 	Panicked func(context.Context, bearergate.PanicEvent)
@@ -95,6 +100,9 @@ type FetchEvent struct {
 	// Detail says why the fetch failed in words of this module, which nobody else had a
 	// hand in: "no such host". "": Outcome is all that can be said so.
 	Detail string
+	// Server is what the answers say of the server: of its clock by the last one, and of
+	// the certificates of the metadata and of the set by that which expires first.
+	Server bearergate.Server
 }
 
 // WaitEvent is a call that waited for a fetch, its own or one under way.
@@ -133,6 +141,19 @@ type KeyEvent struct {
 	Err         error  // why
 }
 
+// EarlyEvent is a key that was used before everybody can have it.
+type EarlyEvent struct {
+	Issuer, URL string
+	// KeyID is the ID of the key; of one without, its thumbprint. The issuer chose it:
+	// bounded, but no metric label.
+	KeyID string
+	// Absent is how long ago a fetch began that did not have the key: it cannot have been
+	// published for longer.
+	Absent time.Duration
+	// TTL is how long what that fetch brought may be used.
+	TTL time.Duration
+}
+
 func (h Hooks) none() bool {
 	return h.Fetched == nil && h.StateChanged == nil && h.KeySkipped == nil
 }
@@ -151,6 +172,7 @@ func JoinHooks(hooks ...Hooks) Hooks {
 		out.MissSuppressed = bearergate.Hook("MissSuppressed", out.Panicked, out.MissSuppressed, h.MissSuppressed)
 		out.StaleServed = bearergate.Hook("StaleServed", out.Panicked, out.StaleServed, h.StaleServed)
 		out.KeySkipped = bearergate.Hook("KeySkipped", out.Panicked, out.KeySkipped, h.KeySkipped)
+		out.UsedEarly = bearergate.Hook("UsedEarly", out.Panicked, out.UsedEarly, h.UsedEarly)
 	}
 	return out
 }

@@ -116,6 +116,9 @@ func TestHooksOneByOne(t *testing.T) {
 			}
 			hasNot(t, c, "x")
 			hasNot(t, c, "x")
+			s.add(t, "k2")
+			require.NoError(t, c.Refresh(t.Context()))
+			uses(t, c, "k2")
 			s.fail("", down)
 			time.Sleep(12 * time.Minute)
 			has(t, c, "k1")

@@ -378,6 +378,33 @@ func (c *Cache) KeysAfterMiss(ctx context.Context, m Miss) ([]Key, error) {
 	return c.answer(ctx, v, seen, w)
 }
 
+// Used tells the Cache that a key of its set has verified the signature of a token: for
+// [Hooks.UsedEarly]. A name in a token that nobody has verified is no use of a key. It is
+// called by the verifiers of this module, and is for whoever calls [Key.Verify] by himself.
+// It does not wait, and changes nothing of what the Cache answers.
+func (c *Cache) Used(ctx context.Context, k Key) {
+	if c == nil || c.hooks.UsedEarly == nil {
+		return
+	}
+	v := c.view.Load()
+	if v.set == nil {
+		return
+	}
+	id := identityOf(k)
+	a := v.set.young[id]
+	if a == nil {
+		return
+	}
+	now := c.clock()
+	if !a.early(now) || !a.told.CompareAndSwap(false, true) {
+		return
+	}
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	c.hooks.UsedEarly(context.WithoutCancel(ctx), EarlyEvent{Issuer: c.issuer, URL: fetch.Bare(v.url), KeyID: id.name(), Absent: now.Since(a.absent), TTL: a.ttl})
+}
+
 // Refresh fetches the set now and waits for it, whatever its age: to fail fast
 // at start, or after an alarm. A fetch that is under way is shared; after
 // failures, the backoff applies to Refresh too.

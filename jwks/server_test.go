@@ -65,6 +65,31 @@ func (s *server) rotate(t testing.TB, kids ...string) {
 	s.keys = keys
 }
 
+// add publishes one more key.
+func (s *server) add(t testing.TB, kid string) {
+	t.Helper()
+	jwk := newJWK(t, kid, "ES256")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.keys[kid] = jwk
+}
+
+// remove withdraws a key.
+func (s *server) remove(kid string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.keys, kid)
+}
+
+// uses has a key verify something, as a verifier does that has found it.
+func uses(t testing.TB, c *jwks.Cache, kid string) {
+	t.Helper()
+	keys, err := c.Keys(t.Context(), kid, "ES256")
+	require.NoError(t, err)
+	require.Len(t, keys, 1)
+	c.Used(t.Context(), keys[0])
+}
+
 func newJWK(t testing.TB, kid, alg string) []byte {
 	t.Helper()
 	key, err := jose.GenerateKey(alg)
@@ -193,6 +218,7 @@ type recorder struct {
 	suppressed []jwks.MissEvent
 	stale      []jwks.StaleEvent
 	skipped    []jwks.KeyEvent
+	early      []jwks.EarlyEvent
 	panicked   []bearergate.PanicEvent
 	dead       int // events with a context that had ended
 }
@@ -205,6 +231,7 @@ func (r *recorder) hooks() jwks.Hooks {
 		MissSuppressed: func(ctx context.Context, e jwks.MissEvent) { note(ctx, r, &r.suppressed, e) },
 		StaleServed:    func(ctx context.Context, e jwks.StaleEvent) { note(ctx, r, &r.stale, e) },
 		KeySkipped:     func(ctx context.Context, e jwks.KeyEvent) { note(ctx, r, &r.skipped, e) },
+		UsedEarly:      func(ctx context.Context, e jwks.EarlyEvent) { note(ctx, r, &r.early, e) },
 		Panicked:       func(ctx context.Context, e bearergate.PanicEvent) { note(ctx, r, &r.panicked, e) },
 	}
 }

@@ -7,7 +7,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
+	"time"
 
+	"github.com/bearergate/bearergate/internal/clock"
 	"github.com/bearergate/bearergate/internal/fetch"
 	"github.com/bearergate/bearergate/internal/jose"
 	"github.com/bearergate/bearergate/internal/mistake"
@@ -75,6 +78,57 @@ type keySet struct {
 	// skipped are the IDs of keys that are published and not admitted, with the reason.
 	// There are at most as many as a set may have keys.
 	skipped map[string]string
+	// young are the keys that an earlier set of this Cache did not have: see appear.
+	young map[identity]*appearance
+}
+
+// identity is what makes two keys of two sets the same one.
+type identity struct {
+	id         string
+	thumbprint [32]byte
+}
+
+func identityOf(k Key) identity { return identity{k.ID(), k.Thumbprint()} }
+
+// name is the ID, or the thumbprint of a key that has none.
+func (i identity) name() string {
+	if i.id != "" {
+		return i.id
+	}
+	return base64.RawURLEncoding.EncodeToString(i.thumbprint[:])
+}
+
+// appearance is when a key was first there. Whoever has fetched a moment before it was may
+// use what it has for a whole TTL, and refuses what is signed with the key until then, or
+// asks for it out of turn.
+type appearance struct {
+	absent clock.Instant // when a fetch began that had not the key
+	ttl    time.Duration // of the set that it brought
+	told   atomic.Bool   // that the key was in use already
+}
+
+func (a *appearance) early(now clock.Instant) bool { return now.Since(a.absent) < a.ttl }
+
+// appear notes which keys are new. old is the set before, which was confirmed at absent and
+// good for ttl; nil: nobody knows what there was. It is called before s is shared. There are
+// at most as many appearances as s has keys.
+func (s *keySet) appear(old *keySet, absent clock.Instant, ttl time.Duration) {
+	if old == nil {
+		return
+	}
+	had := make(map[identity]bool, len(old.keys))
+	for _, k := range old.keys {
+		had[identityOf(k)] = true
+	}
+	s.young = map[identity]*appearance{}
+	for _, k := range s.keys {
+		switch id := identityOf(k); {
+		case !had[id]:
+			s.young[id] = &appearance{absent: absent, ttl: ttl}
+		case old.young[id] != nil:
+			s.young[id] = old.young[id]
+		}
+	}
 }
 
 // use is what a token asks for. No kid: every key that fits the algorithm.
@@ -222,10 +276,6 @@ func (s *keySet) len() int {
 // diff returns the IDs of the keys that s has and old, which may be nil, has
 // not, and the other way round.
 func (s *keySet) diff(old *keySet) (added, removed []string) {
-	type identity struct {
-		id         string
-		thumbprint [32]byte
-	}
 	minus := func(a, b *keySet) (out []string) {
 		if a == nil {
 			return nil
@@ -233,18 +283,13 @@ func (s *keySet) diff(old *keySet) (added, removed []string) {
 		have := map[identity]bool{}
 		if b != nil {
 			for _, k := range b.keys {
-				have[identity{k.ID(), k.Thumbprint()}] = true
+				have[identityOf(k)] = true
 			}
 		}
 		for _, k := range a.keys {
-			id := identity{k.ID(), k.Thumbprint()}
-			if have[id] {
-				continue
+			if id := identityOf(k); !have[id] {
+				out = append(out, id.name())
 			}
-			if id.id == "" {
-				id.id = base64.RawURLEncoding.EncodeToString(id.thumbprint[:])
-			}
-			out = append(out, id.id)
 		}
 		return out
 	}

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"encoding/base64"
+	"sync/atomic"
 	"time"
 
 	"github.com/bearergate/bearergate"
@@ -18,30 +20,54 @@ type verified struct {
 	token       *bearergate.Token
 	key         accept.KeyName
 	thumbprint  [32]byte
-	from, until time.Time // when checkTimes accepts it
+	from, until time.Time   // when checkTimes accepts it
+	told        atomic.Bool // that its key has been removed
+}
+
+// keyID is how an event names the key. The token that named it was genuine.
+func (e *verified) keyID() string {
+	if e.key.KeyID != "" {
+		return e.key.KeyID
+	}
+	return base64.RawURLEncoding.EncodeToString(e.thumbprint[:])
+}
+
+// memory is what the cache had to say of a token.
+type memory struct {
+	decided bool // the token was there, and that decided
+	// orphan is what is remembered of a token whose times are good and whose key is not
+	// among those that the issuer publishes; nil for every other.
+	orphan *verified
+}
+
+// orphaned reports whether err refuses a token for its key, and not for an outage: whether
+// the key is there has been found out.
+func orphaned(err error) bool {
+	reason := bearergate.ReasonOf(err)
+	return reason == bearergate.ReasonUnknownKey || reason == bearergate.ReasonSignature
 }
 
 // remembered returns the token if the cache holds it, its key is still
 // published and its times are good: what [Verifier.examine] would find again.
 // No token and no error means that examine must be asked.
-func (v *Verifier) remembered(ctx context.Context, raw string) (*bearergate.Token, bool, error) {
+func (v *Verifier) remembered(ctx context.Context, raw string) (*bearergate.Token, memory, error) {
 	if v.cache == nil {
-		return nil, false, nil
+		return nil, memory{}, nil
 	}
 	entry, ok := v.cache.Lookup(v.names.Name(raw))
 	if !ok {
-		return nil, false, nil
+		return nil, memory{}, nil
 	}
 	e := entry.Value
 	keys, err := accept.Candidates(ctx, v.keys, e.key)
 	if err != nil {
-		return nil, false, err
+		return nil, memory{}, err
 	}
 	// The key source may have waited: the clock is read thereafter, and once.
 	now := time.Now()
 	if !entry.Fresh(now) {
 		v.cache.Remove(entry)
-		return nil, false, nil
+		return nil, memory{}, nil
 	}
 	if v.now != nil {
 		now = v.now()
@@ -52,13 +78,16 @@ func (v *Verifier) remembered(ctx context.Context, raw string) (*bearergate.Toke
 		}
 		if now.Before(e.from) || !now.Before(e.until) {
 			if err := v.rules.CheckTimes(now, e.token.ExpiresAt(), e.token.NotBefore(), e.token.IssuedAt()); err != nil {
-				return nil, true, accept.Refused(err, e.token)
+				return nil, memory{decided: true}, accept.Refused(err, e.token)
 			}
-			return nil, false, nil // cannot be, as Window says the same; examine decides
+			return nil, memory{}, nil // cannot be, as Window says the same; examine decides
 		}
-		return e.token, true, nil
+		return e.token, memory{decided: true}, nil
 	}
-	return nil, false, nil
+	if now.Before(e.from) || !now.Before(e.until) {
+		return nil, memory{}, nil
+	}
+	return nil, memory{orphan: e}, nil
 }
 
 // entrySize is about what a remembered token takes: the claims as JSON and

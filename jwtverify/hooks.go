@@ -33,6 +33,19 @@ type VerifyEvent struct {
 	Err      error             // nil: accepted
 	Cached   bool              // the verified-token cache spared the signature
 	Token    *bearergate.Token // nil unless accepted
+	// Bytes is how long the token is, as it was sent, and Lifetime how long it was given to
+	// live, exp − iat: of one that was accepted and whose signature was checked for it, so
+	// that a remembered token does not count each time. Else both are 0; without iat,
+	// Lifetime is.
+	Bytes    int
+	Lifetime time.Duration
+	// RemovedKey says that the token was accepted before, has not expired, and is refused
+	// because the issuer publishes its key no more: with an unknown key, or with a bad
+	// signature where another key has its ID now. It is the ID of that key or, if it has
+	// none, its thumbprint (RFC 7638); "" for every other call. It is told once for each
+	// token that the cache remembers, and no token that was never valid causes it. The issuer
+	// chose it: at most 256 bytes, and no metric label.
+	RemovedKey string
 }
 
 // JoinHooks returns hooks that call those of all of hs, in order. A hook that

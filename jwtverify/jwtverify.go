@@ -378,23 +378,30 @@ func (v *Verifier) Verify(ctx context.Context, token string) (*bearergate.Token,
 		return t, err
 	}
 	start := time.Now()
-	t, cached, err := v.verify(ctx, token)
-	v.hooks.Verified(ctx, VerifyEvent{Issuer: v.rules.Issuer, Duration: time.Since(start), Err: err, Cached: cached, Token: t})
+	t, memory, err := v.verify(ctx, token)
+	event := VerifyEvent{Issuer: v.rules.Issuer, Duration: time.Since(start), Err: err, Cached: memory.decided, Token: t}
+	switch {
+	case t != nil && !memory.decided:
+		event.Bytes, event.Lifetime = len(token), accept.Lifetime(t)
+	case memory.orphan != nil && orphaned(err) && memory.orphan.told.CompareAndSwap(false, true):
+		event.RemovedKey = memory.orphan.keyID()
+	}
+	v.hooks.Verified(ctx, event)
 	return t, err
 }
 
-func (v *Verifier) verify(ctx context.Context, raw string) (t *bearergate.Token, cached bool, err error) {
+func (v *Verifier) verify(ctx context.Context, raw string) (t *bearergate.Token, m memory, err error) {
 	err = v.guard(ctx, "Verify", func() (err error) {
-		t, cached, err = v.verdict(ctx, raw)
+		t, m, err = v.verdict(ctx, raw)
 		return err
 	})
 	if err == nil && v.check != nil {
 		err = v.runCheck(ctx, t)
 	}
 	if err != nil {
-		return nil, cached, err
+		return nil, m, err
 	}
-	return t, cached, nil
+	return t, m, nil
 }
 
 // guard makes a panic of the user's Check, Now or Keys an error, and tells the
@@ -409,16 +416,16 @@ func (v *Verifier) guard(ctx context.Context, where string, f func() error) erro
 }
 
 // verdict is the whole decision but Check.
-func (v *Verifier) verdict(ctx context.Context, raw string) (*bearergate.Token, bool, error) {
+func (v *Verifier) verdict(ctx context.Context, raw string) (*bearergate.Token, memory, error) {
 	switch {
 	case raw == "":
-		return nil, false, &bearergate.Error{Kind: bearergate.ErrMissingToken, Reason: bearergate.ReasonNoToken}
+		return nil, memory{}, &bearergate.Error{Kind: bearergate.ErrMissingToken, Reason: bearergate.ReasonNoToken}
 	case ctx.Err() != nil:
-		return nil, false, accept.Unavailable(ctx, ctx.Err())
+		return nil, memory{}, accept.Unavailable(ctx, ctx.Err())
 	case len(raw) > v.maxTokenBytes: // before the whole of it is hashed
-		return nil, false, v.tooLarge(raw)
+		return nil, memory{}, v.tooLarge(raw)
 	}
-	t, cached, err := v.remembered(ctx, raw)
+	t, m, err := v.remembered(ctx, raw)
 	if t == nil && err == nil {
 		var r accept.Reading
 		if t, err = v.examine(ctx, raw, &r, v.cache); err == nil {
@@ -429,9 +436,9 @@ func (v *Verifier) verdict(ctx context.Context, raw string) (*bearergate.Token, 
 		}
 	}
 	if err != nil {
-		return nil, cached, err
+		return nil, m, err
 	}
-	return t, cached, nil
+	return t, m, nil
 }
 
 func (v *Verifier) tooLarge(raw string) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/bearergate/bearergate"
@@ -64,6 +65,12 @@ type DecisionEvent struct {
 	// Pattern is the pattern of the http.ServeMux that chose the handler; "" if
 	// none did, or if the gate stands in front of it.
 	Pattern string
+	// QueryToken says that the query of the request has a parameter access_token (RFC 6750
+	// §2.3), whatever else carried a token. The gate never reads what stands there, and
+	// neither it nor anything else of the query is in an event. Where it was a token, it is
+	// in the logs of everybody on the way by now (RFC 9700 §2.6): have it revoked.
+	// Anybody can send such a request.
+	QueryToken bool
 	// Trial is what [Trial] would have decided; nil where it was not judged.
 	Trial *TrialEvent
 	// Address is that of the sender, as [Config.ClientAddress] found it; the zero Addr if
@@ -86,8 +93,62 @@ func (d *decision) event(r *http.Request, took time.Duration) DecisionEvent {
 		Method:     methodLabel(r.Method),
 		Pattern:    r.Pattern,
 		Address:    d.address,
+		QueryToken: r.URL != nil && namesToken(r.URL.RawQuery),
 		Duration:   took,
 	}
+}
+
+// namesToken reports whether a query has a parameter access_token: by its name alone, as
+// it is or percent-encoded, in any place. It is not [url.ParseQuery], which allocates for
+// every parameter, and leaves out what it does not like. A semicolon divides as well, as it
+// does for some who read queries, and the logs have it anyway.
+func namesToken(query string) bool {
+	for len(query) > 0 {
+		end := strings.IndexAny(query, "&;")
+		if end < 0 {
+			end = len(query)
+		}
+		if isTokenName(query[:end]) {
+			return true
+		}
+		query = query[min(end+1, len(query)):]
+	}
+	return false
+}
+
+// isTokenName reports whether a parameter of a query is called access_token. What stands
+// behind its name is not looked at.
+func isTokenName(parameter string) bool {
+	const name = "access_token"
+	for i := range len(name) {
+		var c byte
+		switch {
+		case parameter == "":
+			return false
+		case parameter[0] == '%' && len(parameter) > 2:
+			c, parameter = unhex(parameter[1])<<4|unhex(parameter[2]), parameter[3:]
+		default:
+			c, parameter = parameter[0], parameter[1:]
+		}
+		if c != name[i] {
+			return false
+		}
+	}
+	return parameter == "" || parameter[0] == '='
+}
+
+// unhex is what a hexadecimal digit stands for. With anything else, in either half, the byte
+// is none of ASCII, and so none of the name.
+func unhex(c byte) byte {
+	switch {
+	case '0' <= c && c <= '9':
+		return c - '0'
+	case 'a' <= c && c <= 'f':
+		return c - 'a' + 10
+	case 'A' <= c && c <= 'F':
+		return c - 'A' + 10
+	}
+	return 0xff
 }
 
 // Source is what carried a token.

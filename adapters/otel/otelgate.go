@@ -108,6 +108,15 @@
 //	bearergate.sightings.suspected         {token}     bearergate.issuer
 //	bearergate.sightings.forgotten         {token}
 //	bearergate.unmapped_paths              {path}      bearergate.issuer
+//	bearergate.issuer.clock_skew           s           bearergate.issuer, bearergate.endpoint
+//	bearergate.issuer.clock_skew_uncertainty s         bearergate.issuer, bearergate.endpoint
+//	bearergate.issuer.certificate_expiry   s           bearergate.issuer, bearergate.endpoint
+//	bearergate.token.lifetime              s           bearergate.issuer, bearergate.verifier
+//	bearergate.token.size                  By          bearergate.issuer, bearergate.verifier
+//	bearergate.jwks.early_keys             {key}       bearergate.issuer
+//	bearergate.verify.removed_keys         {token}     bearergate.issuer
+//	bearergate.query_tokens                {request}   http.request.method, http.route, bearergate.source, bearergate.report_only, error.type
+//	bearergate.unasked_scopes              {scope}     see [Telemetry.WatchUsage]
 //	bearergate.panics                      {panic}     bearergate.package
 //
 // with [Config.MaxClients] and [Config.MaxTenants] also
@@ -136,6 +145,14 @@
 // Measurements are made with the context of the request, so that the SDK links them to its
 // trace by exemplars, where that is sampled.
 //
+// The clock skew is by how much the clock of the issuer is ahead of that of this machine, and
+// its uncertainty how far that may be off, either way; the expiry of its certificates is a
+// Unix time. Each is by the last answer that said it, and absent while none has. The endpoint
+// is keys or introspection, the verifier jwt or introspection. The lifetime and the size are
+// those of accepted tokens, and a token counts once where its signature is checked or the
+// server asked. bearergate.query_tokens counts the requests with a parameter access_token in
+// their query, which is never read.
+//
 // The package makes no exporter, no provider and no goroutine, and uses the API
 // of OpenTelemetry alone, no SDK. Everything here is safe for concurrent use.
 package otelgate
@@ -146,6 +163,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"sync/atomic"
 
 	"go.opentelemetry.io/otel/metric"
 	metricnoop "go.opentelemetry.io/otel/metric/noop"
@@ -222,6 +240,12 @@ type Telemetry struct {
 	revoked, revocations, syncs, skippedRecords, putBack      metric.Int64Counter
 	refetches, logouts, signals, discarded, streams           metric.Int64Counter
 	suspected, forgotten                                      metric.Int64Counter
+	earlyKeys, removedKeys, queryTokens                       metric.Int64Counter
+	skew, skewUncertainty, certificateExpiry                  metric.Float64Gauge
+	tokenLifetime, tokenSize                                  metric.Float64Histogram
+
+	meter metric.Meter
+	usage atomic.Bool // is watched
 
 	clients, tenants *owners // nil: off
 	shows            shows
@@ -328,6 +352,8 @@ func New(c Config) (*Telemetry, error) {
 	if c.MaxTenants > 0 {
 		t.tenants = &owners{names: labels.New(c.MaxTenants), counter: counter("bearergate.tenant_decisions", "{decision}", "Decisions on tokens that somebody vouches for, by their tenant.")}
 	}
+	t.meter = meter
+	errs = append(errs, t.warnings(counter))
 	var err error
 	t.keys, err = meter.Int64Gauge("bearergate.jwks.keys", metric.WithUnit("{key}"), metric.WithDescription("Admitted keys after the last fetch."))
 	if err := errors.Join(append(errs, err)...); err != nil {
@@ -375,6 +401,9 @@ func (t *Telemetry) KeyHooks() jwks.Hooks {
 		},
 		KeySkipped: func(ctx context.Context, e jwks.KeyEvent) {
 			t.skippedKeys.Add(ctx, 1, t.otherSeries.of(otherLabels{issuer: e.Issuer}).add...)
+		},
+		UsedEarly: func(ctx context.Context, e jwks.EarlyEvent) {
+			t.earlyKeys.Add(ctx, 1, t.otherSeries.of(otherLabels{issuer: e.Issuer}).add...)
 		},
 		Panicked: t.panicked("jwks"),
 	}
@@ -519,6 +548,10 @@ func (t *Telemetry) verified(ctx context.Context, e jwtverify.VerifyEvent) {
 	refusal := bearergate.AsError(e.Err)
 	o := t.verifySeries.of(verifyLabels{e.Issuer, e.Cached, reasonOf(refusal)})
 	t.verifyDuration.Record(ctx, e.Duration.Seconds(), o.record...)
+	t.token(ctx, e.Issuer, "jwt", e.Bytes, e.Lifetime)
+	if e.RemovedKey != "" {
+		t.removedKeys.Add(ctx, 1, t.otherSeries.of(otherLabels{issuer: e.Issuer}).add...)
+	}
 	if !e.Cached && t.tracing {
 		t.child(ctx, "bearergate.verify", e.Duration, o, refusal)
 	}
@@ -528,6 +561,7 @@ func (t *Telemetry) looked(ctx context.Context, e introspect.LookEvent) {
 	refusal := bearergate.AsError(e.Err)
 	o := t.lookSeries.of(lookLabels{e.Issuer, e.Result, reasonOf(refusal)})
 	t.lookDuration.Record(ctx, e.Duration.Seconds(), o.record...)
+	t.token(ctx, e.Issuer, "introspection", e.Bytes, e.Lifetime)
 	switch e.Result {
 	case introspect.ResultHit, introspect.ResultNegative, introspect.ResultRefused: // waited for nothing
 		return
@@ -540,6 +574,7 @@ func (t *Telemetry) looked(ctx context.Context, e introspect.LookEvent) {
 func (t *Telemetry) fetched(ctx context.Context, e jwks.FetchEvent) {
 	o := t.fetchSeries.of(fetchLabels{e.Issuer, e.Trigger, e.Outcome, e.Err != nil})
 	t.fetchDuration.Record(ctx, e.Duration.Seconds(), o.record...)
+	t.server(ctx, e.Issuer, "keys", e.Server)
 	t.keys.Record(ctx, int64(e.KeyCount), t.otherSeries.of(otherLabels{issuer: e.Issuer}).record...)
 	if t.tracing {
 		t.root(ctx, "bearergate.jwks.fetch", e.ID, e.Start, e.Duration, o, e.Err, string(e.Outcome), status(e.Status)...)
@@ -549,6 +584,7 @@ func (t *Telemetry) fetched(ctx context.Context, e jwks.FetchEvent) {
 func (t *Telemetry) called(ctx context.Context, e introspect.CallEvent) {
 	o := t.callSeries.of(callLabels{e.Issuer, e.Outcome, e.Err != nil})
 	t.callDuration.Record(ctx, e.Duration.Seconds(), o.record...)
+	t.server(ctx, e.Issuer, "introspection", e.Server)
 	if t.tracing {
 		t.root(ctx, "bearergate.introspect.call", e.ID, e.Start, e.Duration, o, e.Err, string(e.Outcome),
 			append(status(e.Status), keyAttempt.Int(e.Attempt))...)
@@ -562,6 +598,9 @@ func (t *Telemetry) decided(ctx context.Context, e middleware.DecisionEvent) {
 		t.ended.Add(ctx, 1, o.add...)
 	} else {
 		t.decisions.Add(ctx, 1, o.add...)
+		if e.QueryToken {
+			t.queryTokens.Add(ctx, 1, o.add...)
+		}
 	}
 	if refusal != nil && t.tracing {
 		refused(trace.SpanFromContext(ctx), refusal)

@@ -97,7 +97,7 @@ func (r *rig) points(t testing.TB, name string) map[string]int {
 			}
 			switch data := m.Data.(type) {
 			case metricdata.Histogram[float64]:
-				require.Equal(t, "s", m.Unit)
+				require.Equal(t, map[bool]string{false: "s", true: "By"}[name == "bearergate.token.size"], m.Unit)
 				for _, p := range data.DataPoints {
 					points[text(p.Attributes.ToSlice())] += int(p.Count)
 				}
@@ -105,6 +105,11 @@ func (r *rig) points(t testing.TB, name string) map[string]int {
 				require.True(t, data.IsMonotonic)
 				for _, p := range data.DataPoints {
 					points[text(p.Attributes.ToSlice())] += int(p.Value)
+				}
+			case metricdata.Gauge[float64]:
+				require.Equal(t, "s", m.Unit)
+				for _, p := range data.DataPoints {
+					points[text(p.Attributes.ToSlice())] = int(p.Value)
 				}
 			case metricdata.Gauge[int64]:
 				for _, p := range data.DataPoints {
@@ -522,7 +527,17 @@ func TestCounters(t *testing.T) {
 	r := newRig(t)
 	ctx := t.Context()
 	keys, look := r.KeyHooks(), r.IntrospectHooks()
+	server := bearergate.Server{ClockKnown: true, Ahead: -2 * time.Second, Within: time.Second, CertificateExpires: time.Unix(2e9, 5e8)}
 	for range 2 {
+		r.VerifyHooks().Verified(ctx, jwtverify.VerifyEvent{Issuer: "i", Cached: true, RemovedKey: "secret"})
+		r.VerifyHooks().Verified(ctx, jwtverify.VerifyEvent{Issuer: "i", Cached: true, Bytes: 1000, Lifetime: time.Hour})
+		look.Looked(ctx, introspect.LookEvent{Issuer: "i", Result: introspect.ResultHit, Bytes: 30})
+		keys.UsedEarly(ctx, jwks.EarlyEvent{Issuer: "i", URL: "secret", KeyID: "secret"})
+		r.GateHooks().Decided(ctx, middleware.DecisionEvent{Method: "GET", Pattern: "GET /a", QueryToken: true})
+		r.GateHooks().Decided(ctx, middleware.DecisionEvent{Method: "GET", Pattern: "GET /a", QueryToken: true, Midstream: true})
+		keys.Fetched(ctx, jwks.FetchEvent{Issuer: "i", Server: server})
+		look.Called(ctx, introspect.CallEvent{Issuer: "i", Server: server})
+		r.exporter.Reset() // their spans
 		keys.StateChanged(ctx, jwks.StateEvent{Issuer: "i", From: jwks.StateFresh, To: jwks.StateStale, Err: errors.New("secret")})
 		keys.StaleServed(ctx, jwks.StaleEvent{Issuer: "i"})
 		keys.MissSuppressed(ctx, jwks.MissEvent{Issuer: "i", KeyID: "secret", Algorithm: "secret"})
@@ -567,15 +582,23 @@ func TestCounters(t *testing.T) {
 		events.Panicked(ctx, bearergate.PanicEvent{Where: "secret", Type: "secret"})
 	}
 	for name, want := range map[string]map[string]int{
-		"bearergate.jwks.state_changes":         {"bearergate.issuer=i bearergate.jwks.state=stale": 2},
-		"bearergate.jwks.stale_answers":         {"bearergate.issuer=i": 2},
-		"bearergate.sightings.suspected":        {"bearergate.issuer=i": 2},
-		"bearergate.sightings.forgotten":        {"": 14},
-		"bearergate.jwks.suppressed_misses":     {"bearergate.issuer=i": 2},
-		"bearergate.jwks.skipped_keys":          {"bearergate.issuer=i": 2},
-		"bearergate.introspect.breaker_changes": {"bearergate.introspect.breaker=open bearergate.issuer=i": 2},
-		"bearergate.introspect.store_failures":  {"bearergate.introspect.store_operation=get bearergate.issuer=i": 2},
-		"bearergate.unmapped_paths":             {"bearergate.issuer=i": 4},
+		"bearergate.issuer.clock_skew":             {"bearergate.endpoint=keys bearergate.issuer=i": -2, "bearergate.endpoint=introspection bearergate.issuer=i": -2},
+		"bearergate.issuer.clock_skew_uncertainty": {"bearergate.endpoint=keys bearergate.issuer=i": 1, "bearergate.endpoint=introspection bearergate.issuer=i": 1},
+		"bearergate.issuer.certificate_expiry":     {"bearergate.endpoint=keys bearergate.issuer=i": 2e9, "bearergate.endpoint=introspection bearergate.issuer=i": 2e9},
+		"bearergate.token.size":                    {"bearergate.issuer=i bearergate.verifier=jwt": 2, "bearergate.issuer=i bearergate.verifier=introspection": 2},
+		"bearergate.token.lifetime":                {"bearergate.issuer=i bearergate.verifier=jwt": 2},
+		"bearergate.jwks.early_keys":               {"bearergate.issuer=i": 2},
+		"bearergate.verify.removed_keys":           {"bearergate.issuer=i": 2},
+		"bearergate.query_tokens":                  {"http.request.method=GET http.route=/a": 2},
+		"bearergate.jwks.state_changes":            {"bearergate.issuer=i bearergate.jwks.state=stale": 2},
+		"bearergate.jwks.stale_answers":            {"bearergate.issuer=i": 2},
+		"bearergate.jwks.suppressed_misses":        {"bearergate.issuer=i": 2},
+		"bearergate.jwks.skipped_keys":             {"bearergate.issuer=i": 2},
+		"bearergate.introspect.breaker_changes":    {"bearergate.introspect.breaker=open bearergate.issuer=i": 2},
+		"bearergate.introspect.store_failures":     {"bearergate.introspect.store_operation=get bearergate.issuer=i": 2},
+		"bearergate.unmapped_paths":                {"bearergate.issuer=i": 4},
+		"bearergate.sightings.suspected":           {"bearergate.issuer=i": 2},
+		"bearergate.sightings.forgotten":           {"": 14},
 		"bearergate.panics": {"bearergate.package=jwtverify": 2, "bearergate.package=jwks": 2,
 			"bearergate.package=introspect": 2, "bearergate.package=middleware": 2, "bearergate.package=dpop": 2, "bearergate.package=revocation": 2, "bearergate.package=sightings": 2,
 			"bearergate.package=backchannel": 2, "bearergate.package=signals": 2},

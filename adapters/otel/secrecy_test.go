@@ -147,7 +147,7 @@ func tryEverything(t *testing.T, r *rig) (string, map[string]string) {
 		require.Contains(t, spans, part, "or nothing was looked at")
 	}
 	for _, part := range []string{"bearergate.verify.duration", "bearergate.introspect.duration", "bearergate.introspect.call.duration", "bearergate.jwks.fetch.duration",
-		"bearergate.decisions", "bearergate.requests_ended", "bearergate.panics", "bearergate.introspect.store_failures"} {
+		"bearergate.decisions", "bearergate.requests_ended", "bearergate.panics", "bearergate.introspect.store_failures", "bearergate.query_tokens", "bearergate.token.size", "bearergate.token.lifetime"} {
 		require.Contains(t, metrics, part, "or nothing was looked at")
 	}
 	// Metrics hold none of the words either.
@@ -175,7 +175,7 @@ type attempt struct {
 
 func (a attempt) serve(ctx context.Context, t testing.TB) {
 	t.Helper()
-	r := httptest.NewRequestWithContext(ctx, "GET", "/orders/7", nil)
+	r := httptest.NewRequestWithContext(ctx, "GET", "/orders/7?access_token="+url.QueryEscape(a.token), nil)
 	r.Header.Set("Authorization", "Bearer "+a.token)
 	a.gate.ServeHTTP(httptest.NewRecorder(), r)
 	synctest.Wait() // what goes on beside the request is told too
@@ -415,7 +415,9 @@ func (e echo) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // echoes are what echo does, by its mode.
 var echoes = map[string]func(sent, token string) (*http.Response, error){
-	"500": func(sent, _ string) (*http.Response, error) { return reply(500, "text/plain", sent) },
+	"500": func(sent, token string) (*http.Response, error) {
+		return reply(500, "text/plain", sent, "Date", sent, "Age", token)
+	},
 	"401": func(sent, _ string) (*http.Response, error) {
 		return reply(401, "text/plain", sent, "WWW-Authenticate", "Bearer error_description="+sent)
 	},

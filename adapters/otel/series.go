@@ -53,6 +53,8 @@ const (
 	keyStore      attribute.Key = "bearergate.dpop.store"
 	keyStoreTook  attribute.Key = "bearergate.dpop.store_duration" // of spans only
 	keyProofTook  attribute.Key = "bearergate.dpop.duration"       // of spans only
+	keyEndpoint   attribute.Key = "bearergate.endpoint"
+	keyVerifier   attribute.Key = "bearergate.verifier"
 	keyErrorType  attribute.Key = "error.type"
 	keyMethod     attribute.Key = "http.request.method"
 	keyRoute      attribute.Key = "http.route"

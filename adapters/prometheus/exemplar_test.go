@@ -109,7 +109,7 @@ func TestEventsWithExemplars(t *testing.T) {
 	everything(ctx, m, "i", "GET /", bearergate.ErrInvalidToken, bearergate.NewToken(bearergate.Claims{}))
 	m.GateHooks().Decided(ctx, middleware.DecisionEvent{Midstream: true, Err: bearergate.ErrInvalidToken})
 	found := exemplars(t, registry)
-	for _, name := range []string{"decisions_total", "decision_duration_seconds_bucket", "requests_ended_total", "jwt_verifications_total", "jwt_verification_duration_seconds_bucket",
+	for _, name := range []string{"decisions_total", "decision_duration_seconds_bucket", "query_tokens_total", "requests_ended_total", "jwt_verifications_total", "jwt_verification_duration_seconds_bucket",
 		"introspections_total", "introspection_duration_seconds_bucket", "introspection_calls_total", "introspection_call_duration_seconds_bucket",
 		"jwks_fetches_total", "jwks_fetch_duration_seconds_bucket", "dpop_proofs_total", "dpop_proof_duration_seconds_bucket", "dpop_store_calls_total", "dpop_store_call_duration_seconds_bucket"} {
 		require.NotEmpty(t, found[name], name)

@@ -66,6 +66,17 @@
 //	client_decisions_total                   issuer, client, principal, outcome, reason, report_only
 //	tenant_decisions_total                   issuer, tenant, outcome, reason, report_only
 //
+// These warn before something breaks:
+//
+//	issuer_clock_skew_seconds                issuer, endpoint: by how much its clock is ahead of ours; absent while it is not known
+//	issuer_clock_skew_uncertainty_seconds    issuer, endpoint: how far that may be off, either way
+//	issuer_certificate_expiry_timestamp_seconds issuer, endpoint: when its TLS certificates are no longer good; absent while it is not known
+//	token_lifetime_seconds                   issuer, verifier: a histogram of how long accepted tokens were given to live
+//	token_size_bytes                         issuer, verifier: a histogram of how long they are
+//	jwks_early_keys_total                    issuer: keys used less than one TTL after they appeared
+//	jwt_removed_key_refusals_total           issuer: tokens that had been accepted, refused since their key is published no more
+//	query_tokens_total                       outcome, pattern: requests with a parameter access_token in their query
+//
 // and of every cache given to [Metrics.Watch], as it is at the scrape:
 //
 //	jwks_state                               issuer, state: 1 for the present one, else 0
@@ -88,6 +99,10 @@
 //	sightings_tokens                         that are remembered
 //	sightings_requests_total                 result: counted, without_id, without_address
 //
+// and of the usage given to [Metrics.WatchUsage]:
+//
+//	unasked_scopes                           scopes that clients were granted and no route asks for
+//
 // The outcome of a decision, a verification and an introspection is accepted,
 // refused, unavailable (an outage, 503), misconfigured (500) or canceled (the
 // caller went away), and so is that of a proof. The reason is a [bearergate.Reason], and
@@ -103,6 +118,11 @@
 // failed an outage or a fault of this service, after which many do not send again. The type
 // of a security event is its URI, or "other"; by and type are empty if nothing was verified.
 // Why is a [signals.Why], and the status of a stream enabled, paused, disabled or other.
+//
+// The endpoint is keys, for the metadata and the key set, or introspection; the verifier jwt
+// or introspection. A token counts once where its signature is checked or the server asked,
+// and not each time that it is remembered. What is said of a clock and of a certificate is by
+// the last answer that said it.
 //
 // Histograms have classic buckets and are native histograms too, for servers
 // that scrape those.
@@ -239,6 +259,9 @@ type Metrics struct {
 	revoked, revocations, syncs, skippedRecords, putBack, refetches       *family
 	logouts, signals, discarded, streams                                  *family
 	suspected, forgotten                                                  *family
+	earlyKeys, removedKeys, queryTokens                                   *family
+	skew, skewUncertainty, certificateExpiry                              *prometheus.GaugeVec
+	tokenLifetime, tokenSize                                              *prometheus.HistogramVec
 
 	clients, tenants *owners // nil: off
 	traceOf          func(context.Context, *ids)
@@ -247,6 +270,7 @@ type Metrics struct {
 	watched  watched
 	list     watchedList
 	watches  watchedSightings
+	usage    watchedUsage
 	bounds   bounds
 	all      []prometheus.Collector
 }
@@ -316,9 +340,10 @@ func New(c Config) (*Metrics, error) {
 	if c.TraceOf != nil {
 		m.traceOf = bearergate.Hook("TraceOf", m.panicked("promgate"), func(ctx context.Context, of *ids) { of.trace, of.span = c.TraceOf(ctx) })
 	}
+	m.warnings()
 	m.breakers.gauge = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: prefix + "introspection_breaker_state",
 		Help: "State of the circuit breaker: 1 for the present one, else 0."}, []string{"issuer", "state"})
-	m.all = append(m.all, m.breakers.gauge, &m.watched, &m.list, &m.watches)
+	m.all = append(m.all, m.breakers.gauge, &m.watched, &m.list, &m.watches, &m.usage)
 
 	if err := c.Registerer.Register(collector{m}); err != nil {
 		return nil, misconfigured(fmt.Errorf("the Registerer: %w", err))
@@ -358,6 +383,10 @@ func (m *Metrics) VerifyHooks() jwtverify.Hooks {
 		Verified: func(ctx context.Context, e jwtverify.VerifyEvent) {
 			outcome, reason := outcomeOf(e.Err)
 			m.verifications.observe(m.exemplar(ctx), e.Duration, key{e.Issuer, strconv.FormatBool(e.Cached), outcome, reason})
+			m.token(e.Issuer, "jwt", e.Bytes, e.Lifetime)
+			if e.RemovedKey != "" {
+				m.removedKeys.add(1, key{e.Issuer})
+			}
 		},
 		Unmapped: m.unmapped,
 		Panicked: m.panicked("jwtverify"),
@@ -372,11 +401,13 @@ func (m *Metrics) KeyHooks() jwks.Hooks {
 			m.fetches.observe(m.exemplar(ctx), e.Duration, key{e.Issuer, string(e.Outcome), string(e.Trigger)})
 			m.keyChanges.add(len(e.Added), key{e.Issuer, "added"})
 			m.keyChanges.add(len(e.Removed), key{e.Issuer, "removed"})
+			m.server(e.Issuer, "keys", e.Server)
 		},
 		StateChanged:   func(_ context.Context, e jwks.StateEvent) { m.stateChanges.add(1, key{e.Issuer, string(e.To)}) },
 		MissSuppressed: func(_ context.Context, e jwks.MissEvent) { m.suppressedMisses.add(1, key{e.Issuer}) },
 		StaleServed:    func(_ context.Context, e jwks.StaleEvent) { m.staleAnswers.add(1, key{e.Issuer}) },
 		KeySkipped:     func(_ context.Context, e jwks.KeyEvent) { m.skippedKeys.add(1, key{e.Issuer}) },
+		UsedEarly:      func(_ context.Context, e jwks.EarlyEvent) { m.earlyKeys.add(1, key{e.Issuer}) },
 		Panicked:       m.panicked("jwks"),
 	}
 }
@@ -389,10 +420,12 @@ func (m *Metrics) IntrospectHooks() introspect.Hooks {
 		Looked: func(ctx context.Context, e introspect.LookEvent) {
 			outcome, reason := outcomeOf(e.Err)
 			m.introspections.observe(m.exemplar(ctx), e.Duration, key{e.Issuer, string(e.Result), outcome, reason})
+			m.token(e.Issuer, "introspection", e.Bytes, e.Lifetime)
 		},
 		Called: func(ctx context.Context, e introspect.CallEvent) {
 			m.calls.observe(m.exemplar(ctx), e.Duration, key{e.Issuer, string(e.Outcome), e.StatusClass()})
 			m.breakers.begin(m.issuer(e.Issuer))
+			m.server(e.Issuer, "introspection", e.Server)
 		},
 		BreakerChanged: func(_ context.Context, e introspect.BreakerEvent) {
 			m.breakerChanges.add(1, key{e.Issuer, string(e.To)})
@@ -426,6 +459,9 @@ func (m *Metrics) GateHooks() middleware.Hooks {
 				return
 			}
 			m.decisions.observe(linked, e.Duration, key{outcome, e.Pattern, reason, reportOnly})
+			if e.QueryToken {
+				m.queryTokens.link(linked, key{outcome, e.Pattern})
+			}
 			if m.clients == nil && m.tenants == nil {
 				return
 			}

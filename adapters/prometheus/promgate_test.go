@@ -358,18 +358,21 @@ func lint(t testing.TB, g prometheus.Gatherer) {
 func everything(ctx context.Context, m *promgate.Metrics, issuer, pattern string, err error, token *bearergate.Token) {
 	verify, keys, opaque, gate, proofs := m.VerifyHooks(), m.KeyHooks(), m.IntrospectHooks(), m.GateHooks(), m.ProofHooks()
 	kid := token.ID()
+	server := bearergate.Server{ClockKnown: true, Ahead: -1500 * time.Millisecond, Within: time.Second, CertificateExpires: time.Unix(2e9, 5e8)}
 	verify.Verified(ctx, jwtverify.VerifyEvent{Issuer: issuer, Err: err, Token: token})
 	verify.Verified(ctx, jwtverify.VerifyEvent{Issuer: issuer, Token: token, Cached: true})
+	verify.Verified(ctx, jwtverify.VerifyEvent{Issuer: issuer, Err: err, RemovedKey: "k" + kid, Bytes: 1000, Lifetime: time.Hour})
 	verify.Unmapped(ctx, bearergate.UnmappedEvent{Issuer: issuer, Path: kid, Tokens: 100})
 	verify.Panicked(ctx, bearergate.PanicEvent{Where: kid, Type: kid})
-	keys.Fetched(ctx, jwks.FetchEvent{ID: 1, Issuer: issuer, URL: kid, Trigger: jwks.TriggerDue, Outcome: jwks.OutcomeStatus, Err: err, Added: []string{kid}, Removed: []string{kid, kid}})
+	keys.Fetched(ctx, jwks.FetchEvent{ID: 1, Issuer: issuer, URL: kid, Trigger: jwks.TriggerDue, Outcome: jwks.OutcomeStatus, Err: err, Added: []string{kid}, Removed: []string{kid, kid}, Server: server})
+	keys.UsedEarly(ctx, jwks.EarlyEvent{Issuer: issuer, URL: kid, KeyID: kid})
 	keys.StateChanged(ctx, jwks.StateEvent{Issuer: issuer, URL: kid, From: jwks.StateFresh, To: jwks.StateStale, Err: err})
 	keys.MissSuppressed(ctx, jwks.MissEvent{Issuer: issuer, URL: kid, KeyID: kid, Algorithm: kid})
 	keys.StaleServed(ctx, jwks.StaleEvent{Issuer: issuer, URL: kid, Err: err})
 	keys.KeySkipped(ctx, jwks.KeyEvent{Issuer: issuer, URL: kid, KeyID: kid, Err: err})
 	keys.Panicked(ctx, bearergate.PanicEvent{Where: kid, Type: kid})
-	opaque.Looked(ctx, introspect.LookEvent{Issuer: issuer, Result: introspect.ResultMiss, Err: err, Token: token})
-	opaque.Called(ctx, introspect.CallEvent{Issuer: issuer, Outcome: introspect.OutcomeStatus, Status: 503, Err: err})
+	opaque.Looked(ctx, introspect.LookEvent{Issuer: issuer, Result: introspect.ResultMiss, Err: err, Token: token, Bytes: 30})
+	opaque.Called(ctx, introspect.CallEvent{Issuer: issuer, Outcome: introspect.OutcomeStatus, Status: 503, Err: err, Server: server})
 	opaque.BreakerChanged(ctx, introspect.BreakerEvent{Issuer: issuer, From: introspect.BreakerClosed, To: introspect.BreakerOpen})
 	opaque.Purged(ctx, introspect.PurgeEvent{Issuer: issuer})
 	opaque.Purged(ctx, introspect.PurgeEvent{Issuer: issuer, Err: err})
@@ -378,7 +381,7 @@ func everything(ctx context.Context, m *promgate.Metrics, issuer, pattern string
 	opaque.StoreFailed(ctx, introspect.StoreEvent{Issuer: issuer, Operation: "get", Err: err})
 	opaque.Unmapped(ctx, bearergate.UnmappedEvent{Issuer: issuer, Path: kid, Tokens: 100})
 	opaque.Panicked(ctx, bearergate.PanicEvent{Where: kid, Type: kid})
-	gate.Decided(ctx, middleware.DecisionEvent{Method: kid, Pattern: pattern, Err: err, Token: token, Required: scope.All("document:read:" + kid), Source: middleware.SourceHeader})
+	gate.Decided(ctx, middleware.DecisionEvent{Method: kid, Pattern: pattern, Err: err, Token: token, Required: scope.All("document:read:" + kid), Source: middleware.SourceHeader, QueryToken: true})
 	gate.Panicked(ctx, bearergate.PanicEvent{Where: kid, Type: kid})
 	proofs.Judged(ctx, dpop.ProofEvent{Err: err, Reason: bearergate.ReasonProof, Fault: dpop.FaultTime, Algorithm: "ES256", Nonce: dpop.NonceAccepted, Store: dpop.StoreFresh})
 	proofs.Panicked(ctx, bearergate.PanicEvent{Where: kid, Type: kid})
@@ -450,9 +453,10 @@ func TestCardinality(t *testing.T) {
 		id := strconv.Itoa(i)
 		everything(t.Context(), m, "https://as.example.test/"+id, "GET /"+id, refusal(id), bearergate.NewToken(bearergate.Claims{ID: id}))
 	}
-	const panics, perPattern, durations, proofs, revocations, forgotten = 9, 1, 1, 5, 6, 1
-	perIssuer := before - panics - perPattern - durations - proofs - revocations - forgotten
-	require.Equal(t, 4*perIssuer+panics+5*perPattern+durations+proofs+revocations+forgotten, series(t, registry))
+	// "Other" has no clock and no certificate.
+	const panics, perPattern, durations, proofs, revocations, forgotten, perServer = 9, 2, 1, 5, 6, 1, 6
+	perIssuer := before - panics - perPattern - durations - proofs - revocations - forgotten - perServer
+	require.Equal(t, 4*perIssuer+3*perServer+panics+5*perPattern+durations+proofs+revocations+forgotten, series(t, registry))
 	text := gathered(t, registry)
 	require.Contains(t, text, `issuer="other"`)
 	require.Contains(t, text, `issuer="https://as.example.test/1"`)
@@ -614,15 +618,23 @@ func TestCounters(t *testing.T) {
 		"revocation_logouts_total":               {`by="session",issuer="i",outcome="revoked",reason=""`: 1, `by="subject",issuer="i",outcome="failed",reason="policy"`: 1},
 		"revocation_signals_total": {`issuer="i",outcome="discarded",reason="",type="` + signals.SessionRevoked + `"`: 1,
 			`issuer="i",outcome="refused",reason="policy",type=""`: 1},
-		"revocation_signals_discarded_total": {`issuer="i",type="` + signals.SessionRevoked + `",why="subject"`: 1},
-		"revocation_stream_changes_total":    {`issuer="i",status="paused"`: 1},
-		"introspection_store_failures_total": {`issuer="i",operation="get"`: 1},
-		"dpop_proofs_total":                  {`algorithm="ES256",fault="iat",outcome="refused",reason="policy"`: 1},
-		"dpop_nonces_total":                  {`outcome="accepted"`: 1},
-		"dpop_store_calls_total":             {`outcome="fresh"`: 1},
-		"sightings_suspected_total":          {`issuer="i"`: 1},
-		"sightings_forgotten_total":          {"": 7},
-		"unmapped_paths_total":               {`issuer="i"`: 2},
+		"revocation_signals_discarded_total":          {`issuer="i",type="` + signals.SessionRevoked + `",why="subject"`: 1},
+		"revocation_stream_changes_total":             {`issuer="i",status="paused"`: 1},
+		"introspection_store_failures_total":          {`issuer="i",operation="get"`: 1},
+		"dpop_proofs_total":                           {`algorithm="ES256",fault="iat",outcome="refused",reason="policy"`: 1},
+		"dpop_nonces_total":                           {`outcome="accepted"`: 1},
+		"dpop_store_calls_total":                      {`outcome="fresh"`: 1},
+		"unmapped_paths_total":                        {`issuer="i"`: 2},
+		"issuer_clock_skew_seconds":                   {`endpoint="keys",issuer="i"`: -1.5, `endpoint="introspection",issuer="i"`: -1.5},
+		"issuer_clock_skew_uncertainty_seconds":       {`endpoint="keys",issuer="i"`: 1, `endpoint="introspection",issuer="i"`: 1},
+		"issuer_certificate_expiry_timestamp_seconds": {`endpoint="keys",issuer="i"`: 2e9, `endpoint="introspection",issuer="i"`: 2e9},
+		"token_size_bytes":                            {`issuer="i",verifier="jwt"`: 1, `issuer="i",verifier="introspection"`: 1},
+		"token_lifetime_seconds":                      {`issuer="i",verifier="jwt"`: 1},
+		"jwks_early_keys_total":                       {`issuer="i"`: 1},
+		"jwt_removed_key_refusals_total":              {`issuer="i"`: 1},
+		"query_tokens_total":                          {`outcome="refused",pattern="/"`: 1},
+		"sightings_suspected_total":                   {`issuer="i"`: 1},
+		"sightings_forgotten_total":                   {"": 7},
 		"panics_total": {`package="jwtverify"`: 1, `package="jwks"`: 1, `package="introspect"`: 1, `package="middleware"`: 1, `package="dpop"`: 1, `package="revocation"`: 1,
 			`package="backchannel"`: 1, `package="signals"`: 1, `package="sightings"`: 1},
 	} {
@@ -791,7 +803,7 @@ func TestConcurrent(t *testing.T) {
 	for _, n := range s.of("jwt_verifications_total") {
 		total += n
 	}
-	require.EqualValues(t, 800, total)
+	require.EqualValues(t, 1200, total)
 }
 
 // A token seen before pays nothing for being counted.

@@ -123,7 +123,7 @@ func tryEverything(t *testing.T, m *promgate.Metrics, registry *prometheus.Regis
 
 	told := told(t, registry)
 	for _, part := range []string{"jwt_verifications_total", "introspections_total", "introspection_calls_total", "introspection_store_failures_total", "jwks_fetches_total",
-		"jwks_state", "requests_ended_total", "panics_total", `reason="unknown_key"`} {
+		"jwks_state", "requests_ended_total", "panics_total", "query_tokens_total", "token_size_bytes", "token_lifetime_seconds", `reason="unknown_key"`} {
 		require.Contains(t, told, part, "or nothing was looked at")
 	}
 	for _, part := range []string{"no-such-key", "other.example.test", "configured audiences", authtest.DefaultAudience} {
@@ -150,7 +150,7 @@ type attempt struct {
 
 func (a attempt) serve(ctx context.Context, t testing.TB) {
 	t.Helper()
-	r := httptest.NewRequestWithContext(ctx, "GET", "/orders/7", nil)
+	r := httptest.NewRequestWithContext(ctx, "GET", "/orders/7?access_token="+url.QueryEscape(a.token), nil)
 	r.Header.Set("Authorization", "Bearer "+a.token)
 	a.gate.ServeHTTP(httptest.NewRecorder(), r)
 	synctest.Wait() // what goes on beside the request is told too
@@ -390,7 +390,9 @@ func (e echo) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // echoes are what echo does, by its mode.
 var echoes = map[string]func(sent, token string) (*http.Response, error){
-	"500": func(sent, _ string) (*http.Response, error) { return reply(500, "text/plain", sent) },
+	"500": func(sent, token string) (*http.Response, error) {
+		return reply(500, "text/plain", sent, "Date", sent, "Age", token)
+	},
 	"401": func(sent, _ string) (*http.Response, error) {
 		return reply(401, "text/plain", sent, "WWW-Authenticate", "Bearer error_description="+sent)
 	},

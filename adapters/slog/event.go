@@ -14,35 +14,38 @@ type Event string
 
 // The events. After each stands its detail, which chooses the level.
 const (
-	EventDecision            Event = "access decision"               // the [bearergate.Reason], "" if accepted
-	EventVerification        Event = "JWT verification"              // the same
-	EventIntrospection       Event = "token introspection"           // the same
-	EventProof               Event = "DPoP proof"                    // the same
-	EventCall                Event = "introspection call"            // the [introspect.Outcome]
-	EventBreaker             Event = "introspection breaker"         // the [introspect.BreakerState] that it is in now
-	EventPurge               Event = "introspection purged"          // "", or "untold" if the other processes do not know
-	EventPurgeLog            Event = "introspection purge log"       // "ok" or "failed"
-	EventStore               Event = "introspection store failed"    // "get" or "set"
-	EventFetch               Event = "key fetch"                     // the [jwks.Outcome]
-	EventKeys                Event = "keys changed"                  // ""
-	EventState               Event = "key cache state"               // the [jwks.State] that it is in now
-	EventStale               Event = "stale keys served"             // ""
-	EventMiss                Event = "unknown key"                   // ""
-	EventSkipped             Event = "key skipped"                   // ""
-	EventRevoked             Event = "revoked token refused"         // the source of the entry
-	EventRevocation          Event = "revocation"                    // "added" or "lifted"
-	EventRevocationElsewhere Event = "revocation of another process" // the same
-	EventRevocationLog       Event = "revocation log"                // "ok" or "failed"
-	EventPutBack             Event = "revocations put back"          // ""
-	EventRefetch             Event = "keys fetched for a revocation" // "ok" or "failed"
-	EventLogout              Event = "back-channel logout"           // the [backchannel.Outcome]
-	EventSignal              Event = "security event"                // the [signals.Outcome]
-	EventDiscarded           Event = "security event discarded"      // the [signals.Why]
-	EventStream              Event = "security event stream"         // "enabled", "paused", "disabled" or "other"
-	EventSuspected           Event = "token in many networks"        // ""
-	EventForgot              Event = "sightings forgotten"           // ""
-	EventUnmapped            Event = "unmapped claim path"           // ""
-	EventPanic               Event = "panic recovered"               // the package
+	EventDecision            Event = "access decision"                // the [bearergate.Reason], "" if accepted
+	EventVerification        Event = "JWT verification"               // the same
+	EventIntrospection       Event = "token introspection"            // the same
+	EventProof               Event = "DPoP proof"                     // the same
+	EventCall                Event = "introspection call"             // the [introspect.Outcome]
+	EventBreaker             Event = "introspection breaker"          // the [introspect.BreakerState] that it is in now
+	EventPurge               Event = "introspection purged"           // "", or "untold" if the other processes do not know
+	EventPurgeLog            Event = "introspection purge log"        // "ok" or "failed"
+	EventStore               Event = "introspection store failed"     // "get" or "set"
+	EventFetch               Event = "key fetch"                      // the [jwks.Outcome]
+	EventKeys                Event = "keys changed"                   // ""
+	EventState               Event = "key cache state"                // the [jwks.State] that it is in now
+	EventStale               Event = "stale keys served"              // ""
+	EventMiss                Event = "unknown key"                    // ""
+	EventSkipped             Event = "key skipped"                    // ""
+	EventKeyEarly            Event = "key used early"                 // ""
+	EventKeyRemoved          Event = "token of a removed key refused" // ""
+	EventQueryToken          Event = "access token in query"          // the outcome of the decision
+	EventRevoked             Event = "revoked token refused"          // the source of the entry
+	EventRevocation          Event = "revocation"                     // "added" or "lifted"
+	EventRevocationElsewhere Event = "revocation of another process"  // the same
+	EventRevocationLog       Event = "revocation log"                 // "ok" or "failed"
+	EventPutBack             Event = "revocations put back"           // ""
+	EventRefetch             Event = "keys fetched for a revocation"  // "ok" or "failed"
+	EventLogout              Event = "back-channel logout"            // the [backchannel.Outcome]
+	EventSignal              Event = "security event"                 // the [signals.Outcome]
+	EventDiscarded           Event = "security event discarded"       // the [signals.Why]
+	EventStream              Event = "security event stream"          // "enabled", "paused", "disabled" or "other"
+	EventUnmapped            Event = "unmapped claim path"            // ""
+	EventPanic               Event = "panic recovered"                // the package
+	EventSuspected           Event = "token in many networks"         // ""
+	EventForgot              Event = "sightings forgotten"            // ""
 )
 
 // DefaultLevel is Error for an outage and for what only the operator can mend,
@@ -109,7 +112,12 @@ func DefaultLevel(e Event, detail string) slog.Level {
 			return slog.LevelError
 		}
 		return slog.LevelWarn
-	case EventPutBack, EventStore, EventStale, EventSkipped, EventUnmapped, EventSuspected, EventForgot:
+	case EventQueryToken:
+		if detail == "accepted" { // a client that works, and puts its token into every log; others are strangers as a rule
+			return slog.LevelWarn
+		}
+		return slog.LevelInfo
+	case EventPutBack, EventStore, EventStale, EventSkipped, EventUnmapped, EventKeyEarly, EventKeyRemoved, EventSuspected, EventForgot:
 		return slog.LevelWarn
 	case EventPanic:
 		return slog.LevelError

@@ -56,6 +56,16 @@ func (r *record) keys(issuer, url string) {
 	r.text("url", url)
 }
 
+// server adds what an answer says of an authorization server, where it says something.
+func (r *record) server(s bearergate.Server) {
+	if s.ClockKnown {
+		r.add(slog.Duration("clock_ahead", s.Ahead), slog.Duration("clock_within", s.Within))
+	}
+	if !s.CertificateExpires.IsZero() {
+		r.add(slog.Time("certificate_expires", s.CertificateExpires.UTC()))
+	}
+}
+
 // look adds what a look into a log has found. The text of its error is left out: anybody may
 // have written it.
 func (r *record) look(err error, whole bool, records, skipped int, d time.Duration) {

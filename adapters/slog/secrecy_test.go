@@ -94,7 +94,7 @@ func (s echo) RoundTrip(r *http.Request) (*http.Response, error) {
 	case "good":
 		return s.good.RoundTrip(r)
 	case "500":
-		return reply(500, "text/plain", sent)
+		return reply(500, "text/plain", sent, "Date", line, "Age", line)
 	case "401":
 		return reply(401, "text/plain", sent, "WWW-Authenticate", "Bearer error_description="+line)
 	case "429":
@@ -297,7 +297,7 @@ func TestSecrecy(t *testing.T) {
 				require.Contains(t, o.String(), part, "or nothing was looked at")
 			}
 			for _, event := range []sloggate.Event{sloggate.EventDecision, sloggate.EventVerification, sloggate.EventIntrospection, sloggate.EventCall, sloggate.EventBreaker,
-				sloggate.EventPurge, sloggate.EventStore, sloggate.EventFetch, sloggate.EventKeys, sloggate.EventState, sloggate.EventMiss, sloggate.EventSkipped, sloggate.EventPanic} {
+				sloggate.EventPurge, sloggate.EventStore, sloggate.EventFetch, sloggate.EventKeys, sloggate.EventState, sloggate.EventMiss, sloggate.EventSkipped, sloggate.EventQueryToken, sloggate.EventPanic} {
 				require.Contains(t, o.String(), string(event), "%s: or nothing was looked at", event)
 			}
 			for _, outcome := range []string{"accepted", "refused", "unavailable", "misconfigured"} {

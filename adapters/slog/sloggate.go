@@ -26,6 +26,7 @@
 //	status      the HTTP status of the refusal; left out if the handler ran, also before the end, or the caller had gone
 //	report_only true if the request passed, or went on, in spite of the refusal
 //	midstream   true if the request was being served and has been ended by its token
+//	query_token true if the query has a parameter access_token; what stands there is not read
 //	method, route, source
 //	address     of the sender, where middleware.Config.ClientAddress is set, and it is known
 //	principal   user or client, if the token says which ([bearergate.Token.IsUser]), or unknown
@@ -99,6 +100,15 @@
 //
 // and one of tokens that could have been suspected and were forgotten ([EventForgot]) how many
 // (tokens).
+//
+// These warn before something breaks: of a key that the issuer uses before everybody can have
+// it ([EventKeyEarly]: issuer, url, kid, absent, ttl), of a token that was accepted and is
+// refused since its key is published no more ([EventKeyRemoved]: issuer, kid), and of a request
+// with a parameter access_token in its query ([EventQueryToken], beside the record of the
+// decision: outcome, method, route, source, and what is about the token of the request, which
+// may be another one). Records of fetches and calls have, where it is known, clock_ahead and
+// clock_within, by how much the clock of the issuer is ahead of that of this machine and how
+// far that may be off, and certificate_expires.
 //
 // # What is never written
 //
@@ -214,6 +224,7 @@ type Audit struct {
 	config Config
 
 	decisions, verifications, introspections      decisionLimits
+	queries                                       decisionLimits
 	proofs, logouts, signals                      decisionLimits
 	calls, breakers, purges, stores               limit
 	fetches, changes, states, stales, misses, bad limit
@@ -221,6 +232,7 @@ type Audit struct {
 	revoked, revocations, elsewhere, syncs        limit
 	putBack, refetches, purgeLogs                 limit
 	discarded, streams, suspected, forgotten      limit
+	earlyKeys, removedKeys                        limit
 }
 
 // decisionLimits are apart so that the many do not hide the few.
@@ -288,10 +300,34 @@ func (a *Audit) GateHooks() middleware.Hooks {
 					r.list("trial_required", e.Trial.Required.Scopes())
 					r.add(slog.Bool("trial_passed", e.Trial.Err == nil))
 				}
+				if e.QueryToken {
+					r.add(slog.Bool("query_token", true))
+				}
 			})
+			if e.QueryToken && !e.Midstream {
+				a.queryToken(ctx, e)
+			}
 		},
 		Panicked: a.panicked("middleware"),
 	}
+}
+
+// queryToken writes that the query of a request has an access token. Acceptances may be
+// sampled, so that the record of the decision is not enough.
+func (a *Audit) queryToken(ctx context.Context, e middleware.DecisionEvent) {
+	outcome, _ := outcomeOf(e.Err)
+	l := &a.queries.strangers
+	if e.Token != nil {
+		l = &a.queries.known
+	}
+	a.tell(ctx, EventQueryToken, outcome, l, func(r *record) {
+		r.word("outcome", outcome)
+		r.word("method", e.Method)
+		r.word("route", e.Pattern)
+		r.word("source", string(e.Source))
+		r.text("issuer", e.Token.Issuer())
+		r.token(e.Token)
+	})
 }
 
 // VerifyHooks are for jwtverify.Config.Hooks. A gate tells of every decision
@@ -304,6 +340,12 @@ func (a *Audit) VerifyHooks() jwtverify.Hooks {
 				r.text("issuer", e.Issuer)
 				r.add(slog.Bool("cached", e.Cached))
 			})
+			if e.RemovedKey != "" {
+				a.tell(ctx, EventKeyRemoved, "", &a.removedKeys, func(r *record) {
+					r.text("issuer", e.Issuer)
+					r.text("kid", e.RemovedKey)
+				})
+			}
 		},
 		Unmapped: a.missing("jwtverify"),
 		Panicked: a.panicked("jwtverify"),
@@ -334,6 +376,7 @@ func (a *Audit) IntrospectHooks() introspect.Hooks {
 				if e.Own {
 					r.add(slog.Bool("own", true))
 				}
+				r.server(e.Server)
 			})
 		},
 		BreakerChanged: func(ctx context.Context, e introspect.BreakerEvent) {
@@ -566,6 +609,7 @@ func (a *Audit) KeyHooks() jwks.Hooks {
 				}
 				r.word("detail", e.Detail)
 				r.add(slog.Int("keys", e.KeyCount), slog.Duration("duration", e.Duration))
+				r.server(e.Server)
 			})
 			if len(e.Added)+len(e.Removed) > 0 {
 				a.tell(ctx, EventKeys, "", &a.changes, func(r *record) {
@@ -602,6 +646,13 @@ func (a *Audit) KeyHooks() jwks.Hooks {
 				r.keys(e.Issuer, e.URL)
 				r.add(slog.Int("index", e.Index))
 				r.text("kid", e.KeyID)
+			})
+		},
+		UsedEarly: func(ctx context.Context, e jwks.EarlyEvent) {
+			a.tell(ctx, EventKeyEarly, "", &a.earlyKeys, func(r *record) {
+				r.keys(e.Issuer, e.URL)
+				r.text("kid", e.KeyID)
+				r.add(slog.Duration("absent", e.Absent), slog.Duration("ttl", e.TTL))
 			})
 		},
 		Panicked: a.panicked("jwks"),

@@ -222,6 +222,7 @@ func TestTokenID(t *testing.T) {
 func TestEvents(t *testing.T) {
 	const issuer, url = "https://as.example.test", "https://as.example.test/jwks"
 	unreadable := errors.New("what nobody may read")
+	server := bearergate.Server{ClockKnown: true, Ahead: -3, Within: 2, CertificateExpires: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
 	for _, tc := range []struct {
 		event sloggate.Event
 		tell  func(*sloggate.Audit, context.Context)
@@ -328,6 +329,28 @@ func TestEvents(t *testing.T) {
 		{sloggate.EventPanic, func(a *sloggate.Audit, ctx context.Context) {
 			a.SightingHooks().Panicked(ctx, bearergate.PanicEvent{Where: "Network", Type: "*main.broken"})
 		}, map[string]any{"level": "ERROR", "package": "sightings", "where": "Network", "type": "*main.broken"}},
+		{sloggate.EventKeyEarly, func(a *sloggate.Audit, ctx context.Context) {
+			a.KeyHooks().UsedEarly(ctx, jwks.EarlyEvent{Issuer: issuer, URL: url, KeyID: "x\ny", Absent: 9, TTL: 10})
+		}, map[string]any{"level": "WARN", "issuer": issuer, "url": url, "kid": `"x\ny"`, "absent": 9.0, "ttl": 10.0}},
+		{sloggate.EventKeyRemoved, func(a *sloggate.Audit, ctx context.Context) {
+			a.VerifyHooks().Verified(ctx, jwtverify.VerifyEvent{Issuer: issuer, RemovedKey: "x\ny", Err: bearergate.ErrInvalidToken})
+		}, map[string]any{"level": "WARN", "issuer": issuer, "kid": `"x\ny"`}},
+		{sloggate.EventQueryToken, func(a *sloggate.Audit, ctx context.Context) {
+			a.GateHooks().Decided(ctx, middleware.DecisionEvent{QueryToken: true, Method: "GET", Pattern: "GET /orders/{id}", Source: middleware.SourceHeader, Token: bearergate.NewToken(claims)})
+		}, map[string]any{"level": "WARN", "outcome": "accepted", "method": "GET", "route": "GET /orders/{id}", "source": "header", "issuer": "https://as.example.test", "subject": "alice", "client": "shop",
+			"jti": "jti-1", "actor": "robot", "scopes": "orders:read orders:write"}},
+		{sloggate.EventQueryToken, func(a *sloggate.Audit, ctx context.Context) {
+			a.GateHooks().Decided(ctx, middleware.DecisionEvent{QueryToken: true, Method: "GET", Pattern: "GET /orders/{id}", Err: bearergate.ErrMissingToken})
+			a.GateHooks().Decided(ctx, middleware.DecisionEvent{QueryToken: true, Midstream: true, Err: bearergate.ErrInvalidToken})
+		}, map[string]any{"level": "INFO", "outcome": "refused", "method": "GET", "route": "GET /orders/{id}"}},
+		{sloggate.EventFetch, func(a *sloggate.Audit, ctx context.Context) {
+			a.KeyHooks().Fetched(ctx, jwks.FetchEvent{Issuer: issuer, URL: url, Trigger: jwks.TriggerDue, Outcome: jwks.OutcomeOK, KeyCount: 1, Server: server})
+		}, map[string]any{"level": "DEBUG", "issuer": issuer, "url": url, "trigger": "due", "outcome": "ok", "keys": 1.0, "duration": 0.0,
+			"clock_ahead": -3.0, "clock_within": 2.0, "certificate_expires": "2026-01-02T03:04:05Z"}},
+		{sloggate.EventCall, func(a *sloggate.Audit, ctx context.Context) {
+			a.IntrospectHooks().Called(ctx, introspect.CallEvent{Issuer: issuer, Outcome: introspect.OutcomeActive, Status: 200, Attempt: 1, Server: server})
+		}, map[string]any{"level": "DEBUG", "issuer": issuer, "outcome": "active", "status": 200.0, "attempt": 1.0, "duration": 0.0,
+			"clock_ahead": -3.0, "clock_within": 2.0, "certificate_expires": "2026-01-02T03:04:05Z"}},
 		{sloggate.EventUnmapped, func(a *sloggate.Audit, ctx context.Context) {
 			a.VerifyHooks().Unmapped(ctx, bearergate.UnmappedEvent{Issuer: issuer, Path: "resource_access.orders-api.roles", Tokens: 100})
 		}, map[string]any{"level": "WARN", "package": "jwtverify", "issuer": issuer, "claim_path": "resource_access.orders-api.roles", "tokens": 100.0}},
@@ -402,10 +425,11 @@ func TestLevels(t *testing.T) {
 			sloggate.EventRevocation: {"added", "lifted"}, sloggate.EventRefetch: {"ok"},
 			sloggate.EventLogout: {"revoked", "repeated", "discarded"}, sloggate.EventSignal: {"revoked", "repeated", "discarded", "updated"},
 			sloggate.EventDiscarded: {"type", "decision"}, sloggate.EventStream: {"enabled"},
-			sloggate.EventKeys: {""}, sloggate.EventState: {"fresh", "empty"}, sloggate.EventMiss: {""}},
+			sloggate.EventKeys: {""}, sloggate.EventState: {"fresh", "empty"}, sloggate.EventMiss: {""}, sloggate.EventQueryToken: {"refused", "unavailable"}},
 		slog.LevelWarn: {
 			sloggate.EventDecision: {"expired", "signature", "scope", "policy", "bad_request", "proof", "replay"}, sloggate.EventProof: {"proof", "binding", "replay"}, sloggate.EventCall: {"status", "timeout"},
-			sloggate.EventFetch: {"connect", "malformed"}, sloggate.EventState: {"stale"}, sloggate.EventStore: {"get"}, sloggate.EventStale: {""}, sloggate.EventSkipped: {""}, sloggate.EventUnmapped: {""}, sloggate.EventSuspected: {""}, sloggate.EventForgot: {""},
+			sloggate.EventFetch: {"connect", "malformed"}, sloggate.EventState: {"stale"}, sloggate.EventStore: {"get"}, sloggate.EventStale: {""}, sloggate.EventSkipped: {""}, sloggate.EventUnmapped: {""},
+			sloggate.EventKeyEarly: {""}, sloggate.EventKeyRemoved: {""}, sloggate.EventQueryToken: {"accepted"}, sloggate.EventSuspected: {""}, sloggate.EventForgot: {""},
 			sloggate.EventRevocationLog: {"failed"}, sloggate.EventPurgeLog: {"failed"}, sloggate.EventPurge: {"untold"}, sloggate.EventRefetch: {"failed"}, sloggate.EventPutBack: {""},
 			sloggate.EventLogout: {"refused"}, sloggate.EventSignal: {"refused"}, sloggate.EventDiscarded: {"subject", "critical", "issuer", "contradiction"}, sloggate.EventStream: {"other"}},
 		slog.LevelError: {
@@ -438,6 +462,34 @@ func TestLevels(t *testing.T) {
 	require.Empty(t, o.String())
 	a.GateHooks().Decided(t.Context(), middleware.DecisionEvent{Err: bearergate.ErrInvalidToken})
 	require.NotContains(t, o.record(t, sloggate.EventDecision), "suppressed")
+}
+
+// Strangers who send requests with an access_token in their query do not hide that a client
+// does, also where acceptances are sampled.
+func TestAFloodOfQueryTokens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, o := newAudit(t, sloggate.Config{MaxPerSecond: 10, SampleAccepted: 1 << 30})
+		gate := a.GateHooks()
+		for range 1000 {
+			gate.Decided(t.Context(), middleware.DecisionEvent{QueryToken: true, Err: bearergate.ErrMissingToken})
+		}
+		require.Len(t, o.records(t, sloggate.EventQueryToken), 10)
+		for range 3 {
+			gate.Decided(t.Context(), middleware.DecisionEvent{QueryToken: true, Token: bearergate.NewToken(claims)})
+		}
+		require.Len(t, o.records(t, sloggate.EventQueryToken), 13)
+		for _, r := range o.records(t, sloggate.EventDecision) {
+			require.Equal(t, true, r["query_token"])
+		}
+		for range 1000 {
+			gate.Decided(t.Context(), middleware.DecisionEvent{QueryToken: true, Token: bearergate.NewToken(claims)})
+		}
+		require.Len(t, o.records(t, sloggate.EventQueryToken), 20)
+		for range 1000 {
+			a.VerifyHooks().Verified(t.Context(), jwtverify.VerifyEvent{RemovedKey: "k", Err: bearergate.ErrInvalidToken})
+		}
+		require.Len(t, o.records(t, sloggate.EventKeyRemoved), 10)
+	})
 }
 
 // A flood is bounded, hides nobody else's records, and its size is told.
@@ -485,6 +537,7 @@ func TestFlood(t *testing.T) {
 			func() { a.KeyHooks().StaleServed(t.Context(), jwks.StaleEvent{}) },
 			func() { a.KeyHooks().MissSuppressed(t.Context(), jwks.MissEvent{}) },
 			func() { a.KeyHooks().KeySkipped(t.Context(), jwks.KeyEvent{}) },
+			func() { a.KeyHooks().UsedEarly(t.Context(), jwks.EarlyEvent{}) },
 			func() { a.KeyHooks().StateChanged(t.Context(), jwks.StateEvent{}) },
 			func() { a.KeyHooks().Fetched(t.Context(), jwks.FetchEvent{}) },
 			func() { a.KeyHooks().Panicked(t.Context(), bearergate.PanicEvent{}) },

@@ -17,6 +17,7 @@ import (
 	"github.com/bearergate/bearergate/jwks"
 	"github.com/bearergate/bearergate/jwtverify"
 	"github.com/bearergate/bearergate/middleware"
+	"github.com/bearergate/bearergate/middleware/usage"
 	"github.com/bearergate/bearergate/scope"
 )
 
@@ -34,6 +35,7 @@ type api struct {
 	handler    http.Handler
 	warm       func(context.Context) error // fetches the keys
 	revocation prometheus.Observer         // seconds from a revocation until the token opens nothing
+	up         prometheus.Gauge            // whether the authorization server answers, as the example plays it
 }
 
 // newAPI returns an API wired for telemetry: one set of hooks for each package,
@@ -62,16 +64,25 @@ func newAPI(issuer string, client *http.Client) (api, error) {
 	if err != nil {
 		return api{}, err
 	}
-	gate, err := middleware.New(jwts, middleware.Config{Hooks: metrics.GateHooks()})
+	scopes, err := usage.New(usage.Config{})
 	if err != nil {
 		return api{}, err
 	}
-	revocation := newRevocationSLI()
-	if err := registry.Register(revocation); err != nil {
+	gate, err := middleware.New(jwts, middleware.Config{Hooks: middleware.JoinHooks(metrics.GateHooks(), scopes.Hooks())})
+	if err != nil {
 		return api{}, err
+	}
+	revocation, up := newRevocationSLI(), newUp()
+	for _, c := range []prometheus.Collector{revocation, up} {
+		if err := registry.Register(c); err != nil {
+			return api{}, err
+		}
 	}
 
 	router := gate.NewRouter()
+	if err := metrics.WatchUsage(scopes, nil, router); err != nil { // scopes that no route asks for
+		return api{}, err
+	}
 	router.Handle("GET /orders", scope.All("orders:read"), http.HandlerFunc(hello))
 	router.Handle("POST /orders", scope.All("orders:write"), http.HandlerFunc(hello))
 	router.Handle("GET /account", scope.All("account:read"), http.HandlerFunc(hello), middleware.Via(opaque)) // opaque tokens
@@ -83,7 +94,7 @@ func newAPI(issuer string, client *http.Client) (api, error) {
 	if err != nil {
 		return api{}, err
 	}
-	return api{traced(handler), jwts.Warm, revocation}, nil
+	return api{traced(handler), jwts.Warm, revocation, up}, nil
 }
 
 // traced stands for the handler of your tracer, otelhttp for example: it puts the trace into
@@ -127,6 +138,16 @@ func newRevocationSLI() prometheus.Histogram {
 		// A native histogram too, for servers that scrape those.
 		NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 100, NativeHistogramMinResetDuration: time.Hour,
 	})
+}
+
+// newUp tells when the outage was, for whoever looks at it afterwards.
+func newUp() prometheus.Gauge {
+	up := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "example_authorization_server_up",
+		Help: "Whether the authorization server of the example answers: 1, and 0 in its outage.",
+	})
+	up.Set(1)
+	return up
 }
 
 func hello(w http.ResponseWriter, r *http.Request) {

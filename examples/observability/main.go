@@ -91,6 +91,7 @@ func run(ctx context.Context, out io.Writer, s settings) error {
 
 	transport := &http.Transport{MaxIdleConnsPerHost: maxInFlight}
 	t := newTraffic(url, &http.Client{Transport: transport, Timeout: 30 * time.Second}, as, stranger, a.revocation)
+	t.up = a.up
 	play(ctx, out, s, t)
 	transport.CloseIdleConnections()
 	// At most a scrape is under way, and the next one fails anyhow.
@@ -117,10 +118,12 @@ func play(ctx context.Context, out io.Writer, s settings, t *traffic) {
 			}
 			fmt.Fprintf(out, "The authorization server is down for %v.\n", s.outageFor)
 			t.as.Fail(authtest.Fault{Drop: true})
+			t.up.Set(0)
 			if sleep(ctx, s.outageFor) {
 				fmt.Fprintln(out, "It is back.")
 			}
 			t.as.Fail(authtest.Fault{})
+			t.up.Set(1)
 		})
 	}
 	going.Go(func() { t.send(ctx, time.Second/time.Duration(s.rate)) })

@@ -96,6 +96,14 @@ func TestPlay(t *testing.T) {
 		require.Positive(t, s.sum("bearergate_jwks_stale_answers_total"))
 		require.Positive(t, s.sum("bearergate_introspection_breaker_changes_total", "state", "open"))
 		require.EqualValues(t, len(tr.revocations), s.sum("example_revocation_to_refusal_seconds"))
+		// What warns early has nothing to say, and was looked at.
+		require.Positive(t, s.sum("bearergate_token_size_bytes", "verifier", "jwt"))
+		require.Positive(t, s.sum("bearergate_token_lifetime_seconds", "verifier", "introspection"))
+		require.Len(t, s["bearergate_issuer_clock_skew_seconds"], 2)
+		require.Len(t, s["bearergate_unasked_scopes"], 1)
+		for _, metric := range []string{"bearergate_unasked_scopes", "bearergate_jwks_early_keys_total", "bearergate_jwt_removed_key_refusals_total", "bearergate_query_tokens_total"} {
+			require.Zero(t, s.sum(metric), metric)
+		}
 		// All is well again.
 		require.EqualValues(t, 1, s.sum("bearergate_introspection_breaker_state", "state", "closed"))
 		require.Zero(t, s.sum("bearergate_jwks_consecutive_failures"))

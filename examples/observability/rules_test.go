@@ -57,21 +57,35 @@ func read(t *testing.T, file string) []byte {
 	return text
 }
 
-// panel is one of the dashboard.
+// panel is one of the dashboard. A row that is closed has its panels in itself.
 type panel struct {
-	ID      int
-	Type    string
-	Title   string
-	GridPos struct{ H, W, X, Y int }
-	Targets []struct{ Expr string }
+	ID          int
+	Type        string
+	Title       string
+	Description string
+	GridPos     struct{ H, W, X, Y int }
+	Datasource  struct{ Type, UID string }
+	FieldConfig struct {
+		Defaults struct{ Unit string }
+	}
+	Targets []struct{ RefID, Expr, LegendFormat string }
+	Panels  []panel
 }
 
+// logs reports that p asks for log records, and not for metrics.
+func (p panel) logs() bool { return p.Datasource.Type == "loki" }
+
+// dashboard returns all rows and panels, from top to bottom.
 func dashboard(t *testing.T) []panel {
 	t.Helper()
 	var d struct{ Panels []panel }
 	require.NoError(t, json.Unmarshal(read(t, "grafana.json"), &d))
 	require.NotEmpty(t, d.Panels)
-	return d.Panels
+	var all []panel
+	for _, p := range d.Panels {
+		all = append(append(all, p), p.Panels...)
+	}
+	return all
 }
 
 // expressions are all of the rules and of the dashboard.
@@ -83,7 +97,9 @@ func expressions(t *testing.T) []string {
 	}
 	for _, p := range dashboard(t) {
 		for _, target := range p.Targets {
-			all = append(all, target.Expr)
+			if !p.logs() {
+				all = append(all, target.Expr)
+			}
 		}
 	}
 	return all
@@ -117,6 +133,7 @@ func metrics(t *testing.T) map[string][]string {
 	_, err := promgate.New(promgate.Config{Registerer: d, MaxClients: maxClients, MaxTenants: maxTenants})
 	require.NoError(t, err)
 	require.NoError(t, d.Register(newRevocationSLI()))
+	require.NoError(t, d.Register(newUp()))
 	require.Contains(t, d.labels, "bearergate_decisions_total")
 	return d.labels
 }
@@ -133,7 +150,7 @@ func base(metrics map[string][]string, series string) string {
 
 var (
 	word         = regexp.MustCompile(`[a-zA-Z_:][a-zA-Z0-9_:]*`)
-	recordedName = regexp.MustCompile(`^job(_issuer)?(_client)?:.`)
+	recordedName = regexp.MustCompile(`^job(_issuer|_outcome)?(_client)?:.`)
 	selector     = regexp.MustCompile(`([a-zA-Z_:][a-zA-Z0-9_:]*)\{([^}]*)\}`)
 	matcher      = regexp.MustCompile(`(\w+)\s*(?:=~|!~|!=|=)\s*"([^"]*)"`)
 )
@@ -147,7 +164,7 @@ func TestNames(t *testing.T) {
 		recorded[r.Record] = true
 	}
 	used := map[string]bool{}
-	for _, file := range []string{"rules/recording.yml", "rules/alerts.yml", "rules/test.yml", "grafana.json", "run.sh", doc} {
+	for _, file := range []string{"rules/recording.yml", "rules/alerts.yml", "rules/test.yml", "rules/test_days.yml", "grafana.json", "run.sh", doc} {
 		found := 0
 		for _, name := range word.FindAllString(string(read(t, file)), -1) {
 			ours := strings.HasPrefix(name, "bearergate_") || strings.HasPrefix(name, "example_")
@@ -162,8 +179,13 @@ func TestNames(t *testing.T) {
 		}
 		require.Positive(t, found, file)
 	}
+	for _, r := range rules(t, "rules/recording.yml") {
+		for _, name := range word.FindAllString(r.Expr, -1) {
+			used[name] = used[name] || name != r.Record
+		}
+	}
 	for name := range recorded {
-		require.True(t, used[name], "%s is recorded, and neither in the dashboard nor in an alert", name)
+		require.True(t, used[name], "%s is recorded, and neither in the dashboard nor in a rule", name)
 	}
 }
 
@@ -176,6 +198,8 @@ func TestLabels(t *testing.T) {
 	values := map[string][]string{ // by label, or metric and label
 		"outcome": outcomes,
 		"reason":  reasons,
+		"bearergate_introspection_calls_total outcome":           words(introspect.OutcomeActive, introspect.OutcomeInactive),
+		"bearergate_jwks_fetches_total outcome":                  words(jwks.OutcomeOK, jwks.OutcomeNotModified),
 		"bearergate_introspection_call_duration_seconds outcome": words(introspect.OutcomeActive, introspect.OutcomeInactive),
 		"bearergate_introspection_breaker_state state":           words(introspect.BreakerClosed, introspect.BreakerOpen, introspect.BreakerHalfOpen),
 		"bearergate_jwks_state state":                            words(jwks.StateEmpty, jwks.StateFresh, jwks.StateAhead, jwks.StateDue, jwks.StateStale, jwks.StateExpired),
@@ -217,7 +241,7 @@ func TestLabels(t *testing.T) {
 
 	// The series of the tests are like those that are exported.
 	series := 0
-	for _, s := range regexp.MustCompile(`series: (\w+)\{([^}]*)\}`).FindAllStringSubmatch(string(read(t, "rules/test.yml")), -1) {
+	for _, s := range regexp.MustCompile(`series: (\w+)\{([^}]*)\}`).FindAllStringSubmatch(string(read(t, "rules/test.yml"))+string(read(t, "rules/test_days.yml")), -1) {
 		allowed := append([]string{"job", "instance", "le"}, metrics[base(metrics, s[1])]...)
 		for _, m := range matcher.FindAllStringSubmatch(s[2], -1) {
 			require.Contains(t, allowed, m[1], s[0])
@@ -249,22 +273,25 @@ func TestAlerts(t *testing.T) {
 			}
 		}
 	}
-	var tests struct {
-		Tests []struct {
-			AlertRuleTest []struct {
-				Alertname string           `yaml:"alertname"`
-				ExpAlerts []map[string]any `yaml:"exp_alerts"`
-			} `yaml:"alert_rule_test"`
-		}
-	}
-	require.NoError(t, yaml.Unmarshal(read(t, "rules/test.yml"), &tests))
 	fires, silent := map[string]bool{}, map[string]bool{}
-	for _, test := range tests.Tests {
-		for _, a := range test.AlertRuleTest {
-			if len(a.ExpAlerts) > 0 {
-				fires[a.Alertname] = true
-			} else {
-				silent[a.Alertname] = true
+	for _, file := range []string{"rules/test.yml", "rules/test_days.yml"} {
+		var tests struct {
+			Tests []struct {
+				AlertRuleTest []struct {
+					Alertname string           `yaml:"alertname"`
+					ExpAlerts []map[string]any `yaml:"exp_alerts"`
+				} `yaml:"alert_rule_test"`
+			}
+		}
+		require.NoError(t, yaml.Unmarshal(read(t, file), &tests))
+		require.NotEmpty(t, tests.Tests, file)
+		for _, test := range tests.Tests {
+			for _, a := range test.AlertRuleTest {
+				if len(a.ExpAlerts) > 0 {
+					fires[a.Alertname] = true
+				} else {
+					silent[a.Alertname] = true
+				}
 			}
 		}
 	}
@@ -299,18 +326,26 @@ func TestAnchor(t *testing.T) {
 	require.Equal(t, "what-is-it-slow-or-not", anchor("What is it: `slow`, or not?"))
 }
 
+// Each panel has a place of its own, says what it shows, and in which unit.
 func TestDashboard(t *testing.T) {
 	ids, rows := map[int]bool{}, []string{}
 	type cell struct{ x, y int }
 	taken := map[cell]string{}
 	for _, p := range dashboard(t) {
-		require.False(t, ids[p.ID], p.Title)
+		require.Positive(t, p.ID, p.Title)
+		require.False(t, ids[p.ID], "%d: %s", p.ID, p.Title)
 		ids[p.ID] = true
 		if p.Type == "row" {
 			rows = append(rows, strings.SplitN(p.Title, ":", 2)[0])
+			require.Empty(t, p.Targets, p.Title)
 		} else {
 			require.NotEmpty(t, p.Targets, p.Title)
+			require.NotEmpty(t, p.Description, p.Title)
+			require.True(t, strings.HasSuffix(p.Description, ".") || strings.HasSuffix(p.Description, ")"), "%s: %s", p.Title, p.Description)
+			require.Contains(t, []string{"${datasource}", "${logs}"}, p.Datasource.UID, p.Title)
+			require.Equal(t, p.logs(), p.FieldConfig.Defaults.Unit == "", "%s: its unit", p.Title)
 		}
+		require.Positive(t, p.GridPos.W*p.GridPos.H, p.Title)
 		require.LessOrEqual(t, p.GridPos.X+p.GridPos.W, 24, p.Title)
 		for x := range p.GridPos.W {
 			for y := range p.GridPos.H {
@@ -319,11 +354,15 @@ func TestDashboard(t *testing.T) {
 				taken[at] = p.Title
 			}
 		}
+		refs := map[string]bool{}
 		for _, target := range p.Targets {
 			require.Contains(t, target.Expr, `job=~"$job"`, p.Title)
+			require.False(t, refs[target.RefID], "%s: two targets are %s", p.Title, target.RefID)
+			refs[target.RefID] = true
+			require.Equal(t, p.logs(), target.LegendFormat == "", "%s: a name for each curve", p.Title)
 		}
 	}
-	require.Equal(t, []string{"Executive", "On-call", "Debug"}, rows)
+	require.Equal(t, []string{"Executive", "On-call", "Debug", "Clients", "Early warnings", "Log"}, rows)
 }
 
 // promtool runs it, or skips the test: on Debian it is in the package prometheus.
@@ -345,7 +384,9 @@ func TestPromtoolRules(t *testing.T) {
 	promtool(t, "check", "rules", "rules/recording.yml", "rules/alerts.yml")
 }
 func TestPromtoolConfig(t *testing.T) { promtool(t, "check", "config", "prometheus.yml") }
-func TestPromtoolTests(t *testing.T)  { promtool(t, "test", "rules", "rules/test.yml") }
+func TestPromtoolTests(t *testing.T) {
+	promtool(t, "test", "rules", "rules/test.yml", "rules/test_days.yml")
+}
 
 // What the dashboard asks is PromQL.
 func TestPromtoolDashboard(t *testing.T) {
@@ -356,6 +397,9 @@ func TestPromtoolDashboard(t *testing.T) {
 	g := group{Name: "dashboard"}
 	for _, p := range dashboard(t) {
 		for i, target := range p.Targets {
+			if p.logs() {
+				continue
+			}
 			g.Rules = append(g.Rules, map[string]string{
 				"record": "panel:" + strings.Repeat("x", p.ID) + ":" + strings.Repeat("x", i+1), // all different
 				"expr":   strings.NewReplacer("$__rate_interval", "1m").Replace(target.Expr),

@@ -6,6 +6,8 @@
 #   run.sh -duration 3m -outage-at 60s -outage-for 60s           any flags of the program but -listen
 #   KEEP=1 run.sh                                                leaves Prometheus and its pages until Ctrl-C
 #   API=127.0.0.1:8081 PROMETHEUS=127.0.0.1:9091 run.sh          other addresses
+#   PICTURE=1 run.sh -duration 190s -outage-at 60s -outage-for 60s
+#                                                                takes the picture of docs/observability.md anew
 #   NATIVE=0 run.sh                                              classic buckets, even if native histograms are known
 #
 # Prometheus is taken from the PATH. On Debian and Ubuntu it is otherwise unpacked
@@ -41,6 +43,7 @@ if [ "${NATIVE:-1}" = 1 ] && [[ $(prometheus --help 2>&1) == *native-histograms*
 fi
 
 cp -r rules "$work/rules"
+sed -i.was 's/interval: 5m/interval: 2s/' "$work/rules/recording.yml" # the month, which is none here
 sed "s/127\.0\.0\.1:8080/$api/" prometheus.yml >"$work/prometheus.yml"
 promtool check config "$work/prometheus.yml"
 go build -o "$work/observability" .
@@ -62,6 +65,11 @@ ask "Age of the keys at worst, in seconds" 'max_over_time(job_issuer:bearergate_
 ask "Introspection, 95th percentile at the end, in seconds" 'last_over_time(job_issuer:bearergate_introspection_call_duration_seconds:p95_5m[15m])'
 ask "From revocation to refusal, 95th percentile at the end, in seconds" 'last_over_time(job:revocation_to_refusal_seconds:p95_5m[15m])'
 ask "For how many evaluations an alert was pending or firing" 'sum by (alertname, alertstate) (count_over_time(ALERTS[15m]))'
+
+if [ "${PICTURE:-0}" = 1 ]; then
+  (cd ../.. && go run ./tools/pictures -record "http://$web")
+  printf '\ndocs/observability-outage.svg is of this run.\n'
+fi
 
 if [ "${KEEP:-0}" = 1 ]; then
   printf '\nPrometheus stays at http://%s until Ctrl-C.\n' "$web"

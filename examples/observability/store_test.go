@@ -189,7 +189,7 @@ func testOfRatio(t *testing.T, s samples, want float64) string {
 		"alert_rule_test": []object{{"alertname": "BearergateUnavailable", "eval_time": "12m", "exp_alerts": []object{{
 			"exp_labels": object{"severity": "page", "job": "api"},
 			"exp_annotations": object{
-				"summary":     fmt.Sprintf("api: %v%% of requests cannot be decided and get 503", 100*want),
+				"summary":     fmt.Sprintf("api: requests cannot be decided and get 503, %.0f times as many as the objective allows", want/0.001),
 				"runbook_url": runbookURL + "bearergateunavailable",
 			},
 		}}}},

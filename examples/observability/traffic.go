@@ -30,6 +30,7 @@ type traffic struct {
 	as, stranger *authtest.Server
 	kinds        []kind
 	revocation   prometheus.Observer
+	up           prometheus.Gauge
 
 	mu          sync.Mutex // guards what follows
 	answers     map[answered]int
@@ -67,7 +68,7 @@ func newTraffic(url string, client *http.Client, as, stranger *authtest.Server, 
 	// Clients use a token more than once.
 	jwts := pool(20, func() string { return as.Token(read) })
 	opaque := pool(10, func() string { return as.Opaque(account) })
-	return &traffic{url: url, client: client, as: as, stranger: stranger, revocation: revocation, answers: map[answered]int{}, kinds: []kind{
+	return &traffic{url: url, client: client, as: as, stranger: stranger, revocation: revocation, up: newUp(), answers: map[answered]int{}, kinds: []kind{
 		{"valid JWT", "GET", "/orders", 12, jwts, []int{200}}, // the keys are there, outage or not
 		{"expired JWT", "GET", "/orders", 1, always(as.Token(expired)), []int{401}},
 		{"forged JWT, signature of another", "GET", "/orders", 1, always(withoutSignature(as.Token(read)) + signature(as.Token(read))), []int{401}},

@@ -19,6 +19,11 @@ type newer interface {
 // ordered is the part of [jwks.Cache] that tells what it did before a token came.
 type ordered interface{ Moment() jwks.Moment }
 
+// user is the part of [jwks.Cache] that is told which keys are in use.
+type user interface {
+	Used(ctx context.Context, k jwks.Key)
+}
+
 // Unavailable makes an error of a key source, which is not nil, ours or the
 // caller's. It is never the token's fault, whatever the source says: a source has
 // not seen the token.
@@ -140,10 +145,18 @@ func only(keys []jwks.Key, fit func(*jwks.Key) bool) []jwks.Key {
 	return out
 }
 
-// Signer returns the key of the source whose signature jws has. The caller has
-// found alg in its allowlist. issuer is whose tokens are expected: a key that is
-// published for another one verifies nothing.
+// Signer returns the key of the source whose signature jws has, and tells the source that
+// the key is in use. The caller has found alg in its allowlist. issuer is whose tokens are
+// expected: a key that is published for another one verifies nothing.
 func Signer(ctx context.Context, source jwks.Source, jws jose.JWS, issuer string) (jwks.Key, error) {
+	key, err := signer(ctx, source, jws, issuer)
+	if u, ok := source.(user); ok && err == nil {
+		u.Used(ctx, key)
+	}
+	return key, err
+}
+
+func signer(ctx context.Context, source jwks.Source, jws jose.JWS, issuer string) (jwks.Key, error) {
 	if err := CheckSignature(jws); err != nil {
 		return jwks.Key{}, err
 	}

@@ -23,6 +23,8 @@ type Document struct {
 	Issuer                string
 	JWKSURI               string
 	IntrospectionEndpoint string
+	// Server is who gave the document: no part of it.
+	Server fetch.Server
 }
 
 // URLs returns where the metadata of issuer may be, in the order of trial: the
@@ -125,6 +127,7 @@ func get(ctx context.Context, client *fetch.Client, where string, r Request) (Do
 	if err != nil {
 		return Document{}, fetch.Fail(fetch.Malformed, where, err.Error()+": it is no metadata of an authorization server as it stands")
 	}
+	doc.Server = resp.Server
 	// Identical, code point by code point (RFC 8414 §3.3, §4): no document may
 	// speak for another issuer, not even for one that differs by a slash.
 	if doc.Issuer != r.Issuer {

@@ -49,6 +49,7 @@ type Error struct {
 	URL        string        // what was asked, without its query: see [Bare]
 	Status     int           // HTTP status, for Status and Redirect; else 0
 	RetryAfter time.Duration // what the server asked for, at most MaxRetryAfter; 0 if nothing
+	Server     Server        // who answered; the zero Server if nobody did
 	detail     string
 	cause      error
 }

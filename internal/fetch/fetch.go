@@ -124,6 +124,7 @@ type Response struct {
 	// Cache-Control less Age, 0 for no-store and no-cache; false if it is not said.
 	MaxAge    time.Duration
 	HasMaxAge bool
+	Server    Server // who gave it
 }
 
 // Get makes the request. Any status but 200, and 304 as the answer to ETag, is
@@ -138,7 +139,7 @@ func (c *Client) Get(ctx context.Context, r Request) (Response, error) {
 	if r.ETag != "" {
 		req.Header.Set("If-None-Match", r.ETag)
 	}
-	resp, err := c.http.Do(req)
+	resp, server, err := c.do(req)
 	if err != nil {
 		return Response{}, failed(ctx, r.URL, err)
 	}
@@ -146,21 +147,40 @@ func (c *Client) Get(ctx context.Context, r Request) (Response, error) {
 
 	switch status := resp.StatusCode; {
 	case status == http.StatusNotModified && r.ETag != "":
-		out := Response{NotModified: true, ETag: r.ETag}
+		out := Response{NotModified: true, ETag: r.ETag, Server: server}
 		out.MaxAge, out.HasMaxAge = maxAge(resp.Header)
 		return out, nil
 	case status == http.StatusOK:
 	default:
 		e := refused(resp, r.URL)
+		e.Server = server
 		return Response{}, e.With(advice(e.Status))
 	}
 	body, _, err := read(ctx, resp, r.URL, r.MaxBytes, r.Type)
 	if err != nil {
-		return Response{}, err
+		return Response{}, by(server, err)
 	}
-	out := Response{Body: body, ETag: etag(resp.Header)}
+	out := Response{Body: body, ETag: etag(resp.Header), Server: server}
 	out.MaxAge, out.HasMaxAge = maxAge(resp.Header)
 	return out, nil
+}
+
+// do makes a request, and says who answered it.
+func (c *Client) do(req *http.Request) (*http.Response, Server, error) {
+	start := time.Now()
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return nil, Server{}, err
+	}
+	return resp, serverOf(resp, start, time.Now()), nil
+}
+
+// by adds to the error of an answer who gave it.
+func by(server Server, err error) error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		e.Server = server
+	}
+	return err
 }
 
 // advice says what to look at when nothing but a 200 was to be expected.

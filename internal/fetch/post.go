@@ -25,6 +25,7 @@ type PostResponse struct {
 	Status    int
 	Body      []byte
 	MediaType string // lower case, without parameters
+	Server    Server // who gave it
 }
 
 // Post makes the request with the bounds of [Client.Get], and follows no
@@ -40,7 +41,7 @@ func (c *Client) Post(ctx context.Context, r PostRequest) (PostResponse, error) 
 	}
 	req.Header.Set("Accept", r.Accept)
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	resp, err := c.http.Do(req)
+	resp, server, err := c.do(req)
 	if err != nil {
 		return PostResponse{}, failed(ctx, r.URL, err)
 	}
@@ -48,18 +49,18 @@ func (c *Client) Post(ctx context.Context, r PostRequest) (PostResponse, error) 
 	also := resp.StatusCode != http.StatusOK
 	if also {
 		if r.Also == 0 || resp.StatusCode != r.Also {
-			return PostResponse{}, refused(resp, r.URL)
+			return PostResponse{}, by(server, refused(resp, r.URL))
 		}
 		r.Type = isJSON
 	}
 	body, mediaType, err := read(ctx, resp, r.URL, r.MaxBytes, r.Type)
 	switch {
 	case err != nil && also: // its body says nothing to us: what is left is the status
-		return PostResponse{}, refused(resp, r.URL)
+		return PostResponse{}, by(server, refused(resp, r.URL))
 	case err != nil:
-		return PostResponse{}, err
+		return PostResponse{}, by(server, err)
 	}
-	return PostResponse{Status: resp.StatusCode, Body: body, MediaType: mediaType}, nil
+	return PostResponse{Status: resp.StatusCode, Body: body, MediaType: mediaType, Server: server}, nil
 }
 
 func isJSON(mediaType string) bool { return mediaType == "application/json" }

@@ -2,8 +2,8 @@
 // libraries, in one run: the same token, the same key, the same checks, taken in
 // turn, so that a machine that changes its speed changes it for all of them.
 //
-//	go test -bench . -benchtime 0.2s            # prints the tables of the README and of docs/cost.md
-//	go test -bench . -svg ../../docs/cost.svg   # draws the plot too
+//	go test -bench . -benchtime 0.2s   # prints the tables of the README and of docs/cost.md
+//	go test -bench . -data "$PWD/../../tools/pictures/cost.json" && go run -C ../.. ./tools/pictures   # the plot too
 //
 // What is printed before the tables is in the form of benchstat:
 //

@@ -12,7 +12,7 @@ import (
 )
 
 var (
-	svg  = flag.String("svg", "", "draw how the cost grows into this file, after -bench Growth")
+	data = flag.String("data", "", "write how the cost grows into this file, after -bench Growth")
 	full = flag.Bool("full", false, "measure the memory of 100,000 entries, not of 3,000")
 )
 
@@ -156,8 +156,8 @@ func TestMain(m *testing.M) {
 		for _, g := range curves {
 			g.printTable()
 		}
-		if *svg != "" {
-			if err := drawCurves(*svg); err != nil {
+		if *data != "" {
+			if err := writeCurves(*data); err != nil {
 				fmt.Fprintln(os.Stderr, err)
 				code = 1
 			}
