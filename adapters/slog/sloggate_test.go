@@ -338,7 +338,7 @@ func TestEvents(t *testing.T) {
 		{sloggate.EventQueryToken, func(a *sloggate.Audit, ctx context.Context) {
 			a.GateHooks().Decided(ctx, middleware.DecisionEvent{QueryToken: true, Method: "GET", Pattern: "GET /orders/{id}", Source: middleware.SourceHeader, Token: bearergate.NewToken(claims)})
 		}, map[string]any{"level": "WARN", "outcome": "accepted", "method": "GET", "route": "GET /orders/{id}", "source": "header", "issuer": "https://as.example.test", "subject": "alice", "client": "shop",
-			"jti": "jti-1", "actor": "robot", "scopes": "orders:read orders:write"}},
+			"jti": "jti-1", "principal": "unknown", "actors": chain, "scopes": "orders:read orders:write"}},
 		{sloggate.EventQueryToken, func(a *sloggate.Audit, ctx context.Context) {
 			a.GateHooks().Decided(ctx, middleware.DecisionEvent{QueryToken: true, Method: "GET", Pattern: "GET /orders/{id}", Err: bearergate.ErrMissingToken})
 			a.GateHooks().Decided(ctx, middleware.DecisionEvent{QueryToken: true, Midstream: true, Err: bearergate.ErrInvalidToken})
