@@ -80,7 +80,7 @@ type clientFlags struct {
 
 func (c *clientFlags) register(flags *flag.FlagSet) {
 	flags.StringVar(&c.ca, "ca", "", "`file` with the certificates (PEM) of the authorities to trust, instead of the system's")
-	flags.StringVar(&c.proxy, "proxy", "", "`URL` of an HTTP proxy; default none, as in the library")
+	flags.StringVar(&c.proxy, "proxy", "", "`URL` of an HTTP proxy, which is not asked for hosts on loopback; default none, as in the library")
 	flags.DurationVar(&c.timeout, "timeout", 20*time.Second, "how long all of it may take")
 	flags.BoolVar(&c.insecureHTTP, "insecure-allow-http", false, "accept http for every host: anybody on the path can then forge keys and answers")
 }
@@ -119,7 +119,12 @@ func (c *clientFlags) transport(ctx context.Context, e *env) (*http.Transport, e
 		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil {
 			return nil, usage("-proxy must be an http or https URL with a host and without credentials")
 		}
-		t.Proxy = http.ProxyURL(u)
+		t.Proxy = func(r *http.Request) (*url.URL, error) {
+			if isLoopback(r.URL.Hostname()) { // http is legal there, because it does not leave this machine
+				return nil, nil
+			}
+			return u, nil
+		}
 	}
 	return t, nil
 }

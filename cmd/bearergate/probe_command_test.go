@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -118,6 +119,25 @@ func TestProbeMetadataURL(t *testing.T) {
 	require.Equal(t, exitOK, got.code, got.stdout)
 	require.Regexp(t, `(?m)^discovery +ok `, got.stdout)
 	require.Regexp(t, `(?m)^token +ok `, got.stdout)
+}
+
+// What goes over http stays on this machine: a proxy, which may be another one, is not
+// asked for loopback. It would get the secret and the token in the clear.
+func TestProxyGetsNothingOfLoopback(t *testing.T) {
+	var asked atomic.Int64
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		w.WriteHeader(http.StatusBadGateway)
+	}))
+	defer proxy.Close()
+	s := newScene(t, setup{})
+	got := inProcess(t, probeSecret, s.arguments("-proxy", proxy.URL)...)
+	require.Equal(t, exitOK, got.code, got.stdout)
+	require.Zero(t, asked.Load())
+
+	got = inProcess(t, "", "probe", "-issuer", "https://as.example.test", "-proxy", proxy.URL)
+	require.Equal(t, exitOutage, got.code, got.stdout)
+	require.NotZero(t, asked.Load(), "every other host is asked for through the proxy")
 }
 
 func TestProbeMistakes(t *testing.T) {
