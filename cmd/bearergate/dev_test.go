@@ -124,6 +124,22 @@ func TestDevEndToEnd(t *testing.T) {
 	require.Equal(t, exitOutage, invoke(t, second.AccessToken, "explain", "-issuer", first.Issuer, "-audience", audience).code)
 }
 
+// A page of the Web gets no token, though its name may resolve to loopback.
+func TestDevIsNotForPages(t *testing.T) {
+	d := runDev(t, "-json")
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, d.next(t).TokenEndpoint, strings.NewReader("grant_type=client_credentials&client_id=a&client_secret=b"))
+	require.NoError(t, err)
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Host = "page.example.test"
+	resp, err := http.DefaultClient.Do(r)
+	require.NoError(t, err)
+	body, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.Equal(t, http.StatusMisdirectedRequest, resp.StatusCode)
+	require.NotContains(t, string(body), "eyJ")
+}
+
 // Nobody trusts the keys of an earlier run.
 func TestDevKeysAreNew(t *testing.T) {
 	first := runDev(t, "-json")
