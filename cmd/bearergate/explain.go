@@ -54,9 +54,12 @@ curl has it. It is sent to nobody, unless -introspect is given.`)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := v.context(ctx)
+	limited, cancel := v.context(ctx)
 	defer cancel()
-	x := bearergate.Explain(ctx, verifier, token.Reveal())
+	x := bearergate.Explain(limited, verifier, token.Reveal())
+	if x.Err != nil && ctx.Err() != nil {
+		return fmt.Errorf("explain: %w", context.Cause(ctx)) // what was broken off found nothing
+	}
 	if *need != "" {
 		x = x.Authorize(bearergate.StepUp{}, required)
 	}

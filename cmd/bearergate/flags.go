@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -36,9 +37,28 @@ func newFlags(name, synopsis string) *flag.FlagSet {
 	return flags
 }
 
-// maxEchoed is the longest error about a flag that is repeated: a longer one may hold a
-// token that was typed in the wrong place.
-const maxEchoed = 100
+// The errors of package flag that name a flag. A name of ours is short, of lower case and
+// hyphens; what is not, or is a value, may be a token that was typed in the wrong place.
+var (
+	flagUnknown  = regexp.MustCompile(`^flag provided but not defined: (-[a-z][a-z-]{0,23})$`)
+	flagNoValue  = regexp.MustCompile(`^flag needs an argument: (-[a-z-]+)$`)
+	flagBadValue = regexp.MustCompile(`^invalid (?:boolean )?value "(?s:.*)" for (?:flag )?(-[a-z-]+): ([a-z ]+)$`)
+)
+
+// withoutValue is an error about a flag, without what was typed for its value.
+func withoutValue(err error) string {
+	text := err.Error()
+	if m := flagUnknown.FindStringSubmatch(text); m != nil {
+		return "there is no flag " + m[1]
+	}
+	if m := flagNoValue.FindStringSubmatch(text); m != nil {
+		return m[1] + " needs a value"
+	}
+	if m := flagBadValue.FindStringSubmatch(text); m != nil {
+		return "the value of " + m[1] + " cannot be used: " + m[2]
+	}
+	return "a flag is unknown, or its value is not of the right form"
+}
 
 // parse reads the flags. The error is [flag.ErrHelp] if help was asked for, and printed.
 func parse(e *env, flags *flag.FlagSet, args []string) error {
@@ -47,10 +67,8 @@ func parse(e *env, flags *flag.FlagSet, args []string) error {
 		flags.SetOutput(e.stdout)
 		flags.Usage()
 		return err
-	case err != nil && len(err.Error()) > maxEchoed:
-		return usage("%s: a flag is unknown, or its value is not of the right form: see bearergate %[1]s -help", flags.Name())
 	case err != nil:
-		return usage("%s: %w: see bearergate %[1]s -help", flags.Name(), err)
+		return usage("%s: %s: see bearergate %[1]s -help", flags.Name(), withoutValue(err))
 	case flags.NArg() > 0: // not repeated: it may be a token
 		return usage("%s takes flags alone: tokens and secrets come from standard input or from files, for a shell remembers arguments", flags.Name())
 	}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"math/big"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -163,6 +164,9 @@ func (w *watched) cache(ctx context.Context, e *env, i *issuerFlags, c *clientFl
 	case file != "":
 		if i.keysURL != "" || i.metadataURL != "" {
 			return nil, usage("-jwks-file is given together with -keys-url or -metadata-url: leave out the one or the other")
+		}
+		if info, err := os.Stat(file); err == nil && !info.Mode().IsRegular() { // a pipe has its content once
+			return nil, usage("-jwks-file has to be a regular file: the library reads it again")
 		}
 		config.Issuer = i.issuer
 		var err error

@@ -140,6 +140,29 @@ func TestProxyGetsNothingOfLoopback(t *testing.T) {
 	require.NotZero(t, asked.Load(), "every other host is asked for through the proxy")
 }
 
+// What is no regular file is not replaced: root could replace a device, and whoever may
+// write the directory could have it lead elsewhere.
+func TestProbeReplacesFilesAlone(t *testing.T) {
+	s := newScene(t, setup{})
+	dir := t.TempDir()
+	target, link := filepath.Join(dir, "target"), filepath.Join(dir, "link.prom")
+	require.NoError(t, os.WriteFile(target, []byte("kept"), 0o600))
+	if err := os.Symlink(target, link); err != nil {
+		t.Skip("this system does not let everybody make links: ", err)
+	}
+	for _, name := range []string{link, dir} {
+		got := inProcess(t, "", "probe", "-issuer", s.config.issuer, "-prometheus", name)
+		require.Equal(t, exitUsage, got.code)
+		require.Contains(t, got.stderr, "-prometheus: what has this name is no regular file")
+	}
+	info, err := os.Lstat(link)
+	require.NoError(t, err)
+	require.NotZero(t, info.Mode()&os.ModeSymlink, "it was replaced")
+	kept, err := os.ReadFile(target)
+	require.NoError(t, err)
+	require.Equal(t, "kept", string(kept))
+}
+
 func TestProbeMistakes(t *testing.T) {
 	s := newScene(t, setup{})
 	for _, tt := range []struct {
