@@ -42,6 +42,9 @@ curl has it. It is sent to nobody, unless -introspect is given.`)
 	if err := parse(e, flags, args); err != nil {
 		return err
 	}
+	if err := v.idle(flags); err != nil {
+		return err
+	}
 	required, err := requirement(*need)
 	if err != nil {
 		return err

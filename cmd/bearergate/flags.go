@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -73,6 +74,18 @@ func parse(e *env, flags *flag.FlagSet, args []string) error {
 		return usage("%s takes flags alone: tokens and secrets come from standard input or from files, for a shell remembers arguments", flags.Name())
 	}
 	return nil
+}
+
+// idle is an error if one of these flags was given although nothing comes of it: whoever
+// gives a flag believes that it has an effect. why says when it has one.
+func idle(flags *flag.FlagSet, why string, names ...string) error {
+	var err error
+	flags.Visit(func(f *flag.Flag) {
+		if err == nil && slices.Contains(names, f.Name) {
+			err = usage("-%s has no effect here: %s", f.Name, why)
+		}
+	})
+	return err
 }
 
 // list is a flag that may be given several times.

@@ -94,6 +94,11 @@ server sent cannot be used, and 3 if nothing was sent.`)
 	if err := parse(e, flags, args); err != nil {
 		return err
 	}
+	if *jwksFile != "" {
+		if err := idle(flags, "nothing is fetched with -jwks-file", "idp", "idp-arg", "ca", "proxy", "insecure-allow-http"); err != nil {
+			return err
+		}
+	}
 	var earlier []keyReport
 	if *compare != "" {
 		data, err := e.read(ctx, "-compare", *compare, maxFile)

@@ -266,6 +266,41 @@ func TestFlagsAreNotRepeated(t *testing.T) {
 	}
 }
 
+// A flag that would do nothing is a mistake: whoever gives it believes otherwise.
+func TestIdleFlags(t *testing.T) {
+	file := tempFile(t, `{"keys":[]}`)
+	explain := []string{"explain", "-issuer", "https://as.example.com", "-audience", "a"}
+	asking := append(slices.Clip(explain), "-introspect-url", "https://as.example.com/i", "-client-id", "a", "-client-secret-file", file)
+	offline := append(slices.Clip(explain), "-jwks-file", file)
+	inFile := []string{"keys", "-jwks-file", file}
+	probe := []string{"probe", "-issuer", "https://as.example.com"}
+	for _, tc := range []struct{ args, idle []string }{
+		{explain, []string{"-client-auth", "post"}},
+		{asking, []string{"-profile", "rfc9068"}},
+		{append(slices.Clip(asking), "-client-auth", "none"), []string{"-client-secret-file", file}},
+		{offline, []string{"-ca", file}},
+		{offline, []string{"-proxy", "http://proxy.example.com"}},
+		{offline, []string{"-insecure-allow-http"}},
+		{inFile, []string{"-idp", "keycloak"}},
+		{inFile, []string{"-idp-arg", "a=b"}},
+		{inFile, []string{"-ca", file}},
+		{inFile, []string{"-proxy", "http://proxy.example.com"}},
+		{inFile, []string{"-insecure-allow-http"}},
+		{probe, []string{"-token-endpoint", "https://as.example.com/token"}},
+		{probe, []string{"-client-auth", "post"}},
+		{probe, []string{"-scope", "a"}},
+		{probe, []string{"-resource", "https://api.example.com"}},
+		{probe, []string{"-ask-audience", "a"}},
+		{probe, []string{"-revocation-endpoint", "https://as.example.com/revoke"}},
+		{probe, []string{"-revoked-within", "1m"}},
+		{probe, []string{"-poll", "1s"}},
+	} {
+		r := invoke(t, "", append(slices.Clip(tc.args), tc.idle...)...)
+		require.Equal(t, exitUsage, r.code, "%q %q: %s", tc.args, tc.idle, r.out)
+		require.Contains(t, r.err, tc.idle[0]+" has no effect here: ")
+	}
+}
+
 // Standard input has one end.
 func TestStandardInputIsOneThing(t *testing.T) {
 	r := invoke(t, "correct-horse", "explain", "-issuer", "https://as.example.com", "-audience", "a", "-introspect-url", "https://as.example.com/i", "-client-id", "a", "-client-secret-file", "-")
