@@ -37,7 +37,7 @@ func (p *probe) ask(ctx context.Context, target, token string) (apiAnswer, *find
 	if token != "" {
 		req.Header.Set("Authorization", string(bearergate.SchemeBearer)+" "+token)
 	}
-	resp, err := p.wire.client(serverAPI).Do(req)
+	resp, err := p.wire.send(serverAPI, req)
 	if err != nil {
 		f := ofTransport(err)
 		return apiAnswer{}, &f
@@ -273,16 +273,20 @@ func (p *probe) revoke(ctx context.Context) finding {
 	tick := time.NewTicker(p.config.poll)
 	defer tick.Stop()
 	last := undecided(reasonTimeout, "no answer since the revocation")
+	accepted, late := false, false
 	for {
 		a, f := p.ask(within, p.config.url, p.token)
 		switch {
 		case f != nil && within.Err() != nil: // it was broken off, which is no answer
 		case f != nil:
 			last = *f
+		case a.status == http.StatusUnauthorized && late:
+			return undecided(reasonTimeout, "refused in the end, and no answer told when it began")
 		case a.status == http.StatusUnauthorized:
 			p.revoked = time.Since(revoked)
 			return passed("refused after " + seconds(p.revoked) + ", asked every " + p.config.poll.String())
 		case a.good():
+			accepted = true
 			last = fault(reasonStillAccepted, "still accepted after "+p.config.revokedWithin.String())
 		default: // an outage, a limit: it may pass
 			last = undecided(reasonStatus, a.said())
@@ -290,7 +294,14 @@ func (p *probe) revoke(ctx context.Context) finding {
 		select {
 		case <-tick.C:
 		case <-within.Done():
-			return last
+			if !accepted || late || last.State == stateFailed {
+				return last
+			}
+			// It was accepted, and then came an outage, of one machine of several perhaps. An
+			// answer that comes now still tells: what accepts it now has done so too long.
+			late = true
+			within, cancel = context.WithTimeout(ctx, p.config.patience())
+			defer cancel()
 		}
 	}
 }

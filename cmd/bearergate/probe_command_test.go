@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -119,6 +120,24 @@ func TestProbeMetadataURL(t *testing.T) {
 	require.Equal(t, exitOK, got.code, got.stdout)
 	require.Regexp(t, `(?m)^discovery +ok `, got.stdout)
 	require.Regexp(t, `(?m)^token +ok `, got.stdout)
+}
+
+// A key set may lie under a path that looks like that of metadata.
+func TestProbeKeysNextToMetadata(t *testing.T) {
+	s := newScene(t, setup{})
+	const path = metadataPath + "/keys"
+	resp, err := http.Get(s.as.URL("/jwks"))
+	require.NoError(t, err)
+	set, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	s.as.Fail(authtest.Fault{Path: path, Status: http.StatusOK, ContentType: "application/json", Body: set})
+	document, err := json.Marshal(map[string]string{"issuer": s.as.Issuer(), "jwks_uri": s.as.URL(path), "token_endpoint": s.as.URL("/token")})
+	require.NoError(t, err)
+	s.as.Fail(authtest.Fault{Path: metadataPath, Body: document})
+	got := inProcess(t, probeSecret, s.arguments()...)
+	require.Equal(t, exitOK, got.code, got.stdout+got.stderr)
+	require.Regexp(t, `(?m)^keys +ok `, got.stdout)
 }
 
 // What goes over http stays on this machine: a proxy, which may be another one, is not
@@ -524,6 +543,9 @@ func TestMutated(t *testing.T) {
 			require.Len(t, other, len(token))
 			i := strings.LastIndexByte(token, '.')
 			require.Equal(t, token[:i], other[:i])
+			padded := token + "==" // no server of RFC 7515 does this
+			require.Equal(t, padded[:i], mutated(padded)[:i])
+			require.NotEqual(t, padded, mutated(padded))
 		}
 		for _, token := range []string{as.Opaque(authtest.Claims{}), "a", "ab", "abc==", "a.b", "ory_at_" + strings.Repeat("x", 40) + "." + strings.Repeat("Y", 40), "..", "a.b.!", strings.Repeat("Q", 32), "-_-", "abc...."} {
 			other := mutated(token)

@@ -330,6 +330,10 @@ func TestProbeFindsFaults(t *testing.T) {
 			http.Redirect(w, r, "https://login.example.test/", http.StatusFound)
 		})},
 			want: []string{"accepted failed redirect", "no_token failed redirect", "signature failed redirect", "forbidden failed redirect"}, exit: exitFound},
+		{name: "a redirect to nowhere", setup: setup{tamper: answering(withoutToken, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Location", "https://[::1/")
+			w.WriteHeader(http.StatusFound)
+		})}, want: []string{"no_token failed redirect"}, exit: exitFound},
 		{name: "a login page with 200", setup: setup{tamper: answering(withoutToken, page(200))}, want: []string{"no_token failed login_page"}, exit: exitFound},
 		{name: "no such route", setup: setup{set: func(s *scene) { s.config.url = s.api.URL + "/none" }},
 			want: []string{"accepted failed not_found", "no_token failed not_found", "signature failed not_found"}, exit: exitFound},
@@ -406,6 +410,23 @@ func TestProbeFindsFaults(t *testing.T) {
 				fails.ServeHTTP(w, r)
 			})
 		}}, want: []string{"revocation unknown status"}, exit: exitOutage},
+
+		{name: "an outage that would hide a token which is still accepted", setup: setup{revoking: func(http.ResponseWriter, *http.Request) {}, set: func(s *scene) {
+			s.config.revoke, s.config.revokedWithin = true, 500*time.Millisecond
+			accepts := s.api.Config.Handler
+			var n atomic.Int64
+			var down atomic.Pointer[time.Time]
+			s.api.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				switch calls := n.Add(1); { // four steps come before the revocation, and it accepts the token once more
+				case calls == 5:
+					down.Store(new(time.Now()))
+				case calls > 5 && time.Since(*down.Load()) < 600*time.Millisecond:
+					w.WriteHeader(503)
+					return
+				}
+				accepts.ServeHTTP(w, r)
+			})
+		}}, want: []string{"revocation failed still_accepted"}, exit: exitFound},
 
 		// Certificates and clocks.
 		{name: "a certificate that has expired", setup: setup{tls: servedUntil(-time.Hour)},
