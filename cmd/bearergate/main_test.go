@@ -154,6 +154,7 @@ func TestUsage(t *testing.T) {
 		require.Equal(t, exitUsage, r.code, "%q: %s%s", args, r.out, r.err)
 		require.Empty(t, r.out)
 		require.Contains(t, r.err, "bearergate: ")
+		require.NotContains(t, r.err, "bearergate: bearergate: ")
 		require.NotContains(t, r.err, secret[:40])
 		require.NotContains(t, r.err, secret[len(secret)-40:])
 	}
