@@ -268,40 +268,55 @@ func (p *probe) revoke(ctx context.Context) finding {
 		return *f
 	}
 	revoked := time.Now()
-	within, cancel := context.WithTimeout(ctx, p.config.revokedWithin)
+	last, accepted := p.awaitRefusal(ctx, p.config.revokedWithin, false)
+	switch {
+	case last.State == stateOK:
+		p.revoked = time.Since(revoked)
+		return passed("refused after " + seconds(p.revoked) + ", asked every " + p.config.poll.String())
+	case last.State == stateFailed || !accepted:
+		return last
+	}
+	// It was accepted, and then came an outage, of one machine of several perhaps. An answer
+	// that comes now still tells: what accepts it now has done so too long.
+	switch late, _ := p.awaitRefusal(ctx, p.config.patience(), true); late.State {
+	case stateFailed:
+		return late
+	case stateOK:
+		return undecided(reasonTimeout, "refused in the end, and no answer told when it began")
+	}
+	return last
+}
+
+// awaitRefusal asks the API for so long whether it accepts the token, until it refuses it,
+// or until it answers either way. The finding is passed if it was refused, failed if the
+// last that was heard is that it was accepted, and unknown if that was an outage; accepted
+// reports whether it was accepted at all.
+func (p *probe) awaitRefusal(ctx context.Context, within time.Duration, eitherWay bool) (last finding, accepted bool) {
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	tick := time.NewTicker(p.config.poll)
 	defer tick.Stop()
-	last := undecided(reasonTimeout, "no answer since the revocation")
-	accepted, late := false, false
+	last = undecided(reasonTimeout, "no answer since the revocation")
 	for {
-		a, f := p.ask(within, p.config.url, p.token)
+		a, f := p.ask(ctx, p.config.url, p.token)
 		switch {
-		case f != nil && within.Err() != nil: // it was broken off, which is no answer
+		case f != nil && ctx.Err() != nil: // it was broken off, which is no answer
 		case f != nil:
 			last = *f
-		case a.status == http.StatusUnauthorized && late:
-			return undecided(reasonTimeout, "refused in the end, and no answer told when it began")
 		case a.status == http.StatusUnauthorized:
-			p.revoked = time.Since(revoked)
-			return passed("refused after " + seconds(p.revoked) + ", asked every " + p.config.poll.String())
+			return passed(""), accepted
 		case a.good():
-			accepted = true
-			last = fault(reasonStillAccepted, "still accepted after "+p.config.revokedWithin.String())
+			last, accepted = fault(reasonStillAccepted, "still accepted after "+p.config.revokedWithin.String()), true
+			if eitherWay {
+				return last, accepted
+			}
 		default: // an outage, a limit: it may pass
 			last = undecided(reasonStatus, a.said())
 		}
 		select {
 		case <-tick.C:
-		case <-within.Done():
-			if !accepted || late || last.State == stateFailed {
-				return last
-			}
-			// It was accepted, and then came an outage, of one machine of several perhaps. An
-			// answer that comes now still tells: what accepts it now has done so too long.
-			late = true
-			within, cancel = context.WithTimeout(ctx, p.config.patience())
-			defer cancel()
+		case <-ctx.Done():
+			return last, accepted
 		}
 	}
 }
