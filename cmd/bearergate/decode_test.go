@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -123,6 +124,25 @@ func TestHostileText(t *testing.T) {
 					require.True(t, json.Valid([]byte(r.out)), r.out)
 				}
 			}
+		}
+	}
+}
+
+// An opaque token may have points, and what decodes to something is no header for that:
+// whoever has what it decodes to, has the token.
+func TestDecodeShowsNoOpaqueToken(t *testing.T) {
+	const part = "correct-horse-battery-staple"
+	encoded := base64.RawURLEncoding.EncodeToString([]byte(part))
+	for _, token := range []string{
+		encoded, encoded + ".x", encoded + "." + encoded, encoded + "." + encoded + "." + encoded, encoded + "." + encoded + "." + encoded + "." + encoded,
+		base64.RawURLEncoding.EncodeToString([]byte(goodHeader)) + "." + encoded + "." + encoded, part + "." + encoded + "." + part,
+		base64.RawURLEncoding.EncodeToString([]byte("[\""+part+"\"]")) + "." + encoded + "." + encoded,
+	} {
+		for _, args := range [][]string{{"decode"}, {"decode", "-json"}} {
+			r := invokeAt(t, atNoon, token, args...)
+			require.Equal(t, exitFound, r.code)
+			require.NotContains(t, r.out+r.err, part[:10], token)
+			require.NotContains(t, r.out+r.err, encoded, token)
 		}
 	}
 }
