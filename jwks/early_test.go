@@ -111,6 +111,32 @@ func TestAKeyThatIsUsedEarly(t *testing.T) {
 			refresh(t, s) // 304: the set that is held
 			uses(t, s.c, "k2")
 		}},
+		{name: "an answer that was in a cache on the way, older than the key", play: func(t *testing.T, s scene) {
+			s.header.Set("Age", "590") // of before the key was published: a TTL ago, almost
+			refresh(t, s)
+			s.header.Del("Age")
+			s.add(t, "k2")
+			time.Sleep(2 * time.Minute)
+			uses(t, s.c, "k2")
+		}},
+		{name: "the same, confirmed by the cache", play: func(t *testing.T, s scene) {
+			s.header.Set("ETag", `"1"`)
+			refresh(t, s)
+			s.header.Set("Age", "590")
+			refresh(t, s) // 304
+			s.header.Del("Age")
+			s.header.Set("ETag", `"2"`)
+			s.add(t, "k2")
+			time.Sleep(2 * time.Minute)
+			uses(t, s.c, "k2")
+		}},
+		{name: "an answer that was in a cache for a moment", early: []string{"k2"}, play: func(t *testing.T, s scene) {
+			s.header.Set("Age", "10")
+			refresh(t, s)
+			s.add(t, "k2")
+			time.Sleep(2 * time.Minute)
+			uses(t, s.c, "k2")
+		}},
 		{name: "a key of another set", play: func(t *testing.T, s scene) {
 			s.add(t, "k2")
 			refresh(t, s)
