@@ -60,6 +60,7 @@ var nothing = map[string]string{
 	"BearergateIntrospectionSlow":                                  "the server is on this machine",
 	"BearergateLogoutsFail":                                        "nobody logs out by the provider",
 	"BearergateProofsReplayed":                                     "no token is bound",
+	"BearergateTokensInManyNetworks":                               "no sightings.Watch runs here, and nobody steals a token",
 }
 
 // either are those that may have data or not: it depends on how busy this machine is.
