@@ -2,6 +2,8 @@ package jwks_test
 
 import (
 	"context"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -187,6 +189,39 @@ func TestAKeyOfAnImportIsNotEarly(t *testing.T) {
 		uses(t, other, "k3")
 		require.Len(t, r.early, 1)
 	})
+}
+
+// A key is used by many at once, while sets come and go: it is told of once.
+func TestUsedByMany(t *testing.T) {
+	s := newServer(t, "k1")
+	var told atomic.Int32
+	c, _ := newCache(t, s, func(c *jwks.Config) {
+		c.Hooks = jwks.Hooks{UsedEarly: func(context.Context, jwks.EarlyEvent) { told.Add(1) }}
+	})
+	has(t, c, "k1")
+	data, err := c.Export()
+	require.NoError(t, err)
+	s.header.Set("ETag", `"1"`)
+	s.add(t, "k2")
+	require.NoError(t, c.Refresh(t.Context()))
+	keys, err := c.Keys(t.Context(), "k2", "ES256")
+	require.NoError(t, err)
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 100 {
+				c.Used(t.Context(), keys[0])
+			}
+		})
+	}
+	all.Go(func() {
+		for range 20 {
+			_ = c.Refresh(t.Context()) // 304
+			_ = c.Import(data)
+		}
+	})
+	all.Wait()
+	require.EqualValues(t, 1, told.Load())
 }
 
 type ctxKey struct{}
