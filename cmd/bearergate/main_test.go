@@ -131,7 +131,7 @@ func TestUsage(t *testing.T) {
 		{"explain", "-idp", secret},
 		{"explain", "-idp-arg", "a=b", "-issuer", "https://as.example.com"},
 		{"explain", "-idp", "keycloak", "-idp-arg", secret},
-		{"explain", "-idp", "keycloak", "-idp-arg", "audience=a", "-idp-arg", "audience=b"},
+		{"explain", "-idp", "keycloak", "-idp-arg", "issuer=https://as.example.com", "-idp-arg", "audience=a", "-idp-arg", "audience=b"},
 		{"explain", "-idp", "keycloak", "-idp-arg", "audience=a"}, // the library misses the issuer
 		{"keys"},
 		{"keys", "-idp", "entra-tenants"},
@@ -160,10 +160,12 @@ func TestUsage(t *testing.T) {
 
 // What cannot be written was not done.
 func TestStandardOutputIsGone(t *testing.T) {
-	var errs bytes.Buffer
-	e := newEnv(strings.NewReader(rawToken(`{}`, `{}`)), gone{}, &errs, time.Now)
-	require.Equal(t, exitUsage, run(t.Context(), e, []string{"decode"}))
-	require.Contains(t, errs.String(), "no space left")
+	for _, args := range [][]string{{"decode"}, {"decode", "-json"}, {"version"}, {"help"}} {
+		var errs bytes.Buffer
+		e := newEnv(strings.NewReader(rawToken(`{}`, `{}`)), gone{}, &errs, time.Now)
+		require.Equal(t, exitUsage, run(t.Context(), e, args))
+		require.Contains(t, errs.String(), "no space left")
+	}
 }
 
 type gone struct{}
@@ -212,6 +214,11 @@ func TestPlain(t *testing.T) {
 	var got map[string]string
 	require.NoError(t, json.Unmarshal(b.Bytes(), &got))
 	require.Equal(t, want, got)
+}
+
+func TestQuoted(t *testing.T) {
+	require.Equal(t, `"\x1b[2J\u202e"`, quoted("\x1b[2J\u202e"))
+	require.Equal(t, `"`+strings.Repeat(`\x1b`, maxQuoted)+`"…`, quoted(strings.Repeat("\x1b", maxQuoted+1)))
 }
 
 // People paste what they have.
