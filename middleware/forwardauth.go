@@ -350,7 +350,8 @@ func (f *forwardAuth) value(r *http.Request, name string, most int) (string, err
 	values := r.Header[name]
 	switch {
 	case len(values) == 0:
-		return "", misconfigured(fmt.Errorf("ForwardAuth: the question has no %s: have the proxy set it, or choose the Proxy or Headers that it sets", name))
+		return "", &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonConfig,
+			Detail: "ForwardAuth was asked without " + name + ": have the proxy set it, or choose the Proxy or the Headers that it sets"}
 	case len(values) > 1:
 		return "", f.malformed(name, "it is there more than once: have the proxy replace what its client sent")
 	case values[0] == "":
