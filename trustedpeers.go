@@ -33,5 +33,5 @@ func NewTrustedPeers(trusted ...netip.Prefix) (TrustedPeers, error) {
 // Contain reports whether a peer is one of them, IPv4 in IPv6 as IPv4. A peer without a valid
 // port, as on a Unix socket, and one with an IPv6 zone is not.
 func (t TrustedPeers) Contain(peer netip.AddrPort) bool {
-	return peer.IsValid() && peers.Trusts(t.prefixes, peer.Addr())
+	return peers.Trusts(t.prefixes, peer.Addr())
 }

@@ -25,7 +25,8 @@ import (
 //     such as X_Forwarded_For: the handler replaces only these;
 //   - Connection and what it lists, Upgrade, and the other fields for this connection alone
 //     (RFC 9110 §7.6.1): nobody decides on what is sent through a tunnel. A WebSocket cannot
-//     be opened through it.
+//     be opened through it;
+//   - trailers.
 //
 // It does not look into the body: a service that takes the method from a form field (_method)
 // must be told not to. A service that is laxer than the routes, and takes /ADMIN/x for /admin/x,
@@ -56,6 +57,7 @@ func Backend(next http.Handler) http.Handler {
 				delete(r.Header, name)
 			}
 		}
+		r.Trailer = nil // net/http fills in what comes after the body, whatever its name
 		next.ServeHTTP(w, r)
 	})
 }

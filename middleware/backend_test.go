@@ -108,6 +108,7 @@ func TestBackend(t *testing.T) {
 			}
 			require.NoError(t, err)
 			r.Header = tt.sent.Clone()
+			r.Trailer = http.Header{"X-Auth-Subject": nil}
 			w := httptest.NewRecorder()
 			h.ServeHTTP(w, r)
 			require.Equal(t, tt.status, w.Code)
@@ -120,6 +121,8 @@ func TestBackend(t *testing.T) {
 				return
 			}
 			require.NotNil(t, got)
+			require.Nil(t, got.Trailer)
+			require.NotNil(t, r.Trailer)
 			require.Equal(t, tt.target, got.URL.RequestURI())
 			require.Len(t, got.Header, len(tt.kept), got.Header)
 			for name, values := range tt.kept {

@@ -412,6 +412,19 @@ func TestForwardAuthOfAPreflight(t *testing.T) {
 	}
 }
 
+// The address that events tell is the client's, if the proxy says it.
+func TestForwardAuthTellsTheAddressOfTheClient(t *testing.T) {
+	address, err := bearergate.NewClientAddress(bearergate.ClientAddressConfig{Header: "X-Forwarded-For", Trusted: proxies})
+	require.NoError(t, err)
+	var events log
+	rt := decideRouter(newGate(t, granting(), middleware.Config{Hooks: events.hooks(), ClientAddress: address}), forbidden(t))
+	h := forwarding(t, rt, middleware.Caddy)
+	for _, uri := range []string{"/orders", ""} {
+		_ = asked(h, question("GET", "a.example", uri, http.Header{"X-Forwarded-For": {"203.0.113.7"}}))
+		require.Equal(t, netip.MustParseAddr("203.0.113.7"), events.only(t).Address)
+	}
+}
+
 func TestForwardAuthReportOnly(t *testing.T) {
 	var events log
 	rt := decideRouter(newGate(t, granting(), middleware.Config{InsecureReportOnly: true, Hooks: events.hooks(), Identity: identityOfUser}), forbidden(t))

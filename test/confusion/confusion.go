@@ -197,6 +197,8 @@ func Requests() []Request {
 
 		{Name: "a tunnel", Target: "/public/x", Lines: []string{"Connection: Upgrade", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__"}, Opens: true},
 		{Name: "a WebSocket", Target: "/public/x", Lines: []string{"Connection: upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="}, Opens: true},
+		{Name: "a trailer", Method: "POST", Target: "/public/x", Lines: []string{"Transfer-Encoding: chunked", "Trailer: X-Auth-Subject, X-Original-URL", "", "3", "abc", "0", "X-Auth-Subject: root", "X-Original-URL: /admin/x"}, Opens: true},
+		{Name: "a trailer that is not announced", Method: "POST", Target: "/public/x", Lines: []string{"Transfer-Encoding: chunked", "", "3", "abc", "0", "X-Auth-Subject: root"}, Opens: true},
 		{Name: "Connection lists the identity", Target: "/orders/7", Lines: []string{"Connection: close, X-Auth-Subject, X-Auth-Scopes, X-Auth-Client"}, Opens: true},
 		{Name: "Connection lists the identity, after Host", Target: "/orders/7", Lines: []string{"Connection: X-Auth-Subject", "Connection: close"}, Opens: true},
 		{Name: "Connection lists the path", Target: "/admin/x", Lines: []string{"Connection: close, X-Forwarded-Uri, X-Original-Uri", "X-Forwarded-Uri: /public/x", "X-Original-URI: /public/x"}},
@@ -311,6 +313,10 @@ func Run(t *testing.T, address string, s *Service) {
 
 // Service is what stands behind the decision. It is safe for concurrent use.
 type Service struct {
+	// Trailers may reach it: it keeps them apart from the header, as RFC 9110 §6.5.1 wants it.
+	// Set it before it serves.
+	Trailers bool
+
 	mu     sync.Mutex // guards what follows
 	count  int
 	last   *http.Request
@@ -342,9 +348,13 @@ func (s *Service) Wrongs() []string {
 }
 
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body) // which brings the trailers
 	s.mu.Lock()
 	s.count++
 	s.last = r.Clone(context.Background())
+	if s.Trailers {
+		r.Trailer = nil
+	}
 	s.wrongs = append(s.wrongs, wrong(r)...)
 	s.mu.Unlock()
 	w.Header().Set("X-Service", "reached")
@@ -357,6 +367,9 @@ func wrong(r *http.Request) (wrongs []string) {
 		wrongs = append(wrongs, r.Method+" "+r.RequestURI+": "+fmt.Sprintf(format, args...))
 	}
 	targets, methods, hosts := []string{r.RequestURI}, []string{r.Method}, []string{r.Host}
+	for name := range r.Trailer {
+		say("the trailer %s", name)
+	}
 	for name, values := range r.Header {
 		switch spelled := plain(name); {
 		case strings.Contains(spelled, "method") && !strings.HasPrefix(spelled, "access-control"):

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -19,6 +20,7 @@ import (
 	"github.com/bearergate/bearergate/middleware"
 	"github.com/bearergate/bearergate/scope"
 	"github.com/bearergate/bearergate/test/confusion"
+	"github.com/bearergate/bearergate/test/kit"
 )
 
 // api is a service behind a proxy whose authorizer verifies the tokens of a real issuer.
@@ -163,6 +165,9 @@ func TestAcceptedBehindAProxy(t *testing.T) {
 				{name: "POST with a body", method: "POST", target: "/orders/7", lines: []string{both, "Content-Length: 3", "", "abc"}, identity: alice},
 				{name: "nobody on an optional route", target: "/news", identity: nobody},
 				{name: "somebody on an optional route", target: "/news", lines: []string{both}, identity: alice},
+				{name: "a subject that looks like a placeholder", target: "/news", lines: []string{"Authorization: Bearer " + a.as.Token(authtest.Claims{Subject: "{http.request.host}$host", ClientID: "app, {env.HOME}", Scopes: scope.Of("orders:read")})},
+					identity: map[string]string{"X-Auth-Subject": "{http.request.host}$host", "X-Auth-Client": "app%2C {env.HOME}"}},
+				{name: "a path that looks like a placeholder", target: "/orders/$host?{env.HOME}$host", lines: []string{both}, identity: alice},
 				{name: "public", target: "/health", lines: []string{both}, identity: nobody},
 				{name: "a preflight that is public", method: "OPTIONS", target: "/orders/7", lines: []string{"Origin: https://app.example", "Access-Control-Request-Method: GET", "Access-Control-Request-Headers: authorization"}, identity: nobody},
 			} {
@@ -262,6 +267,31 @@ func TestOutageOfTheAuthorizer(t *testing.T) {
 				require.Empty(t, res.Header.Values("WWW-Authenticate"))
 			}
 			require.Equal(t, before, a.service.Count(), "the service was reached")
+		})
+	}
+}
+
+// What the service answers, it answers itself: its refusals are not those of the authorizer.
+func TestTheServiceAnswersForItself(t *testing.T) {
+	for _, p := range programs {
+		t.Run(string(p.name), func(t *testing.T) {
+			gate := gateOf(t, kit.Granting())
+			behind := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				status, err := strconv.Atoi(r.URL.Query().Get("status"))
+				if err != nil {
+					status = http.StatusTeapot
+				}
+				w.Header().Set("WWW-Authenticate", "Service")
+				http.Error(w, "of the service", status)
+			}))
+			defer behind.Close()
+			at := front(t, p, authorizer(t, p.name, confusion.Routes(gate, http.NotFoundHandler()), gate).URL, behind.URL)
+			for _, status := range []int{400, 401, 403, 404, 500, 502, 503} {
+				res, body := confusion.Send(t, at, confusion.Request{Target: "/public/x?status=" + strconv.Itoa(status)})
+				require.Equal(t, status, res.StatusCode)
+				require.Equal(t, "of the service\n", body)
+				require.Equal(t, []string{"Service"}, res.Header.Values("WWW-Authenticate"))
+			}
 		})
 	}
 }
