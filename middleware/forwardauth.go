@@ -69,7 +69,7 @@ type ForwardAuthConfig struct {
 // client sent under that name. If it sets X-Forwarded-Uri and this says X-Original-Uri, the
 // client chooses the route.
 type OriginalHeaders struct {
-	// Method is the field with the method. No field stands for GET.
+	// Method is the field with the method. It has no default: a question without it is refused.
 	Method string
 	// Host is the field with the host, as the client named it and as the service will see it;
 	// a port may follow.
@@ -128,9 +128,10 @@ var headersOf = map[Proxy]OriginalHeaders{
 // The connection is the proxy's: a Binding sees no TLS, and the proxy as Peer. A certificate
 // has to come in the header that the proxy sets (Forwarded of binding/mtls). To ask is to
 // use up: a proxy that asks twice about one request has its DPoP proof, and the token of
-// [Once], refused the second time. nginx asks again after every internal redirect (error_page, try_files, index,
-// rewrite) that leads into a location with auth_request. Where the service behind the proxy
-// checks proofs too, its store must be another one, or have other keys.
+// [Once], refused the second time. nginx asks again after every internal redirect
+// (error_page, try_files, index, rewrite) that leads into a location with auth_request.
+// Where the service behind the proxy checks proofs too, its store must be another one, or
+// have a ReplayNamespace of its own.
 //
 // Its error is [bearergate.ErrMisconfigured] and names every mistake at once, those of
 // Handler among them: a Binding that reads the certificate of the connection (Direct of
