@@ -102,7 +102,14 @@ func sameTarget(r *http.Request) bool {
 		return true
 	}
 	u, err := url.ParseRequestURI(r.RequestURI)
-	return err == nil && u.EscapedPath() == r.URL.EscapedPath() && u.RawQuery == r.URL.RawQuery
+	return err == nil && u.EscapedPath() == r.URL.EscapedPath() && u.RawQuery == r.URL.RawQuery && hasEncodedSlash(u) == hasEncodedSlash(r.URL)
+}
+
+// hasEncodedSlash looks at RawPath too: where a character was sent that no path has, such as
+// the bar in "/public%2fx|", EscapedPath encodes the decoded path anew, with a slash in it
+// that nobody sent.
+func hasEncodedSlash(u *url.URL) bool {
+	return strings.Contains(strings.ToLower(u.EscapedPath()), "%2f") || strings.Contains(strings.ToLower(u.RawPath), "%2f")
 }
 
 func unrouted(status int) Decision {
@@ -118,7 +125,7 @@ func unclear(u *url.URL) bool {
 	if u.Path == "" || u.Path == "*" || !isClean(u) {
 		return false // ServeMux answers: with a redirect to the clean path, for example
 	}
-	if strings.Contains(strings.ToLower(u.EscapedPath()), "%2f") || !utf8.ValidString(u.Path) ||
+	if hasEncodedSlash(u) || !utf8.ValidString(u.Path) ||
 		strings.ContainsFunc(u.Path, func(c rune) bool { return c < ' ' || c == 0x7f || strings.ContainsRune(`\;%?#`, c) }) {
 		return true
 	}
