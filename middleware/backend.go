@@ -68,7 +68,7 @@ var errNoBackend = misconfigured(errors.New("Backend: the handler is nil"))
 var overrides = []string{
 	"X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X-Original-Method", "X-Forwarded-Method", "X-Envoy-Original-Method",
 	"X-Original-URL", "X-Original-URI", "X-Rewrite-URL", "X-Rewrite-URI", "X-Forwarded-Uri", "X-Forwarded-Path", "X-Forwarded-Prefix", "X-Envoy-Original-Path",
-	"X-Original-Host", "X-Script-Name",
+	"X-Original-Host", "X-Envoy-Original-Host", "X-Forwarded-Server", "X-Host", "X-HTTP-Host-Override", "X-Script-Name",
 }
 
 // ofOneConnection are fields that end at the first recipient.

@@ -211,19 +211,19 @@ func Requests() []Request {
 		{Name: "Connection lists the path", Target: "/admin/x", Lines: []string{"Connection: close, X-Forwarded-Uri, X-Original-Uri", "X-Forwarded-Uri: /public/x", "X-Original-URI: /public/x"}},
 		{Name: "Connection lists the token", Target: "/orders/7", Lines: []string{"Connection: close, Authorization"}, Opens: true}, // which is for the first recipient
 	}
-	for _, name := range []string{"X-Original-URI", "X-Original-URL", "X-Rewrite-URL", "X-Forwarded-Uri", "X-Forwarded-Path", "X-Forwarded-Prefix", "X-Envoy-Original-Path"} {
+	for _, name := range []string{"X-Original-URI", "X-Original-URL", "X-Rewrite-URL", "X-Rewrite-URI", "X-Forwarded-Uri", "X-Forwarded-Path", "X-Forwarded-Prefix", "X-Envoy-Original-Path", "X-Script-Name"} {
 		rows = append(rows,
 			Request{Name: name + " says public", Target: "/admin/x", Lines: forged(name, "/public/x")},
 			Request{Name: name + " says public, nobody", Target: "/admin/x", Lines: forged(name, "/public/x"), Anonymous: true},
 			Request{Name: name + " says public, twice", Target: "/admin/x", Lines: []string{name + ": /public/x", name + ": /public/x"}},
 			Request{Name: name + " says admin", Target: "/public/x", Lines: forged(name, "/admin/x"), Opens: true})
 	}
-	for _, name := range []string{"X-Original-Method", "X-Forwarded-Method", "X-HTTP-Method", "X-HTTP-Method-Override", "X-Method-Override"} {
+	for _, name := range []string{"X-Original-Method", "X-Forwarded-Method", "X-HTTP-Method", "X-HTTP-Method-Override", "X-Method-Override", "X-Envoy-Original-Method"} {
 		rows = append(rows,
 			Request{Name: name + " says GET", Method: "DELETE", Target: "/orders/7", Lines: forged(name, "GET")},
 			Request{Name: name + " says DELETE", Target: "/orders/7", Lines: forged(name, "DELETE"), Opens: true})
 	}
-	for _, name := range []string{"X-Original-Host", "X-Forwarded-Host", "Forwarded"} {
+	for _, name := range []string{"X-Original-Host", "X-Forwarded-Host", "X-Envoy-Original-Host", "X-Forwarded-Server", "X-Host", "X-HTTP-Host-Override", "Forwarded"} {
 		said := func(host string) []string {
 			if name == "Forwarded" {
 				return []string{"Forwarded: host=" + host}
@@ -385,9 +385,9 @@ func wrong(r *http.Request) (wrongs []string) {
 		switch spelled := plain(name); {
 		case strings.Contains(spelled, "method") && !strings.HasPrefix(spelled, "access-control"):
 			methods = append(methods, values...)
-		case slices.Contains([]string{"x-original-uri", "x-original-url", "x-rewrite-url", "x-forwarded-uri", "x-forwarded-path", "x-forwarded-prefix", "x-envoy-original-path"}, spelled):
+		case slices.Contains([]string{"x-original-uri", "x-original-url", "x-rewrite-url", "x-rewrite-uri", "x-forwarded-uri", "x-forwarded-path", "x-forwarded-prefix", "x-envoy-original-path", "x-script-name"}, spelled):
 			targets = append(targets, values...)
-		case slices.Contains([]string{"x-original-host", "x-forwarded-host", "forwarded"}, spelled):
+		case slices.Contains([]string{"x-original-host", "x-forwarded-host", "x-envoy-original-host", "x-forwarded-server", "x-host", "x-http-host-override", "forwarded"}, spelled):
 			hosts = append(hosts, values...)
 		case spelled == "x-auth-subject" && !slices.Equal(values, []string{"u1"}) && !slices.Equal(values, []string{""}),
 			spelled == "x-auth-scopes" && !slices.Equal(values, []string{"read"}) && !slices.Equal(values, []string{""}):

@@ -271,6 +271,38 @@ func TestOutageOfTheAuthorizer(t *testing.T) {
 	}
 }
 
+// An authorizer that takes a question and says nothing is one that does not answer: the proxy
+// does not wait for ever.
+func TestASilentAuthorizer(t *testing.T) {
+	for _, p := range programs {
+		t.Run(string(p.name), func(t *testing.T) {
+			release := make(chan struct{})
+			gate := gateOf(t, kit.Granting())
+			pattern, metadata, err := gate.Metadata(middleware.Metadata{AuthorizationServers: []string{"https://as.example.test"}})
+			require.NoError(t, err)
+			mux := http.NewServeMux()
+			mux.Handle(pattern, metadata)
+			mux.HandleFunc("/forward-auth", func(http.ResponseWriter, *http.Request) { <-release })
+			silent := httptest.NewServer(mux)
+			defer silent.Close()
+			defer close(release)
+			service := confusion.Service{}
+			behind := httptest.NewServer(&service)
+			defer behind.Close()
+			quick := p
+			quick.change = func(dir, config string) string {
+				require.Equal(t, 1, strings.Count(config, " 10s"), "the time that a question may take")
+				return p.change(dir, strings.Replace(config, " 10s", " 1s", 1))
+			}
+			at := front(t, quick, silent.URL, behind.URL)
+			res, body := confusion.Send(t, at, confusion.Request{Target: "/public/x"})
+			require.Equal(t, 503, res.StatusCode, body)
+			require.NotEmpty(t, res.Header.Get("Retry-After"))
+			require.Zero(t, service.Count())
+		})
+	}
+}
+
 // What the service answers, it answers itself: its refusals are not those of the authorizer.
 func TestTheServiceAnswersForItself(t *testing.T) {
 	for _, p := range programs {

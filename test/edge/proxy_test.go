@@ -248,3 +248,19 @@ func TestWhatTheConfigurationsAreFor(t *testing.T) {
 		})
 	}
 }
+
+// Whoever adds a location to the configuration of nginx need not know that it has to ask.
+func TestALocationThatIsAddedAsksToo(t *testing.T) {
+	p := programs[0]
+	gate := gateOf(t, kit.Granting())
+	service := confusion.Service{}
+	behind := httptest.NewServer(&service)
+	defer behind.Close()
+	p.change = func(dir, config string) string {
+		const before = "location / {"
+		require.Contains(t, config, before)
+		return programs[0].change(dir, strings.Replace(config, before, "location ~ ^/(orders|admin)/ {\nproxy_pass "+behind.URL+";\n}\n"+before, 1))
+	}
+	at := front(t, p, authorizer(t, p.name, confusion.Routes(gate, http.NotFoundHandler()), gate).URL, behind.URL)
+	confusion.Run(t, at, &service)
+}
