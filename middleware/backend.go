@@ -22,7 +22,9 @@ import (
 //     X-HTTP-Method-Override, X-Original-URL, X-Forwarded-Prefix and the like. Names are
 //     compared as those of [Config.Identity] are, so that X_HTTP_Method_Override goes too;
 //   - other spellings of Forwarded, X-Forwarded-For, X-Forwarded-Host and X-Forwarded-Proto,
-//     such as X_Forwarded_For: the handler replaces only these;
+//     such as X_Forwarded_For: the handler has to replace these themselves. A ReverseProxy with
+//     Rewrite removes what the client sent under them; one with Director, or of
+//     httputil.NewSingleHostReverseProxy, lets the client choose X-Forwarded-Host;
 //   - Connection and what it lists, Upgrade, and the other fields for this connection alone
 //     (RFC 9110 §7.6.1): nobody decides on what is sent through a tunnel. A WebSocket cannot
 //     be opened through it;

@@ -136,8 +136,9 @@ var headersOf = map[Proxy]OriginalHeaders{
 // Its error is [bearergate.ErrMisconfigured] and names every mistake at once, those of
 // Handler among them: a Binding that reads the certificate of the connection (Direct of
 // binding/mtls); a route with [Recheck] or [CancelOnExpiry], which cannot end what the proxy
-// serves; a header of Config.Identity that has a meaning in the answer. After it, as after
-// Handler, nothing can be registered.
+// serves; a header of Config.Identity that has a meaning in the answer; DropAuthorization, for
+// the proxy alone can keep the token from the service. After it, as after Handler, nothing can
+// be registered.
 func (rt *Router) ForwardAuth(c ForwardAuthConfig) (http.Handler, error) {
 	_, err := rt.Handler()
 	errs := []error{err}
@@ -212,6 +213,9 @@ func (g *Gate) cannotForward(headers OriginalHeaders) error {
 		if err != nil || own {
 			errs = append(errs, fmt.Errorf("ForwardAuth: binding %d reads the client certificate of the connection, which is the proxy's here: have the proxy pass the client's on in a header (Forwarded of binding/mtls), and leave Direct out", i+1))
 		}
+	}
+	if g.config.DropAuthorization {
+		errs = append(errs, errors.New("ForwardAuth: Config.DropAuthorization is set, and it is the proxy that passes the request on: have it remove Authorization, and leave the field out, or use a gate of its own here"))
 	}
 	for _, name := range []string{headers.Method, headers.Host, headers.URI, statusField, challengeField + "1", challengeField + "2",
 		"Allow", "Cache-Control", "Dpop-Nonce", "Location", "Retry-After", "Set-Cookie", "Www-Authenticate"} {

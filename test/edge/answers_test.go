@@ -156,6 +156,7 @@ func TestAcceptedBehindAProxy(t *testing.T) {
 			alice := map[string]string{"X-Auth-Issuer": a.as.Issuer(), "X-Auth-Subject": "alice", "X-Auth-Client": "app", "X-Auth-Scopes": "orders:read orders:write"}
 			nobody := map[string]string{"X-Auth-Issuer": "", "X-Auth-Subject": "", "X-Auth-Client": "", "X-Auth-Scopes": ""}
 			both := a.token("orders:read", "orders:write")
+			long := strings.Repeat("s", 5000)
 			for _, tt := range []struct {
 				name, method, target string
 				lines                []string
@@ -168,6 +169,7 @@ func TestAcceptedBehindAProxy(t *testing.T) {
 				{name: "a subject that looks like a placeholder", target: "/news", lines: []string{"Authorization: Bearer " + a.as.Token(authtest.Claims{Subject: "{http.request.host}$host", ClientID: "app, {env.HOME}", Scopes: scope.Of("orders:read")})},
 					identity: map[string]string{"X-Auth-Subject": "{http.request.host}$host", "X-Auth-Client": "app%2C {env.HOME}"}},
 				{name: "a path that looks like a placeholder", target: "/orders/$host?{env.HOME}$host", lines: []string{both}, identity: alice},
+				{name: "a long header of the answer", target: "/news", lines: []string{"Authorization: Bearer " + a.as.Token(authtest.Claims{Subject: long, Scopes: scope.Of("orders:read")})}, identity: map[string]string{"X-Auth-Subject": long}},
 				{name: "public", target: "/health", lines: []string{both}, identity: nobody},
 				{name: "a preflight that is public", method: "OPTIONS", target: "/orders/7", lines: []string{"Origin: https://app.example", "Access-Control-Request-Method: GET", "Access-Control-Request-Headers: authorization"}, identity: nobody},
 			} {

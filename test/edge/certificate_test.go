@@ -47,15 +47,19 @@ func serverPEM(t *testing.T) []byte {
 	return b.Bytes()
 }
 
-// A token that is bound to a certificate opens for who shows it to nginx, with the line that
+// A token that is bound to a certificate opens for who shows it to nginx, with the lines that
 // docs/proxies.md gives, and for nobody who writes it into a header.
 //
 // req: R8705-06, R9700-06
 func TestCertificatesBehindAProxyThatAsks(t *testing.T) {
-	const line = "proxy_set_header X-Client-Cert $ssl_client_escaped_cert;"
+	const (
+		line = "proxy_set_header X-Client-Cert $ssl_client_escaped_cert;"
+		all  = "ssl_verify_client optional_no_ca;\nproxy_set_header X-Client-Cert \"\";"
+	)
 	page, err := os.ReadFile("../../docs/proxies.md")
 	require.NoError(t, err)
 	require.Contains(t, string(page), line)
+	require.Contains(t, string(page), all)
 
 	as, err := authtest.Start(authtest.WithAudience(apiAudience))
 	require.NoError(t, err)
@@ -82,7 +86,7 @@ func TestCertificatesBehindAProxyThatAsks(t *testing.T) {
 		file := filepath.Join(dir, "server.pem")
 		require.NoError(t, os.WriteFile(file, serverPEM(t), 0o600))
 		for old, with := range map[string]string{
-			"server_name api.example.com;":                  "listen " + tlsAt + " ssl;\nssl_certificate " + file + ";\nssl_certificate_key " + file + ";\nssl_verify_client optional_no_ca;",
+			"server_name api.example.com;":                  "listen " + tlsAt + " ssl;\nssl_certificate " + file + ";\nssl_certificate_key " + file + ";\n" + all,
 			"proxy_set_header X-Original-URI $request_uri;": "proxy_set_header X-Original-URI $request_uri;\n" + line,
 		} {
 			require.Contains(t, config, old)
@@ -101,6 +105,7 @@ func TestCertificatesBehindAProxyThatAsks(t *testing.T) {
 		status int
 	}{
 		{name: "the holder", shown: &own, status: 200},
+		{name: "the holder and a forged header", shown: &own, forged: true, status: 200},
 		{name: "another certificate", shown: &other, status: 401},
 		{name: "another certificate and a forged header", shown: &other, forged: true, status: 401},
 		{name: "no certificate", status: 401},
@@ -126,6 +131,9 @@ func TestCertificatesBehindAProxyThatAsks(t *testing.T) {
 			require.NoError(t, res.Body.Close())
 			require.Equal(t, tt.status, res.StatusCode)
 			require.Equal(t, tt.status == 200, service.Count() == before+1)
+			if tt.status == 200 {
+				require.Empty(t, service.Last().Header.Values("X-Client-Cert"), "the service could take it for the proxy's")
+			}
 		})
 	}
 }
