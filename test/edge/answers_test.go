@@ -36,6 +36,12 @@ const apiAudience = "https://api.example"
 
 func serve(t *testing.T, p program) *api {
 	t.Helper()
+	return serveNonces(t, p, false)
+}
+
+// serveNonces is serve, with nonces that proofs must have, or are offered.
+func serveNonces(t *testing.T, p program, offer bool) *api {
+	t.Helper()
 	a := &api{service: &confusion.Service{}}
 	var err error
 	a.as, err = authtest.Start(authtest.WithAudience(apiAudience))
@@ -51,7 +57,7 @@ func serve(t *testing.T, p program) *api {
 	require.NoError(t, err)
 	replay, err := dpop.NewMemory(100)
 	require.NoError(t, err)
-	nonces, err := dpop.NewNonces(dpop.NonceConfig{Secrets: [][]byte{[]byte(strings.Repeat("n", 32))}})
+	nonces, err := dpop.NewNonces(dpop.NonceConfig{Secrets: [][]byte{[]byte(strings.Repeat("n", 32))}, Offer: offer})
 	require.NoError(t, err)
 	proofs, err := dpop.New(dpop.Config{BaseURLs: []string{apiAudience}, Replay: replay, Nonces: nonces})
 	require.NoError(t, err)
@@ -246,6 +252,37 @@ func TestDPoPBehindAProxy(t *testing.T) {
 			}
 			res, _ = a.send(t, "GET", "/orders/7", "Authorization: Bearer "+token)
 			require.Equal(t, 401, res.StatusCode, "a bound token under Bearer")
+		})
+	}
+}
+
+// The nonce for the next proof comes with what the service answers, which nobody may keep for
+// somebody else then (RFC 9449 §8.2).
+func TestANonceWithWhatIsAccepted(t *testing.T) {
+	for _, p := range programs {
+		t.Run(string(p.name), func(t *testing.T) {
+			a := serveNonces(t, p, true)
+			key, err := authtest.NewDPoPKey("ES256")
+			require.NoError(t, err)
+			token := a.as.Token(authtest.Claims{Subject: "alice", Scopes: scope.Of("orders:read"), Confirmation: key.Confirmation()})
+			send := func(nonce string) *http.Response {
+				claims := key.Claims("GET", apiAudience+"/orders/7", token)
+				if nonce != "" {
+					claims["nonce"] = nonce
+				}
+				before := a.service.Count()
+				res, body := a.send(t, "GET", "/orders/7", "Authorization: DPoP "+token, "DPoP: "+key.Sign(map[string]any{"typ": "dpop+jwt", "alg": "ES256", "jwk": key.JWK()}, claims))
+				require.Equal(t, 200, res.StatusCode, body)
+				require.Equal(t, before+1, a.service.Count())
+				return res
+			}
+			res := send("")
+			require.Len(t, res.Header.Values("DPoP-Nonce"), 1)
+			require.Equal(t, []string{"no-store"}, res.Header.Values("Cache-Control"))
+			require.Equal(t, "alice", a.service.Last().Header.Get("X-Auth-Subject"))
+			res = send(res.Header.Get("DPoP-Nonce"))
+			require.Empty(t, res.Header.Values("DPoP-Nonce"), "it is still good")
+			require.Empty(t, res.Header.Values("Cache-Control"))
 		})
 	}
 }

@@ -7,6 +7,7 @@ replace github.com/bearergate/bearergate => ../..
 require (
 	github.com/bearergate/bearergate v0.1.0
 	github.com/stretchr/testify v1.12.1
+	golang.org/x/net v0.55.0
 )
 
 require (
@@ -25,5 +26,5 @@ require (
 	golang.org/x/crypto v0.53.0 // indirect
 	golang.org/x/sync v0.22.0 // indirect
 	golang.org/x/sys v0.46.0 // indirect
+	golang.org/x/text v0.38.0 // indirect
 )
-
