@@ -369,7 +369,7 @@ func (g *Gate) wrap(rt route, next http.Handler) http.Handler {
 	return guarded(func(w http.ResponseWriter, r *http.Request) {
 		d := g.check(r, &rt, !closed && g.config.InsecureReportOnly)
 		if q, asks := w.(*question); asks {
-			if q.answer(r, rt.access, &d); asksToo(next) && (d.err == nil || d.reportOnly) {
+			if q.answer(g, r, rt.access, &d); asksToo(next) && (d.err == nil || d.reportOnly) {
 				g.pass(w, r, &rt, &d, next) // the gate in front of the handler has the last word
 			}
 			return

@@ -208,6 +208,10 @@ func (*Certificates) Scheme() bearergate.Scheme { return bearergate.SchemeBearer
 // Members are x5t#S256 alone (RFC 8705 §3.1).
 func (*Certificates) Members() []string { return []string{member} }
 
+// Direct reports whether [Config].Direct is set: where a proxy asks for somebody else's
+// request, the connection is the proxy's own, and a gate there says that this is a mistake.
+func (c *Certificates) Direct() bool { return c != nil && c.direct }
+
 // Challenge adds nothing to the Bearer challenge.
 func (*Certificates) Challenge() map[string]string { return nil }
 
