@@ -215,7 +215,7 @@ func TestWhatTheConfigurationsAreFor(t *testing.T) {
 			found: []string{"X-HTTP-Method-Override says DELETE"}},
 		{name: "nginx asks by the name that the client chose", program: programs[0], old: "X-Original-Host $host", new: "X-Original-Host api.example",
 			found: []string{"another host"}},
-		{name: "Caddy copies onto what the client sent", program: programs[1], old: "request_header -*Auth*", new: "",
+		{name: "Caddy lets the identity through", program: programs[1], old: "request_header -*Auth*\n\trequest_header X-Auth-Issuer {http.reverse_proxy.header.X-Auth-Issuer}\n\trequest_header X-Auth-Subject {http.reverse_proxy.header.X-Auth-Subject}", new: "",
 			found: []string{"X-Auth-Subject is forged", "X-Auth-Subject is forged by nobody"}},
 		{name: "Caddy lets an override through", program: programs[1], old: "request_header -*Override*", new: "",
 			found: []string{"X-Method-Override says DELETE"}},
@@ -226,7 +226,7 @@ func TestWhatTheConfigurationsAreFor(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			gate := gateOf(t, kit.Granting())
-			var service confusion.Service
+			service := confusion.Service{Trailers: true}
 			behind := httptest.NewServer(&service)
 			defer behind.Close()
 			changed := tt.program
