@@ -137,7 +137,7 @@ func (a *Advisor) Refuse(ctx context.Context, err error) Advice {
 func (a *Advisor) guard(ctx context.Context, f func(*recorder) *question) Advice {
 	w := &recorder{header: http.Header{}}
 	q := &question{}
-	err := error(errUnadvised)
+	err := errUnadvised
 	if a != nil && a.teller.router != nil {
 		err = bearergate.Guard(ctx, errUnadvised, func(context.Context) error {
 			q = f(w)

@@ -42,7 +42,7 @@ func respond(a middleware.Advice) *authv3.CheckResponse {
 	}
 	res.Status = &rpcstatus.Status{Code: int32(code)}
 	res.HttpResponse = &authv3.CheckResponse_DeniedResponse{DeniedResponse: &authv3.DeniedHttpResponse{
-		Status:  &typev3.HttpStatus{Code: typev3.StatusCode(a.Status)}, //nolint:gosec // three digits
+		Status:  &typev3.HttpStatus{Code: typev3.StatusCode(a.Status)},
 		Headers: options(a.Header),
 		Body:    strings.ToValidUTF8(string(a.Body), "\uFFFD"),
 	}}

@@ -143,7 +143,7 @@ func TestAnswersAreThoseOfHandler(t *testing.T) {
 				}
 				want := httptest.NewRecorder()
 				a.handler.ServeHTTP(want, request(method, tt.target, tt.lines...))
-				require.Equal(t, tt.status, want.Code)
+				require.Equal(t, want.Code, tt.status)
 				got := check(t, a.client, question(request(method, tt.target, tt.lines...), raw))
 				require.Equal(t, int32(tt.code), got.GetStatus().GetCode())
 				require.EqualValues(t, tt.status, got.GetDynamicMetadata().GetFields()["status"].GetNumberValue())

@@ -30,12 +30,12 @@ import (
 )
 
 // ask calls s without a network, as somebody at loopback.
-func ask(t testing.TB, ctx context.Context, s *extauthzgate.Server, req *authv3.CheckRequest) *authv3.CheckResponse {
+func ask(ctx context.Context, t testing.TB, s *extauthzgate.Server, req *authv3.CheckRequest) *authv3.CheckResponse {
 	t.Helper()
-	return askFrom(t, ctx, s, "127.0.0.1:4000", req)
+	return askFrom(ctx, t, s, "127.0.0.1:4000", req)
 }
 
-func askFrom(t testing.TB, ctx context.Context, s *extauthzgate.Server, from string, req *authv3.CheckRequest) *authv3.CheckResponse {
+func askFrom(ctx context.Context, t testing.TB, s *extauthzgate.Server, from string, req *authv3.CheckRequest) *authv3.CheckResponse {
 	t.Helper()
 	res, err := s.Check(peer.NewContext(ctx, &peer.Peer{Addr: address(from)}), req)
 	require.NoError(t, err)
@@ -65,7 +65,7 @@ func requireDenied(t testing.TB, res *authv3.CheckResponse, status int, reason b
 func TestQuestionsThatTellTooLittleOrTooMuch(t *testing.T) {
 	s := serverOf(t, confusion.Routes(gateOf(t, kit.Granting()), http.NotFoundHandler()))
 	good := func() *authv3.CheckRequest { return question(request("GET", "/public/x"), false) }
-	require.NotNil(t, ask(t, t.Context(), s, good()).GetOkResponse())
+	require.NotNil(t, ask(t.Context(), t, s, good()).GetOkResponse())
 	many := func(n int) map[string]string {
 		headers := map[string]string{}
 		for i := range n {
@@ -137,15 +137,15 @@ func TestQuestionsThatTellTooLittleOrTooMuch(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			req := good()
-			tt.change(req.Attributes, req.Attributes.Request.Http)
+			tt.change(req.GetAttributes(), req.GetAttributes().GetRequest().GetHttp())
 			if tt.status == 0 {
 				tt.status, tt.reason = 400, bearergate.ReasonBadRequest
 			}
-			requireDenied(t, ask(t, t.Context(), s, req), tt.status, tt.reason)
+			requireDenied(t, ask(t.Context(), t, s, req), tt.status, tt.reason)
 		})
 	}
-	requireDenied(t, ask(t, t.Context(), s, nil), 500, bearergate.ReasonConfig)
-	requireDenied(t, ask(t, t.Context(), s, &authv3.CheckRequest{}), 500, bearergate.ReasonConfig)
+	requireDenied(t, ask(t.Context(), t, s, nil), 500, bearergate.ReasonConfig)
+	requireDenied(t, ask(t.Context(), t, s, &authv3.CheckRequest{}), 500, bearergate.ReasonConfig)
 }
 
 // Two spellings of a name that Go makes one are two values.
@@ -153,16 +153,16 @@ func TestSpellingsOfAuthorization(t *testing.T) {
 	s := serverOf(t, confusion.Routes(gateOf(t, kit.Granting()), http.NotFoundHandler()))
 	req := question(request("GET", "/orders/7", "Authorization: "+kit.With("read")), false)
 	req.Attributes.Request.Http.Headers["Authorization"] = kit.With("admin")
-	requireDenied(t, ask(t, t.Context(), s, req), 400, bearergate.ReasonBadRequest)
+	requireDenied(t, ask(t.Context(), t, s, req), 400, bearergate.ReasonBadRequest)
 }
 
 // No part of the answer comes from the body.
 func TestTheBodyIsNotUsed(t *testing.T) {
 	s := serverOf(t, confusion.Routes(gateOf(t, kit.Granting()), http.NotFoundHandler()))
 	req := question(request("POST", "/public/x"), false)
-	want := ask(t, t.Context(), s, proto.Clone(req).(*authv3.CheckRequest))
+	want := ask(t.Context(), t, s, proto.Clone(req).(*authv3.CheckRequest))
 	req.Attributes.Request.Http.Body, req.Attributes.Request.Http.RawBody = "_method=DELETE", []byte("_method=DELETE")
-	require.True(t, proto.Equal(want, ask(t, t.Context(), s, req)))
+	require.True(t, proto.Equal(want, ask(t.Context(), t, s, req)))
 }
 
 // Whoever is not trusted learns nothing, and uses nothing up.
@@ -177,7 +177,7 @@ func TestOnlyTrustedPeersAreAnswered(t *testing.T) {
 	s := serverOf(t, confusion.Routes(gate, http.NotFoundHandler()))
 	req := question(request("GET", "/orders/7", "Authorization: "+kit.With("read")), false)
 	for _, from := range []string{"127.0.0.2:4000", "192.0.2.1:4000", "[::1]:4000", "@", "", "/run/envoy.sock"} {
-		requireDenied(t, askFrom(t, t.Context(), s, from, req), 403, bearergate.ReasonPolicy)
+		requireDenied(t, askFrom(t.Context(), t, s, from, req), 403, bearergate.ReasonPolicy)
 	}
 	res, err := s.Check(t.Context(), req) // nobody knows who asks
 	require.NoError(t, err)
@@ -186,7 +186,7 @@ func TestOnlyTrustedPeersAreAnswered(t *testing.T) {
 
 	anyone, err := extauthzgate.New(confusion.Routes(gateOf(t, kit.Granting()), http.NotFoundHandler()), extauthzgate.Config{AllowAnyPeer: true})
 	require.NoError(t, err)
-	require.NotNil(t, askFrom(t, t.Context(), anyone, "@", req).GetOkResponse())
+	require.NotNil(t, askFrom(t.Context(), t, anyone, "@", req).GetOkResponse())
 }
 
 // The certificate that Envoy tells proves who has the key of a bound token; no header does.
@@ -247,7 +247,7 @@ func TestClientCertificates(t *testing.T) {
 			}
 			req := question(r, true)
 			req.Attributes.Source.Certificate = tt.certificate
-			res := ask(t, t.Context(), s, req)
+			res := ask(t.Context(), t, s, req)
 			if tt.opens {
 				require.NotNil(t, res.GetOkResponse(), "%v", res)
 				return
@@ -277,7 +277,7 @@ func TestClientAddress(t *testing.T) {
 			told = netip.Addr{}
 			r := request("GET", "/orders/7", "Authorization: "+kit.With("read"), "X-Forwarded-For: 203.0.113.9, 198.51.100.1")
 			r.RemoteAddr = tt.peer
-			require.NotNil(t, ask(t, t.Context(), s, question(r, false)).GetOkResponse())
+			require.NotNil(t, ask(t.Context(), t, s, question(r, false)).GetOkResponse())
 			if tt.want == "" {
 				require.False(t, told.IsValid())
 				return
@@ -297,37 +297,37 @@ func TestNothingElseBecomesOK(t *testing.T) {
 	t.Run("canceled", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		res := ask(t, ctx, serverOf(t, confusion.Routes(gateOf(t, slow), http.NotFoundHandler())), req)
+		res := ask(ctx, t, serverOf(t, confusion.Routes(gateOf(t, slow), http.NotFoundHandler())), req)
 		requireDenied(t, res, 503, bearergate.ReasonCanceled)
 		require.NotEmpty(t, headerOf(res.GetDeniedResponse().GetHeaders()).Get("Retry-After"))
 	})
 	t.Run("a deadline", func(t *testing.T) {
 		ctx, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
 		defer cancel()
-		res := ask(t, ctx, serverOf(t, confusion.Routes(gateOf(t, slow), http.NotFoundHandler())), req)
+		res := ask(ctx, t, serverOf(t, confusion.Routes(gateOf(t, slow), http.NotFoundHandler())), req)
 		require.EqualValues(t, 503, res.GetDeniedResponse().GetStatus().GetCode())
 	})
 	t.Run("a verifier that panics", func(t *testing.T) {
 		s := serverOf(t, confusion.Routes(gateOf(t, bearergate.VerifierFunc(func(context.Context, string) (*bearergate.Token, error) { panic("x") })), http.NotFoundHandler()))
-		requireDenied(t, ask(t, t.Context(), s, req), 500, bearergate.ReasonInternal)
+		requireDenied(t, ask(t.Context(), t, s, req), 500, bearergate.ReasonInternal)
 	})
 	t.Run("a hook that panics", func(t *testing.T) {
 		s := serverOf(t, confusion.Routes(gateOf(t, kit.Granting(), func(c *middleware.Config) {
 			c.Hooks.Decided = func(context.Context, middleware.DecisionEvent) { panic("x") }
 		}), http.NotFoundHandler()))
 		denied := question(request("GET", "/admin/x"), false)
-		requireDenied(t, ask(t, t.Context(), s, denied), 401, bearergate.ReasonNoToken)
+		requireDenied(t, ask(t.Context(), t, s, denied), 401, bearergate.ReasonNoToken)
 	})
 	t.Run("an identity that panics", func(t *testing.T) {
 		s := serverOf(t, confusion.Routes(gateOf(t, kit.Granting(), func(c *middleware.Config) {
 			c.Identity = map[string]func(*bearergate.Token) string{"X-User": func(*bearergate.Token) string { panic("x") }}
 		}), http.NotFoundHandler()))
-		requireDenied(t, ask(t, t.Context(), s, req), 500, bearergate.ReasonInternal)
+		requireDenied(t, ask(t.Context(), t, s, req), 500, bearergate.ReasonInternal)
 	})
 	t.Run("a nil and a zero Server", func(t *testing.T) {
 		var none *extauthzgate.Server
-		requireDenied(t, ask(t, t.Context(), none, req), 500, bearergate.ReasonConfig)
-		requireDenied(t, ask(t, t.Context(), &extauthzgate.Server{}, req), 500, bearergate.ReasonConfig)
+		requireDenied(t, ask(t.Context(), t, none, req), 500, bearergate.ReasonConfig)
+		requireDenied(t, ask(t.Context(), t, &extauthzgate.Server{}, req), 500, bearergate.ReasonConfig)
 	})
 }
 

@@ -57,7 +57,7 @@ func FuzzCheckRequest(f *testing.F) {
 		if proto.Unmarshal(b, req) != nil {
 			return
 		}
-		res := ask(t, t.Context(), s, req)
+		res := ask(t.Context(), t, s, req)
 		_, err := proto.Marshal(res)
 		require.NoError(t, err)
 		if res.GetStatus().GetCode() != int32(codes.OK) {
