@@ -63,6 +63,13 @@
 //     them from a header. clear_route_cache stays false.
 //   - with_request_body stays unset.
 //
+// # What the server must do
+//
+// Let only Envoy connect: [Config].Trusted, and transport credentials where the network is
+// shared. How many questions are decided at once is not bounded here: set
+// grpc.MaxConcurrentStreams. A question is decided within the deadline that Envoy gives it
+// (timeout of grpc_service), which has to be longer than one call to an authorization server.
+//
 // docs/proxies.md has the configuration. Everything here is safe for concurrent use.
 package extauthzgate
 
