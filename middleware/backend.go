@@ -81,7 +81,12 @@ var ofProxies = []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-
 
 // isMisleading reports a header that a service behind must not get from a client.
 func isMisleading(header string) bool {
+	return isOverride(header) || slices.ContainsFunc(ofOneConnection, func(name string) bool { return alike(header, name) })
+}
+
+// isOverride reports a header by which a service may take the request for another one,
+// whoever sees to those of the connection.
+func isOverride(header string) bool {
 	spells := func(name string) bool { return alike(header, name) }
-	return slices.ContainsFunc(overrides, spells) || slices.ContainsFunc(ofOneConnection, spells) ||
-		slices.ContainsFunc(ofProxies, spells) && !slices.Contains(ofProxies, header)
+	return slices.ContainsFunc(overrides, spells) || slices.ContainsFunc(ofProxies, spells) && !slices.Contains(ofProxies, header)
 }

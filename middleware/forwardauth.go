@@ -164,12 +164,12 @@ func (rt *Router) ForwardAuth(c ForwardAuthConfig) (http.Handler, error) {
 		mistake("Trusted: %w", bearergate.AsError(err).Cause)
 	}
 	if rt != nil && rt.gate != nil {
-		errs = append(errs, rt.gate.cannotForward(headers), rt.cannotEnd())
+		errs = append(errs, rt.gate.cannotForward("ForwardAuth", headers), rt.cannotEnd("ForwardAuth"))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, misconfigured(err)
 	}
-	return &forwardAuth{router: rt, proxy: c.Proxy, headers: headers, trusted: trusted}, nil
+	return &forwardAuth{teller: teller{rt}, proxy: c.Proxy, headers: headers, trusted: trusted}, nil
 }
 
 // canonical writes the names as Go does, or returns all that is wrong with them.
@@ -201,7 +201,7 @@ func (o *OriginalHeaders) canonical() error {
 var notOriginal = slices.Concat(notIdentity, []string{"Dpop", "Forwarded", "X-Forwarded-For", "X-Forwarded-Proto"})
 
 // cannotForward returns what of the gate's configuration is of no use to a proxy that asks.
-func (g *Gate) cannotForward(headers OriginalHeaders) error {
+func (g *Gate) cannotForward(who string, headers OriginalHeaders) error {
 	var errs []error
 	for i, b := range g.config.Bindings {
 		own := false
@@ -211,7 +211,7 @@ func (g *Gate) cannotForward(headers OriginalHeaders) error {
 			return nil
 		})
 		if err != nil || own {
-			errs = append(errs, fmt.Errorf("ForwardAuth: binding %d reads the client certificate of the connection, which is the proxy's here: have the proxy pass the client's on in a header (Forwarded of binding/mtls), and leave Direct out", i+1))
+			errs = append(errs, fmt.Errorf("%s: binding %d reads the client certificate of the connection, which is the proxy's here: have the proxy pass the client's on in a header (Forwarded of binding/mtls), and leave Direct out", who, i+1))
 		}
 	}
 	if g.config.DropAuthorization {
@@ -220,18 +220,18 @@ func (g *Gate) cannotForward(headers OriginalHeaders) error {
 	for _, name := range []string{headers.Method, headers.Host, headers.URI, statusField, challengeField + "1", challengeField + "2",
 		"Allow", "Cache-Control", "Dpop-Nonce", "Location", "Retry-After", "Set-Cookie", "Www-Authenticate"} {
 		if g.config.Identity[name] != nil {
-			errs = append(errs, fmt.Errorf("ForwardAuth: Config.Identity has %s, which has a meaning between the proxy and this handler: choose another name", name))
+			errs = append(errs, fmt.Errorf("%s: Config.Identity has %s, which has a meaning between the proxy and this handler: choose another name", who, name))
 		}
 	}
 	return errors.Join(errs...)
 }
 
 // cannotEnd reports routes that would have to be watched while they are served.
-func (rt *Router) cannotEnd() error {
+func (rt *Router) cannotEnd(who string) error {
 	var errs []error
 	for _, route := range rt.Routes() {
 		if route.Recheck > 0 || route.CancelOnExpiry {
-			errs = append(errs, fmt.Errorf("ForwardAuth: the route %q has Recheck or CancelOnExpiry, and a request that a proxy serves cannot be ended: take it out, and bound how long the proxy serves one", route.Pattern))
+			errs = append(errs, fmt.Errorf("%s: the route %q has Recheck or CancelOnExpiry, and a request that a proxy serves cannot be ended: take it out, and bound how long the proxy serves one", who, route.Pattern))
 		}
 	}
 	return errors.Join(errs...)
@@ -239,7 +239,7 @@ func (rt *Router) cannotEnd() error {
 
 // forwardAuth answers a proxy.
 type forwardAuth struct {
-	router  *Router
+	teller
 	proxy   Proxy
 	headers OriginalHeaders
 	trusted bearergate.TrustedPeers
@@ -261,9 +261,17 @@ func (f *forwardAuth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.refuseQuestion(w, r, err)
 		return
 	}
+	f.answer(w, asked)
+}
+
+// teller tells a proxy what was decided about a request.
+type teller struct{ router *Router }
+
+// answer writes the answer about a request that the proxy told of.
+func (f teller) answer(w http.ResponseWriter, asked *http.Request) *question {
 	if !isClean(asked.URL) {
 		f.refuseUnrouted(w, asked, http.StatusBadRequest)
-		return
+		return &question{decision: unrouted(http.StatusBadRequest)}
 	}
 	q := f.router.ask(asked)
 	reply(w, q.decision.Reply)
@@ -282,6 +290,7 @@ func (f *forwardAuth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		w.WriteHeader(http.StatusOK)
 	}
+	return q
 }
 
 // refuse writes what the gate that decided would. Without one, Handler has a mistake.
@@ -294,7 +303,7 @@ func (q *question) refuse(outer *Gate, w http.ResponseWriter, r *http.Request) {
 }
 
 // tell tells the hook of a refusal before any route was looked for.
-func (f *forwardAuth) tell(r *http.Request, err error) {
+func (f teller) tell(r *http.Request, err error) {
 	g := f.router.gate
 	if g.config.Hooks.Decided == nil {
 		return
@@ -317,15 +326,13 @@ func (f *forwardAuth) original(r *http.Request) (*http.Request, error) {
 	if err := worst(errMethod, errHost, errURI); err != nil {
 		return nil, err
 	}
-	if !isToken(method) {
-		return nil, f.malformed(f.headers.Method, "it is no method")
+	if strings.Contains(uri, ",/") {
+		// That is how two values look that were made one, and the first may be the client's.
+		return nil, f.malformed(f.headers.URI, "it looks like two values with a comma between them: have the proxy replace what its client sent")
 	}
-	if !isAuthority(host) {
-		return nil, f.malformed(f.headers.Host, "it is no host, nor a host with a port")
-	}
-	u, err := originForm(uri)
+	u, field, err := originalTarget(method, host, uri)
 	if err != nil {
-		return nil, f.malformed(f.headers.URI, err.Error())
+		return nil, f.malformed(map[string]string{"method": f.headers.Method, "host": f.headers.Host, "path": f.headers.URI}[field], err.Error())
 	}
 	asked := &http.Request{
 		Method: method, URL: u, RequestURI: uri, Host: host,
@@ -336,6 +343,18 @@ func (f *forwardAuth) original(r *http.Request) (*http.Request, error) {
 		delete(asked.Header, name)
 	}
 	return asked.WithContext(r.Context()), nil
+}
+
+// originalTarget parses what a proxy tells of a request, or names what is wrong and why.
+func originalTarget(method, host, uri string) (u *url.URL, field string, err error) {
+	if !isToken(method) {
+		return nil, "method", errors.New("it is no method")
+	}
+	if !isAuthority(host) {
+		return nil, "host", errors.New("it is no host, nor a host with a port")
+	}
+	u, err = originForm(uri)
+	return u, "path", err
 }
 
 // worst is the error that says most of the proxy, if there is one.
@@ -373,16 +392,13 @@ func (f *forwardAuth) malformed(name, what string) error {
 }
 
 // originForm parses a path with its query (RFC 9112 §3.2.1). What no URI has is refused, for
-// nobody knows what the service makes of it. So is ",/": that is how two values look that were
-// made one, and the first may be the client's.
+// nobody knows what the service makes of it.
 func originForm(uri string) (*url.URL, error) {
 	switch i := strings.IndexFunc(uri, func(c rune) bool { return c <= ' ' || c > '~' || c == '#' || c == '\\' }); {
-	case uri[0] != '/':
+	case !strings.HasPrefix(uri, "/"):
 		return nil, errors.New("it does not begin with a slash: an absolute URI and * are no paths")
 	case i >= 0:
 		return nil, errors.New("it has a character that no URI has, or a fragment")
-	case strings.Contains(uri, ",/"):
-		return nil, errors.New("it looks like two values with a comma between them: have the proxy replace what its client sent")
 	}
 	u, err := url.ParseRequestURI(uri)
 	if err != nil || u.Host != "" || u.Scheme != "" || u.Opaque != "" || u.User != nil || u.Path == "" {
@@ -422,7 +438,7 @@ var (
 
 // refuseUnrouted writes the answer to a request that enters no route, where [Router.Handler]
 // would write status. A redirect is to the path with a slash at its end, which is another one.
-func (f *forwardAuth) refuseUnrouted(w http.ResponseWriter, r *http.Request, status int) {
+func (f teller) refuseUnrouted(w http.ResponseWriter, r *http.Request, status int) {
 	a := answerNoRoute
 	switch status {
 	case http.StatusBadRequest:
@@ -434,7 +450,7 @@ func (f *forwardAuth) refuseUnrouted(w http.ResponseWriter, r *http.Request, sta
 }
 
 // refuseQuestion writes the answer to a question that tells of no request.
-func (f *forwardAuth) refuseQuestion(w http.ResponseWriter, r *http.Request, err error) {
+func (f teller) refuseQuestion(w http.ResponseWriter, r *http.Request, err error) {
 	if e := bearergate.AsError(err); errors.Is(err, bearergate.ErrInvalidRequest) {
 		f.write(w, r, answerUnclear, e)
 		return
@@ -442,7 +458,7 @@ func (f *forwardAuth) refuseQuestion(w http.ResponseWriter, r *http.Request, err
 	f.router.gate.refuse(w, r, &decision{err: err})
 }
 
-func (f *forwardAuth) write(w http.ResponseWriter, r *http.Request, a *answer, e *bearergate.Error) {
+func (f teller) write(w http.ResponseWriter, r *http.Request, a *answer, e *bearergate.Error) {
 	contentType, body := f.router.gate.render(r, a, e)
 	strip(w.Header())
 	finish(w, r, a.status, contentType, body)
