@@ -165,6 +165,9 @@ func (rt *Router) ForwardAuth(c ForwardAuthConfig) (http.Handler, error) {
 	}
 	if rt != nil && rt.gate != nil {
 		errs = append(errs, rt.gate.cannotForward("ForwardAuth", headers), rt.cannotEnd("ForwardAuth"))
+		if rt.gate.config.DropAuthorization {
+			errs = append(errs, errors.New("ForwardAuth: Config.DropAuthorization is set, and it is the proxy that passes the request on: have it remove Authorization, and leave the field out, or use a gate of its own here"))
+		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, misconfigured(err)
@@ -213,9 +216,6 @@ func (g *Gate) cannotForward(who string, headers OriginalHeaders) error {
 		if err != nil || own {
 			errs = append(errs, fmt.Errorf("%s: binding %d reads the client certificate of the connection, which is the proxy's here: have the proxy pass the client's on in a header (Forwarded of binding/mtls), and leave Direct out", who, i+1))
 		}
-	}
-	if g.config.DropAuthorization {
-		errs = append(errs, errors.New("ForwardAuth: Config.DropAuthorization is set, and it is the proxy that passes the request on: have it remove Authorization, and leave the field out, or use a gate of its own here"))
 	}
 	for _, name := range []string{headers.Method, headers.Host, headers.URI, statusField, challengeField + "1", challengeField + "2",
 		"Allow", "Cache-Control", "Dpop-Nonce", "Location", "Retry-After", "Set-Cookie", "Www-Authenticate"} {
