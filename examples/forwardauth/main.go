@@ -1,6 +1,6 @@
 // Command forwardauth decides for nginx, Caddy or Traefik which requests they may pass on:
 //
-//	go run ./examples/forwardauth -proxy caddy
+//	go run ./examples/forwardauth -proxy=caddy
 //	caddy run --config examples/forwardauth/Caddyfile
 //
 // Without -issuer it starts an authorization server of its own, for trying it out, and prints
