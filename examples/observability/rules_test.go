@@ -211,6 +211,7 @@ func TestLabels(t *testing.T) {
 		"bearergate_revocation_logouts_total outcome": words(backchannel.Refused, backchannel.Failed),
 		"bearergate_revocation_signals_total outcome": words(signals.Refused, signals.Failed),
 		"bearergate_revocation_syncs_total outcome":   {"ok", "failed"},
+		"bearergate_sightings_requests_total result":  {"counted", "without_id", "without_address"},
 		"report_only": {"true", "false"},
 		"client":      {"", labels.Other}, // the others are of the clients' choice
 		"tenant":      {"", labels.Other},
