@@ -43,6 +43,8 @@ var (
 	link      = regexp.MustCompile(`\]\(([^)]+)\)`)
 	codeFence = regexp.MustCompile("^(?:```+|~~~+)")
 	codeSpan  = regexp.MustCompile("`+[^`\n]*`+")
+	// answer is how a row of docs/coverage.md is answered; what is declined has a reason.
+	answer = regexp.MustCompile(`^(?:built|documented)(?:\W|$)|^declined: \S+ \S+`)
 )
 
 func read(t *testing.T, name string) string {
@@ -347,6 +349,31 @@ func brokenLinks(doc string, look func(name string) (text string, found bool)) (
 		}
 	}
 	return faults
+}
+
+// Every row of docs/coverage.md says what is asked, how that is answered, and where to
+// read on in the repository. TestLinks follows the links.
+func TestCoverage(t *testing.T) {
+	text := read(t, "docs/coverage.md")
+	sections := strings.Split(text, "\n## ")[1:]
+	require.Greater(t, len(sections), 8, "sections have been lost")
+	asked, rows := map[string]bool{}, 0
+	for _, section := range sections {
+		heading, _, _ := strings.Cut(section, "\n")
+		for _, row := range cells(t, section, 3) {
+			rows++
+			require.False(t, asked[row[0]], "asked twice: %s", row[0])
+			asked[row[0]] = true
+			require.True(t, strings.HasSuffix(row[0], "?"), "%s: %s is no question", heading, row[0])
+			require.Regexp(t, answer, row[1], row[0])
+			links := link.FindAllStringSubmatch(row[2], -1)
+			require.NotEmpty(t, links, "%s: no link", row[0])
+			for _, l := range links {
+				require.NotContains(t, l[1], ":", "%s: a link to elsewhere", row[0])
+			}
+		}
+	}
+	require.Greater(t, rows, 100, "rows have been lost")
 }
 
 // withoutCode is the text without what a renderer shows as it stands: blocks and spans
