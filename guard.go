@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/url"
 	"slices"
+	"time"
 
 	"github.com/bearergate/bearergate/internal/guard"
 )
@@ -38,6 +39,29 @@ func Guard(ctx context.Context, otherwise error, f func(context.Context) error) 
 		return nil
 	}, func(p guard.PanicError) error {
 		return &Error{Kind: ErrMisconfigured, Reason: ReasonInternal, Cause: fmt.Errorf("%s %w", who(otherwise), p)}
+	})
+}
+
+// PolicyTimeout is how long the policies of a route or a method have for their answer,
+// all together, whatever carries the request.
+const PolicyTimeout = 2 * time.Second
+
+// GuardWithin is [Guard] for a function that has the time limit for its answer: its
+// context ends then. That its time is up is an outage of what it waited for, [ErrUnavailable]
+// with [ReasonStoreUnavailable], whatever words it finds for that: clients of policy
+// engines have errors of their own for a deadline. One that says an error of the eight
+// is believed, and so is a function that does not look at its context and answers late:
+// it is waited for. The end of ctx itself is judged as Guard does. A limit that is not
+// positive leaves no time.
+func GuardWithin(ctx context.Context, limit time.Duration, otherwise error, f func(context.Context) error) error {
+	return Guard(ctx, otherwise, func(outer context.Context) error {
+		ctx, cancel := context.WithTimeout(outer, limit)
+		defer cancel()
+		err := f(ctx)
+		if err != nil && ctx.Err() != nil && outer.Err() == nil && ReasonOf(err) == "" {
+			return ctx.Err()
+		}
+		return err
 	})
 }
 

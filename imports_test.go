@@ -34,6 +34,7 @@ var arrows = map[string][]string{
 	"middleware": {".", "scope"},
 	"binding":    {".", "internal"},
 	"revocation": {".", "jwks", "internal"},
+	"policy":     {".", "scope", "internal"},
 	// What feeds a list knows it by its exported names alone.
 	"revocation/admin":       {".", "scope", "revocation", "internal"},
 	"revocation/backchannel": {".", "jwks", "revocation", "internal"},
@@ -59,7 +60,7 @@ var arrows = map[string][]string{
 }
 
 // exported are the packages that users import.
-var exported = []string{".", "scope", "jwks", "jwtverify", "introspect", "issuers", "idp", "middleware", "binding", "revocation", "authtest"}
+var exported = []string{".", "scope", "jwks", "jwtverify", "introspect", "issuers", "idp", "middleware", "binding", "revocation", "policy", "authtest"}
 
 var everywhere = slices.Concat(exported, []string{"internal", "adapters", "examples", "test", "tools", ".ci"})
 

@@ -83,7 +83,7 @@ func (rt *route) use(ctx context.Context, token *bearergate.Token) error {
 	go func() {
 		err := error(errUnanswered)
 		defer func() { asked <- err }() // also after Goexit
-		err = bounded(ctx, errStore, func(ctx context.Context) error {
+		err = bearergate.GuardWithin(ctx, PolicyTimeout, errStore, func(ctx context.Context) error {
 			fresh, err := rt.once.store.Use(ctx, key, until)
 			if err == nil && !fresh {
 				return errUsed

@@ -83,8 +83,8 @@ var errUnbound = &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bea
 // [bearergate.ReasonStoreUnavailable], and nobody enters. A policy that does not look
 // at its context is waited for, and what it says counts.
 //
-// A policy may remember its own answers, under whatever of the token and the request
-// they depend on. The verifier, with its Check, is asked before on every request, so
+// A policy may remember its answers, under whatever of the token and the request they
+// depend on: package policy does that. The verifier, with its Check, is asked before on every request, so
 // that an answer that was remembered opens nothing to a token that has expired or is
 // known to be revoked since. What it depends on beyond that, such as a user who was
 // blocked, is as old as the memory.
@@ -354,30 +354,14 @@ func (rt *route) shown(err error) error {
 // store of [Once] for its own. It bounds what a slow one may hold up, and is far more
 // than one that works needs: bound the calls that a policy makes more tightly where
 // you know better.
-const PolicyTimeout = 2 * time.Second
-
-// bounded calls a function of the user's by the rule of [bearergate.Guard], for
-// [PolicyTimeout] at most. That its time is up is an outage of what it waited for,
-// whatever words it finds for that: clients of policy engines have errors of their own
-// for a deadline. The end of the request's own context is judged as everywhere.
-func bounded(ctx context.Context, otherwise error, f func(context.Context) error) error {
-	return bearergate.Guard(ctx, otherwise, func(outer context.Context) error {
-		ctx, cancel := context.WithTimeout(outer, PolicyTimeout)
-		defer cancel()
-		err := f(ctx)
-		if err != nil && ctx.Err() != nil && outer.Err() == nil && bearergate.ReasonOf(err) == "" {
-			return ctx.Err()
-		}
-		return err
-	})
-}
+const PolicyTimeout = bearergate.PolicyTimeout
 
 // allowed asks the policies of the route.
 func (rt *route) allowed(r *http.Request, token *bearergate.Token) error {
 	if len(rt.allow) == 0 {
 		return nil
 	}
-	return bounded(r.Context(), errPolicy, func(ctx context.Context) error {
+	return bearergate.GuardWithin(r.Context(), PolicyTimeout, errPolicy, func(ctx context.Context) error {
 		r := r.WithContext(ctx)
 		for _, a := range rt.allow {
 			for _, policy := range a.policies {

@@ -14,7 +14,7 @@ import (
 //
 //	metadata.NewIncomingContext(ctx, metadata.Pairs("authorization", "Bearer "+token))
 //
-// The verifier is asked anew. No [bearergate.Binding] is asked, for a proof counts once: a
+// The verifier and [Config.Policies] are asked anew. No [bearergate.Binding] is asked, for a proof counts once: a
 // step says so, and what comes after it is explained as if the proof were good. Hooks of
 // the gate are not called. A public method is accepted without a step.
 func (g *Gate) Explain(ctx context.Context, fullMethod string) bearergate.Explanation {
@@ -47,8 +47,18 @@ func (g *Gate) Explain(ctx context.Context, fullMethod string) bearergate.Explan
 			of.Advice = append([]string{adviceBound}, of.Advice...)
 		}
 	}
-	return of.Authorize(c.method.stepUp, c.method.need)
+	of = of.Authorize(c.method.stepUp, c.method.need)
+	if len(c.method.policies) > 0 {
+		before, token := of.Err, of.Token
+		of = of.Then(bearergate.Step{Name: "policy"}, func() error { return c.method.allowed(ctx, fullMethod, token) })
+		if before == nil && of.Err != nil {
+			of.Advice = append([]string{advicePolicy}, of.Advice...)
+		}
+	}
+	return of
 }
+
+const advicePolicy = "A function of Config.Policies refuses, or could not answer, and the library says nothing more: look at that function, and at the engine that it asks."
 
 const adviceBound = "The gate takes only tokens that are bound to a key of their sender: have the client use DPoP or a client certificate when it asks for the token."
 

@@ -2,6 +2,7 @@ package grpcgate_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -23,7 +24,12 @@ func TestExplain(t *testing.T) {
 		return bearergate.NewToken(bearergate.Claims{Issuer: "https://as.example.com", Subject: "s3cret", Scopes: scope.Of("read")}), nil
 	})
 	gate, err := grpcgate.New(v, grpcgate.Config{
-		Methods:       map[string]scope.Requirement{"/a.S/Read": scope.All("read"), "/a.S/Write": scope.All("write"), "/a.S/StepUp": scope.All("read"), "/a.S/Context": scope.All("read")},
+		Methods: map[string]scope.Requirement{"/a.S/Read": scope.All("read"), "/a.S/Write": scope.All("write"), "/a.S/StepUp": scope.All("read"), "/a.S/Context": scope.All("read"), "/a.S/Policy": scope.All("read"), "/a.S/PolicyAfter": scope.All("write"), "/a.S/Agreed": scope.All("read")},
+		Policies: map[string][]func(context.Context, string, *bearergate.Token) error{
+			"/a.S/Policy":      {func(context.Context, string, *bearergate.Token) error { return errors.New("no") }},
+			"/a.S/PolicyAfter": {func(context.Context, string, *bearergate.Token) error { panic("asked") }},
+			"/a.S/Agreed":      {func(_ context.Context, _ string, t *bearergate.Token) error { _ = t.Subject(); return nil }},
+		},
 		StepUp:        map[string]bearergate.StepUp{"/a.S/StepUp": {ACR: []string{"mfa"}}, "/a.S/Context": {AuthContext: "c1"}},
 		Authenticated: []string{"/a.S/Any"},
 		Public:        []string{"/a.S/Open"},
@@ -46,6 +52,9 @@ func TestExplain(t *testing.T) {
 		"scope":     {method: "/a.S/Write", token: "Bearer good", reason: bearergate.ReasonScope, failed: "scope", advice: "Have the client ask for these scopes"},
 		"step-up":   {method: "/a.S/StepUp", token: "Bearer good", reason: bearergate.ReasonAuthentication, failed: "authentication", advice: "The access token does not say how or when the user authenticated"},
 		"context":   {method: "/a.S/Context", token: "Bearer good", reason: bearergate.ReasonAuthentication, failed: "authentication", advice: "The user has to satisfy the authentication context"},
+		"policy":    {method: "/a.S/Policy", token: "Bearer good", reason: bearergate.ReasonPolicy, failed: "policy", advice: "A function of Config.Policies refuses"},
+		"agreed":    {method: "/a.S/Agreed", token: "Bearer good"},
+		"not asked": {method: "/a.S/PolicyAfter", token: "Bearer good", reason: bearergate.ReasonScope, failed: "scope", advice: "Have the client ask for these scopes"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx := t.Context()

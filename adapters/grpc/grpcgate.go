@@ -28,7 +28,8 @@
 //  4. the sender of a bound token (RFC 7800 cnf) proves to hold its key
 //     ([Config.Bindings]), and with [Config.RequireBinding] the token is bound;
 //  5. the user's authentication satisfies [Config.StepUp];
-//  6. the scopes satisfy the [scope.Requirement] of the method.
+//  6. the scopes satisfy the [scope.Requirement] of the method;
+//  7. the policies of the method agree ([Config.Policies]).
 //
 // The first that fails answers. An invalid token never tells what a method
 // requires. Authentication goes before scope because its answer may name the
@@ -84,7 +85,8 @@
 //
 // The handler itself is not interrupted: the stream is over for gRPC when it
 // returns. A handler that waits for something else has to watch its context.
-// [Config.Reverify] ends streams whose token was revoked. A proof of possession is
+// [Config.Reverify] ends streams whose token was revoked, or which a policy of the method
+// no longer allows. A proof of possession is
 // asked for once, when the stream opens.
 //
 // To be able to return early, RecvMsg and SendMsg of such a stream run in a
@@ -152,6 +154,9 @@ const (
 	MinReverify = bearergate.MinRecheck
 	// MaxExpiryLeeway is the longest [Config.ExpiryLeeway].
 	MaxExpiryLeeway = 5 * time.Minute
+	// PolicyTimeout is how long the policies of a call have for their answer, all together:
+	// see [Config.Policies].
+	PolicyTimeout = bearergate.PolicyTimeout
 	// deadlineMargin is how long before the deadline of a call its decision ends.
 	deadlineMargin = 10 * time.Millisecond
 )
@@ -194,6 +199,26 @@ type Config struct {
 	// decodes that and sends it to the authorize endpoint as the parameter of that name.
 	StepUp map[string]bearergate.StepUp
 
+	// Policies are functions of your own that decide whether a call may go on whose token
+	// satisfies everything else: a policy engine, for example. Names are as in Via. Those
+	// of a method are asked in turn, until one refuses. Each returns nil, or an error that
+	// is judged by the rule of [bearergate.Guard]; one that says nothing else is
+	// [bearergate.ErrForbidden] with [bearergate.ReasonPolicy]. An outage has to be
+	// [bearergate.ErrUnavailable]. A policy gets the full method as it was called, and a
+	// context with the metadata of the call; it has to be safe for concurrent use. It is
+	// not asked about a public method, nor about anybody without a good token, and it
+	// does not see the messages.
+	//
+	// The policies of a call have [PolicyTimeout] for their answer, all together: their
+	// context ends then, and whatever they wait for has to honour it. The answer is then
+	// [bearergate.ErrUnavailable] with [bearergate.ReasonStoreUnavailable]. A policy that
+	// does not look at its context is waited for, and what it says counts.
+	//
+	// With Reverify, they are asked again about each stream, with the token as it is then,
+	// and what they say ends it by the same rule. Package policy remembers answers, so that
+	// an engine is not asked for each call.
+	Policies map[string][]func(ctx context.Context, fullMethod string, t *bearergate.Token) error
+
 	// Bindings check that the sender of a bound token (cnf, RFC 7800) holds its key:
 	// by DPoP (RFC 9449), by a client certificate (RFC 8705). They are asked by the
 	// rules of [bearergate.Authenticate], for bound tokens only, once for a call or a
@@ -225,8 +250,8 @@ type Config struct {
 	// Reverify is how often the token of an open stream is decided on anew, from
 	// the credential with which the stream was opened, by the rule of
 	// [bearergate.Recheck]: less up to a tenth, at random. A token that was revoked,
-	// lost a scope, is no longer enough for StepUp, or says another issuer, subject,
-	// client or binding ends the stream. An outage
+	// lost a scope, is no longer enough for StepUp or Policies, or says another issuer,
+	// subject, client or binding ends the stream. An outage
 	// ends it if it is met twice in a row, so a revocation takes at most two
 	// intervals, three waits of up to 15 s, and what a cache of the verifier adds. The
 	// handler keeps the token that opened the stream, and its exp. The proof with
@@ -290,7 +315,7 @@ func New(v bearergate.Verifier, c Config) (*Gate, error) {
 	}
 	c.Hooks = JoinHooks(c.Hooks) // each hook guarded
 
-	c.Methods, c.Authenticated, c.Public, c.Via, c.StepUp = nil, nil, nil, nil, nil // the caller's; methods is the copy
+	c.Methods, c.Authenticated, c.Public, c.Via, c.StepUp, c.Policies = nil, nil, nil, nil, nil, nil // the caller's; methods is the copy
 	return &Gate{config: c, methods: methods}, nil
 }
 
@@ -378,6 +403,7 @@ var (
 // call is one call, and what was decided about it.
 type call struct {
 	method      *method
+	fullMethod  string
 	credentials bearergate.Credentials
 	sender      *sender           // nil if no binding needs it
 	token       *bearergate.Token // verified and its binding proven; beside an error, for the hook
@@ -400,6 +426,7 @@ func (g *Gate) open(ctx context.Context, fullMethod string) (c call) {
 	if g == nil || g.methods == nil {
 		return call{err: errZero}
 	}
+	c.fullMethod = fullMethod
 	if c.method = g.find(fullMethod); c.method.public {
 		return c
 	}
@@ -425,13 +452,17 @@ func (g *Gate) open(ctx context.Context, fullMethod string) (c call) {
 	if c.err == nil {
 		c.err = bearergate.AddDemands(ctx, c.token, c.method.authorize(c.token))
 	}
+	if c.err == nil && len(c.method.policies) > 0 {
+		c.err = errUndecided
+		c.err = c.method.allowed(bounded, fullMethod, c.token)
+	}
 	return c
 }
 
 var errZero = misconfigured(errors.New("the gate is nil or zero: make it with New"))
 
 var errUndecided = &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonInternal,
-	Cause: errors.New("grpcgate: the verifier or a binding ended the goroutine of the call")}
+	Cause: errors.New("grpcgate: the verifier, a binding or a policy ended the goroutine of the call")}
 
 // beforeDeadline returns a context that ends a moment before the deadline of a call.
 // At the deadline, the client takes its call back and most often is faster than the
@@ -453,5 +484,8 @@ func (g *Gate) again(ctx context.Context, c call) error {
 	if err != nil {
 		return err
 	}
-	return c.method.authorize(token)
+	if err := c.method.authorize(token); err != nil {
+		return err
+	}
+	return c.method.allowed(ctx, c.fullMethod, token)
 }

@@ -1,6 +1,7 @@
 package grpcgate
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -32,6 +33,7 @@ type method struct {
 	verifier bearergate.Verifier
 	stepUp   bearergate.StepUp // zero: none
 	need     scope.Requirement
+	policies []func(context.Context, string, *bearergate.Token) error
 }
 
 // authorize decides whether a token that is in order suffices for the method.
@@ -40,6 +42,24 @@ func (m *method) authorize(t *bearergate.Token) error {
 		return err
 	}
 	return t.Authorize(m.need)
+}
+
+var errPolicy = &bearergate.Error{Kind: bearergate.ErrForbidden, Reason: bearergate.ReasonPolicy,
+	Detail: "a policy of Config.Policies refused the call", Cause: errors.New("grpcgate: Policies")}
+
+// allowed asks the policies of the method.
+func (m *method) allowed(ctx context.Context, fullMethod string, t *bearergate.Token) error {
+	if len(m.policies) == 0 {
+		return nil
+	}
+	return bearergate.GuardWithin(ctx, PolicyTimeout, errPolicy, func(ctx context.Context) error {
+		for _, policy := range m.policies {
+			if err := policy(ctx, fullMethod, t); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // unlisted stands for everything that Config does not list.
@@ -125,6 +145,14 @@ func compile(v bearergate.Verifier, c Config) (map[string]*method, []error) {
 		demand := c.StepUp[name]
 		demand.ACR = slices.Clone(demand.ACR)
 		edit("Config.StepUp", name, demand.Err(), func(m *method) { m.stepUp = demand })
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Policies)) {
+		policies := slices.Clone(c.Policies[name])
+		var mistake error
+		if len(policies) == 0 || slices.ContainsFunc(policies, func(f func(context.Context, string, *bearergate.Token) error) bool { return f == nil }) {
+			mistake = errors.New("there is no policy, or one is nil: pass functions, or take the entry out")
+		}
+		edit("Config.Policies", name, mistake, func(m *method) { m.policies = policies })
 	}
 	if len(methods) == 0 && len(errs) == 0 {
 		errs = append(errs, errors.New("no method is listed in Config: set Methods, Authenticated or Public, for without them nothing is ever served"))

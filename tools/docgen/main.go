@@ -11,6 +11,7 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"flag"
 	"fmt"
 	"go/ast"
@@ -56,6 +57,7 @@ var sections = []section{
 	{dir: "revocation/admin", types: []string{"Config", "Hooks"}, constants: true},
 	{dir: "revocation/signals", types: []string{"Config", "Hooks"}, constants: true},
 	{dir: "revocation/backchannel", types: []string{"Config", "Hooks"}, constants: true},
+	{dir: "policy", types: []string{"Config"}, constants: true},
 	{dir: "issuers", types: []string{"Config", "Limits"}, constants: true},
 	{dir: "idp", types: []string{"EntraConfig", "EntraTenantsConfig", "B2CConfig", "CognitoConfig", "ClerkConfig"}},
 	{dir: "middleware/catalogue", types: []string{"Rules", "Scope"}, constants: true},
@@ -317,6 +319,20 @@ func (p *pkg) value(name string) (quantity, error) {
 var units = map[string]time.Duration{"Nanosecond": 1, "Microsecond": time.Microsecond, "Millisecond": time.Millisecond,
 	"Second": time.Second, "Minute": time.Minute, "Hour": time.Hour}
 
+// imports returns the directory of our package that a file knows by this name, or "".
+func imports(file *ast.File, name string) (string, error) {
+	for _, spec := range file.Imports {
+		imported, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			return "", err
+		}
+		if rest, ours := strings.CutPrefix(imported, modulePath); ours && path.Base(imported) == name {
+			return path.Clean("./" + rest), nil
+		}
+	}
+	return "", nil
+}
+
 // eval knows the few forms in which defaults and bounds are written, and says
 // so of any other.
 func (p *pkg) eval(file *ast.File, expr ast.Expr) (quantity, error) {
@@ -330,19 +346,15 @@ func (p *pkg) eval(file *ast.File, expr ast.Expr) (quantity, error) {
 		if unit, ok := units[e.Sel.Name]; ok && from == "time" {
 			return quantity{constant.MakeInt64(int64(unit)), true}, nil
 		}
-		for _, spec := range file.Imports {
-			imported, err := strconv.Unquote(spec.Path.Value)
-			if err != nil {
-				return quantity{}, err
-			}
-			if dir, ours := strings.CutPrefix(imported, modulePath+"/"); ours && path.Base(dir) == from {
-				other, err := load(p.root, dir)
-				if err != nil {
-					return quantity{}, err
-				}
-				return other.value(e.Sel.Name)
-			}
+		dir, err := imports(file, from)
+		if err != nil || dir == "" {
+			return quantity{}, errors.Join(err, fmt.Errorf("cannot work out %s.%s", from, e.Sel.Name))
 		}
+		other, err := load(p.root, dir)
+		if err != nil {
+			return quantity{}, err
+		}
+		return other.value(e.Sel.Name)
 	case *ast.BinaryExpr:
 		x, err := p.eval(file, e.X)
 		if err != nil {
