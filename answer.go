@@ -74,8 +74,8 @@ type Answer struct {
 	// others, nothing is known to be wrong (RFC 9449 §7.1). Whoever sends Authorization
 	// several times used no scheme alone, and gets the error in all of them (RFC 9449 §7.2).
 	Challenges []string
-	// RetryAfter is how long to wait before the next try, in whole seconds: 1 to 60 s,
-	// spread at random, for an outage, and otherwise 0. See [Error.RetryDelay].
+	// RetryAfter is [Error.RetryDelay] for an outage, and otherwise 0. The field Retry-After
+	// has it in whole seconds (RFC 9110 §10.2.3), cut off, which is at least 1.
 	RetryAfter time.Duration
 }
 
