@@ -57,13 +57,9 @@ func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, d *decision) {
 			return
 		}
 	}
-	var answers *bearergate.Answers // nil of a nil gate: fixed words without a challenge
-	if g != nil {
-		answers = g.answers
-	}
 	attempt := bearergate.Attempt{Authorization: r.Header["Authorization"], Scheme: d.scheme, Authenticated: d.token != nil, Required: d.need}
 	attempt.Advertise = g != nil && g.config.AdvertiseScopes && !d.templated
-	told := answers.To(e, attempt)
+	told := g.Answers().To(e, attempt) // of a nil gate: fixed words without a challenge
 	contentType, body := g.render(r, &answer{told.Status, told.Error, told.Code, told.Words}, e)
 	h := w.Header()
 	strip(h)
@@ -74,6 +70,15 @@ func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, d *decision) {
 		h.Set("Retry-After", strconv.Itoa(int(told.RetryAfter/time.Second)))
 	}
 	finish(w, r, told.Status, contentType, body)
+}
+
+// Answers are those of the gate, for whoever writes refusals of its own, of a handler for
+// example, in another protocol. nil for a nil or zero Gate.
+func (g *Gate) Answers() *bearergate.Answers {
+	if g == nil {
+		return nil
+	}
+	return g.answers
 }
 
 // strip takes out of a header what an outer handler had in mind.

@@ -91,7 +91,7 @@ import (
 )
 
 // DefaultRealm is the realm of challenges when [Config.Realm] is empty.
-const DefaultRealm = bearergate.DefaultRealm
+const DefaultRealm = "api" // bearergate.DefaultRealm
 
 // Config is what [New] needs besides the verifier. The zero value is complete.
 type Config struct {
