@@ -123,7 +123,7 @@ func NewAnswers(c AnswerConfig, bindings ...Binding) (*Answers, error) {
 	}
 	for _, address := range []struct{ field, url string }{{"MetadataURL", c.MetadataURL}, {"AuthorizationURI", c.AuthorizationURI}} {
 		if u, err := url.Parse(address.url); address.url != "" && (err != nil || !isWord(address.url) || u.Host == "" || u.Scheme != "https" && u.Scheme != "http") {
-			errs = append(errs, fmt.Errorf("Config.%s: write an absolute URL, https://…, in printable ASCII without space, double quote and backslash", address.field))
+			errs = append(errs, errors.New("Config."+address.field+": write an absolute URL, https://…, in printable ASCII without space, double quote and backslash"))
 		}
 	}
 	schemes, err := schemesOf(bindings)
@@ -139,7 +139,7 @@ func (a *Answers) To(err error, at Attempt) Answer {
 	e := AsError(err)
 	code := e.Code(at.Scheme == SchemeDPoP && !at.Authenticated)
 	fixed := fixedAnswers[code]
-	if fixed.challenge && at.Scheme != "" && !a.accepts(at.Scheme) {
+	if fixed.challenge && at.Scheme != "" && a.refuses(at.Scheme) {
 		code, fixed = codeMissingToken, fixedAnswers[codeMissingToken] // RFC 6750 §3.1: no error code for who tried a scheme that is not supported
 	}
 	answer := Answer{Code: code, Status: fixed.status, Error: fixed.code, Words: fixed.words}
@@ -185,8 +185,9 @@ func (e *Error) Facts() map[string]string {
 // cannot be listed is left out: the characters are those of a scope (RFC 6750 §3).
 func listed(values []string) string { return scope.Of(values...).String() }
 
-func (a *Answers) accepts(name Scheme) bool {
-	return a != nil && slices.ContainsFunc(a.schemes, func(s challengeScheme) bool { return s.name == name })
+// refuses reports whether a scheme is none of the gate's, where that is known.
+func (a *Answers) refuses(name Scheme) bool {
+	return a != nil && len(a.schemes) > 0 && !slices.ContainsFunc(a.schemes, func(s challengeScheme) bool { return s.name == name })
 }
 
 func (a *Answers) challenges(e *Error, fixed fixedAnswer, code string, at Attempt) (values []string) {

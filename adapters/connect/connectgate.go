@@ -48,7 +48,7 @@
 //	authentication too weak or too old    unauthenticated    INSUFFICIENT_USER_AUTHENTICATION  acr_values, max_age, scope
 //	the same, of a client with cp1        unauthenticated    INSUFFICIENT_CLAIMS               claims, acr_values, max_age, scope
 //	a policy says no                      permission_denied  FORBIDDEN
-//	keys, issuer or store unavailable     unavailable        TEMPORARILY_UNAVAILABLE
+//	keys, issuer or store cannot be had   unavailable        TEMPORARILY_UNAVAILABLE
 //	this server is misconfigured          internal           MISCONFIGURED
 //
 // An outage has a google.rpc.RetryInfo as well. The metadata of the error has what HTTP would
@@ -114,10 +114,10 @@ type Config struct {
 // Gate decides which calls reach a service. Make one with [New], list every procedure, and
 // serve what [Gate.Handler] returns. A nil or zero Gate refuses everything.
 type Gate struct {
-	config  Config
-	gate    *middleware.Gate
-	router  *middleware.Router
-	writer  *connect.ErrorWriter
+	config Config
+	gate   *middleware.Gate
+	router *middleware.Router
+	writer *connect.ErrorWriter
 
 	mu      sync.Mutex // guards what follows
 	errs    []error

@@ -3,6 +3,7 @@ package connectgate
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -38,9 +39,11 @@ func (g *Gate) refuse(c *call) {
 	}
 	header.Set("Cache-Control", "no-store")
 	if !g.writer.IsSupported(c.request) {
-		for name, values := range c.answer.header {
-			header[name] = values
+		if c.render == nil { // no route; the redirect to a clean path, which http.ServeMux has, is none either
+			http.Error(c.writer, http.StatusText(http.StatusNotFound), http.StatusNotFound)
+			return
 		}
+		maps.Copy(header, c.answer.header)
 		c.writer.WriteHeader(c.answer.status)
 		_, _ = c.writer.Write(c.answer.body)
 		return
