@@ -23,8 +23,9 @@
 //     ([Config.Bindings]), and where [Bound] asks for it, the token is bound;
 //  4. the user's authentication satisfies [StepUp] and [AuthContext];
 //  5. the scopes satisfy the route's [scope.Requirement];
-//  6. the token has the roles and the audience that the route demands, and is of the
-//     tenant of the request ([Roles], [Audience], [Tenant]);
+//  6. the token has the roles and the audience that the route demands, who acts for its
+//     subject may ([Delegation]), and it is of the tenant of the request ([Roles],
+//     [Audience], [Tenant]);
 //  7. the route's own policies agree ([Allow]);
 //  8. the token has not opened the route before ([Once]).
 //
@@ -45,7 +46,8 @@
 //	scopes insufficient                        403     error="insufficient_scope", scope="…"
 //	authentication too weak or too old         401     error="insufficient_user_authentication", acr_values="…", max_age="…"
 //	the same, of a client that announced cp1   401     error="insufficient_claims", claims="…"; only by [AuthContext]
-//	role, tenant, audience or policy says no   403     none
+//	role, tenant, audience or policy says no,  403     none
+//	or who acts for the subject may not
 //	keys, server or store unavailable          503     none; Retry-After of 1 to 60 seconds
 //	this server is misconfigured               500     none
 //
