@@ -141,7 +141,7 @@ func (t *Token) shownActor(a Actor) string {
 	if t.claims().Unquotable {
 		return ""
 	}
-	return a.shown("sub")
+	return a.shown("a sub")
 }
 
 // shown is an actor by the names of RFC 8693, with subject in the place of its sub.
@@ -159,7 +159,7 @@ func (a Actor) shown(subject string) string {
 	if members == nil {
 		return "an act that names nobody"
 	}
-	return strings.Join(members, " ")
+	return strings.Join(members, ", ")
 }
 
 // shownActors are those that are allowed in tokens of an issuer.
@@ -171,5 +171,5 @@ func shownActors(allowed []Actor) string {
 	for i, a := range allowed {
 		shown[i] = a.shown("sub " + quote.One(a.Subject))
 	}
-	return quote.Cut(strings.Join(shown, ", or "))
+	return quote.Cut(strings.Join(shown, " or "))
 }

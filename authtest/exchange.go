@@ -13,8 +13,8 @@ import (
 // (RFC 8693 §2.1, §3).
 const (
 	clientCredentials = "client_credentials"
-	tokenExchange     = "urn:ietf:params:oauth:grant-type:token-exchange"
-	typeAccessToken   = "urn:ietf:params:oauth:token-type:access_token"
+	tokenExchange     = "urn:ietf:params:oauth:grant-type:token-exchange" //nolint:gosec // the name of a grant
+	typeAccessToken   = "urn:ietf:params:oauth:token-type:access_token"   //nolint:gosec // the name of a kind of token
 	typeJWT           = "urn:ietf:params:oauth:token-type:jwt"
 )
 
