@@ -35,6 +35,7 @@ var documented = map[string]map[string]int{
 	"README.md":                  {"main.go": 1, "part": 4, "part adapters/prometheus": 1},
 	"docs/scopes.md":             {"part": 3},
 	"docs/theft.md":              {"part": 1, "part adapters/grpc": 1},
+	"docs/delegation.md":         {"part": 4},
 	"docs/audit.md":              {"part adapters/slog": 2, "part adapters/grpc": 1},
 	"docs/testing.md":            {"main_test.go": 1, "routes_test.go": 1, "part": 1},
 	"docs/choosing.md":           {"part": 11},
