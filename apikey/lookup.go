@@ -1,0 +1,145 @@
+package apikey
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/internal/digest"
+	"github.com/bearergate/bearergate/internal/guard"
+	"github.com/bearergate/bearergate/internal/mistake"
+	"github.com/bearergate/bearergate/internal/ttlcache"
+)
+
+// lookups ask Config.Lookup and remember what it said.
+//
+// known is bounded by MaxKeys, and only keys that exist are in it; whoever has many of them
+// can have others looked up again, and no more. unknown is bounded by its entries, and
+// strangers fill it: it spares calls for an ID that is sent again and again, and nobody
+// depends on it. Outages are not remembered.
+//
+// Calls: one per ID. Strangers' IDs have places of their own, and who finds none is told 503
+// overloaded. A Lookup that does not honour its context keeps its place until it returns.
+type lookups struct {
+	keys           *Keys
+	known          *ttlcache.Cache[*entry]
+	unknown        *ttlcache.Cache[struct{}]
+	flights        singleflight.Group
+	places, proven chan struct{} // for IDs that were never accepted, and for those that were
+}
+
+const unknownEntries = 4096
+
+func newLookups(k *Keys) *lookups {
+	return &lookups{keys: k,
+		known:   ttlcache.New[*entry](k.config.MaxKeys, int64(max(k.config.MaxKeys, 1))*64), // 64 shards' slack: see add
+		unknown: ttlcache.New[struct{}](unknownEntries, unknownEntries*64),
+		places:  make(chan struct{}, MaxLookups), proven: make(chan struct{}, MaxLookups)}
+}
+
+func (l *lookups) find(ctx context.Context, id string) (*entry, error) {
+	name, now := digest.String(id), time.Now()
+	if e, ok := l.known.Get(name, now); ok {
+		return e, nil
+	}
+	if _, ok := l.unknown.Get(name, now); ok {
+		return nil, nil
+	}
+	return l.ask(ctx, id)
+}
+
+// ask has Lookup asked, whatever is remembered, and waits.
+func (l *lookups) ask(ctx context.Context, id string) (*entry, error) {
+	if ctx.Err() != nil {
+		return nil, bearergate.Guard(ctx, errStore, context.Context.Err)
+	}
+	answer := l.flights.DoChan(id, func() (any, error) { return l.call(id) })
+	select {
+	case r := <-answer:
+		e, _ := r.Val.(*entry)
+		return e, r.Err
+	case <-ctx.Done():
+		return nil, bearergate.Guard(ctx, errStore, context.Context.Err)
+	}
+}
+
+// call makes the one call for an ID, which nobody who leaves takes along.
+func (l *lookups) call(id string) (*entry, error) {
+	places := l.places
+	if l.keys.uses.accepted(id) {
+		places = l.proven
+	}
+	select {
+	case places <- struct{}{}:
+	default:
+		return nil, errOverload
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), l.keys.config.LookupTimeout)
+	defer cancel()
+	type result struct {
+		record Record
+		found  bool
+		err    error
+	}
+	done := make(chan result, 1) // not a variable: a late call may still write
+	began := time.Now()
+	err := guard.Isolate(ctx, 0, func() {
+		defer func() { <-places }()
+		var r result
+		r.err = bearergate.Guard(ctx, errStore, func(ctx context.Context) (err error) {
+			r.record, r.found, err = l.keys.config.Lookup(ctx, id)
+			return err
+		})
+		done <- r
+	})
+	if err != nil {
+		if errors.Is(err, guard.ErrLate) {
+			return nil, &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonStoreUnavailable, Detail: "Lookup has not answered in time"}
+		}
+		return nil, misconfigured(fmt.Errorf("apikey: Lookup: %w", err))
+	}
+	r := <-done
+	switch name := digest.String(id); {
+	case r.err != nil:
+		return nil, blameless(r.err)
+	case !r.found:
+		l.known.Delete(name)
+		l.unknown.Add(name, struct{}{}, 1, began, UnknownTTL)
+		return nil, nil
+	default:
+		e, err := l.entry(id, r.record)
+		if err == nil {
+			l.unknown.Delete(name)
+			l.known.Add(name, e, 1, began, l.keys.config.KeyTTL)
+		}
+		return e, err
+	}
+}
+
+// blameless keeps a Lookup that failed from blaming the client: that a key is wrong, this
+// package decides. The error is kept as text alone, or a second sentinel would be true of it.
+func blameless(err error) error {
+	if errors.Is(err, bearergate.ErrUnavailable) || errors.Is(err, bearergate.ErrMisconfigured) {
+		return err
+	}
+	return &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonStoreUnavailable, Cause: fmt.Errorf("apikey: Lookup: %v", err)}
+}
+
+func (l *lookups) entry(id string, r Record) (*entry, error) {
+	wrong := mistake.In("apikey")
+	if r.ID != id {
+		wrong.Addf("Lookup returned a record with another ID than it was asked for")
+	} else {
+		checkRecord(r, func(format string, args ...any) {
+			wrong.Addf("record %s: "+format, append([]any{label(1, r.ID)}, args...)...)
+		})
+	}
+	if err := wrong.Err(); err != nil {
+		return nil, misconfigured(err)
+	}
+	return l.keys.entryOf(r), nil
+}
