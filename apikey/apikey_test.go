@@ -15,6 +15,8 @@ import (
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/apikey"
+	"github.com/bearergate/bearergate/binding/dpop"
+	"github.com/bearergate/bearergate/introspect"
 	"github.com/bearergate/bearergate/middleware"
 	"github.com/bearergate/bearergate/scope"
 	"github.com/bearergate/bearergate/test/kit"
@@ -242,6 +244,62 @@ func TestAKeyIsShownToNobody(t *testing.T) {
 	_, err = bearergate.Verify(t.Context(), k, "opaque-token-of-the-server")
 	require.NoError(t, err)
 	require.Len(t, asked, 1)
+}
+
+// A route with a verifier of its own takes no keys, and its server is not shown any.
+func TestAKeyOnARouteWithAVerifierOfItsOwn(t *testing.T) {
+	m := generate(t, "acme", "orders:read")
+	asked := 0
+	opaque, err := introspect.New(introspect.Config{Issuer: "https://as.example.com", Audiences: []string{"https://api.example.com"}, AskName: "test",
+		Ask: func(context.Context, string) ([]byte, error) { asked++; return []byte(`{"active":false}`), nil }})
+	require.NoError(t, err)
+	k := newKeys(t, config(m.record))
+	gate := gateOf(t, k, middleware.Hooks{})
+	_, _, err = gate.Check(request(header, m.key), read, middleware.Via(opaque))
+	kit.RequireError(t, err, bearergate.ErrInvalidToken, bearergate.ReasonMalformed)
+	require.Zero(t, asked)
+
+	c := config(m.record)
+	c.Tokens = opaque
+	_, _, err = gate.Check(request(header, m.key), read, middleware.Via(newKeys(t, c)))
+	require.NoError(t, err)
+	require.Zero(t, asked)
+}
+
+// A key proves nothing.
+func TestAKeyIsNotBound(t *testing.T) {
+	m := generate(t, "acme", "orders:read")
+	c := config(m.record)
+	c.Tokens = confirms{c.Tokens}
+	k := newKeys(t, c)
+	proofs, err := dpop.New(dpop.Config{BaseURLs: []string{"https://api.example.com"}})
+	require.NoError(t, err)
+	gate, err := middleware.New(k, middleware.Config{Extract: k.Extract, Bindings: []bearergate.Binding{proofs}})
+	require.NoError(t, err)
+	_, _, err = gate.Check(request(header, m.key), read)
+	require.NoError(t, err)
+	_, _, err = gate.Check(request(header, m.key), read, middleware.Bound())
+	kit.RequireError(t, err, bearergate.ErrInvalidToken, bearergate.ReasonBinding)
+	_, _, err = gate.Check(request("Authorization", "DPoP "+m.key), read)
+	kit.RequireError(t, err, bearergate.ErrInvalidToken, bearergate.ReasonType)
+}
+
+// What a long request learns of its key: see middleware.Recheck.
+func TestAKeyIsJudgedAgain(t *testing.T) {
+	m := generate(t, "acme", "orders:read")
+	now := start
+	c := config(m.record)
+	c.Now = func() time.Time { return now }
+	k := newKeys(t, c)
+	credentials, err := k.Extract(request(header, m.key))
+	require.NoError(t, err)
+	token, _, err := bearergate.Authenticate(t.Context(), k, bearergate.Call{Credentials: credentials})
+	require.NoError(t, err)
+	_, err = bearergate.Reauthenticate(t.Context(), k, credentials, token)
+	require.NoError(t, err)
+	now = end
+	_, err = bearergate.Reauthenticate(t.Context(), k, credentials, token)
+	kit.RequireError(t, err, bearergate.ErrInvalidToken, bearergate.ReasonExpired)
 }
 
 // Nobody else may speak as the keys do.
