@@ -368,10 +368,10 @@ func (k *Keys) isKey(token string) bool {
 	if len(token) > len(k.config.Prefix) && token[len(k.config.Prefix)] == '_' && strings.EqualFold(token[:len(k.config.Prefix)], k.config.Prefix) {
 		return true
 	}
-	if k.legacy == nil || k.asked != nil || !isLegacy(token) {
+	if k.legacy == nil || !isLegacy(token) {
 		return false
 	}
-	id, _ := k.legacy.of(token)
+	id, _ := k.legacy.of(token) // with Lookup none is in fixed: strangers must not cause calls here
 	_, known := k.fixed[id]
 	return known
 }

@@ -86,6 +86,7 @@ func TestWrongKeys(t *testing.T) {
 	n := len(m.key)
 	// another secret behind the ID of m, with the checksum that belongs to it
 	forged := remade(t, m.record.ID, other.key)
+	secret := strings.Split(other.key, "_")[2][:32]
 	for _, tc := range []struct {
 		name, key string
 		reason    bearergate.Reason
@@ -105,6 +106,15 @@ func TestWrongKeys(t *testing.T) {
 		{name: "the ID alone", key: m.record.ID, reason: bearergate.ReasonMalformed},
 		{name: "the hash", key: fmt.Sprintf("%x", m.record.Hash[:]), reason: bearergate.ReasonMalformed},
 		{name: "a dash for an underscore", key: strings.Replace(m.key, "_", "-", 1), reason: bearergate.ReasonMalformed},
+		{name: "a digit that is none, with its checksum", key: summed("orders_" + m.record.ID + "_" + secret[:31] + "1"), reason: bearergate.ReasonMalformed},
+		{name: "an eight, with its checksum", key: summed("orders_" + m.record.ID + "_" + secret[:31] + "8"), reason: bearergate.ReasonMalformed},
+		{name: "a brace, with its checksum", key: summed("orders_" + m.record.ID + "_" + secret[:31] + "{"), reason: bearergate.ReasonMalformed},
+		{name: "a backquote, with its checksum", key: summed("orders_" + m.record.ID + "_" + secret[:31] + "`"), reason: bearergate.ReasonMalformed},
+		{name: "upper case in the ID, with its checksum", key: summed("orders_A" + m.record.ID[1:] + "_" + secret), reason: bearergate.ReasonMalformed},
+		{name: "another mark, with its checksum", key: summed("orders_" + m.record.ID + "-" + secret), reason: bearergate.ReasonMalformed},
+		{name: "a short secret, with its checksum", key: summed("orders_" + m.record.ID + "_" + secret[:31]), reason: bearergate.ReasonMalformed},
+		{name: "all letters and digits, with its checksum", key: summed("orders_abcdefghijklmnop_qrstuvwxyz234567abcdefghijklmnop"), reason: bearergate.ReasonInactive},
+		{name: "the prefix alone", key: "orders_", reason: bearergate.ReasonMalformed},
 		{name: "a JWT", key: "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJ4In0.c2ln", reason: bearergate.ReasonType},
 		{name: "the beginning of a JWT", key: "eyJhbGciOiJFUzI1NiJ9", reason: bearergate.ReasonType},
 		{name: "three parts", key: "a.b.c", reason: bearergate.ReasonType},
@@ -150,6 +160,8 @@ func TestASendersCredential(t *testing.T) {
 		{name: "two keys in one line", lines: []string{header, m.key + "," + m.key}, status: 400, kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest},
 		{name: "a space behind the key", lines: []string{header, m.key + " x"}, status: 400, kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest},
 		{name: "a key that is too long", lines: []string{header, strings.Repeat("a", apikey.MaxKeyBytes+1)}, status: 400, kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest},
+		{name: "the longest key", lines: []string{header, strings.Repeat("a", apikey.MaxKeyBytes)}, status: 401, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonMalformed},
+		{name: "a long JWT in the header", lines: []string{header, "eyJ" + strings.Repeat("a", apikey.MaxKeyBytes)}, status: 401, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonType},
 		{name: "an empty key", lines: []string{header, ""}, status: 401, kind: bearergate.ErrMissingToken, reason: bearergate.ReasonNoToken},
 		{name: "a key under Bearer", lines: []string{"Authorization", "Bearer " + m.key}, status: 401, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonType},
 		{name: "a mangled key under Bearer", lines: []string{"Authorization", "Bearer ORDERS_" + m.key[7:]}, status: 401, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonType},
@@ -167,6 +179,7 @@ func TestASendersCredential(t *testing.T) {
 		{name: "scheme: both in one line", scheme: true, lines: []string{"Authorization", "ApiKey " + m.key + ", Bearer " + bearer}, status: 400, kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest},
 		{name: "scheme: no key", scheme: true, lines: []string{"Authorization", "ApiKey "}, status: 400, kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest},
 		{name: "scheme: the name alone", scheme: true, lines: []string{"Authorization", "ApiKey"}, status: 400, kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest},
+		{name: "scheme: a short text", scheme: true, lines: []string{"Authorization", "x"}, status: 401, kind: bearergate.ErrMissingToken, reason: bearergate.ReasonNoToken},
 		{name: "scheme: a longer name", scheme: true, lines: []string{"Authorization", "ApiKeys " + m.key}, status: 401, kind: bearergate.ErrMissingToken, reason: bearergate.ReasonNoToken},
 		{name: "scheme: the header is not read", scheme: true, lines: []string{header, m.key}, status: 401, kind: bearergate.ErrMissingToken, reason: bearergate.ReasonNoToken},
 		{name: "scheme: a key under Bearer", scheme: true, lines: []string{"Authorization", "Bearer " + m.key}, status: 401, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonType},
@@ -241,9 +254,23 @@ func TestAKeyIsShownToNobody(t *testing.T) {
 		require.Error(t, err)
 	}
 	require.Empty(t, asked)
-	_, err = bearergate.Verify(t.Context(), k, "opaque-token-of-the-server")
-	require.NoError(t, err)
-	require.Len(t, asked, 1)
+	others := []string{"opaque-token-of-the-server", "orders", "ordersx_token", "people_token", "another-key-0123456789"}
+	for _, other := range others {
+		_, err = bearergate.Verify(t.Context(), k, other)
+		require.NoError(t, err)
+	}
+	require.Equal(t, others, asked)
+
+	// With Lookup, and without AllowLegacy, a key of the older system is a text like any other.
+	for _, change := range []func(*apikey.Config){
+		func(c *apikey.Config) { c.Records, c.Lookup = nil, store{legacy.ID: legacy}.lookup },
+		func(c *apikey.Config) { c.Records, c.AllowLegacy = []apikey.Record{m.record}, bearergate.Secret{} },
+	} {
+		changed := c
+		change(&changed)
+		_, err = bearergate.Verify(t.Context(), newKeys(t, changed), old)
+		require.NoError(t, err)
+	}
 }
 
 // A route with a verifier of its own takes no keys, and its server is not shown any.
@@ -308,8 +335,10 @@ func TestATokenThatPosesAsAKey(t *testing.T) {
 	c.Tokens = bearergate.VerifierFunc(func(context.Context, string) (*bearergate.Token, error) {
 		return bearergate.NewToken(bearergate.Claims{Issuer: issuer, ClientID: "acme"}), nil
 	})
-	token, err := bearergate.Verify(t.Context(), newKeys(t, c), "token")
+	k := newKeys(t, c)
+	token, err := bearergate.Verify(t.Context(), k, "token")
 	kit.RequireRefused(t, token, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+	kit.RequireExplained(t, bearergate.Explain(t.Context(), k, "token"), err, "token")
 }
 
 func TestZeroKeysRefuse(t *testing.T) {
@@ -324,8 +353,9 @@ func TestZeroKeysRefuse(t *testing.T) {
 		require.False(t, k.Issued(bearergate.NewToken(bearergate.Claims{})))
 		require.Nil(t, k.Confirmations())
 		w := httptest.NewRecorder()
-		k.Announce(kit.Says("served")).ServeHTTP(w, request(header, "x"))
+		k.Announce(kit.Says("served")).ServeHTTP(w, request("Authorization", "ApiKey x"))
 		require.Empty(t, w.Header().Get("Sunset"))
+		require.Equal(t, "served", w.Body.String())
 	}
 }
 
@@ -353,7 +383,22 @@ func TestLegacyKeys(t *testing.T) {
 	require.NotEqual(t, r.Hash, other.Hash)
 	require.NotEqual(t, apikey.Hash(sha256.Sum256([]byte(old))), r.Hash)
 
+	// What may just be a key.
+	hashes := map[apikey.Hash]bool{}
+	for _, key := range []string{"0123456789abcdef", "aaaaaaaaabcdefgh", "!~0123456789abcd", "0123456789.abcdef", strings.Repeat("01234567", 32)} {
+		r, err := apikey.Import(secret, key)
+		require.NoError(t, err, key)
+		require.False(t, hashes[r.Hash], "each has a hash of its own")
+		hashes[r.Hash] = true
+		r.Owner = "acme"
+		c.Records = []apikey.Record{r}
+		_, err = as(t, newKeys(t, c), key)
+		require.NoError(t, err, key)
+	}
 	for _, tc := range []struct{ name, secret, key string }{
+		{name: "seven different characters", secret: pepper, key: "aaaaaaaaaabcdefg"},
+		{name: "a character too many", secret: pepper, key: strings.Repeat("01234567", 32) + "8"},
+		{name: "three parts", secret: pepper, key: "0123456.789abcd.ef"},
 		{name: "a short secret", secret: pepper[1:], key: old},
 		{name: "a short key", secret: pepper, key: "0123456789abcde"},
 		{name: "a long key", secret: pepper, key: strings.Repeat("0123456789abcdef", 17)},
@@ -407,6 +452,7 @@ func TestEnds(t *testing.T) {
 				continue
 			}
 			kit.RequireRefused(t, token, err, bearergate.ErrInvalidToken, reason)
+			require.Equal(t, !tc.at.Before(end), strings.Contains(err.Error(), "API keys are not accepted any more"), tc.name)
 			refused := bearergate.AsError(err).Refused
 			require.Equal(t, key.record.Owner, refused.ClientID(), "whose it was, for audit")
 			require.Error(t, refused.Authorize(scope.Requirement{}))

@@ -22,6 +22,10 @@ func TestDefaults(t *testing.T) {
 	require.Equal(t, 2*time.Second, apikey.DefaultLookupTimeout)
 	require.Equal(t, 64, apikey.MaxLookups)
 	require.Equal(t, 10_000, apikey.DefaultMaxKeys)
+	require.Equal(t, 100_000, apikey.MaxRecords)
+	require.Equal(t, 128, apikey.MaxOwnerBytes)
+	require.Equal(t, 100, apikey.MaxListed)
+	require.Equal(t, 64<<20, apikey.MaxFileBytes)
 	require.Equal(t, 32, apikey.MinSecretBytes)
 	require.Equal(t, 16, apikey.MinLegacyBytes)
 	require.Equal(t, 256, apikey.MaxKeyBytes)
@@ -64,6 +68,17 @@ func TestNewNamesEveryMistake(t *testing.T) {
 		{name: "Guide is http", change: func(c *apikey.Config) { c.Guide = "http://api.example.com/" }, says: "Guide is no https URL"},
 		{name: "Guide has an angle bracket", change: func(c *apikey.Config) { c.Guide = "https://api.example.com/>;" }, says: "Guide is no https URL"},
 		{name: "Guide has a line break", change: func(c *apikey.Config) { c.Guide = "https://api.example.com/\r\nX: y" }, says: "Guide is no https URL"},
+		{name: "Guide has no host", change: func(c *apikey.Config) { c.Guide = "https:///keys" }, says: "Guide is no https URL"},
+		{name: "Guide has a user", change: func(c *apikey.Config) { c.Guide = "https://u:p@api.example.com/" }, says: "Guide is no https URL"},
+		{name: "Guide has a space", change: func(c *apikey.Config) { c.Guide = "https://api.example.com/a b" }, says: "Guide is no https URL"},
+		{name: "Guide is not ASCII", change: func(c *apikey.Config) { c.Guide = "https://api.example.com/ä" }, says: "Guide is no https URL"},
+		{name: "Guide has a backslash", change: func(c *apikey.Config) { c.Guide = `https://api.example.com/\x` }, says: "Guide is no https URL"},
+		{name: "Issuer is not ASCII", change: func(c *apikey.Config) { c.Issuer = "urn:ä" }, says: "not printable ASCII"},
+		{name: "LookupTimeout without Lookup", change: func(c *apikey.Config) { c.LookupTimeout = time.Second }, says: "are for Lookup"},
+		{name: "MaxKeys without Lookup", change: func(c *apikey.Config) { c.MaxKeys = 5 }, says: "are for Lookup"},
+		{name: "MaxKeys is too many", change: func(c *apikey.Config) { c.Records, c.Lookup, c.MaxKeys = nil, store{}.lookup, 1_000_001 }, says: "MaxKeys is 1000001"},
+		{name: "KeyTTL is too long", change: func(c *apikey.Config) { c.Records, c.Lookup, c.KeyTTL = nil, store{}.lookup, 61*time.Minute }, says: "KeyTTL is 1h1m"},
+		{name: "the record is named", change: func(c *apikey.Config) { c.Records[0].Owner = "" }, says: `record "` + m.record.ID + `": it has no owner`},
 		{name: "both", change: func(c *apikey.Config) { c.Lookup = store{}.lookup }, says: "both set"},
 		{name: "neither", change: func(c *apikey.Config) { c.Records = nil }, says: "there are no keys"},
 		{name: "KeyTTL without Lookup", change: func(c *apikey.Config) { c.KeyTTL = time.Second }, says: "are for Lookup"},

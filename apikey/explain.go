@@ -114,13 +114,13 @@ func (k *Keys) expected() string {
 }
 
 func (k *Keys) explainOther(ctx context.Context, token string) bearergate.Explanation {
-	if token != "" && k.isKey(token) {
+	if k.isKey(token) {
 		e := bearergate.Explanation{By: k}.Then(bearergate.Step{Name: "kind of credential", Expected: "an access token"}, func() error { return errKeyThere })
 		e.Advice = []string{adviceThere}
 		return e
 	}
 	e := bearergate.Explain(ctx, k.config.Tokens, token)
-	if e.Err == nil && k.Issued(e.Token) {
+	if k.Issued(e.Token) {
 		e = e.Then(bearergate.Step{Name: "issuer of the keys"}, func() error { return errSpoofed })
 	}
 	e.By = k

@@ -108,7 +108,11 @@ func remade(t testing.TB, id, of string) string {
 	t.Helper()
 	parts := strings.Split(of, "_")
 	require.Len(t, parts, 3)
-	text := parts[0] + "_" + id + "_" + parts[2][:32]
+	return summed(parts[0] + "_" + id + "_" + parts[2][:32])
+}
+
+// summed is a text with its checksum.
+func summed(text string) string {
 	sum := binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE([]byte(text)))
 	return text + strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum))
 }

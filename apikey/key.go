@@ -35,11 +35,11 @@ func (h Hash) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, h[:])
 
 // UnmarshalText reads what MarshalText writes, and nothing else.
 func (h *Hash) UnmarshalText(text []byte) error {
-	var read Hash
-	if n, err := hex.Decode(read[:], text[:min(len(text), 2*len(read))]); err != nil || n != len(read) || len(text) != 2*len(read) || hex.EncodeToString(read[:]) != string(text) {
+	read, err := hex.DecodeString(string(text))
+	if err != nil || len(read) != len(h) || hex.EncodeToString(read) != string(text) {
 		return errors.New("the hash is not 64 hexadecimal digits in lower case")
 	}
-	*h = read
+	*h = Hash(read)
 	return nil
 }
 
@@ -69,18 +69,14 @@ func checksum(of string) string {
 	return string(text[:])
 }
 
-// split returns the ID of a key of our form.
+// split returns the ID of a key of our form that begins with the prefix and "_".
 func split(key, prefix string) (id string, ok bool) {
-	rest, begins := strings.CutPrefix(key, prefix)
-	if !begins || len(rest) != 1+idLength+1+secretLength+sumSize || rest[0] != '_' || rest[1+idLength] != '_' {
+	rest := key[len(prefix)+1:]
+	if len(rest) != idLength+1+secretLength+sumSize || rest[idLength] != '_' || !ofAlphabet(rest[:idLength]) || !ofAlphabet(rest[idLength+1:]) {
 		return "", false
 	}
-	id = rest[1 : 1+idLength]
 	body := key[:len(key)-sumSize]
-	if !isID(id) || !ofAlphabet(rest[2+idLength:]) || checksum(body) != key[len(body):] {
-		return "", false
-	}
-	return id, true
+	return rest[:idLength], checksum(body) == key[len(body):]
 }
 
 func ofAlphabet(s string) bool {

@@ -49,15 +49,32 @@ func (l *lookups) find(ctx context.Context, id string) (*entry, error) {
 	if _, ok := l.unknown.Get(name, now); ok {
 		return nil, nil
 	}
-	return l.ask(ctx, id)
+	return l.wait(ctx, id, func() (*entry, error) {
+		began := time.Now() // what Lookup says may be as old as its call
+		e, err := l.call(id)
+		switch {
+		case err != nil: // an outage is not remembered
+		case e == nil:
+			l.unknown.Add(name, struct{}{}, 1, began, UnknownTTL)
+		default:
+			l.known.Add(name, e, 1, began, l.keys.config.KeyTTL)
+		}
+		return e, err
+	})
 }
 
-// ask has Lookup asked, whatever is remembered, and waits.
+// ask has Lookup asked for [Keys.Explain]: nothing that is remembered counts, and nothing is
+// remembered.
 func (l *lookups) ask(ctx context.Context, id string) (*entry, error) {
+	return l.wait(ctx, "to explain "+id, func() (*entry, error) { return l.call(id) })
+}
+
+// wait joins the call of that name, or makes it, until ctx ends.
+func (l *lookups) wait(ctx context.Context, name string, call func() (*entry, error)) (*entry, error) {
 	if ctx.Err() != nil {
 		return nil, bearergate.Guard(ctx, errStore, context.Context.Err)
 	}
-	answer := l.flights.DoChan(id, func() (any, error) { return l.call(id) })
+	answer := l.flights.DoChan(name, func() (any, error) { return call() })
 	select {
 	case r := <-answer:
 		e, _ := r.Val.(*entry)
@@ -86,7 +103,6 @@ func (l *lookups) call(id string) (*entry, error) {
 		err    error
 	}
 	done := make(chan result, 1) // not a variable: a late call may still write
-	began := time.Now()
 	err := guard.Isolate(ctx, 0, func() {
 		defer func() { <-places }()
 		var r result
@@ -100,24 +116,16 @@ func (l *lookups) call(id string) (*entry, error) {
 		if errors.Is(err, guard.ErrLate) {
 			return nil, &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonStoreUnavailable, Detail: "Lookup has not answered in time"}
 		}
-		return nil, misconfigured(fmt.Errorf("apikey: Lookup: %w", err))
+		return nil, &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonInternal, Cause: fmt.Errorf("apikey: Lookup: %w", err)}
 	}
 	r := <-done
-	switch name := digest.String(id); {
+	switch {
 	case r.err != nil:
 		return nil, blameless(r.err)
 	case !r.found:
-		l.known.Delete(name)
-		l.unknown.Add(name, struct{}{}, 1, began, UnknownTTL)
 		return nil, nil
-	default:
-		e, err := l.entry(id, r.record)
-		if err == nil {
-			l.unknown.Delete(name)
-			l.known.Add(name, e, 1, began, l.keys.config.KeyTTL)
-		}
-		return e, err
 	}
+	return l.entry(id, r.record)
 }
 
 // blameless keeps a Lookup that failed from blaming the client: that a key is wrong, this

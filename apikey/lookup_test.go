@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -76,6 +77,27 @@ func TestLookup(t *testing.T) {
 	})
 }
 
+// What the store says of a key counts when it is looked up again, also in the report.
+func TestARecordThatChanges(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		m := generate(t, "acme", "orders:read")
+		c, a := looking(m.record)
+		k := newKeys(t, c)
+		_, err := as(t, k, m.key)
+		require.NoError(t, err)
+		changed := m.record
+		changed.Owner, changed.Tenant, changed.Scopes = "acme-ltd", "eu", []string{"orders:list"}
+		changed.NotAfter = start.Add(time.Hour)
+		a.set(store{m.record.ID: changed}.lookup)
+		time.Sleep(apikey.DefaultKeyTTL)
+		token, err := as(t, k, m.key)
+		require.NoError(t, err)
+		require.Equal(t, "acme-ltd", token.ClientID())
+		require.Equal(t, "orders:list", token.Scopes().String())
+		require.Equal(t, []apikey.Use{{ID: m.record.ID, Owner: "acme-ltd", Tenant: "eu", Until: changed.NotAfter, Accepted: 2, LastAccepted: start}}, k.Report().Keys)
+	})
+}
+
 // An outage blames nobody, and is not remembered.
 func TestALookupThatFails(t *testing.T) {
 	m := generate(t, "acme")
@@ -101,6 +123,10 @@ func TestALookupThatFails(t *testing.T) {
 			return apikey.Record{}, false, ctx.Err()
 		}, kind: bearergate.ErrUnavailable, reason: bearergate.ReasonStoreUnavailable},
 		{name: "it panics", f: func(context.Context, string) (apikey.Record, bool, error) { panic(m.key) }, kind: bearergate.ErrMisconfigured, reason: bearergate.ReasonInternal},
+		{name: "it ends its goroutine", f: func(context.Context, string) (apikey.Record, bool, error) {
+			runtime.Goexit()
+			return apikey.Record{}, false, nil
+		}, kind: bearergate.ErrMisconfigured, reason: bearergate.ReasonInternal},
 		{name: "another key", f: func(context.Context, string) (apikey.Record, bool, error) { return other, true, nil }, kind: bearergate.ErrMisconfigured, reason: bearergate.ReasonConfig},
 		{name: "no record", f: func(context.Context, string) (apikey.Record, bool, error) { return apikey.Record{}, true, nil }, kind: bearergate.ErrMisconfigured, reason: bearergate.ReasonConfig},
 		{name: "a record without hash", f: func(context.Context, string) (apikey.Record, bool, error) {
@@ -139,6 +165,34 @@ func TestALookupThatFails(t *testing.T) {
 }
 
 func errorOf(_ *bearergate.Token, err error) error { return err }
+
+// Who has left already causes no call, and is told so also after the end of all keys.
+func TestWhoHasLeft(t *testing.T) {
+	m := generate(t, "acme")
+	c, a := looking(m.record)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, at := range []time.Time{start, end} {
+		c.Now = func() time.Time { return at }
+		token, err := bearergate.Verify(ctx, newKeys(t, c), "ApiKey "+m.key)
+		kit.RequireRefused(t, token, err, bearergate.ErrUnavailable, bearergate.ReasonCanceled)
+	}
+	require.Zero(t, a.calls.Load())
+}
+
+// Explain asks anew and changes nothing.
+func TestExplainRemembersNothing(t *testing.T) {
+	m := generate(t, "acme")
+	c, a := looking()
+	k := newKeys(t, c)
+	requireRefused(t, k, m.key, bearergate.ErrInvalidToken, bearergate.ReasonInactive)
+	a.set(store{m.record.ID: m.record}.lookup)
+	require.NoError(t, k.Explain(t.Context(), "ApiKey "+m.key).Err)
+	require.NoError(t, k.Explain(t.Context(), "ApiKey "+m.key).Err)
+	require.EqualValues(t, 3, a.calls.Load())
+	requireRefused(t, k, m.key, bearergate.ErrInvalidToken, bearergate.ReasonInactive)
+	require.EqualValues(t, 3, a.calls.Load())
+}
 
 // One call for an ID, however many wait, and who leaves takes nobody along.
 func TestLookupsAreShared(t *testing.T) {

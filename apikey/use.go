@@ -9,8 +9,9 @@ import (
 
 // use is what is counted of one key.
 type use struct {
-	id, owner, tenant   string
-	until               atomic.Int64 // unix nanoseconds, as the two below; 0: never
+	id                  string
+	who                 atomic.Pointer[Record] // the last that was read: its owner may have been corrected
+	until               atomic.Int64           // unix nanoseconds, as the two below; 0: never
 	right, over         atomic.Uint64
 	lastRight, lastOver atomic.Int64
 }
@@ -42,9 +43,10 @@ func (us *uses) of(r Record, until time.Time) *use {
 		if len(us.byID) >= us.max {
 			return &us.beyond
 		}
-		u = &use{id: r.ID, owner: r.Owner, tenant: r.Tenant}
+		u = &use{id: r.ID}
 		us.byID[r.ID] = u
 	}
+	u.who.Store(&Record{Owner: r.Owner, Tenant: r.Tenant})
 	u.until.Store(until.UnixNano())
 	return u
 }
@@ -96,7 +98,8 @@ func (k *Keys) Report() Report {
 	r := Report{Since: us.since, End: k.config.End, Unwatched: us.beyond.right.Load() + us.beyond.over.Load()}
 	us.mu.RLock()
 	for _, u := range us.byID {
-		r.Keys = append(r.Keys, Use{ID: u.id, Owner: u.owner, Tenant: u.tenant, Until: at(&u.until),
+		who := u.who.Load()
+		r.Keys = append(r.Keys, Use{ID: u.id, Owner: who.Owner, Tenant: who.Tenant, Until: at(&u.until),
 			Accepted: u.right.Load(), Refused: u.over.Load(), LastAccepted: at(&u.lastRight), LastRefused: at(&u.lastOver)})
 	}
 	us.mu.RUnlock()
