@@ -491,6 +491,29 @@ func TestReportNamesWhoUsesNone(t *testing.T) {
 	require.Zero(t, keys[1].LastAccepted)
 }
 
+// The one that was used last comes first, whatever came of it.
+func TestReportIsInOrder(t *testing.T) {
+	a, b, c := generate(t, "a"), generate(t, "b"), generate(t, "c")
+	a.record.NotAfter = start
+	now := start
+	cfg := config(b.record, c.record, a.record)
+	cfg.Now = func() time.Time { return now }
+	k := newKeys(t, cfg)
+	for _, key := range []string{b.key, a.key, c.key} {
+		now = now.Add(time.Minute)
+		_, _ = as(t, k, key)
+	}
+	now = start.Add(time.Second) // a request that began earlier, and ends later
+	_, err := as(t, k, c.key)
+	require.NoError(t, err)
+	var owners []string
+	for _, u := range k.Report().Keys {
+		owners = append(owners, u.Owner)
+	}
+	require.Equal(t, []string{"c", "a", "b"}, owners)
+	require.Equal(t, start.Add(3*time.Minute), k.Report().Keys[0].LastAccepted)
+}
+
 // Before the date: which requests will be refused from then on.
 func TestTrial(t *testing.T) {
 	m := generate(t, "acme", "orders:read")
@@ -551,6 +574,9 @@ func TestAHookThatPanics(t *testing.T) {
 	_, err := as(t, newKeys(t, c), m.key)
 	require.NoError(t, err)
 	require.Equal(t, []bearergate.PanicEvent{{Where: "Used", Type: "string"}}, panics)
+	c.Hooks = apikey.Hooks{Used: func(context.Context, apikey.UseEvent) { panic("boom") }}
+	_, err = as(t, newKeys(t, c), m.key)
+	require.NoError(t, err)
 }
 
 func TestConfirmationsAreThoseOfTokens(t *testing.T) {

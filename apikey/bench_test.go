@@ -30,7 +30,8 @@ func BenchmarkKey(b *testing.B) {
 		{name: "known", keys: fixed, key: m.key, good: true},
 		{name: "known, looked up", keys: looked, key: m.key, good: true},
 		{name: "of the older system", keys: fixed, key: old, good: true},
-		{name: "unknown", keys: fixed, key: unknown.key},
+		{name: "unknown", keys: fixed, key: unknown.key}, // these two must not differ
+		{name: "a wrong secret", keys: fixed, key: remade(b, m.record.ID, unknown.key)},
 	} {
 		b.Run(bc.name, func(b *testing.B) {
 			r := request(header, bc.key)

@@ -97,6 +97,12 @@ func TestNewNamesEveryMistake(t *testing.T) {
 		{name: "two scopes in one", change: func(c *apikey.Config) { c.Records[0].Scopes = []string{"a b"} }, says: "no scope token"},
 		{name: "an empty scope", change: func(c *apikey.Config) { c.Records[0].Scopes = []string{""} }, says: "no scope token"},
 		{name: "the scope of WithoutKeys", change: func(c *apikey.Config) { c.Records[0].Scopes = apikey.WithoutKeys().Scopes() }, says: "no key may have"},
+		{name: "a long scope", change: func(c *apikey.Config) { c.Records[0].Scopes = []string{strings.Repeat("x", 257)} }, says: "no scope token"},
+		{name: "a scope with a quotation mark", change: func(c *apikey.Config) { c.Records[0].Scopes = []string{`a"b`} }, says: "no scope token"},
+		{name: "too many roles", change: func(c *apikey.Config) { c.Records[0].Roles = make([]string, 101) }, says: "more than 100"},
+		{name: "a long role", change: func(c *apikey.Config) { c.Records[0].Roles = []string{strings.Repeat("x", 257)} }, says: "its role"},
+		{name: "a role with a line break", change: func(c *apikey.Config) { c.Records[0].Roles = []string{"a\nb"} }, says: "its role"},
+		{name: "a long tenant", change: func(c *apikey.Config) { c.Records[0].Tenant = strings.Repeat("x", 257) }, says: "its tenant"},
 		{name: "too many scopes", change: func(c *apikey.Config) { c.Records[0].Scopes = make([]string, 101) }, says: "more than 100"},
 		{name: "an empty role", change: func(c *apikey.Config) { c.Records[0].Roles = []string{""} }, says: "its role"},
 		{name: "a tenant with a line break", change: func(c *apikey.Config) { c.Records[0].Tenant = "\n" }, says: "its tenant"},
@@ -119,6 +125,28 @@ func TestNewNamesEveryMistake(t *testing.T) {
 	c.Records = make([]apikey.Record, apikey.MaxRecords+1)
 	_, err = apikey.New(c)
 	require.ErrorContains(t, err, "use Lookup")
+}
+
+// What may just be.
+func TestBoundsThatAreReached(t *testing.T) {
+	m := generate(t, strings.Repeat("o", apikey.MaxOwnerBytes), strings.Repeat("s", 256))
+	m.record.Roles, m.record.Tenant = []string{strings.Repeat("r", 256)}, strings.Repeat("t", 256)
+	for len(m.record.Roles) < apikey.MaxListed {
+		m.record.Roles, m.record.Scopes = append(m.record.Roles, "r"), append(m.record.Scopes, fmt.Sprint("s", len(m.record.Roles)))
+	}
+	c := config(m.record)
+	c.Issuer, c.Deprecated = "!"+strings.Repeat("x", 254)+"~", end
+	token, err := as(t, newKeys(t, c), m.key)
+	require.NoError(t, err)
+	var claims struct {
+		Roles []string `json:"roles"`
+	}
+	require.NoError(t, token.Claims(&claims))
+	require.Equal(t, m.record.Roles, claims.Roles)
+	c.Records, c.Lookup, c.MaxKeys, c.KeyTTL, c.LookupTimeout = nil, store{}.lookup, 1_000_000, time.Hour, time.Minute
+	newKeys(t, c)
+	c.MaxKeys = 1
+	newKeys(t, c)
 }
 
 type names string
@@ -183,6 +211,8 @@ func TestParseRecords(t *testing.T) {
 		{name: "an empty key", file: one(``), says: []string{"record number 1: its ID", "no hash", "no owner"}},
 		{name: "all of it wrong", file: one(`"id":"x","hash":"y","owner":7,"scopes":"a b","roles":[1],"tenant":[],"not_after":"tomorrow"`),
 			says: []string{"its ID", "64 hexadecimal", "owner is no string", "scopes is no array", "roles is no array", "tenant is no string", "not_after is no time"}},
+		{name: "null for roles", file: one(good + `,"roles":null`), says: []string{"roles is no array"}},
+		{name: "the second of two", file: `{"version":1,"keys":[{` + good + `},{}]}`, says: []string{"record number 2: it has no owner"}},
 		{name: "null for a date", file: one(good + `,"not_after":null`), says: []string{"not_after is no"}},
 		{name: "a number for a date", file: one(good + `,"not_after":1798761600`), says: []string{"not_after is no"}},
 		{name: "a hash in upper case", file: one(strings.Replace(good, hash, strings.ToUpper(hash[:63])+"A", 1)), says: []string{"lower case"}},
@@ -202,7 +232,7 @@ func TestParseRecords(t *testing.T) {
 	_, err = apikey.ParseRecords([]byte(`{"version":1,"keys":[` + strings.Repeat(`{},`, 500) + `{}]}`))
 	require.ErrorContains(t, err, "and 1403 mistakes more")
 	_, err = apikey.ParseRecords([]byte(`{"version":1,"keys":[` + strings.Repeat(`1,`, apikey.MaxRecords) + `1]}`))
-	require.ErrorContains(t, err, "mistakes more")
+	require.ErrorContains(t, err, "there are more than 100000 keys")
 	_, err = apikey.ParseRecords(make([]byte, apikey.MaxFileBytes+1))
 	require.ErrorContains(t, err, "are the most")
 }
@@ -235,6 +265,7 @@ func TestAReportIsBounded(t *testing.T) {
 		for _, m := range keys {
 			_, err := as(t, k, m.key)
 			require.NoError(t, err)
+			require.NotEmpty(t, k.Report().Keys)
 		}
 	}
 	report := k.Report()
