@@ -26,6 +26,9 @@ import (
 // [ReasonBinding]. A Scheme that is not one of the constants, and what
 // [CheckBindings] finds, are [ErrMisconfigured].
 //
+// Where v has accepted the token, and its binding is not confirmed, [Error.Refused] says
+// whose the token is. Who sent it is not known: perhaps whoever has stolen it.
+//
 // Where ctx carries a token that was proven for the very same call, by a gate
 // further out, its proof counts and no Binding is asked again: a proof can be
 // used once. The same call is: credentials, method, target, host and connection,
@@ -40,12 +43,16 @@ func Authenticate(ctx context.Context, v Verifier, c Call, bindings ...Binding) 
 	}
 	needed, err := t.needs(ctx, c.Scheme, bindings)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, AsError(err).WithRefused(t)
 	}
 	if !t.Bound() {
 		return t, nil, nil
 	}
-	return prove(ctx, c, t, needed)
+	proven, reply, err := prove(ctx, c, t, needed)
+	if err != nil {
+		return nil, reply, AsError(err).WithRefused(t)
+	}
+	return proven, reply, nil
 }
 
 // admitted refuses a call before its token is looked at.

@@ -140,6 +140,58 @@ func TestAuthenticate(t *testing.T) {
 	}
 }
 
+// A refusal for the binding says whose token it was, for audit: a token that opens nothing,
+// and that nobody has proved to hold. What is refused before its verifier has accepted it is
+// nobody's.
+func TestARefusedBindingSaysWhoseTokenItWas(t *testing.T) {
+	replay := &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonReplay}
+	refuses := func(err error) *binding {
+		b := dpop()
+		b.reply, b.confirm = bearergate.Reply{"DPoP-Nonce": "n"}, func(bearergate.Call, *bearergate.Token) error { return err }
+		return b
+	}
+	for _, tc := range []struct {
+		name     string
+		verifier bearergate.Verifier
+		scheme   bearergate.Scheme
+		bindings []bearergate.Binding
+		kind     error
+		reason   bearergate.Reason
+		nobodys  bool
+		unbound  bool
+	}{
+		{name: "a replay", verifier: boundBy("jkt"), scheme: bearergate.SchemeDPoP, bindings: []bearergate.Binding{refuses(replay)}, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonReplay},
+		{name: "a store that is down", verifier: boundBy("jkt"), scheme: bearergate.SchemeDPoP, bindings: []bearergate.Binding{refuses(context.DeadlineExceeded)}, kind: bearergate.ErrUnavailable, reason: bearergate.ReasonStoreUnavailable},
+		{name: "the wrong scheme", verifier: boundBy("jkt"), scheme: bearergate.SchemeBearer, bindings: []bearergate.Binding{dpop()}, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonBinding},
+		{name: "unbound under DPoP", verifier: boundBy(), scheme: bearergate.SchemeDPoP, bindings: []bearergate.Binding{dpop()}, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonBinding, unbound: true},
+		{name: "DPoP where nobody checks it, before the token is looked at", verifier: boundBy("jkt"), scheme: bearergate.SchemeDPoP, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonBinding, nobodys: true},
+		{name: "an answer that may repeat the token", verifier: verifies(bearergate.Claims{Unquotable: true, Confirmation: map[string][]byte{"jkt": []byte(`"k"`)}}), scheme: bearergate.SchemeDPoP,
+			bindings: []bearergate.Binding{refuses(replay)}, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonReplay, nobodys: true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			token, _, err := bearergate.Authenticate(t.Context(), tc.verifier, call(tc.scheme), tc.bindings...)
+			require.Nil(t, token)
+			requireKind(t, err, tc.kind, tc.reason)
+			refused := bearergate.AsError(err).Refused
+			if tc.nobodys {
+				require.Nil(t, refused)
+				return
+			}
+			require.Equal(t, "c", refused.ClientID())
+			require.Equal(t, !tc.unbound, refused.Bound())
+			require.False(t, refused.Proven())
+			requireKind(t, refused.Authorize(scope.Requirement{}), bearergate.ErrInvalidToken, bearergate.ReasonBinding)
+			_, carried := bearergate.FromContext(bearergate.NewContext(t.Context(), refused))
+			require.False(t, carried)
+		})
+	}
+	require.Nil(t, replay.Refused, "the error of a binding is its own")
+
+	// What a binding asks the client for still comes with the refusal.
+	_, reply, _ := bearergate.Authenticate(t.Context(), boundBy("jkt"), call(bearergate.SchemeDPoP), refuses(replay))
+	require.Equal(t, bearergate.Reply{"DPoP-Nonce": "n"}, reply)
+}
+
 func TestAuthenticateWithoutToken(t *testing.T) {
 	_, _, err := bearergate.Authenticate(t.Context(), boundBy(), bearergate.Call{Credentials: bearergate.Credentials{Scheme: bearergate.SchemeBearer}})
 	requireKind(t, err, bearergate.ErrMissingToken, bearergate.ReasonNoToken)

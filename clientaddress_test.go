@@ -183,6 +183,7 @@ func TestNewClientAddress(t *testing.T) {
 		{name: "no header, hops", config: bearergate.ClientAddressConfig{Hops: 1}, says: []string{"ClientAddressConfig.Header is empty"}},
 		{name: "no field name", config: bearergate.ClientAddressConfig{Header: "X Real", Trusted: proxies}, says: []string{"such as X-Forwarded-For"}},
 		{name: "the token", config: bearergate.ClientAddressConfig{Header: "Authorization", Trusted: proxies}, says: []string{"another meaning"}},
+		{name: "what proxies call themselves", config: bearergate.ClientAddressConfig{Header: "Via", Trusted: proxies}, says: []string{"another meaning"}},
 		{name: "the scheme", config: bearergate.ClientAddressConfig{Header: "X-Forwarded-Proto", Trusted: proxies}, says: []string{"another meaning"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

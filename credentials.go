@@ -2,6 +2,7 @@ package bearergate
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"net/netip"
 	"strings"
 )
@@ -136,6 +137,10 @@ type Call struct {
 	TLS *tls.ConnectionState
 	// Peer is who is connected; without a valid port: nobody to trust.
 	Peer netip.AddrPort
+	// Certificate is the client certificate of the sender's connection to a proxy that asks
+	// about the request and tells it apart from every header: Envoy, in adapters/extauthz.
+	// nil: nobody told one. No header has any say in it.
+	Certificate *x509.Certificate
 }
 
 // Values returns the values of a header field, also where Header is nil.

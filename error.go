@@ -158,8 +158,10 @@ type Error struct {
 	// written it.
 	Unsigned bool
 	// Refused is the token that was refused although the configured issuer vouches for
-	// it, by its signature or its answer, and which a verifier of this module judged:
-	// whose it was, for audit. It is authorized for nothing. Set it by
+	// it, by its signature or its answer, and which a verifier of this module judged, or
+	// [Authenticate] for its binding: whose it was, for audit. It is authorized for
+	// nothing. If it is [Token.Bound], nobody has proved to hold its key, and whoever sent
+	// it may have stolen it: do not count it as one of its client. Set it by
 	// [Error.WithRefused].
 	Refused *Token
 	// Cause is what went wrong underneath. errors.Is and errors.As reach it

@@ -12,7 +12,9 @@
 // [New] serves in memory: real HTTP, but no port, reached by [Server.Client]
 // only. Such a server may be made inside a testing/synctest bubble, with the
 // bubble's own T, where tokens expire and a [Fault] delays on the fake clock.
-// [Start] is for programs and serves on loopback TCP.
+// [Start] is for programs and serves on loopback TCP. There, the token endpoint answers
+// under names of loopback, the issuer and [WithHosts] alone: a web page that has its own
+// name resolve to 127.0.0.1 gets no token.
 //
 // Tokens may be bound to their sender. A [DPoPKey] makes DPoP proofs (RFC 9449), a
 // [DPoPTransport] sends them, and the token endpoint binds what it issues to the key of
@@ -59,8 +61,9 @@ const (
 type Server struct {
 	tb         testing.TB // nil if made by Start
 	issuer     string
-	origin     string // scheme and host of issuer
-	issuerPath string // path of issuer without a final slash
+	origin     string          // scheme and host of issuer
+	issuerPath string          // path of issuer without a final slash
+	names      map[string]bool // those under which a server on loopback gives tokens; nil: every name
 	config     config
 	keys       keyring
 
@@ -176,6 +179,12 @@ func (s *Server) listen() (net.Listener, error) {
 		return nil, err
 	}
 	s.origin, s.issuerPath = u.Scheme+"://"+u.Host, strings.TrimSuffix(u.EscapedPath(), "/")
+	if addr, ok := listener.Addr().(*net.TCPAddr); ok && addr.IP.IsLoopback() {
+		s.names = map[string]bool{"localhost": true, hostName(u.Host): true}
+		for _, host := range s.config.hosts {
+			s.names[hostName(host)] = true
+		}
+	}
 	if s.config.addr != "" && s.config.issuer == "" && len(s.config.hosts) == 0 {
 		s.transport = &http.Transport{} // nothing out of the ordinary
 		return listener, nil

@@ -266,6 +266,39 @@ func TestStart(t *testing.T) {
 	require.NotEmpty(t, as.Token(authtest.Claims{}))
 }
 
+// A web page whose name resolves to loopback (DNS rebinding) gets no token out of a server
+// that runs on the machine of whoever looks at it.
+func TestStartAnswersUnderItsNamesAlone(t *testing.T) {
+	as, err := authtest.Start(authtest.WithHosts("as.example.test"))
+	require.NoError(t, err)
+	defer as.Close()
+	for host, status := range map[string]int{
+		"":                        http.StatusOK,
+		"localhost":               http.StatusOK,
+		"LocalHost:8080":          http.StatusOK,
+		"as.localhost:8080":       http.StatusOK,
+		"[::1]:8080":              http.StatusOK,
+		"as.example.test":         http.StatusOK,
+		"As.Example.Test:443":     http.StatusOK,
+		"page.example.test":       http.StatusMisdirectedRequest,
+		"page.example.test:40123": http.StatusMisdirectedRequest,
+		"127.0.0.1.example.test":  http.StatusMisdirectedRequest,
+		"localhost.example.test":  http.StatusMisdirectedRequest,
+	} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, as.URL("/token"), strings.NewReader("grant_type=client_credentials&client_id=a&client_secret=b"))
+		require.NoError(t, err)
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Host = host
+		resp, err := as.Client().Do(r)
+		require.NoError(t, err)
+		body, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		require.Equal(t, status, resp.StatusCode, host)
+		require.Equal(t, status == http.StatusOK, strings.Contains(string(body), "access_token"), host)
+	}
+}
+
 func TestStartOptions(t *testing.T) {
 	for name, opts := range map[string][]authtest.Option{
 		"TCP, own issuer": {authtest.WithIssuer("https://as.example.test/tenant")},

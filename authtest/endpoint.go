@@ -7,6 +7,8 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -145,6 +147,9 @@ func (s *Server) token(r *http.Request) answer {
 	if err := r.ParseForm(); err != nil {
 		return oauthError(http.StatusBadRequest, "invalid_request")
 	}
+	if s.rebound(r.Host) {
+		return text(http.StatusMisdirectedRequest)
+	}
 	form := r.PostForm
 	client, known := s.client(r)
 	granted := scope.Set{}
@@ -187,6 +192,22 @@ func (s *Server) token(r *http.Request) answer {
 	a.header.Set("Cache-Control", "no-store")
 	return a
 }
+
+// rebound reports whether a request for a server on loopback was meant for another host.
+// A web page that has its own name resolve to 127.0.0.1 (DNS rebinding) would otherwise
+// read a token out of the server of whoever looks at it. Such a request has the name of the
+// page in Host, and no page can change that.
+func (s *Server) rebound(host string) bool {
+	if s.names == nil {
+		return false
+	}
+	name := hostName(host)
+	_, err := netip.ParseAddr(name)
+	return err != nil && !s.names[name] && !strings.HasSuffix(name, ".localhost")
+}
+
+// hostName is a host without its port, in lower case.
+func hostName(host string) string { return strings.ToLower((&url.URL{Host: host}).Hostname()) }
 
 func oauthError(status int, code string) answer {
 	a := document(status, map[string]string{"error": code})

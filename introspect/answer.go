@@ -109,7 +109,7 @@ const maxThumbprint = 64
 // whose is what tells whose a token is. A refusal is remembered, and must not keep a
 // whole answer.
 func whose(c *bearergate.Claims) bearergate.Claims {
-	of := bearergate.Claims{Issuer: c.Issuer, Subject: c.Subject, ClientID: c.ClientID, ID: c.ID,
+	of := bearergate.Claims{Issuer: c.Issuer, Subject: c.Subject, ClientID: c.ClientID, ID: c.ID, SessionID: c.SessionID,
 		Actors: c.Actors[:min(len(c.Actors), 1)], ExpiresAt: c.ExpiresAt, AuthTime: c.AuthTime}
 	if c.Confirmation != nil { // that it is bound, or it would name whoever it was stolen from
 		of.Confirmation = map[string][]byte{}

@@ -125,7 +125,7 @@ func refusalSize(err error) int64 {
 	e := bearergate.AsError(err)
 	size := len(e.Detail) + len(e.Expected) + len(e.Found)
 	if t := e.Refused; t != nil {
-		size += 1024 + len(t.Issuer()) + len(t.Subject()) + len(t.ClientID()) + len(t.ID())
+		size += 1024 + len(t.Issuer()) + len(t.Subject()) + len(t.ClientID()) + len(t.ID()) + len(t.SessionID())
 		for _, a := range t.Actor() {
 			size += len(a.Subject) + len(a.Issuer) + len(a.ClientID)
 		}

@@ -72,6 +72,32 @@ func TestARefusalExplainsItself(t *testing.T) {
 	}
 }
 
+// The audit finds the requests of a login, also where this API or its Map has refused them.
+func TestARefusalSaysTheSession(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		answer map[string]any
+		reason bearergate.Reason
+	}{
+		{name: "by this API", answer: map[string]any{"aud": "x", "sid": "s-1"}, reason: bearergate.ReasonAudience},
+		{name: "by Map", answer: map[string]any{"sid": "s-1"}, reason: bearergate.ReasonTenant},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newServer()
+			s.answers[opaque] = answer(tt.answer)
+			client := newClient(t, with(config(s), func(c *introspect.Config) {
+				c.Map = func(*bearergate.Claims) error {
+					return &bearergate.Error{Kind: invalid, Reason: bearergate.ReasonTenant}
+				}
+			}))
+			for range 2 { // from the server, and from the cache
+				err := requireRefused(t, client, opaque, invalid, tt.reason)
+				require.Equal(t, "s-1", bearergate.AsError(err).Refused.SessionID())
+			}
+		})
+	}
+}
+
 // An answer that is none says which member is wrong.
 func TestAnOddAnswerNamesItsMember(t *testing.T) {
 	s := newServer()

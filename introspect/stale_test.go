@@ -169,13 +169,14 @@ func TestNoStaleAfterAnAnswer(t *testing.T) {
 	}
 }
 
-// slowToLook is a context whose owner gets to look at the outcome late.
+// slowToLook is a context whose owner waits for an outcome, and gets to look at it late.
 type slowToLook struct {
 	context.Context
+	waits func()
 	until <-chan struct{}
 }
 
-func (c slowToLook) Done() <-chan struct{} { <-c.until; return nil }
+func (c slowToLook) Done() <-chan struct{} { c.waits(); <-c.until; return nil }
 
 // An answer that came while somebody waited for another call ends what was
 // remembered before.
@@ -185,12 +186,13 @@ func TestNoStaleAfterSomebodyElsesAnswer(t *testing.T) {
 		client := newClient(t, with(config(s), func(c *introspect.Config) { c.MaxStale = time.Hour }))
 		requireAccepted(t, client, opaque)
 		time.Sleep(31 * time.Second)
-		s.fail(status(429))
-		until := make(chan struct{})
+		// The server answers when somebody waits, or he would find the outcome at once.
+		waiting, until := make(chan struct{}), make(chan struct{})
+		s.fail(func() (*http.Response, error) { <-waiting; return status(429)() })
 		var tok *bearergate.Token
 		var err error
 		var wg sync.WaitGroup
-		wg.Go(func() { tok, err = client.Verify(slowToLook{t.Context(), until}, opaque) })
+		wg.Go(func() { tok, err = client.Verify(slowToLook{t.Context(), sync.OnceFunc(func() { close(waiting) }), until}, opaque) })
 		synctest.Wait()
 		s.fail(nil)
 		s.set(func(s *server) { delete(s.answers, opaque) })

@@ -2,6 +2,8 @@ package jwks_test
 
 import (
 	"context"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -111,6 +113,32 @@ func TestAKeyThatIsUsedEarly(t *testing.T) {
 			refresh(t, s) // 304: the set that is held
 			uses(t, s.c, "k2")
 		}},
+		{name: "an answer that was in a cache on the way, older than the key", play: func(t *testing.T, s scene) {
+			s.header.Set("Age", "590") // of before the key was published: a TTL ago, almost
+			refresh(t, s)
+			s.header.Del("Age")
+			s.add(t, "k2")
+			time.Sleep(2 * time.Minute)
+			uses(t, s.c, "k2")
+		}},
+		{name: "the same, confirmed by the cache", play: func(t *testing.T, s scene) {
+			s.header.Set("ETag", `"1"`)
+			refresh(t, s)
+			s.header.Set("Age", "590")
+			refresh(t, s) // 304
+			s.header.Del("Age")
+			s.header.Set("ETag", `"2"`)
+			s.add(t, "k2")
+			time.Sleep(2 * time.Minute)
+			uses(t, s.c, "k2")
+		}},
+		{name: "an answer that was in a cache for a moment", early: []string{"k2"}, play: func(t *testing.T, s scene) {
+			s.header.Set("Age", "10")
+			refresh(t, s)
+			s.add(t, "k2")
+			time.Sleep(2 * time.Minute)
+			uses(t, s.c, "k2")
+		}},
 		{name: "a key of another set", play: func(t *testing.T, s scene) {
 			s.add(t, "k2")
 			refresh(t, s)
@@ -161,6 +189,39 @@ func TestAKeyOfAnImportIsNotEarly(t *testing.T) {
 		uses(t, other, "k3")
 		require.Len(t, r.early, 1)
 	})
+}
+
+// A key is used by many at once, while sets come and go: it is told of once.
+func TestUsedByMany(t *testing.T) {
+	s := newServer(t, "k1")
+	var told atomic.Int32
+	c, _ := newCache(t, s, func(c *jwks.Config) {
+		c.Hooks = jwks.Hooks{UsedEarly: func(context.Context, jwks.EarlyEvent) { told.Add(1) }}
+	})
+	has(t, c, "k1")
+	data, err := c.Export()
+	require.NoError(t, err)
+	s.header.Set("ETag", `"1"`)
+	s.add(t, "k2")
+	require.NoError(t, c.Refresh(t.Context()))
+	keys, err := c.Keys(t.Context(), "k2", "ES256")
+	require.NoError(t, err)
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 100 {
+				c.Used(t.Context(), keys[0])
+			}
+		})
+	}
+	all.Go(func() {
+		for range 20 {
+			_ = c.Refresh(t.Context()) // 304
+			_ = c.Import(data)
+		}
+	})
+	all.Wait()
+	require.EqualValues(t, 1, told.Load())
 }
 
 type ctxKey struct{}

@@ -25,6 +25,7 @@ type result struct {
 	url, etag string
 	maxAge    time.Duration
 	hasMaxAge bool
+	age       time.Duration // of the answer, in caches on the way
 	found     discovery
 	skipped   []jose.Skipped
 	server    fetch.Server // who answered, for the metadata and for the set
@@ -146,10 +147,11 @@ func (c *Cache) finish(ctx context.Context, id uint64, t Trigger, began clock.In
 		event.Outcome = OutcomeNotModified
 		if !r.same {
 			event.Outcome = OutcomeOK
-			r.set.appear(old.set, old.confirmed, old.ttl)
+			r.set.appear(old.set, old.confirmed.Add(-old.cached), old.ttl)
 		}
 		v.set, v.body = r.set, r.body
 		event.Added, event.Removed = r.set.diff(old.set)
+		v.cached = r.age
 		v.url, v.etag, v.ttl = r.url, r.etag, c.policy.lifetime(r.maxAge, r.hasMaxAge)
 	}
 	if event.Outcome != OutcomeInterrupted {
@@ -302,7 +304,7 @@ func (r *remote) get(ctx context.Context, v *view, url string) result {
 		return out
 	}
 	out.server = resp.Server
-	out.etag, out.maxAge, out.hasMaxAge, out.same = resp.ETag, resp.MaxAge, resp.HasMaxAge, resp.NotModified
+	out.etag, out.maxAge, out.hasMaxAge, out.age, out.same = resp.ETag, resp.MaxAge, resp.HasMaxAge, resp.Age, resp.NotModified
 	if out.same {
 		out.set, out.body = v.set, v.body // what the 304 is about: an Import may have replaced what is held
 		return out

@@ -147,8 +147,9 @@ type EarlyEvent struct {
 	// KeyID is the ID of the key; of one without, its thumbprint. The issuer chose it:
 	// bounded, but no metric label.
 	KeyID string
-	// Absent is how long ago a fetch began that did not have the key: it cannot have been
-	// published for longer.
+	// Absent is how long ago a fetch began that did not have the key, and longer by the Age of
+	// its answer (RFC 9111 §5.1), if a cache on the way gave that: the key cannot have been
+	// published for longer. A cache that does not say its Age makes it look shorter.
 	Absent time.Duration
 	// TTL is how long what that fetch brought may be used.
 	TTL time.Duration

@@ -102,15 +102,15 @@ func (i identity) name() string {
 // use what it has for a whole TTL, and refuses what is signed with the key until then, or
 // asks for it out of turn.
 type appearance struct {
-	absent clock.Instant // when a fetch began that had not the key
+	absent clock.Instant // when an answer was written, at the earliest, that had not the key
 	ttl    time.Duration // of the set that it brought
 	told   atomic.Bool   // that the key was in use already
 }
 
 func (a *appearance) early(now clock.Instant) bool { return now.Since(a.absent) < a.ttl }
 
-// appear notes which keys are new. old is the set before, which was confirmed at absent and
-// good for ttl; nil: nobody knows what there was. It is called before s is shared. There are
+// appear notes which keys are new. old is the set before, which the server confirmed at absent
+// and was good for ttl; nil: nobody knows what there was. It is called before s is shared. There are
 // at most as many appearances as s has keys.
 func (s *keySet) appear(old *keySet, absent clock.Instant, ttl time.Duration) {
 	if old == nil {

@@ -79,6 +79,7 @@ type view struct {
 	url       string  // where it came from
 	etag      string
 	confirmed clock.Instant // when the fetch began that brought or confirmed set: the answer may be as old as that
+	cached    time.Duration // how long that answer was in caches on the way: the server wrote it so long before
 	ttl       time.Duration // with jitter
 	found     discovery
 

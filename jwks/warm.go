@@ -109,7 +109,7 @@ func (c *Cache) take(in export, set *keySet) error {
 		return nil
 	}
 	v.set, v.body, v.etag, v.url = set, bytes.Clone(in.JWKS), "", c.url
-	v.confirmed, v.ttl = confirmed, c.policy.lifetime(0, false)
+	v.confirmed, v.cached, v.ttl = confirmed, 0, c.policy.lifetime(0, false)
 	if !v.usable(now) {
 		return &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonKeysUnavailable,
 			Cause: errors.New("jwks: the import is older than TTL and MaxStale allow")}

@@ -89,22 +89,31 @@ func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, d *decision) {
 	}
 	contentType, body := g.render(r, a, e)
 	h := w.Header()
-	// Of whatever an outer handler had in mind.
-	for _, name := range []string{"Content-Length", "Content-Encoding", "WWW-Authenticate", "ETag", "Last-Modified", "Expires",
-		"CDN-Cache-Control", "Surrogate-Control"} {
-		h.Del(name)
-	}
+	strip(h)
 	if a.challenge {
 		g.challenge(h, r, code, e, d)
 	}
 	if code == unavailable {
 		h.Set("Retry-After", strconv.Itoa(int(e.RetryDelay()/time.Second)))
 	}
-	h.Set("Cache-Control", "no-store")
-	h.Set("Content-Type", contentType)
-	w.WriteHeader(a.status)
+	finish(w, r, a.status, contentType, body)
+}
+
+// strip takes out of a header what an outer handler had in mind.
+func strip(h http.Header) {
+	for _, name := range []string{"Content-Length", "Content-Encoding", "WWW-Authenticate", "ETag", "Last-Modified", "Expires",
+		"CDN-Cache-Control", "Surrogate-Control"} {
+		h.Del(name)
+	}
+}
+
+// finish writes a refusal whose other headers stand.
+func finish(w http.ResponseWriter, r *http.Request, status int, contentType string, body []byte) {
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Content-Type", contentType)
+	w.WriteHeader(status)
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(body) // a caller that does not take its refusal is not our trouble
+		_, _ = w.Write(body)
 	}
 }
 

@@ -2,6 +2,7 @@ package middleware
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"maps"
@@ -79,8 +80,13 @@ func (g *Gate) call(r *http.Request, c bearergate.Credentials) bearergate.Call {
 		call.Target = r.URL.RequestURI()
 	}
 	call.Peer = peerOf(r)
+	call.Certificate, _ = r.Context().Value(toldCertificate{}).(*x509.Certificate)
 	return call
 }
+
+// toldCertificate is the key of the certificate in the context of a request that an [Advisor]
+// was told of. Nobody else can write it.
+type toldCertificate struct{}
 
 // peerOf is who is connected; nobody where something has rewritten RemoteAddr.
 func peerOf(r *http.Request) netip.AddrPort {

@@ -53,8 +53,9 @@ type Decision struct {
 //
 // Decide refuses what Handler leaves to its handlers, since nobody knows what the
 // service behind the proxy makes of it: a path in which an encoded slash, or after
-// decoding a dot segment, a backslash, a semicolon, a percent sign, a control character
-// or a byte that is no UTF-8 was sent, and a method with lower-case letters.
+// decoding a dot segment, a backslash, a semicolon, a percent sign, a question mark, a
+// number sign, a control character or a byte that is no UTF-8 was sent, and a method with
+// lower-case letters.
 // [Decision.Unrouted] is then 400. Host is compared as proxies do it, without case and
 // without a dot at its end. No Method is GET.
 //
@@ -66,28 +67,33 @@ type Decision struct {
 // Like Handler, the first Decide ends the registration of routes. As long as Handler
 // has a mistake to report, the Err of every Decision is that one,
 // [bearergate.ErrMisconfigured]. Decide is safe for concurrent use.
-func (rt *Router) Decide(r *http.Request) Decision {
+func (rt *Router) Decide(r *http.Request) Decision { return rt.ask(r).decision }
+
+// ask is Decide, with what else there is to tell.
+func (rt *Router) ask(r *http.Request) *question {
+	q := &question{header: http.Header{}}
 	h, err := rt.Handler()
-	if err != nil {
-		return Decision{Err: err}
-	}
-	if r == nil || r.URL == nil {
-		return Decision{Err: misconfigured(errors.New("Decide: the request is nil, or has no URL"))}
-	}
-	if !sameTarget(r) {
-		return Decision{Err: misconfigured(errors.New("Decide: RequestURI and URL name different targets: a proof for one would count for the other"))}
-	}
-	if r.Method != strings.ToUpper(r.Method) || unclear(r.URL) {
-		return unrouted(http.StatusBadRequest)
+	switch {
+	case err != nil:
+		q.decision = Decision{Err: err}
+		return q
+	case r == nil || r.URL == nil:
+		q.decision = Decision{Err: misconfigured(errors.New("Decide: the request is nil, or has no URL"))}
+		return q
+	case !sameTarget(r):
+		q.decision = Decision{Err: misconfigured(errors.New("Decide: RequestURI and URL name different targets: a proof for one would count for the other"))}
+		return q
+	case r.Method != strings.ToUpper(r.Method) || unclear(r.URL):
+		q.decision = unrouted(http.StatusBadRequest)
+		return q
 	}
 	r = r.WithContext(r.Context()) // a copy: ServeMux writes into it which pattern it found
 	r.Method, r.Host = cmp.Or(r.Method, http.MethodGet), plainHost(r.Host)
-	q := question{header: http.Header{}}
-	h.ServeHTTP(&q, r)
+	h.ServeHTTP(q, r)
 	if q.decision.Access == "" {
-		return unrouted(q.status)
+		q.decision = unrouted(q.status)
 	}
-	return q.decision
+	return q
 }
 
 // sameTarget reports whether RequestURI, where there is one, names what URL does.
@@ -96,7 +102,14 @@ func sameTarget(r *http.Request) bool {
 		return true
 	}
 	u, err := url.ParseRequestURI(r.RequestURI)
-	return err == nil && u.EscapedPath() == r.URL.EscapedPath() && u.RawQuery == r.URL.RawQuery
+	return err == nil && u.EscapedPath() == r.URL.EscapedPath() && u.RawQuery == r.URL.RawQuery && hasEncodedSlash(u) == hasEncodedSlash(r.URL)
+}
+
+// hasEncodedSlash looks at RawPath too: where a character was sent that no path has, such as
+// the bar in "/public%2fx|", EscapedPath encodes the decoded path anew, with a slash in it
+// that nobody sent.
+func hasEncodedSlash(u *url.URL) bool {
+	return strings.Contains(strings.ToLower(u.EscapedPath()), "%2f") || strings.Contains(strings.ToLower(u.RawPath), "%2f")
 }
 
 func unrouted(status int) Decision {
@@ -109,16 +122,22 @@ func unrouted(status int) Decision {
 // or cleans away a segment. That is how "/public/..%2fadmin" gets around a proxy that
 // asked about "/public/".
 func unclear(u *url.URL) bool {
-	escaped := u.EscapedPath()
-	if clean := path.Clean(escaped); u.Path == "" || u.Path == "*" || clean != escaped && clean+"/" != escaped {
+	if u.Path == "" || u.Path == "*" || !isClean(u) {
 		return false // ServeMux answers: with a redirect to the clean path, for example
 	}
-	if strings.Contains(strings.ToLower(escaped), "%2f") || !utf8.ValidString(u.Path) ||
-		strings.ContainsFunc(u.Path, func(c rune) bool { return c < ' ' || c == 0x7f || strings.ContainsRune(`\;%`, c) }) {
+	if hasEncodedSlash(u) || !utf8.ValidString(u.Path) ||
+		strings.ContainsFunc(u.Path, func(c rune) bool { return c < ' ' || c == 0x7f || strings.ContainsRune(`\;%?#`, c) }) {
 		return true
 	}
 	segments := strings.Split(u.Path, "/")
 	return slices.Contains(segments, ".") || slices.Contains(segments, "..")
+}
+
+// isClean reports whether the path as it was sent has no empty and no dot segments.
+func isClean(u *url.URL) bool {
+	escaped := u.EscapedPath()
+	clean := path.Clean(escaped)
+	return clean == escaped || clean != "/" && clean+"/" == escaped
 }
 
 // plainHost returns a host as everybody else compares it.
@@ -142,6 +161,10 @@ type question struct {
 	header   http.Header
 	status   int // what was written without a route
 	decision Decision
+
+	gate     *Gate // that has the last word, and what it decided
+	made     decision
+	identity map[string]string // what the handler would find in the headers of Config.Identity
 }
 
 func (q *question) Header() http.Header { return q.header }
@@ -151,9 +174,22 @@ func (q *question) WriteHeader(status int) { q.status = status }
 func (q *question) Write(b []byte) (int, error) { return len(b), nil }
 
 // answer says what was decided at a route.
-func (q *question) answer(r *http.Request, access Access, d *decision) {
+func (q *question) answer(g *Gate, r *http.Request, access Access, d *decision) {
+	q.gate, q.made = g, *d
 	q.decision = Decision{Err: d.err, ReportOnly: d.reportOnly, Pattern: r.Pattern, Access: access, Reply: sendable(d.reply)}
 	if d.err == nil || d.reportOnly {
 		q.decision.Token = d.known()
+	}
+	if g == nil || g.config.Identity == nil {
+		return
+	}
+	if q.identity == nil {
+		q.identity = map[string]string{}
+	}
+	for name := range g.config.Identity { // whatever a gate further out has said under these names
+		q.identity[name] = ""
+	}
+	for _, h := range d.identity {
+		q.identity[h.name] = h.value
 	}
 }

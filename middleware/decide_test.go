@@ -288,6 +288,9 @@ func TestDecideRefusesWhatTwoReadersReadTwoWays(t *testing.T) {
 		{target: "/public/..%3b/x", unrouted: 400, reason: bearergate.ReasonPolicy},
 		{target: "/admin%2fx", unrouted: 400, reason: bearergate.ReasonPolicy},
 		{target: "/%2fadmin/x", unrouted: 400, reason: bearergate.ReasonPolicy},
+		{target: "/public%2fx|", unrouted: 400, reason: bearergate.ReasonPolicy},
+		{target: "/public/x%2Fy{", unrouted: 400, reason: bearergate.ReasonPolicy},
+		{target: "/public/a|b"},
 		{target: "/public/%252e%252e/admin", unrouted: 400, reason: bearergate.ReasonPolicy},
 		{target: "/public/%00", unrouted: 400, reason: bearergate.ReasonPolicy},
 		{target: "/public/%0a", unrouted: 400, reason: bearergate.ReasonPolicy},
@@ -318,8 +321,10 @@ func TestDecideRefusesWhatTwoReadersReadTwoWays(t *testing.T) {
 
 	// A Binding looks at RequestURI: a proof for the one must not count for the other.
 	r := httptest.NewRequest("GET", "/public/x", nil)
-	r.RequestURI = "/auth"
-	requireError(t, rt.Decide(r).Err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+	for path, target := range map[string]string{"/public/x": "/auth", "/public/x|": "/public%2fx|"} {
+		r.URL, r.RequestURI = &url.URL{Path: path}, target
+		requireError(t, rt.Decide(r).Err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+	}
 }
 
 // A gate right behind the route has the last word.

@@ -143,7 +143,8 @@ type Config struct {
 	// the gate, those of [Router.Public] routes too, so that none of them can pass
 	// a token on or log it. They get a copy of the request; the caller's is not
 	// changed. A handler that reads this header itself must not be behind the gate.
-	// With Extract, which takes the token from elsewhere, it is a mistake.
+	// With Extract, which takes the token from elsewhere, it is a mistake, and with
+	// [Router.ForwardAuth], where the proxy has to do this.
 	DropAuthorization bool
 
 	// Identity tells the handlers behind the gate who calls, in request headers,
@@ -369,7 +370,7 @@ func (g *Gate) wrap(rt route, next http.Handler) http.Handler {
 	return guarded(func(w http.ResponseWriter, r *http.Request) {
 		d := g.check(r, &rt, !closed && g.config.InsecureReportOnly)
 		if q, asks := w.(*question); asks {
-			if q.answer(r, rt.access, &d); asksToo(next) && (d.err == nil || d.reportOnly) {
+			if q.answer(g, r, rt.access, &d); asksToo(next) && (d.err == nil || d.reportOnly) {
 				g.pass(w, r, &rt, &d, next) // the gate in front of the handler has the last word
 			}
 			return

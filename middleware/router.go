@@ -362,7 +362,7 @@ func (rt *Router) serving(reg *registered) http.Handler {
 		open := rt.gate.cleaned(reg.handler)
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if q, asks := w.(*question); asks {
-				if q.answer(r, AccessPublic, &decision{}); !asksToo(reg.handler) {
+				if q.answer(rt.gate, r, AccessPublic, &decision{}); !asksToo(reg.handler) {
 					return
 				}
 			}

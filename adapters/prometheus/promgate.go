@@ -121,7 +121,9 @@
 //
 // The endpoint is keys, for the metadata and the key set, or introspection; the verifier jwt
 // or introspection. A token counts once where its signature is checked or the server asked,
-// and not each time that it is remembered. What is said of a clock and of a certificate is by
+// and not each time that it is remembered. The outcome of query_tokens_total is that of the
+// decision, and anonymous for a request that was let in without a token
+// ([middleware.Router.Optional]): anybody can send that. What is said of a clock and of a certificate is by
 // the last answer that said it.
 //
 // Histograms have classic buckets and are native histograms too, for servers
@@ -460,7 +462,7 @@ func (m *Metrics) GateHooks() middleware.Hooks {
 			}
 			m.decisions.observe(linked, e.Duration, key{outcome, e.Pattern, reason, reportOnly})
 			if e.QueryToken {
-				m.queryTokens.link(linked, key{outcome, e.Pattern})
+				m.queryTokens.link(linked, key{senderOf(e, outcome), e.Pattern})
 			}
 			if m.clients == nil && m.tenants == nil {
 				return

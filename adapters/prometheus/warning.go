@@ -74,6 +74,15 @@ func (m *Metrics) token(issuer, verifier string, bytes int, lifetime time.Durati
 	}
 }
 
+// senderOf is the outcome of a request with a token in its query. A route that lets in who has
+// no token accepts a stranger, and no client is to blame for that.
+func senderOf(e middleware.DecisionEvent, outcome string) string {
+	if e.Err == nil && e.Token == nil {
+		return "anonymous"
+	}
+	return outcome
+}
+
 // WatchUsage tells how many scopes clients were granted that no route of the routers asks
 // for: of u, whose hooks have to be among those of the gates, as [usage.Report.Unasked] has
 // it. ignore are scopes that are none of them. Which they are, is in the report, and in no

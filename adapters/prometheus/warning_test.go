@@ -60,6 +60,7 @@ func TestWarnings(t *testing.T) {
 		require.NoError(t, err)
 		rt := gate.NewRouter()
 		rt.Handle("GET /orders/{id}", scope.All("orders:read"), http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		rt.Optional("GET /news", scope.Requirement{}, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 		api, err := rt.Handler()
 		require.NoError(t, err)
 		require.NoError(t, m.WatchUsage(seen, []string{"ignored"}, rt))
@@ -92,6 +93,9 @@ func TestWarnings(t *testing.T) {
 		server.plain, server.ahead, server.until = false, 30*time.Second, time.Now().Add(10*24*time.Hour).Truncate(time.Second)
 		require.Equal(t, 200, ask("/orders/7?access_token=x", jwt))
 		require.Equal(t, 401, ask("/orders/7?access_token=x", "nonsense"))
+		stranger := httptest.NewRecorder()
+		api.ServeHTTP(stranger, httptest.NewRequestWithContext(t.Context(), "GET", "/news?access_token=x", nil))
+		require.Equal(t, 200, stranger.Code)
 		require.Equal(t, 200, ask("/orders/7", jwt))
 		as.Rotate()
 		require.Equal(t, 200, ask("/orders/7", token(2*time.Hour)), "a key that came with its first token")
@@ -104,7 +108,8 @@ func TestWarnings(t *testing.T) {
 			require.EqualValues(t, server.until.Unix(), s.of("issuer_certificate_expiry_timestamp_seconds")[endpoint+issuer])
 		}
 		require.Equal(t, map[string]float64{issuer + `,verifier="introspection"`: 2, issuer + `,verifier="jwt"`: 2}, s.of("token_size_bytes"), "each once")
-		require.Equal(t, map[string]float64{`outcome="accepted",pattern="GET /orders/{id}"`: 1, `outcome="refused",pattern="GET /orders/{id}"`: 1}, s.of("query_tokens_total"))
+		require.Equal(t, map[string]float64{`outcome="accepted",pattern="GET /orders/{id}"`: 1, `outcome="refused",pattern="GET /orders/{id}"`: 1,
+			`outcome="anonymous",pattern="GET /news"`: 1}, s.of("query_tokens_total"), "who is let in without a token is no client")
 		require.Equal(t, map[string]float64{issuer: 1}, s.of("jwks_early_keys_total"))
 		text := gathered(t, registry)
 		require.Contains(t, text, `bearergate_token_lifetime_seconds_bucket{`+issuer+`,verifier="jwt",le="900"} 1`)

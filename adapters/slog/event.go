@@ -31,7 +31,7 @@ const (
 	EventSkipped             Event = "key skipped"                    // ""
 	EventKeyEarly            Event = "key used early"                 // ""
 	EventKeyRemoved          Event = "token of a removed key refused" // ""
-	EventQueryToken          Event = "access token in query"          // the outcome of the decision
+	EventQueryToken          Event = "access token in query"          // the outcome of the decision; anonymous if it was let in without a token
 	EventRevoked             Event = "revoked token refused"          // the source of the entry
 	EventRevocation          Event = "revocation"                     // "added" or "lifted"
 	EventRevocationElsewhere Event = "revocation of another process"  // the same

@@ -147,6 +147,11 @@ func TestSecrecyOfProofs(t *testing.T) {
 			require.NotContains(t, decisions[i], "proven", one.Name)
 			require.NotContains(t, decisions[i], "bound", one.Name)
 			require.NotContains(t, decisions[i], "subject", one.Name)
+			// Whose it was, as docs/observability.md promises for replays; not who has sent it.
+			refused, _ := decisions[i]["refused"].(map[string]any)
+			require.NotEmpty(t, refused["issuer"], one.Name)
+			require.Equal(t, map[string]any{"jkt": one.Thumbprint}, refused["bound"], one.Name)
+			require.NotContains(t, refused, "proven", one.Name)
 		}
 	})
 }

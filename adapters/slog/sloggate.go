@@ -316,11 +316,14 @@ func (a *Audit) GateHooks() middleware.Hooks {
 // sampled, so that the record of the decision is not enough.
 func (a *Audit) queryToken(ctx context.Context, e middleware.DecisionEvent) {
 	outcome, _ := outcomeOf(e.Err)
-	l := &a.queries.strangers
-	if e.Token != nil {
+	l, detail := &a.queries.strangers, outcome
+	switch {
+	case e.Token != nil:
 		l = &a.queries.known
+	case e.Err == nil: // let in without a token, as anybody is
+		detail = "anonymous"
 	}
-	a.tell(ctx, EventQueryToken, outcome, l, func(r *record) {
+	a.tell(ctx, EventQueryToken, detail, l, func(r *record) {
 		r.word("outcome", outcome)
 		r.word("method", e.Method)
 		r.word("route", e.Pattern)

@@ -343,6 +343,9 @@ func TestEvents(t *testing.T) {
 			a.GateHooks().Decided(ctx, middleware.DecisionEvent{QueryToken: true, Method: "GET", Pattern: "GET /orders/{id}", Err: bearergate.ErrMissingToken})
 			a.GateHooks().Decided(ctx, middleware.DecisionEvent{QueryToken: true, Midstream: true, Err: bearergate.ErrInvalidToken})
 		}, map[string]any{"level": "INFO", "outcome": "refused", "method": "GET", "route": "GET /orders/{id}"}},
+		{sloggate.EventQueryToken, func(a *sloggate.Audit, ctx context.Context) { // let in without a token, as anybody is
+			a.GateHooks().Decided(ctx, middleware.DecisionEvent{QueryToken: true, Method: "GET", Pattern: "GET /news"})
+		}, map[string]any{"level": "INFO", "outcome": "accepted", "method": "GET", "route": "GET /news"}},
 		{sloggate.EventFetch, func(a *sloggate.Audit, ctx context.Context) {
 			a.KeyHooks().Fetched(ctx, jwks.FetchEvent{Issuer: issuer, URL: url, Trigger: jwks.TriggerDue, Outcome: jwks.OutcomeOK, KeyCount: 1, Server: server})
 		}, map[string]any{"level": "DEBUG", "issuer": issuer, "url": url, "trigger": "due", "outcome": "ok", "keys": 1.0, "duration": 0.0,
@@ -425,7 +428,7 @@ func TestLevels(t *testing.T) {
 			sloggate.EventRevocation: {"added", "lifted"}, sloggate.EventRefetch: {"ok"},
 			sloggate.EventLogout: {"revoked", "repeated", "discarded"}, sloggate.EventSignal: {"revoked", "repeated", "discarded", "updated"},
 			sloggate.EventDiscarded: {"type", "decision"}, sloggate.EventStream: {"enabled"},
-			sloggate.EventKeys: {""}, sloggate.EventState: {"fresh", "empty"}, sloggate.EventMiss: {""}, sloggate.EventQueryToken: {"refused", "unavailable"}},
+			sloggate.EventKeys: {""}, sloggate.EventState: {"fresh", "empty"}, sloggate.EventMiss: {""}, sloggate.EventQueryToken: {"refused", "unavailable", "anonymous"}},
 		slog.LevelWarn: {
 			sloggate.EventDecision: {"expired", "signature", "scope", "policy", "bad_request", "proof", "replay"}, sloggate.EventProof: {"proof", "binding", "replay"}, sloggate.EventCall: {"status", "timeout"},
 			sloggate.EventFetch: {"connect", "malformed"}, sloggate.EventState: {"stale"}, sloggate.EventStore: {"get"}, sloggate.EventStale: {""}, sloggate.EventSkipped: {""}, sloggate.EventUnmapped: {""},

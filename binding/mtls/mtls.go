@@ -61,6 +61,11 @@
 // finds a proxy that lets a client's own header through, if it is asked with a client
 // certificate and without one.
 //
+// # Envoy that asks
+//
+// Set [Config].Told where Envoy asks adapters/extauthz: it tells the certificate itself, and
+// no header counts.
+//
 // # The PROXY protocol
 //
 // A listener that reads the PROXY protocol replaces RemoteAddr as well: by the address in
@@ -96,7 +101,7 @@ import (
 // member is what this package confirms of cnf (RFC 8705 §3.1).
 const member = "x5t#S256"
 
-// Config says where the certificate of a sender is found. Direct or Forwarded is
+// Config says where the certificate of a sender is found. Direct, Told or Forwarded is
 // required; there is no default.
 type Config struct {
 	// Direct takes the client certificate of the sender's own connection, for a server
@@ -104,6 +109,13 @@ type Config struct {
 	// proxy; a proxy's own certificate never counts as the sender's. A call whose peer
 	// is not known (a Unix socket, a rewritten RemoteAddr) is then refused.
 	Direct bool
+	// Told takes the certificate that a proxy tells apart from every header when it asks
+	// about a request ([bearergate.Call].Certificate): Envoy, by adapters/extauthz. It is that
+	// of the sender's connection to the proxy. Beside Forwarded it counts for senders that are
+	// no trusted proxy, as Direct does. Where nobody asks so, there is no such certificate, and
+	// a bound token is refused. Direct with Told is a mistake: of one gate, TLS ends here or at
+	// the proxy that asks.
+	Told bool
 	// Forwarded are the proxies that pass certificates on in a header. The slice is
 	// copied.
 	Forwarded []Forwarded
@@ -155,6 +167,7 @@ const (
 // [bearergate.Binding]. It is safe for concurrent use.
 type Certificates struct {
 	direct    bool
+	told      bool
 	forwarded []Forwarded
 }
 
@@ -163,8 +176,11 @@ var _ bearergate.Binding = (*Certificates)(nil)
 // New returns the Certificates of a configuration, or all that is wrong with it.
 func New(c Config) (*Certificates, error) {
 	wrong := mistake.In("mtls")
-	if !c.Direct && len(c.Forwarded) == 0 {
-		wrong.Addf("neither Direct nor Forwarded is set: set Direct if TLS ends at this service, Forwarded if it ends at a proxy")
+	if !c.Direct && !c.Told && len(c.Forwarded) == 0 {
+		wrong.Addf("neither Direct nor Forwarded is set: set Direct if TLS ends at this service, Forwarded if it ends at a proxy, Told if it ends at an Envoy that asks")
+	}
+	if c.Direct && c.Told {
+		wrong.Addf("Direct and Told are both set: TLS ends at this service, or at the proxy that asks")
 	}
 	for i, f := range c.Forwarded {
 		f.check(&wrong, i)
@@ -184,7 +200,7 @@ func New(c Config) (*Certificates, error) {
 	for i := range copied {
 		copied[i].Trusted = slices.Clone(copied[i].Trusted)
 	}
-	return &Certificates{direct: c.Direct, forwarded: copied}, nil
+	return &Certificates{direct: c.Direct, told: c.Told, forwarded: copied}, nil
 }
 
 // check adds what is wrong with the entry i.
@@ -207,6 +223,10 @@ func (*Certificates) Scheme() bearergate.Scheme { return bearergate.SchemeBearer
 
 // Members are x5t#S256 alone (RFC 8705 §3.1).
 func (*Certificates) Members() []string { return []string{member} }
+
+// Direct reports whether [Config].Direct is set: where a proxy asks for somebody else's
+// request, the connection is the proxy's own, and a gate there says that this is a mistake.
+func (c *Certificates) Direct() bool { return c != nil && c.direct }
 
 // Challenge adds nothing to the Bearer challenge.
 func (*Certificates) Challenge() map[string]string { return nil }
@@ -277,6 +297,10 @@ func (c *Certificates) proxyOf(peer netip.AddrPort) (*Forwarded, error) {
 // others, the handshake does not prove that the client has their keys.
 func (c *Certificates) ownCertificate(call bearergate.Call) (thumbprint, error) {
 	switch {
+	case c.told && call.Certificate == nil:
+		return thumbprint{}, unproven("the proxy that asks told no client certificate: have it send them (include_peer_certificate of Envoy's ext_authz) and ask its clients for one")
+	case c.told:
+		return sha256.Sum256(call.Certificate.Raw), nil
 	case !c.direct:
 		return thumbprint{}, unproven("the peer is no proxy of Trusted, and Direct is not set: add the address that the proxy connects from, if it is one, and never that of a client, which a listener for the PROXY protocol shows here")
 	case call.TLS == nil:

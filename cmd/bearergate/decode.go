@@ -26,7 +26,8 @@ type decodedToken struct {
 	Bytes    int  `json:"bytes"`
 	Parts    int  `json:"parts"`
 	// Header and Claims are there if they are one JSON object with distinct names. What is
-	// not, is in HeaderText and ClaimsText as far as it could be decoded, quoted and cut.
+	// not, but begins as an object, is in HeaderText and ClaimsText as far as it could be
+	// decoded, quoted and cut. Anything else is not shown: opaque tokens may have points.
 	Header     json.RawMessage `json:"header,omitempty"`
 	HeaderText string          `json:"header_text,omitempty"`
 	Claims     json.RawMessage `json:"claims,omitempty"`
@@ -133,7 +134,10 @@ func (d *decodedToken) part(name, encoded string) (raw []byte, object, strict js
 	for _, n := range notes {
 		d.notef("%s: %s", name, n)
 	}
-	if len(faults) > 0 {
+	switch {
+	case len(faults) > 0 && !isObject(bytes.TrimPrefix(raw, []byte("\xef\xbb\xbf"))):
+		return raw, object, nil, "" // it may be a part of an opaque token, whose point means nothing
+	case len(faults) > 0:
 		return raw, object, nil, quoted(string(raw))
 	}
 	return raw, object, raw, ""

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -53,6 +54,7 @@ func TestDecode(t *testing.T) {
 		"exp is text":             {token: rawToken(goodHeader, strings.Replace(goodClaims, "1772366700", `"soon"`, 1)), faults: []string{"an API refuses it: claims"}},
 		"no aud":                  {token: rawToken(goodHeader, strings.Replace(goodClaims, "aud", "for", 1)), faults: []string{"an API refuses it: required"}},
 		"an ID token":             {token: rawToken(`{"alg":"ES256"}`, strings.Replace(goodClaims, `"sub"`, `"nonce":"n","sub"`, 1)), faults: []string{"an API refuses it: kind"}},
+		"a nonce under at+jwt":    {token: rawToken(goodHeader, strings.Replace(goodClaims, `"sub"`, `"nonce":"n","sub"`, 1))}, // its typ says what it is
 		"none":                    {token: rawToken(`{"alg":"none"}`, goodClaims), faults: []string{"an API refuses it: algorithm"}},
 		"critical":                {token: rawToken(`{"alg":"ES256","crit":["b64"],"b64":false}`, goodClaims), faults: []string{"an API refuses it: form"}},
 		"a logout token":          {token: rawToken(`{"alg":"ES256","typ":"logout+jwt"}`, goodClaims), faults: []string{"an API refuses it: type"}},
@@ -126,10 +128,29 @@ func TestHostileText(t *testing.T) {
 	}
 }
 
+// An opaque token may have points, and what decodes to something is no header for that:
+// whoever has what it decodes to, has the token.
+func TestDecodeShowsNoOpaqueToken(t *testing.T) {
+	const part = "correct-horse-battery-staple"
+	encoded := base64.RawURLEncoding.EncodeToString([]byte(part))
+	for _, token := range []string{
+		encoded, encoded + ".x", encoded + "." + encoded, encoded + "." + encoded + "." + encoded, encoded + "." + encoded + "." + encoded + "." + encoded,
+		base64.RawURLEncoding.EncodeToString([]byte(goodHeader)) + "." + encoded + "." + encoded, part + "." + encoded + "." + part,
+		base64.RawURLEncoding.EncodeToString([]byte("[\""+part+"\"]")) + "." + encoded + "." + encoded,
+	} {
+		for _, args := range [][]string{{"decode"}, {"decode", "-json"}} {
+			r := invokeAt(t, atNoon, token, args...)
+			require.Equal(t, exitFound, r.code)
+			require.NotContains(t, r.out+r.err, part[:10], token)
+			require.NotContains(t, r.out+r.err, encoded, token)
+		}
+	}
+}
+
 // What decode calls a fault of the JSON is what the library does not read.
 func FuzzStrictness(f *testing.F) {
 	for _, seed := range []string{
-		goodClaims, `{}`, `{"a":1,"a":2}`, `{"a":{"b":1,"b":1}}`, `{"a":"\ud800"}`, `{"a":"\ud83d\ude00"}`, `{"a":"\\ud800"}`, `{"a":"\ud800\u0041"}`, "{\"a\":\"\xff\"}",
+		goodClaims, `{}`, `{"a":1,"a":2}`, `{"a":{"b":1,"b":1}}`, `{"a":"\ud800"}`, `{"a":"\udc00"}`, `{"a":"\ud83d\ude00"}`, `{"a":"\\ud800"}`, `{"a":"\ud800\u0041"}`, "{\"a\":\"\xff\"}",
 		"\ufeff{}", `{} {}`, ` {}`, `[]`, ``, `null`, `{"a":1e999}`, `{"\u0061":1,"a":2}`, `{"":1,"":2}`, `{"a":[{"x":1,"x":2}]}`, "{\"a\":\"\u2028\x7f\"}",
 	} {
 		f.Add([]byte(seed))

@@ -164,6 +164,10 @@ func renew(ctx context.Context, e *env, issue func() error) error {
 	}
 }
 
+// inForm escapes what a scope may have and what means something in a form, or to a shell
+// between single quotation marks. The rest stays readable.
+var inForm = strings.NewReplacer("%", "%25", "&", "%26", "+", "%2B", "'", "%27")
+
 // welcome is what is printed at the start. The lines of Go are those of the README.
 func welcome(e *env, r devReport, scopes string) error {
 	need := "scope.All(" + goList(strings.Fields(scopes)) + ")"
@@ -172,7 +176,7 @@ func welcome(e *env, r devReport, scopes string) error {
 	}
 	form := ""
 	if scopes != "" {
-		form = " -d 'scope=" + scopes + "'"
+		form = " -d 'scope=" + inForm.Replace(scopes) + "'"
 	}
 	_, err := fmt.Fprintf(e.stdout, `issuer: %s
 

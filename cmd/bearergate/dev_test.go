@@ -124,6 +124,36 @@ func TestDevEndToEnd(t *testing.T) {
 	require.Equal(t, exitOutage, invoke(t, second.AccessToken, "explain", "-issuer", first.Issuer, "-audience", audience).code)
 }
 
+// The line for curl asks for just these scopes, whatever is in them.
+func TestDevScopesForShells(t *testing.T) {
+	var out bytes.Buffer
+	const scopes = "a'b$(x) c&d=e 50%+`f`"
+	require.NoError(t, welcome(newEnv(nil, &out, &out, time.Now), devReport{}, scopes))
+	_, rest, found := strings.Cut(out.String(), " -d 'scope=")
+	require.True(t, found)
+	form, _, found := strings.Cut(rest, "'")
+	require.True(t, found)
+	got, err := url.ParseQuery("scope=" + form)
+	require.NoError(t, err)
+	require.Equal(t, url.Values{"scope": {scopes}}, got)
+}
+
+// A page of the Web gets no token, though its name may resolve to loopback.
+func TestDevIsNotForPages(t *testing.T) {
+	d := runDev(t, "-json")
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, d.next(t).TokenEndpoint, strings.NewReader("grant_type=client_credentials&client_id=a&client_secret=b"))
+	require.NoError(t, err)
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Host = "page.example.test"
+	resp, err := http.DefaultClient.Do(r)
+	require.NoError(t, err)
+	body, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.Equal(t, http.StatusMisdirectedRequest, resp.StatusCode)
+	require.NotContains(t, string(body), "eyJ")
+}
+
 // Nobody trusts the keys of an earlier run.
 func TestDevKeysAreNew(t *testing.T) {
 	first := runDev(t, "-json")

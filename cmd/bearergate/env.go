@@ -21,6 +21,7 @@ import (
 // env is the world as a subcommand sees it.
 type env struct {
 	stdin          io.Reader
+	stdinIs        string // what was read from it; "": nothing
 	stdout, stderr *plain
 	now            func() time.Time
 }
@@ -161,12 +162,34 @@ func (e *env) read(ctx context.Context, what, name string, limit int64) ([]byte,
 	if name == "-" {
 		return e.readStdin(ctx, what, limit)
 	}
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, usage("%s: %w", what, withoutName(err))
+	return interruptible(ctx, what, func() ([]byte, error) { // a pipe that has a name may never end
+		f, err := os.Open(name)
+		if err != nil {
+			return nil, usage("%s: %w", what, withoutName(err))
+		}
+		defer func() { _ = f.Close() }()
+		return readBounded(f, what, limit)
+	})
+}
+
+// interruptible reads, and does not wait longer than ctx. The read itself cannot be
+// interrupted: it ends with the process.
+func interruptible(ctx context.Context, what string, read func() ([]byte, error)) ([]byte, error) {
+	type result struct {
+		data []byte
+		err  error
 	}
-	defer func() { _ = f.Close() }()
-	return readBounded(f, what, limit)
+	done := make(chan result, 1)
+	go func() {
+		data, err := read()
+		done <- result{data, err}
+	}()
+	select {
+	case r := <-done:
+		return r.data, r.err
+	case <-ctx.Done():
+		return nil, usage("%s: %w", what, ctx.Err())
+	}
 }
 
 // withoutName leaves the name of a file out of its error: a token that was typed in the
@@ -197,29 +220,19 @@ const terminalLine = 4095
 // not empty. It does not wait longer than ctx.
 func (e *env) readStdin(ctx context.Context, what string, limit int64) ([]byte, error) {
 	onTerminal := isTerminal(e.stdin)
-	if onTerminal {
+	switch {
+	case onTerminal:
 		fmt.Fprintf(e.stderr, "bearergate: waiting for the %s: paste it and press Enter; Ctrl-C ends this\n", what)
+	case e.stdinIs != "": // its end was reached
+		return nil, usage("%s: standard input is the %s already: put one of them into a file", what, e.stdinIs)
 	}
-	type result struct {
-		data []byte
-		err  error
-	}
-	read := make(chan result, 1)
-	go func() { // a read of standard input cannot be interrupted: it ends with the process
-		var r result
+	e.stdinIs = what
+	return interruptible(ctx, what, func() ([]byte, error) {
 		if onTerminal {
-			r.data, r.err = readLine(e.stdin, what, limit)
-		} else {
-			r.data, r.err = readBounded(e.stdin, what, limit)
+			return readLine(e.stdin, what, limit)
 		}
-		read <- r
-	}()
-	select {
-	case r := <-read:
-		return r.data, r.err
-	case <-ctx.Done():
-		return nil, usage("%s: %w", what, ctx.Err())
-	}
+		return readBounded(e.stdin, what, limit)
+	})
 }
 
 // readLine reads the first line that is not empty.

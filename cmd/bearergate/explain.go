@@ -42,6 +42,9 @@ curl has it. It is sent to nobody, unless -introspect is given.`)
 	if err := parse(e, flags, args); err != nil {
 		return err
 	}
+	if err := v.idle(flags); err != nil {
+		return err
+	}
 	required, err := requirement(*need)
 	if err != nil {
 		return err
@@ -54,9 +57,12 @@ curl has it. It is sent to nobody, unless -introspect is given.`)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := v.context(ctx)
+	limited, cancel := v.context(ctx)
 	defer cancel()
-	x := bearergate.Explain(ctx, verifier, token.Reveal())
+	x := bearergate.Explain(limited, verifier, token.Reveal())
+	if x.Err != nil && ctx.Err() != nil {
+		return fmt.Errorf("explain: %w", context.Cause(ctx)) // what was broken off found nothing
+	}
 	if *need != "" {
 		x = x.Authorize(bearergate.StepUp{}, required)
 	}

@@ -67,6 +67,7 @@ func TestExplain(t *testing.T) {
 		"preset":             {token: as.Sign(map[string]any{"typ": "JWT"}, keycloak), flags: [][]string{{"-idp", "keycloak", "-idp-arg", "issuer=" + as.Issuer(), "-idp-arg", "audience=" + audience}}, verdict: "accepted"},
 		"preset refuses":     {token: as.Token(read), flags: [][]string{{"-idp", "keycloak", "-idp-arg", "issuer=" + as.Issuer(), "-idp-arg", "audience=" + audience}}, verdict: "refused", reason: "type", failed: "preset", code: exitFound},
 		"condition of a job": {token: as.Token(authtest.Claims{Subject: "repo:a"}), flags: [][]string{{"-idp", "workload", "-idp-arg", "issuer=" + as.Issuer(), "-idp-arg", "audience=" + audience, "-idp-arg", "where.sub=repo:b", "-idp-arg", "where.sub=repo:a"}}, verdict: "accepted"},
+		"preset, offline":    {token: as.Token(read), flags: [][]string{{"-idp", "workos", "-idp-arg", "client-id=client_01", "-jwks-file", jwksFile}}, verdict: "refused", reason: "issuer", failed: "origin", code: exitFound},
 		"introspection":      {token: as.Opaque(read), flags: [][]string{issuer, api, ask}, verdict: "accepted"},
 		"its own endpoint":   {token: as.Opaque(read), flags: [][]string{issuer, api, ask, {"-introspect-url", as.URL("/introspect"), "-client-auth", "post"}}, verdict: "accepted"},
 		"inactive":           {token: "unknown", flags: [][]string{issuer, api, ask}, verdict: "refused", reason: "inactive", failed: "active", code: exitFound},

@@ -11,6 +11,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -36,9 +38,28 @@ func newFlags(name, synopsis string) *flag.FlagSet {
 	return flags
 }
 
-// maxEchoed is the longest error about a flag that is repeated: a longer one may hold a
-// token that was typed in the wrong place.
-const maxEchoed = 100
+// The errors of package flag that name a flag. A name of ours is short, of lower case and
+// hyphens; what is not, or is a value, may be a token that was typed in the wrong place.
+var (
+	flagUnknown  = regexp.MustCompile(`^flag provided but not defined: (-[a-z][a-z-]{0,23})$`)
+	flagNoValue  = regexp.MustCompile(`^flag needs an argument: (-[a-z-]+)$`)
+	flagBadValue = regexp.MustCompile(`^invalid (?:boolean )?value "(?s:.*)" for (?:flag )?(-[a-z-]+): ([a-z ]+)$`)
+)
+
+// withoutValue is an error about a flag, without what was typed for its value.
+func withoutValue(err error) string {
+	text := err.Error()
+	if m := flagUnknown.FindStringSubmatch(text); m != nil {
+		return "there is no flag " + m[1]
+	}
+	if m := flagNoValue.FindStringSubmatch(text); m != nil {
+		return m[1] + " needs a value"
+	}
+	if m := flagBadValue.FindStringSubmatch(text); m != nil {
+		return "the value of " + m[1] + " cannot be used: " + m[2]
+	}
+	return "a flag is unknown, or its value is not of the right form"
+}
 
 // parse reads the flags. The error is [flag.ErrHelp] if help was asked for, and printed.
 func parse(e *env, flags *flag.FlagSet, args []string) error {
@@ -47,14 +68,24 @@ func parse(e *env, flags *flag.FlagSet, args []string) error {
 		flags.SetOutput(e.stdout)
 		flags.Usage()
 		return err
-	case err != nil && len(err.Error()) > maxEchoed:
-		return usage("%s: a flag is unknown, or its value is not of the right form: see bearergate %[1]s -help", flags.Name())
 	case err != nil:
-		return usage("%s: %w: see bearergate %[1]s -help", flags.Name(), err)
+		return usage("%s: %s: see bearergate %[1]s -help", flags.Name(), withoutValue(err))
 	case flags.NArg() > 0: // not repeated: it may be a token
 		return usage("%s takes flags alone: tokens and secrets come from standard input or from files, for a shell remembers arguments", flags.Name())
 	}
 	return nil
+}
+
+// idle is an error if one of these flags was given although nothing comes of it: whoever
+// gives a flag believes that it has an effect. why says when it has one.
+func idle(flags *flag.FlagSet, why string, names ...string) error {
+	var err error
+	flags.Visit(func(f *flag.Flag) {
+		if err == nil && slices.Contains(names, f.Name) {
+			err = usage("-%s has no effect here: %s", f.Name, why)
+		}
+	})
+	return err
 }
 
 // list is a flag that may be given several times.
@@ -80,7 +111,7 @@ type clientFlags struct {
 
 func (c *clientFlags) register(flags *flag.FlagSet) {
 	flags.StringVar(&c.ca, "ca", "", "`file` with the certificates (PEM) of the authorities to trust, instead of the system's")
-	flags.StringVar(&c.proxy, "proxy", "", "`URL` of an HTTP proxy; default none, as in the library")
+	flags.StringVar(&c.proxy, "proxy", "", "`URL` of an HTTP proxy, which is not asked for hosts on loopback; default none, as in the library")
 	flags.DurationVar(&c.timeout, "timeout", 20*time.Second, "how long all of it may take")
 	flags.BoolVar(&c.insecureHTTP, "insecure-allow-http", false, "accept http for every host: anybody on the path can then forge keys and answers")
 }
@@ -119,7 +150,12 @@ func (c *clientFlags) transport(ctx context.Context, e *env) (*http.Transport, e
 		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil {
 			return nil, usage("-proxy must be an http or https URL with a host and without credentials")
 		}
-		t.Proxy = http.ProxyURL(u)
+		t.Proxy = func(r *http.Request) (*url.URL, error) {
+			if isLoopback(r.URL.Hostname()) { // http is legal there, because it does not leave this machine
+				return nil, nil
+			}
+			return u, nil
+		}
 	}
 	return t, nil
 }

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"math/big"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -93,6 +94,11 @@ server sent cannot be used, and 3 if nothing was sent.`)
 	if err := parse(e, flags, args); err != nil {
 		return err
 	}
+	if *jwksFile != "" {
+		if err := idle(flags, "nothing is fetched with -jwks-file", "idp", "idp-arg", "ca", "proxy", "insecure-allow-http"); err != nil {
+			return err
+		}
+	}
 	var earlier []keyReport
 	if *compare != "" {
 		data, err := e.read(ctx, "-compare", *compare, maxFile)
@@ -163,6 +169,9 @@ func (w *watched) cache(ctx context.Context, e *env, i *issuerFlags, c *clientFl
 	case file != "":
 		if i.keysURL != "" || i.metadataURL != "" {
 			return nil, usage("-jwks-file is given together with -keys-url or -metadata-url: leave out the one or the other")
+		}
+		if info, err := os.Stat(file); err == nil && !info.Mode().IsRegular() { // a pipe has its content once
+			return nil, usage("-jwks-file has to be a regular file: the library reads it again")
 		}
 		config.Issuer = i.issuer
 		var err error

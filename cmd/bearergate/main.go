@@ -28,6 +28,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -72,7 +73,7 @@ func run(ctx context.Context, e *env, args []string) int {
 	code := exitCode(ctx, err)
 	var nothingToSay found
 	if err != nil && !errors.As(err, &nothingToSay) {
-		fmt.Fprintf(e.stderr, "bearergate: %v\n", err)
+		fmt.Fprintf(e.stderr, "bearergate: %s\n", strings.TrimPrefix(err.Error(), "bearergate: ")) // those of the library begin so too
 	}
 	return code
 }

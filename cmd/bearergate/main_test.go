@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -131,7 +132,7 @@ func TestUsage(t *testing.T) {
 		{"explain", "-idp", secret},
 		{"explain", "-idp-arg", "a=b", "-issuer", "https://as.example.com"},
 		{"explain", "-idp", "keycloak", "-idp-arg", secret},
-		{"explain", "-idp", "keycloak", "-idp-arg", "audience=a", "-idp-arg", "audience=b"},
+		{"explain", "-idp", "keycloak", "-idp-arg", "issuer=https://as.example.com", "-idp-arg", "audience=a", "-idp-arg", "audience=b"},
 		{"explain", "-idp", "keycloak", "-idp-arg", "audience=a"}, // the library misses the issuer
 		{"keys"},
 		{"keys", "-idp", "entra-tenants"},
@@ -153,6 +154,7 @@ func TestUsage(t *testing.T) {
 		require.Equal(t, exitUsage, r.code, "%q: %s%s", args, r.out, r.err)
 		require.Empty(t, r.out)
 		require.Contains(t, r.err, "bearergate: ")
+		require.NotContains(t, r.err, "bearergate: bearergate: ")
 		require.NotContains(t, r.err, secret[:40])
 		require.NotContains(t, r.err, secret[len(secret)-40:])
 	}
@@ -160,10 +162,12 @@ func TestUsage(t *testing.T) {
 
 // What cannot be written was not done.
 func TestStandardOutputIsGone(t *testing.T) {
-	var errs bytes.Buffer
-	e := newEnv(strings.NewReader(rawToken(`{}`, `{}`)), gone{}, &errs, time.Now)
-	require.Equal(t, exitUsage, run(t.Context(), e, []string{"decode"}))
-	require.Contains(t, errs.String(), "no space left")
+	for _, args := range [][]string{{"decode"}, {"decode", "-json"}, {"version"}, {"help"}} {
+		var errs bytes.Buffer
+		e := newEnv(strings.NewReader(rawToken(`{}`, `{}`)), gone{}, &errs, time.Now)
+		require.Equal(t, exitUsage, run(t.Context(), e, args))
+		require.Contains(t, errs.String(), "no space left")
+	}
 }
 
 type gone struct{}
@@ -214,6 +218,11 @@ func TestPlain(t *testing.T) {
 	require.Equal(t, want, got)
 }
 
+func TestQuoted(t *testing.T) {
+	require.Equal(t, `"\x1b[2J\u202e"`, quoted("\x1b[2J\u202e"))
+	require.Equal(t, `"`+strings.Repeat(`\x1b`, maxQuoted)+`"…`, quoted(strings.Repeat("\x1b", maxQuoted+1)))
+}
+
 // People paste what they have.
 func TestPasted(t *testing.T) {
 	const raw = "eyJh.eyJp.c2ln"
@@ -223,13 +232,14 @@ func TestPasted(t *testing.T) {
 		"Authorization: Bearer " + raw, "authorization:bearer " + raw + "\n", "> Authorization: Bearer " + raw,
 		"-H 'Authorization: Bearer " + raw + "'", `--header "Authorization: Bearer ` + raw + `"`,
 		"curl -s https://api.example.com/orders -H 'Authorization: Bearer " + raw + "' -H 'Accept: */*'\n",
+		"curl -H 'Proxy-Authorization: Basic dXNlcjpwYXNz' -HAuthorization:' Bearer " + raw + "'", "Authorization: " + raw, "curl -H 'authorization: " + raw + "' https://api.example.com/",
 		"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + raw + "\r\nAccept: */*\r\n",
 	} {
 		got, err := pasted(text)
 		require.NoError(t, err, text)
 		require.Equal(t, raw, got.Reveal(), text)
 	}
-	for _, text := range []string{"", " \n", "Authorization: ", "a b", "Basic abc def", raw + " " + raw} {
+	for _, text := range []string{"", " \n", "Authorization: ", "a b", "Basic abc def", "Authorization: Basic dXNlcjpwYXNz", "-H 'Authorization: Digest username=\"x\"'", "Proxy-Authorization: Basic abc", raw + " " + raw} {
 		_, err := pasted(text)
 		require.Error(t, err, text)
 		require.Equal(t, exitUsage, exitCode(t.Context(), err))
@@ -238,6 +248,90 @@ func TestPasted(t *testing.T) {
 	r := invoke(t, strings.Repeat("a", maxToken+1), "decode")
 	require.Equal(t, exitUsage, r.code)
 	require.Contains(t, r.err, "more than")
+}
+
+// What is short may be a token as well, and one in 64 of them begins with a hyphen.
+func TestFlagsAreNotRepeated(t *testing.T) {
+	for _, tc := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"decode", "-Xx7secretsecret"}, "a flag is unknown"},
+		{[]string{"decode", "--=secretsecret"}, "a flag is unknown"},
+		{[]string{"decode", "-secretsecretsecretsecretsecretsecret"}, "a flag is unknown"},
+		{[]string{"explain", "-timeout", "secretsecret"}, "the value of -timeout cannot be used: parse error"},
+		{[]string{"explain", "-introspect=secretsecret"}, "the value of -introspect cannot be used: parse error"},
+		{[]string{"explain", "-timeout", "secretsecret\" for flag -x: y"}, "the value of -timeout cannot be used: parse error"},
+		{[]string{"probe", "-certificate-warn", "secretsecret"}, "the value of -certificate-warn cannot be used: parse error"},
+		{[]string{"explain", "-audience", ""}, "the value of -audience cannot be used: it is empty"},
+		{[]string{"explain", "-audience"}, "-audience needs a value"},
+		{[]string{"explain", "-audiense", "a"}, "there is no flag -audiense"},
+	} {
+		r := invoke(t, "", tc.args...)
+		require.Equal(t, exitUsage, r.code, tc.args)
+		require.Contains(t, r.err, tc.want)
+		require.NotContains(t, r.err, "secretsecret")
+	}
+}
+
+// A flag that would do nothing is a mistake: whoever gives it believes otherwise.
+func TestIdleFlags(t *testing.T) {
+	file := tempFile(t, `{"keys":[]}`)
+	explain := []string{"explain", "-issuer", "https://as.example.com", "-audience", "a"}
+	asking := append(slices.Clip(explain), "-introspect-url", "https://as.example.com/i", "-client-id", "a", "-client-secret-file", file)
+	offline := append(slices.Clip(explain), "-jwks-file", file)
+	inFile := []string{"keys", "-jwks-file", file}
+	probe := []string{"probe", "-issuer", "https://as.example.com"}
+	for _, tc := range []struct{ args, idle []string }{
+		{explain, []string{"-client-auth", "post"}},
+		{asking, []string{"-profile", "rfc9068"}},
+		{append(slices.Clip(asking), "-client-auth", "none"), []string{"-client-secret-file", file}},
+		{offline, []string{"-ca", file}},
+		{offline, []string{"-proxy", "http://proxy.example.com"}},
+		{offline, []string{"-insecure-allow-http"}},
+		{inFile, []string{"-idp", "keycloak"}},
+		{inFile, []string{"-idp-arg", "a=b"}},
+		{inFile, []string{"-ca", file}},
+		{inFile, []string{"-proxy", "http://proxy.example.com"}},
+		{inFile, []string{"-insecure-allow-http"}},
+		{probe, []string{"-token-endpoint", "https://as.example.com/token"}},
+		{probe, []string{"-client-auth", "post"}},
+		{probe, []string{"-scope", "a"}},
+		{probe, []string{"-resource", "https://api.example.com"}},
+		{probe, []string{"-ask-audience", "a"}},
+		{probe, []string{"-revocation-endpoint", "https://as.example.com/revoke"}},
+		{probe, []string{"-revoked-within", "1m"}},
+		{probe, []string{"-poll", "1s"}},
+	} {
+		r := invoke(t, "", append(slices.Clip(tc.args), tc.idle...)...)
+		require.Equal(t, exitUsage, r.code, "%q %q: %s", tc.args, tc.idle, r.out)
+		require.Contains(t, r.err, tc.idle[0]+" has no effect here: ")
+	}
+}
+
+// Standard input has one end.
+func TestStandardInputIsOneThing(t *testing.T) {
+	r := invoke(t, "correct-horse", "explain", "-issuer", "https://as.example.com", "-audience", "a", "-introspect-url", "https://as.example.com/i", "-client-id", "a", "-client-secret-file", "-")
+	require.Equal(t, exitUsage, r.code)
+	require.Contains(t, r.err, "token: standard input is the -client-secret-file already")
+}
+
+// An interrupt ends the wait for a server, and is told apart from an outage.
+func TestInterruptedRequest(t *testing.T) {
+	for _, args := range [][]string{{"explain", "-audience", audience}, {"keys"}, {"probe"}} {
+		ctx, cancel := context.WithCancel(t.Context())
+		hangs := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			cancel()
+			<-r.Context().Done()
+		}))
+		var out, errs bytes.Buffer
+		raw := rawToken(`{"alg":"ES256","kid":"a"}`, `{"iss":"`+hangs.URL+`","aud":"`+audience+`","exp":9999999999}`)
+		e := newEnv(strings.NewReader(raw), &out, &errs, time.Now)
+		require.Equal(t, exitInterrupted, run(ctx, e, append(args, "-issuer", hangs.URL)), "%q: %s%s", args, &out, &errs)
+		require.Empty(t, out.String(), "what was broken off found nothing")
+		hangs.CloseClientConnections() // a fetch outlives who waits for it
+		hangs.Close()
+	}
 }
 
 // An interrupt ends the wait for standard input.

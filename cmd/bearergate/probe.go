@@ -207,6 +207,16 @@ func probing(ctx context.Context, e *env, args []string) error {
 	if err := parse(e, flags, args); err != nil {
 		return err
 	}
+	if c.clientID == "" {
+		if err := idle(flags, "no token is asked for without -client-id", "token-endpoint", "client-auth", "scope", "resource", "ask-audience"); err != nil {
+			return err
+		}
+	}
+	if !c.revoke {
+		if err := idle(flags, "no token is revoked without -revoke", "revocation-endpoint", "revoked-within", "poll"); err != nil {
+			return err
+		}
+	}
 	c.timeout = with.timeout
 	if err := c.check(); err != nil {
 		return usage("probe: %w", err)

@@ -37,7 +37,7 @@ func (p *probe) ask(ctx context.Context, target, token string) (apiAnswer, *find
 	if token != "" {
 		req.Header.Set("Authorization", string(bearergate.SchemeBearer)+" "+token)
 	}
-	resp, err := p.wire.client(serverAPI).Do(req)
+	resp, err := p.wire.send(serverAPI, req)
 	if err != nil {
 		f := ofTransport(err)
 		return apiAnswer{}, &f
@@ -198,6 +198,15 @@ func (p *probe) sendMutated(ctx context.Context) finding {
 	if f := p.lacks(p.config.url, "-url", true); f != nil {
 		return *f
 	}
+	if isJWT(p.token) && strings.HasSuffix(p.token, ".") {
+		switch { // there is nothing to break, and the API has shown already what it makes of that
+		case p.stranger:
+			return fault(reasonOpen, "the token has no signature")
+		case p.opens:
+			return fault(reasonSignatureAccepted, "the token has no signature at all")
+		}
+		return skipped(reasonNotReached, "the token has no signature, and the API does not accept it")
+	}
 	a, f := p.ask(ctx, p.config.url, mutated(p.token))
 	if f != nil {
 		return *f
@@ -259,29 +268,55 @@ func (p *probe) revoke(ctx context.Context) finding {
 		return *f
 	}
 	revoked := time.Now()
-	within, cancel := context.WithTimeout(ctx, p.config.revokedWithin)
+	last, accepted := p.awaitRefusal(ctx, p.config.revokedWithin, false)
+	switch {
+	case last.State == stateOK:
+		p.revoked = time.Since(revoked)
+		return passed("refused after " + seconds(p.revoked) + ", asked every " + p.config.poll.String())
+	case last.State == stateFailed || !accepted:
+		return last
+	}
+	// It was accepted, and then came an outage, of one machine of several perhaps. An answer
+	// that comes now still tells: what accepts it now has done so too long.
+	switch late, _ := p.awaitRefusal(ctx, p.config.patience(), true); late.State {
+	case stateFailed:
+		return late
+	case stateOK:
+		return undecided(reasonTimeout, "refused in the end, and no answer told when it began")
+	}
+	return last
+}
+
+// awaitRefusal asks the API for so long whether it accepts the token, until it refuses it,
+// or until it answers either way. The finding is passed if it was refused, failed if the
+// last that was heard is that it was accepted, and unknown if that was an outage; accepted
+// reports whether it was accepted at all.
+func (p *probe) awaitRefusal(ctx context.Context, within time.Duration, eitherWay bool) (last finding, accepted bool) {
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	tick := time.NewTicker(p.config.poll)
 	defer tick.Stop()
-	last := undecided(reasonTimeout, "no answer since the revocation")
+	last = undecided(reasonTimeout, "no answer since the revocation")
 	for {
-		a, f := p.ask(within, p.config.url, p.token)
+		a, f := p.ask(ctx, p.config.url, p.token)
 		switch {
-		case f != nil && within.Err() != nil: // it was broken off, which is no answer
+		case f != nil && ctx.Err() != nil: // it was broken off, which is no answer
 		case f != nil:
 			last = *f
 		case a.status == http.StatusUnauthorized:
-			p.revoked = time.Since(revoked)
-			return passed("refused after " + seconds(p.revoked) + ", asked every " + p.config.poll.String())
+			return passed(""), accepted
 		case a.good():
-			last = fault(reasonStillAccepted, "still accepted after "+p.config.revokedWithin.String())
+			last, accepted = fault(reasonStillAccepted, "still accepted after "+p.config.revokedWithin.String()), true
+			if eitherWay {
+				return last, accepted
+			}
 		default: // an outage, a limit: it may pass
 			last = undecided(reasonStatus, a.said())
 		}
 		select {
 		case <-tick.C:
-		case <-within.Done():
-			return last
+		case <-ctx.Done():
+			return last, accepted
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -118,6 +120,66 @@ func TestProbeMetadataURL(t *testing.T) {
 	require.Equal(t, exitOK, got.code, got.stdout)
 	require.Regexp(t, `(?m)^discovery +ok `, got.stdout)
 	require.Regexp(t, `(?m)^token +ok `, got.stdout)
+}
+
+// A key set may lie under a path that looks like that of metadata.
+func TestProbeKeysNextToMetadata(t *testing.T) {
+	s := newScene(t, setup{})
+	const path = metadataPath + "/keys"
+	resp, err := http.Get(s.as.URL("/jwks"))
+	require.NoError(t, err)
+	set, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	s.as.Fail(authtest.Fault{Path: path, Status: http.StatusOK, ContentType: "application/json", Body: set})
+	document, err := json.Marshal(map[string]string{"issuer": s.as.Issuer(), "jwks_uri": s.as.URL(path), "token_endpoint": s.as.URL("/token")})
+	require.NoError(t, err)
+	s.as.Fail(authtest.Fault{Path: metadataPath, Body: document})
+	got := inProcess(t, probeSecret, s.arguments()...)
+	require.Equal(t, exitOK, got.code, got.stdout+got.stderr)
+	require.Regexp(t, `(?m)^keys +ok `, got.stdout)
+}
+
+// What goes over http stays on this machine: a proxy, which may be another one, is not
+// asked for loopback. It would get the secret and the token in the clear.
+func TestProxyGetsNothingOfLoopback(t *testing.T) {
+	var asked atomic.Int64
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		w.WriteHeader(http.StatusBadGateway)
+	}))
+	defer proxy.Close()
+	s := newScene(t, setup{})
+	got := inProcess(t, probeSecret, s.arguments("-proxy", proxy.URL)...)
+	require.Equal(t, exitOK, got.code, got.stdout)
+	require.Zero(t, asked.Load())
+
+	got = inProcess(t, "", "probe", "-issuer", "https://as.example.test", "-proxy", proxy.URL)
+	require.Equal(t, exitOutage, got.code, got.stdout)
+	require.NotZero(t, asked.Load(), "every other host is asked for through the proxy")
+}
+
+// What is no regular file is not replaced: root could replace a device, and whoever may
+// write the directory could have it lead elsewhere.
+func TestProbeReplacesFilesAlone(t *testing.T) {
+	s := newScene(t, setup{})
+	dir := t.TempDir()
+	target, link := filepath.Join(dir, "target"), filepath.Join(dir, "link.prom")
+	require.NoError(t, os.WriteFile(target, []byte("kept"), 0o600))
+	if err := os.Symlink(target, link); err != nil {
+		t.Skip("this system does not let everybody make links: ", err)
+	}
+	for _, name := range []string{link, dir} {
+		got := inProcess(t, "", "probe", "-issuer", s.config.issuer, "-prometheus", name)
+		require.Equal(t, exitUsage, got.code)
+		require.Contains(t, got.stderr, "-prometheus: what has this name is no regular file")
+	}
+	info, err := os.Lstat(link)
+	require.NoError(t, err)
+	require.NotZero(t, info.Mode()&os.ModeSymlink, "it was replaced")
+	kept, err := os.ReadFile(target)
+	require.NoError(t, err)
+	require.Equal(t, "kept", string(kept))
 }
 
 func TestProbeMistakes(t *testing.T) {
@@ -481,6 +543,9 @@ func TestMutated(t *testing.T) {
 			require.Len(t, other, len(token))
 			i := strings.LastIndexByte(token, '.')
 			require.Equal(t, token[:i], other[:i])
+			padded := token + "==" // no server of RFC 7515 does this
+			require.Equal(t, padded[:i], mutated(padded)[:i])
+			require.NotEqual(t, padded, mutated(padded))
 		}
 		for _, token := range []string{as.Opaque(authtest.Claims{}), "a", "ab", "abc==", "a.b", "ory_at_" + strings.Repeat("x", 40) + "." + strings.Repeat("Y", 40), "..", "a.b.!", strings.Repeat("Q", 32), "-_-", "abc...."} {
 			other := mutated(token)

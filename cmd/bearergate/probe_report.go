@@ -389,7 +389,12 @@ func (r report) writeMetrics(out io.Writer) error {
 // writeFile replaces a file in one step, so that nobody reads half of it: the textfile
 // collector of the node exporter reads at any time. The temporary name does not end in
 // .prom, which is what that collector looks for.
+//
+// What is there and is no regular file is left alone: root may replace a device.
 func (r report) writeFile(name string) (err error) {
+	if info, err := os.Lstat(name); err == nil && !info.Mode().IsRegular() {
+		return errors.New("what has this name is no regular file: give the name of a file, or - for standard output")
+	}
 	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*.tmp")
 	if err != nil {
 		return err

@@ -135,7 +135,7 @@ func (p *probe) discover(ctx context.Context) {
 	began := time.Now()
 	var f fetching
 	config := jwks.Config{Issuer: p.config.issuer, URL: p.config.keysURL, MetadataURL: p.config.metadataURL,
-		HTTPClient: &http.Client{Transport: discovering{p.wire, p.config.metadataURL}}, FetchTimeout: p.config.patience(), Hooks: f.hooks()}
+		HTTPClient: &http.Client{Transport: discovering{p.wire, p.config.issuer, p.config.metadataURL}}, FetchTimeout: p.config.patience(), Hooks: f.hooks()}
 	cache, err := jwks.New(config)
 	if err != nil { // check has seen to the flags
 		p.note(ctx, stepDiscovery, fault(string(bearergate.ReasonConfig), "the issuer, or the URL of the key set, cannot be used"), 0)
@@ -248,7 +248,7 @@ func (p *probe) postAsClient(ctx context.Context, to server, endpoint string, fo
 		return nil, &f
 	}
 	req.Header = header
-	resp, err := p.wire.client(to).Do(req)
+	resp, err := p.wire.send(to, req)
 	if err != nil {
 		f := ofTransport(err)
 		return nil, &f
@@ -368,7 +368,11 @@ func mutated(token string) string {
 			b[at] = letters[(strings.IndexByte(letters, token[at])+1)%len(letters)]
 		}
 	}
-	for at := len(strings.TrimRight(token, "=")) * 2 / 3; at < len(b); at++ {
+	from := len(strings.TrimRight(token, "=")) * 2 / 3
+	if isJWT(token) {
+		from = i + 1 // what is signed stays as it is
+	}
+	for at := from; at < len(b); at++ {
 		if b[at] != '.' && b[at] != '=' {
 			change(at)
 		}

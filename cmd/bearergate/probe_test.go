@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
 	"log"
 	"math/big"
@@ -329,6 +330,10 @@ func TestProbeFindsFaults(t *testing.T) {
 			http.Redirect(w, r, "https://login.example.test/", http.StatusFound)
 		})},
 			want: []string{"accepted failed redirect", "no_token failed redirect", "signature failed redirect", "forbidden failed redirect"}, exit: exitFound},
+		{name: "a redirect to nowhere", setup: setup{tamper: answering(withoutToken, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Location", "https://[::1/")
+			w.WriteHeader(http.StatusFound)
+		})}, want: []string{"no_token failed redirect"}, exit: exitFound},
 		{name: "a login page with 200", setup: setup{tamper: answering(withoutToken, page(200))}, want: []string{"no_token failed login_page"}, exit: exitFound},
 		{name: "no such route", setup: setup{set: func(s *scene) { s.config.url = s.api.URL + "/none" }},
 			want: []string{"accepted failed not_found", "no_token failed not_found", "signature failed not_found"}, exit: exitFound},
@@ -337,6 +342,30 @@ func TestProbeFindsFaults(t *testing.T) {
 			want: []string{"no_token failed open", "signature failed open", "forbidden failed forbidden_open"}, exit: exitFound},
 		{name: "an API that does not check signatures", setup: setup{tamper: answering(func(r *http.Request) bool { return withToken(r) && !atAdmin(r) }, status(200, ""))},
 			want: []string{"signature failed signature_accepted"}, exit: exitFound},
+		{name: "an API that accepts a token without a signature", setup: setup{
+			tamper: func(next http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+					parts := strings.Split(token, ".")
+					if claims, err := base64.RawURLEncoding.DecodeString(parts[min(1, len(parts)-1)]); withToken(r) && err == nil && json.Valid(claims) && !atAdmin(r) {
+						w.WriteHeader(http.StatusOK)
+						return
+					}
+					if withToken(r) && !atAdmin(r) {
+						status(401, `Bearer realm="api", error="invalid_token"`)(w, r)
+						return
+					}
+					if atAdmin(r) {
+						status(403, `Bearer realm="api", error="insufficient_scope"`)(w, r)
+						return
+					}
+					next.ServeHTTP(w, r)
+				})
+			},
+			answer: func(as *authtest.Server) map[string]any { return granted(withoutSignature(as)) },
+		}, want: []string{"verify failed algorithm", "accepted warning accepts_refused", "signature failed signature_accepted"}, exit: exitFound},
+		{name: "a token without a signature", setup: setup{answer: func(as *authtest.Server) map[string]any { return granted(withoutSignature(as)) }},
+			want: []string{"verify failed algorithm", "accepted failed refused"}, exit: exitFound},
 		{name: "an API that answers 403 for 401", setup: setup{tamper: refusing(func(http.Header, int) int { return 403 })},
 			want: []string{"no_token failed forbidden_for_unauthorized", "signature failed forbidden_for_unauthorized"}, exit: exitFound},
 		{name: "an API that answers 401 for 403", setup: setup{tamper: answering(atAdmin, status(401, `Bearer realm="api", error="invalid_token"`))},
@@ -382,6 +411,23 @@ func TestProbeFindsFaults(t *testing.T) {
 			})
 		}}, want: []string{"revocation unknown status"}, exit: exitOutage},
 
+		{name: "an outage that would hide a token which is still accepted", setup: setup{revoking: func(http.ResponseWriter, *http.Request) {}, set: func(s *scene) {
+			s.config.revoke, s.config.revokedWithin = true, 500*time.Millisecond
+			accepts := s.api.Config.Handler
+			var n atomic.Int64
+			var down atomic.Pointer[time.Time]
+			s.api.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				switch calls := n.Add(1); { // four steps come before the revocation, and it accepts the token once more
+				case calls == 5:
+					down.Store(new(time.Now()))
+				case calls > 5 && time.Since(*down.Load()) < 600*time.Millisecond:
+					w.WriteHeader(503)
+					return
+				}
+				accepts.ServeHTTP(w, r)
+			})
+		}}, want: []string{"revocation failed still_accepted"}, exit: exitFound},
+
 		// Certificates and clocks.
 		{name: "a certificate that has expired", setup: setup{tls: servedUntil(-time.Hour)},
 			want: []string{"accepted failed tls", "no_token failed tls", "signature failed tls", "forbidden failed tls", "certificate failed expired"}, exit: exitFound},
@@ -409,6 +455,12 @@ func TestProbeFindsFaults(t *testing.T) {
 			}
 		})
 	}
+}
+
+// withoutSignature is a token that is good but for its signature, which is not there.
+func withoutSignature(as *authtest.Server) string {
+	token := as.Token(authtest.Claims{Audience: []string{probeAudience}, Scopes: scope.Of("orders:read")})
+	return base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none"}`)) + "." + strings.Split(token, ".")[1] + "."
 }
 
 func servedUntil(left time.Duration) func(*testing.T, *httptest.Server) {

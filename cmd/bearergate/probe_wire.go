@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -55,20 +56,19 @@ func newWire(base http.RoundTripper) *wire {
 	return &wire{base: base, expires: map[server]time.Time{}, skews: map[server]skew{}}
 }
 
-// client is one whose requests go to that server. It follows no redirect.
-func (w *wire) client(to server) *http.Client {
-	return &http.Client{
-		Transport:     observed{w, to},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+// send sends a request to that server. No redirect is followed: it does not go through an
+// http.Client, which would also take a redirect to nowhere for a request that failed.
+func (w *wire) send(to server, r *http.Request) (*http.Response, error) {
+	return observed{w, to}.RoundTrip(r)
 }
 
 // discovering is the transport of package jwks, which asks for metadata and then for keys.
 // It keeps the metadata: their other members are of use here, and package jwks has judged
 // whose they are.
 type discovering struct {
-	wire *wire
-	at   string // of the metadata, if not where the issuer says
+	wire   *wire
+	issuer string
+	at     string // of the metadata, if not where the issuer says
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -96,8 +96,16 @@ func (d discovering) isMetadata(r *http.Request) bool {
 	for r.Response != nil && r.Response.Request != nil { // it follows a redirect
 		r = r.Response.Request
 	}
-	return d.at != "" && r.URL.String() == d.at ||
-		strings.Contains(r.URL.Path, "/.well-known/oauth-authorization-server") || strings.HasSuffix(r.URL.Path, "/.well-known/openid-configuration")
+	if d.at != "" {
+		return r.URL.String() == d.at
+	}
+	issuer, err := url.Parse(d.issuer)
+	if err != nil {
+		return false
+	}
+	path := strings.TrimSuffix(issuer.Path, "/")
+	return r.URL.Host == issuer.Host && // a key set may lie under a path that looks the same
+		(r.URL.Path == "/.well-known/oauth-authorization-server"+path || r.URL.Path == path+"/.well-known/openid-configuration")
 }
 
 // kept is a body of which the wire keeps what is read: package jwks bounds that.

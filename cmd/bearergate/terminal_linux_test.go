@@ -2,10 +2,12 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"reflect"
 	"runtime"
 	"strconv"
@@ -100,6 +102,23 @@ func (c *terminal) end() int {
 
 // On a terminal, somebody is told what is waited for and how to end it; Enter is the end of
 // the token; and nothing that a token says moves the cursor.
+// An interrupt ends the wait for a file that is a pipe, which nobody may ever write to.
+func TestInterruptedPipe(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "pipe")
+	require.NoError(t, syscall.Mkfifo(name, 0o600))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var out, errs bytes.Buffer
+	require.Equal(t, exitInterrupted, run(ctx, newEnv(nil, &out, &errs, time.Now), []string{"decode", "-token-file", name}))
+	f, err := os.OpenFile(name, os.O_RDWR, 0) // the read that waits ends
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
+
+	r := invoke(t, "", "keys", "-jwks-file", name)
+	require.Equal(t, exitUsage, r.code)
+	require.Contains(t, r.err, "has to be a regular file")
+}
+
 func TestOnATerminal(t *testing.T) {
 	as := startServer(t)
 	hostile := as.Sign(map[string]any{"kid": "\x1b[2J\x1b]0;owned\x07"}, as.Claims(authtest.Claims{Audience: []string{"\x1b[31m\u202e\u009b"}}))

@@ -88,6 +88,20 @@ func (v *verifierFlags) register(flags *flag.FlagSet) {
 	flags.StringVar(&v.authWith, "client-auth", "basic", "how the secret is sent: basic, post, or none")
 }
 
+// idle is an error for flags that say nothing beside the others.
+func (v *verifierFlags) idle(flags *flag.FlagSet) error {
+	introspects := v.introspect || v.introspectURL != ""
+	switch {
+	case introspects && v.authWith == "none":
+		return idle(flags, "-client-auth none sends no secret", "client-secret-file")
+	case introspects:
+		return idle(flags, "with -introspect the server judges the token", "profile")
+	case v.jwksFile != "":
+		return idle(flags, "nothing is fetched with -jwks-file", "ca", "proxy", "insecure-allow-http", "client-auth")
+	}
+	return idle(flags, "it is for -introspect", "client-auth")
+}
+
 // verifier is the one that an API with this configuration would have.
 func (v *verifierFlags) verifier(ctx context.Context, e *env) (bearergate.Verifier, error) {
 	now, err := v.clock(e)

@@ -3,16 +3,18 @@
 //
 //	go run ./examples/gateway
 //
-// What to copy from is [newGateway]. The rest is demonstration: an authorization
-// server, a backend that prints what it is told, and requests, some of which try
-// to be somebody else.
+// What to copy from are [newGateway], and for the backend [onlyFrom] and [backendTLS]. The
+// rest is demonstration: an authorization server, a backend that prints what it is told, and
+// requests, some of which try to be somebody else.
 //
-// Such headers are as good as the network between gateway and backend: the
-// backend must not be reachable by any other way.
+// Such headers are as good as the connection between gateway and backend: the backend takes
+// them from the peer alone whose client certificate names the gateway. Whoever reaches it by
+// another way is refused.
 package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -22,8 +24,6 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
-	"path"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -37,8 +37,12 @@ import (
 // audience is the name of the API in the aud of its tokens.
 const audience = "https://orders.example.com"
 
+// backendName is the name in the certificate of the backend.
+const backendName = "orders.internal.example"
+
 // newGateway returns a handler that passes to the backend what the tokens of issuer allow.
-func newGateway(issuer string, backend *url.URL) (http.Handler, error) {
+// transport shows the backend the certificate of the gateway: see [gatewayTransport].
+func newGateway(issuer string, backend *url.URL, transport http.RoundTripper) (http.Handler, error) {
 	verifier, err := jwtverify.New(jwtverify.Config{Issuer: issuer, Audiences: []string{audience}})
 	if err != nil {
 		return nil, err
@@ -57,24 +61,13 @@ func newGateway(issuer string, backend *url.URL) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	forward := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+	// Backend has the service behind see the request that was decided on: it refuses paths that
+	// two programs read in two ways, and takes out what overrides method or path, in any
+	// spelling, and tunnels.
+	proxy := middleware.Backend(&httputil.ReverseProxy{Transport: transport, Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(backend)
 		r.SetXForwarded()
-		// What would make the backend take the request for another one than was
-		// decided on: a tunnel, or another method or path in a header.
-		for _, name := range []string{"Connection", "Upgrade", "X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override", "X-Original-URL", "X-Rewrite-URL"} {
-			r.Out.Header.Del(name)
-		}
-	}}
-	// The routes matched the path as it was sent. A backend that decodes it first
-	// must not find another one.
-	proxy := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if path := r.URL.Path; strings.Contains(path, `\`) || path != cleaned(path) {
-			http.Error(w, "bad path", http.StatusBadRequest)
-			return
-		}
-		forward.ServeHTTP(w, r)
-	})
+	}})
 
 	router := gate.NewRouter()
 	router.Public("GET /health", proxy)
@@ -84,15 +77,6 @@ func newGateway(issuer string, backend *url.URL) (http.Handler, error) {
 	orders.Handle("POST /{id}", scope.All("orders:write"), proxy)
 	router.Handle("GET /events", scope.All("orders:read"), proxy, middleware.CancelOnExpiry())
 	return router.Handler()
-}
-
-// cleaned returns path without dot segments and doubled slashes.
-func cleaned(p string) string {
-	c := path.Clean(p)
-	if strings.HasSuffix(p, "/") && c != "/" {
-		c += "/"
-	}
-	return c
 }
 
 // backend prints what the gateway told it.
@@ -120,16 +104,28 @@ func run(ctx context.Context, out io.Writer) (err error) {
 		return err
 	}
 	defer as.Close()
-	behind, stopBackend, err := serve(ctx, http.HandlerFunc(backend))
+	services, err := newAuthority()
+	if err != nil {
+		return err
+	}
+	certificates := map[string]tls.Certificate{}
+	for _, name := range []string{gatewayName, backendName, "other.internal.example"} {
+		if certificates[name], err = services.issue(name); err != nil {
+			return err
+		}
+	}
+	behind, stopBackend, err := serve(ctx, onlyFrom(gatewayName, http.HandlerFunc(backend)), backendTLS(services.pool(), certificates[backendName]))
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, stopBackend()) }()
-	handler, err := newGateway(as.Issuer(), behind)
+	transport := gatewayTransport(services.pool(), certificates[gatewayName], backendName)
+	defer transport.CloseIdleConnections()
+	handler, err := newGateway(as.Issuer(), behind, transport)
 	if err != nil {
 		return err
 	}
-	front, stopGateway, err := serve(ctx, handler)
+	front, stopGateway, err := serve(ctx, handler, nil)
 	if err != nil {
 		return err
 	}
@@ -150,18 +146,28 @@ func run(ctx context.Context, out io.Writer) (err error) {
 		{"a false subject, public", "GET", "/health", http.Header{"x_auth_subject": {"root"}, "X-Auth-Scopes": {"admin"}}},
 		{"a token, public", "GET", "/health", http.Header{"Authorization": {"Bearer " + token}}},
 		{"headers to drop", "GET", "/orders/7", http.Header{"Authorization": {"Bearer " + token}, "Connection": {"close, X-Auth-Subject"}}},
+		{"another method", "GET", "/orders/7", http.Header{"Authorization": {"Bearer " + token}, "X_HTTP_Method_Override": {"DELETE"}}},
+		{"another route", "GET", "/orders/7%2Finternal%2Fexport", http.Header{"Authorization": {"Bearer " + token}}},
 	} {
-		status, saw, err := send(ctx, request.method, front.String()+request.path, request.header)
+		status, saw, err := send(ctx, http.DefaultClient, request.method, front.String()+request.path, request.header)
 		if err != nil {
 			return err
 		}
 		fmt.Fprintf(table, "%s\t%s %s\t%d\t%s\n", request.what, request.method, request.path, status, saw)
 	}
+	// Past the gateway, as another service of the same authority.
+	other := gatewayTransport(services.pool(), certificates["other.internal.example"], backendName)
+	defer other.CloseIdleConnections()
+	status, saw, err := send(ctx, &http.Client{Transport: other}, "GET", behind.String()+"/orders/7", http.Header{"X-Auth-Subject": {"root"}})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(table, "past the gateway\tGET /orders/7\t%d\t%s\n", status, saw)
 	return table.Flush()
 }
 
 // send returns the status, and the body of a success.
-func send(ctx context.Context, method, url string, header http.Header) (int, string, error) {
+func send(ctx context.Context, client *http.Client, method, url string, header http.Header) (int, string, error) {
 	r, err := http.NewRequestWithContext(ctx, method, url, nil)
 	if err != nil {
 		return 0, "", err
@@ -169,7 +175,7 @@ func send(ctx context.Context, method, url string, header http.Header) (int, str
 	if header != nil {
 		r.Header = header
 	}
-	res, err := http.DefaultClient.Do(r)
+	res, err := client.Do(r)
 	if err != nil {
 		return 0, "", err
 	}
@@ -181,18 +187,25 @@ func send(ctx context.Context, method, url string, header http.Header) (int, str
 	return res.StatusCode, string(body), err
 }
 
-// serve serves h on a free port of this machine until stop is called.
-func serve(ctx context.Context, h http.Handler) (at *url.URL, stop func() error, err error) {
+// serve serves h on a free port of this machine until stop is called, by TLS if there is a
+// configuration for it.
+func serve(ctx context.Context, h http.Handler, config *tls.Config) (at *url.URL, stop func() error, err error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, nil, err
 	}
-	server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second}
-	go func() { _ = server.Serve(listener) }() // ends when it is stopped
+	server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second, TLSConfig: config}
+	scheme := "http"
+	if config != nil {
+		scheme = "https"
+		go func() { _ = server.ServeTLS(listener, "", "") }() // ends when it is stopped
+	} else {
+		go func() { _ = server.Serve(listener) }()
+	}
 	stop = func() error {
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		return server.Shutdown(grace)
 	}
-	return &url.URL{Scheme: "http", Host: listener.Addr().String()}, stop, nil
+	return &url.URL{Scheme: scheme, Host: listener.Addr().String()}, stop, nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"os"
 	"os/exec"
@@ -210,10 +211,12 @@ func TestLabels(t *testing.T) {
 		"bearergate_revocation_logouts_total outcome": words(backchannel.Refused, backchannel.Failed),
 		"bearergate_revocation_signals_total outcome": words(signals.Refused, signals.Failed),
 		"bearergate_revocation_syncs_total outcome":   {"ok", "failed"},
+		"bearergate_sightings_requests_total result":  {"counted", "without_id", "without_address"},
 		"report_only": {"true", "false"},
 		"client":      {"", labels.Other}, // the others are of the clients' choice
 		"tenant":      {"", labels.Other},
 		"principal":   {labels.User, labels.Client, labels.Unknown},
+		"endpoint":    {"keys", "introspection"},
 	}
 	compared := 0
 	for _, expr := range expressions(t) {
@@ -296,8 +299,10 @@ func TestAlerts(t *testing.T) {
 		}
 	}
 	var names []string
+	severity := map[string]string{}
 	for _, a := range rules(t, "rules/alerts.yml") {
 		names = append(names, a.Alert)
+		severity[a.Alert] = a.Labels["severity"] // "page" sorts before "ticket"
 		require.Contains(t, []string{"page", "ticket"}, a.Labels["severity"], a.Alert)
 		require.NotEmpty(t, a.Annotations["summary"], a.Alert)
 		target, ok := strings.CutPrefix(a.Annotations["runbook_url"], runbookURL)
@@ -308,6 +313,7 @@ func TestAlerts(t *testing.T) {
 		require.True(t, silent[a.Alert], "no test shows %s not firing", a.Alert)
 	}
 	require.ElementsMatch(t, names, runbook, "the alerts, and the headings of the runbook")
+	require.True(t, slices.IsSortedFunc(runbook, func(a, b string) int { return cmp.Compare(severity[a], severity[b]) }), "pages come first: %v", runbook)
 	for _, link := range regexp.MustCompile(regexp.QuoteMeta(runbookURL)+`([\w-]+)`).FindAllStringSubmatch(string(read(t, "grafana.json")), -1) {
 		require.True(t, anchors[link[1]], link[0])
 	}

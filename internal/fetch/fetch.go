@@ -124,7 +124,10 @@ type Response struct {
 	// Cache-Control less Age, 0 for no-store and no-cache; false if it is not said.
 	MaxAge    time.Duration
 	HasMaxAge bool
-	Server    Server // who gave it
+	// Age is how long the answer was in caches on the way (RFC 9111 §5.1); 0 if that is
+	// not said.
+	Age    time.Duration
+	Server Server // who gave it
 }
 
 // Get makes the request. Any status but 200, and 304 as the answer to ETag, is
@@ -149,6 +152,7 @@ func (c *Client) Get(ctx context.Context, r Request) (Response, error) {
 	case status == http.StatusNotModified && r.ETag != "":
 		out := Response{NotModified: true, ETag: r.ETag, Server: server}
 		out.MaxAge, out.HasMaxAge = maxAge(resp.Header)
+		out.Age = age(resp.Header)
 		return out, nil
 	case status == http.StatusOK:
 	default:
@@ -162,6 +166,7 @@ func (c *Client) Get(ctx context.Context, r Request) (Response, error) {
 	}
 	out := Response{Body: body, ETag: etag(resp.Header), Server: server}
 	out.MaxAge, out.HasMaxAge = maxAge(resp.Header)
+	out.Age = age(resp.Header)
 	return out, nil
 }
 
@@ -316,10 +321,14 @@ func maxAge(h http.Header) (time.Duration, bool) {
 			}
 		}
 	}
-	if age, ok := parseSeconds(h.Get("Age")); found && ok {
-		seconds = max(0, seconds-age)
-	}
-	return time.Duration(seconds) * time.Second, found
+	left := time.Duration(seconds)*time.Second - age(h)
+	return max(0, left), found
+}
+
+// age reads Age; nothing, and what is no number, is 0.
+func age(h http.Header) time.Duration {
+	seconds, _ := parseSeconds(h.Get("Age"))
+	return time.Duration(seconds) * time.Second
 }
 
 // retryAfter reads both forms of Retry-After (RFC 9110 §10.2.3), at most

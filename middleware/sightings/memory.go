@@ -107,7 +107,8 @@ func (m *memory) now() Status {
 func (m *memory) note(key digest.Sum, n network) (f found) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	now := time.Since(m.start)
+	clock := time.Now()
+	now := clock.Sub(m.start)
 	m.status.Seen++
 	t, known := m.tokens[key]
 	if !known {
@@ -131,7 +132,9 @@ func (m *memory) note(key digest.Sum, n network) (f found) {
 	if m.count(t.seen[family], n, now) > m.networks && (t.told == 0 || now-t.told >= m.within) {
 		t.told = now
 		m.status.Suspected++
-		f.suspected, f.first = true, m.start.Add(t.first)
+		// Counted back from now: the clock of the wall may have been set since start, and that
+		// of the process may have stood still while the machine slept.
+		f.suspected, f.first = true, clock.Add(t.first-now)
 		if m.names {
 			for _, s := range t.seen[family] {
 				f.names = append(f.names, s.name)

@@ -1,6 +1,7 @@
 package trouble_test
 
 import (
+	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/binding/mtls"
 	"github.com/bearergate/bearergate/introspect"
 	"github.com/bearergate/bearergate/issuers"
 	"github.com/bearergate/bearergate/jwks"
@@ -84,6 +86,37 @@ func newGate(v bearergate.Verifier, change func(*middleware.Config)) func() erro
 		c := middleware.Config{}
 		change(&c)
 		_, err := middleware.New(v, c)
+		return err
+	}
+}
+
+// newForward has a proxy ask about one route; with is a Config of mtls, or an option of the
+// route.
+func newForward(change func(*middleware.ForwardAuthConfig), with ...any) func() error {
+	return func() error {
+		var gateConfig middleware.Config
+		var opts []middleware.RouteOption
+		for _, w := range with {
+			switch w := w.(type) {
+			case mtls.Config:
+				b, err := mtls.New(w)
+				if err != nil {
+					return err
+				}
+				gateConfig.Bindings = append(gateConfig.Bindings, b)
+			case middleware.RouteOption:
+				opts = append(opts, w)
+			}
+		}
+		gate, err := middleware.New(kit.Granting(), gateConfig)
+		if err != nil {
+			return err
+		}
+		rt := gate.NewRouter()
+		rt.Authenticated("GET /orders", kit.Says(""), opts...)
+		c := middleware.ForwardAuthConfig{Proxy: middleware.Nginx, Trusted: proxies}
+		change(&c)
+		_, err = rt.ForwardAuth(c)
 		return err
 	}
 }
@@ -229,6 +262,18 @@ func mistakes() []mistake {
 		{
 			title: "Recheck has no unit", wrong: route("GET /events", read, middleware.Recheck(30)),
 			says: "30*time.Second", mended: "It is 30*time.Second.", mend: route("GET /events", read, middleware.Recheck(30*time.Second)),
+		},
+		{
+			title: "A proxy asks, and Trusted is everybody", wrong: newForward(func(c *middleware.ForwardAuthConfig) { c.Trusted = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")} }),
+			says: "which is everybody", mended: "Trusted has the network of the proxy.", mend: newForward(func(*middleware.ForwardAuthConfig) {}),
+		},
+		{
+			title: "A proxy asks, and the gate wants the certificate of the connection", wrong: newForward(func(*middleware.ForwardAuthConfig) {}, mtls.Config{Direct: true}),
+			says: "leave Direct out", mended: "The proxy passes the client's certificate on in a header.", mend: newForward(func(*middleware.ForwardAuthConfig) {}, *forwarded(mtls.EscapedPEM)),
+		},
+		{
+			title: "A proxy asks about a route with Recheck", wrong: newForward(func(*middleware.ForwardAuthConfig) {}, middleware.Recheck(time.Minute)),
+			says: "cannot be ended", mended: "The proxy bounds how long it serves a request.", mend: newForward(func(*middleware.ForwardAuthConfig) {}),
 		},
 		{
 			title: "Two routes have the same pattern", wrong: newRoutes(func(rt *middleware.Router) {

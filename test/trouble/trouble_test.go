@@ -60,7 +60,7 @@ type row struct {
 	mended string // how, in words
 	mend   func(*try)
 
-	byBinding bool   // a Binding refuses, which Explain does not ask
+	byBinding bool   // a Binding refuses, or ForwardAuth, which Explain does not ask
 	advice    string // of such a row: what to do, where the event itself does not say it
 
 	twin string // the row whose event says the same, where the event alone does not tell the two apart
@@ -75,7 +75,7 @@ type area struct {
 
 // areas are the chapters, in the order of the document.
 func areas() []area {
-	return []area{tokens(), elsewhere(), certificates(), possession(), times(), keys(), introspection(), routes(), several(), apiKeys(), firstFetch()}
+	return []area{tokens(), elsewhere(), certificates(), possession(), forwardAuth(), times(), keys(), introspection(), routes(), several(), apiKeys(), firstFetch()}
 }
 
 // try is one request, and the API that it is for.
@@ -89,8 +89,9 @@ type try struct {
 	router   issuers.Config
 	verifier func() (bearergate.Verifier, error) // of one of these
 	gate     middleware.Config
-	dpop     *dpop.Config      // nil: there is no such Binding
-	outer    scope.Requirement // of a gate further out; zero: there is none
+	dpop     *dpop.Config                  // nil: there is no such Binding
+	forward  *middleware.ForwardAuthConfig // nil: no proxy asks
+	outer    scope.Requirement             // of a gate further out; zero: there is none
 	need     scope.Requirement
 	opts     []middleware.RouteOption
 
@@ -277,6 +278,12 @@ func (y *try) run() outcome {
 	if y.outer.String() != "" {
 		h = gate.Require(y.outer)(h)
 	}
+	if y.forward != nil {
+		rt := gate.NewRouter()
+		rt.Handle("GET /orders", y.need, kit.Says("orders"), y.opts...)
+		h, err = rt.ForwardAuth(*y.forward)
+		require.NoError(y.t, err)
+	}
 	o.token = y.sent()
 	r := httptest.NewRequestWithContext(y.t.Context(), http.MethodGet, api+"/orders", nil)
 	r.Header["Authorization"] = y.authorization(o.token)
@@ -312,7 +319,11 @@ func (r row) checked(t *testing.T, base func(*try)) (of told) {
 			require.Equal(t, r.status, o.status)
 			require.NotNil(t, o.event, "it is accepted")
 			require.Equal(t, r.reason, o.event.Reason, "%v", o.event)
-			kit.RequireExplained(t, o.explained, o.event, o.token)
+			if y.forward == nil {
+				kit.RequireExplained(t, o.explained, o.event, o.token)
+			} else { // of the request, which the proxy has not told
+				kit.RequireExplained(t, o.explained, nil, o.token)
+			}
 			require.NotEmpty(t, o.event.Detail, "%v", o.event)
 			if r.byBinding {
 				of = r.toldByBinding(t, y, o)
@@ -356,7 +367,9 @@ func (r row) checked(t *testing.T, base func(*try)) (of told) {
 func (r row) toldByBinding(t *testing.T, y *try, o outcome) told {
 	t.Helper()
 	require.NoError(t, o.explained.Err)
-	require.Contains(t, o.explained.String(), "no Binding is asked, for a proof counts once")
+	if y.forward == nil {
+		require.Contains(t, o.explained.String(), "no Binding is asked, for a proof counts once")
+	}
 	for _, text := range []string{o.explained.String(), line(o.event), o.event.Error()} {
 		kit.RequireNothingOf(t, text, o.token)
 		require.NotContains(t, text, subject)

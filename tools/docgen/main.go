@@ -49,7 +49,7 @@ var sections = []section{
 	{dir: "jwtverify", types: []string{"Config", "Profile", "Hooks"}, constants: true},
 	{dir: "introspect", types: []string{"Config", "CacheConfig", "CallsConfig", "StoreConfig", "SignedConfig", "Signing", "Assertion", "Hooks"}, makers: []string{"Auth"}, constants: true},
 	{dir: "jwks", types: []string{"Config", "Hooks"}, constants: true},
-	{dir: "middleware", types: []string{"Config", "Metadata", "Hooks"}, makers: []string{"RouteOption"}, constants: true},
+	{dir: "middleware", types: []string{"Config", "ForwardAuthConfig", "Proxy", "OriginalHeaders", "Metadata", "Hooks"}, makers: []string{"RouteOption"}, constants: true},
 	{dir: "binding/dpop", types: []string{"Config", "NonceConfig", "Hooks"}, constants: true},
 	{dir: "binding/mtls", types: []string{"Config", "Forwarded", "Format"}, constants: true},
 	{dir: "revocation", types: []string{"Config", "Entry", "Hooks"}, constants: true},

@@ -1,0 +1,406 @@
+package extauthzgate_test
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/pem"
+	"maps"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/bearergate/bearergate"
+	extauthzgate "github.com/bearergate/bearergate/adapters/extauthz"
+	"github.com/bearergate/bearergate/authtest"
+	"github.com/bearergate/bearergate/binding/mtls"
+	"github.com/bearergate/bearergate/middleware"
+	"github.com/bearergate/bearergate/scope"
+	"github.com/bearergate/bearergate/test/confusion"
+	"github.com/bearergate/bearergate/test/kit"
+)
+
+// ask calls s without a network, as somebody at loopback.
+func ask(ctx context.Context, t testing.TB, s *extauthzgate.Server, req *authv3.CheckRequest) *authv3.CheckResponse {
+	t.Helper()
+	return askFrom(ctx, t, s, "127.0.0.1:4000", req)
+}
+
+func askFrom(ctx context.Context, t testing.TB, s *extauthzgate.Server, from string, req *authv3.CheckRequest) *authv3.CheckResponse {
+	t.Helper()
+	res, err := s.Check(peer.NewContext(ctx, &peer.Peer{Addr: address(from)}), req)
+	require.NoError(t, err)
+	require.NotNil(t, res)
+	return res
+}
+
+// address is a net.Addr of any text.
+type address string
+
+func (address) Network() string  { return "test" }
+func (a address) String() string { return string(a) }
+
+// requireDenied asserts a whole answer with this status and reason.
+func requireDenied(t testing.TB, res *authv3.CheckResponse, status int, reason bearergate.Reason) {
+	t.Helper()
+	require.NotEqual(t, int32(codes.OK), res.GetStatus().GetCode())
+	denied := res.GetDeniedResponse()
+	require.NotNil(t, denied)
+	require.EqualValues(t, status, denied.GetStatus().GetCode())
+	require.Equal(t, "no-store", headerOf(denied.GetHeaders()).Get("Cache-Control"))
+	require.NotEmpty(t, denied.GetBody())
+	require.Equal(t, string(reason), res.GetDynamicMetadata().GetFields()["reason"].GetStringValue())
+}
+
+// A question that lacks something, or says it twice, is refused: also on a public route.
+func TestQuestionsThatTellTooLittleOrTooMuch(t *testing.T) {
+	s := serverOf(t, confusion.Routes(gateOf(t, kit.Granting()), http.NotFoundHandler()))
+	good := func() *authv3.CheckRequest { return question(request("GET", "/public/x"), false) }
+	require.NotNil(t, ask(t.Context(), t, s, good()).GetOkResponse())
+	many := func(n int) map[string]string {
+		headers := map[string]string{}
+		for i := range n {
+			headers["x-"+strings.Repeat("a", i%50)+string(rune('a'+i%26))+strings.Repeat("b", i/50)] = "v"
+		}
+		return headers
+	}
+	for _, tt := range []struct {
+		name   string
+		change func(*authv3.AttributeContext, *authv3.AttributeContext_HttpRequest)
+		status int
+		reason bearergate.Reason
+	}{
+		{name: "no attributes of HTTP", change: func(a *authv3.AttributeContext, _ *authv3.AttributeContext_HttpRequest) { a.Request.Http = nil }, status: 500, reason: bearergate.ReasonConfig},
+		{name: "no request", change: func(a *authv3.AttributeContext, _ *authv3.AttributeContext_HttpRequest) { a.Request = nil }, status: 500, reason: bearergate.ReasonConfig},
+		{name: "no method", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) {
+			r.Method, r.Headers = "", nil
+		}},
+		{name: "no path", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) { r.Path, r.Headers = "", nil }},
+		{name: "no host", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) { r.Host, r.Headers = "", nil }},
+		{name: "nothing but headers", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) {
+			r.Method, r.Path, r.Host = "", "", ""
+		}},
+		{name: "a long method", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) {
+			r.Method, r.Headers = strings.Repeat("A", 65), nil
+		}},
+		{name: "a long path", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) {
+			r.Path, r.Headers = "/public/"+strings.Repeat("a", middleware.MaxOriginalURIBytes), nil
+		}},
+		{name: "a long host", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) {
+			r.Host, r.Headers = strings.Repeat("a", 300), nil
+		}},
+		{name: "many headers", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) {
+			r.Headers = many(extauthzgate.MaxHeaders + 1)
+		}},
+		{name: "a large header", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) {
+			r.Headers["x-large"] = strings.Repeat("a", extauthzgate.MaxHeaderBytes)
+		}},
+		{name: "a query beside the path", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) { r.Query = "x" }},
+		{name: "a fragment beside the path", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) { r.Fragment = "x" }},
+		{name: "another :path", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) {
+			r.Headers[":path"] = "/admin/x"
+		}},
+		{name: "another :method", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) {
+			r.Headers[":method"] = "DELETE"
+		}},
+		{name: "another :authority", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) {
+			r.Headers[":authority"] = confusion.Internal
+		}},
+		{name: "another host", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) {
+			r.Headers["host"] = confusion.Internal
+		}},
+		{name: "another :scheme", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) {
+			r.Headers[":scheme"] = "http"
+		}},
+		{name: "an unknown pseudo-header field", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) { r.Headers[":status"] = "200" }},
+		{name: "a name that is none", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) { r.Headers["a b"] = "c" }},
+		{name: "an empty name", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) { r.Headers[""] = "c" }},
+		{name: "a line break in a value", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) { r.Headers["a"] = "b\r\nc: d" }},
+		{name: "headers and header_map", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) {
+			r.HeaderMap = &corev3.HeaderMap{Headers: []*corev3.HeaderValue{{Key: "a", RawValue: []byte("b")}}}
+		}},
+		{name: "two values of a field", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) {
+			r.Headers, r.HeaderMap = nil, &corev3.HeaderMap{Headers: []*corev3.HeaderValue{{Key: "a", Value: "c", RawValue: []byte("b")}}}
+		}},
+		{name: "another :path in header_map", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) {
+			r.Headers, r.HeaderMap = nil, &corev3.HeaderMap{Headers: []*corev3.HeaderValue{{Key: ":path", RawValue: []byte("/public/\xff")}}}
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			req := good()
+			tt.change(req.GetAttributes(), req.GetAttributes().GetRequest().GetHttp())
+			if tt.status == 0 {
+				tt.status, tt.reason = 400, bearergate.ReasonBadRequest
+			}
+			requireDenied(t, ask(t.Context(), t, s, req), tt.status, tt.reason)
+		})
+	}
+	requireDenied(t, ask(t.Context(), t, s, nil), 500, bearergate.ReasonConfig)
+	requireDenied(t, ask(t.Context(), t, s, &authv3.CheckRequest{}), 500, bearergate.ReasonConfig)
+}
+
+// Two spellings of a name that Go makes one are two values.
+func TestSpellingsOfAuthorization(t *testing.T) {
+	s := serverOf(t, confusion.Routes(gateOf(t, kit.Granting()), http.NotFoundHandler()))
+	req := question(request("GET", "/orders/7", "Authorization: "+kit.With("read")), false)
+	req.Attributes.Request.Http.Headers["Authorization"] = kit.With("admin")
+	requireDenied(t, ask(t.Context(), t, s, req), 400, bearergate.ReasonBadRequest)
+}
+
+// No part of the answer comes from the body.
+func TestTheBodyIsNotUsed(t *testing.T) {
+	s := serverOf(t, confusion.Routes(gateOf(t, kit.Granting()), http.NotFoundHandler()))
+	req := question(request("POST", "/public/x"), false)
+	want := ask(t.Context(), t, s, proto.Clone(req).(*authv3.CheckRequest))
+	req.Attributes.Request.Http.Body, req.Attributes.Request.Http.RawBody = "_method=DELETE", []byte("_method=DELETE")
+	require.True(t, proto.Equal(want, ask(t.Context(), t, s, req)))
+}
+
+// Whoever is not trusted learns nothing, and uses nothing up.
+func TestOnlyTrustedPeersAreAnswered(t *testing.T) {
+	var told []bearergate.Reason
+	gate := gateOf(t, bearergate.VerifierFunc(func(context.Context, string) (*bearergate.Token, error) {
+		require.Fail(t, "a token was looked at")
+		return nil, nil
+	}), func(c *middleware.Config) {
+		c.Hooks.Decided = func(_ context.Context, e middleware.DecisionEvent) { told = append(told, bearergate.ReasonOf(e.Err)) }
+	})
+	s := serverOf(t, confusion.Routes(gate, http.NotFoundHandler()))
+	req := question(request("GET", "/orders/7", "Authorization: "+kit.With("read")), false)
+	for _, from := range []string{"127.0.0.2:4000", "192.0.2.1:4000", "[::1]:4000", "@", "", "/run/envoy.sock"} {
+		requireDenied(t, askFrom(t.Context(), t, s, from, req), 403, bearergate.ReasonPolicy)
+	}
+	res, err := s.Check(t.Context(), req) // nobody knows who asks
+	require.NoError(t, err)
+	requireDenied(t, res, 403, bearergate.ReasonPolicy)
+	require.Len(t, told, 7)
+
+	anyone, err := extauthzgate.New(confusion.Routes(gateOf(t, kit.Granting()), http.NotFoundHandler()), extauthzgate.Config{AllowAnyPeer: true})
+	require.NoError(t, err)
+	require.NotNil(t, askFrom(t.Context(), t, anyone, "@", req).GetOkResponse())
+}
+
+// The certificate that Envoy tells proves who has the key of a bound token; no header does.
+//
+// req: R8705-06
+func TestClientCertificates(t *testing.T) {
+	own, err := authtest.NewClientCertificate()
+	require.NoError(t, err)
+	other, err := authtest.NewClientCertificate()
+	require.NoError(t, err)
+	told := func(c tls.Certificate) string {
+		text := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Certificate[0]}))
+		return strings.NewReplacer("\n", "%0A", " ", "%20", "+", "%2B", "/", "%2F", "=", "%3D").Replace(text) // as Envoy writes it
+	}
+	gate := gateOf(t, bearergate.VerifierFunc(func(_ context.Context, raw string) (*bearergate.Token, error) {
+		claims := bearergate.Claims{Subject: "u1"}
+		if raw == "bound" {
+			claims.Confirmation = map[string][]byte{"x5t#S256": []byte(`"` + thumbprint(own) + `"`)}
+		}
+		return bearergate.NewToken(claims), nil
+	}), func(c *middleware.Config) {
+		certificates, err := mtls.New(mtls.Config{Told: true, Forwarded: []mtls.Forwarded{{Header: "X-Client-Cert", Format: mtls.EscapedPEM, Trusted: []netip.Prefix{netip.MustParsePrefix("10.9.9.9/32")}}}})
+		require.NoError(t, err)
+		c.Bindings = []bearergate.Binding{certificates}
+	})
+	rt := gate.NewRouter()
+	rt.Authenticated("/", http.NotFoundHandler())
+	s := serverOf(t, rt)
+	for _, tt := range []struct {
+		name, certificate, peer string
+		lines                   []string
+		unbound, opens          bool
+	}{
+		{name: "its certificate", certificate: told(own), opens: true},
+		{name: "another one", certificate: told(other)},
+		{name: "none"},
+		{name: "none, and a forged header", lines: []string{"X-Client-Cert: " + told(own), "X-Forwarded-Client-Cert: Cert=\"" + told(own) + "\"", "Client-Cert: " + told(own)}},
+		{name: "another one, and a forged header", certificate: told(other), lines: []string{"X-Client-Cert: " + told(own)}},
+		{name: "behind a proxy that tells it in a header", certificate: told(other), peer: "10.9.9.9:1", lines: []string{"X-Client-Cert: " + told(own)}, opens: true},
+		{name: "the certificate of that proxy itself", certificate: told(own), peer: "10.9.9.9:1"},
+		{name: "no PEM", certificate: "x"},
+		{name: "a broken escape", certificate: told(own) + "%zz"},
+		{name: "two certificates", certificate: told(own) + told(other)},
+		{name: "something after it", certificate: told(own) + "x"},
+		{name: "a key", certificate: url.PathEscape(string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: own.Certificate[0]})))},
+		{name: "no certificate within", certificate: url.PathEscape(string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")})))},
+		{name: "a long one", certificate: told(own) + strings.Repeat("%0A", extauthzgate.MaxCertificateBytes)},
+		{name: "an unbound token, and no PEM", certificate: "x", unbound: true, opens: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			token := "Authorization: Bearer bound"
+			if tt.unbound {
+				token = "Authorization: Bearer free"
+			}
+			r := request("GET", "/", append(tt.lines, token)...)
+			if r.RemoteAddr = tt.peer; tt.peer == "" {
+				r.RemoteAddr = "192.0.2.7:4711"
+			}
+			req := question(r, true)
+			req.Attributes.Source.Certificate = tt.certificate
+			res := ask(t.Context(), t, s, req)
+			if tt.opens {
+				require.NotNil(t, res.GetOkResponse(), "%v", res)
+				return
+			}
+			requireDenied(t, res, 401, bearergate.ReasonBinding)
+		})
+	}
+}
+
+// The peer of Envoy is where the address of the client is looked for.
+func TestClientAddress(t *testing.T) {
+	addresses, err := bearergate.NewClientAddress(bearergate.ClientAddressConfig{Header: "X-Forwarded-For", Trusted: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/32")}})
+	require.NoError(t, err)
+	var told netip.Addr
+	gate := gateOf(t, kit.Granting(), func(c *middleware.Config) {
+		c.ClientAddress = addresses
+		c.Hooks.Decided = func(_ context.Context, e middleware.DecisionEvent) { told = e.Address }
+	})
+	s := serverOf(t, confusion.Routes(gate, http.NotFoundHandler()))
+	for _, tt := range []struct{ name, peer, want string }{
+		{name: "a client", peer: "192.0.2.7:4711", want: "192.0.2.7"},
+		{name: "a balancer", peer: "10.0.0.1:4711", want: "198.51.100.1"},
+		{name: "nobody knows", peer: "", want: ""},
+		{name: "no port", peer: "192.0.2.7:0", want: ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			told = netip.Addr{}
+			r := request("GET", "/orders/7", "Authorization: "+kit.With("read"), "X-Forwarded-For: 203.0.113.9, 198.51.100.1")
+			r.RemoteAddr = tt.peer
+			require.NotNil(t, ask(t.Context(), t, s, question(r, false)).GetOkResponse())
+			if tt.want == "" {
+				require.False(t, told.IsValid())
+				return
+			}
+			require.Equal(t, tt.want, told.String())
+		})
+	}
+}
+
+// A panic of whatever is called, and the end of the question's context, let nobody in.
+func TestNothingElseBecomesOK(t *testing.T) {
+	slow := bearergate.VerifierFunc(func(ctx context.Context, _ string) (*bearergate.Token, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	})
+	req := question(request("GET", "/orders/7", "Authorization: "+kit.With("read")), false)
+	t.Run("canceled", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		res := ask(ctx, t, serverOf(t, confusion.Routes(gateOf(t, slow), http.NotFoundHandler())), req)
+		requireDenied(t, res, 503, bearergate.ReasonCanceled)
+		require.NotEmpty(t, headerOf(res.GetDeniedResponse().GetHeaders()).Get("Retry-After"))
+	})
+	t.Run("a deadline", func(t *testing.T) {
+		ctx, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
+		defer cancel()
+		res := ask(ctx, t, serverOf(t, confusion.Routes(gateOf(t, slow), http.NotFoundHandler())), req)
+		require.EqualValues(t, 503, res.GetDeniedResponse().GetStatus().GetCode())
+	})
+	t.Run("a verifier that panics", func(t *testing.T) {
+		s := serverOf(t, confusion.Routes(gateOf(t, bearergate.VerifierFunc(func(context.Context, string) (*bearergate.Token, error) { panic("x") })), http.NotFoundHandler()))
+		requireDenied(t, ask(t.Context(), t, s, req), 500, bearergate.ReasonInternal)
+	})
+	t.Run("a hook that panics", func(t *testing.T) {
+		s := serverOf(t, confusion.Routes(gateOf(t, kit.Granting(), func(c *middleware.Config) {
+			c.Hooks.Decided = func(context.Context, middleware.DecisionEvent) { panic("x") }
+		}), http.NotFoundHandler()))
+		denied := question(request("GET", "/admin/x"), false)
+		requireDenied(t, ask(t.Context(), t, s, denied), 401, bearergate.ReasonNoToken)
+	})
+	t.Run("an identity that panics", func(t *testing.T) {
+		s := serverOf(t, confusion.Routes(gateOf(t, kit.Granting(), func(c *middleware.Config) {
+			c.Identity = map[string]func(*bearergate.Token) string{"X-User": func(*bearergate.Token) string { panic("x") }}
+		}), http.NotFoundHandler()))
+		requireDenied(t, ask(t.Context(), t, s, req), 500, bearergate.ReasonInternal)
+	})
+	t.Run("a nil and a zero Server", func(t *testing.T) {
+		var none *extauthzgate.Server
+		requireDenied(t, ask(t.Context(), t, none, req), 500, bearergate.ReasonConfig)
+		requireDenied(t, ask(t.Context(), t, &extauthzgate.Server{}, req), 500, bearergate.ReasonConfig)
+	})
+}
+
+// Bodies of Render that no gRPC message can hold are made to fit.
+func TestRenderOfBytes(t *testing.T) {
+	gate := gateOf(t, kit.Granting(), func(c *middleware.Config) {
+		c.Render = func(*http.Request, middleware.Refusal) (string, []byte) { return "text/plain", []byte("a\xffb") }
+	})
+	res := check(t, dial(t, serverOf(t, confusion.Routes(gate, http.NotFoundHandler()))), question(request("GET", "/orders/7"), false))
+	require.Equal(t, "a\uFFFDb", res.GetDeniedResponse().GetBody())
+	require.Equal(t, "text/plain", headerOf(res.GetDeniedResponse().GetHeaders()).Get("Content-Type"))
+}
+
+// Metadata has whole texts that every reader of JSON can read, and no more than it says.
+func TestMetadata(t *testing.T) {
+	scopes := make([]string, extauthzgate.MaxMetadataScopes+1)
+	for i := range scopes {
+		scopes[i] = "s" + strings.Repeat("x", i)
+	}
+	for _, tt := range []struct {
+		name   string
+		claims bearergate.Claims
+		want   map[string]any
+	}{
+		{name: "all of it", claims: bearergate.Claims{Issuer: "https://as.example", Subject: `a"<b`, ClientID: "app", Tenant: "t1", Scopes: scope.Of("read", "write")},
+			want: map[string]any{"issuer": "https://as.example", "subject": `a"<b`, "client_id": "app", "tenant": "t1", "scopes": []any{"read", "write"}}},
+		{name: "long", claims: bearergate.Claims{Subject: strings.Repeat("a", extauthzgate.MaxMetadataBytes+1), Scopes: scope.Of("read")}, want: map[string]any{"scopes": []any{"read"}}},
+		{name: "as long as may be", claims: bearergate.Claims{Subject: strings.Repeat("a", extauthzgate.MaxMetadataBytes)}, want: map[string]any{"subject": strings.Repeat("a", extauthzgate.MaxMetadataBytes), "scopes": []any{}}},
+		{name: "no UTF-8", claims: bearergate.Claims{Subject: "a\xff", ClientID: "app"}, want: map[string]any{"client_id": "app", "scopes": []any{}}},
+		{name: "many scopes", claims: bearergate.Claims{Subject: "a", Scopes: scope.Of(scopes...)}, want: map[string]any{"subject": "a"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			gate := gateOf(t, bearergate.VerifierFunc(func(context.Context, string) (*bearergate.Token, error) {
+				return bearergate.NewToken(tt.claims), nil
+			}))
+			rt := gate.NewRouter()
+			rt.Authenticated("GET /{id}", http.NotFoundHandler())
+			res := check(t, dial(t, serverOf(t, rt)), question(request("GET", "/7", "Authorization: Bearer x"), false))
+			require.NotNil(t, res.GetOkResponse())
+			want := map[string]any{"decision": "allowed", "status": 200.0, "route": "GET /{id}", "access": "token"}
+			maps.Copy(want, tt.want)
+			require.Equal(t, want, res.GetDynamicMetadata().AsMap())
+		})
+	}
+}
+
+// New names every mistake at once.
+func TestNewNamesEveryMistake(t *testing.T) {
+	direct, err := mtls.New(mtls.Config{Direct: true})
+	require.NoError(t, err)
+	rt := gateOf(t, kit.Granting(), func(c *middleware.Config) {
+		c.Bindings = []bearergate.Binding{direct}
+		c.Identity["Www-Authenticate"] = (*bearergate.Token).Subject
+	}).NewRouter()
+	rt.Authenticated("/", http.NotFoundHandler(), middleware.Recheck(time.Minute))
+	for _, tt := range []struct {
+		name   string
+		router *middleware.Router
+		config extauthzgate.Config
+		says   []string
+	}{
+		{name: "all of them", router: rt, says: []string{"binding 1 reads the client certificate of the connection", `the route "/" has Recheck`, "Config.Identity has Www-Authenticate", "Config.Trusted"}},
+		{name: "no router", config: extauthzgate.Config{AllowAnyPeer: true}, says: []string{"the router is nil"}},
+		{name: "both", router: gateOf(t, kit.Granting()).NewRouter(), config: extauthzgate.Config{AllowAnyPeer: true, Trusted: loopback}, says: []string{"Config.AllowAnyPeer with Trusted"}},
+		{name: "everybody", router: gateOf(t, kit.Granting()).NewRouter(), config: extauthzgate.Config{Trusted: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}}, says: []string{"Config.Trusted"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s, err := extauthzgate.New(tt.router, tt.config)
+			require.Nil(t, s)
+			kit.RequireError(t, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+			for _, text := range tt.says {
+				require.ErrorContains(t, err, text)
+			}
+		})
+	}
+}

@@ -1,0 +1,162 @@
+package middleware_test
+
+import (
+	"context"
+	"crypto/x509"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/middleware"
+	"github.com/bearergate/bearergate/scope"
+	"github.com/bearergate/bearergate/test/kit"
+)
+
+func advisor(t testing.TB, rt *middleware.Router) *middleware.Advisor {
+	t.Helper()
+	a, err := rt.Advisor()
+	require.NoError(t, err)
+	return a
+}
+
+// An Advisor says what Handler writes.
+func TestAdvisorAgreesWithHandler(t *testing.T) {
+	config := middleware.Config{Identity: identityOfUser, Realm: "orders"}
+	h := built(t, decideRouter(newGate(t, granting(), config), says("")))
+	a := advisor(t, decideRouter(newGate(t, granting(), config), forbidden(t)))
+	for _, method := range []string{"GET", "HEAD", "POST", "DELETE"} {
+		for _, target := range []string{"/health", "/orders", "/orders/7", "/news", "/nothing", "/no", "/mfa", "/tree/x"} {
+			for _, header := range []http.Header{{}, authorized("read"), {"Authorization": {"Bearer a b"}}, {"Authorization": {with("a"), with("b")}}} {
+				r := httptest.NewRequest(method, target, nil)
+				r.Header = header.Clone()
+				want := httptest.NewRecorder()
+				h.ServeHTTP(want, r)
+				got := a.Advise(t.Context(), middleware.Told{Method: method, Host: "api.example", URI: target, Header: header})
+				require.Equal(t, want.Code, got.Status, "%s %s %v", method, target, header)
+				require.Equal(t, want.Header()["Www-Authenticate"], got.Header["Www-Authenticate"])
+				require.Equal(t, got.Status == 200, got.Set != nil)
+				require.Equal(t, got.Status == 200, got.Remove != nil)
+				if got.Status == 401 || got.Status == 400 || got.Status == 403 {
+					require.Equal(t, want.Body.String(), string(got.Body))
+				}
+				if got.Status == 200 {
+					require.Empty(t, got.Body)
+					require.Empty(t, got.Header)
+				}
+			}
+		}
+	}
+}
+
+// The certificate reaches Bindings by Told alone, and TLS never does.
+func TestAdvisorTellsTheCertificate(t *testing.T) {
+	own := &x509.Certificate{Raw: []byte("certificate")}
+	var calls []bearergate.Call
+	binding := certificate(func(_ context.Context, c bearergate.Call, _ *bearergate.Token) (bearergate.Reply, error) {
+		calls = append(calls, c)
+		return bearergate.Reply{"Cache-Control": "no-store"}, nil
+	})
+	v := bearergate.VerifierFunc(func(context.Context, string) (*bearergate.Token, error) {
+		return bearergate.NewToken(holder), nil
+	})
+	routes := func() *middleware.Router {
+		rt := newGate(t, v, middleware.Config{Bindings: []bearergate.Binding{binding}}).NewRouter()
+		rt.Authenticated("/", says(""))
+		return rt
+	}
+	a, h := advisor(t, routes()), built(t, routes())
+	told := middleware.Told{Method: "GET", Host: "api.example", URI: "/", Header: authorized("x"), Peer: netip.MustParseAddrPort("192.0.2.1:4"), Certificate: own}
+	got := a.Advise(t.Context(), told)
+	require.Equal(t, 200, got.Status)
+	require.Equal(t, "no-store", got.Header.Get("Cache-Control"), "what a Binding replies")
+	told.Certificate = nil
+	a.Advise(t.Context(), told)
+	h.ServeHTTP(httptest.NewRecorder(), func() *http.Request {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header = authorized("x")
+		return r
+	}())
+	require.Len(t, calls, 3)
+	require.Same(t, own, calls[0].Certificate)
+	require.Equal(t, told.Peer, calls[0].Peer)
+	for i, c := range calls {
+		require.Nil(t, c.TLS)
+		require.Equal(t, i == 0, c.Certificate != nil)
+	}
+}
+
+// What the service must not get is named, however it is spelled.
+func TestAdvisorSetsAndRemoves(t *testing.T) {
+	rt := newGate(t, granting(), middleware.Config{Identity: identityOfUser, DropAuthorization: true}).NewRouter()
+	rt.Handle("/orders/", scope.All("read"), says(""))
+	header := authorized("read")
+	for _, name := range []string{"X-Auth-Tenant", "X_auth_tenant", "X.auth.Subject", "X-Http-Method-Override", "X_forwarded_for", "X-Forwarded-For", "X-Other"} {
+		header[name] = []string{"root"}
+	}
+	before := header.Clone()
+	got := advisor(t, rt).Advise(t.Context(), middleware.Told{Method: "GET", Host: "api.example", URI: "/orders/7", Header: header})
+	require.Equal(t, before, header)
+	require.Equal(t, 200, got.Status)
+	require.Equal(t, "u1", got.Set["X-Auth-Subject"])
+	require.NotContains(t, got.Set, "X-Auth-Tenant", "the token has none")
+	require.Equal(t, []string{"authorization", "forwarded", "x-auth-tenant", "x-forwarded-host", "x-http-method-override", "x.auth.subject", "x_auth_client", "x_auth_subject", "x_auth_tenant", "x_forwarded_for"}, got.Remove)
+}
+
+// What cannot be decided on is told to the hook, and answered.
+func TestAdvisorRefuses(t *testing.T) {
+	var told []bearergate.Reason
+	rt := newGate(t, granting(), middleware.Config{Hooks: middleware.Hooks{Decided: func(_ context.Context, e middleware.DecisionEvent) {
+		require.Empty(t, e.Pattern)
+		told = append(told, bearergate.ReasonOf(e.Err))
+	}}}).NewRouter()
+	rt.Public("/", says(""))
+	a := advisor(t, rt)
+	for name, request := range map[string]middleware.Told{
+		"nothing":     {},
+		"no method":   {Host: "a", URI: "/"},
+		"no host":     {Method: "GET", URI: "/"},
+		"no path":     {Method: "GET", Host: "a"},
+		"no origin":   {Method: "GET", Host: "a", URI: "http://b/"},
+		"a user":      {Method: "GET", Host: "u@a", URI: "/"},
+		"a long path": {Method: "GET", Host: "a", URI: "/" + strings.Repeat("a", middleware.MaxOriginalURIBytes)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			told = nil
+			got := a.Advise(t.Context(), request)
+			require.Equal(t, 400, got.Status)
+			kit.RequireError(t, got.Decision.Err, bearergate.ErrInvalidRequest, bearergate.ReasonBadRequest)
+			require.Equal(t, []bearergate.Reason{bearergate.ReasonBadRequest}, told)
+		})
+	}
+	told = nil
+	got := a.Refuse(t.Context(), &bearergate.Error{Kind: bearergate.ErrForbidden, Reason: bearergate.ReasonPolicy})
+	require.Equal(t, 403, got.Status)
+	require.Equal(t, []bearergate.Reason{bearergate.ReasonPolicy}, told)
+	require.Equal(t, 500, a.Refuse(t.Context(), nil).Status)
+
+	var none *middleware.Advisor
+	for _, got := range []middleware.Advice{none.Advise(t.Context(), middleware.Told{Method: "GET", Host: "a", URI: "/"}), none.Refuse(t.Context(), nil), (&middleware.Advisor{}).Advise(t.Context(), middleware.Told{})} {
+		require.Equal(t, 500, got.Status)
+		kit.RequireError(t, got.Decision.Err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+	}
+	// A path with a comma is one path, where no header told it.
+	require.Equal(t, 200, a.Advise(t.Context(), middleware.Told{Method: "GET", Host: "a", URI: "/x?next=a,/b"}).Status)
+}
+
+// The proxy that gave up gets 503, should it read the answer.
+func TestAdvisorOfAProxyThatWentAway(t *testing.T) {
+	rt := newGate(t, bearergate.VerifierFunc(func(ctx context.Context, _ string) (*bearergate.Token, error) { return nil, ctx.Err() }), middleware.Config{}).NewRouter()
+	rt.Authenticated("/", says(""))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	got := advisor(t, rt).Advise(ctx, middleware.Told{Method: "GET", Host: "a", URI: "/", Header: authorized("x")})
+	require.Equal(t, 503, got.Status)
+	require.NotEmpty(t, got.Header.Get("Retry-After"))
+	kit.RequireError(t, got.Decision.Err, bearergate.ErrUnavailable, bearergate.ReasonCanceled)
+	require.Nil(t, got.Set)
+}
