@@ -130,9 +130,10 @@ type Config struct {
 	// key is revoked by taking its Record out.
 	Tokens bearergate.Verifier
 
-	// End is the date from which on no key is accepted, whatever its Record says. It is
-	// required: keys are on their way out. If it is not decided yet, choose one that is
-	// certainly late enough, and change it later.
+	// End is the date from which on no key is accepted, whatever its Record says, by Now and
+	// without leeway. It is required: keys are on their way out. If it is not decided yet,
+	// choose one that is certainly late enough, before the year 10000, and change it later.
+	// The clock of each process decides: one that is set back before End takes keys again.
 	End time.Time
 	// Deprecated is since when clients should not use keys any more, for [Keys.Announce]. It
 	// must not be after End (RFC 9745 §4). Default: not told.
@@ -275,6 +276,8 @@ func check(wrong *mistake.List, c *Config) {
 	}
 	if c.End.IsZero() {
 		wrong.Addf("End is not set: say from when on keys are refused, a year from now for example")
+	} else if !isDate(c.End) {
+		wrong.Addf("End is not between the years 1 and 9999, which headers and reports can say: choose an earlier one")
 	}
 	if !c.Deprecated.IsZero() && c.Deprecated.After(c.End) {
 		wrong.Addf("Deprecated is after End: clients have to be told before (RFC 9745)")
@@ -312,7 +315,8 @@ var (
 	errEnded     = invalid(bearergate.ReasonExpired, "API keys are not accepted any more: the client needs an access token of the authorization server")
 	errOver      = invalid(bearergate.ReasonExpired, "the API key has reached its end: the client needs an access token of the authorization server")
 	errOverload  = &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonOverloaded, Detail: "too many API keys are being looked up"}
-	errStore     = &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonStoreUnavailable, Cause: errors.New("apikey: Lookup")}
+	errStore     = &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonStoreUnavailable, Detail: "Lookup, or the store that it asks, has failed", Cause: errors.New("apikey: Lookup")}
+	errLate      = &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonStoreUnavailable, Detail: "Lookup has not answered in time"}
 	errSpoofed   = misconfigured(errors.New("apikey: Tokens accepted a token whose issuer is that of the API keys"))
 )
 
@@ -473,6 +477,11 @@ func (k *Keys) Confirmations() []string {
 	}
 	return bearergate.ConfirmationsOf(k.config.Tokens)
 }
+
+// Live is false: a key that was taken out is accepted for up to KeyTTL, and one of Records for
+// as long as the process runs. So Keys cannot be what issuers.RequireLive asks each time. For
+// access tokens that must be asked about, give its result as Config.Tokens.
+func (k *Keys) Live() bool { return false }
 
 // label says which record a mistake is in. What stands as an ID may be a key that was
 // written into the wrong field.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -97,6 +98,14 @@ func TestNewNamesEveryMistake(t *testing.T) {
 		{name: "two scopes in one", change: func(c *apikey.Config) { c.Records[0].Scopes = []string{"a b"} }, says: "no scope token"},
 		{name: "an empty scope", change: func(c *apikey.Config) { c.Records[0].Scopes = []string{""} }, says: "no scope token"},
 		{name: "the scope of WithoutKeys", change: func(c *apikey.Config) { c.Records[0].Scopes = apikey.WithoutKeys().Scopes() }, says: "no key may have"},
+		{name: "a wildcard for the scope of WithoutKeys", change: func(c *apikey.Config) { c.Records[0].Scopes = []string{"bearergate:*"} }, says: "no key may have"},
+		{name: "End after the year 9999", change: func(c *apikey.Config) { c.End = time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC) }, says: "End is not between"},
+		{name: "End after the year 9999 in UTC", change: func(c *apikey.Config) {
+			c.End = time.Date(9999, 12, 31, 23, 0, 0, 0, time.FixedZone("", -2*3600))
+		}, says: "End is not between"},
+		{name: "End before the year 1", change: func(c *apikey.Config) { c.End = time.Time{}.AddDate(-1, 0, 0) }, says: "End is not between"},
+		{name: "NotAfter after the year 9999", change: func(c *apikey.Config) { c.Records[0].NotAfter = time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC) }, says: "its end (NotAfter) is not between"},
+		{name: "NotAfter before the year 1", change: func(c *apikey.Config) { c.Records[0].NotAfter = time.Time{}.Add(-1) }, says: "its end (NotAfter) is not between"},
 		{name: "a long scope", change: func(c *apikey.Config) { c.Records[0].Scopes = []string{strings.Repeat("x", 257)} }, says: "no scope token"},
 		{name: "a scope with a quotation mark", change: func(c *apikey.Config) { c.Records[0].Scopes = []string{`a"b`} }, says: "no scope token"},
 		{name: "too many roles", change: func(c *apikey.Config) { c.Records[0].Roles = make([]string, 101) }, says: "more than 100"},
@@ -147,6 +156,23 @@ func TestBoundsThatAreReached(t *testing.T) {
 	newKeys(t, c)
 	c.MaxKeys = 1
 	newKeys(t, c)
+}
+
+// The last date that there is stands in the report and the header as it was given.
+func TestADateThatIsFarAway(t *testing.T) {
+	m := generate(t, "acme", "orders:read")
+	c := config(m.record)
+	c.End = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
+	k := newKeys(t, c)
+	_, err := as(t, k, m.key)
+	require.NoError(t, err)
+	require.Equal(t, c.End, k.Report().Keys[0].Until)
+	text, err := json.Marshal(k.Report())
+	require.NoError(t, err)
+	require.Contains(t, string(text), `"until":"9999-12-31T23:59:59Z"`)
+	w := httptest.NewRecorder()
+	k.Announce(kit.Says("served")).ServeHTTP(w, request(header, m.key))
+	require.Equal(t, "Fri, 31 Dec 9999 23:59:59 GMT", w.Header().Get("Sunset"))
 }
 
 type names string

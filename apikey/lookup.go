@@ -112,16 +112,16 @@ func (l *lookups) call(id string) (*entry, error) {
 		})
 		done <- r
 	})
+	if errors.Is(err, guard.ErrLate) {
+		return nil, errLate
+	}
 	if err != nil {
-		if errors.Is(err, guard.ErrLate) {
-			return nil, &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonStoreUnavailable, Detail: "Lookup has not answered in time"}
-		}
 		return nil, &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonInternal, Cause: fmt.Errorf("apikey: Lookup: %w", err)}
 	}
 	r := <-done
 	switch {
 	case r.err != nil:
-		return nil, blameless(r.err)
+		return nil, blameless(ctx, r.err)
 	case !r.found:
 		return nil, nil
 	}
@@ -130,11 +130,27 @@ func (l *lookups) call(id string) (*entry, error) {
 
 // blameless keeps a Lookup that failed from blaming the client: that a key is wrong, this
 // package decides. The error is kept as text alone, or a second sentinel would be true of it.
-func blameless(err error) error {
-	if errors.Is(err, bearergate.ErrUnavailable) || errors.Is(err, bearergate.ErrMisconfigured) {
+//
+// ctx is that of the call. A Lookup that gives up when it ends returns in the same moment in
+// which call stops waiting. Both ways say the same, so that it does not matter which is first.
+func blameless(ctx context.Context, err error) error {
+	said := bearergate.AsError(err)
+	if errors.Is(err, bearergate.ErrMisconfigured) {
 		return err
 	}
-	return &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonStoreUnavailable, Cause: fmt.Errorf("apikey: Lookup: %v", err)}
+	failed := *errStore
+	if errors.Is(err, bearergate.ErrUnavailable) {
+		failed = *said
+	} else {
+		failed.Cause = fmt.Errorf("apikey: Lookup: %v", err)
+	}
+	switch {
+	case ctx.Err() != nil && failed.Reason == bearergate.ReasonStoreUnavailable:
+		failed.Detail = errLate.Detail
+	case failed.Detail == "":
+		failed.Detail = errStore.Detail
+	}
+	return &failed
 }
 
 func (l *lookups) entry(id string, r Record) (*entry, error) {

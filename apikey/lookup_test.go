@@ -111,6 +111,7 @@ func TestALookupThatFails(t *testing.T) {
 		f      result
 		kind   error
 		reason bearergate.Reason
+		late   bool // it answers when its time is up, or later
 	}{
 		{name: "an error", f: fails(errors.New("connection refused")), kind: bearergate.ErrUnavailable, reason: bearergate.ReasonStoreUnavailable},
 		{name: "no rows, as an error", f: fails(sql.ErrNoRows), kind: bearergate.ErrUnavailable, reason: bearergate.ReasonStoreUnavailable},
@@ -121,7 +122,19 @@ func TestALookupThatFails(t *testing.T) {
 		{name: "it hangs", f: func(ctx context.Context, _ string) (apikey.Record, bool, error) {
 			<-ctx.Done()
 			return apikey.Record{}, false, ctx.Err()
-		}, kind: bearergate.ErrUnavailable, reason: bearergate.ReasonStoreUnavailable},
+		}, kind: bearergate.ErrUnavailable, reason: bearergate.ReasonStoreUnavailable, late: true},
+		{name: "it gives up in words of its own", f: func(ctx context.Context, _ string) (apikey.Record, bool, error) {
+			<-ctx.Done()
+			return apikey.Record{}, false, errors.New("i/o timeout")
+		}, kind: bearergate.ErrUnavailable, reason: bearergate.ReasonStoreUnavailable, late: true},
+		{name: "it gives up as a store that is unavailable", f: func(ctx context.Context, _ string) (apikey.Record, bool, error) {
+			<-ctx.Done()
+			return apikey.Record{}, false, bearergate.ErrUnavailable
+		}, kind: bearergate.ErrUnavailable, reason: bearergate.ReasonStoreUnavailable, late: true},
+		{name: "it does not look at its context", f: func(context.Context, string) (apikey.Record, bool, error) {
+			time.Sleep(2 * apikey.DefaultLookupTimeout)
+			return m.record, true, nil
+		}, kind: bearergate.ErrUnavailable, reason: bearergate.ReasonStoreUnavailable, late: true},
 		{name: "it panics", f: func(context.Context, string) (apikey.Record, bool, error) { panic(m.key) }, kind: bearergate.ErrMisconfigured, reason: bearergate.ReasonInternal},
 		{name: "it ends its goroutine", f: func(context.Context, string) (apikey.Record, bool, error) {
 			runtime.Goexit()
@@ -144,7 +157,13 @@ func TestALookupThatFails(t *testing.T) {
 				began := time.Now()
 				requireRefused(t, k, m.key, tc.kind, tc.reason)
 				require.LessOrEqual(t, time.Since(began), apikey.DefaultLookupTimeout)
-				kit.RequireExplained(t, k.Explain(t.Context(), "ApiKey "+m.key), bearergate.AsError(errorOf(as(t, k, m.key))), m.key)
+				said := bearergate.AsError(errorOf(as(t, k, m.key)))
+				if errors.Is(said, bearergate.ErrUnavailable) {
+					// Whichever comes first, the end of its time or what it says then.
+					require.NotEmpty(t, said.Detail, "%v", said)
+					require.Equal(t, tc.late, said.Detail == "Lookup has not answered in time", "%v", said)
+				}
+				kit.RequireExplained(t, k.Explain(t.Context(), "ApiKey "+m.key), said, m.key)
 
 				now = end // from here on, no answer could open anything
 				want := tc.reason
@@ -159,6 +178,7 @@ func TestALookupThatFails(t *testing.T) {
 				a.set(good)
 				_, err = as(t, k, m.key)
 				require.NoError(t, err, "as soon as it answers again")
+				time.Sleep(time.Minute) // until the calls of before have ended
 			})
 		})
 	}

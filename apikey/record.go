@@ -25,15 +25,16 @@ type Record struct {
 	// of printable text. Use the client ID that the owner has at the authorization server
 	// to see both side by side. It stands in metrics and logs.
 	Owner string `json:"owner"`
-	// Scopes are what the key grants: each a scope token (RFC 6749 §3.3), without those of
-	// [WithoutKeys]. Default: none, and only routes that demand no scope are open.
+	// Scopes are what the key grants: each a scope token (RFC 6749 §3.3) that does not begin
+	// with "bearergate:", for [WithoutKeys] does. Default: none, and only routes that demand no
+	// scope are open.
 	Scopes []string `json:"scopes,omitempty"`
 	// Roles are those of the owner. Default: none.
 	Roles []string `json:"roles,omitempty"`
 	// Tenant is the customer that the key belongs to. Default: none.
 	Tenant string `json:"tenant,omitempty"`
 	// NotAfter is from when on this key is refused. The zero time, and one after Config.End,
-	// mean Config.End.
+	// mean Config.End. By Config.Now, without leeway.
 	NotAfter time.Time `json:"not_after,omitzero"`
 }
 
@@ -86,8 +87,8 @@ func checkRecord(r Record, wrong func(format string, args ...any)) {
 		switch {
 		case len(s) > maxTextBytes || scope.All(s).Err() != nil:
 			wrong("its scope %s is no scope token (RFC 6749 section 3.3) of at most %d bytes", quote.One(s), maxTextBytes)
-		case s == noKeys:
-			wrong("its scope %s is what no key may have", quote.One(s))
+		case strings.HasPrefix(s, reserved):
+			wrong("its scope %s begins with %s, which no key may have", quote.One(s), reserved)
 		}
 	}
 	for _, role := range r.Roles {
@@ -98,6 +99,16 @@ func checkRecord(r Record, wrong func(format string, args ...any)) {
 	if len(r.Tenant) > maxTextBytes || !isText(r.Tenant) {
 		wrong("its tenant has more than %d bytes or a character that is not printable", maxTextBytes)
 	}
+	if !isDate(r.NotAfter) {
+		wrong("its end (NotAfter) is not between the years 1 and 9999: leave it out if it ends with all others")
+	}
+}
+
+// isDate reports a time that RFC 3339 and HTTP dates can hold: what is in the report and in
+// Sunset.
+func isDate(t time.Time) bool {
+	year := t.UTC().Year()
+	return 1 <= year && year <= 9999
 }
 
 func isText(s string) bool {
@@ -121,8 +132,11 @@ func (k *Keys) entryOf(r Record) *entry {
 		Roles: r.Roles, Tenant: r.Tenant, ExpiresAt: until, Raw: raw})}
 }
 
-// noKeys is the scope that no key has.
-const noKeys = "bearergate:no-api-key"
+// noKeys is the scope that no key has. What begins with reserved could be a wildcard for it.
+const (
+	reserved = "bearergate:"
+	noKeys   = reserved + "no-api-key"
+)
 
 // WithoutKeys is a requirement that no key satisfies, and no token either. It is for trying out
 // Config.End before it comes:

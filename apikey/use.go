@@ -10,10 +10,9 @@ import (
 // use is what is counted of one key.
 type use struct {
 	id                  string
-	who                 atomic.Pointer[Record] // the last that was read: its owner may have been corrected
-	until               atomic.Int64           // unix nanoseconds, as the two below; 0: never
+	who                 atomic.Pointer[Record] // the last that was read, for its owner may have been corrected; NotAfter is when it is refused
 	right, over         atomic.Uint64
-	lastRight, lastOver atomic.Int64
+	lastRight, lastOver atomic.Int64 // unix nanoseconds; 0: never
 }
 
 func (u *use) accepted(at time.Time) { u.right.Add(1); last(&u.lastRight, at) }
@@ -46,8 +45,7 @@ func (us *uses) of(r Record, until time.Time) *use {
 		u = &use{id: r.ID}
 		us.byID[r.ID] = u
 	}
-	u.who.Store(&Record{Owner: r.Owner, Tenant: r.Tenant})
-	u.until.Store(until.UnixNano())
+	u.who.Store(&Record{Owner: r.Owner, Tenant: r.Tenant, NotAfter: until.UTC()})
 	return u
 }
 
@@ -99,7 +97,7 @@ func (k *Keys) Report() Report {
 	us.mu.RLock()
 	for _, u := range us.byID {
 		who := u.who.Load()
-		r.Keys = append(r.Keys, Use{ID: u.id, Owner: who.Owner, Tenant: who.Tenant, Until: at(&u.until),
+		r.Keys = append(r.Keys, Use{ID: u.id, Owner: who.Owner, Tenant: who.Tenant, Until: who.NotAfter,
 			Accepted: u.right.Load(), Refused: u.over.Load(), LastAccepted: at(&u.lastRight), LastRefused: at(&u.lastOver)})
 	}
 	us.mu.RUnlock()
