@@ -91,20 +91,20 @@ func TestWrongKeys(t *testing.T) {
 		name, key string
 		reason    bearergate.Reason
 	}{
-		{name: "unknown", key: unknown.key, reason: bearergate.ReasonInactive},
-		{name: "the secret of another key", key: forged, reason: bearergate.ReasonInactive},
-		{name: "one character of the secret", key: flip(m.key, 30), reason: bearergate.ReasonMalformed},
+		{name: "unknown", key: unknown.key, reason: bearergate.ReasonInactive},                          // APK-022
+		{name: "the secret of another key", key: forged, reason: bearergate.ReasonInactive},             // APK-023
+		{name: "one character of the secret", key: flip(m.key, 30), reason: bearergate.ReasonMalformed}, // APK-024
 		{name: "one character of the ID", key: flip(m.key, 10), reason: bearergate.ReasonMalformed},
 		{name: "one character of the checksum", key: flip(m.key, n-2), reason: bearergate.ReasonMalformed},
 		{name: "a character short", key: m.key[:n-1], reason: bearergate.ReasonMalformed},
 		{name: "a character more", key: m.key + "a", reason: bearergate.ReasonMalformed},
 		{name: "padding", key: m.key + "=", reason: bearergate.ReasonMalformed},
-		{name: "upper case", key: strings.ToUpper(m.key), reason: bearergate.ReasonMalformed},
+		{name: "upper case", key: strings.ToUpper(m.key), reason: bearergate.ReasonMalformed}, // APK-025
 		{name: "prefix in upper case", key: "Orders" + m.key[6:], reason: bearergate.ReasonMalformed},
-		{name: "another prefix", key: "people" + m.key[6:], reason: bearergate.ReasonMalformed},
+		{name: "another prefix", key: "people" + m.key[6:], reason: bearergate.ReasonMalformed}, // APK-026
 		{name: "the prefix twice", key: "orders_" + m.key, reason: bearergate.ReasonMalformed},
 		{name: "the ID alone", key: m.record.ID, reason: bearergate.ReasonMalformed},
-		{name: "the hash", key: fmt.Sprintf("%x", m.record.Hash[:]), reason: bearergate.ReasonMalformed},
+		{name: "the hash", key: fmt.Sprintf("%x", m.record.Hash[:]), reason: bearergate.ReasonMalformed}, // APK-027
 		{name: "a dash for an underscore", key: strings.Replace(m.key, "_", "-", 1), reason: bearergate.ReasonMalformed},
 		{name: "a digit that is none, with its checksum", key: summed("orders_" + m.record.ID + "_" + secret[:31] + "1"), reason: bearergate.ReasonMalformed},
 		{name: "an eight, with its checksum", key: summed("orders_" + m.record.ID + "_" + secret[:31] + "8"), reason: bearergate.ReasonMalformed},
@@ -119,7 +119,7 @@ func TestWrongKeys(t *testing.T) {
 		{name: "the beginning of a JWT", key: "eyJhbGciOiJFUzI1NiJ9", reason: bearergate.ReasonType},
 		{name: "three parts", key: "a.b.c", reason: bearergate.ReasonType},
 		{name: "an access token", key: token("orders:read"), reason: bearergate.ReasonMalformed},
-		{name: "a key of the older system, which is not allowed", key: old, reason: bearergate.ReasonMalformed},
+		{name: "a key of the older system, which is not allowed", key: old, reason: bearergate.ReasonMalformed}, // APK-028
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			k := newKeys(t, config(m.record, other.record))
@@ -152,38 +152,38 @@ func TestASendersCredential(t *testing.T) {
 		{name: "a key", lines: []string{header, m.key}, status: 200, client: "acme"},
 		{name: "a token", lines: []string{"Authorization", "Bearer " + bearer}, status: 200, client: "c1"},
 		{name: "nothing", status: 401, kind: bearergate.ErrMissingToken, reason: bearergate.ReasonNoToken},
-		{name: "both", lines: []string{header, m.key, "Authorization", "Bearer " + bearer}, status: 400, kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest},
-		{name: "both, the key wrong", lines: []string{header, "x", "Authorization", "Bearer " + bearer}, status: 400, kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest},
-		{name: "both, the key empty", lines: []string{header, "", "Authorization", "Bearer " + bearer}, status: 400, kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest},
-		{name: "a key and Basic", lines: []string{header, m.key, "Authorization", "Basic dTpw"}, status: 400, kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest},
-		{name: "two keys", lines: []string{header, m.key, header, m.key}, status: 400, kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest},
-		{name: "two keys in one line", lines: []string{header, m.key + "," + m.key}, status: 400, kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest},
-		{name: "a space behind the key", lines: []string{header, m.key + " x"}, status: 400, kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest},
-		{name: "a key that is too long", lines: []string{header, strings.Repeat("a", apikey.MaxKeyBytes+1)}, status: 400, kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest},
+		{name: "both", lines: []string{header, m.key, "Authorization", "Bearer " + bearer}, status: 400, kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest},                  // APK-001
+		{name: "both, the key wrong", lines: []string{header, "x", "Authorization", "Bearer " + bearer}, status: 400, kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest},     // APK-002
+		{name: "both, the key empty", lines: []string{header, "", "Authorization", "Bearer " + bearer}, status: 400, kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest},      // APK-003
+		{name: "a key and Basic", lines: []string{header, m.key, "Authorization", "Basic dTpw"}, status: 400, kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest},             // APK-004
+		{name: "two keys", lines: []string{header, m.key, header, m.key}, status: 400, kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest},                                    // APK-005
+		{name: "two keys in one line", lines: []string{header, m.key + "," + m.key}, status: 400, kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest},                         // APK-006
+		{name: "a space behind the key", lines: []string{header, m.key + " x"}, status: 400, kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest},                              // APK-007
+		{name: "a key that is too long", lines: []string{header, strings.Repeat("a", apikey.MaxKeyBytes+1)}, status: 400, kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest}, // APK-008
 		{name: "the longest key", lines: []string{header, strings.Repeat("a", apikey.MaxKeyBytes)}, status: 401, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonMalformed},
-		{name: "a long JWT in the header", lines: []string{header, "eyJ" + strings.Repeat("a", apikey.MaxKeyBytes)}, status: 401, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonType},
+		{name: "a long JWT in the header", lines: []string{header, "eyJ" + strings.Repeat("a", apikey.MaxKeyBytes)}, status: 401, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonType}, // APK-014
 		{name: "an empty key", lines: []string{header, ""}, status: 401, kind: bearergate.ErrMissingToken, reason: bearergate.ReasonNoToken},
-		{name: "a key under Bearer", lines: []string{"Authorization", "Bearer " + m.key}, status: 401, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonType},
-		{name: "a mangled key under Bearer", lines: []string{"Authorization", "Bearer ORDERS_" + m.key[7:]}, status: 401, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonType},
-		{name: "the mark under Bearer", lines: []string{"Authorization", "Bearer ApiKey " + m.key}, status: 400, kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest},
-		{name: "the mark in the header", lines: []string{header, "ApiKey " + m.key}, status: 400, kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest},
-		{name: "a token in the header", lines: []string{header, bearer}, status: 401, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonMalformed},
-		{name: "a key under DPoP", lines: []string{"Authorization", "DPoP " + m.key}, status: 401, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonBinding},
-		{name: "the scheme where there is a header", lines: []string{"Authorization", "ApiKey " + m.key}, status: 401, kind: bearergate.ErrMissingToken, reason: bearergate.ReasonNoToken},
-		{name: "an underscore in the header", lines: []string{"X_Api_Key", m.key}, status: 401, kind: bearergate.ErrMissingToken, reason: bearergate.ReasonNoToken},
+		{name: "a key under Bearer", lines: []string{"Authorization", "Bearer " + m.key}, status: 401, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonType},                    // APK-009
+		{name: "a mangled key under Bearer", lines: []string{"Authorization", "Bearer ORDERS_" + m.key[7:]}, status: 401, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonType}, // APK-010
+		{name: "the mark under Bearer", lines: []string{"Authorization", "Bearer ApiKey " + m.key}, status: 400, kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest},  // APK-011
+		{name: "the mark in the header", lines: []string{header, "ApiKey " + m.key}, status: 400, kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest},                 // APK-012
+		{name: "a token in the header", lines: []string{header, bearer}, status: 401, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonMalformed},                                // APK-013
+		{name: "a key under DPoP", lines: []string{"Authorization", "DPoP " + m.key}, status: 401, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonBinding},                     // APK-015
+		{name: "the scheme where there is a header", lines: []string{"Authorization", "ApiKey " + m.key}, status: 401, kind: bearergate.ErrMissingToken, reason: bearergate.ReasonNoToken}, // APK-016
+		{name: "an underscore in the header", lines: []string{"X_Api_Key", m.key}, status: 401, kind: bearergate.ErrMissingToken, reason: bearergate.ReasonNoToken},                        // APK-017
 
 		{name: "scheme: a key", scheme: true, lines: []string{"Authorization", "ApiKey " + m.key}, status: 200, client: "acme"},
 		{name: "scheme: in other letters", scheme: true, lines: []string{"Authorization", "apikey   " + m.key}, status: 200, client: "acme"},
 		{name: "scheme: a token", scheme: true, lines: []string{"Authorization", "Bearer " + bearer}, status: 200, client: "c1"},
-		{name: "scheme: both", scheme: true, lines: []string{"Authorization", "ApiKey " + m.key, "Authorization", "Bearer " + bearer}, status: 400, kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest},
-		{name: "scheme: both in one line", scheme: true, lines: []string{"Authorization", "ApiKey " + m.key + ", Bearer " + bearer}, status: 400, kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest},
+		{name: "scheme: both", scheme: true, lines: []string{"Authorization", "ApiKey " + m.key, "Authorization", "Bearer " + bearer}, status: 400, kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest}, // APK-018
+		{name: "scheme: both in one line", scheme: true, lines: []string{"Authorization", "ApiKey " + m.key + ", Bearer " + bearer}, status: 400, kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest},   // APK-019
 		{name: "scheme: no key", scheme: true, lines: []string{"Authorization", "ApiKey "}, status: 400, kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest},
 		{name: "scheme: the name alone", scheme: true, lines: []string{"Authorization", "ApiKey"}, status: 400, kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest},
 		{name: "scheme: a short text", scheme: true, lines: []string{"Authorization", "x"}, status: 401, kind: bearergate.ErrMissingToken, reason: bearergate.ReasonNoToken},
 		{name: "scheme: a longer name", scheme: true, lines: []string{"Authorization", "ApiKeys " + m.key}, status: 401, kind: bearergate.ErrMissingToken, reason: bearergate.ReasonNoToken},
-		{name: "scheme: the header is not read", scheme: true, lines: []string{header, m.key}, status: 401, kind: bearergate.ErrMissingToken, reason: bearergate.ReasonNoToken},
+		{name: "scheme: the header is not read", scheme: true, lines: []string{header, m.key}, status: 401, kind: bearergate.ErrMissingToken, reason: bearergate.ReasonNoToken}, // APK-020
 		{name: "scheme: a key under Bearer", scheme: true, lines: []string{"Authorization", "Bearer " + m.key}, status: 401, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonType},
-		{name: "scheme: a JWT", scheme: true, lines: []string{"Authorization", "ApiKey eyJhbGciOiJFUzI1NiJ9.e30.c2ln"}, status: 401, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonType},
+		{name: "scheme: a JWT", scheme: true, lines: []string{"Authorization", "ApiKey eyJhbGciOiJFUzI1NiJ9.e30.c2ln"}, status: 401, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonType}, // APK-021
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			c := config(m.record)
@@ -330,6 +330,8 @@ func TestAKeyIsJudgedAgain(t *testing.T) {
 }
 
 // Nobody else may speak as the keys do.
+//
+// req: APK-039
 func TestATokenThatPosesAsAKey(t *testing.T) {
 	c := config(generate(t, "acme").record)
 	c.Tokens = bearergate.VerifierFunc(func(context.Context, string) (*bearergate.Token, error) {
@@ -433,9 +435,9 @@ func TestEnds(t *testing.T) {
 	}{
 		{name: "both live", at: start},
 		{name: "just before the first ends", at: m.record.NotAfter.Add(-1)},
-		{name: "the first has ended", at: m.record.NotAfter, first: bearergate.ReasonExpired},
+		{name: "the first has ended", at: m.record.NotAfter, first: bearergate.ReasonExpired}, // APK-032
 		{name: "just before the end of all", at: end.Add(-1), first: bearergate.ReasonExpired},
-		{name: "the end of all", at: end, first: bearergate.ReasonExpired, last: bearergate.ReasonExpired},
+		{name: "the end of all", at: end, first: bearergate.ReasonExpired, last: bearergate.ReasonExpired}, // APK-031
 	} {
 		now, told = tc.at, nil
 		for i, key := range []made{m, forever} {
@@ -461,12 +463,18 @@ func TestEnds(t *testing.T) {
 	// A stranger is told no more than before.
 	requireRefused(t, k, generate(t, "x").key, bearergate.ErrInvalidToken, bearergate.ReasonInactive)
 
+	// The clock decides, as it does of exp: one that was wrong, and is set back, locks nobody out.
+	now = end.Add(-2)
+	_, err := as(t, k, forever.key)
+	require.NoError(t, err)
+	now = end
+
 	report := k.Report()
 	require.Equal(t, start, report.Since)
 	require.Equal(t, end, report.End)
 	require.Equal(t, []apikey.Use{
 		{ID: m.record.ID, Owner: "acme", Until: m.record.NotAfter, Accepted: 2, Refused: 3, LastAccepted: m.record.NotAfter.Add(-1), LastRefused: end},
-		{ID: forever.record.ID, Owner: "slow", Until: end, Accepted: 4, Refused: 1, LastAccepted: end.Add(-1), LastRefused: end},
+		{ID: forever.record.ID, Owner: "slow", Until: end, Accepted: 5, Refused: 1, LastAccepted: end.Add(-1), LastRefused: end},
 	}, report.Keys)
 	text, err := json.Marshal(report)
 	require.NoError(t, err)
@@ -534,6 +542,9 @@ func TestTrial(t *testing.T) {
 	require.Nil(t, event.Trial, "a token is not on trial")
 }
 
+// What clients are told, refused ones too, and that nothing else changes.
+//
+// req: R8594-01..03, R9745-01..04
 func TestAnnounce(t *testing.T) {
 	m := generate(t, "acme", "orders:read")
 	for _, tc := range []struct {
@@ -545,6 +556,7 @@ func TestAnnounce(t *testing.T) {
 		{name: "a key", lines: []string{header, m.key}, want: map[string]string{"Sunset": "Thu, 01 Jul 2027 00:00:00 GMT", "Deprecation": "", "Link": ""}},
 		{name: "all of it", change: func(c *apikey.Config) { c.Deprecated, c.Guide = start, "https://api.example.com/keys" }, lines: []string{header, m.key},
 			want: map[string]string{"Sunset": "Thu, 01 Jul 2027 00:00:00 GMT", "Deprecation": "@1798761600", "Link": `<https://api.example.com/keys>; rel="deprecation sunset"`}},
+		{name: "after the date", change: func(c *apikey.Config) { c.Now = func() time.Time { return end } }, lines: []string{header, m.key}, want: map[string]string{"Sunset": "Thu, 01 Jul 2027 00:00:00 GMT"}},
 		{name: "a wrong key", lines: []string{header, "x"}, want: map[string]string{"Sunset": "Thu, 01 Jul 2027 00:00:00 GMT"}},
 		{name: "a token", lines: []string{"Authorization", "Bearer x"}, want: map[string]string{"Sunset": ""}},
 		{name: "nobody", want: map[string]string{"Sunset": ""}},
@@ -556,11 +568,17 @@ func TestAnnounce(t *testing.T) {
 			tc.change(&c)
 		}
 		k := newKeys(t, c)
-		w := httptest.NewRecorder()
-		k.Announce(gateOf(t, k, middleware.Hooks{}).Require(read)(kit.Says("served"))).ServeHTTP(w, request(tc.lines...))
+		h := gateOf(t, k, middleware.Hooks{}).Require(read)(kit.Says("served"))
+		plain, w := httptest.NewRecorder(), httptest.NewRecorder()
+		h.ServeHTTP(plain, request(tc.lines...))
+		k.Announce(h).ServeHTTP(w, request(tc.lines...))
 		for name, want := range tc.want {
 			require.Equal(t, want, w.Header().Get(name), "%s: %s", tc.name, name)
+			w.Header().Del(name)
 		}
+		require.Equal(t, plain.Code, w.Code, tc.name)
+		require.Equal(t, plain.Header(), w.Header(), "%s: nothing else changes", tc.name)
+		require.Equal(t, plain.Body.String(), w.Body.String(), tc.name)
 	}
 }
 

@@ -3,6 +3,7 @@ package apikey_test
 import (
 	"context"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -75,13 +76,16 @@ func TestAGateExplains(t *testing.T) {
 		name   string
 		r      *http.Request
 		reason bearergate.Reason
+		advice string
 	}{
-		{name: "a key without the scope", r: request(header, m.key), reason: bearergate.ReasonScope},
-		{name: "both", r: request(header, m.key, "Authorization", "Bearer x"), reason: bearergate.ReasonBadRequest},
-		{name: "under Bearer", r: request("Authorization", "Bearer "+m.key), reason: bearergate.ReasonType},
+		{name: "a key without the scope", r: request(header, m.key), reason: bearergate.ReasonScope, advice: "these scopes"},
+		{name: "both", r: request(header, m.key, "Authorization", "Bearer x"), reason: bearergate.ReasonBadRequest, advice: "exactly one credential where Extract"},
+		{name: "neither", r: request(), reason: bearergate.ReasonNoToken, advice: "No credential arrived where Extract"},
+		{name: "under Bearer", r: request("Authorization", "Bearer "+m.key), reason: bearergate.ReasonType, advice: "API key as an access token"},
 	} {
 		e := gate.Explain(tc.r, read)
 		require.Equal(t, tc.reason, bearergate.ReasonOf(e.Err), tc.name)
+		require.Contains(t, strings.Join(e.Advice, "\n"), tc.advice, tc.name)
 		kit.RequireNothingOf(t, e.String(), m.key)
 	}
 }

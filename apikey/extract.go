@@ -15,9 +15,9 @@ import (
 // space, a comma, or characters that are no printable ASCII. An access token may use
 // Bearer or DPoP, as without Extract.
 //
-// Responses of Optional routes depend on who asks: with Extract, the gate leaves it to
-// the handler to say Vary: Authorization and the header of the keys. And it leaves both
-// headers in the request that the handler gets: a gateway has to take them out.
+// Give the gate [Keys.Headers] as its ExtractHeaders: responses of Optional routes then say
+// in Vary that they depend on who asks, and DropAuthorization takes a key out of the request
+// as it does a token. Without them, both is left to the handler.
 func (k *Keys) Extract(r *http.Request) (bearergate.Credentials, error) {
 	if k == nil || k.config.Tokens == nil {
 		return bearergate.Credentials{}, errZero
@@ -43,6 +43,14 @@ func (k *Keys) Extract(r *http.Request) (bearergate.Credentials, error) {
 		return bearergate.Credentials{}, &bearergate.Error{Kind: bearergate.ErrMissingToken, Reason: bearergate.ReasonNoToken, Detail: "the header of the API key is empty"}
 	}
 	return credentials(keys[0])
+}
+
+// Headers are the request headers that [Keys.Extract] reads, for ExtractHeaders of a gate.
+func (k *Keys) Headers() []string {
+	if k == nil || k.config.Header == "" {
+		return []string{"Authorization"}
+	}
+	return []string{"Authorization", k.config.Header}
 }
 
 // ofScheme returns what follows the scheme ApiKey.

@@ -70,7 +70,7 @@ func request(lines ...string) *http.Request {
 
 func gateOf(t testing.TB, k *apikey.Keys, hooks middleware.Hooks) *middleware.Gate {
 	t.Helper()
-	gate, err := middleware.New(k, middleware.Config{Extract: k.Extract, Hooks: hooks})
+	gate, err := middleware.New(k, middleware.Config{Extract: k.Extract, ExtractHeaders: k.Headers(), Hooks: hooks})
 	require.NoError(t, err)
 	return gate
 }

@@ -99,6 +99,8 @@ func TestARecordThatChanges(t *testing.T) {
 }
 
 // An outage blames nobody, and is not remembered.
+//
+// req: APK-037
 func TestALookupThatFails(t *testing.T) {
 	m := generate(t, "acme")
 	type result = func(context.Context, string) (apikey.Record, bool, error)
@@ -255,6 +257,8 @@ func TestLookupsAreShared(t *testing.T) {
 }
 
 // A flood of invented IDs fills the places of strangers, and not those of keys in use.
+//
+// req: APK-038
 func TestAFloodOfInventedKeys(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		m := generate(t, "acme")

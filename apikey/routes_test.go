@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -37,14 +38,14 @@ func TestWhatAKeyDoesNotSatisfy(t *testing.T) {
 		kind   error // nil: it is satisfied
 		reason bearergate.Reason
 	}{
-		{name: "a second factor", opt: middleware.StepUp([]string{"urn:mfa"}, 0), kind: bearergate.ErrInsufficientAuthentication, reason: bearergate.ReasonAuthentication},
+		{name: "a second factor", opt: middleware.StepUp([]string{"urn:mfa"}, 0), kind: bearergate.ErrInsufficientAuthentication, reason: bearergate.ReasonAuthentication}, // APK-033
 		{name: "a fresh login", opt: middleware.StepUp(nil, time.Hour), kind: bearergate.ErrInsufficientAuthentication, reason: bearergate.ReasonAuthentication},
 		{name: "an authentication context", opt: middleware.AuthContext("c1"), kind: bearergate.ErrInsufficientAuthentication, reason: bearergate.ReasonAuthentication},
-		{name: "a bound token", opt: middleware.Bound(), kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonBinding},
-		{name: "an audience", opt: middleware.Audience("https://api.example.com"), kind: bearergate.ErrForbidden, reason: bearergate.ReasonAudience},
+		{name: "a bound token", opt: middleware.Bound(), kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonBinding},                         // APK-034
+		{name: "an audience", opt: middleware.Audience("https://api.example.com"), kind: bearergate.ErrForbidden, reason: bearergate.ReasonAudience}, // APK-035
 		{name: "a role of another", opt: middleware.Roles("admin"), kind: bearergate.ErrForbidden, reason: bearergate.ReasonRole},
 		{name: "a scope as a role", opt: middleware.Roles("orders:read"), kind: bearergate.ErrForbidden, reason: bearergate.ReasonRole},
-		{name: "another tenant", opt: tenant("us"), kind: bearergate.ErrForbidden, reason: bearergate.ReasonTenant},
+		{name: "another tenant", opt: tenant("us"), kind: bearergate.ErrForbidden, reason: bearergate.ReasonTenant}, // APK-036
 		{name: "a role of its own", opt: middleware.Roles("clerk")},
 		{name: "its own tenant", opt: tenant("eu")},
 	} {
@@ -65,6 +66,8 @@ func TestWhatAKeyDoesNotSatisfy(t *testing.T) {
 }
 
 // A gate that demands bound tokens takes no keys, on optional routes neither.
+//
+// req: APK-041
 func TestAGateThatDemandsBoundTokens(t *testing.T) {
 	m := generate(t, "acme", "orders:read")
 	proofs, err := dpop.New(dpop.Config{BaseURLs: []string{"https://api.example.com"}})
@@ -90,7 +93,10 @@ func TestRequireLiveAndKeys(t *testing.T) {
 	m := generate(t, "acme", "orders:read")
 	asked := 0
 	live, err := introspect.New(introspect.Config{Issuer: "https://as.example.com", Audiences: []string{"https://api.example.com"}, AskName: "test", DisableCache: true,
-		Ask: func(context.Context, string) ([]byte, error) { asked++; return []byte(`{"active":true,"sub":"acme","scope":"orders:read"}`), nil }})
+		Ask: func(context.Context, string) ([]byte, error) {
+			asked++
+			return []byte(`{"active":true,"sub":"acme","scope":"orders:read"}`), nil
+		}})
 	require.NoError(t, err)
 	local, err := jwtverify.New(jwtverify.Config{Issuer: "https://as.example.com", Audiences: []string{"https://api.example.com"}})
 	require.NoError(t, err)
@@ -121,6 +127,8 @@ func TestRequireLiveAndKeys(t *testing.T) {
 }
 
 // A long request ends when its key does: at its date, and when its record is taken out.
+//
+// req: APK-042
 func TestALongRequestByAKey(t *testing.T) {
 	const every = time.Minute
 	for _, tc := range []struct {
@@ -224,14 +232,14 @@ func TestWhatIsNoKeyInTheHeader(t *testing.T) {
 		kind        error
 		reason      bearergate.Reason
 	}{
-		{name: "no UTF-8", value: m.key + "\xff", kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest},
+		{name: "no UTF-8", value: m.key + "\xff", kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest}, // APK-029
 		{name: "a zero byte", value: m.key + "\x00", kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest},
 		{name: "a tab before it", value: "\t" + m.key, kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest},
 		{name: "a soft hyphen", value: m.key + "\u00ad", kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest},
 		{name: "quotes around it", value: `"` + m.key + `"`, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonMalformed},
 		{name: "percent-encoded", value: strings.Replace(m.key, "_", "%5f", 1), kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonMalformed},
 		{name: "Bearer before it", value: "Bearer " + m.key, kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest},
-		{name: "a megabyte", value: strings.Repeat("a", 1<<20), kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest},
+		{name: "a megabyte", value: strings.Repeat("a", 1<<20), kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest}, // APK-030
 		{name: "a megabyte that looks like a JWT", value: "eyJ" + strings.Repeat(".", 1<<20), kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonType},
 		{name: "a megabyte with the prefix and dots", value: "orders_" + strings.Repeat(".", 1<<20), kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonMalformed},
 	} {
@@ -244,5 +252,82 @@ func TestWhatIsNoKeyInTheHeader(t *testing.T) {
 			kit.RequireNothingOf(t, err.Error(), m.key)
 			require.Less(t, len(err.Error()), 1000)
 		})
+	}
+}
+
+// A response to a key that came in a header of its own must not be given to the next one who
+// asks: caches know of Authorization alone (RFC 9111 §3.5).
+//
+// req: R9111-01, APK-040
+func TestAResponseToAKeyIsPrivate(t *testing.T) {
+	m := generate(t, "acme", "orders:read")
+	for _, tc := range []struct {
+		name                 string
+		scheme               bool
+		lines                []string
+		handler              string // what it sets itself
+		status               int
+		cacheControl, varies string // on an optional route
+	}{
+		{name: "a key", lines: []string{header, m.key}, status: 200, cacheControl: "private", varies: "Authorization, X-Api-Key"},
+		{name: "a key, and a handler that knows better", lines: []string{header, m.key}, handler: "no-store", status: 200, cacheControl: "no-store", varies: "Authorization, X-Api-Key"},
+		{name: "a token", lines: []string{"Authorization", "Bearer " + token("orders:read")}, status: 200, varies: "Authorization, X-Api-Key"},
+		{name: "nobody", status: 200, varies: "Authorization, X-Api-Key"},
+		{name: "a wrong key", lines: []string{header, "x"}, status: 401, cacheControl: "no-store", varies: "Authorization, X-Api-Key"},
+		{name: "a key in Authorization", scheme: true, lines: []string{"Authorization", "ApiKey " + m.key}, status: 200, varies: "Authorization"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c := config(m.record)
+			if tc.scheme {
+				c.Header = ""
+			}
+			h := gateOf(t, newKeys(t, c), middleware.Hooks{}).Optional(read)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				if tc.handler != "" {
+					w.Header().Set("Cache-Control", tc.handler)
+				}
+			}))
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, request(tc.lines...))
+			require.Equal(t, tc.status, w.Code)
+			require.Equal(t, tc.cacheControl, w.Header().Get("Cache-Control"))
+			require.Equal(t, tc.varies, strings.Join(w.Header().Values("Vary"), ", "))
+		})
+	}
+}
+
+// A gateway passes on neither a key nor a token.
+func TestAGatewayDropsTheKey(t *testing.T) {
+	m := generate(t, "acme", "orders:read")
+	for _, drop := range []bool{false, true} {
+		k := newKeys(t, config(m.record))
+		gate, err := middleware.New(k, middleware.Config{Extract: k.Extract, ExtractHeaders: k.Headers(), DropAuthorization: drop})
+		require.NoError(t, err)
+		var seen http.Header
+		sees := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen = r.Header })
+		router := gate.NewRouter()
+		router.Handle("GET /orders", read, sees)
+		router.Public("GET /public", sees)
+		h := kit.Built(t, router)
+		for _, path := range []string{"/orders", "/public"} {
+			for _, lines := range [][]string{{header, m.key, "X-Other", "x"}, {"Authorization", "Bearer " + token("orders:read"), "X-Other", "x"}} {
+				seen = nil
+				r := request(append(lines, "X_Api_Key", "smuggled")...)
+				r.URL.Path = path
+				h.ServeHTTP(httptest.NewRecorder(), r)
+				require.Equal(t, "x", seen.Get("X-Other"))
+				require.Equal(t, !drop, seen.Get(header)+seen.Get("Authorization") != "")
+				require.Equal(t, !drop, len(seen["X_api_key"]) > 0, "%v", seen)
+				require.Equal(t, lines[1], r.Header.Get(lines[0]), "the request of the caller is not changed")
+			}
+		}
+
+		told := middleware.Told{Method: "GET", Host: "api.example.com", URI: "/orders", Header: request(header, m.key, "X_api.key", "x").Header}
+		advisor, err := router.Advisor()
+		require.NoError(t, err)
+		advice := advisor.Advise(t.Context(), told)
+		require.Equal(t, http.StatusOK, advice.Status)
+		for _, name := range []string{"authorization", "x-api-key", "x_api_key", "x_api.key"} {
+			require.Equal(t, drop, slices.Contains(advice.Remove, name), name)
+		}
 	}
 }
