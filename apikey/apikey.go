@@ -29,8 +29,8 @@
 // Bearer and never ApiKey: that scheme is not registered (RFC 9110 §16.4.1), and nobody
 // new should start with it.
 //
-// The package is for HTTP. It does not limit the rate of a client, and does not read keys
-// from a query or a cookie. The caller must serve over TLS.
+// It is for HTTP, and by [Keys.ExtractCall] for gRPC. It does not limit the rate of a client,
+// and does not read keys from a query or a cookie. The caller must serve over TLS.
 //
 // Everything here is safe for concurrent use.
 package apikey

@@ -19,10 +19,21 @@ import (
 // in Vary that they depend on who asks, and DropAuthorization takes a key out of the request
 // as it does a token. Without them, both is left to the handler.
 func (k *Keys) Extract(r *http.Request) (bearergate.Credentials, error) {
+	return k.ExtractCall(bearergate.Call{Header: func(name string) []string { return r.Header[name] }})
+}
+
+// ExtractCall is [Keys.Extract] for what carries a request in another way: for the metadata of
+// gRPC, it is Extract of a gate of adapters/grpc. Of the call, only the Header is read, under
+// Authorization and the name of Config.Header as Go writes it.
+func (k *Keys) ExtractCall(c bearergate.Call) (bearergate.Credentials, error) {
 	if k == nil || k.config.Tokens == nil {
 		return bearergate.Credentials{}, errZero
 	}
-	authorization := r.Header["Authorization"]
+	header := c.Header
+	if header == nil {
+		header = func(string) []string { return nil }
+	}
+	authorization := header("Authorization")
 	if k.config.Header == "" {
 		if len(authorization) == 1 {
 			if rest, is := ofScheme(authorization[0]); is {
@@ -31,7 +42,7 @@ func (k *Keys) Extract(r *http.Request) (bearergate.Credentials, error) {
 		}
 		return bearergate.ParseCredentials(authorization, bearergate.SchemeBearer, bearergate.SchemeDPoP)
 	}
-	keys := r.Header[k.config.Header]
+	keys := header(k.config.Header)
 	switch {
 	case len(keys) == 0:
 		return bearergate.ParseCredentials(authorization, bearergate.SchemeBearer, bearergate.SchemeDPoP)

@@ -161,14 +161,17 @@ func TestALongRequestByAKey(t *testing.T) {
 				c := config()
 				c.Records, c.Lookup, c.Now, c.End = nil, records.lookup, time.Now, time.Now().AddDate(1, 0, 0)
 				gate := gateOf(t, newKeys(t, c), middleware.Hooks{})
+				var lived time.Duration
+				var cause error
 				h := gate.Require(read, middleware.Recheck(every))(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 					began := time.Now()
 					tc.change(&m, records) // no call of Lookup is under way
 					<-r.Context().Done()
-					require.LessOrEqual(t, time.Since(began), tc.ends+time.Second)
-					require.Equal(t, tc.reason, bearergate.ReasonOf(context.Cause(r.Context())))
+					lived, cause = time.Since(began), context.Cause(r.Context())
 				}))
 				h.ServeHTTP(httptest.NewRecorder(), request(header, m.key))
+				require.LessOrEqual(t, lived, tc.ends+time.Second)
+				require.Equal(t, tc.reason, bearergate.ReasonOf(cause))
 			})
 		})
 	}
