@@ -91,7 +91,8 @@ type Config struct {
 
 	// Prefix begins every key, 2 to 16 characters of a-z and 0-9, the first a letter. Take
 	// one that is yours alone, so that a scanner that finds such a key in a repository knows
-	// whom to tell. Keys of an older system must not begin with it and "_".
+	// whom to tell. What begins with it and "_", in letters of either case, is a key: access
+	// tokens and keys of an older system must not.
 	Prefix string
 
 	// Header is the one request header that carries a key, "X-API-Key" for example. ""
@@ -110,8 +111,8 @@ type Config struct {
 	//
 	// IDs have the form of an ID, and strangers can invent them. There is one call per ID at a
 	// time, and at most MaxLookups at once for IDs that were never accepted; one more is
-	// [bearergate.ReasonOverloaded]. IDs that were accepted before have places of their own, so
-	// a flood of invented ones does not shut them out. The context of a call is independent
+	// [bearergate.ReasonOverloaded]. IDs that this process has accepted before have places of
+	// their own, so a flood of invented ones does not shut them out. The context of a call is independent
 	// of those that wait and ends after LookupTimeout. Lookup must be safe for concurrent use.
 	Lookup func(ctx context.Context, id string) (r Record, found bool, err error)
 	// KeyTTL is how long a Record of Lookup is used, and so how long a key is accepted after it
@@ -121,7 +122,7 @@ type Config struct {
 	// Without Lookup it is a mistake.
 	LookupTimeout time.Duration
 	// MaxKeys is how many keys of Lookup are remembered, and how many are counted by themselves
-	// in [Keys.Report]. Default: [DefaultMaxKeys]; at most 1,000,000. Without Lookup it is a
+	// in [Keys.Report] and have places of their own in a flood. Default: [DefaultMaxKeys]; at most 1,000,000. Without Lookup it is a
 	// mistake.
 	MaxKeys int
 
@@ -150,8 +151,9 @@ type Config struct {
 	// characters of printable ASCII without comma, at least 8 different ones, and is no JWT.
 	// Default: none, and every key has the form of [Generate].
 	//
-	// Where such a key is sent as Bearer it is refused too, if it is among Records; with
-	// Lookup, Tokens decides about it, as about any text that it does not know.
+	// Where such a key is sent as Bearer it is refused too, if it is among Records, or with
+	// Lookup if this process has looked it up before. Otherwise Tokens decides about it, as
+	// about any text that it does not know: an authorization server may be shown it.
 	AllowLegacy bearergate.Secret
 
 	// Hooks are told of each use.
@@ -375,9 +377,8 @@ func (k *Keys) isKey(token string) bool {
 	if k.legacy == nil || !isLegacy(token) {
 		return false
 	}
-	id, _ := k.legacy.of(token) // with Lookup none is in fixed: strangers must not cause calls here
-	_, known := k.fixed[id]
-	return known
+	id, _ := k.legacy.of(token)
+	return k.uses.knows(id) // with Lookup those that were looked up: strangers must not cause calls here
 }
 
 // identify reads the ID of a key and hashes it.

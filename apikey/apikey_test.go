@@ -261,16 +261,26 @@ func TestAKeyIsShownToNobody(t *testing.T) {
 	}
 	require.Equal(t, others, asked)
 
-	// With Lookup, and without AllowLegacy, a key of the older system is a text like any other.
-	for _, change := range []func(*apikey.Config){
-		func(c *apikey.Config) { c.Records, c.Lookup = nil, store{legacy.ID: legacy}.lookup },
-		func(c *apikey.Config) { c.Records, c.AllowLegacy = []apikey.Record{m.record}, bearergate.Secret{} },
-	} {
-		changed := c
-		change(&changed)
-		_, err = bearergate.Verify(t.Context(), newKeys(t, changed), old)
-		require.NoError(t, err)
+	// With Lookup, a key of the older system is a text like any other until it is looked up.
+	looked := c
+	looked.Records, looked.Lookup = nil, store{legacy.ID: legacy}.lookup
+	k = newKeys(t, looked)
+	_, err = bearergate.Verify(t.Context(), k, old)
+	require.NoError(t, err)
+	_, err = as(t, k, old)
+	require.NoError(t, err)
+	asked = []string{}
+	for _, key := range []string{old, m.key} {
+		token, err := bearergate.Verify(t.Context(), k, key)
+		kit.RequireRefused(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonType)
+		kit.RequireExplained(t, bearergate.Explain(t.Context(), k, key), err, key)
 	}
+	require.Empty(t, asked)
+
+	// Without AllowLegacy it stays one.
+	c.Records, c.AllowLegacy = []apikey.Record{m.record}, bearergate.Secret{}
+	_, err = bearergate.Verify(t.Context(), newKeys(t, c), old)
+	require.NoError(t, err)
 }
 
 // A route with a verifier of its own takes no keys, and its server is not shown any.
@@ -358,6 +368,24 @@ func TestZeroKeysRefuse(t *testing.T) {
 		k.Announce(kit.Says("served")).ServeHTTP(w, request("Authorization", "ApiKey x"))
 		require.Empty(t, w.Header().Get("Sunset"))
 		require.Equal(t, "served", w.Body.String())
+	}
+}
+
+// What a Keys prints holds no key, no secret and no hash.
+func TestKeysPrintNothing(t *testing.T) {
+	m := generate(t, "acme")
+	legacy, err := apikey.Import(bearergate.NewSecret(pepper), old)
+	require.NoError(t, err)
+	legacy.Owner = "old"
+	c := config(m.record, legacy)
+	c.AllowLegacy = bearergate.NewSecret(pepper)
+	k := newKeys(t, c)
+	_, err = as(t, k, m.key)
+	require.NoError(t, err)
+	for _, text := range []string{fmt.Sprintf("%v %+v %#v", k, k, k), fmt.Sprintf("%v %+v", *k, *k)} {
+		for _, secret := range []string{pepper, old, m.key, strings.Split(m.key, "_")[2]} {
+			require.NotContains(t, text, secret)
+		}
 	}
 }
 

@@ -57,6 +57,14 @@ func (us *uses) accepted(id string) bool {
 	return ok && u.right.Load() > 0
 }
 
+// knows reports whether there is, or was, a key with this ID.
+func (us *uses) knows(id string) bool {
+	us.mu.RLock()
+	defer us.mu.RUnlock()
+	_, ok := us.byID[id]
+	return ok
+}
+
 // Use says how one key was used since the process began.
 type Use struct {
 	ID     string `json:"id"`

@@ -1,5 +1,6 @@
-// Command migration moves an API from API keys to access tokens: both behind one gate, each
-// use of a key counted by its owner, a trial of the day on which keys end, and that day.
+// Command migration moves an API from API keys to access tokens: keys alone, then both behind
+// one gate, each use of a key counted by its owner, a trial of the day on which keys end, and
+// that day.
 //
 //	go run ./examples/migration
 //
@@ -65,7 +66,7 @@ func newAPI(issuer string, file []byte, secret bearergate.Secret, now func() tim
 	if err != nil {
 		return nil, nil, err
 	}
-	gate, err := middleware.New(keys, middleware.Config{Extract: keys.Extract, Hooks: hooks})
+	gate, err := middleware.New(keys, middleware.Config{Extract: keys.Extract, ExtractHeaders: keys.Headers(), Hooks: hooks})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -118,6 +119,12 @@ func (t *trials) hooks() middleware.Hooks {
 	}}
 }
 
+func (t *trials) forget() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	clear(t.would)
+}
+
 func (t *trials) of(client string) uint64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -126,14 +133,14 @@ func (t *trials) of(client string) uint64 {
 
 // demonstration is the API and its clients.
 type demonstration struct {
-	out                          io.Writer
-	url                          string
-	clock                        clock
-	acme, slow, legacy, invented string // keys
-	token                        string // an access token of acme
-	keys                         *apikey.Keys
-	seen                         trials
-	wrong                        int
+	out                                 io.Writer
+	url                                 string
+	clock                               clock
+	acme, slow, early, legacy, invented string // keys
+	token                               string // an access token of acme
+	keys                                *apikey.Keys
+	seen                                trials
+	wrong                               int
 }
 
 // issue makes the keys, and the file that the API reads.
@@ -143,13 +150,19 @@ func (d *demonstration) issue(secret bearergate.Secret) ([]byte, error) {
 		key    *string
 		owner  string
 		scopes []string
-	}{{&d.acme, "acme", []string{"orders:read", "orders:write"}}, {&d.slow, "slow", []string{"orders:read"}}, {&d.invented, "", nil}} {
+		until  time.Time
+	}{
+		{key: &d.acme, owner: "acme", scopes: []string{"orders:read", "orders:write"}},
+		{key: &d.slow, owner: "slow", scopes: []string{"orders:read"}},
+		{key: &d.early, owner: "early", scopes: []string{"orders:read"}, until: end.AddDate(0, -2, 0)},
+		{key: &d.invented},
+	} {
 		key, r, err := apikey.Generate("orders")
 		if err != nil {
 			return nil, err
 		}
 		*k.key = key.Reveal() // its owner sees it once
-		if r.Owner, r.Scopes = k.owner, k.scopes; k.owner != "" {
+		if r.Owner, r.Scopes, r.NotAfter = k.owner, k.scopes, k.until; k.owner != "" {
 			records = append(records, r)
 		}
 	}
@@ -180,8 +193,10 @@ func (d *demonstration) ask(ctx context.Context, what, method string, want int, 
 		return err
 	}
 	verdict := "as it has to be"
-	sunset := w.Header.Get("Sunset") != ""
-	if isKey := r.Header.Get("X-Api-Key") != ""; w.StatusCode != want || sunset != isKey {
+	sunset := w.Header.Get("Sunset") == end.Format(http.TimeFormat)
+	isKey := r.Header.Get("X-Api-Key") != ""
+	private := w.Header.Get("Cache-Control") == "private" // caches would not know that it is for acme alone
+	if w.StatusCode != want || sunset != isKey || private != (isKey && want == http.StatusOK) {
 		verdict, d.wrong = fmt.Sprintf("WRONG: %d was expected", want), d.wrong+1
 	}
 	told := ""
@@ -201,13 +216,16 @@ func (d *demonstration) check(what string, got, want uint64) {
 	fmt.Fprintf(d.out, "  %-70s %d  %s\n", what, got, verdict)
 }
 
-func (d *demonstration) used(owner string) (u apikey.Use) {
+// used checks what the report says of the key of an owner.
+func (d *demonstration) used(owner string, accepted, refused uint64) {
+	var u apikey.Use
 	for _, k := range d.keys.Report().Keys {
 		if k.Owner == owner {
 			u = k
 		}
 	}
-	return u
+	d.check("so far, the key of "+owner+" was accepted", u.Accepted, accepted)
+	d.check("so far, the key of "+owner+" was refused for its end", u.Refused, refused)
 }
 
 func run(ctx context.Context, out io.Writer) (err error) {
@@ -217,7 +235,7 @@ func run(ctx context.Context, out io.Writer) (err error) {
 	}
 	defer as.Close()
 	d := &demonstration{out: out, seen: trials{would: map[string]uint64{}}}
-	d.clock.set(end.AddDate(0, -3, 0))
+	d.clock.set(end.AddDate(-1, 0, 0))
 	d.token = as.Token(authtest.Claims{Subject: "acme", ClientID: "acme", Scopes: scope.Of("orders:read", "orders:write")})
 	secret := bearergate.NewSecret("a secret of at least thirty-two bytes") // yours is random, and not in the code
 	file, err := d.issue(secret)
@@ -269,48 +287,82 @@ func (d *demonstration) all(ctx context.Context, title string, steps ...step) er
 	return nil
 }
 
+const key, bearer = "X-API-Key", "Authorization"
+
 func (d *demonstration) play(ctx context.Context) error {
-	const key, bearer = "X-API-Key", "Authorization"
-	err := d.all(ctx, "Keys and tokens at one gate:",
+	for _, phase := range []func(context.Context) error{d.keysAlone, d.both, d.trial, d.ended} {
+		if err := phase(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keysAlone: the gate is there, and no client has a token yet. Nothing changes for them.
+func (d *demonstration) keysAlone(ctx context.Context) error {
+	d.clock.set(end.AddDate(-1, 0, 0))
+	err := d.all(ctx, "Keys alone, a year before the date:",
 		step{"acme, by its key", "GET", 200, []string{key, d.acme}},
-		step{"acme, by its key", "POST", 200, []string{key, d.acme}},
-		step{"acme, by its token", "GET", 200, []string{bearer, "Bearer " + d.token}},
 		step{"slow, by its key", "GET", 200, []string{key, d.slow}},
 		step{"slow, whose key has not the scope", "POST", 403, []string{key, d.slow}},
+		step{"early, by its key", "GET", 200, []string{key, d.early}},
 		step{"old-shop, by a key of the older system", "GET", 200, []string{key, d.legacy}},
 		step{"a stranger, by an invented key", "GET", 401, []string{key, d.invented}},
+		step{"a stranger, by none", "GET", 401, nil},
+	)
+	d.used("acme", 1, 0)
+	d.used("slow", 2, 0)
+	d.used("old-shop", 1, 0)
+	return err
+}
+
+// both: acme has a token, and may send one or the other, but not both at once.
+func (d *demonstration) both(ctx context.Context) error {
+	d.clock.set(end.AddDate(0, -6, 0))
+	return d.all(ctx, "\nKeys and tokens, half a year before:",
+		step{"acme, by its token", "POST", 200, []string{bearer, "Bearer " + d.token}},
+		step{"acme, by its key", "GET", 200, []string{key, d.acme}},
+		step{"slow, by its key", "GET", 200, []string{key, d.slow}},
+		step{"a key and a token", "GET", 400, []string{key, d.acme, bearer, "Bearer " + d.token}},
 		step{"a key as a Bearer token", "GET", 401, []string{bearer, "Bearer " + d.acme}},
 		step{"a key of the older system as a Bearer token", "GET", 401, []string{bearer, "Bearer " + d.legacy}},
 		step{"a token where a key belongs", "GET", 401, []string{key, d.token}},
-		step{"a key and a token", "GET", 400, []string{key, d.acme, bearer, "Bearer " + d.token}},
 	)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintln(d.out, "\nWho still uses a key, and whom the trial would have refused:")
-	for _, owner := range []string{"acme", "slow", "old-shop"} {
-		uses := map[string]uint64{"acme": 2, "slow": 2, "old-shop": 1}[owner]
-		d.check("uses of the key of "+owner, d.used(owner).Accepted, uses)
-		d.check("requests of "+owner+" that the trial would have refused", d.seen.of(owner), uses)
-	}
+}
+
+// trial: whom would the date refuse now? It has judged every request so far, and refused
+// none. One owner has agreed to an early end of its own key, to see what happens.
+func (d *demonstration) trial(ctx context.Context) error {
+	d.clock.set(end.AddDate(0, -1, 0))
+	d.seen.forget()
+	err := d.all(ctx, "\nThe trial of the date, a month before:",
+		step{"acme, by its token", "GET", 200, []string{bearer, "Bearer " + d.token}},
+		step{"slow, by its key", "GET", 200, []string{key, d.slow}},
+		step{"old-shop, by a key of the older system", "GET", 200, []string{key, d.legacy}},
+		step{"early, whose key has an end of its own", "GET", 401, []string{key, d.early}},
+	)
+	d.check("requests of acme that the trial would have refused", d.seen.of("acme"), 0)
+	d.check("requests of slow that the trial would have refused", d.seen.of("slow"), 1)
+	d.check("requests of old-shop that the trial would have refused", d.seen.of("old-shop"), 1)
+	d.used("early", 1, 1)
+	return err
+}
+
+// ended: no key opens anything, and everybody sees who has to be called.
+func (d *demonstration) ended(ctx context.Context) error {
 	d.clock.set(end.Add(-time.Second))
-	err = d.all(ctx, "\nThe last second:", step{"slow, by its key", "GET", 200, []string{key, d.slow}})
-	if err != nil {
+	if err := d.all(ctx, "\nThe last second:", step{"slow, by its key", "GET", 200, []string{key, d.slow}}); err != nil {
 		return err
 	}
 	d.clock.set(end)
-	err = d.all(ctx, "\nThe date has come:",
+	err := d.all(ctx, "\nThe date has come:",
 		step{"acme, which has changed over", "GET", 200, []string{bearer, "Bearer " + d.token}},
 		step{"slow, by its key", "GET", 401, []string{key, d.slow}},
 		step{"old-shop, by a key of the older system", "GET", 401, []string{key, d.legacy}},
 		step{"a stranger, by an invented key", "GET", 401, []string{key, d.invented}},
 	)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintln(d.out, "\nWho has to be called:")
-	d.check("requests of slow that were refused since", d.used("slow").Refused, 1)
-	d.check("requests of old-shop that were refused since", d.used("old-shop").Refused, 1)
-	d.check("requests of acme that were refused since", d.used("acme").Refused, 0)
-	return nil
+	d.used("acme", 2, 0)
+	d.used("slow", 5, 1)
+	d.used("old-shop", 2, 1)
+	return err
 }
