@@ -118,8 +118,9 @@ type Config struct {
 	// KeyTTL is how long a Record of Lookup is used, and so how long a key is accepted after it
 	// was taken out. Default: [DefaultKeyTTL]; at most 1 h. Without Lookup it is a mistake.
 	KeyTTL time.Duration
-	// LookupTimeout bounds a call of Lookup. Default: [DefaultLookupTimeout]; at most 1 min.
-	// Without Lookup it is a mistake.
+	// LookupTimeout bounds a call of Lookup; one that does not look at its context is waited for
+	// 100 ms longer. Default: [DefaultLookupTimeout]; at most 1 min. Without Lookup it is a
+	// mistake.
 	LookupTimeout time.Duration
 	// MaxKeys is how many keys of Lookup are remembered, and how many are counted by themselves
 	// in [Keys.Report] and have places of their own in a flood. Default: [DefaultMaxKeys]; at most 1,000,000. Without Lookup it is a
@@ -217,10 +218,10 @@ func New(c Config) (*Keys, error) {
 			found.addf("record %s: "+format, append([]any{label(i+1, r.ID)}, args...)...)
 		})
 		if isLegacyID(r.ID) && k.legacy == nil {
-			found.addf("record %s: it is a key of an older system, and AllowLegacy is not set", label(i+1, r.ID))
+			found.addf("record %s: it is a key of an older system, and AllowLegacy is not set", quote.One(r.ID))
 		}
 		if _, twice := k.fixed[r.ID]; twice {
-			found.addf("record %s: its ID is there twice", label(i+1, r.ID))
+			found.addf("record %s: its ID is there twice", quote.One(r.ID))
 		}
 		if found.n == before {
 			k.fixed[r.ID] = k.entryOf(r)
@@ -281,20 +282,19 @@ func check(wrong *mistake.List, c *Config) {
 	} else if !isDate(c.End) {
 		wrong.Addf("End is not between the years 1 and 9999, which headers and reports can say: choose an earlier one")
 	}
-	if !c.Deprecated.IsZero() && c.Deprecated.After(c.End) {
+	if c.Deprecated.After(c.End) {
 		wrong.Addf("Deprecated is after End: clients have to be told before (RFC 9745)")
 	}
 	if c.Guide != "" && !isGuide(c.Guide) {
 		wrong.Addf("Guide is no https URL in printable ASCII: name a page that clients can open")
 	}
-	if c.Lookup == nil && (c.KeyTTL != 0 || c.LookupTimeout != 0 || c.MaxKeys != 0) {
-		wrong.Addf("KeyTTL, LookupTimeout and MaxKeys are for Lookup, which is nil: leave them out")
-		return
-	}
-	if c.Lookup != nil {
+	switch {
+	case c.Lookup != nil:
 		mistake.Between(wrong, "KeyTTL", &c.KeyTTL, DefaultKeyTTL, time.Millisecond, limitKeyTTL)
 		mistake.Between(wrong, "LookupTimeout", &c.LookupTimeout, DefaultLookupTimeout, time.Millisecond, limitTimeout)
 		mistake.Between(wrong, "MaxKeys", &c.MaxKeys, DefaultMaxKeys, 1, limitMaxKeys)
+	case c.KeyTTL != 0 || c.LookupTimeout != 0 || c.MaxKeys != 0:
+		wrong.Addf("KeyTTL, LookupTimeout and MaxKeys are for Lookup, which is nil: leave them out")
 	}
 }
 
@@ -362,7 +362,7 @@ func (k *Keys) other(ctx context.Context, token string) (*bearergate.Token, erro
 		return nil, errKeyThere
 	}
 	t, err := bearergate.Verify(ctx, k.config.Tokens, token)
-	if err == nil && t.Issuer() == k.config.Issuer {
+	if k.Issued(t) {
 		return nil, errSpoofed
 	}
 	return t, err
@@ -414,7 +414,7 @@ func (k *Keys) decide(ctx context.Context, e *entry, err error, sum Hash) (*bear
 		return k.afterEnd(err, now)
 	}
 	if err := k.judge(e, sum, now); err != nil {
-		if e != nil && err.Refused != nil {
+		if err.Refused != nil { // the key was right
 			e.use.refused(now)
 			k.told(ctx, e, now, err)
 		}

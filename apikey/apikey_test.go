@@ -2,7 +2,9 @@ package apikey_test
 
 import (
 	"context"
+	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/base32"
 	"encoding/json"
 	"fmt"
 	"net/http/httptest"
@@ -46,6 +48,15 @@ func TestAKeyBecomesAToken(t *testing.T) {
 	require.Equal(t, issuer, claims.Issuer)
 	require.Equal(t, "acme", claims.Client)
 	require.Equal(t, token.Scopes().String(), claims.Scope)
+	var all map[string]any
+	require.NoError(t, token.Claims(&all))
+	require.Equal(t, []any{"clerk"}, all["roles"])
+
+	m.record.Roles, all = nil, nil
+	token, err = as(t, newKeys(t, config(m.record)), m.key)
+	require.NoError(t, err)
+	require.NoError(t, token.Claims(&all))
+	require.NotContains(t, all, "roles")
 }
 
 func TestGenerate(t *testing.T) {
@@ -113,6 +124,7 @@ func TestWrongKeys(t *testing.T) {
 		{name: "upper case in the ID, with its checksum", key: summed("orders_A" + m.record.ID[1:] + "_" + secret), reason: bearergate.ReasonMalformed},
 		{name: "another mark, with its checksum", key: summed("orders_" + m.record.ID + "-" + secret), reason: bearergate.ReasonMalformed},
 		{name: "a short secret, with its checksum", key: summed("orders_" + m.record.ID + "_" + secret[:31]), reason: bearergate.ReasonMalformed},
+		{name: "a digit that is none at the beginning of the secret, with its checksum", key: summed("orders_" + m.record.ID + "_1" + secret[1:]), reason: bearergate.ReasonMalformed},
 		{name: "all letters and digits, with its checksum", key: summed("orders_abcdefghijklmnop_qrstuvwxyz234567abcdefghijklmnop"), reason: bearergate.ReasonInactive},
 		{name: "the prefix alone", key: "orders_", reason: bearergate.ReasonMalformed},
 		{name: "a JWT", key: "eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJ4In0.c2ln", reason: bearergate.ReasonType},
@@ -177,6 +189,7 @@ func TestASendersCredential(t *testing.T) {
 		{name: "scheme: a token", scheme: true, lines: []string{"Authorization", "Bearer " + bearer}, status: 200, client: "c1"},
 		{name: "scheme: both", scheme: true, lines: []string{"Authorization", "ApiKey " + m.key, "Authorization", "Bearer " + bearer}, status: 400, kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest}, // APK-018
 		{name: "scheme: both in one line", scheme: true, lines: []string{"Authorization", "ApiKey " + m.key + ", Bearer " + bearer}, status: 400, kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest},   // APK-019
+		{name: "scheme: a tilde before the key", scheme: true, lines: []string{"Authorization", "ApiKey ~" + m.key}, status: 401, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonMalformed},
 		{name: "scheme: no key", scheme: true, lines: []string{"Authorization", "ApiKey "}, status: 400, kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest},
 		{name: "scheme: the name alone", scheme: true, lines: []string{"Authorization", "ApiKey"}, status: 400, kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest},
 		{name: "scheme: a short text", scheme: true, lines: []string{"Authorization", "x"}, status: 401, kind: bearergate.ErrMissingToken, reason: bearergate.ReasonNoToken},
@@ -210,6 +223,31 @@ func TestASendersCredential(t *testing.T) {
 			require.True(t, strings.HasPrefix(challenges[0], "Bearer "), challenges[0])
 		})
 	}
+}
+
+// Where nothing is in the header, or there is none, a direct caller of Extract is told too.
+func TestNoCredentialAtAll(t *testing.T) {
+	k := newKeys(t, config(generate(t, "acme").record))
+	for name, call := range map[string]bearergate.Call{
+		"an empty call": {},
+		"an empty key":  {Header: func(name string) []string { return map[string][]string{header: {""}}[name] }},
+	} {
+		c, err := k.ExtractCall(call)
+		kit.RequireError(t, err, bearergate.ErrMissingToken, bearergate.ReasonNoToken)
+		require.Empty(t, c, name)
+	}
+}
+
+// A caller without a context is served.
+func TestNoContext(t *testing.T) {
+	m := generate(t, "acme", "orders:read")
+	c := config()
+	c.Records, c.Lookup = nil, store{m.record.ID: m.record}.lookup
+	k := newKeys(t, c)
+	var none context.Context
+	_, err := k.Verify(none, "ApiKey "+m.key)
+	require.NoError(t, err)
+	require.NoError(t, k.Explain(none, "ApiKey "+m.key).Err)
 }
 
 // Neither a stranger nor an optional route changes the rule.
@@ -357,6 +395,11 @@ func TestZeroKeysRefuse(t *testing.T) {
 	for _, k := range []*apikey.Keys{nil, {}} {
 		token, err := k.Verify(t.Context(), "x")
 		kit.RequireRefused(t, token, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+		token, err = k.Verify(t.Context(), "ApiKey x")
+		kit.RequireRefused(t, token, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+		kit.RequireExplained(t, k.Explain(t.Context(), "ApiKey x"), err, "ApiKey x")
+		require.Equal(t, []string{"Authorization"}, k.Headers())
+		require.False(t, k.Live())
 		c, err := k.Extract(request(header, "x"))
 		kit.RequireError(t, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
 		require.Empty(t, c.Raw.Reveal())
@@ -405,6 +448,15 @@ func TestLegacyKeys(t *testing.T) {
 		requireRefused(t, k, key, bearergate.ErrInvalidToken, bearergate.ReasonInactive)
 	}
 	requireRefused(t, k, "short-key-0123", bearergate.ErrInvalidToken, bearergate.ReasonMalformed)
+
+	// Keys that are in use must stay good: how the two are made stands here once more.
+	mac := func(what string) []byte {
+		h := hmac.New(sha256.New, []byte(pepper))
+		h.Write([]byte("bearergate apikey " + what + "\x00" + old))
+		return h.Sum(nil)
+	}
+	require.Equal(t, "legacy-"+strings.ToLower(base32.StdEncoding.EncodeToString(mac("id")[:15])), r.ID)
+	require.Equal(t, apikey.Hash(mac("hash")), r.Hash)
 
 	// Under another secret the same key is another one.
 	other, err := apikey.Import(bearergate.NewSecret("x"+pepper), old)

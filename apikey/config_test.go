@@ -48,6 +48,8 @@ func TestNewNamesEveryMistake(t *testing.T) {
 	for _, says := range []string{"Issuer", "Prefix", "Tokens", "End", "there are no keys"} {
 		require.ErrorContains(t, err, says)
 	}
+	_, err = apikey.New(apikey.Config{Tokens: names("")})
+	require.NotContains(t, err.Error(), "Issuer is that of Tokens", "said once")
 	m := generate(t, "acme")
 	var nilVerifier *apikey.Keys
 	for _, tc := range []struct {
@@ -56,6 +58,7 @@ func TestNewNamesEveryMistake(t *testing.T) {
 		says   string
 	}{
 		{name: "Issuer is long", change: func(c *apikey.Config) { c.Issuer = strings.Repeat("x", 257) }, says: "Issuer is empty, too long"},
+		{name: "Issuer has a DEL", change: func(c *apikey.Config) { c.Issuer = "urn:\x7f" }, says: "not printable ASCII"},
 		{name: "Issuer has a space", change: func(c *apikey.Config) { c.Issuer = "api keys" }, says: "not printable ASCII"},
 		{name: "Issuer is a template", change: func(c *apikey.Config) { c.Issuer = "urn:{tenant}" }, says: "brace"},
 		{name: "Issuer is that of Tokens", change: func(c *apikey.Config) { c.Tokens = names(issuer) }, says: "Issuer is that of Tokens"},
@@ -67,6 +70,14 @@ func TestNewNamesEveryMistake(t *testing.T) {
 		{name: "Tokens is a nil pointer", change: func(c *apikey.Config) { c.Tokens = nilVerifier }, says: "Tokens is nil"},
 		{name: "Deprecated after End", change: func(c *apikey.Config) { c.Deprecated = end.Add(1) }, says: "Deprecated is after End"},
 		{name: "Guide is http", change: func(c *apikey.Config) { c.Guide = "http://api.example.com/" }, says: "Guide is no https URL"},
+		{name: "Guide has an opening angle bracket", change: func(c *apikey.Config) { c.Guide = "https://api.example.com/<" }, says: "Guide is no https URL"},
+		{name: "Guide has a quotation mark", change: func(c *apikey.Config) { c.Guide = `https://api.example.com/"` }, says: "Guide is no https URL"},
+		{name: "an ID in upper case", change: func(c *apikey.Config) { c.Records[0].ID = strings.ToUpper(m.record.ID) }, says: "record number 1: its ID is none"},
+		{name: "an old ID without its beginning", change: func(c *apikey.Config) { c.Records[0].ID = strings.Repeat("a", 24) }, says: "record number 1: its ID is none"},
+		{name: "an old ID that is short", change: func(c *apikey.Config) { c.Records[0].ID = "legacy-" + strings.Repeat("a", 23) }, says: "record number 1: its ID is none"},
+		{name: "an old ID in upper case", change: func(c *apikey.Config) { c.Records[0].ID = "legacy-" + strings.Repeat("A", 24) }, says: "record number 1: its ID is none"},
+		{name: "an old record without owner", change: func(c *apikey.Config) { c.Records[0].ID, c.Records[0].Owner = "legacy-"+strings.Repeat("a", 24), "" }, says: `record "legacy-aaaaaaaaaaaaaaaaaaaaaaaa": it has no owner`},
+		{name: "the second of two", change: func(c *apikey.Config) { c.Records = append(c.Records, apikey.Record{}) }, says: "record number 2: its ID is none"},
 		{name: "Guide has an angle bracket", change: func(c *apikey.Config) { c.Guide = "https://api.example.com/>;" }, says: "Guide is no https URL"},
 		{name: "Guide has a line break", change: func(c *apikey.Config) { c.Guide = "https://api.example.com/\r\nX: y" }, says: "Guide is no https URL"},
 		{name: "Guide has no host", change: func(c *apikey.Config) { c.Guide = "https:///keys" }, says: "Guide is no https URL"},
@@ -134,6 +145,29 @@ func TestNewNamesEveryMistake(t *testing.T) {
 	c.Records = make([]apikey.Record, apikey.MaxRecords+1)
 	_, err = apikey.New(c)
 	require.ErrorContains(t, err, "use Lookup")
+	require.NotContains(t, err.Error(), "record number", "none of them was looked at")
+	c.Records = c.Records[1:]
+	_, err = apikey.New(c)
+	require.NotContains(t, err.Error(), "use Lookup")
+	c = config(m.record)
+	c.Records[0].Scopes = make([]string, 101)
+	_, err = apikey.New(c)
+	require.NotContains(t, err.Error(), "its scope", "said once")
+}
+
+// A hundred mistakes are named, and of more it is said how many.
+func TestAHundredMistakes(t *testing.T) {
+	for n, more := range map[int]string{99: "", 100: "", 101: "and 1 mistakes more"} {
+		c := config()
+		for range n {
+			m := generate(t, "")
+			c.Records = append(c.Records, m.record)
+		}
+		_, err := apikey.New(c)
+		require.Equal(t, min(n, 100), strings.Count(err.Error(), "it has no owner"))
+		require.Equal(t, more != "", strings.Contains(err.Error(), "mistakes more"))
+		require.ErrorContains(t, err, more)
+	}
 }
 
 // What may just be.
@@ -144,7 +178,7 @@ func TestBoundsThatAreReached(t *testing.T) {
 		m.record.Roles, m.record.Scopes = append(m.record.Roles, "r"), append(m.record.Scopes, fmt.Sprint("s", len(m.record.Roles)))
 	}
 	c := config(m.record)
-	c.Issuer, c.Deprecated = "!"+strings.Repeat("x", 254)+"~", end
+	c.Issuer, c.Deprecated, c.Guide = "!"+strings.Repeat("x", 254)+"~", end, "https://api.example.com/!~"
 	token, err := as(t, newKeys(t, c), m.key)
 	require.NoError(t, err)
 	var claims struct {
@@ -220,23 +254,24 @@ func TestParseRecords(t *testing.T) {
 	for _, tc := range []struct {
 		name, file string
 		says       []string
+		not        string // what follows from it, and is not said
 	}{
-		{name: "nothing", file: "", says: []string{"not one JSON object"}},
+		{name: "nothing", file: "", says: []string{"not one JSON object"}, not: "version"},
 		{name: "an array", file: "[]", says: []string{"not one JSON object"}},
 		{name: "a member twice", file: `{"version":1,"version":1,"keys":[]}`, says: []string{"once each"}},
 		{name: "trailing data", file: one(good) + "{}", says: []string{"not one JSON object"}},
 		{name: "no version", file: `{"keys":[]}`, says: []string{"the member version"}},
-		{name: "another version", file: `{"version":2,"keys":[]}`, says: []string{"the member version"}},
-		{name: "no keys", file: `{"version":1}`, says: []string{"the member keys is missing"}},
+		{name: "another version", file: `{"version":2,"keys":[{}]}`, says: []string{"the member version"}, not: "record number 1"},
+		{name: "no keys", file: `{"version":1}`, says: []string{"the member keys is missing"}, not: "no array"},
 		{name: "keys is an object", file: `{"version":1,"keys":{}}`, says: []string{"no array"}},
 		{name: "an unknown member of the file", file: `{"version":1,"keys":[],"x":1}`, says: []string{"neither version nor keys"}},
-		{name: "a key that is a string", file: `{"version":1,"keys":["` + m.key + `"]}`, says: []string{"record number 1: it is no object"}},
+		{name: "a key that is a string", file: `{"version":1,"keys":["` + m.key + `"]}`, says: []string{"record number 1: it is no object"}, not: "its ID"},
 		{name: "a member of a key twice", file: one(good + `,"owner":"x"`), says: []string{"there twice"}},
 		{name: "a member in other letters", file: one(good + `,"Not_After":"2027-01-01T00:00:00Z"`), says: []string{"a member is none of"}},
 		{name: "the key as a member", file: one(good + `,"` + m.key + `":1`), says: []string{"a member is none of"}},
 		{name: "an empty key", file: one(``), says: []string{"record number 1: its ID", "no hash", "no owner"}},
 		{name: "all of it wrong", file: one(`"id":"x","hash":"y","owner":7,"scopes":"a b","roles":[1],"tenant":[],"not_after":"tomorrow"`),
-			says: []string{"its ID", "64 hexadecimal", "owner is no string", "scopes is no array", "roles is no array", "tenant is no string", "not_after is no time"}},
+			says: []string{"its ID", "64 hexadecimal", "owner is no string", "scopes is no array", "roles is no array", "tenant is no string", "not_after is no time"}, not: "it has no hash"},
 		{name: "null for roles", file: one(good + `,"roles":null`), says: []string{"roles is no array"}},
 		{name: "the second of two", file: `{"version":1,"keys":[{` + good + `},{}]}`, says: []string{"record number 2: it has no owner"}},
 		{name: "null for a date", file: one(good + `,"not_after":null`), says: []string{"not_after is no"}},
@@ -252,6 +287,9 @@ func TestParseRecords(t *testing.T) {
 			for _, says := range tc.says {
 				require.ErrorContains(t, err, says)
 			}
+			if tc.not != "" {
+				require.NotContains(t, err.Error(), tc.not)
+			}
 			kit.RequireNothingOf(t, err.Error(), m.key)
 		})
 	}
@@ -259,6 +297,10 @@ func TestParseRecords(t *testing.T) {
 	require.ErrorContains(t, err, "and 1403 mistakes more")
 	_, err = apikey.ParseRecords([]byte(`{"version":1,"keys":[` + strings.Repeat(`1,`, apikey.MaxRecords) + `1]}`))
 	require.ErrorContains(t, err, "there are more than 100000 keys")
+	_, err = apikey.ParseRecords([]byte(`{"version":1,"keys":[` + strings.Repeat(`1,`, apikey.MaxRecords-1) + `1]}`))
+	require.NotContains(t, err.Error(), "there are more than")
+	_, err = apikey.ParseRecords(make([]byte, apikey.MaxFileBytes))
+	require.NotContains(t, err.Error(), "are the most")
 	_, err = apikey.ParseRecords(make([]byte, apikey.MaxFileBytes+1))
 	require.ErrorContains(t, err, "are the most")
 }

@@ -18,6 +18,7 @@ const (
 	adviceUnknown = "There is no key with this ID, or its secret is another one: look the ID up in your records; the key may have been taken out."
 	adviceEnded   = "API keys have ended: Config.End has passed. The client needs an access token; to give it more time, change Config.End for all."
 	adviceOver    = "This key has reached its NotAfter: the client needs an access token, or its owner a later date in the record."
+	adviceBroken  = "Lookup panicked, or returned a record that New would refuse: the error says which. The key may be good."
 	adviceStore   = "Lookup, or the store that it asks, has not answered: the key may be good."
 )
 
@@ -59,7 +60,7 @@ func (k *Keys) Explain(ctx context.Context, token string) bearergate.Explanation
 		}
 		return adviceForm
 	})
-	if isID(id) || isLegacyID(id) {
+	if id != "" {
 		foundID = quote.One(id)
 	}
 	then(bearergate.Step{Name: "key", Found: foundID, Unsigned: true}, func() (err error) {
@@ -80,6 +81,8 @@ func (k *Keys) Explain(ctx context.Context, token string) bearergate.Explanation
 		switch {
 		case errors.Is(err, bearergate.ErrUnavailable):
 			return adviceStore
+		case errors.Is(err, bearergate.ErrMisconfigured):
+			return adviceBroken
 		case bearergate.ReasonOf(err) == bearergate.ReasonExpired:
 			return adviceEnded
 		}

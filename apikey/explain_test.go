@@ -61,9 +61,48 @@ func TestExplain(t *testing.T) {
 			if tc.advice != "" {
 				require.Contains(t, e.Advice[0], tc.advice)
 			}
+			require.LessOrEqual(t, len(e.Advice), 1, "%q", e.Advice)
 			if tc.failed == "" {
 				require.NotNil(t, e.Token)
 			}
+		})
+	}
+}
+
+// Both sides of each step: what is public of the key, and nothing where it was not reached.
+func TestExplainSaysBothSides(t *testing.T) {
+	m := generate(t, "acme")
+	legacy, err := apikey.Import(bearergate.NewSecret(pepper), old)
+	require.NoError(t, err)
+	legacy.Owner = "old"
+	m.record.NotAfter = start.Add(time.Hour)
+	for _, tc := range []struct {
+		name, sent string
+		legacy     bool
+		want       []bearergate.Step
+	}{
+		{name: "a good key", sent: m.key, want: []bearergate.Step{
+			{Name: "form", State: bearergate.StepPassed, Expected: "orders_…"},
+			{Name: "key", State: bearergate.StepPassed, Found: `"` + m.record.ID + `"`, Unsigned: true},
+			{Name: "times", State: bearergate.StepPassed, Expected: "before 2027-07-01T00:00:00Z, and before the end of the key", Found: "2027-01-01T01:00:00Z"},
+		}},
+		{name: "no key", sent: "x", want: []bearergate.Step{
+			{Name: "form", State: bearergate.StepFailed, Expected: "orders_…", Detail: "what was sent as an API key has not the form of one: a character is missing, or it is of another API"},
+			{Name: "key", State: bearergate.StepNotReached, Unsigned: true},
+			{Name: "times", State: bearergate.StepNotReached, Expected: "before 2027-07-01T00:00:00Z, and before the end of the key"},
+		}},
+		{name: "a key of the older system", sent: old, legacy: true, want: []bearergate.Step{
+			{Name: "form", State: bearergate.StepPassed, Expected: "orders_…, or a key of the older system"},
+			{Name: "key", State: bearergate.StepPassed, Found: `"` + legacy.ID + `"`, Unsigned: true},
+			{Name: "times", State: bearergate.StepPassed, Expected: "before 2027-07-01T00:00:00Z, and before the end of the key", Found: "2027-07-01T00:00:00Z"},
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c := config(m.record)
+			if tc.legacy {
+				c.Records, c.AllowLegacy = append(c.Records, legacy), bearergate.NewSecret(pepper)
+			}
+			require.Equal(t, tc.want, newKeys(t, c).Explain(t.Context(), "ApiKey "+tc.sent).Steps)
 		})
 	}
 }

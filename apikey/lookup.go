@@ -12,6 +12,7 @@ import (
 	"github.com/bearergate/bearergate/internal/digest"
 	"github.com/bearergate/bearergate/internal/guard"
 	"github.com/bearergate/bearergate/internal/mistake"
+	"github.com/bearergate/bearergate/internal/quote"
 	"github.com/bearergate/bearergate/internal/ttlcache"
 )
 
@@ -32,12 +33,19 @@ type lookups struct {
 	places, proven chan struct{} // for IDs that were never accepted, and for those that were
 }
 
-const unknownEntries = 4096
+const (
+	unknownEntries = 4096
+	// weightless is the size of every entry: the caches are bounded by their entries alone.
+	weightless = 0
+	// callGrace is how much longer than its context a Lookup is waited for, so that what it
+	// says then is told: its error, which often says more.
+	callGrace = 100 * time.Millisecond
+)
 
 func newLookups(k *Keys) *lookups {
 	return &lookups{keys: k,
-		known:   ttlcache.New[*entry](k.config.MaxKeys, int64(max(k.config.MaxKeys, 1))*64), // 64 shards' slack: see add
-		unknown: ttlcache.New[struct{}](unknownEntries, unknownEntries*64),
+		known:   ttlcache.New[*entry](k.config.MaxKeys, weightless),
+		unknown: ttlcache.New[struct{}](unknownEntries, weightless),
 		places:  make(chan struct{}, MaxLookups), proven: make(chan struct{}, MaxLookups)}
 }
 
@@ -55,9 +63,9 @@ func (l *lookups) find(ctx context.Context, id string) (*entry, error) {
 		switch {
 		case err != nil: // an outage is not remembered
 		case e == nil:
-			l.unknown.Add(name, struct{}{}, 1, began, UnknownTTL)
+			l.unknown.Add(name, struct{}{}, weightless, began, UnknownTTL)
 		default:
-			l.known.Add(name, e, 1, began, l.keys.config.KeyTTL)
+			l.known.Add(name, e, weightless, began, l.keys.config.KeyTTL)
 		}
 		return e, err
 	})
@@ -103,7 +111,7 @@ func (l *lookups) call(id string) (*entry, error) {
 		err    error
 	}
 	done := make(chan result, 1) // not a variable: a late call may still write
-	err := guard.Isolate(ctx, 0, func() {
+	err := guard.Isolate(ctx, callGrace, func() {
 		defer func() { <-places }()
 		var r result
 		r.err = bearergate.Guard(ctx, errStore, func(ctx context.Context) (err error) {
@@ -131,8 +139,8 @@ func (l *lookups) call(id string) (*entry, error) {
 // blameless keeps a Lookup that failed from blaming the client: that a key is wrong, this
 // package decides. The error is kept as text alone, or a second sentinel would be true of it.
 //
-// ctx is that of the call. A Lookup that gives up when it ends returns in the same moment in
-// which call stops waiting. Both ways say the same, so that it does not matter which is first.
+// ctx is that of the call. A Lookup that gives up when it ends has not answered in time, in
+// whatever words it says so.
 func blameless(ctx context.Context, err error) error {
 	said := bearergate.AsError(err)
 	if errors.Is(err, bearergate.ErrMisconfigured) {
@@ -145,7 +153,7 @@ func blameless(ctx context.Context, err error) error {
 		failed.Cause = fmt.Errorf("apikey: Lookup: %v", err)
 	}
 	switch {
-	case ctx.Err() != nil && failed.Reason == bearergate.ReasonStoreUnavailable:
+	case ctx.Err() != nil:
 		failed.Detail = errLate.Detail
 	case failed.Detail == "":
 		failed.Detail = errStore.Detail
@@ -159,7 +167,7 @@ func (l *lookups) entry(id string, r Record) (*entry, error) {
 		wrong.Addf("Lookup returned a record with another ID than it was asked for")
 	} else {
 		checkRecord(r, func(format string, args ...any) {
-			wrong.Addf("record %s: "+format, append([]any{label(1, r.ID)}, args...)...)
+			wrong.Addf("record %s: "+format, append([]any{quote.One(id)}, args...)...)
 		})
 	}
 	if err := wrong.Err(); err != nil {

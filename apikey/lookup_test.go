@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -113,14 +114,15 @@ func TestALookupThatFails(t *testing.T) {
 		f      result
 		kind   error
 		reason bearergate.Reason
-		late   bool // it answers when its time is up, or later
+		late   bool   // it answers when its time is up, or later
+		text   string // of the error
 	}{
-		{name: "an error", f: fails(errors.New("connection refused")), kind: bearergate.ErrUnavailable, reason: bearergate.ReasonStoreUnavailable},
+		{name: "an error", f: fails(errors.New("connection refused")), kind: bearergate.ErrUnavailable, reason: bearergate.ReasonStoreUnavailable, text: "has failed: apikey: Lookup: connection refused"},
 		{name: "no rows, as an error", f: fails(sql.ErrNoRows), kind: bearergate.ErrUnavailable, reason: bearergate.ReasonStoreUnavailable},
-		{name: "it blames the key", f: fails(bearergate.ErrInvalidToken), kind: bearergate.ErrUnavailable, reason: bearergate.ReasonStoreUnavailable},
+		{name: "it blames the key", f: fails(bearergate.ErrInvalidToken), kind: bearergate.ErrUnavailable, reason: bearergate.ReasonStoreUnavailable, text: "has failed: apikey: Lookup: invalid token"},
 		{name: "a deadline of its own", f: fails(context.DeadlineExceeded), kind: bearergate.ErrUnavailable, reason: bearergate.ReasonStoreUnavailable},
 		{name: "a context of its own", f: fails(context.Canceled), kind: bearergate.ErrUnavailable, reason: bearergate.ReasonStoreUnavailable},
-		{name: "its own overload", f: fails(&bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonOverloaded}), kind: bearergate.ErrUnavailable, reason: bearergate.ReasonOverloaded},
+		{name: "its own overload", f: fails(&bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonOverloaded, Detail: "the pool is full"}), kind: bearergate.ErrUnavailable, reason: bearergate.ReasonOverloaded, text: "overloaded: the pool is full"},
 		{name: "it hangs", f: func(ctx context.Context, _ string) (apikey.Record, bool, error) {
 			<-ctx.Done()
 			return apikey.Record{}, false, ctx.Err()
@@ -158,14 +160,18 @@ func TestALookupThatFails(t *testing.T) {
 				k := newKeys(t, c)
 				began := time.Now()
 				requireRefused(t, k, m.key, tc.kind, tc.reason)
-				require.LessOrEqual(t, time.Since(began), apikey.DefaultLookupTimeout)
+				require.LessOrEqual(t, time.Since(began), apikey.DefaultLookupTimeout+100*time.Millisecond)
 				said := bearergate.AsError(errorOf(as(t, k, m.key)))
 				if errors.Is(said, bearergate.ErrUnavailable) {
 					// Whichever comes first, the end of its time or what it says then.
 					require.NotEmpty(t, said.Detail, "%v", said)
 					require.Equal(t, tc.late, said.Detail == "Lookup has not answered in time", "%v", said)
 				}
-				kit.RequireExplained(t, k.Explain(t.Context(), "ApiKey "+m.key), said, m.key)
+				require.ErrorContains(t, said, tc.text)
+				explained := k.Explain(t.Context(), "ApiKey "+m.key)
+				kit.RequireExplained(t, explained, said, m.key)
+				require.Len(t, explained.Advice, 1)
+				require.Contains(t, explained.Advice[0], map[bool]string{true: "the store that it asks, has not answered", false: "Lookup panicked, or returned a record"}[errors.Is(said, bearergate.ErrUnavailable)])
 
 				now = end // from here on, no answer could open anything
 				want := tc.reason
@@ -174,7 +180,10 @@ func TestALookupThatFails(t *testing.T) {
 				}
 				_, err := as(t, k, m.key)
 				require.Equal(t, want, bearergate.ReasonOf(err))
-				kit.RequireExplained(t, k.Explain(t.Context(), "ApiKey "+m.key), err, m.key)
+				explained = k.Explain(t.Context(), "ApiKey "+m.key)
+				kit.RequireExplained(t, explained, err, m.key)
+				require.Len(t, explained.Advice, 1)
+				require.Equal(t, want == bearergate.ReasonExpired, strings.Contains(explained.Advice[0], "API keys have ended"))
 
 				now = start
 				a.set(good)
@@ -184,6 +193,23 @@ func TestALookupThatFails(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The context of a call ends with it: what Lookup has begun need not go on.
+func TestTheContextOfALookupEnds(t *testing.T) {
+	m := generate(t, "acme")
+	c, a := looking(m.record)
+	var during error
+	var of context.Context //nolint:containedctx // to see it end
+	good := *a.f.Load()
+	a.set(func(ctx context.Context, id string) (apikey.Record, bool, error) {
+		during, of = ctx.Err(), ctx
+		return good(ctx, id)
+	})
+	_, err := as(t, newKeys(t, c), m.key)
+	require.NoError(t, err)
+	require.NoError(t, during)
+	require.Error(t, of.Err())
 }
 
 func errorOf(_ *bearergate.Token, err error) error { return err }

@@ -238,6 +238,7 @@ func TestWhatIsNoKeyInTheHeader(t *testing.T) {
 		{name: "no UTF-8", value: m.key + "\xff", kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest}, // APK-029
 		{name: "a zero byte", value: m.key + "\x00", kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest},
 		{name: "a tab before it", value: "\t" + m.key, kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest},
+		{name: "a DEL", value: m.key + "\x7f", kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest},
 		{name: "a soft hyphen", value: m.key + "\u00ad", kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest},
 		{name: "quotes around it", value: `"` + m.key + `"`, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonMalformed},
 		{name: "percent-encoded", value: strings.Replace(m.key, "_", "%5f", 1), kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonMalformed},
