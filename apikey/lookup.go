@@ -1,6 +1,7 @@
 package apikey
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -124,7 +125,7 @@ func (l *lookups) call(id string) (*entry, error) {
 		return nil, errLate
 	}
 	if err != nil {
-		return nil, &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonInternal, Cause: fmt.Errorf("apikey: Lookup: %w", err)}
+		return nil, &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonInternal, Detail: "Lookup is broken", Cause: fmt.Errorf("apikey: Lookup: %w", err)}
 	}
 	r := <-done
 	switch {
@@ -142,21 +143,19 @@ func (l *lookups) call(id string) (*entry, error) {
 // ctx is that of the call. A Lookup that gives up when it ends has not answered in time, in
 // whatever words it says so.
 func blameless(ctx context.Context, err error) error {
-	said := bearergate.AsError(err)
-	if errors.Is(err, bearergate.ErrMisconfigured) {
-		return err
-	}
 	failed := *errStore
-	if errors.Is(err, bearergate.ErrUnavailable) {
-		failed = *said
-	} else {
+	switch {
+	case errors.Is(err, bearergate.ErrMisconfigured): // it panicked, or says so
+		failed = *bearergate.AsError(err)
+		failed.Detail = cmp.Or(failed.Detail, "Lookup is broken")
+		return &failed
+	case errors.Is(err, bearergate.ErrUnavailable):
+		failed = *bearergate.AsError(err)
+	default:
 		failed.Cause = fmt.Errorf("apikey: Lookup: %v", err)
 	}
-	switch {
-	case ctx.Err() != nil:
+	if failed.Detail = cmp.Or(failed.Detail, errStore.Detail); ctx.Err() != nil {
 		failed.Detail = errLate.Detail
-	case failed.Detail == "":
-		failed.Detail = errStore.Detail
 	}
 	return &failed
 }
@@ -171,7 +170,9 @@ func (l *lookups) entry(id string, r Record) (*entry, error) {
 		})
 	}
 	if err := wrong.Err(); err != nil {
-		return nil, misconfigured(err)
+		refused := misconfigured(err)
+		refused.Detail = "Lookup returned a record that New would refuse"
+		return nil, refused
 	}
 	return l.keys.entryOf(r), nil
 }

@@ -139,7 +139,7 @@ func TestALookupThatFails(t *testing.T) {
 			time.Sleep(2 * apikey.DefaultLookupTimeout)
 			return m.record, true, nil
 		}, kind: bearergate.ErrUnavailable, reason: bearergate.ReasonStoreUnavailable, late: true},
-		{name: "it panics", f: func(context.Context, string) (apikey.Record, bool, error) { panic(m.key) }, kind: bearergate.ErrMisconfigured, reason: bearergate.ReasonInternal},
+		{name: "it panics", f: func(context.Context, string) (apikey.Record, bool, error) { panic(m.key) }, kind: bearergate.ErrMisconfigured, reason: bearergate.ReasonInternal, text: "internal: Lookup is broken: apikey: Lookup panicked"},
 		{name: "it ends its goroutine", f: func(context.Context, string) (apikey.Record, bool, error) {
 			runtime.Goexit()
 			return apikey.Record{}, false, nil
@@ -200,7 +200,7 @@ func TestTheContextOfALookupEnds(t *testing.T) {
 	m := generate(t, "acme")
 	c, a := looking(m.record)
 	var during error
-	var of context.Context //nolint:containedctx // to see it end
+	var of context.Context
 	good := *a.f.Load()
 	a.set(func(ctx context.Context, id string) (apikey.Record, bool, error) {
 		during, of = ctx.Err(), ctx

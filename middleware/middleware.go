@@ -204,7 +204,8 @@ type Config struct {
 	// Caches between a client and this service know of Authorization alone: without it, they
 	// may store a response and give it to anybody (RFC 9111 §3.5). So the response to
 	// credentials that came in another way says Cache-Control: private (as RFC 6750 §2.3 has
-	// it), unless there is a Cache-Control already. A handler that sets its own replaces it.
+	// it), unless there is a Cache-Control already. A handler that sets its own replaces it,
+	// and has to say private or no-store itself: max-age alone lets every cache store it.
 	Extract func(*http.Request) (bearergate.Credentials, error)
 
 	// ExtractHeaders are the request headers that Extract reads, Authorization included if it

@@ -119,6 +119,16 @@ func apiKeys() area {
 				}),
 				mended: "It answers.", mend: goodKey,
 			},
+			{
+				title: "Lookup returns the record of another key", status: http.StatusInternalServerError, reason: bearergate.ReasonConfig,
+				wrong: byKey(func(y *try, k *keyed) {
+					_, other, err := apikey.Generate("orders")
+					require.NoError(y.t, err)
+					other.Owner = shop
+					k.config.Lookup = func(context.Context, string) (apikey.Record, bool, error) { return other, true, nil }
+				}),
+				mended: "It returns the one that it was asked for.", mend: goodKey,
+			},
 		},
 	}
 }
