@@ -104,7 +104,7 @@ func generate(root string, sections []section) ([]byte, error) {
 	var out bytes.Buffer
 	out.WriteString(head)
 	for _, s := range sections {
-		fmt.Fprintf(&out, "- [%s](#%[1]s)\n", s.title())
+		fmt.Fprintf(&out, "- [%s](#%s)\n", s.title(), strings.ReplaceAll(s.title(), "/", "")) // the anchor of the heading
 	}
 	for _, s := range sections {
 		p, err := load(root, s.dir)
