@@ -133,39 +133,32 @@ func TestALongRequestByAKey(t *testing.T) {
 	const every = time.Minute
 	for _, tc := range []struct {
 		name   string
-		change func(m *made, records store)
-		ends   time.Duration // at the latest
+		change func(*apikey.Record) // nil: it is taken out
+		ends   time.Duration        // at the latest
 		reason bearergate.Reason
 	}{
-		{name: "taken out", change: func(m *made, records store) { delete(records, m.record.ID) }, ends: every + apikey.DefaultKeyTTL, reason: bearergate.ReasonInactive},
-		{name: "given to another owner", change: func(m *made, records store) {
-			r := m.record
-			r.Owner = "another"
-			records[r.ID] = r
-		}, ends: every + apikey.DefaultKeyTTL, reason: bearergate.ReasonBinding},
-		{name: "without its scope", change: func(m *made, records store) {
-			r := m.record
-			r.Scopes = nil
-			records[r.ID] = r
-		}, ends: every + apikey.DefaultKeyTTL, reason: bearergate.ReasonScope},
-		{name: "at its end", change: func(m *made, records store) {
-			r := m.record
-			r.NotAfter = time.Now().Add(5 * time.Minute)
-			records[r.ID] = r
-		}, ends: 5*time.Minute + every, reason: bearergate.ReasonExpired},
+		{name: "taken out", ends: every + apikey.DefaultKeyTTL, reason: bearergate.ReasonInactive},
+		{name: "given to another owner", change: func(r *apikey.Record) { r.Owner = "another" }, ends: every + apikey.DefaultKeyTTL, reason: bearergate.ReasonBinding},
+		{name: "without its scope", change: func(r *apikey.Record) { r.Scopes = nil }, ends: every + apikey.DefaultKeyTTL, reason: bearergate.ReasonScope},
+		{name: "at its end", change: func(r *apikey.Record) { r.NotAfter = time.Now().Add(5 * time.Minute) }, ends: 5*time.Minute + every, reason: bearergate.ReasonExpired},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			bubble.Test(t, func(t *testing.T) {
 				m := generate(t, "acme", "orders:read")
-				records := store{m.record.ID: m.record}
-				c := config()
-				c.Records, c.Lookup, c.Now, c.End = nil, records.lookup, time.Now, time.Now().AddDate(1, 0, 0)
+				c, a := looking(m.record)
+				c.Now, c.End = time.Now, time.Now().AddDate(1, 0, 0)
 				gate := gateOf(t, newKeys(t, c), middleware.Hooks{})
 				var lived time.Duration
 				var cause error
 				h := gate.Require(read, middleware.Recheck(every))(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 					began := time.Now()
-					tc.change(&m, records) // no call of Lookup is under way
+					if records := (store{}); tc.change == nil {
+						a.set(records.lookup)
+					} else {
+						tc.change(&m.record)
+						records[m.record.ID] = m.record
+						a.set(records.lookup)
+					}
 					<-r.Context().Done()
 					lived, cause = time.Since(began), context.Cause(r.Context())
 				}))
