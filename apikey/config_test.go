@@ -256,7 +256,7 @@ func TestParseRecords(t *testing.T) {
 		says       []string
 		not        string // what follows from it, and is not said
 	}{
-		{name: "nothing", file: "", says: []string{"not one JSON object"}, not: "version"},
+		{name: "nothing", file: "", says: []string{"not one JSON object"}, not: "no array"},
 		{name: "an array", file: "[]", says: []string{"not one JSON object"}},
 		{name: "a member twice", file: `{"version":1,"version":1,"keys":[]}`, says: []string{"once each"}},
 		{name: "trailing data", file: one(good) + "{}", says: []string{"not one JSON object"}},
@@ -275,6 +275,7 @@ func TestParseRecords(t *testing.T) {
 		{name: "null for roles", file: one(good + `,"roles":null`), says: []string{"roles is no array"}},
 		{name: "the second of two", file: `{"version":1,"keys":[{` + good + `},{}]}`, says: []string{"record number 2: it has no owner"}},
 		{name: "null for a date", file: one(good + `,"not_after":null`), says: []string{"not_after is no"}},
+		{name: "the zero date", file: one(good + `,"not_after":"0001-01-01T00:00:00Z"`), says: []string{"not_after is no"}},
 		{name: "a number for a date", file: one(good + `,"not_after":1798761600`), says: []string{"not_after is no"}},
 		{name: "a hash in upper case", file: one(strings.Replace(good, hash, strings.ToUpper(hash[:63])+"A", 1)), says: []string{"lower case"}},
 		{name: "a hash that is long", file: one(strings.Replace(good, hash, hash+"00", 1)), says: []string{"64 hexadecimal"}},
@@ -328,6 +329,8 @@ func TestAReportIsBounded(t *testing.T) {
 	}
 	c := config()
 	c.Records, c.Lookup, c.MaxKeys = nil, s.lookup, 3
+	now := start
+	c.Now = func() time.Time { return now }
 	k := newKeys(t, c)
 	for range 2 {
 		for _, m := range keys {
@@ -340,4 +343,9 @@ func TestAReportIsBounded(t *testing.T) {
 	require.Len(t, report.Keys, 3)
 	require.Equal(t, uint64(4), report.Unwatched)
 	require.Equal(t, uint64(6), report.Keys[0].Accepted+report.Keys[1].Accepted+report.Keys[2].Accepted)
+	now = end
+	for _, m := range keys {
+		requireRefused(t, k, m.key, bearergate.ErrInvalidToken, bearergate.ReasonExpired)
+	}
+	require.Equal(t, uint64(6), k.Report().Unwatched, "refused ones too")
 }

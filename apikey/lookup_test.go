@@ -123,6 +123,7 @@ func TestALookupThatFails(t *testing.T) {
 		{name: "a deadline of its own", f: fails(context.DeadlineExceeded), kind: bearergate.ErrUnavailable, reason: bearergate.ReasonStoreUnavailable},
 		{name: "a context of its own", f: fails(context.Canceled), kind: bearergate.ErrUnavailable, reason: bearergate.ReasonStoreUnavailable},
 		{name: "its own overload", f: fails(&bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonOverloaded, Detail: "the pool is full"}), kind: bearergate.ErrUnavailable, reason: bearergate.ReasonOverloaded, text: "overloaded: the pool is full"},
+		{name: "its own overload, without a word", f: fails(&bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonOverloaded}), kind: bearergate.ErrUnavailable, reason: bearergate.ReasonOverloaded, text: "overloaded: Lookup, or the store that it asks, has failed"},
 		{name: "it hangs", f: func(ctx context.Context, _ string) (apikey.Record, bool, error) {
 			<-ctx.Done()
 			return apikey.Record{}, false, ctx.Err()
@@ -216,16 +217,21 @@ func errorOf(_ *bearergate.Token, err error) error { return err }
 
 // Who has left already causes no call, and is told so also after the end of all keys.
 func TestWhoHasLeft(t *testing.T) {
-	m := generate(t, "acme")
-	c, a := looking(m.record)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	for _, at := range []time.Time{start, end} {
-		c.Now = func() time.Time { return at }
-		token, err := bearergate.Verify(ctx, newKeys(t, c), "ApiKey "+m.key)
-		kit.RequireRefused(t, token, err, bearergate.ErrUnavailable, bearergate.ReasonCanceled)
-	}
-	require.Zero(t, a.calls.Load())
+	bubble.Test(t, func(t *testing.T) {
+		m := generate(t, "acme")
+		c, a := looking(m.record)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		for _, at := range []time.Time{start, end} {
+			c.Now = func() time.Time { return at }
+			k := newKeys(t, c)
+			token, err := bearergate.Verify(ctx, k, "ApiKey "+m.key)
+			kit.RequireRefused(t, token, err, bearergate.ErrUnavailable, bearergate.ReasonCanceled)
+			kit.RequireError(t, k.Explain(ctx, "ApiKey "+m.key).Err, bearergate.ErrUnavailable, bearergate.ReasonCanceled)
+		}
+		synctest.Wait()
+		require.Zero(t, a.calls.Load())
+	})
 }
 
 // Explain asks anew and changes nothing.
@@ -287,12 +293,13 @@ func TestLookupsAreShared(t *testing.T) {
 // req: APK-038
 func TestAFloodOfInventedKeys(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
-		m := generate(t, "acme")
-		c, a := looking(m.record)
+		m, attacked := generate(t, "acme"), generate(t, "attacked")
+		c, a := looking(m.record, attacked.record)
 		good, release := *a.f.Load(), make(chan struct{})
 		k := newKeys(t, c)
 		_, err := as(t, k, m.key)
 		require.NoError(t, err)
+		requireRefused(t, k, remade(t, attacked.record.ID, m.key), bearergate.ErrInvalidToken, bearergate.ReasonInactive)
 		time.Sleep(apikey.DefaultKeyTTL) // it has to be looked up again
 		a.set(func(ctx context.Context, id string) (apikey.Record, bool, error) {
 			if id != m.record.ID {
@@ -310,6 +317,8 @@ func TestAFloodOfInventedKeys(t *testing.T) {
 		}
 		synctest.Wait()
 		requireRefused(t, k, generate(t, "x").key, bearergate.ErrUnavailable, bearergate.ReasonOverloaded)
+		// Who knows an ID alone gets none of the other places for it.
+		requireRefused(t, k, attacked.key, bearergate.ErrUnavailable, bearergate.ReasonOverloaded)
 		_, err = as(t, k, m.key)
 		require.NoError(t, err)
 		wg.Wait() // after LookupTimeout

@@ -238,7 +238,6 @@ func (p *parser) record(n int, element []byte) {
 		p.addf("record %s: it is no object, or a member is there twice", where())
 		return
 	}
-	before := p.n
 	text := func(member string) (s string) {
 		value, there := members[member]
 		if !there {
@@ -270,7 +269,7 @@ func (p *parser) record(n int, element []byte) {
 	}
 	r.Owner, r.Tenant, r.Scopes, r.Roles = text("owner"), text("tenant"), texts("scopes"), texts("roles")
 	if _, there := members["not_after"]; there {
-		if r.NotAfter, err = time.Parse(time.RFC3339, text("not_after")); err != nil || r.NotAfter.IsZero() {
+		if r.NotAfter, _ = time.Parse(time.RFC3339, text("not_after")); r.NotAfter.IsZero() { // so with an error
 			p.addf(`record %s: the member not_after is no time of RFC 3339, such as "2027-01-31T00:00:00Z"`, where())
 		}
 	}
@@ -286,7 +285,6 @@ func (p *parser) record(n int, element []byte) {
 	if p.seen[r.ID] && r.ID != "" {
 		p.addf("record %s: its ID is there twice", where())
 	}
-	if p.seen[r.ID] = true; p.n == before {
-		p.records = append(p.records, r)
-	}
+	p.seen[r.ID] = true
+	p.records = append(p.records, r) // if one is wrong, none is returned
 }
