@@ -2,6 +2,7 @@ package extauthzgate_test
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"testing"
 	"time"
@@ -51,9 +52,7 @@ func TestAPIKeys(t *testing.T) {
 		for form, headerMap := range map[string]bool{"headers": false, "header_map": true} {
 			t.Run(tc.name+"/"+form, func(t *testing.T) {
 				r := request("GET", "/orders")
-				for name, values := range tc.header {
-					r.Header[name] = values
-				}
+				maps.Copy(r.Header, tc.header)
 				r.Header["X-Auth-Client"] = []string{"root"}
 				got := check(t, client, question(r, headerMap))
 				if tc.status != 200 {
