@@ -200,6 +200,19 @@ type Config struct {
 	// [bearergate.ReasonActor].
 	Delegation map[string]bearergate.Delegation
 
+	// Extract returns the credentials of a call, from whatever metadata carries them: for
+	// API keys beside tokens, it is ExtractCall of apikey.Keys. It replaces authorization
+	// entirely, and has to refuse a call with more than one credential. What it is given is
+	// the [bearergate.Call] that Bindings see, without credentials. A token without a Scheme
+	// counts as sent with [bearergate.SchemeBearer].
+	//
+	// Credentials without a token and without an error mean that there is none:
+	// [bearergate.ErrMissingToken]. Errors are judged by the rule of [bearergate.Guard]; one
+	// that says nothing else, and a panic, is [bearergate.ErrMisconfigured]. Whatever the
+	// error, the handler does not run. It must be quick, and safe for concurrent use.
+	// Default: nil, and exactly one value of authorization, Bearer or DPoP.
+	Extract func(bearergate.Call) (bearergate.Credentials, error)
+
 	// Bindings check that the sender of a bound token (cnf, RFC 7800) holds its key:
 	// by DPoP (RFC 9449), by a client certificate (RFC 8705). They are asked by the
 	// rules of [bearergate.Authenticate], for bound tokens only, once for a call or a
@@ -418,7 +431,7 @@ func (g *Gate) open(ctx context.Context, fullMethod string) (c call) {
 		c.err = errUnlisted
 		return c
 	}
-	if c.credentials, c.err = credentialsOf(ctx); c.err != nil {
+	if c.credentials, c.err = g.extract(ctx, fullMethod); c.err != nil {
 		return c
 	}
 	bounded, done := beforeDeadline(ctx)
