@@ -279,7 +279,7 @@ func TestRender(t *testing.T) {
 			require.Equal(t, 403, w.Code)
 			require.Equal(t, http.Header{"Cache-Control": {"no-store"}, "Content-Type": {contentType}, "Www-Authenticate": {fixed}}, w.Header())
 			require.Equal(t, body, w.Body.String())
-			require.Equal(t, middleware.Refusal{Status: 403, Code: "insufficient_scope", Detail: bodyScope, Err: got.Err}, got)
+			require.Equal(t, middleware.Refusal{Status: 403, Code: "insufficient_scope", Name: "INSUFFICIENT_SCOPE", Detail: bodyScope, Err: got.Err}, got)
 			require.Equal(t, bearergate.ErrInsufficientScope, got.Err.Kind)
 			require.Equal(t, []string{"write"}, got.Err.Scopes)
 		}

@@ -93,7 +93,7 @@ import (
 )
 
 // DefaultRealm is the realm of challenges when [Config.Realm] is empty.
-const DefaultRealm = "api"
+const DefaultRealm = "api" // bearergate.DefaultRealm
 
 // Config is what [New] needs besides the verifier. The zero value is complete.
 type Config struct {
@@ -264,7 +264,7 @@ type Gate struct {
 	verifier    bearergate.Verifier
 	config      Config
 	metadataURL string // "" without Config.Resource
-	schemes     []scheme
+	answers     *bearergate.Answers
 }
 
 // New returns a gate that has tokens verified by v. Its error is
@@ -274,19 +274,16 @@ func New(v bearergate.Verifier, c Config) (*Gate, error) {
 	if isNil(v) {
 		errs = append(errs, errors.New("the verifier is nil: pass the result of jwtverify.New, introspect.New or your own Verifier"))
 	}
-	if c.Realm == "" {
-		c.Realm = DefaultRealm
-	}
-	if i := indexUnquotable(c.Realm); i >= 0 {
-		errs = append(errs, fmt.Errorf("Config.Realm: byte %#02x at %d: use printable ASCII without double quote and backslash", c.Realm[i], i))
-	}
 	metadataURL, err := wellKnown(c.Resource)
 	if err != nil {
 		errs = append(errs, fmt.Errorf("Config.Resource: %w", err))
 	}
+	say := bearergate.AnswerConfig{Realm: c.Realm, MetadataURL: metadataURL}
 	if c.AuthorizationURI != "" {
 		if _, err := secureURL(c.AuthorizationURI); err != nil {
 			errs = append(errs, fmt.Errorf("Config.AuthorizationURI: %w", err))
+		} else {
+			say.AuthorizationURI = c.AuthorizationURI
 		}
 	}
 	if c.Identity, err = identityNames(c.Identity); err != nil {
@@ -299,12 +296,15 @@ func New(v bearergate.Verifier, c Config) (*Gate, error) {
 		errs = append(errs, err)
 	}
 	c.Bindings = slices.Clone(c.Bindings)
-	var schemes []scheme
+	sound := c.Bindings
 	if err := bearergate.CheckBindings(c.Bindings); err != nil {
-		errs = append(errs, inBindings(err))
+		errs, sound = append(errs, inBindings(err)), nil
 	} else {
-		schemes, err = schemesOf(c.Bindings)
-		errs = append(errs, err, inBindings(bearergate.CheckBindings(c.Bindings, v)))
+		errs = append(errs, inBindings(bearergate.CheckBindings(c.Bindings, v)))
+	}
+	answers, err := bearergate.NewAnswers(say, sound...)
+	if err != nil {
+		errs = append(errs, bearergate.AsError(err).Cause)
 	}
 	if c.RequireBinding && len(c.Bindings) == 0 {
 		errs = append(errs, errors.New("Config.RequireBinding without Bindings: no token could enter: set Bindings, or leave it out"))
@@ -313,7 +313,7 @@ func New(v bearergate.Verifier, c Config) (*Gate, error) {
 		return nil, misconfigured(err)
 	}
 	c.Hooks = JoinHooks(c.Hooks) // each hook guarded
-	return &Gate{verifier: v, config: c, metadataURL: metadataURL, schemes: schemes}, nil
+	return &Gate{verifier: v, config: c, metadataURL: metadataURL, answers: answers}, nil
 }
 
 // inBindings names the field in what [bearergate.CheckBindings] found.

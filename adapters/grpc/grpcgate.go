@@ -16,7 +16,7 @@
 // and reflection services are methods like all others.
 //
 // The package does not log in users or authenticate peers. A handler that needs
-// more than its method demands reads the token and answers with [Gate.Status]. An
+// more than its method demands reads the token and answers with [Gate.Refuse]. An
 // interceptor of your own that calls the parts itself, [bearergate.ParseCredentials],
 // [bearergate.Authenticate] and [bearergate.Token.Authorize], answers with [Error].
 //
@@ -71,6 +71,12 @@
 // forge the next one. Nothing that was sent comes back. What a
 // [bearergate.Binding] replies, such as dpop-nonce, comes with the headers of a
 // call that goes on and with the trailers of one that is refused.
+//
+// The trailers of a refusal also have what HTTP would say, for clients behind grpc-gateway
+// or gRPC-Web: www-authenticate with the challenges of RFC 6750, RFC 9470 and RFC 9449, the
+// same that package middleware sends and one value for each scheme, and for an outage
+// retry-after in seconds, which is that of the RetryInfo. A refusal whose ErrorInfo has
+// METHOD_NOT_LISTED, FORBIDDEN, MISCONFIGURED or CANCELED has no challenge.
 //
 // # Streams
 //
@@ -182,6 +188,25 @@ type Config struct {
 	// spaces; default [DefaultDomain].
 	Domain string
 
+	// Realm is the realm of every challenge, shown to anybody; see
+	// [bearergate.AnswerConfig]. Default [bearergate.DefaultRealm].
+	Realm string
+
+	// MetadataURL is where the metadata document of this API is (RFC 9728), such as
+	// "https://api.example.com/.well-known/oauth-protected-resource", which something else
+	// serves: middleware.Gate.Metadata does. Every challenge then names it; see
+	// [bearergate.AnswerConfig]. Default: none.
+	MetadataURL string
+
+	// AuthorizationURI is the authorize endpoint of Microsoft Entra that a claims challenge
+	// names; see [bearergate.AnswerConfig]. Default: none.
+	AuthorizationURI string
+
+	// AdvertiseScopes tells callers without a token which scopes the method wants: their
+	// challenge has scope="…" (RFC 6750 §3), and no error. Anybody can then read what a
+	// method requires.
+	AdvertiseScopes bool
+
 	// Via has the tokens of a method verified by another verifier than that of
 	// [New], which then has no say in it: by one that asks the authorization server
 	// every time, or that knows a second issuer. Each name is one of Methods or
@@ -273,6 +298,7 @@ type Config struct {
 type Gate struct {
 	config  Config             // without the policy
 	methods map[string]*method // not changed after New; nil only in a zero Gate
+	say     *bearergate.Answers
 }
 
 // New returns a gate that has tokens verified by v. Its error is
@@ -285,6 +311,14 @@ func New(v bearergate.Verifier, c Config) (*Gate, error) {
 	c.Bindings = slices.Clone(c.Bindings)
 	if err := bearergate.CheckBindings(c.Bindings, append(slices.Collect(maps.Values(c.Via)), v)...); err != nil {
 		errs = append(errs, fmt.Errorf("Config.Bindings: %w", bearergate.AsError(err).Cause))
+	}
+	var sound []bearergate.Binding
+	if bearergate.CheckBindings(c.Bindings) == nil {
+		sound = c.Bindings
+	}
+	say, err := bearergate.NewAnswers(bearergate.AnswerConfig{Realm: c.Realm, MetadataURL: c.MetadataURL, AuthorizationURI: c.AuthorizationURI}, sound...)
+	if err != nil {
+		errs = append(errs, bearergate.AsError(err).Cause)
 	}
 	if c.RequireBinding && len(c.Bindings) == 0 {
 		errs = append(errs, errors.New("Config.RequireBinding without Bindings: no token could enter: set Bindings, or leave RequireBinding out"))
@@ -310,7 +344,7 @@ func New(v bearergate.Verifier, c Config) (*Gate, error) {
 	c.Hooks = JoinHooks(c.Hooks) // each hook guarded
 
 	c.Methods, c.Authenticated, c.Public, c.Via, c.StepUp, c.Delegation = nil, nil, nil, nil, nil, nil // the caller's; methods is the copy
-	return &Gate{config: c, methods: methods}, nil
+	return &Gate{config: c, methods: methods, say: say}, nil
 }
 
 // isNil reports whether v is nil or typed nil. bearergate.Verify looks at that

@@ -126,6 +126,12 @@ func newGate(t *testing.T, v bearergate.Verifier, c grpcgate.Config) *grpcgate.G
 // serve runs a server in memory until the test ends, and returns a connection to it.
 func serve(t *testing.T, gate *grpcgate.Gate, s *service, opts ...grpc.ServerOption) *grpc.ClientConn {
 	t.Helper()
+	return serveAny(t, gate, s, opts...)
+}
+
+// serveAny is serve with a service of any kind.
+func serveAny(t *testing.T, gate *grpcgate.Gate, s grpc_testing.TestServiceServer, opts ...grpc.ServerOption) *grpc.ClientConn {
+	t.Helper()
 	server := grpc.NewServer(append(gate.ServerOptions(), opts...)...)
 	grpc_testing.RegisterTestServiceServer(server, s)
 	listener := bufconn.Listen(1 << 16)
@@ -531,6 +537,9 @@ func TestNewNamesEveryMistake(t *testing.T) {
 		Bindings: []bearergate.Binding{nil, &binding{scheme: "Basic"}, &binding{scheme: bearergate.SchemeDPoP}, dpop(), dpop(),
 			&binding{scheme: bearergate.SchemeBearer, members: []string{"a", "a"}}, (*binding)(nil)},
 		Domain:               "a b",
+		Realm:                `a"b`,
+		MetadataURL:          "api.example.com",
+		AuthorizationURI:     "https://a b",
 		ExpiryLeeway:         -1,
 		InsecureOutliveToken: true,
 		Reverify:             time.Second - 1,
@@ -577,6 +586,9 @@ func TestNewNamesEveryMistake(t *testing.T) {
 		`binding 6: the member "a" has two`,
 		"binding 7: a method of it panicked",
 		`Config.Domain: "a b"`,
+		"Config.Realm: byte 0x22 at 1",
+		"Config.MetadataURL: write an absolute URL",
+		"Config.AuthorizationURI: write an absolute URL",
 		"Config.ExpiryLeeway: -1ns",
 		"Config.Reverify: 999.999999ms: use at least 1s, 30*time.Second for example, or 0 for never",
 		"Config.InsecureOutliveToken: contradicts",
