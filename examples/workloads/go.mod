@@ -6,6 +6,7 @@ replace github.com/bearergate/bearergate => ../..
 
 require (
 	github.com/bearergate/bearergate v0.1.0
+	github.com/coder/websocket v1.8.15
 	github.com/stretchr/testify v1.12.1
 )
 

@@ -385,6 +385,9 @@ func TestQueueStop(t *testing.T) {
 				require.ErrorIs(t, err, context.Canceled)
 				require.Empty(t, b.hidden)
 				require.Zero(t, b.last.Failures, "that was nobody's fault")
+				if !tt.done {
+					require.Equal(t, []time.Duration{0}, b.back, "another consumer takes it at once")
+				}
 			})
 		})
 	}
