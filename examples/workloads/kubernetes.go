@@ -58,6 +58,9 @@ func (c Cluster) Verifier(audience string, accounts Accounts) (*jwtverify.Verifi
 	}
 	var subjects []string
 	for account := range accounts {
+		if namespace, name, _ := strings.Cut(account, "/"); namespace == "" || name == "" || strings.ContainsAny(name, "/:") || strings.Contains(namespace, ":") {
+			return nil, fmt.Errorf("workloads: Accounts: %q is not of the form namespace/name", account)
+		}
 		subjects = append(subjects, subject(account))
 	}
 	config := idp.Kubernetes(c.Issuer, audience, idp.Where{"sub": subjects})
@@ -160,7 +163,8 @@ type TokenFile struct {
 	// Origin is where the token may be sent: "https://stock.shop.svc". A request for any
 	// other origin is not made, so that no redirect takes the token elsewhere.
 	Origin string
-	Base   http.RoundTripper
+	// Base sends the requests. It has to verify who answers under Origin.
+	Base http.RoundTripper
 }
 
 // RoundTrip sends the request with the token.

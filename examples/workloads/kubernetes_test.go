@@ -374,3 +374,40 @@ func TestTokenFileStaysAtItsOrigin(t *testing.T) {
 		})
 	}
 }
+
+func TestKubernetesMistakes(t *testing.T) {
+	c := startCluster(t)
+	good := workloads.Accounts{"shop/orders": scope.Of("stock:read")}
+	for _, tt := range []struct {
+		name     string
+		change   func(*workloads.Cluster)
+		audience string
+		accounts workloads.Accounts
+	}{
+		{name: "nobody may call", accounts: workloads.Accounts{}},
+		{name: "a name without namespace", accounts: workloads.Accounts{"orders": scope.Of("stock:read")}},
+		{name: "a namespace without name", accounts: workloads.Accounts{"shop/": scope.Of("stock:read")}},
+		{name: "as it stands in sub", accounts: workloads.Accounts{"system:serviceaccount:shop:orders": scope.Of("stock:read")}},
+		{name: "a name with a colon", accounts: workloads.Accounts{"shop/orders:x": scope.Of("stock:read")}},
+		{name: "the audience of the API server", audience: "https://kubernetes.default.svc", accounts: good},
+		{name: "no CA", change: func(c *workloads.Cluster) { c.CAFile += "x" }, accounts: good},
+		{name: "a CA that is none", change: func(c *workloads.Cluster) { c.CAFile = c.TokenFile }, accounts: good},
+		{name: "an API server without TLS", change: func(c *workloads.Cluster) { c.APIServer = "http://kubernetes.default.svc" }, accounts: good},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			pods, audience := c.pods(), stockAudience
+			if tt.change != nil {
+				tt.change(&pods)
+			}
+			if tt.audience != "" {
+				audience = tt.audience
+			}
+			v, err := pods.Verifier(audience, tt.accounts)
+			require.Error(t, err)
+			require.Nil(t, v)
+		})
+	}
+	v, err := c.pods().Verifier(stockAudience, good)
+	require.NoError(t, err)
+	require.NotNil(t, v)
+}

@@ -69,13 +69,18 @@ func Handshake(r *http.Request) (bearergate.Credentials, error) {
 // converse serves a connection until the client or the token ends it. The handler must not
 // return before: then nobody would watch the token.
 func converse(token context.Context, conn *websocket.Conn, answer func(context.Context, []byte) []byte) {
-	defer func() { _ = conn.CloseNow() }()
 	conn.SetReadLimit(maxMessage)
 	// A context that ends breaks the connection off without a word. So what reads and
 	// writes has another one, and the client is told why.
-	unwatch := context.AfterFunc(token, func() { _ = conn.Close(closing(context.Cause(token))) })
-	defer unwatch()
 	connection := context.WithoutCancel(token)
+	tell := func() { _ = conn.Close(closing(context.Cause(token))) }
+	unwatch := context.AfterFunc(token, tell)
+	defer func() {
+		if unwatch(); token.Err() != nil {
+			tell() // once, whoever comes first
+		}
+		_ = conn.CloseNow()
+	}()
 	for {
 		kind, message, err := conn.Read(connection)
 		if err != nil || token.Err() != nil { // a client that is told to go may send on for a while

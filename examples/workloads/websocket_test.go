@@ -3,6 +3,7 @@ package workloads_test
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -29,10 +30,11 @@ var reader = authtest.Claims{Subject: "alice", Scopes: scope.Of("orders:read")}
 // sockets is a server on TCP, whose rechecks the test lets go one by one.
 type sockets struct {
 	decisions
-	as     *authtest.Server
-	url    string
-	recall chan func() error // what a recheck does before it asks; an error is what it says
-	ended  chan struct{}     // closed when the token of the first message has ended
+	as       *authtest.Server
+	url      string
+	recall   chan func() error // what a recheck does before it asks; an error is what it says
+	ended    chan struct{}     // closed when the token of the first message has ended
+	shutdown func()
 
 	mu     sync.Mutex // guards the rest
 	calls  int
@@ -74,7 +76,10 @@ func startSockets(t *testing.T) *sockets {
 		return []byte(token.Subject() + ": " + string(message))
 	})
 	require.NoError(t, err)
-	server := httptest.NewServer(handler)
+	server := httptest.NewUnstartedServer(handler)
+	base, shutdown := context.WithCancel(t.Context())
+	server.Config.BaseContext, s.shutdown = func(net.Listener) context.Context { return base }, shutdown
+	server.Start()
 	t.Cleanup(server.Close)
 	s.url = server.URL + "/orders/live"
 	return s
@@ -252,6 +257,17 @@ func TestWebSocketExpires(t *testing.T) {
 	require.EqualValues(t, 3000, websocket.CloseStatus(err), "%v", err)
 	require.False(t, time.Now().Before(claims.ExpiresAt))
 	s.requireMidstream(t, kit.Verdict{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonExpired}, token)
+}
+
+// A server that stops says so, for http.Server.Shutdown leaves WebSockets as they are.
+func TestWebSocketServerStops(t *testing.T) {
+	t.Parallel()
+	s := startSockets(t)
+	conn := s.dial(t, s.as.Token(reader))
+	say(t, conn, "first")
+	s.shutdown()
+	_, _, err := conn.Read(t.Context())
+	require.Equal(t, websocket.StatusGoingAway, websocket.CloseStatus(err), "%v", err)
 }
 
 // A client whose token was revoked, and which neither answers nor stops, gets nothing done.
