@@ -19,8 +19,8 @@
 // Without encode_raw_headers, Envoy makes one value of fields with one name, with commas
 // between them. So an Authorization or a DPoP with a comma counts as two, which are refused: no
 // token and no proof has one. A byte that is no UTF-8 arrives as "!", which no token has
-// either. Set encode_raw_headers: then the fields come as they were sent. Envoy itself joins
-// some fields even then.
+// either, and a path with "!!" is refused. Set encode_raw_headers: then the fields come as they
+// were sent. Envoy itself joins some fields even then.
 //
 // # Answers
 //
@@ -230,6 +230,9 @@ func toldBy(req *authv3.CheckRequest) (middleware.Told, error) {
 	if err != nil {
 		return middleware.Told{}, err
 	}
+	if hidesBytes(r) {
+		return middleware.Told{}, badRequest(`the path has "!!", which may stand for bytes that are no UTF-8: set encode_raw_headers`)
+	}
 	return middleware.Told{
 		Method: r.GetMethod(), Host: r.GetHost(), URI: r.GetPath(), Header: header,
 		Peer: peerOf(attributes.GetSource()), Certificate: certificateOf(attributes.GetSource()),
@@ -293,6 +296,15 @@ func agrees(r *authv3.AttributeContext_HttpRequest, name, value string) error {
 		return nil
 	}
 	return badRequest("a pseudo-header field that is unknown, or differs from the attribute")
+}
+
+// hidesBytes reports a path whose bytes are not known. Envoy tells each byte that is no UTF-8
+// as "!", and gives the service the byte. One alone is a letter of an old alphabet at most. Two
+// in a row may be a dot or a slash in overlong UTF-8 (RFC 3629 §10), which some services decode.
+// A field ":path" of header_map has the bytes, and was compared.
+func hidesBytes(r *authv3.AttributeContext_HttpRequest) bool {
+	path, _, _ := strings.Cut(r.GetPath(), "?")
+	return strings.Contains(path, "!!") && !slices.ContainsFunc(r.GetHeaderMap().GetHeaders(), func(field *corev3.HeaderValue) bool { return field.GetKey() == ":path" })
 }
 
 // isToken reports whether s is a token of RFC 9110 §5.6.2.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -146,6 +147,37 @@ func TestQuestionsThatTellTooLittleOrTooMuch(t *testing.T) {
 	}
 	requireDenied(t, ask(t.Context(), t, s, nil), 500, bearergate.ReasonConfig)
 	requireDenied(t, ask(t.Context(), t, s, &authv3.CheckRequest{}), 500, bearergate.ReasonConfig)
+}
+
+// Envoy tells a byte of the path that is no UTF-8 as "!", and gives the service the byte. So two
+// of them in a row may be what some services take for a dot or a slash (overlong UTF-8), unless
+// the path was told in bytes as well.
+func TestPathsThatHideBytes(t *testing.T) {
+	s := serverOf(t, confusion.Routes(gateOf(t, kit.Granting()), http.NotFoundHandler()))
+	sent := "/public/\xc0\xae\xc0\xae\xc0\xafadmin/x"
+	for _, raw := range []bool{false, true} {
+		req := question(request("GET", "/public/x"), raw)
+		told := req.GetAttributes().GetRequest().GetHttp()
+		told.Path = "/public/!!!!!!admin/x"
+		if raw {
+			for _, field := range told.GetHeaderMap().GetHeaders() {
+				if field.GetKey() == ":path" {
+					field.RawValue = []byte(sent)
+				}
+			}
+		} else {
+			told.Headers[":path"] = told.Path
+		}
+		requireDenied(t, ask(t.Context(), t, s, req), 400, bearergate.ReasonBadRequest)
+	}
+	req := question(request("GET", "/public/!!"), true)
+	require.NotNil(t, ask(t.Context(), t, s, req).GetOkResponse(), "the path was told in bytes")
+	fields := req.GetAttributes().GetRequest().GetHttp().GetHeaderMap()
+	fields.Headers = slices.DeleteFunc(fields.Headers, func(field *corev3.HeaderValue) bool { return field.GetKey() == ":path" })
+	requireDenied(t, ask(t.Context(), t, s, req), 400, bearergate.ReasonBadRequest)
+	for _, target := range []string{"/public/a!b!", "/public/x?q=!!"} {
+		require.NotNil(t, ask(t.Context(), t, s, question(request("GET", target), false)).GetOkResponse(), target)
+	}
 }
 
 // Two spellings of a name that Go makes one are two values.
