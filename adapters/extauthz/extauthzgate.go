@@ -54,6 +54,10 @@
 // # What Envoy must do
 //
 //   - failure_mode_allow stays false: with it, whoever brings this server down enters.
+//   - filter_enabled, filter_enabled_metadata and shadow_mode stay unset: requests pass without a
+//     question, or in spite of the answer.
+//   - decoder_header_mutation_rules stays unset: by it, Envoy may ignore what the answer sets and
+//     removes.
 //   - allowed_headers and disallowed_headers stay unset: a header that this server does not
 //     see, it cannot have removed. Only the usual two spellings of identity headers are removed
 //     unseen.
@@ -62,6 +66,8 @@
 //   - No filter behind changes the path, the method or the host, and none is before that takes
 //     them from a header. clear_route_cache stays false.
 //   - with_request_body stays unset.
+//   - A service behind that speaks HTTP/2 keeps trailers apart from the header: Envoy passes them
+//     on after the decision, whatever their names.
 //
 // # What the server must do
 //
@@ -188,7 +194,7 @@ var errCheck = misconfigured(errors.New("extauthzgate: Check"))
 
 func (s *Server) advise(ctx context.Context, req *authv3.CheckRequest) middleware.Advice {
 	if s == nil {
-		s = &Server{anyone: true}
+		s = &Server{}
 	}
 	if !s.anyone && !s.trusted.Contain(asker(ctx)) {
 		return s.advisor.Refuse(ctx, errStranger)
