@@ -254,7 +254,7 @@ func headerOf(r *authv3.AttributeContext_HttpRequest) (http.Header, error) {
 		case size > MaxHeaderBytes || count > MaxHeaders:
 			return badRequest("the header is too large")
 		case strings.HasPrefix(name, ":") || strings.EqualFold(name, "host"):
-			return agrees(r, strings.ToLower(name), value)
+			return agrees(r, name, value)
 		case !isToken(name):
 			return badRequest("the name of a header field is none")
 		case strings.ContainsAny(value, "\r\n\x00"):
@@ -294,11 +294,11 @@ func headerOf(r *authv3.AttributeContext_HttpRequest) (http.Header, error) {
 }
 
 // agrees refuses a pseudo-header field that says something else than the attribute which was
-// decided on: the service gets the former.
+// decided on: the service gets the former. Of the others, Envoy has :protocol alone, in an
+// extended CONNECT, which has no route.
 func agrees(r *authv3.AttributeContext_HttpRequest, name, value string) error {
 	told, known := map[string]string{":method": r.GetMethod(), ":path": r.GetPath(), ":authority": r.GetHost(), "host": r.GetHost(), ":scheme": r.GetScheme()}[name]
-	switch {
-	case known && value == told, name == ":scheme" && told == "", name == ":protocol": // of an extended CONNECT, which has no route
+	if known && value == told {
 		return nil
 	}
 	return badRequest("a pseudo-header field that is unknown, or differs from the attribute")

@@ -1,6 +1,7 @@
 package extauthzgate_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/pem"
@@ -119,13 +120,25 @@ func TestQuestionsThatTellTooLittleOrTooMuch(t *testing.T) {
 		{name: "another host", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) {
 			r.Headers["host"] = confusion.Internal
 		}},
+		{name: "another host, its name in capitals", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) {
+			r.Headers["Host"] = confusion.Internal
+		}},
+		{name: "a :scheme that is no attribute", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) { r.Scheme = "" }},
+		{name: "an extended CONNECT", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) {
+			r.Headers[":protocol"] = "connect-udp"
+		}},
 		{name: "another :scheme", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) {
 			r.Headers[":scheme"] = "http"
 		}},
 		{name: "an unknown pseudo-header field", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) { r.Headers[":status"] = "200" }},
 		{name: "a name that is none", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) { r.Headers["a b"] = "c" }},
+		{name: "a name with a letter that is none of ASCII", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) { r.Headers["a\u00fc"] = "c" }},
+		{name: "a name with DEL", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) { r.Headers["a\x7f"] = "c" }},
+		{name: "a name with a colon within", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) { r.Headers["a:b"] = "c" }},
 		{name: "an empty name", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) { r.Headers[""] = "c" }},
 		{name: "a line break in a value", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) { r.Headers["a"] = "b\r\nc: d" }},
+		{name: "a carriage return in a value", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) { r.Headers["a"] = "b\rc" }},
+		{name: "NUL in a value", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) { r.Headers["a"] = "b\x00" }},
 		{name: "headers and header_map", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) {
 			r.HeaderMap = &corev3.HeaderMap{Headers: []*corev3.HeaderValue{{Key: "a", RawValue: []byte("b")}}}
 		}},
@@ -147,6 +160,50 @@ func TestQuestionsThatTellTooLittleOrTooMuch(t *testing.T) {
 	}
 	requireDenied(t, ask(t.Context(), t, s, nil), 500, bearergate.ReasonConfig)
 	requireDenied(t, ask(t.Context(), t, s, &authv3.CheckRequest{}), 500, bearergate.ReasonConfig)
+}
+
+// As large as may be is decided on, and one more byte or field is not.
+func TestTheBoundsOfAHeader(t *testing.T) {
+	s := serverOf(t, confusion.Routes(gateOf(t, kit.Granting()), http.NotFoundHandler()))
+	of := func(fields ...*corev3.HeaderValue) *authv3.CheckRequest {
+		req := question(request("GET", "/public/x"), true)
+		req.Attributes.Request.Http.HeaderMap.Headers = fields
+		return req
+	}
+	fields := make([]*corev3.HeaderValue, extauthzgate.MaxHeaders)
+	for i := range fields {
+		fields[i] = &corev3.HeaderValue{Key: "a", RawValue: []byte("b")}
+	}
+	require.NotNil(t, ask(t.Context(), t, s, of(fields...)).GetOkResponse())
+	requireDenied(t, ask(t.Context(), t, s, of(append(fields, fields[0])...)), 400, bearergate.ReasonBadRequest)
+	name, value := strings.Repeat("a", 1000), bytes.Repeat([]byte("b"), extauthzgate.MaxHeaderBytes-1000)
+	require.NotNil(t, ask(t.Context(), t, s, of(&corev3.HeaderValue{Key: name, RawValue: value})).GetOkResponse())
+	requireDenied(t, ask(t.Context(), t, s, of(&corev3.HeaderValue{Key: name + "a", RawValue: value})), 400, bearergate.ReasonBadRequest)
+	requireDenied(t, ask(t.Context(), t, s, of(&corev3.HeaderValue{Key: name, RawValue: append(value, 'b')})), 400, bearergate.ReasonBadRequest)
+}
+
+// A Binding sees the fields apart that Envoy put together.
+func TestProofsThatCameAsOne(t *testing.T) {
+	var got []string
+	gate := gateOf(t, bearergate.VerifierFunc(func(context.Context, string) (*bearergate.Token, error) {
+		return bearergate.NewToken(bearergate.Claims{Subject: "u1", Confirmation: map[string][]byte{"jkt": []byte(`"x"`)}}), nil
+	}), func(c *middleware.Config) { c.Bindings = []bearergate.Binding{sees{values: &got}} })
+	rt := gate.NewRouter()
+	rt.Authenticated("/", http.NotFoundHandler())
+	req := question(request("GET", "/", "Authorization: \tDPoP x ", "DPoP: a.b.c,\td.e.f ,", "Host: "+confusion.Host), false)
+	require.NotNil(t, ask(t.Context(), t, serverOf(t, rt), req).GetOkResponse())
+	require.Equal(t, []string{"a.b.c", "d.e.f", ""}, got)
+}
+
+// sees keeps the proofs of a call, and confirms it.
+type sees struct {
+	replies
+	values *[]string
+}
+
+func (s sees) Confirm(_ context.Context, c bearergate.Call, _ *bearergate.Token) (bearergate.Reply, error) {
+	*s.values = c.Values("DPoP")
+	return nil, nil
 }
 
 // Envoy tells a byte of the path that is no UTF-8 as "!", and gives the service the byte. So two
@@ -211,10 +268,12 @@ func TestOnlyTrustedPeersAreAnswered(t *testing.T) {
 	for _, from := range []string{"127.0.0.2:4000", "192.0.2.1:4000", "[::1]:4000", "@", "", "/run/envoy.sock"} {
 		requireDenied(t, askFrom(t.Context(), t, s, from, req), 403, bearergate.ReasonPolicy)
 	}
-	res, err := s.Check(t.Context(), req) // nobody knows who asks
-	require.NoError(t, err)
-	requireDenied(t, res, 403, bearergate.ReasonPolicy)
-	require.Len(t, told, 7)
+	for _, ctx := range []context.Context{t.Context(), peer.NewContext(t.Context(), &peer.Peer{})} { // nobody knows who asks
+		res, err := s.Check(ctx, req)
+		require.NoError(t, err)
+		requireDenied(t, res, 403, bearergate.ReasonPolicy)
+	}
+	require.Len(t, told, 8)
 
 	anyone, err := extauthzgate.New(confusion.Routes(gateOf(t, kit.Granting()), http.NotFoundHandler()), extauthzgate.Config{AllowAnyPeer: true})
 	require.NoError(t, err)
