@@ -325,6 +325,9 @@ func TestClientCertificates(t *testing.T) {
 		{name: "a key", certificate: url.PathEscape(string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: own.Certificate[0]})))},
 		{name: "no certificate within", certificate: url.PathEscape(string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")})))},
 		{name: "a long one", certificate: told(own) + strings.Repeat("%0A", extauthzgate.MaxCertificateBytes)},
+		{name: "one that is as long as may be", certificate: padded(told(own), extauthzgate.MaxCertificateBytes), opens: true},
+		{name: "one byte longer", certificate: padded(told(own), extauthzgate.MaxCertificateBytes+1)},
+		{name: "a plus as it is", certificate: strings.ReplaceAll(told(own), "%2B", "+"), opens: true},
 		{name: "an unbound token, and no PEM", certificate: "x", unbound: true, opens: true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -347,6 +350,9 @@ func TestClientCertificates(t *testing.T) {
 		})
 	}
 }
+
+// padded adds line breaks up to a length.
+func padded(s string, length int) string { return s + strings.Repeat("\n", length-len(s)) }
 
 // The peer of Envoy is where the address of the client is looked for.
 func TestClientAddress(t *testing.T) {
@@ -374,6 +380,20 @@ func TestClientAddress(t *testing.T) {
 				return
 			}
 			require.Equal(t, tt.want, told.String())
+		})
+	}
+	for name, address := range map[string]*corev3.SocketAddress{
+		"a port that is none": {Address: "192.0.2.7", PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: 1<<16 + 4711}},
+		"a name for a port":   {Address: "192.0.2.7", PortSpecifier: &corev3.SocketAddress_NamedPort{NamedPort: "http"}},
+		"a name":              {Address: "client.example", PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: 4711}},
+		"another protocol":    {Protocol: 7, Address: "192.0.2.7", PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: 4711}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			told = netip.MustParseAddr("192.0.2.99")
+			req := question(request("GET", "/orders/7", "Authorization: "+kit.With("read")), false)
+			req.Attributes.Source.Address = &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: address}}
+			require.NotNil(t, ask(t.Context(), t, s, req).GetOkResponse())
+			require.False(t, told.IsValid())
 		})
 	}
 }
@@ -448,6 +468,9 @@ func TestMetadata(t *testing.T) {
 		{name: "long", claims: bearergate.Claims{Subject: strings.Repeat("a", extauthzgate.MaxMetadataBytes+1), Scopes: scope.Of("read")}, want: map[string]any{"scopes": []any{"read"}}},
 		{name: "as long as may be", claims: bearergate.Claims{Subject: strings.Repeat("a", extauthzgate.MaxMetadataBytes)}, want: map[string]any{"subject": strings.Repeat("a", extauthzgate.MaxMetadataBytes), "scopes": []any{}}},
 		{name: "no UTF-8", claims: bearergate.Claims{Subject: "a\xff", ClientID: "app"}, want: map[string]any{"client_id": "app", "scopes": []any{}}},
+		{name: "as many scopes as may be", claims: bearergate.Claims{Subject: "a", Scopes: scope.Of(scopes[:extauthzgate.MaxMetadataScopes]...)}, want: map[string]any{"subject": "a", "scopes": texts(scope.Of(scopes[:extauthzgate.MaxMetadataScopes]...).Names())}},
+		{name: "a long scope", claims: bearergate.Claims{Subject: "a", Scopes: scope.Of("read", strings.Repeat("a", extauthzgate.MaxMetadataBytes+1))}, want: map[string]any{"subject": "a"}},
+		{name: "a scope as long as may be", claims: bearergate.Claims{Subject: "a", Scopes: scope.Of(strings.Repeat("a", extauthzgate.MaxMetadataBytes))}, want: map[string]any{"subject": "a", "scopes": []any{strings.Repeat("a", extauthzgate.MaxMetadataBytes)}}},
 		{name: "many scopes", claims: bearergate.Claims{Subject: "a", Scopes: scope.Of(scopes...)}, want: map[string]any{"subject": "a"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -463,6 +486,20 @@ func TestMetadata(t *testing.T) {
 			require.Equal(t, want, res.GetDynamicMetadata().AsMap())
 		})
 	}
+}
+
+// A public route knows nobody, whatever token came.
+func TestMetadataOfNobody(t *testing.T) {
+	s := serverOf(t, confusion.Routes(gateOf(t, kit.Granting()), http.NotFoundHandler()))
+	res := ask(t.Context(), t, s, question(request("GET", "/public/x", "Authorization: "+kit.With("read")), false))
+	require.Equal(t, map[string]any{"decision": "allowed", "status": 200.0, "route": "/public/", "access": "public"}, res.GetDynamicMetadata().AsMap())
+}
+
+func texts(all []string) (list []any) {
+	for _, text := range all {
+		list = append(list, text)
+	}
+	return list
 }
 
 // New names every mistake at once.
