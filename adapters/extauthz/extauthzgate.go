@@ -103,7 +103,8 @@ import (
 // The bounds of a question. What is larger is refused with 400. Method, host and path are
 // bounded by [middleware.Told].
 const (
-	// MaxHeaders is the largest number of header fields. Envoy's own default is 100.
+	// MaxHeaders is the largest number of header fields, each part of an Authorization or a
+	// DPoP with commas counted. Envoy's own default is 100.
 	MaxHeaders = 1000
 	// MaxHeaderBytes is the largest header, names and values. Envoy's own default is 60 KiB.
 	MaxHeaderBytes = 256 << 10
@@ -249,7 +250,11 @@ func toldBy(req *authv3.CheckRequest) (middleware.Told, error) {
 func headerOf(r *authv3.AttributeContext_HttpRequest) (http.Header, error) {
 	header, size, count := http.Header{}, 0, 0
 	add := func(name, value string) error {
-		size, count = size+len(name)+len(value), count+1
+		key := http.CanonicalHeaderKey(name)
+		apart := key == "Authorization" || key == "Dpop" // see the package comment
+		if size, count = size+len(name)+len(value), count+1; apart {
+			count += strings.Count(value, ",")
+		}
 		switch {
 		case size > MaxHeaderBytes || count > MaxHeaders:
 			return badRequest("the header is too large")
@@ -259,14 +264,12 @@ func headerOf(r *authv3.AttributeContext_HttpRequest) (http.Header, error) {
 			return badRequest("the name of a header field is none")
 		case strings.ContainsAny(value, "\r\n\x00"):
 			return badRequest("the value of a header field is none")
-		}
-		name = http.CanonicalHeaderKey(name)
-		if name != "Authorization" && name != "Dpop" {
-			header[name] = append(header[name], value)
+		case !apart:
+			header[key] = append(header[key], value)
 			return nil
 		}
-		for one := range strings.SplitSeq(value, ",") { // see the package comment
-			header[name] = append(header[name], strings.Trim(one, " \t"))
+		for one := range strings.SplitSeq(value, ",") {
+			header[key] = append(header[key], strings.Trim(one, " \t"))
 		}
 		return nil
 	}

@@ -182,6 +182,19 @@ func TestTheBoundsOfAHeader(t *testing.T) {
 	requireDenied(t, ask(t.Context(), t, s, of(&corev3.HeaderValue{Key: name, RawValue: append(value, 'b')})), 400, bearergate.ReasonBadRequest)
 }
 
+// Fields that came as one count each: a field of commas would be as many strings.
+func TestCommasAreBounded(t *testing.T) {
+	s := serverOf(t, confusion.Routes(gateOf(t, kit.Granting()), http.NotFoundHandler()))
+	for _, raw := range []bool{false, true} {
+		for _, name := range []string{"Authorization", "DPoP"} {
+			req := question(request("GET", "/public/x", name+": "+strings.Repeat(",", extauthzgate.MaxHeaders)), raw)
+			requireDenied(t, ask(t.Context(), t, s, req), 400, bearergate.ReasonBadRequest)
+			req = question(request("GET", "/public/x", name+": "+strings.Repeat(",", extauthzgate.MaxHeaders-5)), raw) // beside four pseudo-header fields
+			require.NotNil(t, ask(t.Context(), t, s, req).GetOkResponse(), "a public route looks at neither")
+		}
+	}
+}
+
 // A Binding sees the fields apart that Envoy put together.
 func TestProofsThatCameAsOne(t *testing.T) {
 	var got []string
@@ -223,14 +236,14 @@ func TestPathsThatHideBytes(t *testing.T) {
 				}
 			}
 		} else {
-			told.Headers[":path"] = told.Path
+			told.Headers[":path"] = told.GetPath()
 		}
 		requireDenied(t, ask(t.Context(), t, s, req), 400, bearergate.ReasonBadRequest)
 	}
 	req := question(request("GET", "/public/!!"), true)
 	require.NotNil(t, ask(t.Context(), t, s, req).GetOkResponse(), "the path was told in bytes")
 	fields := req.GetAttributes().GetRequest().GetHttp().GetHeaderMap()
-	fields.Headers = slices.DeleteFunc(fields.Headers, func(field *corev3.HeaderValue) bool { return field.GetKey() == ":path" })
+	fields.Headers = slices.DeleteFunc(fields.GetHeaders(), func(field *corev3.HeaderValue) bool { return field.GetKey() == ":path" })
 	requireDenied(t, ask(t.Context(), t, s, req), 400, bearergate.ReasonBadRequest)
 	for _, target := range []string{"/public/a!b!", "/public/x?q=!!"} {
 		require.NotNil(t, ask(t.Context(), t, s, question(request("GET", target), false)).GetOkResponse(), target)
