@@ -109,6 +109,21 @@ func TestAdvisorSetsAndRemoves(t *testing.T) {
 	require.Equal(t, []string{"authorization", "forwarded", "x-auth-tenant", "x-forwarded-host", "x-http-method-override", "x.auth.subject", "x_auth_client", "x_auth_subject", "x_auth_tenant", "x_forwarded_for"}, got.Remove)
 }
 
+// What Advise is told stays as it is, whatever a policy does with the request.
+func TestAdvisorKeepsWhatItWasTold(t *testing.T) {
+	rt := newGate(t, granting(), middleware.Config{}).NewRouter()
+	rt.Handle("/", scope.All("read"), says(""), middleware.Allow(func(r *http.Request, _ *bearergate.Token) error {
+		r.Header.Del("Authorization")
+		r.Header["X-Other"][0] = "changed"
+		return nil
+	}))
+	header := authorized("read")
+	header["X-Other"] = []string{"sent"}
+	before := header.Clone()
+	require.Equal(t, 200, advisor(t, rt).Advise(t.Context(), middleware.Told{Method: "GET", Host: "api.example", URI: "/", Header: header}).Status)
+	require.Equal(t, before, header)
+}
+
 // Every gate on the way has its identity headers, and forgeries of all of them go.
 func TestAdvisorRemovesForgeriesOfEveryGate(t *testing.T) {
 	under := func(name string) *middleware.Gate {
