@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"encoding/pem"
 	"maps"
+	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -138,6 +139,8 @@ func TestQuestionsThatTellTooLittleOrTooMuch(t *testing.T) {
 		{name: "an empty name", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) { r.Headers[""] = "c" }},
 		{name: "a line break in a value", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) { r.Headers["a"] = "b\r\nc: d" }},
 		{name: "a carriage return in a value", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) { r.Headers["a"] = "b\rc" }},
+		{name: "a line feed in a value", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) { r.Headers["a"] = "b\nc: d" }},
+		{name: "an unknown pseudo-header field that is empty", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) { r.Headers[":status"] = "" }},
 		{name: "NUL in a value", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) { r.Headers["a"] = "b\x00" }},
 		{name: "headers and header_map", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) {
 			r.HeaderMap = &corev3.HeaderMap{Headers: []*corev3.HeaderValue{{Key: "a", RawValue: []byte("b")}}}
@@ -448,12 +451,26 @@ func TestNothingElseBecomesOK(t *testing.T) {
 		}), http.NotFoundHandler()))
 		requireDenied(t, ask(t.Context(), t, s, req), 500, bearergate.ReasonInternal)
 	})
+	t.Run("an address that panics", func(t *testing.T) {
+		res, err := serverOf(t, confusion.Routes(gateOf(t, kit.Granting()), http.NotFoundHandler())).
+			Check(peer.NewContext(t.Context(), &peer.Peer{Addr: (*net.TCPAddr)(nil)}), req)
+		require.NoError(t, err)
+		requireDenied(t, res, 403, bearergate.ReasonPolicy)
+		res, err = serverOf(t, confusion.Routes(gateOf(t, kit.Granting()), http.NotFoundHandler())).
+			Check(peer.NewContext(t.Context(), &peer.Peer{Addr: panics{}}), req)
+		require.NoError(t, err)
+		requireDenied(t, res, 500, bearergate.ReasonConfig)
+	})
 	t.Run("a nil and a zero Server", func(t *testing.T) {
 		var none *extauthzgate.Server
 		requireDenied(t, ask(t.Context(), t, none, req), 500, bearergate.ReasonConfig)
 		requireDenied(t, ask(t.Context(), t, &extauthzgate.Server{}, req), 500, bearergate.ReasonConfig)
 	})
 }
+
+type panics struct{ net.Addr }
+
+func (panics) String() string { panic("an address") }
 
 // Bodies of Render that no gRPC message can hold are made to fit.
 func TestRenderOfBytes(t *testing.T) {
