@@ -20,6 +20,7 @@ import (
 	"github.com/bearergate/bearergate/binding/dpop"
 	"github.com/bearergate/bearergate/introspect"
 	"github.com/bearergate/bearergate/middleware"
+	"github.com/bearergate/bearergate/middleware/catalogue"
 	"github.com/bearergate/bearergate/scope"
 	"github.com/bearergate/bearergate/test/kit"
 )
@@ -620,6 +621,20 @@ func TestTrial(t *testing.T) {
 	h.ServeHTTP(w, request("Authorization", "Bearer "+token("orders:read")))
 	require.Equal(t, 200, w.Code)
 	require.Nil(t, event.Trial, "a token is not on trial")
+}
+
+// A catalogue of scopes knows the requirement on trial by one name.
+func TestTrialInACatalogue(t *testing.T) {
+	k := newKeys(t, config(generate(t, "acme").record))
+	router := gateOf(t, k, middleware.Hooks{}).NewRouter()
+	router.Handle("GET /orders", read, kit.Says("served"), middleware.Trial(apikey.WithoutKeys(), k.Issued))
+	known := `{"name": "orders:read", "description": "See orders", "owner": "Orders team"}`
+	trial := `, {"name": "bearergate:no-api-key", "description": "On trial: no API keys", "owner": "Orders team"}`
+	for list, want := range map[string]int{known: 1, known + trial: 0} {
+		scopes, err := catalogue.Parse([]byte(`{"version": 1, "scopes": [` + list + `]}`))
+		require.NoError(t, err)
+		require.Len(t, scopes.Check(router.Routes(), catalogue.Rules{}), want)
+	}
 }
 
 // What clients are told, refused ones too, and that nothing else changes.

@@ -145,7 +145,7 @@ func TestALookupThatFails(t *testing.T) {
 			runtime.Goexit()
 			return apikey.Record{}, false, nil
 		}, kind: bearergate.ErrMisconfigured, reason: bearergate.ReasonInternal},
-		{name: "another key", f: func(context.Context, string) (apikey.Record, bool, error) { return other, true, nil }, kind: bearergate.ErrMisconfigured, reason: bearergate.ReasonConfig},
+		{name: "another key", f: func(context.Context, string) (apikey.Record, bool, error) { return other, true, nil }, kind: bearergate.ErrMisconfigured, reason: bearergate.ReasonConfig, text: "config: Lookup returned a record that New would refuse: "},
 		{name: "no record", f: func(context.Context, string) (apikey.Record, bool, error) { return apikey.Record{}, true, nil }, kind: bearergate.ErrMisconfigured, reason: bearergate.ReasonConfig},
 		{name: "a record without hash", f: func(context.Context, string) (apikey.Record, bool, error) {
 			return apikey.Record{ID: m.record.ID, Owner: "acme"}, true, nil
