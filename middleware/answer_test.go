@@ -145,7 +145,7 @@ func TestDecisionTable(t *testing.T) {
 		rows = append(rows, row{name: "unavailable: " + string(reason), verifier: refuses(bearergate.ErrUnavailable, reason),
 			kind: bearergate.ErrUnavailable, reason: want, status: 503, detail: bodyUnavailable})
 	}
-	for _, reason := range []bearergate.Reason{bearergate.ReasonPolicy, bearergate.ReasonTenant, bearergate.ReasonRole} {
+	for _, reason := range []bearergate.Reason{bearergate.ReasonPolicy, bearergate.ReasonTenant, bearergate.ReasonRole, bearergate.ReasonActor} {
 		rows = append(rows, row{name: "forbidden: " + string(reason), verifier: refuses(bearergate.ErrForbidden, reason),
 			kind: bearergate.ErrForbidden, reason: reason, status: 403, detail: bodyForbidden})
 	}

@@ -166,7 +166,7 @@ func (rt *Router) ForwardAuth(c ForwardAuthConfig) (http.Handler, error) {
 	if rt != nil && rt.gate != nil {
 		errs = append(errs, rt.gate.cannotForward("ForwardAuth", headers), rt.cannotEnd("ForwardAuth"))
 		if rt.gate.config.DropAuthorization {
-			errs = append(errs, errors.New("ForwardAuth: Config.DropAuthorization is set, and it is the proxy that passes the request on: have it remove Authorization, and leave the field out, or use a gate of its own here"))
+			errs = append(errs, errors.New("ForwardAuth: Config.DropAuthorization is set, and it is the proxy that passes the request on: have it remove Authorization, and what else carries credentials, and leave the field out, or use a gate of its own here"))
 		}
 	}
 	if err := errors.Join(errs...); err != nil {

@@ -28,7 +28,8 @@
 //  4. the sender of a bound token (RFC 7800 cnf) proves to hold its key
 //     ([Config.Bindings]), and with [Config.RequireBinding] the token is bound;
 //  5. the user's authentication satisfies [Config.StepUp];
-//  6. the scopes satisfy the [scope.Requirement] of the method.
+//  6. the scopes satisfy the [scope.Requirement] of the method;
+//  7. who acts for the subject satisfies [Config.Delegation].
 //
 // The first that fails answers. An invalid token never tells what a method
 // requires. Authentication goes before scope because its answer may name the
@@ -48,7 +49,7 @@
 //	scopes insufficient                   PERMISSION_DENIED  INSUFFICIENT_SCOPE                scope
 //	authentication too weak or too old    UNAUTHENTICATED    INSUFFICIENT_USER_AUTHENTICATION  acr_values, max_age, scope
 //	the same, of a client with cp1        UNAUTHENTICATED    INSUFFICIENT_CLAIMS               claims, acr_values, max_age, scope
-//	a policy says no                      PERMISSION_DENIED  FORBIDDEN
+//	a policy or Delegation says no        PERMISSION_DENIED  FORBIDDEN
 //	keys, issuer or store unavailable     UNAVAILABLE        TEMPORARILY_UNAVAILABLE
 //	the deadline of the call passed       UNAVAILABLE        TEMPORARILY_UNAVAILABLE
 //	this server is misconfigured          INTERNAL           MISCONFIGURED
@@ -220,6 +221,24 @@ type Config struct {
 	// decodes that and sends it to the authorize endpoint as the parameter of that name.
 	StepUp map[string]bearergate.StepUp
 
+	// Delegation demands of the tokens of a method who acts for their subject (RFC 8693).
+	// Names are as in Via. Otherwise the answer is [bearergate.ErrForbidden] with
+	// [bearergate.ReasonActor].
+	Delegation map[string]bearergate.Delegation
+
+	// Extract returns the credentials of a call, from whatever metadata carries them: for
+	// API keys beside tokens, it is ExtractCall of apikey.Keys. It replaces authorization
+	// entirely, and has to refuse a call with more than one credential. What it is given is
+	// the [bearergate.Call] that Bindings see, without credentials. A token without a Scheme
+	// counts as sent with [bearergate.SchemeBearer].
+	//
+	// Credentials without a token and without an error mean that there is none:
+	// [bearergate.ErrMissingToken]. Errors are judged by the rule of [bearergate.Guard]; one
+	// that says nothing else, and a panic, is [bearergate.ErrMisconfigured]. Whatever the
+	// error, the handler does not run. It must be quick, and safe for concurrent use.
+	// Default: nil, and exactly one value of authorization, Bearer or DPoP.
+	Extract func(bearergate.Call) (bearergate.Credentials, error)
+
 	// Bindings check that the sender of a bound token (cnf, RFC 7800) holds its key:
 	// by DPoP (RFC 9449), by a client certificate (RFC 8705). They are asked by the
 	// rules of [bearergate.Authenticate], for bound tokens only, once for a call or a
@@ -251,7 +270,7 @@ type Config struct {
 	// Reverify is how often the token of an open stream is decided on anew, from
 	// the credential with which the stream was opened, by the rule of
 	// [bearergate.Recheck]: less up to a tenth, at random. A token that was revoked,
-	// lost a scope, is no longer enough for StepUp, or says another issuer, subject,
+	// lost a scope, is no longer enough for StepUp or Delegation, or says another issuer, subject,
 	// client or binding ends the stream. An outage
 	// ends it if it is met twice in a row, so a revocation takes at most two
 	// intervals, three waits of up to 15 s, and what a cache of the verifier adds. The
@@ -325,7 +344,7 @@ func New(v bearergate.Verifier, c Config) (*Gate, error) {
 	}
 	c.Hooks = JoinHooks(c.Hooks) // each hook guarded
 
-	c.Methods, c.Authenticated, c.Public, c.Via, c.StepUp = nil, nil, nil, nil, nil // the caller's; methods is the copy
+	c.Methods, c.Authenticated, c.Public, c.Via, c.StepUp, c.Delegation = nil, nil, nil, nil, nil, nil // the caller's; methods is the copy
 	return &Gate{config: c, methods: methods, say: say}, nil
 }
 
@@ -447,7 +466,7 @@ func (g *Gate) open(ctx context.Context, fullMethod string) (c call) {
 		c.err = errUnlisted
 		return c
 	}
-	if c.credentials, c.err = credentialsOf(ctx); c.err != nil {
+	if c.credentials, c.err = g.extract(ctx, fullMethod); c.err != nil {
 		return c
 	}
 	bounded, done := beforeDeadline(ctx)

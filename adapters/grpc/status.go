@@ -104,7 +104,8 @@ func (g *Gate) Refuse(ctx context.Context, err error) error {
 	var c call
 	c.err = err
 	if ctx != nil {
-		c.credentials, _ = credentialsOf(ctx) // the gate has read them before
+		name, _ := grpc.Method(ctx)
+		c.credentials, _ = g.extract(ctx, name) // the gate has read them before
 		c.token, _ = bearergate.FromContext(ctx)
 	}
 	return g.refusal(ctx, &c)
