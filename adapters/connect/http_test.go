@@ -1,6 +1,7 @@
 package connectgate_test
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"io"
@@ -124,6 +125,48 @@ func TestOtherRequests(t *testing.T) {
 	requireRefused(t, err, connect.CodeUnauthenticated, "MISSING_TOKEN")
 }
 
+// The answer is of the protocol that the request is of, whatever else it claims to be.
+func TestMixedProtocols(t *testing.T) {
+	server := serve(t, newGate(t, answers(nil, bearergate.ErrInvalidToken), middleware.Config{}), new(service))
+	for _, row := range []struct {
+		name, method, kind, version string
+		status                      int
+		answer                      string // its Content-Type
+		grpc                        string // Grpc-Status, in the header
+	}{
+		{name: "gRPC by GET", method: "GET", kind: "application/grpc", status: 401, answer: "application/json"},
+		{name: "gRPC with a parameter", method: "POST", kind: "Application/GRPC; charset=x", status: 200, answer: "Application/GRPC; charset=x", grpc: "16"},
+		{name: "gRPC with a codec", method: "POST", kind: "application/grpc+json", status: 200, answer: "application/grpc+json", grpc: "16"},
+		{name: "gRPC-Web", method: "POST", kind: "application/grpc-web+proto", status: 200, answer: "application/grpc-web+proto", grpc: "16"},
+		{name: "gRPC-Web as text", method: "POST", kind: "application/grpc-web-text", status: 401, answer: "application/json"},
+		{name: "nearly gRPC", method: "POST", kind: "application/grpcx", status: 401, answer: "application/json"},
+		{name: "another version of Connect", method: "POST", kind: "application/proto", version: "2", status: 401, answer: "application/problem+json"},
+		{name: "a stream of Connect", method: "POST", kind: "application/connect+proto", status: 200, answer: "application/connect+proto"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			r, err := http.NewRequestWithContext(t.Context(), row.method, server.URL+get, nil)
+			require.NoError(t, err)
+			r.Header.Set("Content-Type", row.kind)
+			if row.version != "" {
+				r.Header.Set("Connect-Protocol-Version", row.version)
+			}
+			res, err := server.Client().Do(r)
+			require.NoError(t, err)
+			body, err := io.ReadAll(res.Body)
+			require.NoError(t, err)
+			require.NoError(t, res.Body.Close())
+			require.Equal(t, row.status, res.StatusCode, "%s", body)
+			require.Equal(t, row.answer, res.Header.Get("Content-Type"))
+			require.Equal(t, row.grpc, res.Header.Get("Grpc-Status"))
+			if row.kind == "application/connect+proto" {
+				require.Contains(t, string(body), `"unauthenticated"`)
+				return
+			}
+			require.Equal(t, `Bearer realm="api"`, res.Header.Get("WWW-Authenticate"))
+		})
+	}
+}
+
 // What an outer handler has in its header does not get into a refusal.
 func TestHeadersOfOthers(t *testing.T) {
 	gate := newGate(t, answers(nil, bearergate.ErrInvalidToken), middleware.Config{})
@@ -227,5 +270,28 @@ func TestClientOfGRPC(t *testing.T) {
 		ctx := metadata.AppendToOutgoingContext(t.Context(), "authorization", "Bearer "+as.Token(authtest.Claims{Subject: "alice", Scopes: scope.Of("read")}))
 		require.NoError(t, conn.Invoke(ctx, procedure, wrapperspb.String("7"), got))
 		require.Equal(t, "alice", got.GetValue())
+	}
+}
+
+// renewing is a Binding that tells a nonce with every proof that it confirms.
+type renewing struct{}
+
+func (renewing) Scheme() bearergate.Scheme    { return bearergate.SchemeDPoP }
+func (renewing) Members() []string            { return []string{"jkt"} }
+func (renewing) Challenge() map[string]string { return nil }
+func (renewing) Confirm(context.Context, bearergate.Call, *bearergate.Token) (bearergate.Reply, error) {
+	return bearergate.Reply{"DPoP-Nonce": "next"}, nil
+}
+
+// What a binding replies comes with the answer of the service.
+func TestReply(t *testing.T) {
+	token := reader(func(c *bearergate.Claims) { c.Confirmation = map[string][]byte{"jkt": []byte(`"key"`)} })
+	server := serve(t, newGate(t, answers(token, nil), middleware.Config{Bindings: []bearergate.Binding{renewing{}}}), new(service))
+	for _, w := range wires {
+		request := connect.NewRequest(wrapperspb.String("7"))
+		request.Header().Set("Authorization", "DPoP x")
+		response, err := w.client(t, server, get).CallUnary(t.Context(), request)
+		require.NoError(t, err)
+		require.Equal(t, []string{"next"}, response.Header().Values("DPoP-Nonce"), w.name)
 	}
 }

@@ -77,7 +77,8 @@ func (g *Gate) refuse(c *call) {
 // isGRPC reports whether a call is of gRPC, and not of gRPC-Web.
 func isGRPC(r *http.Request) bool {
 	kind := strings.ToLower(r.Header.Get("Content-Type"))
-	return kind == "application/grpc" || strings.HasPrefix(kind, "application/grpc+") || strings.HasPrefix(kind, "application/grpc;")
+	return r.Method == http.MethodPost &&
+		(kind == "application/grpc" || strings.HasPrefix(kind, "application/grpc+") || strings.HasPrefix(kind, "application/grpc;"))
 }
 
 // trailersOnly answers a call of gRPC with a header alone.

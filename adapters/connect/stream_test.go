@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -215,4 +216,48 @@ func TestOddDeadlines(t *testing.T) {
 			require.NotEmpty(t, res.Header.Get("Grpc-Status"), row.value)
 		}
 	}
+}
+
+// late hands out messages when the token has expired: what a network does that is slow.
+type late struct {
+	connect.StreamingHandlerConn
+	until time.Time
+}
+
+func (l late) Receive(message any) error {
+	err := l.StreamingHandlerConn.Receive(message)
+	<-time.After(time.Until(l.until))
+	return err
+}
+
+// interceptorOf makes one of what it does to a stream.
+type interceptorOf func(connect.StreamingHandlerConn) connect.StreamingHandlerConn
+
+func (interceptorOf) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc { return next }
+func (interceptorOf) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
+	return next
+}
+func (i interceptorOf) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
+	return func(ctx context.Context, conn connect.StreamingHandlerConn) error { return next(ctx, i(conn)) }
+}
+
+// A message that comes after the end is not handed to the service.
+func TestNoMessageAfterTheEnd(t *testing.T) {
+	expires := time.Now().Add(300 * time.Millisecond)
+	gate := newGate(t, answers(reader(func(c *bearergate.Claims) { c.ExpiresAt = expires }), nil), middleware.Config{})
+	received := make(chan error, 1)
+	s := &service{holds: func(_ context.Context, stream *connect.BidiStream[message, message]) error {
+		_, err := stream.Receive()
+		received <- err
+		return err
+	}}
+	slow := interceptorOf(func(conn connect.StreamingHandlerConn) connect.StreamingHandlerConn { return late{conn, expires} })
+	handler, err := gate.Handler(s.mux(connect.WithInterceptors(slow, gate.Interceptor())))
+	require.NoError(t, err)
+	server := httptest.NewUnstartedServer(handler)
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	requireRefused(t, rest(open(t, wires[0].client(t, server, talk))), connect.CodeUnauthenticated, "TOKEN_EXPIRED")
+	requireRefused(t, <-received, connect.CodeUnauthenticated, "TOKEN_EXPIRED")
 }
