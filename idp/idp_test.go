@@ -491,4 +491,15 @@ func TestSPIFFEWithoutIssuer(t *testing.T) {
 			}
 		})
 	}
+
+	// Who names an issuer, be it the trust domain, wants to see it.
+	named := idp.SPIFFE("example.org", domain, kit.Audience, "/orders")
+	named.Keys, named.Now, named.RequiredClaims = s.Set(t), nowOf, []string{"iss"}
+	v, err := jwtverify.New(named)
+	require.NoError(t, err)
+	token, err := v.Verify(t.Context(), svid(nil))
+	kit.RequireRefused(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonMissingClaim)
+	token, err = v.Verify(t.Context(), svid(map[string]any{"iss": domain}))
+	require.NoError(t, err)
+	require.Equal(t, domain, token.Issuer())
 }

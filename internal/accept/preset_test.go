@@ -85,6 +85,9 @@ func TestPreset(t *testing.T) {
 	other.Audiences = []string{"another"}
 	p.Into(&other)
 	require.False(t, other.KeysNameAudience, "who names audiences of their own demands one")
+	other.Issuer = ""
+	p.Into(&other)
+	require.False(t, other.KeysNameIssuer)
 	require.False(t, r.KeysNameIssuer || p.KeysNameIssuer() || none.KeysNameIssuer())
 	require.Equal(t, refusal, p.Judge(&reading))
 	require.Equal(t, accept.StepPreset, reading.At)
