@@ -146,7 +146,7 @@ func traffic(t *testing.T) []map[string]any {
 	alice := as.Token(authtest.Claims{Subject: "alice", ClientID: "shop", ID: "7fd1", Scopes: scope.Of("orders:read", "orders:write"), Roles: []string{"clerk", "admin"}, AuthTime: time.Now(), ExpiresAt: soon, Raw: []byte(`{"sid":"s-1"}`)})
 	robot := as.Token(authtest.Claims{Subject: "alice", ClientID: "robots", ID: "7fd2", Scopes: scope.Of("orders:write"), ExpiresAt: soon, Actors: []bearergate.Actor{{Subject: "robot"}, {ClientID: "scheduler"}}})
 	batch := as.Opaque(authtest.Claims{Subject: "batch", ClientID: "batch", ID: "opaque-1", Scopes: scope.Of("orders:read"), ExpiresAt: soon})
-	carol := as.Token(authtest.Claims{Subject: "carol", ClientID: "console", Scopes: scope.Of("revocation:write"), ExpiresAt: soon})
+	carol := as.Token(authtest.Claims{Subject: "carol", ClientID: "console", ID: "carol-1", Scopes: scope.Of("revocation:write"), ExpiresAt: soon})
 
 	require.Equal(t, 200, ask("GET", "/orders/7", alice, "198.51.100.7", ""))                                                                  // 00:00
 	require.Equal(t, 200, ask("POST", "/orders", robot, "198.51.100.9", ""))                                                                   // 00:05
@@ -200,7 +200,14 @@ func TestQueries(t *testing.T) {
 			"Who has revoked what": {
 				`{"asked_by":"carol","change":"added","revoked_by":"subject","source":"admin","subject":"alice","time":"2000-01-01T00:25:00Z"}`,
 			},
+			"What a key has signed": {
+				`{"client":"shop","jti":"7fd1","route":"GET /orders/{id}","subject":"alice","time":"2000-01-01T00:00:00Z"}`,
+				`{"client":"robots","jti":"7fd2","route":"POST /orders","subject":"alice","time":"2000-01-01T00:05:00Z"}`,
+				`{"client":"shop","jti":"7fd1","route":"POST /orders","subject":"alice","time":"2000-01-01T00:10:00Z"}`,
+				`{"client":"console","jti":"carol-1","route":"/admin/","subject":"carol","time":"2000-01-01T00:25:00Z"}`,
+			},
 			"Who has acted for a user":                {`{"actors":["robot","scheduler"],"route":"POST /orders","time":"2000-01-01T00:05:00Z"}`},
+			"What an actor has done":                  {`{"outcome":"accepted","route":"POST /orders","subject":"alice","time":"2000-01-01T00:05:00Z"}`},
 			"Tokens that came from several addresses": {`{"addresses":["198.51.100.7","203.0.113.5"],"jti":"7fd1"}`},
 			"How many records are missing":            {`{"missing":15,"msg":"access decision"}`, `{"missing":15,"msg":"token introspection"}`},
 		}
@@ -211,6 +218,13 @@ func TestQueries(t *testing.T) {
 			require.Contains(t, wants, name)
 			if q.args["jti"] == `"$digest"` { // the line before says how the shell computes it
 				q.args["jti"] = "sha256:" + hex.EncodeToString(sum[:])[:32]
+			}
+			if q.args["key"] == `"$thumbprint"` {
+				for _, r := range records { // all were signed by one
+					if key, ok := r["key"].(string); ok {
+						q.args["key"] = key
+					}
+				}
 			}
 			// Beside the decision, a verifier has told of the same token: on the level
 			// DEBUG, which is not written by default.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -365,4 +366,47 @@ func TestTheServiceAnswersForItself(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The limits of docs/proxies.md: who sends no token is turned away before anybody is asked,
+// and who sends one is served meanwhile.
+func TestLimitsAtTheEdge(t *testing.T) {
+	document, err := os.ReadFile("../../docs/proxies.md")
+	require.NoError(t, err)
+	_, after, found := strings.Cut(string(document), "```text nginx\n")
+	require.True(t, found)
+	block, _, _ := strings.Cut(after, "```")
+	inHTTP, inServer, found := strings.Cut(block, "# In server.")
+	require.True(t, found)
+	require.Contains(t, inHTTP, "rate=10r/s;")
+	inHTTP = strings.Replace(inHTTP, "rate=10r/s;", "rate=1r/m;", 1) // so that the burst is all there is
+
+	p := programs[0]
+	p.change = func(dir, config string) string {
+		config = strings.Replace(config, "\tserver {\n", inHTTP+"\tserver {\n#"+inServer, 1)
+		return programs[0].change(dir, config)
+	}
+	a := serve(t, p)
+	turnedAway := 0
+	for range 40 {
+		before := a.service.Count()
+		res, _ := a.send(t, "GET", "/health")
+		if res.StatusCode == 429 {
+			turnedAway++
+			require.Equal(t, before, a.service.Count(), "the service was reached")
+			continue
+		}
+		require.Equal(t, 200, res.StatusCode)
+		require.Zero(t, turnedAway, "served again within a minute")
+	}
+	require.GreaterOrEqual(t, turnedAway, 40-21) // the burst and one
+	require.Less(t, turnedAway, 40)
+	for range 40 {
+		res, _ := a.send(t, "GET", "/orders/7", a.token("orders:read"))
+		require.Equal(t, 200, res.StatusCode)
+	}
+	a.ask.CloseClientConnections()
+	a.ask.Close()
+	res, _ := a.send(t, "GET", "/health")
+	require.Equal(t, 429, res.StatusCode, "the authorizer was asked, and is down")
 }

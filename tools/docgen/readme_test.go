@@ -26,25 +26,27 @@ import (
 //	NAME.go   a whole file of the reader's first program
 //	after     a whole file, a package of its own
 //	part      the inside of a function
-//	part DIR  the same, in the module of that directory
+//	after DIR, part DIR  the same, in the module of that directory
 //	of FILE   lines of that file, as they stand there: what compiles and is tested is the file
 //	before    a whole file of other libraries, which no module here requires: it is not compiled
 //
 // documented lists how many of each a document has, so that no block is lost or
 // left out unnoticed.
 var documented = map[string]map[string]int{
-	"README.md":                  {"main.go": 1, "part": 4, "part adapters/prometheus": 1},
-	"docs/scopes.md":             {"part": 3},
-	"docs/theft.md":              {"part": 1, "part adapters/grpc": 1},
-	"docs/audit.md":              {"part adapters/slog": 2, "part adapters/grpc": 1},
-	"docs/testing.md":            {"main_test.go": 1, "routes_test.go": 1, "part": 1},
-	"docs/choosing.md":           {"part": 11},
-	"docs/sender-constrained.md": {"part": 8, "part adapters/grpc": 1, "part adapters/redis": 1, "after": 1},
-	"docs/proxies.md":            {"part": 2, "part adapters/extauthz": 1},
-	"docs/revocation.md":         {"part": 2, "part adapters/redis": 1},
-	"docs/troubleshooting.md":    {"part": 1},
-	"docs/providers.md":          {"part": 28, "after": 1},
-	"docs/coming-from.md":        {"after": 4, "part": 1, "before": 4},
+	"README.md":                       {"main.go": 1, "part": 4, "part adapters/prometheus": 1},
+	"docs/scopes.md":                  {"part": 6},
+	"docs/theft.md":                   {"part": 1, "part adapters/grpc": 1},
+	"docs/delegation.md":              {"part": 4},
+	"docs/audit.md":                   {"part adapters/slog": 2, "part adapters/grpc": 1},
+	"docs/testing.md":                 {"main_test.go": 1, "routes_test.go": 1, "part": 1},
+	"docs/choosing.md":                {"part": 14, "after adapters/prometheus": 1},
+	"docs/sender-constrained.md":      {"part": 8, "part adapters/grpc": 1, "part adapters/redis": 1, "after": 1},
+	"docs/proxies.md":                 {"part": 2, "part adapters/extauthz": 1},
+	"docs/revocation.md":              {"part": 2, "part adapters/redis": 1},
+	"docs/troubleshooting.md":         {"part": 1},
+	"docs/providers.md":               {"part": 28, "after": 1},
+	"docs/coming-from.md":             {"after": 4, "part": 1, "before": 4},
+	"docs/migration-from-api-keys.md": {"part": 5},
 	"docs/workloads.md": {"of examples/workloads/kubernetes.go": 2, "of examples/workloads/github.go": 1, "of examples/workloads/spiffe.go": 1,
 		"of examples/workloads/queue.go": 1, "of examples/workloads/websocket.go": 2},
 }
@@ -256,6 +258,7 @@ var (
 	file                                      []byte
 	scopes                                    *catalogue.Catalogue
 	watch                                     *sightings.Watch
+	store                                     interface { Key(context.Context, string) (apikey.Record, bool, error) }
 	mux                                       *http.ServeMux
 	transport                                 *http.Transport
 	service                                   *url.URL
@@ -264,7 +267,7 @@ var (
 	head := "package part\n\n"
 	for name, path := range map[string]string{"context": "context", "http": "net/http", "httputil": "net/http/httputil", "url": "net/url", "time": "time", "strings": "strings", "rand": "crypto/rand", "os": "os", "slog": "log/slog", "netip": "net/netip", "tls": "crypto/tls", "bearergate": modulePath,
 		"scope": modulePath + "/scope", "jwks": modulePath + "/jwks", "jwtverify": modulePath + "/jwtverify",
-		"introspect": modulePath + "/introspect", "issuers": modulePath + "/issuers", "idp": modulePath + "/idp", "dpop": modulePath + "/binding/dpop", "mtls": modulePath + "/binding/mtls", "revocation": modulePath + "/revocation", "admin": modulePath + "/revocation/admin", "middleware": modulePath + "/middleware", "catalogue": modulePath + "/middleware/catalogue", "policydoc": modulePath + "/middleware/policydoc", "sightings": modulePath + "/middleware/sightings", "fmt": "fmt",
+		"introspect": modulePath + "/introspect", "issuers": modulePath + "/issuers", "apikey": modulePath + "/apikey", "idp": modulePath + "/idp", "dpop": modulePath + "/binding/dpop", "mtls": modulePath + "/binding/mtls", "revocation": modulePath + "/revocation", "admin": modulePath + "/revocation/admin", "middleware": modulePath + "/middleware", "catalogue": modulePath + "/middleware/catalogue", "policydoc": modulePath + "/middleware/policydoc", "sightings": modulePath + "/middleware/sightings", "usage": modulePath + "/middleware/usage", "fmt": "fmt",
 		"authtest": modulePath + "/authtest", "grpcgate": modulePath + "/adapters/grpc", "extauthzgate": modulePath + "/adapters/extauthz", "authv3": "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3", "grpc": "google.golang.org/grpc", "sloggate": modulePath + "/adapters/slog", "redisgate": modulePath + "/adapters/redis", "redis": "github.com/redis/go-redis/v9", "promgate": modulePath + "/adapters/prometheus", "prometheus": "github.com/prometheus/client_golang/prometheus"} {
 		if regexp.MustCompile(`\b` + name + `\.`).MatchString(known + code) {
 			head += fmt.Sprintf("import %s %q\n", name, path)

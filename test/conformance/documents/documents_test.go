@@ -1,9 +1,11 @@
 // Package documents_test holds SECURITY.md and docs/evidence.md to the code: a
 // document that names a test which is gone, or keeps silent about a field that
-// relaxes a check, is worse than none.
+// relaxes a check, is worse than none. It follows the links of every document, and
+// holds docs/coverage.md to an answer and a link in each row.
 package documents_test
 
 import (
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -17,6 +19,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"unicode"
 
 	"github.com/stretchr/testify/require"
 )
@@ -36,7 +39,13 @@ var (
 	nameRef = regexp.MustCompile("`([a-z][a-z0-9/]*(?:\\.[A-Z]\\w*){1,2})`")
 	// relaxing are the names that a field or function which weakens a check has.
 	relaxing = regexp.MustCompile(`^(Allow|No|Ignore)[A-Z]|Insecure|Unverified|AreOpaque`)
-	link     = regexp.MustCompile(`\]\(([^)]+)\)`)
+	// link is a link or a picture; codeFence begins or ends a block of code, and codeSpan is
+	// one within a line.
+	link      = regexp.MustCompile(`\]\(([^)]+)\)`)
+	codeFence = regexp.MustCompile("^(?:```+|~~~+)")
+	codeSpan  = regexp.MustCompile("`+[^`\n]*`+")
+	// answer is how a row of docs/coverage.md is answered; what is declined has a reason.
+	answer = regexp.MustCompile(`^(?:built|documented)(?:\W|$)|^declined: \S+ \S+`)
 )
 
 func read(t *testing.T, name string) string {
@@ -272,47 +281,150 @@ func TestFuzzTargetsAreListed(t *testing.T) {
 	}
 }
 
-// Every link within the repository leads somewhere, to a heading too.
-func TestLinks(t *testing.T) {
-	for _, doc := range []string{security, evidence} {
-		links := link.FindAllStringSubmatch(read(t, doc), -1)
-		require.NotEmpty(t, links, doc)
-		for _, l := range links {
-			target, heading, _ := strings.Cut(l[1], "#")
-			if strings.Contains(target, "://") {
-				continue
+// markdown returns the documents of the repository: every *.md outside of testdata,
+// whose files are pieces and golden copies of others.
+func markdown(t *testing.T) (names []string) {
+	t.Helper()
+	require.NoError(t, filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() {
+			switch entry.Name() {
+			case ".git", "testdata", "vendor", "node_modules":
+				return fs.SkipDir
 			}
-			name := doc
-			if target != "" {
-				name = path.Join(path.Dir(doc), target)
-			}
-			info, err := os.Stat(filepath.Join(root, filepath.FromSlash(name)))
+			return nil
+		}
+		if strings.HasSuffix(name, ".md") {
+			rel, err := filepath.Rel(root, name)
 			if err != nil {
-				t.Errorf("%s: %s leads nowhere", doc, l[1])
-				continue
+				return err
 			}
-			if heading != "" && !info.IsDir() {
-				require.Contains(t, headings(read(t, name)), heading, "%s: %s", doc, l[1])
+			names = append(names, filepath.ToSlash(rel))
+		}
+		return nil
+	}))
+	require.Greater(t, len(names), 20, "documents have been lost")
+	return names
+}
+
+// Every link of every document that stays within the repository leads somewhere, to a
+// heading too, and one to the documentation of a package to a package that is there.
+func TestLinks(t *testing.T) {
+	for _, doc := range markdown(t) {
+		for _, fault := range brokenLinks(doc, func(name string) (string, bool) {
+			info, err := os.Stat(filepath.Join(root, filepath.FromSlash(name)))
+			if err != nil || info.IsDir() {
+				return "", err == nil
 			}
+			return read(t, name), true
+		}) {
+			t.Errorf("%s: %s", doc, fault)
 		}
 	}
 }
 
-// headings returns the anchors of a document's headings.
-func headings(text string) (anchors []string) {
-	for line := range strings.Lines(text) {
-		if title, found := strings.CutPrefix(strings.TrimLeft(line, "#"), " "); found && strings.HasPrefix(line, "#") {
-			keep := func(c rune) rune {
-				switch {
-				case c == ' ':
-					return '-'
-				case c == '-' || c == '_' || 'a' <= c && c <= 'z' || '0' <= c && c <= '9':
-					return c
-				}
-				return -1
-			}
-			anchors = append(anchors, strings.Map(keep, strings.ToLower(strings.TrimSpace(title))))
+// brokenLinks returns what is wrong with the links of a document. look returns the text
+// of a file, none of a directory, and whether there is one of that name.
+func brokenLinks(doc string, look func(name string) (text string, found bool)) (faults []string) {
+	text, _ := look(doc)
+	for _, l := range link.FindAllStringSubmatch(withoutCode(text), -1) {
+		to, _, _ := strings.Cut(l[1], " ") // behind it stands a title
+		target, heading, hasHeading := strings.Cut(to, "#")
+		name := doc
+		switch pkg, ours := strings.CutPrefix(target, "https://pkg.go.dev/github.com/bearergate/bearergate"); {
+		case ours:
+			name, hasHeading = path.Join(".", pkg), false
+		case strings.Contains(target, ":"):
+			continue // another site
+		case target != "":
+			name = path.Join(path.Dir(doc), target)
 		}
+		said, found := look(name)
+		switch {
+		case !found:
+			faults = append(faults, l[1]+" leads nowhere")
+		case hasHeading && !slices.Contains(headings(said), heading):
+			faults = append(faults, l[1]+" names no heading of "+name)
+		}
+	}
+	return faults
+}
+
+// Every row of docs/coverage.md says what is asked, how that is answered, and where to
+// read on in the repository. TestLinks follows the links.
+func TestCoverage(t *testing.T) {
+	text := read(t, "docs/coverage.md")
+	sections := strings.Split(text, "\n## ")[1:]
+	require.Greater(t, len(sections), 8, "sections have been lost")
+	asked, rows := map[string]bool{}, 0
+	for _, section := range sections {
+		heading, _, _ := strings.Cut(section, "\n")
+		for _, row := range cells(t, section, 3) {
+			rows++
+			require.False(t, asked[row[0]], "asked twice: %s", row[0])
+			asked[row[0]] = true
+			require.True(t, strings.HasSuffix(row[0], "?"), "%s: %s is no question", heading, row[0])
+			require.Regexp(t, answer, row[1], row[0])
+			links := link.FindAllStringSubmatch(row[2], -1)
+			require.NotEmpty(t, links, "%s: no link", row[0])
+			for _, l := range links {
+				require.NotContains(t, l[1], ":", "%s: a link to elsewhere", row[0])
+			}
+		}
+	}
+	require.Greater(t, rows, 100, "rows have been lost")
+}
+
+// withoutCode is the text without what a renderer shows as it stands: blocks and spans
+// of code, which hold brackets that are no links.
+func withoutCode(text string) string { return codeSpan.ReplaceAllString(withoutBlocks(text), "code") }
+
+// withoutBlocks is the text without its blocks of code, which hold number signs that
+// are no headings.
+func withoutBlocks(text string) string {
+	var kept strings.Builder
+	fence := ""
+	for line := range strings.Lines(text) {
+		mark := codeFence.FindString(strings.TrimLeft(line, " >\t"))
+		switch {
+		case fence == "" && mark != "":
+			fence = mark
+		case fence != "" && strings.HasPrefix(mark, fence) && strings.Trim(strings.TrimSpace(line), fence[:1]) == "":
+			fence = ""
+		case fence == "":
+			kept.WriteString(line)
+		}
+	}
+	return kept.String()
+}
+
+// headings returns the anchors of a document's headings, as GitHub makes them: of two
+// headings with the same words, the second ends with -1.
+func headings(text string) (anchors []string) {
+	seen := map[string]int{}
+	for line := range strings.Lines(withoutBlocks(text)) {
+		title, found := strings.CutPrefix(strings.TrimLeft(line, "#"), " ")
+		if !found || !strings.HasPrefix(line, "#") {
+			continue
+		}
+		keep := func(c rune) rune {
+			switch {
+			case c == ' ':
+				return '-'
+			case c == '-' || c == '_' || unicode.IsLetter(c) || unicode.IsNumber(c):
+				return c
+			}
+			return -1
+		}
+		anchor := strings.Map(keep, strings.ToLower(strings.TrimSpace(title)))
+		if n := seen[anchor]; n > 0 {
+			anchors = append(anchors, fmt.Sprintf("%s-%d", anchor, n))
+		} else {
+			anchors = append(anchors, anchor)
+		}
+		seen[anchor]++
 	}
 	return anchors
 }
@@ -345,5 +457,44 @@ func (Config) TestD(t *testing.T) {}
 	require.Equal(t, [][]string{{"`internal/jose.TestX`", "internal/jose", "TestX"}}, testRef.FindAllStringSubmatch("`internal/jose.TestX`, `go test`, TestY, `a.Config`", -1))
 	require.Equal(t, []string{"ZZZ-008", "ZZ-009", "ZZZ-013b"}, rowRef.FindAllString("ZZZ-008, ZZ-009; ZZZ-013b CVE-2017-15361 P-256", -1))
 	require.Equal(t, [][]string{{"a", "b"}}, cells(t, "x\n| h | i |\n|---|---|\n| a | b |\ny", 2))
-	require.Equal(t, []string{"what-a-test-is-rfc-7662"}, headings("#no\n## What a `test` is: (RFC 7662)\n"))
+	require.Equal(t, []string{"what-a-test-is-rfc-7662", "two", "two-1"}, headings("#no\n## What a `test` is: (RFC 7662)\n```sh\n# a comment\n```\n# Two\n# Two\n"))
+}
+
+// A link that leads nowhere is found, in whichever way it does, and nothing else is.
+func TestBrokenLinksAreFound(t *testing.T) {
+	files := map[string]string{
+		"README.md": "# Top\n[a](docs/a.md) [b](docs/a.md#one) [c](#top) [d](docs) [e](https://example.com/x#y) [f](mailto:a@example.com)\n" +
+			"[g](https://pkg.go.dev/github.com/bearergate/bearergate) [h](https://pkg.go.dev/github.com/bearergate/bearergate/docs#Type)\n" +
+			"`gate.Require(x)[y](z)` ![i](docs/a.svg \"a title\")\n",
+		"docs": "", "docs/a.svg": "", "docs/a.md": "## One\n[up](../README.md#top)\n~~~sh\n# Not a heading\n[x](nowhere)\n~~~\n",
+	}
+	look := func(name string) (string, bool) {
+		if name == "." {
+			return "", true
+		}
+		text, found := files[name]
+		return text, found
+	}
+	require.Empty(t, brokenLinks("README.md", look))
+	require.Empty(t, brokenLinks("docs/a.md", look))
+	for _, test := range []struct{ name, link, fault string }{
+		{name: "a file that is gone", link: "docs/b.md", fault: "docs/b.md leads nowhere"},
+		{name: "a heading that is gone", link: "docs/a.md#two", fault: "docs/a.md#two names no heading of docs/a.md"},
+		{name: "a heading of its own that is gone", link: "#two", fault: "#two names no heading of README.md"},
+		{name: "a comment in a block of code", link: "docs/a.md#not-a-heading", fault: "docs/a.md#not-a-heading names no heading of docs/a.md"},
+		{name: "a heading of a directory", link: "docs#one", fault: "docs#one names no heading of docs"},
+		{name: "an empty heading", link: "docs/a.md#", fault: "docs/a.md# names no heading of docs/a.md"},
+		{name: "a picture that is gone", link: "b.svg", fault: "b.svg leads nowhere"},
+		{name: "a package that is gone", link: "https://pkg.go.dev/github.com/bearergate/bearergate/gone", fault: "https://pkg.go.dev/github.com/bearergate/bearergate/gone leads nowhere"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			files["broken.md"] = "[x](" + test.link + ")"
+			if strings.HasPrefix(test.link, "#") {
+				files["README.md"] += "[x](" + test.link + ")"
+				require.Equal(t, []string{test.fault}, brokenLinks("README.md", look))
+				return
+			}
+			require.Equal(t, []string{test.fault}, brokenLinks("broken.md", look))
+		})
+	}
 }
