@@ -64,6 +64,7 @@ func (g *Gate) Explain(r *http.Request, need scope.Requirement, opts ...RouteOpt
 			e.Advice[0] = adviceAudience
 		}
 	}
+	e = e.Delegation(rt.delegations...)
 	if len(rt.tenants) > 0 {
 		ask(bearergate.Step{Name: "tenant"}, adviceTenant, func(t *bearergate.Token) error { return rt.ofTenant(r, t) })
 	}

@@ -431,9 +431,9 @@ func isAuthority(s string) bool {
 }
 
 var (
-	answerUnclear = newAnswer(http.StatusBadRequest, false, "", "The method, the host or the path of the request can be read in more than one way.")
-	answerNoRoute = newAnswer(http.StatusNotFound, false, "", "There is no such route.")
-	answerMethod  = newAnswer(http.StatusMethodNotAllowed, false, "", "The route does not have this method.")
+	answerUnclear = &answer{status: http.StatusBadRequest, words: "The method, the host or the path of the request can be read in more than one way."}
+	answerNoRoute = &answer{status: http.StatusNotFound, words: "There is no such route."}
+	answerMethod  = &answer{status: http.StatusMethodNotAllowed, words: "The route does not have this method."}
 )
 
 // refuseUnrouted writes the answer to a request that enters no route, where [Router.Handler]

@@ -23,8 +23,9 @@
 //     ([Config.Bindings]), and where [Bound] asks for it, the token is bound;
 //  4. the user's authentication satisfies [StepUp] and [AuthContext];
 //  5. the scopes satisfy the route's [scope.Requirement];
-//  6. the token has the roles and the audience that the route demands, and is of the
-//     tenant of the request ([Roles], [Audience], [Tenant]);
+//  6. the token has the roles and the audience that the route demands, who acts for its
+//     subject may ([Delegation]), and it is of the tenant of the request ([Roles],
+//     [Audience], [Tenant]);
 //  7. the route's own policies agree ([Allow]);
 //  8. the token has not opened the route before ([Once]).
 //
@@ -45,7 +46,8 @@
 //	scopes insufficient                        403     error="insufficient_scope", scope="…"
 //	authentication too weak or too old         401     error="insufficient_user_authentication", acr_values="…", max_age="…"
 //	the same, of a client that announced cp1   401     error="insufficient_claims", claims="…"; only by [AuthContext]
-//	role, tenant, audience or policy says no   403     none
+//	role, tenant, audience or policy says no,  403     none
+//	or who acts for the subject may not
 //	keys, server or store unavailable          503     none; Retry-After of 1 to 60 seconds
 //	this server is misconfigured               500     none
 //
@@ -91,7 +93,7 @@ import (
 )
 
 // DefaultRealm is the realm of challenges when [Config.Realm] is empty.
-const DefaultRealm = "api"
+const DefaultRealm = "api" // bearergate.DefaultRealm
 
 // Config is what [New] needs besides the verifier. The zero value is complete.
 type Config struct {
@@ -262,7 +264,7 @@ type Gate struct {
 	verifier    bearergate.Verifier
 	config      Config
 	metadataURL string // "" without Config.Resource
-	schemes     []scheme
+	answers     *bearergate.Answers
 }
 
 // New returns a gate that has tokens verified by v. Its error is
@@ -272,19 +274,16 @@ func New(v bearergate.Verifier, c Config) (*Gate, error) {
 	if isNil(v) {
 		errs = append(errs, errors.New("the verifier is nil: pass the result of jwtverify.New, introspect.New or your own Verifier"))
 	}
-	if c.Realm == "" {
-		c.Realm = DefaultRealm
-	}
-	if i := indexUnquotable(c.Realm); i >= 0 {
-		errs = append(errs, fmt.Errorf("Config.Realm: byte %#02x at %d: use printable ASCII without double quote and backslash", c.Realm[i], i))
-	}
 	metadataURL, err := wellKnown(c.Resource)
 	if err != nil {
 		errs = append(errs, fmt.Errorf("Config.Resource: %w", err))
 	}
+	say := bearergate.AnswerConfig{Realm: c.Realm, MetadataURL: metadataURL}
 	if c.AuthorizationURI != "" {
 		if _, err := secureURL(c.AuthorizationURI); err != nil {
 			errs = append(errs, fmt.Errorf("Config.AuthorizationURI: %w", err))
+		} else {
+			say.AuthorizationURI = c.AuthorizationURI
 		}
 	}
 	if c.Identity, err = identityNames(c.Identity); err != nil {
@@ -297,12 +296,15 @@ func New(v bearergate.Verifier, c Config) (*Gate, error) {
 		errs = append(errs, err)
 	}
 	c.Bindings = slices.Clone(c.Bindings)
-	var schemes []scheme
+	sound := c.Bindings
 	if err := bearergate.CheckBindings(c.Bindings); err != nil {
-		errs = append(errs, inBindings(err))
+		errs, sound = append(errs, inBindings(err)), nil
 	} else {
-		schemes, err = schemesOf(c.Bindings)
-		errs = append(errs, err, inBindings(bearergate.CheckBindings(c.Bindings, v)))
+		errs = append(errs, inBindings(bearergate.CheckBindings(c.Bindings, v)))
+	}
+	answers, err := bearergate.NewAnswers(say, sound...)
+	if err != nil {
+		errs = append(errs, bearergate.AsError(err).Cause)
 	}
 	if c.RequireBinding && len(c.Bindings) == 0 {
 		errs = append(errs, errors.New("Config.RequireBinding without Bindings: no token could enter: set Bindings, or leave it out"))
@@ -311,7 +313,7 @@ func New(v bearergate.Verifier, c Config) (*Gate, error) {
 		return nil, misconfigured(err)
 	}
 	c.Hooks = JoinHooks(c.Hooks) // each hook guarded
-	return &Gate{verifier: v, config: c, metadataURL: metadataURL, schemes: schemes}, nil
+	return &Gate{verifier: v, config: c, metadataURL: metadataURL, answers: answers}, nil
 }
 
 // inBindings names the field in what [bearergate.CheckBindings] found.

@@ -48,7 +48,11 @@ func (g *Gate) Explain(ctx context.Context, fullMethod string) bearergate.Explan
 			of.Advice = append([]string{adviceBound}, of.Advice...)
 		}
 	}
-	return of.Authorize(c.method.stepUp, c.method.need)
+	of = of.Authorize(c.method.stepUp, c.method.need)
+	if c.method.delegation != nil {
+		of = of.Delegation(*c.method.delegation)
+	}
+	return of
 }
 
 const adviceBound = "The gate takes only tokens that are bound to a key of their sender: have the client use DPoP or a client certificate when it asks for the token."

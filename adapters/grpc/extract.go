@@ -12,7 +12,7 @@ import (
 // extract returns what a call presents. DPoP counts even where nothing checks its proof:
 // Authenticate refuses it then.
 func (g *Gate) extract(ctx context.Context, fullMethod string) (c bearergate.Credentials, err error) {
-	if g.config.Extract == nil {
+	if g == nil || g.config.Extract == nil {
 		return bearergate.ParseCredentials(metadata.ValueFromIncomingContext(ctx, "authorization"), bearergate.SchemeBearer, bearergate.SchemeDPoP)
 	}
 	err = bearergate.Guard(ctx, errExtract, func(ctx context.Context) (err error) {

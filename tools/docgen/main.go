@@ -45,7 +45,7 @@ type section struct {
 }
 
 var sections = []section{
-	{dir: ".", types: []string{"ClientAddressConfig"}, constants: true},
+	{dir: ".", types: []string{"AnswerConfig", "ClientAddressConfig", "Delegation"}, constants: true},
 	{dir: "jwtverify", types: []string{"Config", "Profile", "Hooks"}, constants: true},
 	{dir: "introspect", types: []string{"Config", "CacheConfig", "CallsConfig", "StoreConfig", "SignedConfig", "Signing", "Assertion", "Hooks"}, makers: []string{"Auth"}, constants: true},
 	{dir: "jwks", types: []string{"Config", "Hooks"}, constants: true},
