@@ -179,8 +179,12 @@ func TestAdvisorRemovesAConnectionThatListsTheIdentity(t *testing.T) {
 // What cannot be decided on is told to the hook, and answered.
 func TestAdvisorRefuses(t *testing.T) {
 	var told []bearergate.Reason
-	rt := newGate(t, granting(), middleware.Config{Hooks: middleware.Hooks{Decided: func(_ context.Context, e middleware.DecisionEvent) {
+	var address netip.Addr
+	addresses, err := bearergate.NewClientAddress(bearergate.ClientAddressConfig{})
+	require.NoError(t, err)
+	rt := newGate(t, granting(), middleware.Config{ClientAddress: addresses, Hooks: middleware.Hooks{Decided: func(_ context.Context, e middleware.DecisionEvent) {
 		require.Empty(t, e.Pattern)
+		address = e.Address
 		told = append(told, bearergate.ReasonOf(e.Err))
 	}}}).NewRouter()
 	rt.Public("/", says(""))
@@ -200,6 +204,10 @@ func TestAdvisorRefuses(t *testing.T) {
 			require.Equal(t, 400, got.Status)
 			kit.RequireError(t, got.Decision.Err, bearergate.ErrInvalidRequest, bearergate.ReasonBadRequest)
 			require.Equal(t, []bearergate.Reason{bearergate.ReasonBadRequest}, told)
+			require.False(t, address.IsValid(), "nobody knows who sent it")
+			request.Peer = netip.MustParseAddrPort("192.0.2.1:4")
+			a.Advise(t.Context(), request)
+			require.Equal(t, "192.0.2.1", address.String())
 		})
 	}
 	told = nil

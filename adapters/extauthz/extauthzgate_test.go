@@ -444,6 +444,8 @@ func TestNothingElseBecomesOK(t *testing.T) {
 		}), http.NotFoundHandler()))
 		denied := question(request("GET", "/admin/x"), false)
 		requireDenied(t, ask(t.Context(), t, s, denied), 401, bearergate.ReasonNoToken)
+		requireDenied(t, askFrom(t.Context(), t, s, "192.0.2.1:4000", req), 403, bearergate.ReasonPolicy)
+		requireDenied(t, ask(t.Context(), t, s, question(request("GET", "nothing"), false)), 400, bearergate.ReasonBadRequest)
 	})
 	t.Run("an identity that panics", func(t *testing.T) {
 		s := serverOf(t, confusion.Routes(gateOf(t, kit.Granting(), func(c *middleware.Config) {
