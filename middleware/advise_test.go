@@ -211,13 +211,13 @@ func TestAdvisorRefuses(t *testing.T) {
 		})
 	}
 	told = nil
-	got := a.Refuse(t.Context(), &bearergate.Error{Kind: bearergate.ErrForbidden, Reason: bearergate.ReasonPolicy})
+	got := a.Refuse(t.Context(), netip.AddrPort{}, &bearergate.Error{Kind: bearergate.ErrForbidden, Reason: bearergate.ReasonPolicy})
 	require.Equal(t, 403, got.Status)
 	require.Equal(t, []bearergate.Reason{bearergate.ReasonPolicy}, told)
-	require.Equal(t, 500, a.Refuse(t.Context(), nil).Status)
+	require.Equal(t, 500, a.Refuse(t.Context(), netip.AddrPort{}, nil).Status)
 
 	var none *middleware.Advisor
-	for _, got := range []middleware.Advice{none.Advise(t.Context(), middleware.Told{Method: "GET", Host: "a", URI: "/"}), none.Refuse(t.Context(), nil), (&middleware.Advisor{}).Advise(t.Context(), middleware.Told{})} {
+	for _, got := range []middleware.Advice{none.Advise(t.Context(), middleware.Told{Method: "GET", Host: "a", URI: "/"}), none.Refuse(t.Context(), netip.AddrPort{}, nil), (&middleware.Advisor{}).Advise(t.Context(), middleware.Told{})} {
 		require.Equal(t, 500, got.Status)
 		kit.RequireError(t, got.Decision.Err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
 	}
