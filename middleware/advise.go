@@ -58,8 +58,8 @@ type Advice struct {
 	// service see another request, as [Backend] says, except for the fields of the
 	// connection, which are the proxy's; Connection all the same, where it lists a header of
 	// Config.Identity, for the next recipient removes those; Forwarded and X-Forwarded-Host,
-	// which a client may have sent; Authorization, if [Config.DropAuthorization] says so. No
-	// name of Set is among them. nil unless Status is 200.
+	// which a client may have sent; Authorization and [Config.ExtractHeaders], if
+	// [Config.DropAuthorization] says so. No name of Set is among them. nil unless Status is 200.
 	Remove []string
 }
 
@@ -209,19 +209,25 @@ func remoteAddr(peer netip.AddrPort) string {
 func (g *Gate) toRemove(q *question, header http.Header) []string {
 	gates := append([]*Gate{g}, q.gates...)
 	names := []string{"forwarded", "x-forwarded-host"}
+	// A proxy may be set to tell a part of the header only. So the two usual spellings go,
+	// whether they were told or not.
+	both := func(name string) {
+		names = append(names, strings.ToLower(name), strings.ToLower(strings.ReplaceAll(name, "-", "_")))
+	}
 	for _, gate := range gates {
 		if gate.config.DropAuthorization {
 			names = append(names, "authorization")
+			for _, name := range gate.config.ExtractHeaders {
+				both(name)
+			}
 		}
 	}
-	// A proxy may be set to tell a part of the header only. So the two usual spellings go,
-	// whether they were told or not.
 	for name := range q.identity {
-		names = append(names, strings.ToLower(name), strings.ToLower(strings.ReplaceAll(name, "-", "_")))
+		both(name)
 	}
 	for name := range header {
-		identity := func(gate *Gate) bool { return gate.isIdentity(name) }
-		if isOverride(name) || slices.ContainsFunc(gates, identity) {
+		goes := func(gate *Gate) bool { return gate.isIdentity(name) || gate.isDropped(name) }
+		if isOverride(name) || slices.ContainsFunc(gates, goes) {
 			names = append(names, strings.ToLower(name))
 		}
 	}

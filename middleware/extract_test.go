@@ -178,3 +178,56 @@ func TestExtract(t *testing.T) {
 	r = bearer("GET", good) // header only: not a carrier here
 	refused(t, gate, r, scope.All("read"), bearergate.ErrMissingToken, bearergate.ReasonNoToken)
 }
+
+// Caches know of Authorization alone. What came in a cookie is for nobody else.
+//
+// req: R9111-01
+func TestAResponseToExtractedCredentialsIsPrivate(t *testing.T) {
+	cookie := func(r *http.Request) (bearergate.Credentials, error) {
+		c, err := r.Cookie("session")
+		if err != nil {
+			return sent(""), err
+		}
+		return sent(c.Value), nil
+	}
+	for _, tc := range []struct {
+		name          string
+		extract       func(*http.Request) (bearergate.Credentials, error)
+		cookie        bool
+		authorization bool
+		reportOnly    bool
+		outer         string // what is there before the gate
+		inner         string // what the handler sets
+		want          []string
+	}{
+		{name: "a cookie", extract: cookie, cookie: true, want: []string{"private"}},
+		{name: "a cookie beside Authorization", extract: cookie, cookie: true, authorization: true},
+		{name: "no credentials", extract: cookie},
+		{name: "the header, without Extract", authorization: true},
+		{name: "the handler says more", extract: cookie, cookie: true, inner: "no-store", want: []string{"no-store"}},
+		{name: "it was said before", extract: cookie, cookie: true, outer: "public", want: []string{"public"}},
+		{name: "nothing is enforced", extract: cookie, cookie: true, reportOnly: true, want: []string{"private"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			gate := newGate(t, accepts(reader), middleware.Config{Extract: tc.extract, InsecureReportOnly: tc.reportOnly})
+			r := httptest.NewRequest("GET", "/", nil)
+			if tc.cookie {
+				r.AddCookie(&http.Cookie{Name: "session", Value: good})
+			}
+			if tc.authorization {
+				r.Header.Set("Authorization", "Bearer "+good)
+			}
+			w := httptest.NewRecorder()
+			if tc.outer != "" {
+				w.Header().Set("Cache-Control", tc.outer)
+			}
+			gate.Optional(scope.Requirement{})(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				if tc.inner != "" {
+					w.Header().Set("Cache-Control", tc.inner)
+				}
+			})).ServeHTTP(w, r)
+			require.Equal(t, http.StatusOK, w.Code)
+			require.Equal(t, tc.want, w.Header()["Cache-Control"])
+		})
+	}
+}

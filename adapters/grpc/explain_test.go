@@ -23,7 +23,8 @@ func TestExplain(t *testing.T) {
 		return bearergate.NewToken(bearergate.Claims{Issuer: "https://as.example.com", Subject: "s3cret", Scopes: scope.Of("read")}), nil
 	})
 	gate, err := grpcgate.New(v, grpcgate.Config{
-		Methods:       map[string]scope.Requirement{"/a.S/Read": scope.All("read"), "/a.S/Write": scope.All("write"), "/a.S/StepUp": scope.All("read"), "/a.S/Context": scope.All("read")},
+		Methods:       map[string]scope.Requirement{"/a.S/Read": scope.All("read"), "/a.S/Write": scope.All("write"), "/a.S/StepUp": scope.All("read"), "/a.S/Context": scope.All("read"), "/a.S/Acting": scope.All("read")},
+		Delegation:    map[string]bearergate.Delegation{"/a.S/Acting": {Actors: map[string][]bearergate.Actor{"https://as.example.com": {{Subject: "orders"}}}}},
 		StepUp:        map[string]bearergate.StepUp{"/a.S/StepUp": {ACR: []string{"mfa"}}, "/a.S/Context": {AuthContext: "c1"}},
 		Authenticated: []string{"/a.S/Any"},
 		Public:        []string{"/a.S/Open"},
@@ -46,6 +47,7 @@ func TestExplain(t *testing.T) {
 		"scope":     {method: "/a.S/Write", token: "Bearer good", reason: bearergate.ReasonScope, failed: "scope", advice: "Have the client ask for these scopes"},
 		"step-up":   {method: "/a.S/StepUp", token: "Bearer good", reason: bearergate.ReasonAuthentication, failed: "authentication", advice: "The access token does not say how or when the user authenticated"},
 		"context":   {method: "/a.S/Context", token: "Bearer good", reason: bearergate.ReasonAuthentication, failed: "authentication", advice: "The user has to satisfy the authentication context"},
+		"actor":     {method: "/a.S/Acting", token: "Bearer good", reason: bearergate.ReasonActor, failed: "delegation", advice: "The token is valid, and who acts for its subject"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx := t.Context()
