@@ -48,7 +48,7 @@ var documented = map[string]map[string]int{
 	"docs/providers.md":               {"part": 28, "after": 1},
 	"docs/coming-from.md":             {"after": 4, "part": 1, "before": 4},
 	"docs/migration-from-api-keys.md": {"part": 5},
-	"docs/workloads.md": {"of examples/workloads/kubernetes.go": 2, "of examples/workloads/github.go": 1, "of examples/workloads/spiffe.go": 2,
+	"docs/workloads.md": {"of examples/workloads/kubernetes.go": 2, "of examples/workloads/github.go": 1, "of examples/workloads/spiffe.go": 1,
 		"of examples/workloads/queue.go": 1, "of examples/workloads/websocket.go": 2},
 }
 
