@@ -120,14 +120,16 @@ func (a *Advisor) Advise(ctx context.Context, t Told) (advice Advice) {
 }
 
 // Refuse is the Advice for a question that tells of no request, or that somebody asked who may
-// not: err is told to [Hooks.Decided] and answered as the gate would.
-func (a *Advisor) Refuse(ctx context.Context, err error) Advice {
+// not: err is told to [Hooks.Decided] and answered as the gate would. from is who sent what is
+// refused, for the event: the peer of the proxy, or whoever asked without leave; the zero value
+// means that nobody knows.
+func (a *Advisor) Refuse(ctx context.Context, from netip.AddrPort, err error) Advice {
 	return a.guard(ctx, func(w *recorder) *question {
 		e := bearergate.AsError(err)
 		if e == nil {
 			e = bearergate.AsError(errUnadvised)
 		}
-		plain := (&http.Request{Method: http.MethodGet, Header: http.Header{}}).WithContext(ctx)
+		plain := (&http.Request{Method: http.MethodGet, Header: http.Header{}, RemoteAddr: remoteAddr(from)}).WithContext(ctx)
 		a.teller.tell(plain, e)
 		a.teller.refuseQuestion(w, plain, e)
 		return &question{decision: Decision{Err: e}}

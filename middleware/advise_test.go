@@ -179,8 +179,12 @@ func TestAdvisorRemovesAConnectionThatListsTheIdentity(t *testing.T) {
 // What cannot be decided on is told to the hook, and answered.
 func TestAdvisorRefuses(t *testing.T) {
 	var told []bearergate.Reason
-	rt := newGate(t, granting(), middleware.Config{Hooks: middleware.Hooks{Decided: func(_ context.Context, e middleware.DecisionEvent) {
+	var address netip.Addr
+	addresses, err := bearergate.NewClientAddress(bearergate.ClientAddressConfig{})
+	require.NoError(t, err)
+	rt := newGate(t, granting(), middleware.Config{ClientAddress: addresses, Hooks: middleware.Hooks{Decided: func(_ context.Context, e middleware.DecisionEvent) {
 		require.Empty(t, e.Pattern)
+		address = e.Address
 		told = append(told, bearergate.ReasonOf(e.Err))
 	}}}).NewRouter()
 	rt.Public("/", says(""))
@@ -200,16 +204,20 @@ func TestAdvisorRefuses(t *testing.T) {
 			require.Equal(t, 400, got.Status)
 			kit.RequireError(t, got.Decision.Err, bearergate.ErrInvalidRequest, bearergate.ReasonBadRequest)
 			require.Equal(t, []bearergate.Reason{bearergate.ReasonBadRequest}, told)
+			require.False(t, address.IsValid(), "nobody knows who sent it")
+			request.Peer = netip.MustParseAddrPort("192.0.2.1:4")
+			a.Advise(t.Context(), request)
+			require.Equal(t, "192.0.2.1", address.String())
 		})
 	}
 	told = nil
-	got := a.Refuse(t.Context(), &bearergate.Error{Kind: bearergate.ErrForbidden, Reason: bearergate.ReasonPolicy})
+	got := a.Refuse(t.Context(), netip.AddrPort{}, &bearergate.Error{Kind: bearergate.ErrForbidden, Reason: bearergate.ReasonPolicy})
 	require.Equal(t, 403, got.Status)
 	require.Equal(t, []bearergate.Reason{bearergate.ReasonPolicy}, told)
-	require.Equal(t, 500, a.Refuse(t.Context(), nil).Status)
+	require.Equal(t, 500, a.Refuse(t.Context(), netip.AddrPort{}, nil).Status)
 
 	var none *middleware.Advisor
-	for _, got := range []middleware.Advice{none.Advise(t.Context(), middleware.Told{Method: "GET", Host: "a", URI: "/"}), none.Refuse(t.Context(), nil), (&middleware.Advisor{}).Advise(t.Context(), middleware.Told{})} {
+	for _, got := range []middleware.Advice{none.Advise(t.Context(), middleware.Told{Method: "GET", Host: "a", URI: "/"}), none.Refuse(t.Context(), netip.AddrPort{}, nil), (&middleware.Advisor{}).Advise(t.Context(), middleware.Told{})} {
 		require.Equal(t, 500, got.Status)
 		kit.RequireError(t, got.Decision.Err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
 	}

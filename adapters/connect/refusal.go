@@ -64,8 +64,8 @@ func (g *Gate) refuse(c *call) {
 	}
 	w, r := c.writer, c.request
 	if isGRPC(r) {
-		// connect-go declares trailers, and net/http sends neither WWW-Authenticate nor
-		// Retry-After in one. As gRPC-Web has it, everything is in the header, which is then
+		// connect-go declares trailers, and net/http does not send WWW-Authenticate in one, but
+		// logs that it was asked to. As gRPC-Web has it, everything is in the header, which is then
 		// the one that gRPC calls Trailers-Only: what its clients look for before they retry.
 		w = &trailersOnly{w, r.Header.Get("Content-Type")}
 		r = r.Clone(r.Context())
@@ -91,8 +91,8 @@ func (w *trailersOnly) WriteHeader(status int) {
 	w.ResponseWriter.WriteHeader(status)
 }
 
-// sendable moves what net/http does not send in a trailer into the header, for a refusal of the
-// service. A stream that has sent its header already has only the status to tell it.
+// sendable moves what net/http does not send in a trailer, and what belongs to it, into the
+// header, for a refusal of the service. A stream that has sent its header already has only the status to tell it.
 func (c *call) sendable(err error) error {
 	var refused *connect.Error
 	if !isGRPC(c.request) || !errors.As(err, &refused) {

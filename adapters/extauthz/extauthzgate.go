@@ -186,7 +186,7 @@ func (s *Server) Check(ctx context.Context, req *authv3.CheckRequest) (*authv3.C
 	})
 	if err != nil || res == nil {
 		var none *middleware.Advisor
-		res = respond(none.Refuse(ctx, errCheck))
+		res = respond(none.Refuse(ctx, netip.AddrPort{}, errCheck))
 	}
 	return res, nil
 }
@@ -197,12 +197,12 @@ func (s *Server) advise(ctx context.Context, req *authv3.CheckRequest) middlewar
 	if s == nil {
 		s = &Server{}
 	}
-	if !s.anyone && !s.trusted.Contain(asker(ctx)) {
-		return s.advisor.Refuse(ctx, errStranger)
+	if from := asker(ctx); !s.anyone && !s.trusted.Contain(from) {
+		return s.advisor.Refuse(ctx, from, errStranger)
 	}
 	told, err := toldBy(req)
 	if err != nil {
-		return s.advisor.Refuse(ctx, err)
+		return s.advisor.Refuse(ctx, peerOf(req.GetAttributes().GetSource()), err)
 	}
 	return s.advisor.Advise(ctx, told)
 }

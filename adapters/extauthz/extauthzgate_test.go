@@ -296,6 +296,25 @@ func TestOnlyTrustedPeersAreAnswered(t *testing.T) {
 	require.NotNil(t, askFrom(t.Context(), t, anyone, "@", req).GetOkResponse())
 }
 
+// Who asked without leave, and whose request was told in a way that cannot be used, stands in
+// the event.
+func TestRefusalsNameWhoSentThem(t *testing.T) {
+	addresses, err := bearergate.NewClientAddress(bearergate.ClientAddressConfig{})
+	require.NoError(t, err)
+	var told []string
+	s := serverOf(t, confusion.Routes(gateOf(t, kit.Granting(), func(c *middleware.Config) {
+		c.ClientAddress = addresses
+		c.Hooks.Decided = func(_ context.Context, e middleware.DecisionEvent) { told = append(told, e.Address.String()) }
+	}), http.NotFoundHandler()))
+	r := request("GET", "/public/x", "A: b\x00")
+	r.RemoteAddr = "198.51.100.7:4711"
+	requireDenied(t, ask(t.Context(), t, s, question(r, true)), 400, bearergate.ReasonBadRequest)
+	requireDenied(t, askFrom(t.Context(), t, s, "192.0.2.1:4000", question(r, true)), 403, bearergate.ReasonPolicy)
+	requireDenied(t, askFrom(t.Context(), t, s, "@", question(r, true)), 403, bearergate.ReasonPolicy)
+	requireDenied(t, ask(t.Context(), t, s, &authv3.CheckRequest{}), 500, bearergate.ReasonConfig)
+	require.Equal(t, []string{"198.51.100.7", "192.0.2.1", "invalid IP", "invalid IP"}, told)
+}
+
 // The certificate that Envoy tells proves who has the key of a bound token; no header does.
 //
 // req: R8705-06
@@ -444,6 +463,8 @@ func TestNothingElseBecomesOK(t *testing.T) {
 		}), http.NotFoundHandler()))
 		denied := question(request("GET", "/admin/x"), false)
 		requireDenied(t, ask(t.Context(), t, s, denied), 401, bearergate.ReasonNoToken)
+		requireDenied(t, askFrom(t.Context(), t, s, "192.0.2.1:4000", req), 403, bearergate.ReasonPolicy)
+		requireDenied(t, ask(t.Context(), t, s, question(request("GET", "nothing"), false)), 400, bearergate.ReasonBadRequest)
 	})
 	t.Run("an identity that panics", func(t *testing.T) {
 		s := serverOf(t, confusion.Routes(gateOf(t, kit.Granting(), func(c *middleware.Config) {

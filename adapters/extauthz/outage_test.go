@@ -3,10 +3,14 @@ package extauthzgate_test
 import (
 	"context"
 	"net/http"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/authtest"
@@ -14,6 +18,7 @@ import (
 	"github.com/bearergate/bearergate/jwtverify"
 	"github.com/bearergate/bearergate/scope"
 	"github.com/bearergate/bearergate/test/confusion"
+	"github.com/bearergate/bearergate/test/kit"
 )
 
 // An issuer that does not answer, or answers nonsense, is never the client's fault: clients
@@ -73,4 +78,43 @@ func TestOutagesOfTheIssuer(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A question that no message of gRPC holds is an error of gRPC, which Envoy denies.
+func TestAQuestionThatIsTooLargeForGRPC(t *testing.T) {
+	client := dial(t, serverOf(t, confusion.Routes(gateOf(t, kit.Granting()), http.NotFoundHandler())))
+	req := question(request("GET", "/public/x"), true)
+	require.NotNil(t, check(t, client, req).GetOkResponse())
+	req.GetAttributes().GetRequest().GetHttp().RawBody = make([]byte, 5<<20)
+	res, err := client.Check(t.Context(), req)
+	require.Equal(t, codes.ResourceExhausted, status.Code(err))
+	require.Nil(t, res)
+}
+
+// Many questions at once get their own answers.
+func TestQuestionsAtOnce(t *testing.T) {
+	client := dial(t, serverOf(t, confusion.Routes(gateOf(t, kit.Granting()), http.NotFoundHandler())))
+	want := map[string]int32{"read": 200, "write": 403, "": 401}
+	var all sync.WaitGroup
+	for range 30 {
+		for scopes, status := range want {
+			all.Go(func() {
+				var lines []string
+				if scopes != "" {
+					lines = []string{"Authorization: " + kit.With(scopes), "X_Auth_Subject: root"}
+				}
+				res, err := client.Check(t.Context(), question(request("GET", "/orders/7", lines...), scopes == "read"))
+				if !assert.NoError(t, err) {
+					return
+				}
+				assert.EqualValues(t, status, res.GetDynamicMetadata().GetFields()["status"].GetNumberValue())
+				if status == 200 {
+					assert.Equal(t, "u1", headerOf(res.GetOkResponse().GetHeaders()).Get("X-Auth-Subject"))
+				} else {
+					assert.EqualValues(t, status, res.GetDeniedResponse().GetStatus().GetCode())
+				}
+			})
+		}
+	}
+	all.Wait()
 }

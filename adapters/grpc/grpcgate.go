@@ -75,7 +75,8 @@
 // The trailers of a refusal also have what HTTP would say, for clients behind grpc-gateway
 // or gRPC-Web: www-authenticate with the challenges of RFC 6750, RFC 9470 and RFC 9449, the
 // same that package middleware sends and one value for each scheme, and for an outage
-// retry-after in seconds, which is that of the RetryInfo. A refusal whose ErrorInfo has
+// retry-after in seconds, which is that of the RetryInfo; where net/http serves the server
+// (grpc.Server.ServeHTTP), which cannot send the first in a trailer, the headers. A refusal whose ErrorInfo has
 // METHOD_NOT_LISTED, FORBIDDEN, MISCONFIGURED or CANCELED has no challenge.
 //
 // # Streams

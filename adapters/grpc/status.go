@@ -3,6 +3,7 @@ package grpcgate
 import (
 	"context"
 	"errors"
+	"net/http"
 	"strconv"
 	"time"
 
@@ -111,8 +112,8 @@ func (g *Gate) Refuse(ctx context.Context, err error) error {
 }
 
 // refusal is the answer to a call that the gate refused. Its metadata goes with the
-// trailers: a call that is refused before its headers are sent has no others, and whoever
-// looks at the status looks there.
+// trailers: a call that is refused before its headers are sent has no others, which is what a
+// client needs to try again after an outage, and whoever looks at the status looks there.
 func (g *Gate) refusal(ctx context.Context, c *call) error {
 	at := g.attempt(ctx, c)
 	var say *bearergate.Answers // nil of a gate that was not made with New: no challenge
@@ -128,9 +129,16 @@ func (g *Gate) refusal(ctx context.Context, c *call) error {
 	if st.Code() == codes.Unavailable {
 		md["retry-after"] = []string{strconv.Itoa(int(told.RetryAfter / time.Second))}
 	}
-	if ctx != nil && len(md) > 0 {
-		_ = grpc.SetTrailer(ctx, md) // fails only where there is no call of gRPC to answer
+	if ctx == nil || len(md) == 0 {
+		return st.Err()
 	}
+	send := grpc.SetTrailer
+	if ctx.Value(http.ServerContextKey) != nil {
+		// By grpc.Server.ServeHTTP. net/http does not send www-authenticate in a trailer, and
+		// logs that it was asked to. There, a refusal has headers anyway.
+		send = grpc.SetHeader
+	}
+	_ = send(ctx, md) // fails where there is no call of gRPC to answer, and where its headers have gone
 	return st.Err()
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"sync"
 
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protodesc"
 	"google.golang.org/protobuf/reflect/protoregistry"
 	"google.golang.org/protobuf/types/descriptorpb"
@@ -17,13 +16,13 @@ const protoFile = "orders/v1/orders.proto"
 // described registers the description of [ordersDesc], as generated code does by itself.
 var described = sync.OnceValue(func() error {
 	method := func(name string, stream bool) *descriptorpb.MethodDescriptorProto {
-		return &descriptorpb.MethodDescriptorProto{Name: proto.String(name), InputType: proto.String(".google.protobuf.Empty"),
-			OutputType: proto.String(".google.protobuf.StringValue"), ServerStreaming: proto.Bool(stream)}
+		return &descriptorpb.MethodDescriptorProto{Name: new(name), InputType: new(".google.protobuf.Empty"),
+			OutputType: new(".google.protobuf.StringValue"), ServerStreaming: new(stream)}
 	}
 	file, err := protodesc.NewFile(&descriptorpb.FileDescriptorProto{
-		Name: proto.String(protoFile), Package: proto.String("orders.v1"), Syntax: proto.String("proto3"),
+		Name: new(protoFile), Package: new("orders.v1"), Syntax: new("proto3"),
 		Dependency: []string{"google/protobuf/empty.proto", "google/protobuf/wrappers.proto"},
-		Service: []*descriptorpb.ServiceDescriptorProto{{Name: proto.String("Orders"),
+		Service: []*descriptorpb.ServiceDescriptorProto{{Name: new("Orders"),
 			Method: []*descriptorpb.MethodDescriptorProto{method("List", false), method("Delete", false), method("Watch", true)}}},
 	}, protoregistry.GlobalFiles)
 	if err != nil {

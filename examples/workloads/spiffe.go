@@ -11,8 +11,9 @@ import (
 // TrustDomain is one of SPIFFE, whose workloads call with JWT-SVIDs.
 type TrustDomain struct {
 	Name string // "example.org"
-	// Issuer is the iss of its SVIDs: jwt_issuer of its SPIRE servers. SPIFFE does not ask
-	// for iss; without it a token does not say who issued it, and is refused.
+	// Issuer is the iss of its SVIDs: jwt_issuer of its SPIRE servers. "": they have none,
+	// which SPIFFE does not ask for. The bundle alone then says whose they are, and SVIDs
+	// with an iss are refused.
 	Issuer string
 	// BundleURL is where its bundle is: its bundle endpoint (SPIFFE Trust Domain and Bundle
 	// §5), for example "https://spire.example.org:8443/".
@@ -29,10 +30,12 @@ type TrustDomain struct {
 // of this service, which callers ask the Workload API for.
 //
 // For a federated trust domain, make a second Verifier, and put both into an
-// issuers.Router: each then verifies by the bundle of its own domain alone.
+// issuers.Router: each then verifies by the bundle of its own domain alone. The Router
+// chooses by iss, so both need an Issuer.
 func (d TrustDomain) Verifier(audience string, paths ...string) (*jwtverify.Verifier, error) {
+	config := idp.SPIFFE(d.Name, d.Issuer, audience, paths...)
 	keys, err := jwks.New(jwks.Config{
-		Issuer:     d.Issuer,
+		Issuer:     config.Issuer, // the trust domain, where there is no iss
 		URL:        d.BundleURL,
 		HTTPClient: d.HTTPClient,
 		AllowUses:  []string{"jwt-svid"}, // x509-svid are the domain's CAs for certificates
@@ -40,7 +43,6 @@ func (d TrustDomain) Verifier(audience string, paths ...string) (*jwtverify.Veri
 	if err != nil {
 		return nil, err
 	}
-	config := idp.SPIFFE(d.Name, d.Issuer, audience, paths...)
 	config.Keys = keys
 	return jwtverify.New(config)
 }

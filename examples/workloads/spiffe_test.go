@@ -2,6 +2,7 @@ package workloads_test
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -155,6 +156,43 @@ func TestSPIFFE(t *testing.T) {
 			}
 			kit.RequireRefused(t, token, err, bearergate.ErrInvalidToken, tt.reason)
 			kit.RequireNothingOf(t, err.Error(), raw)
+		})
+	}
+}
+
+// SPIRE writes no iss unless it is told to.
+func TestSPIFFEWithoutIssuer(t *testing.T) {
+	domain, partner := startTrustDomain(t, spireIssuer), startTrustDomain(t, partnerIssuer)
+	v := domain.verifier(t, "example.org", "", "/ns/shop/sa/orders")
+	for _, tt := range []struct {
+		name   string
+		by     *authtest.Server // nil: the key of the domain
+		says   map[string]any   // beside no iss
+		reason bearergate.Reason
+	}{
+		{name: "of a workload on the list"},
+		{name: "with an iss", says: map[string]any{"iss": spireIssuer}, reason: bearergate.ReasonIssuer},
+		{name: "of another domain", by: partner.jwt, reason: bearergate.ReasonUnknownKey},
+		{name: "about one of another domain", says: map[string]any{"sub": spiffeOfPartner}, reason: bearergate.ReasonPolicy},
+		{name: "under the CA for certificates", by: domain.x509, reason: bearergate.ReasonUnknownKey},
+		{name: "for another service", says: map[string]any{"aud": "spiffe://example.org/ns/shop/sa/prices"}, reason: bearergate.ReasonAudience},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			by := domain.jwt
+			if tt.by != nil {
+				by = tt.by
+			}
+			raw := svid(by, nil, func(claims map[string]any) {
+				delete(claims, "iss")
+				maps.Copy(claims, tt.says)
+			})
+			token, err := v.Verify(t.Context(), raw)
+			if tt.reason != "" {
+				kit.RequireRefused(t, token, err, bearergate.ErrInvalidToken, tt.reason)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, "spiffe://example.org", token.Issuer(), "for audit and revocation")
 		})
 	}
 }

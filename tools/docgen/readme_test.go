@@ -41,13 +41,14 @@ var documented = map[string]map[string]int{
 	"docs/testing.md":                 {"main_test.go": 1, "routes_test.go": 1, "part": 1},
 	"docs/choosing.md":                {"part": 14, "after adapters/prometheus": 1},
 	"docs/sender-constrained.md":      {"part": 8, "part adapters/grpc": 1, "part adapters/redis": 1, "after": 1},
+	"docs/grpc.md":                    {"part adapters/grpc": 1, "part adapters/connect": 1},
 	"docs/proxies.md":                 {"part": 2, "part adapters/extauthz": 1},
 	"docs/revocation.md":              {"part": 2, "part adapters/redis": 1},
 	"docs/troubleshooting.md":         {"part": 1},
 	"docs/providers.md":               {"part": 28, "after": 1},
 	"docs/coming-from.md":             {"after": 4, "part": 1, "before": 4},
 	"docs/migration-from-api-keys.md": {"part": 5},
-	"docs/workloads.md": {"of examples/workloads/kubernetes.go": 2, "of examples/workloads/github.go": 1, "of examples/workloads/spiffe.go": 2,
+	"docs/workloads.md": {"of examples/workloads/kubernetes.go": 2, "of examples/workloads/github.go": 1, "of examples/workloads/spiffe.go": 1,
 		"of examples/workloads/queue.go": 1, "of examples/workloads/websocket.go": 2},
 }
 
@@ -245,7 +246,7 @@ var (
 	address                                   *bearergate.ClientAddress
 	lost                                      interface{ Add(int64) int64 }
 	md                                        interface{ Get(name string) []string }
-	v, payments, partner, opaque, verifier    bearergate.Verifier
+	v, payments, partner, opaque, verifier, live bearergate.Verifier
 	gate                                      *middleware.Gate
 	proofs, certificates                      bearergate.Binding
 	as                                        *authtest.Server
@@ -253,7 +254,7 @@ var (
 	handler                                   http.Handler
 	log                                       revocation.Log
 	list                                      *revocation.List
-	health, me, listOrders, document, refund  http.Handler
+	health, me, listOrders, document, refund, orders http.Handler
 	router                                    *middleware.Router
 	file                                      []byte
 	scopes                                    *catalogue.Catalogue
@@ -268,8 +269,8 @@ var (
 	for name, path := range map[string]string{"context": "context", "http": "net/http", "httputil": "net/http/httputil", "url": "net/url", "time": "time", "strings": "strings", "rand": "crypto/rand", "os": "os", "slog": "log/slog", "netip": "net/netip", "tls": "crypto/tls", "bearergate": modulePath,
 		"scope": modulePath + "/scope", "jwks": modulePath + "/jwks", "jwtverify": modulePath + "/jwtverify",
 		"introspect": modulePath + "/introspect", "issuers": modulePath + "/issuers", "apikey": modulePath + "/apikey", "idp": modulePath + "/idp", "dpop": modulePath + "/binding/dpop", "mtls": modulePath + "/binding/mtls", "revocation": modulePath + "/revocation", "admin": modulePath + "/revocation/admin", "middleware": modulePath + "/middleware", "catalogue": modulePath + "/middleware/catalogue", "policydoc": modulePath + "/middleware/policydoc", "sightings": modulePath + "/middleware/sightings", "usage": modulePath + "/middleware/usage", "fmt": "fmt",
-		"authtest": modulePath + "/authtest", "grpcgate": modulePath + "/adapters/grpc", "extauthzgate": modulePath + "/adapters/extauthz", "authv3": "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3", "grpc": "google.golang.org/grpc", "sloggate": modulePath + "/adapters/slog", "redisgate": modulePath + "/adapters/redis", "redis": "github.com/redis/go-redis/v9", "promgate": modulePath + "/adapters/prometheus", "prometheus": "github.com/prometheus/client_golang/prometheus"} {
-		if regexp.MustCompile(`\b` + name + `\.`).MatchString(known + code) {
+		"authtest": modulePath + "/authtest", "grpcgate": modulePath + "/adapters/grpc", "connectgate": modulePath + "/adapters/connect", "extauthzgate": modulePath + "/adapters/extauthz", "authv3": "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3", "grpc": "google.golang.org/grpc", "sloggate": modulePath + "/adapters/slog", "redisgate": modulePath + "/adapters/redis", "redis": "github.com/redis/go-redis/v9", "promgate": modulePath + "/adapters/prometheus", "prometheus": "github.com/prometheus/client_golang/prometheus"} {
+		if regexp.MustCompile(`\b` + name + `\.[A-Z]`).MatchString(known + code) {
 			head += fmt.Sprintf("import %s %q\n", name, path)
 		}
 	}
