@@ -87,6 +87,7 @@ const (
 	ReasonPolicy                   Reason = "policy"                    // the user's own Check or policy refused
 	ReasonTenant                   Reason = "tenant"                    // the token is of another tenant than the route
 	ReasonRole                     Reason = "role"                      // the token has none of the roles of the route
+	ReasonActor                    Reason = "actor"                     // who acts for the subject may not, or too many have acted before
 	ReasonScope                    Reason = "scope"                     // the scopes do not satisfy the route
 	ReasonAuthentication           Reason = "authentication"            // acr, auth_time or acrs does not satisfy the route
 	ReasonNoToken                  Reason = "no_token"                  // no credential
@@ -103,7 +104,7 @@ const (
 var reasons = []Reason{
 	ReasonExpired, ReasonNotYetValid, ReasonIssuer, ReasonAudience, ReasonType, ReasonAlgorithm, ReasonSignature,
 	ReasonUnknownKey, ReasonMalformed, ReasonTooLarge, ReasonMissingClaim, ReasonInactive, ReasonRevoked,
-	ReasonBinding, ReasonProof, ReasonReplay, ReasonNonce, ReasonPolicy, ReasonTenant, ReasonRole, ReasonScope,
+	ReasonBinding, ReasonProof, ReasonReplay, ReasonNonce, ReasonPolicy, ReasonTenant, ReasonRole, ReasonActor, ReasonScope,
 	ReasonAuthentication, ReasonNoToken, ReasonBadRequest,
 	ReasonKeysUnavailable, ReasonIntrospectionUnavailable, ReasonStoreUnavailable, ReasonOverloaded, ReasonCanceled, ReasonInternal,
 	ReasonConfig,

@@ -331,7 +331,7 @@ func TestAsError(t *testing.T) {
 // metrics in other people's dashboards.
 var allReasons = []bearergate.Reason{
 	"expired", "not_yet_valid", "issuer", "audience", "type", "algorithm", "signature", "unknown_key", "malformed",
-	"too_large", "missing_claim", "inactive", "revoked", "binding", "proof", "replay", "nonce", "policy", "tenant", "role",
+	"too_large", "missing_claim", "inactive", "revoked", "binding", "proof", "replay", "nonce", "policy", "tenant", "role", "actor",
 	"scope", "authentication", "no_token", "bad_request", "keys_unavailable", "introspection_unavailable", "store_unavailable", "overloaded", "canceled", "internal", "config",
 }
 
@@ -341,7 +341,7 @@ func TestReasons(t *testing.T) {
 		bearergate.ReasonType, bearergate.ReasonAlgorithm, bearergate.ReasonSignature, bearergate.ReasonUnknownKey,
 		bearergate.ReasonMalformed, bearergate.ReasonTooLarge, bearergate.ReasonMissingClaim, bearergate.ReasonInactive,
 		bearergate.ReasonRevoked, bearergate.ReasonBinding, bearergate.ReasonProof, bearergate.ReasonReplay, bearergate.ReasonNonce,
-		bearergate.ReasonPolicy, bearergate.ReasonTenant, bearergate.ReasonRole, bearergate.ReasonScope,
+		bearergate.ReasonPolicy, bearergate.ReasonTenant, bearergate.ReasonRole, bearergate.ReasonActor, bearergate.ReasonScope,
 		bearergate.ReasonAuthentication, bearergate.ReasonNoToken, bearergate.ReasonBadRequest,
 		bearergate.ReasonKeysUnavailable, bearergate.ReasonIntrospectionUnavailable, bearergate.ReasonStoreUnavailable, bearergate.ReasonOverloaded,
 		bearergate.ReasonCanceled, bearergate.ReasonInternal, bearergate.ReasonConfig,

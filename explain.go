@@ -270,7 +270,29 @@ func (e Explanation) Authorize(s StepUp, need scope.Requirement) Explanation {
 	return e
 }
 
+// Delegation explains what a route demands of who acts for the subject, as one step:
+// nil or an empty list demands nothing, and is none.
+func (e Explanation) Delegation(all ...Delegation) Explanation {
+	if len(all) == 0 {
+		return e
+	}
+	before := e.Err
+	e = e.Then(Step{Name: "delegation"}, func() error {
+		for _, d := range all {
+			if err := d.Authorize(e.Token); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if before == nil && e.Err != nil {
+		e.Advice = append([]string{adviceDelegation}, e.Advice...)
+	}
+	return e
+}
+
 const (
+	adviceDelegation       = "The token is valid, and who acts for its subject (act, RFC 8693) may not do so here: look whether the right client has exchanged the token, and how often it was exchanged. If this actor is one of those that should, give it to the Delegation of the route, as act has it."
 	adviceAuthentication   = "The user has to authenticate again, as the challenge tells the client: with acr_values and max_age (RFC 9470)."
 	adviceNoAuthentication = "The access token does not say how or when the user authenticated: have the server write acr, or auth_time, into it. In the ID token alone they are of no use here, and a token that a client got for itself never has them."
 	adviceAuthContext      = "The user has to satisfy the authentication context (Conditional Access of Microsoft Entra) that the route demands. The challenge tells a client how to ask for it, if its tokens have cp1 in xms_cc: have the client announce that capability, and make xms_cc an optional claim of this API's access tokens. Any other client asks for acrs in its parameter claims. With acrs as an optional claim, tokens have it as soon as the user satisfies it."

@@ -30,6 +30,7 @@ var arrows = map[string][]string{
 	"jwtverify":  {".", "scope", "jwks", "internal"},
 	"introspect": {".", "scope", "jwks", "internal"},
 	"issuers":    {".", "scope", "internal"},
+	"apikey":     {".", "scope", "internal"},
 	"idp":        {".", "scope", "jwtverify", "issuers", "jwks", "internal"},
 	"middleware": {".", "scope"},
 	"binding":    {".", "internal"},
@@ -60,7 +61,7 @@ var arrows = map[string][]string{
 }
 
 // exported are the packages that users import.
-var exported = []string{".", "scope", "jwks", "jwtverify", "introspect", "issuers", "idp", "middleware", "binding", "revocation", "policy", "authtest"}
+var exported = []string{".", "scope", "jwks", "jwtverify", "introspect", "issuers", "apikey", "idp", "middleware", "binding", "revocation", "policy", "authtest"}
 
 var everywhere = slices.Concat(exported, []string{"internal", "adapters", "examples", "test", "tools", ".ci"})
 

@@ -73,7 +73,8 @@ type Claims struct {
 	Raw []byte
 }
 
-// Actor is one party of the act chain (RFC 8693 §4.1): who acts for the subject.
+// Actor is one party of the act chain (RFC 8693 §4.1): who acts for the subject. Without
+// an Issuer, it is one of the issuer of the token.
 type Actor struct {
 	Subject  string // sub
 	Issuer   string // iss
@@ -256,7 +257,7 @@ func (t *Token) Stale() bool { return t.claims().Stale }
 
 // Actor returns a copy of the act chain (RFC 8693 §4.1): the current actor
 // first, then earlier ones; nil when nobody acts for the subject. Only the
-// first may be used for access decisions.
+// first may be used for access decisions: see [Delegation].
 func (t *Token) Actor() []Actor { return slices.Clone(t.claims().Actors) }
 
 // Bound reports whether the token is bound to a key of its sender (cnf, RFC 7800

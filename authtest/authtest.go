@@ -16,6 +16,11 @@
 // under names of loopback, the issuer and [WithHosts] alone: a web page that has its own
 // name resolve to 127.0.0.1 gets no token.
 //
+// The token endpoint gives a client a token of its own (RFC 6749 §4.4), and exchanges one
+// of this server's for another (RFC 8693): of the same subject, with the client as its
+// actor (act), for the scopes asked for, which the token must have, or for all of them. A
+// token whose may_act names another client is refused.
+//
 // Tokens may be bound to their sender. A [DPoPKey] makes DPoP proofs (RFC 9449), a
 // [DPoPTransport] sends them, and the token endpoint binds what it issues to the key of
 // a request that has one. [NewClientCertificate] is for certificate-bound tokens (RFC

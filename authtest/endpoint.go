@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/bearergate/bearergate/internal/jose"
 	"github.com/bearergate/bearergate/internal/strictjson"
@@ -105,7 +106,7 @@ func (s *Server) metadata(*http.Request) answer {
 		"token_endpoint_auth_methods_supported": authMethods,
 		"introspection_endpoint":                s.URL(introspectPath),
 		"introspection_endpoint_auth_methods_supported": authMethods,
-		"grant_types_supported":                         []string{"client_credentials"},
+		"grant_types_supported":                         []string{clientCredentials, tokenExchange},
 		"response_types_supported":                      []string{"none"},
 		"subject_types_supported":                       []string{"public"},
 		"id_token_signing_alg_values_supported":         algs,
@@ -141,8 +142,9 @@ func matches(values []string, etag string) bool {
 	return false
 }
 
-// token is the token endpoint: the client credentials grant (RFC 6749 §4.4). A request
-// with a DPoP proof gets a token that is bound to its key (RFC 9449 §5).
+// token is the token endpoint: the client credentials grant (RFC 6749 §4.4) and the
+// exchange of a token (RFC 8693). A request with a DPoP proof gets a token that is bound
+// to its key (RFC 9449 §5).
 func (s *Server) token(r *http.Request) answer {
 	if err := r.ParseForm(); err != nil {
 		return oauthError(http.StatusBadRequest, "invalid_request")
@@ -162,7 +164,7 @@ func (s *Server) token(r *http.Request) answer {
 	switch {
 	case !known:
 		return invalidClient()
-	case form.Get("grant_type") != "client_credentials":
+	case !slices.Contains([]string{clientCredentials, tokenExchange}, form.Get("grant_type")):
 		return oauthError(http.StatusBadRequest, "unsupported_grant_type")
 	}
 	// RFC 8707 says resource; many servers say audience.
@@ -176,17 +178,24 @@ func (s *Server) token(r *http.Request) answer {
 		return a
 	}
 	claims := Claims{Subject: client, ClientID: client, Audience: audience, Scopes: granted}
-	kind := "Bearer"
+	members := map[string]any{"token_type": "Bearer", "expires_in": int(DefaultLifetime.Seconds())}
+	if form.Get("grant_type") == tokenExchange {
+		if claims, code = s.exchange(claims, form); code != "" {
+			return oauthError(http.StatusBadRequest, code)
+		}
+		members["issued_token_type"] = typeAccessToken
+		members["expires_in"] = int(time.Until(claims.ExpiresAt).Seconds())
+	}
 	if thumbprint != "" {
-		kind, claims.Confirmation = proofHeader, jktOf(thumbprint)
+		members["token_type"], claims.Confirmation = proofHeader, jktOf(thumbprint)
 	}
 	token, err := s.mint(claims)
 	if err != nil {
 		return oauthError(http.StatusBadRequest, "invalid_request")
 	}
-	members := map[string]any{"access_token": token, "token_type": kind, "expires_in": int(DefaultLifetime.Seconds())}
-	if granted.Len() > 0 {
-		members["scope"] = granted.String()
+	members["access_token"] = token
+	if claims.Scopes.Len() > 0 {
+		members["scope"] = claims.Scopes.String()
 	}
 	a := document(http.StatusOK, members)
 	a.header.Set("Cache-Control", "no-store")

@@ -3,6 +3,7 @@ package idp_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -429,4 +430,76 @@ func TestAudienceOfAPresetWithoutOne(t *testing.T) {
 			require.Nil(t, token.Audience())
 		})
 	}
+}
+
+// Without an issuer, the keys say whose an SVID is, and of any other issuer it is not.
+func TestSPIFFEWithoutIssuer(t *testing.T) {
+	s := kit.NewSigner(t, "ES256", "k")
+	const domain, orders, issuer = "spiffe://example.org", "spiffe://example.org/orders", "https://spire.example.org"
+	svid := func(change map[string]any) string {
+		claims := map[string]any{"iss": kit.Absent, "sub": orders, "client_id": kit.Absent}
+		maps.Copy(claims, change)
+		return s.Sign(t, claims)
+	}
+	for _, tt := range []struct {
+		name    string
+		change  func(*jwtverify.Config)
+		claims  map[string]any
+		mistake string
+		refused bearergate.Reason
+	}{
+		{name: "no iss"},
+		{name: "a null iss", claims: map[string]any{"iss": nil}},
+		{name: "an empty iss", claims: map[string]any{"iss": ""}, refused: bearergate.ReasonMissingClaim},
+		{name: "an iss that is no string", claims: map[string]any{"iss": []string{domain}}, refused: bearergate.ReasonMalformed},
+		{name: "an iss", claims: map[string]any{"iss": issuer}, refused: bearergate.ReasonIssuer},
+		{name: "an iss that is an alias", claims: map[string]any{"iss": issuer}, change: func(c *jwtverify.Config) { c.IssuerAliases = []string{issuer} }},
+		{name: "another workload", claims: map[string]any{"sub": orders + "2"}, refused: bearergate.ReasonPolicy},
+		{name: "another audience", claims: map[string]any{"aud": "https://other.example.com"}, refused: bearergate.ReasonAudience},
+		{name: "no exp", claims: map[string]any{"exp": kit.Absent}, refused: bearergate.ReasonMissingClaim},
+		{name: "another Issuer in the Config", change: func(c *jwtverify.Config) { c.Issuer = issuer }, refused: bearergate.ReasonMissingClaim},
+		{name: "no keys", change: func(c *jwtverify.Config) { c.Keys = nil }, mistake: "Issuer cannot be used to discover keys"},
+		{name: "iss is required", change: func(c *jwtverify.Config) { c.RequiredClaims = []string{"iss"} }, mistake: "RequiredClaims has iss"},
+		{name: "RFC 9068", change: func(c *jwtverify.Config) { c.Profile = jwtverify.RFC9068 }, mistake: "RequiredClaims has iss"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := idp.SPIFFE("example.org", "", kit.Audience, "/orders")
+			c.Keys, c.Now = s.Set(t), nowOf
+			if tt.change != nil {
+				tt.change(&c)
+			}
+			v, err := jwtverify.New(c)
+			if tt.mistake != "" {
+				kit.RequireError(t, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+				require.ErrorContains(t, err, tt.mistake)
+				return
+			}
+			require.NoError(t, err)
+			raw := svid(tt.claims)
+			for range 2 { // the second time, it is remembered
+				token, err := v.Verify(t.Context(), raw)
+				kit.RequireExplained(t, v.Explain(t.Context(), raw), err, raw)
+				if tt.refused != "" {
+					kit.RequireRefused(t, token, err, bearergate.ErrInvalidToken, tt.refused)
+					continue
+				}
+				require.NoError(t, err)
+				if tt.change == nil {
+					require.Equal(t, domain, token.Issuer())
+				}
+				require.Equal(t, orders, token.Subject())
+			}
+		})
+	}
+
+	// Who names an issuer, be it the trust domain, wants to see it.
+	named := idp.SPIFFE("example.org", domain, kit.Audience, "/orders")
+	named.Keys, named.Now, named.RequiredClaims = s.Set(t), nowOf, []string{"iss"}
+	v, err := jwtverify.New(named)
+	require.NoError(t, err)
+	token, err := v.Verify(t.Context(), svid(nil))
+	kit.RequireRefused(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonMissingClaim)
+	token, err = v.Verify(t.Context(), svid(map[string]any{"iss": domain}))
+	require.NoError(t, err)
+	require.Equal(t, domain, token.Issuer())
 }

@@ -1,6 +1,7 @@
 package idp
 
 import (
+	"cmp"
 	"maps"
 	"regexp"
 	"slices"
@@ -177,16 +178,26 @@ func Kubernetes(issuer, audience string, w Where) jwtverify.Config {
 
 var trustDomainForm = regexp.MustCompile(`^spiffe://[a-z0-9._-]+$`)
 
-// SPIFFE is for JWT-SVIDs whose trust domain has an issuer (jwt_issuer of SPIRE, whose
-// OIDC discovery provider shows the keys). ids are the SPIFFE IDs that may call, with or
-// without "spiffe://" and the trust domain before their path, compared exactly. SVIDs
-// without iss are refused. For keys from a bundle, set Keys of the Config to a jwks.Cache
-// with AllowUses.
+// SPIFFE is for JWT-SVIDs. ids are the SPIFFE IDs that may call, with or without
+// "spiffe://" and the trust domain before their path, compared exactly.
+//
+// issuer is the iss of the SVIDs (jwt_issuer of SPIRE, whose OIDC discovery provider shows
+// the keys); SVIDs without iss are then refused. For keys from a bundle, set Keys of the
+// Config to a jwks.Cache with AllowUses: []string{"jwt-svid"}.
+//
+// issuer may be empty, for SPIFFE does not ask for iss. Keys have to be set then, and to be
+// those of this trust domain alone: whoever signs with them is the trust domain, and
+// "spiffe://example.org" is Issuer of the Config and of the token. SVIDs with an iss are
+// refused, but for IssuerAliases: name the issuer there before SPIRE begins to write it.
+// The Router of package issuers chooses by iss, and refuses a token without it.
 func SPIFFE(trustDomain, issuer, audience string, ids ...string) jwtverify.Config {
-	p := of("idp.SPIFFE", issuer, audience)
+	domain := "spiffe://" + strings.TrimPrefix(trustDomain, "spiffe://")
+	p := of("idp.SPIFFE", cmp.Or(issuer, domain), audience)
+	if issuer == "" {
+		p.KeysOf = domain
+	}
 	p.needs("audience", audience, "the name of this API that the workload asks for")
 	p.AllowTypes = []string{"JOSE"}
-	domain := "spiffe://" + strings.TrimPrefix(trustDomain, "spiffe://")
 	if !trustDomainForm.MatchString(domain) {
 		p.wrong.Addf("trustDomain is %q: give its name alone, in lower case", trustDomain)
 	}

@@ -192,7 +192,9 @@ func TestNoStaleAfterSomebodyElsesAnswer(t *testing.T) {
 		var tok *bearergate.Token
 		var err error
 		var wg sync.WaitGroup
-		wg.Go(func() { tok, err = client.Verify(slowToLook{t.Context(), sync.OnceFunc(func() { close(waiting) }), until}, opaque) })
+		wg.Go(func() {
+			tok, err = client.Verify(slowToLook{t.Context(), sync.OnceFunc(func() { close(waiting) }), until}, opaque)
+		})
 		synctest.Wait()
 		s.fail(nil)
 		s.set(func(s *server) { delete(s.answers, opaque) })

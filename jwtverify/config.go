@@ -37,6 +37,9 @@ func checkNames(c *Config, wrong *mistake.List) {
 	if c.Preset.KeysNameAudience() && (c.Profile == RFC9068 || slices.Contains(c.RequiredClaims, "aud")) {
 		wrong.Addf("Profile is RFC9068, or RequiredClaims has aud, and the Preset is one for tokens without aud: leave out the one or the other; to demand an aud, name it in Audiences")
 	}
+	if c.Preset.KeysNameIssuer() && (c.Profile == RFC9068 || slices.Contains(c.RequiredClaims, "iss")) {
+		wrong.Addf("Profile is RFC9068, or RequiredClaims has iss, and the Preset is one for tokens without iss: leave out the one or the other; to demand an iss, give the preset the issuer")
+	}
 	for _, name := range c.IgnoreClaims {
 		if name != "act" && name != "may_act" {
 			wrong.Addf("IgnoreClaims: %q cannot be ignored: only act and may_act can", name)

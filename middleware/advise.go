@@ -56,9 +56,10 @@ type Advice struct {
 	// Remove are the headers that the request must lose, in small letters and in order: what
 	// could pass for a header of [Config.Identity], whether it was sent or not; what makes a
 	// service see another request, as [Backend] says, except for the fields of the
-	// connection, which are the proxy's; Forwarded and X-Forwarded-Host, which a client may
-	// have sent; Authorization, if [Config.DropAuthorization] says so. No name of Set is among
-	// them. nil unless Status is 200.
+	// connection, which are the proxy's; Connection all the same, where it lists a header of
+	// Config.Identity, for the next recipient removes those; Forwarded and X-Forwarded-Host,
+	// which a client may have sent; Authorization and [Config.ExtractHeaders], if
+	// [Config.DropAuthorization] says so. No name of Set is among them. nil unless Status is 200.
 	Remove []string
 }
 
@@ -119,14 +120,16 @@ func (a *Advisor) Advise(ctx context.Context, t Told) (advice Advice) {
 }
 
 // Refuse is the Advice for a question that tells of no request, or that somebody asked who may
-// not: err is told to [Hooks.Decided] and answered as the gate would.
-func (a *Advisor) Refuse(ctx context.Context, err error) Advice {
+// not: err is told to [Hooks.Decided] and answered as the gate would. from is who sent what is
+// refused, for the event: the peer of the proxy, or whoever asked without leave; the zero value
+// means that nobody knows.
+func (a *Advisor) Refuse(ctx context.Context, from netip.AddrPort, err error) Advice {
 	return a.guard(ctx, func(w *recorder) *question {
 		e := bearergate.AsError(err)
 		if e == nil {
 			e = bearergate.AsError(errUnadvised)
 		}
-		plain := (&http.Request{Method: http.MethodGet, Header: http.Header{}}).WithContext(ctx)
+		plain := (&http.Request{Method: http.MethodGet, Header: http.Header{}, RemoteAddr: remoteAddr(from)}).WithContext(ctx)
 		a.teller.tell(plain, e)
 		a.teller.refuseQuestion(w, plain, e)
 		return &question{decision: Decision{Err: e}}
@@ -204,25 +207,35 @@ func remoteAddr(peer netip.AddrPort) string {
 
 // toRemove lists what the request must lose before the service gets it.
 func (g *Gate) toRemove(q *question, header http.Header) []string {
-	gates := []*Gate{g}
-	if q.gate != nil && q.gate != g {
-		gates = append(gates, q.gate)
-	}
+	gates := append([]*Gate{g}, q.gates...)
 	names := []string{"forwarded", "x-forwarded-host"}
+	// A proxy may be set to tell a part of the header only. So the two usual spellings go,
+	// whether they were told or not.
+	both := func(name string) {
+		names = append(names, strings.ToLower(name), strings.ToLower(strings.ReplaceAll(name, "-", "_")))
+	}
 	for _, gate := range gates {
 		if gate.config.DropAuthorization {
 			names = append(names, "authorization")
+			for _, name := range gate.config.ExtractHeaders {
+				both(name)
+			}
 		}
 	}
-	// A proxy may be set to tell a part of the header only. So the two usual spellings go,
-	// whether they were told or not.
 	for name := range q.identity {
-		names = append(names, strings.ToLower(name), strings.ToLower(strings.ReplaceAll(name, "-", "_")))
+		both(name)
 	}
 	for name := range header {
-		identity := func(gate *Gate) bool { return gate.isIdentity(name) }
-		if isOverride(name) || slices.ContainsFunc(gates, identity) {
+		goes := func(gate *Gate) bool { return gate.isIdentity(name) || gate.isDropped(name) }
+		if isOverride(name) || slices.ContainsFunc(gates, goes) {
 			names = append(names, strings.ToLower(name))
+		}
+	}
+	// What Connection lists, the next recipient removes, and Envoy passes it on with a request
+	// that asks for an upgrade.
+	for option := range strings.SplitSeq(strings.Join(header["Connection"], ","), ",") {
+		if slices.ContainsFunc(gates, func(gate *Gate) bool { return gate.isIdentity(strings.TrimSpace(option)) }) {
+			names = append(names, "connection")
 		}
 	}
 	names = slices.DeleteFunc(names, func(name string) bool { return q.identity[http.CanonicalHeaderKey(name)] != "" })

@@ -1,11 +1,13 @@
 package middleware_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -107,11 +109,82 @@ func TestAdvisorSetsAndRemoves(t *testing.T) {
 	require.Equal(t, []string{"authorization", "forwarded", "x-auth-tenant", "x-forwarded-host", "x-http-method-override", "x.auth.subject", "x_auth_client", "x_auth_subject", "x_auth_tenant", "x_forwarded_for"}, got.Remove)
 }
 
+// What Advise is told stays as it is, whatever a policy does with the request.
+func TestAdvisorKeepsWhatItWasTold(t *testing.T) {
+	rt := newGate(t, granting(), middleware.Config{}).NewRouter()
+	rt.Handle("/", scope.All("read"), says(""), middleware.Allow(func(r *http.Request, _ *bearergate.Token) error {
+		r.Header.Del("Authorization")
+		r.Header["X-Other"][0] = "changed"
+		return nil
+	}))
+	header := authorized("read")
+	header["X-Other"] = []string{"sent"}
+	before := header.Clone()
+	require.Equal(t, 200, advisor(t, rt).Advise(t.Context(), middleware.Told{Method: "GET", Host: "api.example", URI: "/", Header: header}).Status)
+	require.Equal(t, before, header)
+}
+
+// Every gate on the way has its identity headers, and forgeries of all of them go.
+func TestAdvisorRemovesForgeriesOfEveryGate(t *testing.T) {
+	under := func(name string) *middleware.Gate {
+		return newGate(t, granting(), middleware.Config{
+			Identity:          map[string]func(*bearergate.Token) string{name: (*bearergate.Token).Subject},
+			DropAuthorization: name == "X-Inner",
+		})
+	}
+	rt := under("X-Outer").NewRouter()
+	need := scope.All("read")
+	rt.Handle("/", need, under("X-Middle").Require(need)(under("X-Inner").Require(need)(says(""))))
+	header := authorized("read")
+	for _, name := range []string{"X.outer", "X.middle", "X.inner"} {
+		header[name] = []string{"root"}
+	}
+	got := advisor(t, rt).Advise(t.Context(), middleware.Told{Method: "GET", Host: "api.example", URI: "/", Header: header})
+	require.Equal(t, map[string]string{"X-Outer": "u1", "X-Middle": "u1", "X-Inner": "u1"}, got.Set)
+	require.Subset(t, got.Remove, []string{"x.outer", "x.middle", "x.inner", "authorization"})
+}
+
+// What Connection lists, the next recipient removes: the identity must not be among it. Envoy
+// passes Connection on, as it was sent, with a request that asks for an upgrade.
+func TestAdvisorRemovesAConnectionThatListsTheIdentity(t *testing.T) {
+	rt := newGate(t, granting(), middleware.Config{Identity: identityOfUser}).NewRouter()
+	rt.Handle("/orders/", scope.All("read"), says(""))
+	rt.Handle("/inner/", scope.All("read"), newGate(t, granting(), middleware.Config{Identity: map[string]func(*bearergate.Token) string{"X-Inner": (*bearergate.Token).Subject}}).
+		Require(scope.All("read"))(says("")))
+	a := advisor(t, rt)
+	for _, tt := range []struct {
+		name, path string
+		connection []string
+		removed    bool
+	}{
+		{name: "an upgrade", connection: []string{"Upgrade"}},
+		{name: "another header", connection: []string{"upgrade, X-Other, Authorization"}},
+		{name: "the identity", connection: []string{"upgrade, X-Auth-Subject"}, removed: true},
+		{name: "in small letters, without a space", connection: []string{"upgrade,x-auth-subject"}, removed: true},
+		{name: "in another spelling", connection: []string{"X_auth.Subject\t,upgrade"}, removed: true},
+		{name: "in the second field", connection: []string{"upgrade", "close, X-Auth-Tenant"}, removed: true},
+		{name: "that of a gate further in", path: "/inner/x", connection: []string{"upgrade, X-Inner"}, removed: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			header := authorized("read")
+			header["Connection"] = tt.connection
+			got := a.Advise(t.Context(), middleware.Told{Method: "GET", Host: "api.example", URI: cmp.Or(tt.path, "/orders/7"), Header: header})
+			require.Equal(t, 200, got.Status)
+			require.Equal(t, "u1", got.Set["X-Auth-Subject"])
+			require.Equal(t, tt.removed, slices.Contains(got.Remove, "connection"), "%q", got.Remove)
+		})
+	}
+}
+
 // What cannot be decided on is told to the hook, and answered.
 func TestAdvisorRefuses(t *testing.T) {
 	var told []bearergate.Reason
-	rt := newGate(t, granting(), middleware.Config{Hooks: middleware.Hooks{Decided: func(_ context.Context, e middleware.DecisionEvent) {
+	var address netip.Addr
+	addresses, err := bearergate.NewClientAddress(bearergate.ClientAddressConfig{})
+	require.NoError(t, err)
+	rt := newGate(t, granting(), middleware.Config{ClientAddress: addresses, Hooks: middleware.Hooks{Decided: func(_ context.Context, e middleware.DecisionEvent) {
 		require.Empty(t, e.Pattern)
+		address = e.Address
 		told = append(told, bearergate.ReasonOf(e.Err))
 	}}}).NewRouter()
 	rt.Public("/", says(""))
@@ -131,16 +204,20 @@ func TestAdvisorRefuses(t *testing.T) {
 			require.Equal(t, 400, got.Status)
 			kit.RequireError(t, got.Decision.Err, bearergate.ErrInvalidRequest, bearergate.ReasonBadRequest)
 			require.Equal(t, []bearergate.Reason{bearergate.ReasonBadRequest}, told)
+			require.False(t, address.IsValid(), "nobody knows who sent it")
+			request.Peer = netip.MustParseAddrPort("192.0.2.1:4")
+			a.Advise(t.Context(), request)
+			require.Equal(t, "192.0.2.1", address.String())
 		})
 	}
 	told = nil
-	got := a.Refuse(t.Context(), &bearergate.Error{Kind: bearergate.ErrForbidden, Reason: bearergate.ReasonPolicy})
+	got := a.Refuse(t.Context(), netip.AddrPort{}, &bearergate.Error{Kind: bearergate.ErrForbidden, Reason: bearergate.ReasonPolicy})
 	require.Equal(t, 403, got.Status)
 	require.Equal(t, []bearergate.Reason{bearergate.ReasonPolicy}, told)
-	require.Equal(t, 500, a.Refuse(t.Context(), nil).Status)
+	require.Equal(t, 500, a.Refuse(t.Context(), netip.AddrPort{}, nil).Status)
 
 	var none *middleware.Advisor
-	for _, got := range []middleware.Advice{none.Advise(t.Context(), middleware.Told{Method: "GET", Host: "a", URI: "/"}), none.Refuse(t.Context(), nil), (&middleware.Advisor{}).Advise(t.Context(), middleware.Told{})} {
+	for _, got := range []middleware.Advice{none.Advise(t.Context(), middleware.Told{Method: "GET", Host: "a", URI: "/"}), none.Refuse(t.Context(), netip.AddrPort{}, nil), (&middleware.Advisor{}).Advise(t.Context(), middleware.Told{})} {
 		require.Equal(t, 500, got.Status)
 		kit.RequireError(t, got.Decision.Err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
 	}

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/bearergate/bearergate"
@@ -14,43 +13,16 @@ import (
 
 // answer is one of the fixed answers: its words are all that a client is told.
 type answer struct {
-	status    int
-	code      string // RFC 6750 §3.1, RFC 9470 §3 or Entra's; "" for the bare challenge
-	words     string // error_description and the detail of the body
-	challenge bool
-	body      []byte
+	status int
+	code   string // RFC 6750 §3.1, RFC 9470 §3 or Entra's; "" if there is none
+	name   string // of [bearergate.Error.Code]
+	words  string // the detail of the body
 }
 
-func newAnswer(status int, challenge bool, code, words string) *answer {
-	// The words and the status text need no escaping, which a test asserts.
-	return &answer{status, code, words, challenge, []byte(
-		`{"type":"about:blank","title":"` + http.StatusText(status) + `","status":` + strconv.Itoa(status) + `,"detail":"` + words + `"}` + "\n")}
+// body needs no escaping: the words and the status text are fixed, which a test asserts.
+func (a *answer) body() []byte {
+	return []byte(`{"type":"about:blank","title":"` + http.StatusText(a.status) + `","status":` + strconv.Itoa(a.status) + `,"detail":"` + a.words + `"}` + "\n")
 }
-
-// answers are all of them, by [bearergate.Error.Code].
-var answers = map[string]*answer{
-	missingToken:               newAnswer(401, true, "", "A bearer token is required."),
-	"INVALID_REQUEST":          newAnswer(400, true, "invalid_request", "The request must carry exactly one well-formed bearer token."),
-	"INVALID_TOKEN":            newAnswer(401, true, "invalid_token", "The access token is not valid here."),
-	"TOKEN_EXPIRED":            newAnswer(401, true, "invalid_token", "The access token has expired."),
-	"TOKEN_INACTIVE":           newAnswer(401, true, "invalid_token", "The access token is no longer active."),
-	insufficientScope:          newAnswer(403, true, "insufficient_scope", "The access token does not have the required scope."),
-	insufficientAuthentication: newAnswer(401, true, "insufficient_user_authentication", "A stronger or more recent authentication of the user is required."),
-	insufficientClaims:         newAnswer(401, true, "insufficient_claims", "The user has to satisfy the authentication context that claims asks for."),
-	"INVALID_DPOP_PROOF":       newAnswer(401, true, "invalid_dpop_proof", "The DPoP proof is not valid here."),
-	"USE_DPOP_NONCE":           newAnswer(401, true, "use_dpop_nonce", "The DPoP proof must have a nonce of this server."),
-	"FORBIDDEN":                newAnswer(403, false, "", "The access token does not allow this request."),
-	unavailable:                newAnswer(503, false, "", "The access token cannot be checked at the moment. Try again later."),
-	"MISCONFIGURED":            newAnswer(500, false, "", "The access token cannot be checked because of an error in this server."),
-}
-
-const (
-	missingToken               = "MISSING_TOKEN"
-	insufficientScope          = "INSUFFICIENT_SCOPE"
-	insufficientAuthentication = "INSUFFICIENT_USER_AUTHENTICATION"
-	insufficientClaims         = "INSUFFICIENT_CLAIMS"
-	unavailable                = "TEMPORARILY_UNAVAILABLE"
-)
 
 // Refusal is what [Config.Render] renders.
 type Refusal struct {
@@ -59,6 +31,9 @@ type Refusal struct {
 	// Code is the error code of the challenge: "invalid_token" and the like, "" if
 	// there is none.
 	Code string
+	// Name is the word of [bearergate.Error.Code] for the refusal, such as "TOKEN_EXPIRED",
+	// for bodies that name it; "" where no route was entered.
+	Name string
 	// Detail says in fixed words what the client may know.
 	Detail string
 	// Err is what was decided, a copy. Kind and Reason are always set; Detail, Expected,
@@ -82,21 +57,28 @@ func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, d *decision) {
 			return
 		}
 	}
-	code := e.Code(d.scheme == bearergate.SchemeDPoP && d.token == nil)
-	a := answers[code]
-	if a.challenge && d.scheme != "" && !g.accepts(d.scheme) {
-		code, a = missingToken, answers[missingToken] // RFC 6750 §3.1: no error code for who tried a scheme that is not supported
-	}
-	contentType, body := g.render(r, a, e)
+	attempt := bearergate.Attempt{Authorization: r.Header["Authorization"], Scheme: d.scheme, Authenticated: d.token != nil, Required: d.need}
+	attempt.Advertise = g != nil && g.config.AdvertiseScopes && !d.templated
+	told := g.Answers().To(e, attempt) // of a nil gate: fixed words without a challenge
+	contentType, body := g.render(r, &answer{told.Status, told.Error, told.Code, told.Words}, e)
 	h := w.Header()
 	strip(h)
-	if a.challenge {
-		g.challenge(h, r, code, e, d)
+	if len(told.Challenges) > 0 {
+		h["Www-Authenticate"] = told.Challenges
 	}
-	if code == unavailable {
-		h.Set("Retry-After", strconv.Itoa(int(e.RetryDelay()/time.Second)))
+	if told.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(int(told.RetryAfter/time.Second)))
 	}
-	finish(w, r, a.status, contentType, body)
+	finish(w, r, told.Status, contentType, body)
+}
+
+// Answers are those of the gate, for whoever writes refusals of its own, of a handler for
+// example, in another protocol. nil for a nil or zero Gate.
+func (g *Gate) Answers() *bearergate.Answers {
+	if g == nil {
+		return nil
+	}
+	return g.answers
 }
 
 // strip takes out of a header what an outer handler had in mind.
@@ -120,7 +102,7 @@ func finish(w http.ResponseWriter, r *http.Request, status int, contentType stri
 // render asks Config.Render, which has no writer to do harm with.
 func (g *Gate) render(r *http.Request, a *answer, e *bearergate.Error) (contentType string, body []byte) {
 	if g != nil && g.config.Render != nil {
-		refusal := Refusal{Status: a.status, Code: a.code, Detail: a.words, Err: *e}
+		refusal := Refusal{Status: a.status, Code: a.code, Name: a.name, Detail: a.words, Err: *e}
 		refusal.Err.Scopes, refusal.Err.ACRValues = slices.Clone(e.Scopes), slices.Clone(e.ACRValues)
 		// These are for operators, and Found is a client's own text.
 		refusal.Err.Detail, refusal.Err.Expected, refusal.Err.Found, refusal.Err.Unsigned, refusal.Err.Refused = "", "", "", false, nil
@@ -131,79 +113,5 @@ func (g *Gate) render(r *http.Request, a *answer, e *bearergate.Error) (contentT
 			return contentType, body
 		}
 	}
-	return "application/problem+json", a.body
-}
-
-func (g *Gate) accepts(name bearergate.Scheme) bool {
-	return slices.ContainsFunc(g.schemes, func(s scheme) bool { return s.name == name })
-}
-
-// challenge sets one challenge for each scheme of the gate. The error stands in
-// that of the scheme that the request used, which comes first, and nowhere else:
-// about the others, nothing is known to be wrong (RFC 9449 §7.1). Whoever sends
-// Authorization several times used no scheme alone: the error stands in all of them
-// (RFC 9449 §7.2).
-func (g *Gate) challenge(h http.Header, r *http.Request, code string, e *bearergate.Error, d *decision) {
-	used := d.scheme
-	if used == "" && e.Kind == bearergate.ErrInvalidRequest && len(r.Header["Authorization"]) < 2 {
-		used = g.attempted(r)
-	}
-	var values []string
-	for _, s := range g.schemes {
-		c := challenge{scheme: string(s.name)}
-		c.add("realm", g.config.Realm)
-		for _, p := range s.parameters {
-			c.add(p.name, p.value)
-		}
-		if s.name == used || used == "" {
-			g.explain(&c, code, e, d)
-		}
-		c.add("resource_metadata", g.metadataURL)
-		if s.name == used {
-			values = slices.Insert(values, 0, c.String())
-		} else {
-			values = append(values, c.String())
-		}
-	}
-	h["Www-Authenticate"] = values
-}
-
-// attempted is the scheme of credentials that could not be read, Bearer if it is
-// none of the gate's.
-func (g *Gate) attempted(r *http.Request) bearergate.Scheme {
-	sent := r.Header.Get("Authorization")
-	for _, s := range g.schemes {
-		if name := string(s.name); len(sent) >= len(name) && strings.EqualFold(sent[:len(name)], name) {
-			return s.name
-		}
-	}
-	return bearergate.SchemeBearer
-}
-
-// explain adds what was wrong with the credentials of the challenge's scheme.
-func (g *Gate) explain(c *challenge, code string, e *bearergate.Error, d *decision) {
-	a := answers[code]
-	if a.code != "" { // else bare: RFC 6750 §3.1 has no more to say to who sent no token
-		c.add("error", a.code)
-		c.add("error_description", a.words)
-	}
-	switch code {
-	case missingToken:
-		if g.config.AdvertiseScopes && !d.templated {
-			c.add("scope", listed(d.need.Scopes()))
-		}
-	case insufficientScope:
-		// A verifier that refuses for scope itself may name more than the route does.
-		c.add("scope", listed(slices.Concat(d.need.Scopes(), e.Scopes)))
-	case insufficientAuthentication, insufficientClaims:
-		if code == insufficientClaims {
-			c.add("authorization_uri", g.config.AuthorizationURI)
-			c.add("claims", e.ClaimsChallenge)
-		}
-		c.add("acr_values", listed(e.ACRValues))
-		if e.MaxAge > 0 {
-			c.add("max_age", strconv.FormatInt(int64(e.MaxAge/time.Second), 10))
-		}
-		c.add("scope", listed(e.Scopes))
-	}
+	return "application/problem+json", a.body()
 }

@@ -145,7 +145,7 @@ func TestDecisionTable(t *testing.T) {
 		rows = append(rows, row{name: "unavailable: " + string(reason), verifier: refuses(bearergate.ErrUnavailable, reason),
 			kind: bearergate.ErrUnavailable, reason: want, status: 503, detail: bodyUnavailable})
 	}
-	for _, reason := range []bearergate.Reason{bearergate.ReasonPolicy, bearergate.ReasonTenant, bearergate.ReasonRole} {
+	for _, reason := range []bearergate.Reason{bearergate.ReasonPolicy, bearergate.ReasonTenant, bearergate.ReasonRole, bearergate.ReasonActor} {
 		rows = append(rows, row{name: "forbidden: " + string(reason), verifier: refuses(bearergate.ErrForbidden, reason),
 			kind: bearergate.ErrForbidden, reason: reason, status: 403, detail: bodyForbidden})
 	}
@@ -279,7 +279,7 @@ func TestRender(t *testing.T) {
 			require.Equal(t, 403, w.Code)
 			require.Equal(t, http.Header{"Cache-Control": {"no-store"}, "Content-Type": {contentType}, "Www-Authenticate": {fixed}}, w.Header())
 			require.Equal(t, body, w.Body.String())
-			require.Equal(t, middleware.Refusal{Status: 403, Code: "insufficient_scope", Detail: bodyScope, Err: got.Err}, got)
+			require.Equal(t, middleware.Refusal{Status: 403, Code: "insufficient_scope", Name: "INSUFFICIENT_SCOPE", Detail: bodyScope, Err: got.Err}, got)
 			require.Equal(t, bearergate.ErrInsufficientScope, got.Err.Kind)
 			require.Equal(t, []string{"write"}, got.Err.Scopes)
 		}

@@ -49,6 +49,20 @@ func Audience(names ...string) RouteOption { return audience{slices.Clone(names)
 // and closes the route.
 func Tenant(of func(*http.Request) string) RouteOption { return &tenant{of} }
 
+// Delegation demands who acts for the subject of the token (RFC 8693):
+// [bearergate.Delegation] says how it is judged. Otherwise the answer is
+// [bearergate.ErrForbidden] with [bearergate.ReasonActor].
+//
+//	middleware.Delegation(bearergate.Delegation{
+//		Actors: map[string][]bearergate.Actor{"https://as.example.com": {{Subject: "orders"}}}})
+//
+// Delegation may be given several times, by a group and by its route for example; all of
+// them have to agree. What [bearergate.Delegation.Err] names is a mistake, and closes the
+// route.
+func Delegation(d bearergate.Delegation) RouteOption { return delegation{d.Clone()} }
+
+type delegation struct{ bearergate.Delegation }
+
 type roles struct{ anyOf []string }
 
 type audience struct{ names []string }
@@ -57,9 +71,10 @@ type tenant struct {
 	of func(*http.Request) string
 }
 
-func (roles) routeOption()    {}
-func (audience) routeOption() {}
-func (*tenant) routeOption()  {}
+func (delegation) routeOption() {}
+func (roles) routeOption()      {}
+func (audience) routeOption()   {}
+func (*tenant) routeOption()    {}
 
 var errTenantOf = &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonInternal, Cause: errors.New("middleware: Tenant")}
 
@@ -106,6 +121,16 @@ func (rt *route) claimed(token *bearergate.Token) error {
 	for _, names := range rt.audiences {
 		if !slices.ContainsFunc(names, token.HasAudience) {
 			return forbidden(bearergate.ReasonAudience, "aud names no audience of the route", bearergate.Quoted(names...), token.Quoted(token.Audience()...))
+		}
+	}
+	return nil
+}
+
+// delegated asks who acts for the subject.
+func (rt *route) delegated(token *bearergate.Token) error {
+	for _, d := range rt.delegations {
+		if err := d.Authorize(token); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -20,7 +20,20 @@ var employee = bearergate.Claims{Issuer: "https://as.example.com/", Subject: "u1
 // fromQuery is the tenant in the query of a request.
 func fromQuery(r *http.Request) string { return r.URL.Query().Get("tenant") }
 
-func TestRolesTenantAndAudience(t *testing.T) {
+// delegated is employee's token, with which the service orders acts for the user.
+var delegated = func() bearergate.Claims {
+	c := employee
+	c.Actors = []bearergate.Actor{{Subject: "orders"}}
+	return c
+}()
+
+func acting(subject string) bearergate.Delegation {
+	return bearergate.Delegation{Actors: map[string][]bearergate.Actor{employee.Issuer: {{Subject: subject}}}}
+}
+
+var byOrders, byBilling = acting("orders"), acting("billing")
+
+func TestRolesTenantActorAndAudience(t *testing.T) {
 	type opts = []middleware.RouteOption
 	without := employee
 	without.Roles, without.Tenant, without.Audience = nil, "", nil
@@ -56,6 +69,12 @@ func TestRolesTenantAndAudience(t *testing.T) {
 		"one of two lists":            {claims: employee, opts: opts{middleware.Audience("https://pay.example"), middleware.Audience("x")}, reason: bearergate.ReasonAudience},
 		"roles before the tenant":     {claims: without, opts: opts{middleware.Audience("x"), middleware.Tenant(fromQuery), middleware.Roles("x")}, reason: bearergate.ReasonRole},
 		"audiences before the tenant": {claims: without, opts: opts{middleware.Audience("x"), middleware.Tenant(fromQuery)}, reason: bearergate.ReasonAudience},
+		"the actor":                   {claims: delegated, opts: opts{middleware.Delegation(byOrders)}},
+		"another actor":               {claims: delegated, opts: opts{middleware.Delegation(byBilling)}, reason: bearergate.ReasonActor},
+		"no actor":                    {claims: employee, opts: opts{middleware.Delegation(byOrders)}, reason: bearergate.ReasonActor},
+		"one of two delegations":      {claims: delegated, opts: opts{middleware.Delegation(byOrders), middleware.Delegation(byBilling)}, reason: bearergate.ReasonActor},
+		"audiences before the actor":  {claims: delegated, opts: opts{middleware.Delegation(byBilling), middleware.Audience("x")}, reason: bearergate.ReasonAudience},
+		"the actor before the tenant": {claims: delegated, opts: opts{middleware.Tenant(fromQuery), middleware.Delegation(byBilling)}, reason: bearergate.ReasonActor},
 		"all before a policy":         {claims: employee, opts: opts{middleware.Allow(func(*http.Request, *bearergate.Token) error { panic("asked") }), middleware.Audience("x")}, reason: bearergate.ReasonAudience},
 		"scopes before all":           {claims: bearergate.Claims{Subject: "u1"}, opts: opts{middleware.Roles("x")}, kind: bearergate.ErrInsufficientScope, reason: bearergate.ReasonScope},
 	} {
@@ -130,6 +149,31 @@ func TestGroupsHaveRolesTenantAndAudience(t *testing.T) {
 	require.Equal(t, "b", rt.Routes()[0].Audiences[0][1])
 }
 
+// A route can narrow the delegation of its group, and what was given to it is a copy.
+func TestGroupsHaveDelegations(t *testing.T) {
+	rt := newGate(t, accepts(delegated), middleware.Config{}).NewRouter()
+	given := bearergate.Delegation{AllowDirect: true, Actors: map[string][]bearergate.Actor{employee.Issuer: {{Subject: "orders"}, {Subject: "billing"}}}}
+	group := rt.Group("/v1", scope.All("read"), middleware.Delegation(given))
+	group.Authenticated("GET /orders", says("orders"))
+	group.Authenticated("GET /bills", says("bills"), middleware.Delegation(byBilling))
+	group.Authenticated("GET /password", says("password"), middleware.Delegation(bearergate.Delegation{AllowDirect: true}))
+	given.Actors[employee.Issuer][0].Subject = "changed"
+	h := built(t, rt)
+	for path, status := range map[string]int{"/v1/orders": 200, "/v1/bills": 403, "/v1/password": 403} {
+		w := httptest.NewRecorder()
+		r := bearer("GET", good)
+		r.URL.Path = path
+		h.ServeHTTP(w, r)
+		require.Equal(t, status, w.Code, path)
+	}
+	given.Actors[employee.Issuer][0].Subject = "orders"
+	r := rt.Routes()[0]
+	require.Equal(t, "/v1/bills", r.Path)
+	require.Equal(t, []bearergate.Delegation{given, byBilling}, r.Delegations)
+	r.Delegations[0].Actors[employee.Issuer][0].Subject = "changed"
+	require.Equal(t, given, rt.Routes()[0].Delegations[0])
+}
+
 func TestWrongOptionsCloseTheRoute(t *testing.T) {
 	for name, tc := range map[string]struct {
 		opts []middleware.RouteOption
@@ -142,6 +186,8 @@ func TestWrongOptionsCloseTheRoute(t *testing.T) {
 		"any audience":      {opts: []middleware.RouteOption{middleware.Audience("https://pay.example", "*")}, says: `Audience: "*" has a * or a brace in it`},
 		"a template":        {opts: []middleware.RouteOption{middleware.Audience("https://{shop}.example")}, says: `Audience: "https://{shop}.example" has a * or a brace in it`},
 		"no tenant":         {opts: []middleware.RouteOption{middleware.Tenant(nil)}, says: "Tenant: the function is nil"},
+		"no delegation":     {opts: []middleware.RouteOption{middleware.Delegation(bearergate.Delegation{})}, says: "Delegation: there are no Actors"},
+		"any issuer":        {opts: []middleware.RouteOption{middleware.Delegation(byOrders), middleware.Delegation(bearergate.Delegation{Actors: map[string][]bearergate.Actor{"*": {{Subject: "orders"}}}})}, says: `option 2: Delegation: Actors: the issuer "*" has a * in it`},
 		"two ages":          {opts: []middleware.RouteOption{middleware.StepUp(nil, time.Minute), middleware.StepUp(nil, time.Hour)}, says: "StepUp is given more than once"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -173,6 +219,9 @@ func TestHEADWithOtherOptions(t *testing.T) {
 		"another role":     {get: []middleware.RouteOption{middleware.Roles("a")}, head: []middleware.RouteOption{middleware.Roles("a", "b")}},
 		"no audience":      {get: []middleware.RouteOption{middleware.Audience("a")}},
 		"another audience": {get: []middleware.RouteOption{middleware.Audience("a")}, head: []middleware.RouteOption{middleware.Audience("b")}},
+		"the same actor":   {get: []middleware.RouteOption{middleware.Delegation(byOrders)}, head: []middleware.RouteOption{middleware.Delegation(byOrders.Clone())}, same: true},
+		"no delegation":    {get: []middleware.RouteOption{middleware.Delegation(byOrders)}},
+		"another actor":    {get: []middleware.RouteOption{middleware.Delegation(byOrders)}, head: []middleware.RouteOption{middleware.Delegation(byBilling)}},
 		"no tenant":        {get: []middleware.RouteOption{inPath}},
 		"two calls":        {get: []middleware.RouteOption{inPath}, head: []middleware.RouteOption{middleware.Tenant(fromQuery)}},
 	} {

@@ -162,7 +162,8 @@ type question struct {
 	status   int // what was written without a route
 	decision Decision
 
-	gate     *Gate // that has the last word, and what it decided
+	gates    []*Gate // that were asked, from the outermost
+	gate     *Gate   // that has the last word, and what it decided
 	made     decision
 	identity map[string]string // what the handler would find in the headers of Config.Identity
 }
@@ -176,6 +177,9 @@ func (q *question) Write(b []byte) (int, error) { return len(b), nil }
 // answer says what was decided at a route.
 func (q *question) answer(g *Gate, r *http.Request, access Access, d *decision) {
 	q.gate, q.made = g, *d
+	if g != nil {
+		q.gates = append(q.gates, g)
+	}
 	q.decision = Decision{Err: d.err, ReportOnly: d.reportOnly, Pattern: r.Pattern, Access: access, Reply: sendable(d.reply)}
 	if d.err == nil || d.reportOnly {
 		q.decision.Token = d.known()

@@ -31,6 +31,9 @@ func (g *Gate) Explain(r *http.Request, need scope.Requirement, opts ...RouteOpt
 	}
 	c, err := g.extract(r)
 	e := bearergate.ExplainCall(r.Context(), rt.verifier, g.call(r, c), err, g.config.Bindings...)
+	if advice := adviceOnExtract[bearergate.ReasonOf(err)]; g.config.Extract != nil && advice != "" {
+		e.Advice = []string{advice} // Authorization is not, or not alone, where this gate looks
+	}
 	// ask adds a step, with what to do if it is the one that refuses.
 	ask := func(step bearergate.Step, advice string, check func(*bearergate.Token) error) {
 		if e.Err != nil {
@@ -61,6 +64,7 @@ func (g *Gate) Explain(r *http.Request, need scope.Requirement, opts ...RouteOpt
 			e.Advice[0] = adviceAudience
 		}
 	}
+	e = e.Delegation(rt.delegations...)
 	if len(rt.tenants) > 0 {
 		ask(bearergate.Step{Name: "tenant"}, adviceTenant, func(t *bearergate.Token) error { return rt.ofTenant(r, t) })
 	}
@@ -78,6 +82,12 @@ func (g *Gate) Explain(r *http.Request, need scope.Requirement, opts ...RouteOpt
 		ask(bearergate.Step{Name: "once", Detail: "the store of Once is not asked, for that would use the token up"}, "", nil)
 	}
 	return e
+}
+
+// adviceOnExtract is what to do where Config.Extract finds no credential, or not one.
+var adviceOnExtract = map[bearergate.Reason]string{
+	bearergate.ReasonNoToken:    "No credential arrived where Extract of this gate reads one: have the client send it there. If it does, something on the way takes it out: look at the proxy in front of this server.",
+	bearergate.ReasonBadRequest: "Have the client send exactly one credential where Extract of this gate reads one, as it was issued and once: no second one in another header, no quotes, no space, no comma.",
 }
 
 const (

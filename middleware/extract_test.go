@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -177,4 +178,129 @@ func TestExtract(t *testing.T) {
 	require.Equal(t, "u1", token.Subject())
 	r = bearer("GET", good) // header only: not a carrier here
 	refused(t, gate, r, scope.All("read"), bearergate.ErrMissingToken, bearergate.ReasonNoToken)
+}
+
+// Caches know of Authorization alone. What came in a cookie is for nobody else.
+//
+// req: R9111-01
+func TestAResponseToExtractedCredentialsIsPrivate(t *testing.T) {
+	cookie := func(r *http.Request) (bearergate.Credentials, error) {
+		c, err := r.Cookie("session")
+		if err != nil {
+			return sent(""), err
+		}
+		return sent(c.Value), nil
+	}
+	for _, tc := range []struct {
+		name          string
+		extract       func(*http.Request) (bearergate.Credentials, error)
+		cookie        bool
+		authorization bool
+		reportOnly    bool
+		outer         string // what is there before the gate
+		inner         string // what the handler sets
+		want          []string
+	}{
+		{name: "a cookie", extract: cookie, cookie: true, want: []string{"private"}},
+		{name: "a cookie beside Authorization", extract: cookie, cookie: true, authorization: true},
+		{name: "no credentials", extract: cookie},
+		{name: "the header, without Extract", authorization: true},
+		{name: "the handler says more", extract: cookie, cookie: true, inner: "no-store", want: []string{"no-store"}},
+		{name: "it was said before", extract: cookie, cookie: true, outer: "public", want: []string{"public"}},
+		{name: "nothing is enforced", extract: cookie, cookie: true, reportOnly: true, want: []string{"private"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			gate := newGate(t, accepts(reader), middleware.Config{Extract: tc.extract, InsecureReportOnly: tc.reportOnly})
+			r := httptest.NewRequest("GET", "/", nil)
+			if tc.cookie {
+				r.AddCookie(&http.Cookie{Name: "session", Value: good})
+			}
+			if tc.authorization {
+				r.Header.Set("Authorization", "Bearer "+good)
+			}
+			w := httptest.NewRecorder()
+			if tc.outer != "" {
+				w.Header().Set("Cache-Control", tc.outer)
+			}
+			gate.Optional(scope.Requirement{})(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				if tc.inner != "" {
+					w.Header().Set("Cache-Control", tc.inner)
+				}
+			})).ServeHTTP(w, r)
+			require.Equal(t, http.StatusOK, w.Code)
+			require.Equal(t, tc.want, w.Header()["Cache-Control"])
+		})
+	}
+}
+
+// DropAuthorization takes what Extract reads, in every spelling, and nothing else.
+func TestDropWhatExtractReads(t *testing.T) {
+	extract := func(r *http.Request) (bearergate.Credentials, error) { return sent(r.Header.Get("X-Api-Key")), nil }
+	header := func() http.Header {
+		return http.Header{"X-Api-Key": {good}, "X_api_key": {"x"}, "X.api.key": {"x"}, "X-Api-Keys": {"kept"}, "Authorization": {"x"}}
+	}
+	for _, drop := range []bool{false, true} {
+		gate := newGate(t, accepts(reader), middleware.Config{Extract: extract, ExtractHeaders: []string{"Authorization", "X-API-Key"}, DropAuthorization: drop,
+			Identity: map[string]func(*bearergate.Token) string{"X-User": (*bearergate.Token).Subject}})
+		var seen http.Header
+		sees := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen = r.Header })
+		rt := gate.NewRouter()
+		rt.Handle("GET /orders", scope.All("read"), sees)
+		rt.Public("GET /public", sees)
+		h := built(t, rt)
+		for _, path := range []string{"/orders", "/public"} {
+			r := httptest.NewRequest("GET", path, nil)
+			r.Header = header()
+			h.ServeHTTP(httptest.NewRecorder(), r)
+			require.Equal(t, header(), r.Header, "the caller's request")
+			want := header()
+			if drop {
+				want = http.Header{"X-Api-Keys": {"kept"}}
+			}
+			if path == "/orders" {
+				want["X-User"] = []string{"u1"}
+			}
+			require.Equal(t, want, seen, path)
+		}
+		advisor, err := rt.Advisor()
+		require.NoError(t, err)
+		for _, told := range []http.Header{header(), {"X-Api-Key": {good}}} { // all of it, and a part
+			advice := advisor.Advise(t.Context(), middleware.Told{Method: "GET", Host: "api.example.com", URI: "/orders", Header: told})
+			require.Equal(t, http.StatusOK, advice.Status)
+			for _, name := range []string{"authorization", "x-api-key", "x_api_key"} {
+				require.Equal(t, drop, slices.Contains(advice.Remove, name), name)
+			}
+			require.Equal(t, drop && len(told) > 1, slices.Contains(advice.Remove, "x.api.key"))
+			require.NotContains(t, advice.Remove, "x-api-keys")
+		}
+	}
+}
+
+// Where Extract reads the credential, Explain does not send anybody to Authorization.
+func TestExplainExtract(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		extract error
+		raw     string
+		reason  bearergate.Reason
+		advice  string
+	}{
+		{name: "nothing", reason: bearergate.ReasonNoToken, advice: "No credential arrived where Extract of this gate reads one"},
+		{name: "two", extract: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest, advice: "exactly one credential where Extract of this gate reads one"},
+		{name: "a store that is down", extract: bearergate.ErrUnavailable, reason: bearergate.ReasonStoreUnavailable},
+		{name: "a good one", raw: good},
+	} {
+		gate := newGate(t, accepts(reader), middleware.Config{Extract: func(*http.Request) (bearergate.Credentials, error) { return sent(tc.raw), tc.extract }})
+		e := gate.Explain(httptest.NewRequest("GET", "/", nil), scope.All("read"))
+		require.Equal(t, tc.reason, bearergate.ReasonOf(e.Err), tc.name)
+		if tc.advice == "" {
+			require.Empty(t, e.Advice, tc.name)
+			continue
+		}
+		require.Len(t, e.Advice, 1, tc.name)
+		require.Contains(t, e.Advice[0], tc.advice)
+	}
+	plain := newGate(t, accepts(reader), middleware.Config{})
+	e := plain.Explain(httptest.NewRequest("GET", "/", nil), scope.All("read"))
+	require.NotContains(t, e.Advice[0], "Extract")
 }

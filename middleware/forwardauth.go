@@ -166,7 +166,7 @@ func (rt *Router) ForwardAuth(c ForwardAuthConfig) (http.Handler, error) {
 	if rt != nil && rt.gate != nil {
 		errs = append(errs, rt.gate.cannotForward("ForwardAuth", headers), rt.cannotEnd("ForwardAuth"))
 		if rt.gate.config.DropAuthorization {
-			errs = append(errs, errors.New("ForwardAuth: Config.DropAuthorization is set, and it is the proxy that passes the request on: have it remove Authorization, and leave the field out, or use a gate of its own here"))
+			errs = append(errs, errors.New("ForwardAuth: Config.DropAuthorization is set, and it is the proxy that passes the request on: have it remove Authorization, and what else carries credentials, and leave the field out, or use a gate of its own here"))
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -431,9 +431,9 @@ func isAuthority(s string) bool {
 }
 
 var (
-	answerUnclear = newAnswer(http.StatusBadRequest, false, "", "The method, the host or the path of the request can be read in more than one way.")
-	answerNoRoute = newAnswer(http.StatusNotFound, false, "", "There is no such route.")
-	answerMethod  = newAnswer(http.StatusMethodNotAllowed, false, "", "The route does not have this method.")
+	answerUnclear = &answer{status: http.StatusBadRequest, words: "The method, the host or the path of the request can be read in more than one way."}
+	answerNoRoute = &answer{status: http.StatusNotFound, words: "There is no such route."}
+	answerMethod  = &answer{status: http.StatusMethodNotAllowed, words: "The route does not have this method."}
 )
 
 // refuseUnrouted writes the answer to a request that enters no route, where [Router.Handler]

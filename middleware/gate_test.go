@@ -47,6 +47,38 @@ func TestNewNamesContradictions(t *testing.T) {
 	require.ErrorContains(t, err, "Config.DropAuthorization with Extract")
 }
 
+func TestExtractHeaders(t *testing.T) {
+	extract := func(*http.Request) (bearergate.Credentials, error) { return bearergate.Credentials{}, nil }
+	for _, names := range [][]string{nil, {"Cookie"}, {"authorization", "x-api-key"}} {
+		newGate(t, accepts(reader), middleware.Config{Extract: extract, ExtractHeaders: names})
+	}
+	newGate(t, accepts(reader), middleware.Config{Extract: extract, ExtractHeaders: []string{"Cookie"}, DropAuthorization: true})
+	for _, tc := range []struct {
+		name   string
+		config middleware.Config
+		says   string
+	}{
+		{name: "without Extract", config: middleware.Config{ExtractHeaders: []string{"Authorization"}}, says: "without Extract"},
+		{name: "an underscore", config: middleware.Config{Extract: extract, ExtractHeaders: []string{"X_Api_Key"}}, says: `the name "X_Api_Key"`},
+		{name: "an empty name", config: middleware.Config{Extract: extract, ExtractHeaders: []string{""}}, says: `the name ""`},
+		{name: "a dash at the end", config: middleware.Config{Extract: extract, ExtractHeaders: []string{"X-Api-"}}, says: `the name "X-Api-"`},
+		{name: "twice", config: middleware.Config{Extract: extract, ExtractHeaders: []string{"X-Api-Key", "x-api-key"}}, says: "X-Api-Key is given twice"},
+		{name: "Host", config: middleware.Config{Extract: extract, ExtractHeaders: []string{"host"}}, says: "Host: it has a meaning"},
+		{name: "in Identity too", config: middleware.Config{Extract: extract, ExtractHeaders: []string{"X-User"}, Identity: map[string]func(*bearergate.Token) string{"x-user": (*bearergate.Token).Subject}}, says: "X-User is in Identity too"},
+	} {
+		gate, err := middleware.New(accepts(reader), tc.config)
+		require.Nil(t, gate, tc.name)
+		requireError(t, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+		require.ErrorContains(t, err, tc.says)
+	}
+	names := []string{"Cookie"}
+	gate := newGate(t, accepts(reader), middleware.Config{Extract: extract, ExtractHeaders: names})
+	names[0] = "Changed"
+	w := httptest.NewRecorder()
+	gate.Optional(scope.Requirement{})(kit.Says("served")).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+	require.Equal(t, []string{"Cookie"}, w.Header().Values("Vary"), "New copies")
+}
+
 // http is for this machine, whatever it is called here.
 func TestResourceOnLoopback(t *testing.T) {
 	for host, loopback := range kit.Hosts() {

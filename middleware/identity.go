@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -29,7 +30,7 @@ func identityNames(headers map[string]func(*bearergate.Token) string) (map[strin
 	for name, value := range headers {
 		key := http.CanonicalHeaderKey(name)
 		switch {
-		case name == "" || strings.Trim(name, "-") != name || strings.ContainsFunc(name, func(c rune) bool { return c != '-' && !isAlphanumeric(c) }):
+		case !isHeaderName(name):
 			errs = append(errs, fmt.Errorf("Config.Identity: the name %q: use letters and digits, with dashes between them", name))
 		case slices.Contains(notIdentity, key):
 			errs = append(errs, fmt.Errorf("Config.Identity: %s: it has a meaning of its own: choose another name, such as X-User", key))
@@ -43,6 +44,35 @@ func identityNames(headers map[string]func(*bearergate.Token) string) (map[strin
 	// In a fixed order, whatever the order of the map.
 	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
 	return canonical, errors.Join(errs...)
+}
+
+// extractNames returns a copy of ExtractHeaders with canonical names, or all that is wrong
+// with them; nil for none.
+func (c *Config) extractNames() (names []string, err error) {
+	var errs []error
+	if len(c.ExtractHeaders) > 0 && c.Extract == nil {
+		errs = append(errs, errors.New("Config.ExtractHeaders without Extract: it is Authorization that is read; leave them out, or set Extract"))
+	}
+	for _, name := range c.ExtractHeaders {
+		key := http.CanonicalHeaderKey(name)
+		switch {
+		case !isHeaderName(name):
+			errs = append(errs, fmt.Errorf("Config.ExtractHeaders: the name %.100q: use letters and digits, with dashes between them", name))
+		case key != "Authorization" && key != "Cookie" && slices.Contains(notIdentity, key):
+			errs = append(errs, fmt.Errorf("Config.ExtractHeaders: %s: it has a meaning of its own, and no credential", key))
+		case slices.Contains(names, key):
+			errs = append(errs, fmt.Errorf("Config.ExtractHeaders: %s is given twice: names are compared without case, so leave one of them out", key))
+		case slices.ContainsFunc(slices.Collect(maps.Keys(c.Identity)), func(identity string) bool { return alike(identity, key) }):
+			errs = append(errs, fmt.Errorf("Config.ExtractHeaders: %s is in Identity too: a header carries the credential or says whose it is", key))
+		}
+		names = append(names, key)
+	}
+	return names, errors.Join(errs...)
+}
+
+// isHeaderName reports letters and digits with dashes between them.
+func isHeaderName(name string) bool {
+	return name != "" && strings.Trim(name, "-") == name && !strings.ContainsFunc(name, func(c rune) bool { return c != '-' && !isAlphanumeric(c) })
 }
 
 // identify says of the token what Config.Identity asks for.
@@ -73,6 +103,11 @@ func (g *Gate) clean(r *http.Request) {
 	}
 	if g.config.DropAuthorization {
 		r.Header.Del("Authorization")
+		for name := range r.Header {
+			if g.isDropped(name) {
+				delete(r.Header, name)
+			}
+		}
 	}
 	if g.config.Identity == nil {
 		return
@@ -96,6 +131,11 @@ func (g *Gate) clean(r *http.Request) {
 		}
 	}
 	r.Trailer = nil // net/http fills in what comes after the body, whatever its name
+}
+
+// isDropped reports a header beside Authorization that DropAuthorization takes out.
+func (g *Gate) isDropped(header string) bool {
+	return g.config.DropAuthorization && slices.ContainsFunc(g.config.ExtractHeaders, func(name string) bool { return alike(header, name) })
 }
 
 func (g *Gate) isIdentity(header string) bool {

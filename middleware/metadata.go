@@ -191,7 +191,10 @@ func (g *Gate) constraint(m Metadata) (c constraint, err error) {
 	var dpop, others bool
 	err = bearergate.Guard(context.Background(), errChallenge, func(context.Context) error {
 		for _, b := range g.config.Bindings {
-			dpop = dpop || b.Scheme() == bearergate.SchemeDPoP
+			if b.Scheme() == bearergate.SchemeDPoP {
+				dpop = true
+				c.algorithms = append(c.algorithms, strings.Fields(b.Challenge()["algs"])...) // New let it in once
+			}
 			others = others || b.Scheme() != bearergate.SchemeDPoP
 			c.certificates = c.certificates || slices.Contains(b.Members(), "x5t#S256")
 		}
@@ -201,7 +204,6 @@ func (g *Gate) constraint(m Metadata) (c constraint, err error) {
 		return constraint{}, fmt.Errorf("Config.Bindings: %w", bearergate.AsError(err).Cause)
 	}
 	c.dpopOnly = g.config.RequireBinding && dpop && !others
-	c.algorithms = g.proofAlgorithms()
 
 	var errs []error
 	if m.CertificateBound && !c.certificates {
@@ -222,18 +224,6 @@ func (g *Gate) constraint(m Metadata) (c constraint, err error) {
 		c.algorithms = m.DPoPAlgorithms
 	}
 	return c, errors.Join(errs...)
-}
-
-// proofAlgorithms are those that the DPoP challenge names.
-func (g *Gate) proofAlgorithms() []string {
-	for _, s := range g.schemes {
-		for _, p := range s.parameters {
-			if s.name == bearergate.SchemeDPoP && p.name == "algs" {
-				return strings.Fields(p.value)
-			}
-		}
-	}
-	return nil
 }
 
 // isNoSignature reports an alg with which nobody shows to hold a private key (RFC 9449
@@ -279,7 +269,7 @@ func wellKnown(resource string) (string, error) {
 
 // secureURL parses an https URL without user and fragment; http will do for loopback hosts.
 func secureURL(s string) (*url.URL, error) {
-	if i := indexUnquotable(s); i >= 0 || strings.Contains(s, " ") {
+	if !isPrintable(s) || strings.ContainsAny(s, ` "\`) {
 		return nil, errors.New("use printable ASCII without space, double quote and backslash")
 	}
 	u, err := url.Parse(s)

@@ -23,8 +23,9 @@
 //     ([Config.Bindings]), and where [Bound] asks for it, the token is bound;
 //  4. the user's authentication satisfies [StepUp] and [AuthContext];
 //  5. the scopes satisfy the route's [scope.Requirement];
-//  6. the token has the roles and the audience that the route demands, and is of the
-//     tenant of the request ([Roles], [Audience], [Tenant]);
+//  6. the token has the roles and the audience that the route demands, who acts for its
+//     subject may ([Delegation]), and it is of the tenant of the request ([Roles],
+//     [Audience], [Tenant]);
 //  7. the route's own policies agree ([Allow]);
 //  8. the token has not opened the route before ([Once]).
 //
@@ -45,7 +46,8 @@
 //	scopes insufficient                        403     error="insufficient_scope", scope="…"
 //	authentication too weak or too old         401     error="insufficient_user_authentication", acr_values="…", max_age="…"
 //	the same, of a client that announced cp1   401     error="insufficient_claims", claims="…"; only by [AuthContext]
-//	role, tenant, audience or policy says no   403     none
+//	role, tenant, audience or policy says no,  403     none
+//	or who acts for the subject may not
 //	keys, server or store unavailable          503     none; Retry-After of 1 to 60 seconds
 //	this server is misconfigured               500     none
 //
@@ -91,7 +93,7 @@ import (
 )
 
 // DefaultRealm is the realm of challenges when [Config.Realm] is empty.
-const DefaultRealm = "api"
+const DefaultRealm = "api" // bearergate.DefaultRealm
 
 // Config is what [New] needs besides the verifier. The zero value is complete.
 type Config struct {
@@ -143,8 +145,8 @@ type Config struct {
 	// the gate, those of [Router.Public] routes too, so that none of them can pass
 	// a token on or log it. They get a copy of the request; the caller's is not
 	// changed. A handler that reads this header itself must not be behind the gate.
-	// With Extract, which takes the token from elsewhere, it is a mistake, and with
-	// [Router.ForwardAuth], where the proxy has to do this.
+	// With Extract it needs ExtractHeaders, and takes all of these out too. With
+	// [Router.ForwardAuth] it is a mistake: there the proxy has to do this.
 	DropAuthorization bool
 
 	// Identity tells the handlers behind the gate who calls, in request headers,
@@ -200,7 +202,21 @@ type Config struct {
 	// blame is not known, and a client must not be blamed for an outage. Say
 	// [bearergate.ErrInvalidRequest] where the client sent nonsense. Whatever the
 	// error, the handler does not run.
+	//
+	// Caches between a client and this service know of Authorization alone: without it, they
+	// may store a response and give it to anybody (RFC 9111 §3.5). So the response to
+	// credentials that came in another way says Cache-Control: private (as RFC 6750 §2.3 has
+	// it), unless there is a Cache-Control already. A handler that sets its own replaces it,
+	// and has to say private or no-store itself: max-age alone lets every cache store it.
 	Extract func(*http.Request) (bearergate.Credentials, error)
+
+	// ExtractHeaders are the request headers that Extract reads, Authorization included if it
+	// reads that: what Headers of apikey.Keys returns, or "Cookie". Then responses of
+	// [Gate.Optional] name them in Vary, and DropAuthorization takes all of them out of the
+	// request, in every spelling that a backend may take for the name. They decide nothing.
+	// Names consist of letters, digits and dashes. Default: none. Without Extract they are a
+	// mistake.
+	ExtractHeaders []string
 
 	// Bindings check that the sender of a bound token (cnf, RFC 7800) holds its key:
 	// by DPoP (RFC 9449), by a client certificate (RFC 8705). They are asked by the
@@ -248,7 +264,7 @@ type Gate struct {
 	verifier    bearergate.Verifier
 	config      Config
 	metadataURL string // "" without Config.Resource
-	schemes     []scheme
+	answers     *bearergate.Answers
 }
 
 // New returns a gate that has tokens verified by v. Its error is
@@ -258,34 +274,37 @@ func New(v bearergate.Verifier, c Config) (*Gate, error) {
 	if isNil(v) {
 		errs = append(errs, errors.New("the verifier is nil: pass the result of jwtverify.New, introspect.New or your own Verifier"))
 	}
-	if c.Realm == "" {
-		c.Realm = DefaultRealm
-	}
-	if i := indexUnquotable(c.Realm); i >= 0 {
-		errs = append(errs, fmt.Errorf("Config.Realm: byte %#02x at %d: use printable ASCII without double quote and backslash", c.Realm[i], i))
-	}
 	metadataURL, err := wellKnown(c.Resource)
 	if err != nil {
 		errs = append(errs, fmt.Errorf("Config.Resource: %w", err))
 	}
+	say := bearergate.AnswerConfig{Realm: c.Realm, MetadataURL: metadataURL}
 	if c.AuthorizationURI != "" {
 		if _, err := secureURL(c.AuthorizationURI); err != nil {
 			errs = append(errs, fmt.Errorf("Config.AuthorizationURI: %w", err))
+		} else {
+			say.AuthorizationURI = c.AuthorizationURI
 		}
 	}
 	if c.Identity, err = identityNames(c.Identity); err != nil {
 		errs = append(errs, err)
 	}
-	if c.DropAuthorization && c.Extract != nil {
-		errs = append(errs, errors.New("Config.DropAuthorization with Extract: it keeps the Authorization header from the handlers, and the token is elsewhere; take it out of the request in a handler of your own"))
+	if c.DropAuthorization && c.Extract != nil && len(c.ExtractHeaders) == 0 {
+		errs = append(errs, errors.New("Config.DropAuthorization with Extract: it keeps the Authorization header from the handlers, and the token is elsewhere; name the headers that Extract reads in ExtractHeaders, or take it out of the request in a handler of your own"))
+	}
+	if c.ExtractHeaders, err = c.extractNames(); err != nil {
+		errs = append(errs, err)
 	}
 	c.Bindings = slices.Clone(c.Bindings)
-	var schemes []scheme
+	sound := c.Bindings
 	if err := bearergate.CheckBindings(c.Bindings); err != nil {
-		errs = append(errs, inBindings(err))
+		errs, sound = append(errs, inBindings(err)), nil
 	} else {
-		schemes, err = schemesOf(c.Bindings)
-		errs = append(errs, err, inBindings(bearergate.CheckBindings(c.Bindings, v)))
+		errs = append(errs, inBindings(bearergate.CheckBindings(c.Bindings, v)))
+	}
+	answers, err := bearergate.NewAnswers(say, sound...)
+	if err != nil {
+		errs = append(errs, bearergate.AsError(err).Cause)
 	}
 	if c.RequireBinding && len(c.Bindings) == 0 {
 		errs = append(errs, errors.New("Config.RequireBinding without Bindings: no token could enter: set Bindings, or leave it out"))
@@ -294,7 +313,7 @@ func New(v bearergate.Verifier, c Config) (*Gate, error) {
 		return nil, misconfigured(err)
 	}
 	c.Hooks = JoinHooks(c.Hooks) // each hook guarded
-	return &Gate{verifier: v, config: c, metadataURL: metadataURL, schemes: schemes}, nil
+	return &Gate{verifier: v, config: c, metadataURL: metadataURL, answers: answers}, nil
 }
 
 // inBindings names the field in what [bearergate.CheckBindings] found.
@@ -353,7 +372,8 @@ func (g *Gate) Require(need scope.Requirement, opts ...RouteOption) func(http.Ha
 // without.
 //
 // Responses say Vary: Authorization, or a cache could give one caller what was
-// meant for another. With [Config.Extract], that is left to the handler.
+// meant for another. With [Config.Extract], they name [Config.ExtractHeaders], and without
+// these it is left to the handler.
 func (g *Gate) Optional(need scope.Requirement, opts ...RouteOption) func(http.Handler) http.Handler {
 	rt := g.route(need, opts)
 	rt.access = AccessOptional
@@ -375,17 +395,32 @@ func (g *Gate) wrap(rt route, next http.Handler) http.Handler {
 			}
 			return
 		}
-		if rt.access == AccessOptional && !closed && g.config.Extract == nil {
-			w.Header().Add("Vary", "Authorization")
+		if rt.access == AccessOptional && !closed {
+			for _, name := range g.read() {
+				w.Header().Add("Vary", name)
+			}
 		}
 		reply(w, d.reply)
 		if d.err != nil && !d.reportOnly {
 			g.refuse(w, r, &d)
 			return
 		}
+		if d.source == SourceExtract && len(r.Header["Authorization"]) == 0 && len(w.Header()["Cache-Control"]) == 0 {
+			w.Header().Set("Cache-Control", "private") // see Extract
+		}
 		g.pass(w, r, &rt, &d, next)
 	})
 }
+
+// read are the headers that credentials are taken from, as far as that is known.
+func (g *Gate) read() []string {
+	if g.config.Extract == nil {
+		return authorizationAlone
+	}
+	return g.config.ExtractHeaders
+}
+
+var authorizationAlone = []string{"Authorization"}
 
 // isNilValue reports whether v, a handler or a store, is nil or holds a nil pointer,
 // func or map.

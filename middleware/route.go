@@ -15,8 +15,8 @@ import (
 
 // RouteOption changes what one route asks for, beyond its scopes. The options
 // are [StepUp], [AuthContext], [Via], [Once], [Trial] and [Recheck], each at most once per
-// route, [Bound], [Roles], [Tenant], [Audience], [Allow] and [CancelOnExpiry]; a nil option
-// closes the route. What an option asks of a token is never asked of a request without
+// route, [Bound], [Roles], [Tenant], [Audience], [Delegation], [Allow] and [CancelOnExpiry];
+// a nil option closes the route. What an option asks of a token is never asked of a request without
 // one on an optional route.
 type RouteOption interface{ routeOption() }
 
@@ -153,24 +153,25 @@ const (
 
 // route is what one route demands, worked out once. It is not changed afterwards.
 type route struct {
-	verifier  bearergate.Verifier
-	need      scope.Requirement
-	templated bool // need has placeholders
-	access    Access
-	stepUp    bearergate.StepUp
-	bound     bool
-	roles     [][]string // a token has one of each list
-	tenants   []*tenant
-	audiences [][]string // aud names one of each list
-	allow     []*allow
-	once      *once
-	trial     *trial        // not enforced
-	via       bool          // verifier is not the gate's
-	cancel    bool          // with the token
-	recheck   time.Duration // 0: never
-	forwards  bool          // to a handler
-	routed    bool          // by the ServeMux of a Router
-	err       error         // not nil: every request is refused with it
+	verifier    bearergate.Verifier
+	need        scope.Requirement
+	templated   bool // need has placeholders
+	access      Access
+	stepUp      bearergate.StepUp
+	bound       bool
+	roles       [][]string // a token has one of each list
+	tenants     []*tenant
+	audiences   [][]string // aud names one of each list
+	delegations []bearergate.Delegation
+	allow       []*allow
+	once        *once
+	trial       *trial        // not enforced
+	via         bool          // verifier is not the gate's
+	cancel      bool          // with the token
+	recheck     time.Duration // 0: never
+	forwards    bool          // to a handler
+	routed      bool          // by the ServeMux of a Router
+	err         error         // not nil: every request is refused with it
 }
 
 func (g *Gate) route(need scope.Requirement, opts []RouteOption) route {
@@ -241,6 +242,8 @@ func (g *Gate) take(rt *route, opt RouteOption) error {
 		}
 	case audience:
 		rt.audiences, sound = append(rt.audiences, opt.names), literal("Audience", opt.names)
+	case delegation:
+		rt.delegations, sound = append(rt.delegations, opt.Delegation), opt.Err()
 	case *allow:
 		rt.allow = append(rt.allow, opt)
 		if len(opt.policies) == 0 || slices.ContainsFunc(opt.policies, func(f func(*http.Request, *bearergate.Token) error) bool { return f == nil }) {
@@ -317,7 +320,7 @@ func (rt *route) same(o *route) bool {
 		verifiers = a.IsValid() && b.IsValid() && a.Comparable() && b.Comparable() && rt.verifier == o.verifier
 	}
 	return verifiers && rt.access == o.access && rt.cancel == o.cancel && rt.recheck == o.recheck && rt.bound == o.bound && slices.Equal(rt.allow, o.allow) && rt.once == o.once && rt.trial == o.trial &&
-		equal(rt.roles, o.roles) && slices.Equal(rt.tenants, o.tenants) && equal(rt.audiences, o.audiences) &&
+		equal(rt.roles, o.roles) && slices.Equal(rt.tenants, o.tenants) && equal(rt.audiences, o.audiences) && reflect.DeepEqual(rt.delegations, o.delegations) &&
 		rt.stepUp.MaxAge == o.stepUp.MaxAge && slices.Equal(rt.stepUp.ACR, o.stepUp.ACR) && rt.stepUp.AuthContext == o.stepUp.AuthContext && reflect.DeepEqual(rt.need, o.need) //nolint:govet // the error in a Requirement is part of what it is
 }
 
@@ -336,7 +339,10 @@ func (rt *route) demands(t *bearergate.Token, need scope.Requirement) error {
 	if err := t.Authorize(need); err != nil {
 		return err
 	}
-	return rt.claimed(t)
+	if err := rt.claimed(t); err != nil {
+		return err
+	}
+	return rt.delegated(t)
 }
 
 // shown is a refusal for its scopes with the requirement as it was written: what the path

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/scope"
 )
 
@@ -34,6 +35,8 @@ type Route struct {
 	Tenants int
 	// Audiences are the lists of [Audience]: aud names one of each.
 	Audiences [][]string
+	// Delegations are those of [Delegation]: who acts for the subject satisfies each.
+	Delegations []bearergate.Delegation
 	// Policies is how many functions of [Allow] have to agree.
 	Policies int
 	// Once says that a token opens the route one time: [Once].
@@ -70,6 +73,7 @@ func (rt *Router) Routes() []Route {
 			Roles:          cloned(reg.route.roles),
 			Tenants:        len(reg.route.tenants),
 			Audiences:      cloned(reg.route.audiences),
+			Delegations:    copied(reg.route.delegations),
 			Policies:       reg.route.policies(),
 			Once:           reg.route.once != nil,
 			Via:            reg.route.via,
@@ -87,6 +91,14 @@ func (rt *Router) Routes() []Route {
 		return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Host, b.Host), cmp.Compare(a.Method, b.Method))
 	})
 	return routes
+}
+
+func copied(delegations []bearergate.Delegation) []bearergate.Delegation {
+	delegations = slices.Clone(delegations)
+	for i, d := range delegations {
+		delegations[i] = d.Clone()
+	}
+	return delegations
 }
 
 func cloned(lists [][]string) [][]string {

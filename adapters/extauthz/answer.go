@@ -58,11 +58,11 @@ func ones(headers map[string]string) []*corev3.HeaderValueOption {
 	return options(header)
 }
 
-// options are header fields for Envoy, in order. Each replaces what is there: append_action
-// says so to those versions that read it, and append, which others read, is false if it is
-// not set. In a denied answer, Envoy takes all fields of one name (two challenges) even so.
-// Cache-Control alone leaves the service the word, as it does in the middleware; in a denied
-// answer there is no other.
+// options are header fields for Envoy, in order. The first of a name replaces what is there, and
+// the next ones are added: append_action says so. Older versions do not read it in a denied
+// answer, and take all fields there, and they replace in a request, both unless append is set.
+// So it is not. Cache-Control alone leaves the service the word, as it does in the middleware;
+// in a denied answer there is no other.
 func options(header http.Header) (all []*corev3.HeaderValueOption) {
 	for _, name := range slices.Sorted(maps.Keys(header)) {
 		action := corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD
@@ -74,6 +74,7 @@ func options(header http.Header) (all []*corev3.HeaderValueOption) {
 				Header:       &corev3.HeaderValue{Key: strings.ToLower(name), Value: strings.ToValidUTF8(value, "?")},
 				AppendAction: action,
 			})
+			action = corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD
 		}
 	}
 	return all

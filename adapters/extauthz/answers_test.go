@@ -173,6 +173,24 @@ func TestAnswersAreThoseOfHandler(t *testing.T) {
 	}
 }
 
+// Two challenges are two fields of one name. They reach the client through an Envoy that obeys
+// append_action in a denied answer, and through an older one that takes all fields there,
+// unless append is set.
+func TestEveryChallengeReachesTheClient(t *testing.T) {
+	a := serve(t)
+	want := httptest.NewRecorder()
+	a.handler.ServeHTTP(want, request("GET", "/orders/7"))
+	require.Len(t, want.Header()["Www-Authenticate"], 2)
+	denied := check(t, a.client, question(request("GET", "/orders/7"), true)).GetDeniedResponse()
+	got := http.Header{"Www-Authenticate": {"of another filter"}}
+	mutate(got, denied.GetHeaders())
+	require.Equal(t, want.Header()["Www-Authenticate"], got["Www-Authenticate"])
+	require.Equal(t, want.Header()["Www-Authenticate"], headerOf(denied.GetHeaders())["Www-Authenticate"])
+	for _, option := range denied.GetHeaders() {
+		require.Nil(t, option.GetAppend()) //nolint:staticcheck // which older versions read
+	}
+}
+
 // What Handler redirects, or answers without a route, is refused.
 func TestRequestsWithoutARoute(t *testing.T) {
 	a := serve(t)

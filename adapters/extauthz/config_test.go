@@ -51,5 +51,10 @@ func TestTheConfigurationOfEnvoy(t *testing.T) {
 	require.Nil(t, asks.GetAllowedHeaders())
 	require.Nil(t, asks.GetDisallowedHeaders())
 	require.Nil(t, asks.GetWithRequestBody())
+	require.Nil(t, asks.GetFilterEnabled())
+	require.Nil(t, asks.GetFilterEnabledMetadata())
+	require.False(t, asks.GetShadowMode())
+	require.Nil(t, asks.GetDecoderHeaderMutationRules())
 	require.Nil(t, asks.GetGrpcService().GetRetryPolicy())
+	require.Nil(t, manager.GetLocalReplyConfig())
 }

@@ -3,6 +3,8 @@ package extauthzgate_test
 import (
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -27,6 +29,24 @@ func TestConfusedPaths(t *testing.T) {
 			confusion.Run(t, strings.TrimPrefix(front.URL, "http://"), &service)
 		})
 	}
+}
+
+// With a request that asks for an upgrade, Envoy passes Connection on as it was sent, if it allows
+// upgrades. A proxy between it and the service must not take the identity out by it.
+func TestAnUpgradeKeepsTheIdentity(t *testing.T) {
+	var service confusion.Service
+	behind := httptest.NewServer(&service)
+	defer behind.Close()
+	to, err := url.Parse(behind.URL)
+	require.NoError(t, err)
+	client := dial(t, serverOf(t, confusion.Routes(gateOf(t, kit.Granting()), http.NotFoundHandler())))
+	r := request("GET", "/orders/7", "Authorization: "+kit.With("read"), "Connection: Upgrade, X-Auth-Subject", "Upgrade: websocket")
+	res := check(t, client, question(r, true))
+	w := httptest.NewRecorder()
+	require.True(t, apply(t, res, r, w))
+	httputil.NewSingleHostReverseProxy(to).ServeHTTP(w, r)
+	require.Equal(t, 200, w.Code)
+	require.Equal(t, []string{"u1"}, service.Last().Header["X-Auth-Subject"])
 }
 
 // The service believes its identity headers: without what the answer sets and removes, a

@@ -19,8 +19,8 @@
 // Without encode_raw_headers, Envoy makes one value of fields with one name, with commas
 // between them. So an Authorization or a DPoP with a comma counts as two, which are refused: no
 // token and no proof has one. A byte that is no UTF-8 arrives as "!", which no token has
-// either. Set encode_raw_headers: then the fields come as they were sent. Envoy itself joins
-// some fields even then.
+// either, and a path with "!!" is refused. Set encode_raw_headers: then the fields come as they
+// were sent. Envoy itself joins some fields even then.
 //
 // # Answers
 //
@@ -54,6 +54,10 @@
 // # What Envoy must do
 //
 //   - failure_mode_allow stays false: with it, whoever brings this server down enters.
+//   - filter_enabled, filter_enabled_metadata and shadow_mode stay unset: requests pass without a
+//     question, or in spite of the answer.
+//   - decoder_header_mutation_rules stays unset: by it, Envoy may ignore what the answer sets and
+//     removes.
 //   - allowed_headers and disallowed_headers stay unset: a header that this server does not
 //     see, it cannot have removed. Only the usual two spellings of identity headers are removed
 //     unseen.
@@ -62,6 +66,8 @@
 //   - No filter behind changes the path, the method or the host, and none is before that takes
 //     them from a header. clear_route_cache stays false.
 //   - with_request_body stays unset.
+//   - A service behind that speaks HTTP/2 keeps trailers apart from the header: Envoy passes them
+//     on after the decision, whatever their names.
 //
 // # What the server must do
 //
@@ -97,7 +103,8 @@ import (
 // The bounds of a question. What is larger is refused with 400. Method, host and path are
 // bounded by [middleware.Told].
 const (
-	// MaxHeaders is the largest number of header fields. Envoy's own default is 100.
+	// MaxHeaders is the largest number of header fields, each part of an Authorization or a
+	// DPoP with commas counted. Envoy's own default is 100.
 	MaxHeaders = 1000
 	// MaxHeaderBytes is the largest header, names and values. Envoy's own default is 60 KiB.
 	MaxHeaderBytes = 256 << 10
@@ -179,7 +186,7 @@ func (s *Server) Check(ctx context.Context, req *authv3.CheckRequest) (*authv3.C
 	})
 	if err != nil || res == nil {
 		var none *middleware.Advisor
-		res = respond(none.Refuse(ctx, errCheck))
+		res = respond(none.Refuse(ctx, netip.AddrPort{}, errCheck))
 	}
 	return res, nil
 }
@@ -188,14 +195,14 @@ var errCheck = misconfigured(errors.New("extauthzgate: Check"))
 
 func (s *Server) advise(ctx context.Context, req *authv3.CheckRequest) middleware.Advice {
 	if s == nil {
-		s = &Server{anyone: true}
+		s = &Server{}
 	}
-	if !s.anyone && !s.trusted.Contain(asker(ctx)) {
-		return s.advisor.Refuse(ctx, errStranger)
+	if from := asker(ctx); !s.anyone && !s.trusted.Contain(from) {
+		return s.advisor.Refuse(ctx, from, errStranger)
 	}
 	told, err := toldBy(req)
 	if err != nil {
-		return s.advisor.Refuse(ctx, err)
+		return s.advisor.Refuse(ctx, peerOf(req.GetAttributes().GetSource()), err)
 	}
 	return s.advisor.Advise(ctx, told)
 }
@@ -230,6 +237,9 @@ func toldBy(req *authv3.CheckRequest) (middleware.Told, error) {
 	if err != nil {
 		return middleware.Told{}, err
 	}
+	if hidesBytes(r) {
+		return middleware.Told{}, badRequest(`the path has "!!", which may stand for bytes that are no UTF-8: set encode_raw_headers`)
+	}
 	return middleware.Told{
 		Method: r.GetMethod(), Host: r.GetHost(), URI: r.GetPath(), Header: header,
 		Peer: peerOf(attributes.GetSource()), Certificate: certificateOf(attributes.GetSource()),
@@ -240,24 +250,26 @@ func toldBy(req *authv3.CheckRequest) (middleware.Told, error) {
 func headerOf(r *authv3.AttributeContext_HttpRequest) (http.Header, error) {
 	header, size, count := http.Header{}, 0, 0
 	add := func(name, value string) error {
-		size, count = size+len(name)+len(value), count+1
+		key := http.CanonicalHeaderKey(name)
+		apart := key == "Authorization" || key == "Dpop" // see the package comment
+		if size, count = size+len(name)+len(value), count+1; apart {
+			count += strings.Count(value, ",")
+		}
 		switch {
 		case size > MaxHeaderBytes || count > MaxHeaders:
 			return badRequest("the header is too large")
 		case strings.HasPrefix(name, ":") || strings.EqualFold(name, "host"):
-			return agrees(r, strings.ToLower(name), value)
+			return agrees(r, name, value)
 		case !isToken(name):
 			return badRequest("the name of a header field is none")
 		case strings.ContainsAny(value, "\r\n\x00"):
 			return badRequest("the value of a header field is none")
-		}
-		name = http.CanonicalHeaderKey(name)
-		if name != "Authorization" && name != "Dpop" {
-			header[name] = append(header[name], value)
+		case !apart:
+			header[key] = append(header[key], value)
 			return nil
 		}
-		for one := range strings.SplitSeq(value, ",") { // see the package comment
-			header[name] = append(header[name], strings.Trim(one, " \t"))
+		for one := range strings.SplitSeq(value, ",") {
+			header[key] = append(header[key], strings.Trim(one, " \t"))
 		}
 		return nil
 	}
@@ -285,14 +297,23 @@ func headerOf(r *authv3.AttributeContext_HttpRequest) (http.Header, error) {
 }
 
 // agrees refuses a pseudo-header field that says something else than the attribute which was
-// decided on: the service gets the former.
+// decided on: the service gets the former. Of the others, Envoy has :protocol alone, in an
+// extended CONNECT, which has no route.
 func agrees(r *authv3.AttributeContext_HttpRequest, name, value string) error {
 	told, known := map[string]string{":method": r.GetMethod(), ":path": r.GetPath(), ":authority": r.GetHost(), "host": r.GetHost(), ":scheme": r.GetScheme()}[name]
-	switch {
-	case known && value == told, name == ":scheme" && told == "", name == ":protocol": // of an extended CONNECT, which has no route
+	if known && value == told {
 		return nil
 	}
 	return badRequest("a pseudo-header field that is unknown, or differs from the attribute")
+}
+
+// hidesBytes reports a path whose bytes are not known. Envoy tells each byte that is no UTF-8
+// as "!", and gives the service the byte. One alone is a letter of an old alphabet at most. Two
+// in a row may be a dot or a slash in overlong UTF-8 (RFC 3629 §10), which some services decode.
+// A field ":path" of header_map has the bytes, and was compared.
+func hidesBytes(r *authv3.AttributeContext_HttpRequest) bool {
+	path, _, _ := strings.Cut(r.GetPath(), "?")
+	return strings.Contains(path, "!!") && !slices.ContainsFunc(r.GetHeaderMap().GetHeaders(), func(field *corev3.HeaderValue) bool { return field.GetKey() == ":path" })
 }
 
 // isToken reports whether s is a token of RFC 9110 §5.6.2.

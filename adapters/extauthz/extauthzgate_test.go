@@ -1,13 +1,16 @@
 package extauthzgate_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/pem"
 	"maps"
+	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -118,13 +121,27 @@ func TestQuestionsThatTellTooLittleOrTooMuch(t *testing.T) {
 		{name: "another host", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) {
 			r.Headers["host"] = confusion.Internal
 		}},
+		{name: "another host, its name in capitals", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) {
+			r.Headers["Host"] = confusion.Internal
+		}},
+		{name: "a :scheme that is no attribute", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) { r.Scheme = "" }},
+		{name: "an extended CONNECT", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) {
+			r.Headers[":protocol"] = "connect-udp"
+		}},
 		{name: "another :scheme", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) {
 			r.Headers[":scheme"] = "http"
 		}},
 		{name: "an unknown pseudo-header field", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) { r.Headers[":status"] = "200" }},
 		{name: "a name that is none", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) { r.Headers["a b"] = "c" }},
+		{name: "a name with a letter that is none of ASCII", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) { r.Headers["a\u00fc"] = "c" }},
+		{name: "a name with DEL", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) { r.Headers["a\x7f"] = "c" }},
+		{name: "a name with a colon within", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) { r.Headers["a:b"] = "c" }},
 		{name: "an empty name", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) { r.Headers[""] = "c" }},
 		{name: "a line break in a value", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) { r.Headers["a"] = "b\r\nc: d" }},
+		{name: "a carriage return in a value", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) { r.Headers["a"] = "b\rc" }},
+		{name: "a line feed in a value", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) { r.Headers["a"] = "b\nc: d" }},
+		{name: "an unknown pseudo-header field that is empty", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) { r.Headers[":status"] = "" }},
+		{name: "NUL in a value", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) { r.Headers["a"] = "b\x00" }},
 		{name: "headers and header_map", change: func(_ *authv3.AttributeContext, r *authv3.AttributeContext_HttpRequest) {
 			r.HeaderMap = &corev3.HeaderMap{Headers: []*corev3.HeaderValue{{Key: "a", RawValue: []byte("b")}}}
 		}},
@@ -146,6 +163,94 @@ func TestQuestionsThatTellTooLittleOrTooMuch(t *testing.T) {
 	}
 	requireDenied(t, ask(t.Context(), t, s, nil), 500, bearergate.ReasonConfig)
 	requireDenied(t, ask(t.Context(), t, s, &authv3.CheckRequest{}), 500, bearergate.ReasonConfig)
+}
+
+// As large as may be is decided on, and one more byte or field is not.
+func TestTheBoundsOfAHeader(t *testing.T) {
+	s := serverOf(t, confusion.Routes(gateOf(t, kit.Granting()), http.NotFoundHandler()))
+	of := func(fields ...*corev3.HeaderValue) *authv3.CheckRequest {
+		req := question(request("GET", "/public/x"), true)
+		req.Attributes.Request.Http.HeaderMap.Headers = fields
+		return req
+	}
+	fields := make([]*corev3.HeaderValue, extauthzgate.MaxHeaders)
+	for i := range fields {
+		fields[i] = &corev3.HeaderValue{Key: "a", RawValue: []byte("b")}
+	}
+	require.NotNil(t, ask(t.Context(), t, s, of(fields...)).GetOkResponse())
+	requireDenied(t, ask(t.Context(), t, s, of(append(fields, fields[0])...)), 400, bearergate.ReasonBadRequest)
+	name, value := strings.Repeat("a", 1000), bytes.Repeat([]byte("b"), extauthzgate.MaxHeaderBytes-1000)
+	require.NotNil(t, ask(t.Context(), t, s, of(&corev3.HeaderValue{Key: name, RawValue: value})).GetOkResponse())
+	requireDenied(t, ask(t.Context(), t, s, of(&corev3.HeaderValue{Key: name + "a", RawValue: value})), 400, bearergate.ReasonBadRequest)
+	requireDenied(t, ask(t.Context(), t, s, of(&corev3.HeaderValue{Key: name, RawValue: append(value, 'b')})), 400, bearergate.ReasonBadRequest)
+}
+
+// Fields that came as one count each: a field of commas would be as many strings.
+func TestCommasAreBounded(t *testing.T) {
+	s := serverOf(t, confusion.Routes(gateOf(t, kit.Granting()), http.NotFoundHandler()))
+	for _, raw := range []bool{false, true} {
+		for _, name := range []string{"Authorization", "DPoP"} {
+			req := question(request("GET", "/public/x", name+": "+strings.Repeat(",", extauthzgate.MaxHeaders)), raw)
+			requireDenied(t, ask(t.Context(), t, s, req), 400, bearergate.ReasonBadRequest)
+			req = question(request("GET", "/public/x", name+": "+strings.Repeat(",", extauthzgate.MaxHeaders-5)), raw) // beside four pseudo-header fields
+			require.NotNil(t, ask(t.Context(), t, s, req).GetOkResponse(), "a public route looks at neither")
+		}
+	}
+}
+
+// A Binding sees the fields apart that Envoy put together.
+func TestProofsThatCameAsOne(t *testing.T) {
+	var got []string
+	gate := gateOf(t, bearergate.VerifierFunc(func(context.Context, string) (*bearergate.Token, error) {
+		return bearergate.NewToken(bearergate.Claims{Subject: "u1", Confirmation: map[string][]byte{"jkt": []byte(`"x"`)}}), nil
+	}), func(c *middleware.Config) { c.Bindings = []bearergate.Binding{sees{values: &got}} })
+	rt := gate.NewRouter()
+	rt.Authenticated("/", http.NotFoundHandler())
+	req := question(request("GET", "/", "Authorization: \tDPoP x ", "DPoP: a.b.c,\td.e.f ,", "Host: "+confusion.Host), false)
+	require.NotNil(t, ask(t.Context(), t, serverOf(t, rt), req).GetOkResponse())
+	require.Equal(t, []string{"a.b.c", "d.e.f", ""}, got)
+}
+
+// sees keeps the proofs of a call, and confirms it.
+type sees struct {
+	replies
+	values *[]string
+}
+
+func (s sees) Confirm(_ context.Context, c bearergate.Call, _ *bearergate.Token) (bearergate.Reply, error) {
+	*s.values = c.Values("DPoP")
+	return nil, nil
+}
+
+// Envoy tells a byte of the path that is no UTF-8 as "!", and gives the service the byte. So two
+// of them in a row may be what some services take for a dot or a slash (overlong UTF-8), unless
+// the path was told in bytes as well.
+func TestPathsThatHideBytes(t *testing.T) {
+	s := serverOf(t, confusion.Routes(gateOf(t, kit.Granting()), http.NotFoundHandler()))
+	sent := "/public/\xc0\xae\xc0\xae\xc0\xafadmin/x"
+	for _, raw := range []bool{false, true} {
+		req := question(request("GET", "/public/x"), raw)
+		told := req.GetAttributes().GetRequest().GetHttp()
+		told.Path = "/public/!!!!!!admin/x"
+		if raw {
+			for _, field := range told.GetHeaderMap().GetHeaders() {
+				if field.GetKey() == ":path" {
+					field.RawValue = []byte(sent)
+				}
+			}
+		} else {
+			told.Headers[":path"] = told.GetPath()
+		}
+		requireDenied(t, ask(t.Context(), t, s, req), 400, bearergate.ReasonBadRequest)
+	}
+	req := question(request("GET", "/public/!!"), true)
+	require.NotNil(t, ask(t.Context(), t, s, req).GetOkResponse(), "the path was told in bytes")
+	fields := req.GetAttributes().GetRequest().GetHttp().GetHeaderMap()
+	fields.Headers = slices.DeleteFunc(fields.GetHeaders(), func(field *corev3.HeaderValue) bool { return field.GetKey() == ":path" })
+	requireDenied(t, ask(t.Context(), t, s, req), 400, bearergate.ReasonBadRequest)
+	for _, target := range []string{"/public/a!b!", "/public/x?q=!!"} {
+		require.NotNil(t, ask(t.Context(), t, s, question(request("GET", target), false)).GetOkResponse(), target)
+	}
 }
 
 // Two spellings of a name that Go makes one are two values.
@@ -179,14 +284,35 @@ func TestOnlyTrustedPeersAreAnswered(t *testing.T) {
 	for _, from := range []string{"127.0.0.2:4000", "192.0.2.1:4000", "[::1]:4000", "@", "", "/run/envoy.sock"} {
 		requireDenied(t, askFrom(t.Context(), t, s, from, req), 403, bearergate.ReasonPolicy)
 	}
-	res, err := s.Check(t.Context(), req) // nobody knows who asks
-	require.NoError(t, err)
-	requireDenied(t, res, 403, bearergate.ReasonPolicy)
-	require.Len(t, told, 7)
+	for _, ctx := range []context.Context{t.Context(), peer.NewContext(t.Context(), &peer.Peer{})} { // nobody knows who asks
+		res, err := s.Check(ctx, req)
+		require.NoError(t, err)
+		requireDenied(t, res, 403, bearergate.ReasonPolicy)
+	}
+	require.Len(t, told, 8)
 
 	anyone, err := extauthzgate.New(confusion.Routes(gateOf(t, kit.Granting()), http.NotFoundHandler()), extauthzgate.Config{AllowAnyPeer: true})
 	require.NoError(t, err)
 	require.NotNil(t, askFrom(t.Context(), t, anyone, "@", req).GetOkResponse())
+}
+
+// Who asked without leave, and whose request was told in a way that cannot be used, stands in
+// the event.
+func TestRefusalsNameWhoSentThem(t *testing.T) {
+	addresses, err := bearergate.NewClientAddress(bearergate.ClientAddressConfig{})
+	require.NoError(t, err)
+	var told []string
+	s := serverOf(t, confusion.Routes(gateOf(t, kit.Granting(), func(c *middleware.Config) {
+		c.ClientAddress = addresses
+		c.Hooks.Decided = func(_ context.Context, e middleware.DecisionEvent) { told = append(told, e.Address.String()) }
+	}), http.NotFoundHandler()))
+	r := request("GET", "/public/x", "A: b\x00")
+	r.RemoteAddr = "198.51.100.7:4711"
+	requireDenied(t, ask(t.Context(), t, s, question(r, true)), 400, bearergate.ReasonBadRequest)
+	requireDenied(t, askFrom(t.Context(), t, s, "192.0.2.1:4000", question(r, true)), 403, bearergate.ReasonPolicy)
+	requireDenied(t, askFrom(t.Context(), t, s, "@", question(r, true)), 403, bearergate.ReasonPolicy)
+	requireDenied(t, ask(t.Context(), t, s, &authv3.CheckRequest{}), 500, bearergate.ReasonConfig)
+	require.Equal(t, []string{"198.51.100.7", "192.0.2.1", "invalid IP", "invalid IP"}, told)
 }
 
 // The certificate that Envoy tells proves who has the key of a bound token; no header does.
@@ -234,6 +360,9 @@ func TestClientCertificates(t *testing.T) {
 		{name: "a key", certificate: url.PathEscape(string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: own.Certificate[0]})))},
 		{name: "no certificate within", certificate: url.PathEscape(string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: []byte("x")})))},
 		{name: "a long one", certificate: told(own) + strings.Repeat("%0A", extauthzgate.MaxCertificateBytes)},
+		{name: "one that is as long as may be", certificate: padded(told(own), extauthzgate.MaxCertificateBytes), opens: true},
+		{name: "one byte longer", certificate: padded(told(own), extauthzgate.MaxCertificateBytes+1)},
+		{name: "a plus as it is", certificate: strings.ReplaceAll(told(own), "%2B", "+"), opens: true},
 		{name: "an unbound token, and no PEM", certificate: "x", unbound: true, opens: true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -256,6 +385,9 @@ func TestClientCertificates(t *testing.T) {
 		})
 	}
 }
+
+// padded adds line breaks up to a length.
+func padded(s string, length int) string { return s + strings.Repeat("\n", length-len(s)) }
 
 // The peer of Envoy is where the address of the client is looked for.
 func TestClientAddress(t *testing.T) {
@@ -283,6 +415,20 @@ func TestClientAddress(t *testing.T) {
 				return
 			}
 			require.Equal(t, tt.want, told.String())
+		})
+	}
+	for name, address := range map[string]*corev3.SocketAddress{
+		"a port that is none": {Address: "192.0.2.7", PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: 1<<16 + 4711}},
+		"a name for a port":   {Address: "192.0.2.7", PortSpecifier: &corev3.SocketAddress_NamedPort{NamedPort: "http"}},
+		"a name":              {Address: "client.example", PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: 4711}},
+		"another protocol":    {Protocol: 7, Address: "192.0.2.7", PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: 4711}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			told = netip.MustParseAddr("192.0.2.99")
+			req := question(request("GET", "/orders/7", "Authorization: "+kit.With("read")), false)
+			req.Attributes.Source.Address = &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: address}}
+			require.NotNil(t, ask(t.Context(), t, s, req).GetOkResponse())
+			require.False(t, told.IsValid())
 		})
 	}
 }
@@ -317,6 +463,8 @@ func TestNothingElseBecomesOK(t *testing.T) {
 		}), http.NotFoundHandler()))
 		denied := question(request("GET", "/admin/x"), false)
 		requireDenied(t, ask(t.Context(), t, s, denied), 401, bearergate.ReasonNoToken)
+		requireDenied(t, askFrom(t.Context(), t, s, "192.0.2.1:4000", req), 403, bearergate.ReasonPolicy)
+		requireDenied(t, ask(t.Context(), t, s, question(request("GET", "nothing"), false)), 400, bearergate.ReasonBadRequest)
 	})
 	t.Run("an identity that panics", func(t *testing.T) {
 		s := serverOf(t, confusion.Routes(gateOf(t, kit.Granting(), func(c *middleware.Config) {
@@ -324,12 +472,26 @@ func TestNothingElseBecomesOK(t *testing.T) {
 		}), http.NotFoundHandler()))
 		requireDenied(t, ask(t.Context(), t, s, req), 500, bearergate.ReasonInternal)
 	})
+	t.Run("an address that panics", func(t *testing.T) {
+		res, err := serverOf(t, confusion.Routes(gateOf(t, kit.Granting()), http.NotFoundHandler())).
+			Check(peer.NewContext(t.Context(), &peer.Peer{Addr: (*net.TCPAddr)(nil)}), req)
+		require.NoError(t, err)
+		requireDenied(t, res, 403, bearergate.ReasonPolicy)
+		res, err = serverOf(t, confusion.Routes(gateOf(t, kit.Granting()), http.NotFoundHandler())).
+			Check(peer.NewContext(t.Context(), &peer.Peer{Addr: panics{}}), req)
+		require.NoError(t, err)
+		requireDenied(t, res, 500, bearergate.ReasonConfig)
+	})
 	t.Run("a nil and a zero Server", func(t *testing.T) {
 		var none *extauthzgate.Server
 		requireDenied(t, ask(t.Context(), t, none, req), 500, bearergate.ReasonConfig)
 		requireDenied(t, ask(t.Context(), t, &extauthzgate.Server{}, req), 500, bearergate.ReasonConfig)
 	})
 }
+
+type panics struct{ net.Addr }
+
+func (panics) String() string { panic("an address") }
 
 // Bodies of Render that no gRPC message can hold are made to fit.
 func TestRenderOfBytes(t *testing.T) {
@@ -357,6 +519,9 @@ func TestMetadata(t *testing.T) {
 		{name: "long", claims: bearergate.Claims{Subject: strings.Repeat("a", extauthzgate.MaxMetadataBytes+1), Scopes: scope.Of("read")}, want: map[string]any{"scopes": []any{"read"}}},
 		{name: "as long as may be", claims: bearergate.Claims{Subject: strings.Repeat("a", extauthzgate.MaxMetadataBytes)}, want: map[string]any{"subject": strings.Repeat("a", extauthzgate.MaxMetadataBytes), "scopes": []any{}}},
 		{name: "no UTF-8", claims: bearergate.Claims{Subject: "a\xff", ClientID: "app"}, want: map[string]any{"client_id": "app", "scopes": []any{}}},
+		{name: "as many scopes as may be", claims: bearergate.Claims{Subject: "a", Scopes: scope.Of(scopes[:extauthzgate.MaxMetadataScopes]...)}, want: map[string]any{"subject": "a", "scopes": texts(scope.Of(scopes[:extauthzgate.MaxMetadataScopes]...).Names())}},
+		{name: "a long scope", claims: bearergate.Claims{Subject: "a", Scopes: scope.Of("read", strings.Repeat("a", extauthzgate.MaxMetadataBytes+1))}, want: map[string]any{"subject": "a"}},
+		{name: "a scope as long as may be", claims: bearergate.Claims{Subject: "a", Scopes: scope.Of(strings.Repeat("a", extauthzgate.MaxMetadataBytes))}, want: map[string]any{"subject": "a", "scopes": []any{strings.Repeat("a", extauthzgate.MaxMetadataBytes)}}},
 		{name: "many scopes", claims: bearergate.Claims{Subject: "a", Scopes: scope.Of(scopes...)}, want: map[string]any{"subject": "a"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -372,6 +537,20 @@ func TestMetadata(t *testing.T) {
 			require.Equal(t, want, res.GetDynamicMetadata().AsMap())
 		})
 	}
+}
+
+// A public route knows nobody, whatever token came.
+func TestMetadataOfNobody(t *testing.T) {
+	s := serverOf(t, confusion.Routes(gateOf(t, kit.Granting()), http.NotFoundHandler()))
+	res := ask(t.Context(), t, s, question(request("GET", "/public/x", "Authorization: "+kit.With("read")), false))
+	require.Equal(t, map[string]any{"decision": "allowed", "status": 200.0, "route": "/public/", "access": "public"}, res.GetDynamicMetadata().AsMap())
+}
+
+func texts(all []string) (list []any) {
+	for _, text := range all {
+		list = append(list, text)
+	}
+	return list
 }
 
 // New names every mistake at once.

@@ -83,17 +83,27 @@ func FuzzCheckRequest(f *testing.F) {
 		served := httptest.NewRecorder()
 		handler.ServeHTTP(served, r)
 		require.Equal(t, 200, served.Code, "%q", raw)
-		set := headerOf(res.GetOkResponse().GetHeaders())
+		set, removed := headerOf(res.GetOkResponse().GetHeaders()), res.GetOkResponse().GetHeadersToRemove()
 		for name := range r.Header {
-			plain := strings.Map(func(c rune) rune {
-				if c < '0' || '9' < c && c < 'A' || 'Z' < c && c < 'a' || 'z' < c {
-					return '-'
-				}
-				return c
-			}, strings.ToLower(name))
-			if slices.Contains([]string{"x-auth-issuer", "x-auth-subject", "x-auth-client", "x-auth-scopes"}, plain) {
-				require.True(t, set.Get(name) != "" || slices.Contains(res.GetOkResponse().GetHeadersToRemove(), strings.ToLower(name)), "%q stays", name)
+			if isIdentity(name) {
+				require.True(t, set.Get(name) != "" || slices.Contains(removed, strings.ToLower(name)), "%q stays", name)
+			}
+		}
+		for option := range strings.SplitSeq(strings.Join(r.Header["Connection"], ","), ",") {
+			if isIdentity(strings.TrimSpace(option)) {
+				require.Contains(t, removed, "connection", "%q is for the next recipient to remove", option)
 			}
 		}
 	})
+}
+
+// isIdentity reports a name that a service may take for a header of confusion.Identity.
+func isIdentity(name string) bool {
+	plain := strings.Map(func(c rune) rune {
+		if c < '0' || '9' < c && c < 'A' || 'Z' < c && c < 'a' || 'z' < c {
+			return '-'
+		}
+		return c
+	}, strings.ToLower(name))
+	return slices.Contains([]string{"x-auth-issuer", "x-auth-subject", "x-auth-client", "x-auth-scopes"}, plain)
 }

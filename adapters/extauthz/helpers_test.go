@@ -143,9 +143,7 @@ func apply(t testing.TB, res *authv3.CheckResponse, r *http.Request, w http.Resp
 	t.Helper()
 	if denied := res.GetDeniedResponse(); res.GetStatus().GetCode() != int32(codes.OK) {
 		require.NotNil(t, denied)
-		for _, option := range denied.GetHeaders() {
-			w.Header().Add(option.GetHeader().GetKey(), option.GetHeader().GetValue())
-		}
+		mutate(w.Header(), denied.GetHeaders())
 		w.WriteHeader(int(denied.GetStatus().GetCode()))
 		_, _ = io.WriteString(w, denied.GetBody())
 		return false
@@ -154,9 +152,7 @@ func apply(t testing.TB, res *authv3.CheckResponse, r *http.Request, w http.Resp
 	if !assert.NotNil(t, ok) {
 		return false
 	}
-	for _, option := range ok.GetHeaders() {
-		r.Header.Set(option.GetHeader().GetKey(), option.GetHeader().GetValue())
-	}
+	mutate(r.Header, ok.GetHeaders())
 	for _, name := range ok.GetHeadersToRemove() { // after the others are set, so that a name in both is lost
 		for sent := range r.Header {
 			if strings.ToLower(sent) == name {
@@ -164,10 +160,30 @@ func apply(t testing.TB, res *authv3.CheckResponse, r *http.Request, w http.Resp
 			}
 		}
 	}
-	for _, option := range ok.GetResponseHeadersToAdd() {
-		w.Header().Set(option.GetHeader().GetKey(), option.GetHeader().GetValue())
-	}
+	mutate(w.Header(), ok.GetResponseHeadersToAdd())
 	return true
+}
+
+// mutate changes a header as the options say, in order, each by its append_action: as newer
+// versions of Envoy do it with every header of an answer.
+func mutate(header http.Header, options []*corev3.HeaderValueOption) {
+	for _, option := range options {
+		name, value := option.GetHeader().GetKey(), option.GetHeader().GetValue()
+		switch there := header.Values(name) != nil; option.GetAppendAction() {
+		case corev3.HeaderValueOption_APPEND_IF_EXISTS_OR_ADD:
+			header.Add(name, value)
+		case corev3.HeaderValueOption_ADD_IF_ABSENT:
+			if !there {
+				header.Set(name, value)
+			}
+		case corev3.HeaderValueOption_OVERWRITE_IF_EXISTS:
+			if there {
+				header.Set(name, value)
+			}
+		default:
+			header.Set(name, value)
+		}
+	}
 }
 
 // check asks about a request without a service behind.

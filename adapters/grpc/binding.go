@@ -48,19 +48,25 @@ func senderOf(ctx context.Context) *sender {
 // shown is a call as a Binding sees it. Where nobody will look, it is not worth
 // gathering.
 func (g *Gate) shown(ctx context.Context, fullMethod string, c *call) bearergate.Call {
-	shown := bearergate.Call{Credentials: c.credentials}
-	if len(g.config.Bindings) == 0 {
-		return shown
+	var shown bearergate.Call
+	if len(g.config.Bindings) > 0 {
+		shown, c.sender = received(ctx, fullMethod)
 	}
-	shown.Method, shown.Target = "POST", fullMethod
-	shown.Header = headerOf(ctx)
-	if authority := shown.Header(":authority"); len(authority) == 1 {
-		shown.Host = authority[0]
-	}
-	if c.sender = senderOf(ctx); c.sender != nil {
-		shown.TLS, shown.Peer = c.sender.tls, c.sender.address
-	}
+	shown.Credentials = c.credentials
 	return shown
+}
+
+// received is a call without its credentials, and who sent it.
+func received(ctx context.Context, fullMethod string) (bearergate.Call, *sender) {
+	c := bearergate.Call{Method: "POST", Target: fullMethod, Header: headerOf(ctx)}
+	if authority := c.Header(":authority"); len(authority) == 1 {
+		c.Host = authority[0]
+	}
+	s := senderOf(ctx)
+	if s != nil {
+		c.TLS, c.Peer = s.tls, s.address
+	}
+	return c, s
 }
 
 // headerOf is the metadata of a call as header.

@@ -3,8 +3,6 @@ package grpcgate
 import (
 	"context"
 
-	"google.golang.org/grpc/metadata"
-
 	"github.com/bearergate/bearergate"
 )
 
@@ -32,9 +30,12 @@ func (g *Gate) Explain(ctx context.Context, fullMethod string) bearergate.Explan
 		return e
 	}
 	var err error
-	c.credentials, err = credentialsOf(ctx)
+	c.credentials, err = g.extract(ctx, fullMethod)
 	of := bearergate.ExplainCall(ctx, c.method.verifier, g.shown(ctx, fullMethod, &c), err, g.config.Bindings...)
 	of.Steps = append(e.Steps, of.Steps...)
+	if advice := adviceOnExtract[bearergate.ReasonOf(err)]; g.config.Extract != nil && advice != "" {
+		of.Advice = []string{advice}
+	}
 	if g.config.RequireBinding {
 		before := of.Err
 		of = of.Then(bearergate.Step{Name: "bound"}, func() error {
@@ -48,6 +49,9 @@ func (g *Gate) Explain(ctx context.Context, fullMethod string) bearergate.Explan
 		}
 	}
 	of = of.Authorize(c.method.stepUp, c.method.need)
+	if c.method.delegation != nil {
+		of = of.Delegation(*c.method.delegation)
+	}
 	if len(c.method.policies) > 0 {
 		before, token := of.Err, of.Token
 		of = of.Then(bearergate.Step{Name: "policy"}, func() error { return c.method.allowed(ctx, fullMethod, token) })
@@ -62,8 +66,8 @@ const advicePolicy = "A function of Config.Policies refuses, or could not answer
 
 const adviceBound = "The gate takes only tokens that are bound to a key of their sender: have the client use DPoP or a client certificate when it asks for the token."
 
-// credentialsOf takes the credentials from the metadata of a call. DPoP counts even
-// where nothing checks its proof: Authenticate refuses it then.
-func credentialsOf(ctx context.Context) (bearergate.Credentials, error) {
-	return bearergate.ParseCredentials(metadata.ValueFromIncomingContext(ctx, "authorization"), bearergate.SchemeBearer, bearergate.SchemeDPoP)
+// adviceOnExtract is what to do where Config.Extract finds no credential, or not one.
+var adviceOnExtract = map[bearergate.Reason]string{
+	bearergate.ReasonNoToken:    "No credential arrived where Extract of this gate reads one: have the client send it there. If it does, something on the way takes it out: look at the proxy in front of this server.",
+	bearergate.ReasonBadRequest: "Have the client send exactly one credential where Extract of this gate reads one, as it was issued and once: no second one in other metadata, no quotes, no space, no comma.",
 }

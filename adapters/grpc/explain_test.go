@@ -24,7 +24,8 @@ func TestExplain(t *testing.T) {
 		return bearergate.NewToken(bearergate.Claims{Issuer: "https://as.example.com", Subject: "s3cret", Scopes: scope.Of("read")}), nil
 	})
 	gate, err := grpcgate.New(v, grpcgate.Config{
-		Methods: map[string]scope.Requirement{"/a.S/Read": scope.All("read"), "/a.S/Write": scope.All("write"), "/a.S/StepUp": scope.All("read"), "/a.S/Context": scope.All("read"), "/a.S/Policy": scope.All("read"), "/a.S/PolicyAfter": scope.All("write"), "/a.S/Agreed": scope.All("read")},
+		Methods:    map[string]scope.Requirement{"/a.S/Read": scope.All("read"), "/a.S/Write": scope.All("write"), "/a.S/StepUp": scope.All("read"), "/a.S/Context": scope.All("read"), "/a.S/Acting": scope.All("read"), "/a.S/Policy": scope.All("read"), "/a.S/PolicyAfter": scope.All("write"), "/a.S/Agreed": scope.All("read")},
+		Delegation: map[string]bearergate.Delegation{"/a.S/Acting": {Actors: map[string][]bearergate.Actor{"https://as.example.com": {{Subject: "orders"}}}}},
 		Policies: map[string][]func(context.Context, string, *bearergate.Token) error{
 			"/a.S/Policy":      {func(context.Context, string, *bearergate.Token) error { return errors.New("no") }},
 			"/a.S/PolicyAfter": {func(context.Context, string, *bearergate.Token) error { panic("asked") }},
@@ -55,6 +56,7 @@ func TestExplain(t *testing.T) {
 		"policy":    {method: "/a.S/Policy", token: "Bearer good", reason: bearergate.ReasonPolicy, failed: "policy", advice: "A function of Config.Policies refuses"},
 		"agreed":    {method: "/a.S/Agreed", token: "Bearer good"},
 		"not asked": {method: "/a.S/PolicyAfter", token: "Bearer good", reason: bearergate.ReasonScope, failed: "scope", advice: "Have the client ask for these scopes"},
+		"actor":     {method: "/a.S/Acting", token: "Bearer good", reason: bearergate.ReasonActor, failed: "delegation", advice: "The token is valid, and who acts for its subject"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx := t.Context()

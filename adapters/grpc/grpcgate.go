@@ -16,7 +16,7 @@
 // and reflection services are methods like all others.
 //
 // The package does not log in users or authenticate peers. A handler that needs
-// more than its method demands reads the token and answers with [Gate.Status]. An
+// more than its method demands reads the token and answers with [Gate.Refuse]. An
 // interceptor of your own that calls the parts itself, [bearergate.ParseCredentials],
 // [bearergate.Authenticate] and [bearergate.Token.Authorize], answers with [Error].
 //
@@ -29,7 +29,8 @@
 //     ([Config.Bindings]), and with [Config.RequireBinding] the token is bound;
 //  5. the user's authentication satisfies [Config.StepUp];
 //  6. the scopes satisfy the [scope.Requirement] of the method;
-//  7. the policies of the method agree ([Config.Policies]).
+//  7. who acts for the subject satisfies [Config.Delegation];
+//  8. the policies of the method agree ([Config.Policies]).
 //
 // The first that fails answers. An invalid token never tells what a method
 // requires. Authentication goes before scope because its answer may name the
@@ -49,7 +50,7 @@
 //	scopes insufficient                   PERMISSION_DENIED  INSUFFICIENT_SCOPE                scope
 //	authentication too weak or too old    UNAUTHENTICATED    INSUFFICIENT_USER_AUTHENTICATION  acr_values, max_age, scope
 //	the same, of a client with cp1        UNAUTHENTICATED    INSUFFICIENT_CLAIMS               claims, acr_values, max_age, scope
-//	a policy says no                      PERMISSION_DENIED  FORBIDDEN
+//	a policy or Delegation says no        PERMISSION_DENIED  FORBIDDEN
 //	keys, issuer or store unavailable     UNAVAILABLE        TEMPORARILY_UNAVAILABLE
 //	the deadline of the call passed       UNAVAILABLE        TEMPORARILY_UNAVAILABLE
 //	this server is misconfigured          INTERNAL           MISCONFIGURED
@@ -71,6 +72,13 @@
 // forge the next one. Nothing that was sent comes back. What a
 // [bearergate.Binding] replies, such as dpop-nonce, comes with the headers of a
 // call that goes on and with the trailers of one that is refused.
+//
+// The trailers of a refusal also have what HTTP would say, for clients behind grpc-gateway
+// or gRPC-Web: www-authenticate with the challenges of RFC 6750, RFC 9470 and RFC 9449, the
+// same that package middleware sends and one value for each scheme, and for an outage
+// retry-after in seconds, which is that of the RetryInfo; where net/http serves the server
+// (grpc.Server.ServeHTTP), which cannot send the first in a trailer, the headers. A refusal whose ErrorInfo has
+// METHOD_NOT_LISTED, FORBIDDEN, MISCONFIGURED or CANCELED has no challenge.
 //
 // # Streams
 //
@@ -186,6 +194,25 @@ type Config struct {
 	// spaces; default [DefaultDomain].
 	Domain string
 
+	// Realm is the realm of every challenge, shown to anybody; see
+	// [bearergate.AnswerConfig]. Default [bearergate.DefaultRealm].
+	Realm string
+
+	// MetadataURL is where the metadata document of this API is (RFC 9728), such as
+	// "https://api.example.com/.well-known/oauth-protected-resource", which something else
+	// serves: middleware.Gate.Metadata does. Every challenge then names it; see
+	// [bearergate.AnswerConfig]. Default: none.
+	MetadataURL string
+
+	// AuthorizationURI is the authorize endpoint of Microsoft Entra that a claims challenge
+	// names; see [bearergate.AnswerConfig]. Default: none.
+	AuthorizationURI string
+
+	// AdvertiseScopes tells callers without a token which scopes the method wants: their
+	// challenge has scope="…" (RFC 6750 §3), and no error. Anybody can then read what a
+	// method requires.
+	AdvertiseScopes bool
+
 	// Via has the tokens of a method verified by another verifier than that of
 	// [New], which then has no say in it: by one that asks the authorization server
 	// every time, or that knows a second issuer. Each name is one of Methods or
@@ -198,6 +225,11 @@ type Config struct {
 	// whose token has "cp1" in xms_cc gets the claims challenge as claims, in base64: it
 	// decodes that and sends it to the authorize endpoint as the parameter of that name.
 	StepUp map[string]bearergate.StepUp
+
+	// Delegation demands of the tokens of a method who acts for their subject (RFC 8693).
+	// Names are as in Via. Otherwise the answer is [bearergate.ErrForbidden] with
+	// [bearergate.ReasonActor].
+	Delegation map[string]bearergate.Delegation
 
 	// Policies are functions of your own that decide whether a call may go on whose token
 	// satisfies everything else: a policy engine, for example. Names are as in Via. Those
@@ -218,6 +250,19 @@ type Config struct {
 	// and what they say ends it by the same rule. Package policy remembers answers, so that
 	// an engine is not asked for each call.
 	Policies map[string][]func(ctx context.Context, fullMethod string, t *bearergate.Token) error
+
+	// Extract returns the credentials of a call, from whatever metadata carries them: for
+	// API keys beside tokens, it is ExtractCall of apikey.Keys. It replaces authorization
+	// entirely, and has to refuse a call with more than one credential. What it is given is
+	// the [bearergate.Call] that Bindings see, without credentials. A token without a Scheme
+	// counts as sent with [bearergate.SchemeBearer].
+	//
+	// Credentials without a token and without an error mean that there is none:
+	// [bearergate.ErrMissingToken]. Errors are judged by the rule of [bearergate.Guard]; one
+	// that says nothing else, and a panic, is [bearergate.ErrMisconfigured]. Whatever the
+	// error, the handler does not run. It must be quick, and safe for concurrent use.
+	// Default: nil, and exactly one value of authorization, Bearer or DPoP.
+	Extract func(bearergate.Call) (bearergate.Credentials, error)
 
 	// Bindings check that the sender of a bound token (cnf, RFC 7800) holds its key:
 	// by DPoP (RFC 9449), by a client certificate (RFC 8705). They are asked by the
@@ -250,8 +295,8 @@ type Config struct {
 	// Reverify is how often the token of an open stream is decided on anew, from
 	// the credential with which the stream was opened, by the rule of
 	// [bearergate.Recheck]: less up to a tenth, at random. A token that was revoked,
-	// lost a scope, is no longer enough for StepUp or Policies, or says another issuer,
-	// subject, client or binding ends the stream. An outage
+	// lost a scope, is no longer enough for StepUp, Delegation or Policies, or says another
+	// issuer, subject, client or binding ends the stream. An outage
 	// ends it if it is met twice in a row, so a revocation takes at most two
 	// intervals, three waits of up to 15 s, and what a cache of the verifier adds. The
 	// handler keeps the token that opened the stream, and its exp. The proof with
@@ -279,6 +324,7 @@ type Config struct {
 type Gate struct {
 	config  Config             // without the policy
 	methods map[string]*method // not changed after New; nil only in a zero Gate
+	say     *bearergate.Answers
 }
 
 // New returns a gate that has tokens verified by v. Its error is
@@ -291,6 +337,14 @@ func New(v bearergate.Verifier, c Config) (*Gate, error) {
 	c.Bindings = slices.Clone(c.Bindings)
 	if err := bearergate.CheckBindings(c.Bindings, append(slices.Collect(maps.Values(c.Via)), v)...); err != nil {
 		errs = append(errs, fmt.Errorf("Config.Bindings: %w", bearergate.AsError(err).Cause))
+	}
+	var sound []bearergate.Binding
+	if bearergate.CheckBindings(c.Bindings) == nil {
+		sound = c.Bindings
+	}
+	say, err := bearergate.NewAnswers(bearergate.AnswerConfig{Realm: c.Realm, MetadataURL: c.MetadataURL, AuthorizationURI: c.AuthorizationURI}, sound...)
+	if err != nil {
+		errs = append(errs, bearergate.AsError(err).Cause)
 	}
 	if c.RequireBinding && len(c.Bindings) == 0 {
 		errs = append(errs, errors.New("Config.RequireBinding without Bindings: no token could enter: set Bindings, or leave RequireBinding out"))
@@ -315,8 +369,8 @@ func New(v bearergate.Verifier, c Config) (*Gate, error) {
 	}
 	c.Hooks = JoinHooks(c.Hooks) // each hook guarded
 
-	c.Methods, c.Authenticated, c.Public, c.Via, c.StepUp, c.Policies = nil, nil, nil, nil, nil, nil // the caller's; methods is the copy
-	return &Gate{config: c, methods: methods}, nil
+	c.Methods, c.Authenticated, c.Public, c.Via, c.StepUp, c.Delegation, c.Policies = nil, nil, nil, nil, nil, nil, nil // the caller's; methods is the copy
+	return &Gate{config: c, methods: methods, say: say}, nil
 }
 
 // isNil reports whether v is nil or typed nil. bearergate.Verify looks at that
@@ -439,7 +493,7 @@ func (g *Gate) open(ctx context.Context, fullMethod string) (c call) {
 		c.err = errUnlisted
 		return c
 	}
-	if c.credentials, c.err = credentialsOf(ctx); c.err != nil {
+	if c.credentials, c.err = g.extract(ctx, fullMethod); c.err != nil {
 		return c
 	}
 	bounded, done := beforeDeadline(ctx)

@@ -126,6 +126,12 @@ func newGate(t *testing.T, v bearergate.Verifier, c grpcgate.Config) *grpcgate.G
 // serve runs a server in memory until the test ends, and returns a connection to it.
 func serve(t *testing.T, gate *grpcgate.Gate, s *service, opts ...grpc.ServerOption) *grpc.ClientConn {
 	t.Helper()
+	return serveAny(t, gate, s, opts...)
+}
+
+// serveAny is serve with a service of any kind.
+func serveAny(t *testing.T, gate *grpcgate.Gate, s grpc_testing.TestServiceServer, opts ...grpc.ServerOption) *grpc.ClientConn {
+	t.Helper()
 	server := grpc.NewServer(append(gate.ServerOptions(), opts...)...)
 	grpc_testing.RegisterTestServiceServer(server, s)
 	listener := bufconn.Listen(1 << 16)
@@ -529,9 +535,13 @@ func TestNewNamesEveryMistake(t *testing.T) {
 			"/a.B/Pub": {MaxAge: time.Minute}, "/a.B/Bad": {AuthContext: "c1 c2"}},
 		Policies: map[string][]func(context.Context, string, *bearergate.Token) error{"/a.B/Policy": {func(context.Context, string, *bearergate.Token) error { return nil }},
 			"/a.B/Pub": {nil}, "/a.B/Twice": {}, "/a.B/*": {func(context.Context, string, *bearergate.Token) error { return nil }, nil}},
+		Delegation: map[string]bearergate.Delegation{"/a.B/Act": {AllowDirect: true}, "/a.B/Twice": {}, "/a.B/Pub": {AllowDirect: true, MaxChain: 1}},
 		Bindings: []bearergate.Binding{nil, &binding{scheme: "Basic"}, &binding{scheme: bearergate.SchemeDPoP}, dpop(), dpop(),
 			&binding{scheme: bearergate.SchemeBearer, members: []string{"a", "a"}}, (*binding)(nil)},
 		Domain:               "a b",
+		Realm:                `a"b`,
+		MetadataURL:          "api.example.com",
+		AuthorizationURI:     "https://a b",
 		ExpiryLeeway:         -1,
 		InsecureOutliveToken: true,
 		Reverify:             time.Second - 1,
@@ -572,6 +582,9 @@ func TestNewNamesEveryMistake(t *testing.T) {
 		"Config.Policies: \"/a.B/Pub\": there is no policy, or one is nil: pass functions, or take the entry out\nnot listed",
 		`Config.Policies: "/a.B/Twice": there is no policy`,
 		`Config.Policies: "/a.B/*": there is no policy, or one is nil`,
+		`Config.Delegation: "/a.B/Act": not listed in Methods or Authenticated by this name: list it there, or take it out here`,
+		`Config.Delegation: "/a.B/Twice": Delegation: there are no Actors`,
+		"Config.Delegation: \"/a.B/Pub\": Delegation: MaxChain is set without Actors: nobody may act, so there is no chain; leave it out\nnot listed",
 		"Config.Bindings: binding 1: it is nil: leave it out",
 		`binding 2: its scheme is "Basic"`,
 		"binding 3: it names no member",
@@ -579,6 +592,9 @@ func TestNewNamesEveryMistake(t *testing.T) {
 		`binding 6: the member "a" has two`,
 		"binding 7: a method of it panicked",
 		`Config.Domain: "a b"`,
+		"Config.Realm: byte 0x22 at 1",
+		"Config.MetadataURL: write an absolute URL",
+		"Config.AuthorizationURI: write an absolute URL",
 		"Config.ExpiryLeeway: -1ns",
 		"Config.Reverify: 999.999999ms: use at least 1s, 30*time.Second for example, or 0 for never",
 		"Config.InsecureOutliveToken: contradicts",

@@ -28,12 +28,13 @@ const (
 // method is what Config says about a method or, with a name that ends in "/*",
 // about a service. It is not changed after New.
 type method struct {
-	name     string // as listed: a closed set, so fit for a metric label
-	public   bool   // the rest is then zero
-	verifier bearergate.Verifier
-	stepUp   bearergate.StepUp // zero: none
-	need     scope.Requirement
-	policies []func(context.Context, string, *bearergate.Token) error
+	name       string // as listed: a closed set, so fit for a metric label
+	public     bool   // the rest is then zero
+	verifier   bearergate.Verifier
+	stepUp     bearergate.StepUp      // zero: none
+	delegation *bearergate.Delegation // nil: none
+	need       scope.Requirement
+	policies   []func(context.Context, string, *bearergate.Token) error
 }
 
 // authorize decides whether a token that is in order suffices for the method.
@@ -41,7 +42,10 @@ func (m *method) authorize(t *bearergate.Token) error {
 	if err := m.stepUp.Authorize(t, m.need); err != nil {
 		return err
 	}
-	return t.Authorize(m.need)
+	if err := t.Authorize(m.need); err != nil || m.delegation == nil {
+		return err
+	}
+	return m.delegation.Authorize(t)
 }
 
 var errPolicy = &bearergate.Error{Kind: bearergate.ErrForbidden, Reason: bearergate.ReasonPolicy,
@@ -145,6 +149,10 @@ func compile(v bearergate.Verifier, c Config) (map[string]*method, []error) {
 		demand := c.StepUp[name]
 		demand.ACR = slices.Clone(demand.ACR)
 		edit("Config.StepUp", name, demand.Err(), func(m *method) { m.stepUp = demand })
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Delegation)) {
+		demand := c.Delegation[name].Clone()
+		edit("Config.Delegation", name, demand.Err(), func(m *method) { m.delegation = &demand })
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Policies)) {
 		policies := slices.Clone(c.Policies[name])

@@ -201,6 +201,74 @@ func TestViaAndStepUp(t *testing.T) {
 	}
 }
 
+// Who may act for the subject, by method, for a call and for a stream.
+func TestDelegation(t *testing.T) {
+	const issuer = "https://as.example.com"
+	byOrders := map[string][]bearergate.Actor{issuer: {{Subject: "orders"}}}
+	for _, tt := range []struct {
+		name   string
+		method string
+		change func(*bearergate.Claims)
+		kind   error // nil: accepted
+		reason bearergate.Reason
+	}{
+		{name: "the actor", method: "/a.B/Acting", change: actedForBy("orders")},
+		{name: "another actor", method: "/a.B/Acting", change: actedForBy("mallory"), kind: bearergate.ErrForbidden, reason: bearergate.ReasonActor},
+		{name: "no actor", method: "/a.B/Acting", kind: bearergate.ErrForbidden, reason: bearergate.ReasonActor},
+		{name: "a chain that is too long", method: "/a.B/Acting", change: actedForBy("orders", "gateway"), kind: bearergate.ErrForbidden, reason: bearergate.ReasonActor},
+		{name: "a chain that may be so long", method: "/a.C/Any", change: actedForBy("orders", "gateway")},
+		{name: "no actor, where that is allowed", method: "/a.C/Any"},
+		{name: "an actor, where nobody says who may", method: "/a.C/Named", change: actedForBy("mallory")},
+		{name: "the scopes first", method: "/a.B/Scope", change: actedForBy("mallory"), kind: bearergate.ErrInsufficientScope, reason: bearergate.ReasonScope},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var seen events
+			token := reader(func(c *bearergate.Claims) {
+				if c.Issuer = issuer; tt.change != nil {
+					tt.change(c)
+				}
+			})
+			given := map[string]bearergate.Delegation{
+				"/a.B/Acting": {Actors: byOrders}, "/a.B/Scope": {Actors: byOrders}, "/a.C/*": {Actors: byOrders, MaxChain: 2, AllowDirect: true}}
+			gate, err := grpcgate.New(answers(token, nil), grpcgate.Config{
+				Methods:       map[string]scope.Requirement{"/a.B/Acting": scope.All("read"), "/a.B/Scope": scope.All("write")},
+				Authenticated: []string{"/a.C/*", "/a.C/Named"},
+				Delegation:    given,
+				Hooks:         seen.hooks(),
+			})
+			require.NoError(t, err)
+			clear(given) // what the caller does afterwards changes nothing
+			ctx := incoming(t.Context(), "x")
+			_, unary := gate.Unary(ctx, nil, &grpc.UnaryServerInfo{FullMethod: tt.method}, nothing)
+			stream := gate.Stream(nil, &fakeStream{ctx: ctx}, &grpc.StreamServerInfo{FullMethod: tt.method}, func(any, grpc.ServerStream) error { return nil })
+			decided := seen.take()
+			require.Len(t, decided, 2)
+			for i, err := range []error{unary, stream} {
+				require.Equal(t, token.Actor(), decided[i].Token.Actor(), "for audit")
+				if tt.kind == nil {
+					require.NoError(t, err)
+					continue
+				}
+				wire := "FORBIDDEN"
+				if tt.reason == bearergate.ReasonScope {
+					wire = "INSUFFICIENT_SCOPE"
+				}
+				requireStatus(t, err, codes.PermissionDenied, wire)
+				requireError(t, decided[i].Err, tt.kind, tt.reason)
+			}
+		})
+	}
+}
+
+// actedForBy has these act for the subject, the current one first.
+func actedForBy(subjects ...string) func(*bearergate.Claims) {
+	return func(c *bearergate.Claims) {
+		for _, subject := range subjects {
+			c.Actors = append(c.Actors, bearergate.Actor{Subject: subject})
+		}
+	}
+}
+
 // The order of a decision: token, binding, step-up, scopes.
 func TestOrderOfADecision(t *testing.T) {
 	weak := boundBy("x5t#S256").With(func(c *bearergate.Claims) { c.Scopes = scope.Of("other") })

@@ -42,7 +42,8 @@ func (g *Gate) follow(ss grpc.ServerStream, c call, handler func(grpc.ServerStre
 		if g.config.Hooks.Decided != nil {
 			g.config.Hooks.Decided(outer, c.event(cause, true))
 		}
-		return g.Status(outer, cause).Err()
+		c.err = cause
+		return g.refusal(outer, &c)
 	}
 	return err
 }

@@ -42,7 +42,7 @@ func TestRealUserWithTheRightsThatAreListed(t *testing.T) {
 			}
 			for _, c := range []redisgate.Config{with(1), with(1, 2)} {
 				c.Replicas = row.replicas
-				s := stores(t, as(t, d.connect(t), "api", "password"), c)
+				s := stores(t, as(t, unhurried(t, d.connect(t)), "api", "password"), c)
 				require.NoError(t, s.Check(t.Context()))
 				fresh, err := s.Replay().Use(t.Context(), fmt.Sprint("proof", len(c.Secrets)), soon())
 				require.NoError(t, err)
@@ -78,15 +78,31 @@ func TestRealUserWithTheRightsThatAreListed(t *testing.T) {
 // as is a client like another one, of a user with a password.
 func as(t *testing.T, like redis.UniversalClient, user, password string) redis.UniversalClient {
 	t.Helper()
+	return changed(t, like, func(o *redis.Options) { o.Username, o.Password = user, password },
+		func(o *redis.ClusterOptions) { o.Username, o.Password = user, password })
+}
+
+// unhurried is a client like another one, with patience for a busy machine, for a test that
+// is not about time.
+func unhurried(t *testing.T, like redis.UniversalClient) redis.UniversalClient {
+	t.Helper()
+	const long = 2 * time.Second
+	return changed(t, like, func(o *redis.Options) { o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = long, long, long },
+		func(o *redis.ClusterOptions) { o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = long, long, long })
+}
+
+// changed is a client like another one, with other options.
+func changed(t *testing.T, like redis.UniversalClient, single func(*redis.Options), cluster func(*redis.ClusterOptions)) redis.UniversalClient {
+	t.Helper()
 	var client redis.UniversalClient
 	switch c := like.(type) {
 	case *redis.Client:
 		o := *c.Options()
-		o.Username, o.Password = user, password
+		single(&o)
 		client = redis.NewClient(&o)
 	case *redis.ClusterClient:
 		o := *c.Options()
-		o.Username, o.Password = user, password
+		cluster(&o)
 		client = redis.NewClusterClient(&o)
 	}
 	t.Cleanup(func() { _ = client.Close() })

@@ -182,14 +182,15 @@ func TestRealRedis(t *testing.T) {
 				c.Namespace = fmt.Sprintf("orders-%d", len(c.Secrets))
 				told := &events{}
 				c.Hooks = told.hooks()
-				s := stores(t, d.connect(t), c)
+				process := func() *redisgate.Stores { return stores(t, unhurried(t, d.connect(t)), c) }
+				s := process()
 				require.NoError(t, s.Check(t.Context()))
 				require.Len(t, told.checked, len(d.masters))
 				for _, e := range told.checked {
 					require.Equal(t, redisgate.CheckEvent{Policy: "noeviction", MaxMemory: 100 << 20}, e)
 				}
 
-				fleet := []*redisgate.Stores{s, stores(t, d.connect(t), c), stores(t, d.connect(t), c), stores(t, d.connect(t), c)}
+				fleet := []*redisgate.Stores{s, process(), process(), process()}
 				for round := range 20 { // W2-121
 					var winners atomic.Int32
 					var all sync.WaitGroup

@@ -207,6 +207,7 @@ func TestQueries(t *testing.T) {
 				`{"client":"console","jti":"carol-1","route":"/admin/","subject":"carol","time":"2000-01-01T00:25:00Z"}`,
 			},
 			"Who has acted for a user":                {`{"actors":["robot","scheduler"],"route":"POST /orders","time":"2000-01-01T00:05:00Z"}`},
+			"What an actor has done":                  {`{"outcome":"accepted","route":"POST /orders","subject":"alice","time":"2000-01-01T00:05:00Z"}`},
 			"Tokens that came from several addresses": {`{"addresses":["198.51.100.7","203.0.113.5"],"jti":"7fd1"}`},
 			"How many records are missing":            {`{"missing":15,"msg":"access decision"}`, `{"missing":15,"msg":"token introspection"}`},
 		}

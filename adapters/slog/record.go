@@ -152,21 +152,18 @@ func (r *record) key(thumbprint [32]byte) {
 	}
 }
 
-// maxActors is how many of a chain are written. The verifiers of this module refuse longer
-// ones; those of others may not.
-const maxActors = 16
-
-// chain adds the actors of a token, the current one first (RFC 8693 §4.1).
+// chain adds the actors of a token, the current one first (RFC 8693 §4.1): as many as the
+// verifiers of this module accept; those of others may accept more.
 func (r *record) chain(of []bearergate.Actor) {
 	if len(of) == 0 {
 		return
 	}
-	written := make(actors, 0, min(len(of), maxActors))
-	for _, a := range of[:min(len(of), maxActors)] {
+	written := make(actors, 0, min(len(of), bearergate.MaxActChain))
+	for _, a := range of[:min(len(of), bearergate.MaxActChain)] {
 		written = append(written, actor{printable(a.Subject, r.max), printable(a.Issuer, r.max), printable(a.ClientID, r.max)})
 	}
 	r.add(slog.Any("actors", written))
-	if more := len(of) - maxActors; more > 0 {
+	if more := len(of) - bearergate.MaxActChain; more > 0 {
 		r.add(slog.Int("more_actors", more))
 	}
 }

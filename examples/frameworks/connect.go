@@ -2,13 +2,14 @@ package frameworks
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 
 	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/bearergate/bearergate"
+	connectgate "github.com/bearergate/bearergate/adapters/connect"
+	"github.com/bearergate/bearergate/jwtverify"
 	"github.com/bearergate/bearergate/middleware"
 	"github.com/bearergate/bearergate/scope"
 )
@@ -20,45 +21,31 @@ const (
 	watchProcedure  = "/orders.v1.OrderService/WatchOrders"
 )
 
-// Connect is the recipe for connect-go, for its three protocols and for streams.
-// The gate stands around the handler and is no interceptor: an interceptor runs
-// when the message of a stranger has been read, decompressed and decoded.
-//
-// Each procedure is a route, so that one which nobody has thought of is not found.
-// The gate is to be made with [ConnectError] as its middleware.Config.Render.
-func Connect(gate *middleware.Gate) (http.Handler, error) {
-	// With generated code: _, service := ordersv1connect.NewOrderServiceHandler(…)
-	service := http.NewServeMux()
-	service.Handle(getProcedure, connect.NewUnaryHandler(getProcedure, rpcOrder))
-	service.Handle(deleteProcedure, connect.NewUnaryHandler(deleteProcedure, rpcOrder))
-	service.Handle(watchProcedure, connect.NewServerStreamHandler(watchProcedure, rpcOrders))
-
-	router := gate.NewRouter()
-	router.Handle("POST "+getProcedure, scope.All("orders:read"), service)
-	router.Handle("POST "+deleteProcedure, scope.All("orders:admin"), service)
-	router.Handle("POST "+watchProcedure, scope.All("orders:read"), service, middleware.CancelOnExpiry())
-	return router.Handler()
-}
-
-// connectCodes are those that the Connect protocol has for the statuses of a
-// refusal. gRPC and gRPC-Web clients, and Connect streams, go by the status alone.
-var connectCodes = map[int]connect.Code{
-	http.StatusBadRequest:          connect.CodeInvalidArgument,
-	http.StatusUnauthorized:        connect.CodeUnauthenticated,
-	http.StatusForbidden:           connect.CodePermissionDenied,
-	http.StatusInternalServerError: connect.CodeInternal,
-	http.StatusServiceUnavailable:  connect.CodeUnavailable,
-}
-
-// ConnectError is a middleware.Config.Render: it writes refusals as the Connect
-// protocol does errors, so that its clients find code and message in them.
-// WWW-Authenticate and Retry-After are in the Meta of the error.
-func ConnectError(_ *http.Request, refused middleware.Refusal) (contentType string, body []byte) {
-	body, err := json.Marshal(map[string]string{"code": connectCodes[refused.Status].String(), "message": refused.Detail})
+// ConnectGate returns the gate of this recipe, as [Gate] does for the others.
+func ConnectGate(issuer string, config middleware.Config) (*connectgate.Gate, error) {
+	verifier, err := jwtverify.New(jwtverify.Config{Issuer: issuer, Audiences: []string{Audience}})
 	if err != nil {
-		return "", nil // the default body
+		return nil, err
 	}
-	return "application/json", body
+	return connectgate.New(verifier, connectgate.Config{Gate: config})
+}
+
+// Connect is the recipe for connect-go, for its three protocols and for streams. The gate
+// stands around the handlers, since an interceptor runs when the message of a stranger has
+// been read, decompressed and decoded; its interceptor closes them to whatever comes another
+// way, and ends streams with their token.
+func Connect(gate *connectgate.Gate) (http.Handler, error) {
+	gate.Handle(getProcedure, scope.All("orders:read"))
+	gate.Handle(deleteProcedure, scope.All("orders:admin"))
+	gate.Handle(watchProcedure, scope.All("orders:read"))
+
+	// With generated code: service.Handle(ordersv1connect.NewOrderServiceHandler(…, options))
+	options := connect.WithInterceptors(gate.Interceptor())
+	service := http.NewServeMux()
+	service.Handle(getProcedure, connect.NewUnaryHandler(getProcedure, rpcOrder, options))
+	service.Handle(deleteProcedure, connect.NewUnaryHandler(deleteProcedure, rpcOrder, options))
+	service.Handle(watchProcedure, connect.NewServerStreamHandler(watchProcedure, rpcOrders, options))
+	return gate.Handler(service)
 }
 
 func rpcOrder(ctx context.Context, _ *connect.Request[wrapperspb.StringValue]) (*connect.Response[wrapperspb.StringValue], error) {

@@ -2,7 +2,7 @@
 // connect-go. Each file is a recipe to copy, with [Gate] for the first lines; the
 // test sends the same requests to all of them, with real tokens over real HTTP.
 //
-// All of them protect three routes: orders are read with the scope orders:read and
+// All but connect-go, whose procedures have a gate of their own, protect three routes: orders are read with the scope orders:read and
 // deleted with orders:admin, and a document is read with a scope of its own, such as
 // documents:7. For that, the gate reads a variable of the path. net/http and chi tell it
 // by themselves; for the others, [Gate] takes a middleware.Config with a PathValue:

@@ -2,11 +2,15 @@ module github.com/bearergate/bearergate/examples/frameworks
 
 go 1.26.0
 
-replace github.com/bearergate/bearergate => ../..
+replace (
+	github.com/bearergate/bearergate => ../..
+	github.com/bearergate/bearergate/adapters/connect => ../../adapters/connect
+)
 
 require (
 	connectrpc.com/connect v1.21.1
 	github.com/bearergate/bearergate v0.1.0
+	github.com/bearergate/bearergate/adapters/connect v0.1.0
 	github.com/gin-gonic/gin v1.12.0
 	github.com/go-chi/chi/v5 v5.5.0
 	github.com/gorilla/mux v1.8.1
@@ -55,9 +59,10 @@ require (
 	go.mongodb.org/mongo-driver/v2 v2.5.0 // indirect
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/arch v0.22.0 // indirect
-	golang.org/x/crypto v0.53.0 // indirect
-	golang.org/x/net v0.56.0 // indirect
+	golang.org/x/crypto v0.54.0 // indirect
+	golang.org/x/net v0.57.0 // indirect
 	golang.org/x/sync v0.22.0 // indirect
-	golang.org/x/sys v0.46.0 // indirect
+	golang.org/x/sys v0.47.0 // indirect
 	golang.org/x/text v0.40.0 // indirect
+	google.golang.org/genproto/googleapis/rpc v0.0.0-20260706201446-f0a921348800 // indirect
 )

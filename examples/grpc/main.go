@@ -4,14 +4,21 @@
 //
 //	go run .
 //
-// What to copy from is [guard.admit]; the rest is demonstration. The module
-// adapters/grpc, of which this takes the answers alone, has an interceptor ready to
-// use, which also ends streams with their token.
+// With -listen it serves the same API behind the gate of adapters/grpc until it is
+// interrupted, prints a token, and how to call the API with grpcurl. Reflection, which
+// grpcurl asks for, is closed as every method is that nobody listed, and opened by its name:
+//
+//	go run . -listen 127.0.0.1:50051 -reflection public
+//
+// What to copy from is [gateOf], or for an interceptor of your own [guard.admit]; the rest
+// is demonstration. The gate of adapters/grpc, of which the interceptor here takes the
+// answers alone, also ends streams with their token, and sends the challenges.
 package main
 
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -111,7 +118,14 @@ func protected(verifier bearergate.Verifier) *grpc.Server {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, os.Stdout); err != nil {
+	listen := flag.String("listen", "", "serve on this address, such as 127.0.0.1:50051, until interrupted")
+	reflectionFor := flag.String("reflection", reflectionClosed, "who may use reflection with -listen: closed, token or public")
+	flag.Parse()
+	do := func() error { return run(ctx, os.Stdout) }
+	if *listen != "" {
+		do = func() error { return serve(ctx, os.Stdout, *listen, *reflectionFor) }
+	}
+	if err := do(); err != nil {
 		fmt.Fprintln(os.Stderr, "grpc:", err)
 		os.Exit(1)
 	}

@@ -28,6 +28,7 @@ func orders(ctx context.Context) *wrapperspb.StringValue {
 //	}
 var ordersDesc = grpc.ServiceDesc{
 	ServiceName: "orders.v1.Orders",
+	Metadata:    protoFile,
 	Methods:     []grpc.MethodDesc{unaryMethod("List"), unaryMethod("Delete")},
 	Streams: []grpc.StreamDesc{{StreamName: "Watch", ServerStreams: true, Handler: func(_ any, s grpc.ServerStream) error {
 		if err := s.RecvMsg(new(emptypb.Empty)); err != nil {

@@ -195,7 +195,7 @@ func TestLabels(t *testing.T) {
 	metrics := metrics(t)
 	outcomes := []string{"accepted", "refused", "unavailable", "misconfigured", "canceled"}
 	reasons := words(bearergate.ReasonNoToken, bearergate.ReasonBadRequest, bearergate.ReasonScope, bearergate.ReasonAuthentication,
-		bearergate.ReasonNonce, bearergate.ReasonRole, bearergate.ReasonTenant, bearergate.ReasonReplay)
+		bearergate.ReasonNonce, bearergate.ReasonRole, bearergate.ReasonTenant, bearergate.ReasonActor, bearergate.ReasonReplay)
 	values := map[string][]string{ // by label, or metric and label
 		"outcome": outcomes,
 		"reason":  reasons,

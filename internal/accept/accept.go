@@ -37,6 +37,9 @@ type Rules struct {
 	Aliases []string
 	// IssuerImplied accepts claims without iss: they came from the issuer itself.
 	IssuerImplied bool
+	// KeysNameIssuer accepts claims in which the member iss does not occur, or is null, and
+	// reads them as those of Issuer: whoever signs with these keys is Issuer.
+	KeysNameIssuer bool
 
 	Audiences []string // aud must name one of them
 	// AnyAudience accepts every aud, and none.
@@ -104,6 +107,9 @@ func (r *Rules) Judge(of *Reading, explicit bool) error {
 	if of.Wrong != "" {
 		return Mismatch(bearergate.ReasonMalformed, "the claim "+of.Wrong+" is not of its type", shapes[of.Wrong], "")
 	}
+	if r.KeysNameIssuer && !of.HasIssuer {
+		c.Issuer = r.Issuer // of two issuers, each may have a subject of that name
+	}
 	of.At = StepIssuer
 	if r.Issuer == "" || c.Issuer != "" && !r.isOurs(c.Issuer) { // before what is missing: it tells more
 		return r.anotherIssuer(of)
@@ -116,6 +122,9 @@ func (r *Rules) Judge(of *Reading, explicit bool) error {
 	for i, name := range r.Required {
 		if name == "aud" && (len(r.StandIns) > 0 || r.KeysNameAudience) {
 			continue // judgeAudience says
+		}
+		if name == "iss" && r.KeysNameIssuer && !of.HasIssuer {
+			continue
 		}
 		if of.found&(1<<i) == 0 {
 			return Mismatch(bearergate.ReasonMissingClaim, "the required claim "+name+" is absent or empty", r.expectedWhere(name), "")
@@ -163,6 +172,8 @@ func (r *Rules) isOurs(issuer string) bool {
 func (r *Rules) CheckOrigin(jws jose.JWS) (issuer string, err error) {
 	found, err := jws.UnverifiedIssuer()
 	switch {
+	case errors.Is(err, jose.ErrNoIssuer) && r.KeysNameIssuer: // Judge refuses one that is there and empty
+		return r.Issuer, nil
 	case errors.Is(err, jose.ErrNoIssuer):
 		return "", Unsigned(bearergate.ReasonMissingClaim, "the required claim iss is absent or empty", Quoted(r.Issuer), "")
 	case err != nil:

@@ -66,6 +66,12 @@ func TestJudge(t *testing.T) {
 		{name: "an empty issuer", change: with("iss", ""), reason: bearergate.ReasonMissingClaim},
 		{name: "no issuer, not required", change: with("iss", absent{}), loosen: func(r *accept.Rules) { r.Required = nil }, reason: bearergate.ReasonIssuer},
 		{name: "no issuer, implied", change: with("iss", absent{}), loosen: func(r *accept.Rules) { r.Required, r.IssuerImplied = nil, true }},
+		{name: "no issuer, named by the keys", change: with("iss", absent{}), loosen: func(r *accept.Rules) { r.KeysNameIssuer = true }},
+		{name: "a null issuer, named by the keys", change: with("iss", nil), loosen: func(r *accept.Rules) { r.KeysNameIssuer = true }},
+		{name: "an empty issuer, named by the keys", change: with("iss", ""), loosen: func(r *accept.Rules) { r.KeysNameIssuer = true }, reason: bearergate.ReasonMissingClaim},
+		{name: "another issuer, named by the keys", change: with("iss", "x"), loosen: func(r *accept.Rules) { r.KeysNameIssuer = true }, reason: bearergate.ReasonIssuer},
+		{name: "no issuer, named by the keys, and no rule has one", change: with("iss", absent{}), loosen: func(r *accept.Rules) { r.KeysNameIssuer, r.Issuer = true, "" }, reason: bearergate.ReasonIssuer},
+		{name: "no issuer and no exp, named by the keys", change: func(c map[string]any) { delete(c, "iss"); delete(c, "exp") }, loosen: func(r *accept.Rules) { r.KeysNameIssuer = true }, reason: bearergate.ReasonMissingClaim},
 		{name: "an empty issuer, implied", change: with("iss", ""), loosen: func(r *accept.Rules) { r.Required, r.IssuerImplied = nil, true }, reason: bearergate.ReasonIssuer},
 		{name: "another issuer, implied", change: with("iss", "x"), loosen: func(r *accept.Rules) { r.Required, r.IssuerImplied = nil, true }, reason: bearergate.ReasonIssuer},
 		{name: "an issuer that is no string", change: with("iss", 1), reason: bearergate.ReasonMalformed},
@@ -116,6 +122,9 @@ func TestJudge(t *testing.T) {
 			err := r.Judge(&reading, tt.explicit)
 			require.Equal(t, tt.reason, bearergate.ReasonOf(err), "%v", err)
 			require.Equal(t, tt.reason != "", errors.Is(err, bearergate.ErrInvalidToken))
+			if err == nil && r.KeysNameIssuer {
+				require.Equal(t, r.Issuer, reading.Claims.Issuer, "of whom it is, is known")
+			}
 		})
 	}
 	t.Run("zero rules accept nothing", func(t *testing.T) {

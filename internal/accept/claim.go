@@ -12,8 +12,6 @@ import (
 // The values of the claims that decide something. They must come from
 // strictjson.Object, which hands out no empty one; no error carries text of them.
 
-const maxActors = 16 // length of the act chain
-
 var (
 	errEmpty   = errors.New("empty")
 	errTooLong = errors.New("the act chain is too long")
@@ -72,12 +70,12 @@ func confirmation(value []byte) (map[string][]byte, error) {
 // actors reads the act chain (RFC 8693 §4.1), the current actor first.
 func actors(value []byte) ([]bearergate.Actor, error) {
 	// Each level is parsed again with all below it: count before that gets dear.
-	if bytes.Count(value, []byte(`"act"`)) > maxActors {
+	if bytes.Count(value, []byte(`"act"`)) > bearergate.MaxActChain {
 		return nil, errTooLong
 	}
 	var chain []bearergate.Actor
 	for value != nil {
-		if len(chain) == maxActors {
+		if len(chain) == bearergate.MaxActChain {
 			return nil, errTooLong
 		}
 		var a bearergate.Actor

@@ -28,6 +28,10 @@ type Demands struct {
 	// long as the Audiences of the Config are these.
 	KeysNameAudience bool
 	Audiences        []string
+	// KeysOf says that the keys are those of this issuer alone, so that a token needs no
+	// iss: it counts where the member iss does not occur, and only as long as the Issuer of
+	// the Config is this one. "": a token needs an iss.
+	KeysOf string
 	// Mistake is what is wrong with what the preset was given: it accepts nothing, whatever
 	// becomes of the Config around it.
 	Mistake error
@@ -47,6 +51,9 @@ func (p Preset) Mistake() error {
 // KeysNameAudience reports whether a token needs no aud.
 func (p Preset) KeysNameAudience() bool { return p.d != nil && p.d.KeysNameAudience }
 
+// KeysNameIssuer reports whether a token needs no iss.
+func (p Preset) KeysNameIssuer() bool { return p.d != nil && p.d.KeysOf != "" }
+
 // IsZero reports whether the Preset demands nothing.
 func (p Preset) IsZero() bool { return p.d == nil }
 
@@ -58,6 +65,7 @@ func (p Preset) Into(r *Rules) {
 	if p.d != nil {
 		r.IDTokens = p.d.IDTokens
 		r.KeysNameAudience = p.d.KeysNameAudience && slices.Equal(r.Audiences, p.d.Audiences)
+		r.KeysNameIssuer = p.d.KeysOf != "" && r.Issuer == p.d.KeysOf
 	}
 }
 

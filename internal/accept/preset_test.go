@@ -85,9 +85,20 @@ func TestPreset(t *testing.T) {
 	other.Audiences = []string{"another"}
 	p.Into(&other)
 	require.False(t, other.KeysNameAudience, "who names audiences of their own demands one")
+	other.Issuer = ""
+	p.Into(&other)
+	require.False(t, other.KeysNameIssuer)
+	require.False(t, r.KeysNameIssuer || p.KeysNameIssuer() || none.KeysNameIssuer())
 	require.Equal(t, refusal, p.Judge(&reading))
 	require.Equal(t, accept.StepPreset, reading.At)
 	require.Equal(t, "t", reading.Claims.Tenant)
+
+	keysOf := accept.NewPreset(&accept.Demands{Name: "x", KeysOf: rules.Issuer})
+	keysOf.Into(&r)
+	require.True(t, r.KeysNameIssuer && keysOf.KeysNameIssuer())
+	other.Issuer = "https://other.example.test"
+	keysOf.Into(&other)
+	require.False(t, other.KeysNameIssuer, "whose keys other ones are, a token has to say")
 
 	wrong := accept.NewPreset(&accept.Demands{Name: "x", Mistake: errors.New("y"), Rule: func(*bearergate.Claims) error { return nil }})
 	require.Error(t, wrong.Mistake())

@@ -14,6 +14,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"strconv"
@@ -157,15 +158,7 @@ func Markdown(routes []middleware.Route) string {
 		if r.Bound {
 			beyond = append(beyond, "bound to its sender")
 		}
-		for _, names := range r.Roles {
-			beyond = append(beyond, "role "+oneOf(names))
-		}
-		if r.Tenants > 0 {
-			beyond = append(beyond, "tenant of the request: "+strconv.Itoa(r.Tenants))
-		}
-		for _, names := range r.Audiences {
-			beyond = append(beyond, "audience "+oneOf(names))
-		}
+		beyond = append(beyond, claims(r)...)
 		if r.Policies > 0 {
 			beyond = append(beyond, "policies of the route: "+strconv.Itoa(r.Policies))
 		}
@@ -187,6 +180,56 @@ func Markdown(routes []middleware.Route) string {
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", cmp.Or(r.Method, "any"), code(r.Host+r.Path), r.Access, required, strings.Join(beyond, ", "))
 	}
 	return b.String()
+}
+
+// claims renders what the claims of the token have to say.
+func claims(r middleware.Route) (demands []string) {
+	for _, names := range r.Roles {
+		demands = append(demands, "role "+oneOf(names))
+	}
+	if r.Tenants > 0 {
+		demands = append(demands, "tenant of the request: "+strconv.Itoa(r.Tenants))
+	}
+	for _, names := range r.Audiences {
+		demands = append(demands, "audience "+oneOf(names))
+	}
+	for _, d := range r.Delegations {
+		demands = append(demands, delegation(d))
+	}
+	return demands
+}
+
+// delegation renders who may act for the subject.
+func delegation(d bearergate.Delegation) string {
+	if len(d.Actors) == 0 {
+		return "no actor"
+	}
+	var parts []string
+	for _, issuer := range slices.Sorted(maps.Keys(d.Actors)) {
+		var names []string
+		for _, a := range d.Actors[issuer] {
+			names = append(names, actor(a))
+		}
+		parts = append(parts, oneOf(names)+" in tokens of "+oneOf([]string{issuer}))
+	}
+	if longest := cmp.Or(d.MaxChain, bearergate.DefaultMaxChain); longest > 1 {
+		parts = append(parts, "a chain of "+strconv.Itoa(longest)+" at most")
+	}
+	if d.AllowDirect {
+		parts = append(parts, "or no actor")
+	}
+	return "actor " + strings.Join(parts, "; ")
+}
+
+// actor is what act must say of somebody.
+func actor(a bearergate.Actor) string {
+	var members []string
+	for _, m := range []struct{ name, value string }{{"", a.Subject}, {"client_id ", a.ClientID}, {"iss ", a.Issuer}} {
+		if m.value != "" {
+			members = append(members, m.name+m.value)
+		}
+	}
+	return strings.Join(members, ", ")
 }
 
 func oneOf(names []string) string { return joined(names, " or ") }
@@ -319,6 +362,9 @@ func operation(r middleware.Route) (map[string]any, error) {
 	if len(r.Audiences) > 0 {
 		operation["x-audiences"] = r.Audiences
 	}
+	if len(r.Delegations) > 0 {
+		operation["x-delegation"] = delegations(r.Delegations)
+	}
 	if r.Policies > 0 {
 		operation["x-policies"] = r.Policies
 	}
@@ -338,6 +384,26 @@ func operation(r middleware.Route) (map[string]any, error) {
 		operation["x-recheck"] = r.Recheck.String()
 	}
 	return operation, nil
+}
+
+// delegations says the same with the words of the claim.
+func delegations(ds []bearergate.Delegation) []map[string]any {
+	rendered := make([]map[string]any, len(ds))
+	for i, d := range ds {
+		byIssuer := map[string][]map[string]string{}
+		for issuer, actors := range d.Actors {
+			for _, a := range actors {
+				members := map[string]string{"sub": a.Subject, "iss": a.Issuer, "client_id": a.ClientID}
+				maps.DeleteFunc(members, func(_, value string) bool { return value == "" })
+				byIssuer[issuer] = append(byIssuer[issuer], members)
+			}
+		}
+		rendered[i] = map[string]any{"actors": byIssuer, "direct": d.AllowDirect}
+		if len(d.Actors) > 0 {
+			rendered[i]["max-chain"] = cmp.Or(d.MaxChain, bearergate.DefaultMaxChain)
+		}
+	}
+	return rendered
 }
 
 func openAPIPath(pattern string) (path, shape string) {

@@ -74,6 +74,10 @@ func policed(t *testing.T, change func(need scope.Requirement) scope.Requirement
 	v1.Handle("GET /tenants/{tenant}/audits", scope.All("audit"), h, middleware.Roles("auditor", "head of audit"), middleware.Roles("staff"),
 		middleware.Tenant(func(r *http.Request) string { return r.PathValue("tenant") }), middleware.Audience("https://audit.example"))
 	v1.Handle("POST /invitations", scope.All("invite"), h, middleware.Once(store{}), middleware.Trial(scope.Any("invite:send", "admin"), nil))
+	v1.Handle("GET /statements/{id}", scope.All("read"), h, middleware.Delegation(bearergate.Delegation{AllowDirect: true, MaxChain: 2, Actors: map[string][]bearergate.Actor{
+		"https://as.example":      {{Subject: "orders"}, {Subject: "u|1", ClientID: "desk", Issuer: "https://staff.example"}},
+		"https://partner.example": {{ClientID: "billing"}}}}))
+	v1.Handle("PUT /password", scope.All("account"), h, middleware.Delegation(bearergate.Delegation{AllowDirect: true}))
 	v1.Handle("GET /events/{topic...}", scope.All("events"), h, middleware.CancelOnExpiry(), middleware.Recheck(90*time.Second))
 	v1.Handle("/partner/{$}", scope.All("partner|x"), h, middleware.Via(kit.Granting()))
 	admin := v1.Group("/admin", scope.All("admin"))

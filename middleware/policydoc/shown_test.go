@@ -32,6 +32,7 @@ var samples = map[string]middleware.RouteOption{
 	"Roles":          middleware.Roles("clerk"),
 	"Tenant":         middleware.Tenant(func(*http.Request) string { return "acme" }),
 	"Audience":       middleware.Audience("https://pay.example"),
+	"Delegation":     middleware.Delegation(bearergate.Delegation{AllowDirect: true}),
 	"Allow":          middleware.Allow(func(*http.Request, *bearergate.Token) error { return nil }),
 	"Once":           middleware.Once(store{}),
 	"Trial":          middleware.Trial(scope.All("read:all"), nil),

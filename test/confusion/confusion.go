@@ -208,6 +208,7 @@ func Requests() []Request {
 		{Name: "a trailer that is not announced", Method: "POST", Target: "/public/x", Lines: []string{"Transfer-Encoding: chunked", "", "3", "abc", "0", "X-Auth-Subject: root"}, Opens: true},
 		{Name: "Connection lists the identity", Target: "/orders/7", Lines: []string{"Connection: close, X-Auth-Subject, X-Auth-Scopes, X-Auth-Client"}, Opens: true},
 		{Name: "Connection lists the identity, after Host", Target: "/orders/7", Lines: []string{"Connection: X-Auth-Subject", "Connection: close"}, Opens: true},
+		{Name: "Connection of a WebSocket lists the identity", Target: "/orders/7", Lines: []string{"Connection: upgrade, X-Auth-Subject, X_Auth_Scopes", "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="}, Opens: true},
 		{Name: "Connection lists the path", Target: "/admin/x", Lines: []string{"Connection: close, X-Forwarded-Uri, X-Original-Uri", "X-Forwarded-Uri: /public/x", "X-Original-URI: /public/x"}},
 		{Name: "Connection lists the token", Target: "/orders/7", Lines: []string{"Connection: close, Authorization"}, Opens: true}, // which is for the first recipient
 	}

@@ -368,15 +368,15 @@ func TestTheServiceAnswersForItself(t *testing.T) {
 	}
 }
 
-// The limits of docs/proxies.md: who sends no token is turned away before anybody is asked,
-// and who sends one is served meanwhile.
-func TestLimitsAtTheEdge(t *testing.T) {
+// limited is nginx with the limits of docs/proxies.md, after a change to them.
+func limited(t *testing.T, change func(string) string) program {
+	t.Helper()
 	document, err := os.ReadFile("../../docs/proxies.md")
 	require.NoError(t, err)
 	_, after, found := strings.Cut(string(document), "```text nginx\n")
 	require.True(t, found)
 	block, _, _ := strings.Cut(after, "```")
-	inHTTP, inServer, found := strings.Cut(block, "# In server.")
+	inHTTP, inServer, found := strings.Cut(change(block), "# In server.")
 	require.True(t, found)
 	require.Contains(t, inHTTP, "rate=10r/s;")
 	inHTTP = strings.Replace(inHTTP, "rate=10r/s;", "rate=1r/m;", 1) // so that the burst is all there is
@@ -386,6 +386,13 @@ func TestLimitsAtTheEdge(t *testing.T) {
 		config = strings.Replace(config, "\tserver {\n", inHTTP+"\tserver {\n#"+inServer, 1)
 		return programs[0].change(dir, config)
 	}
+	return p
+}
+
+// The limits of docs/proxies.md: who sends no token is turned away before anybody is asked,
+// and who sends one is served meanwhile.
+func TestLimitsAtTheEdge(t *testing.T) {
+	p := limited(t, func(block string) string { return block })
 	a := serve(t, p)
 	turnedAway := 0
 	for range 40 {

@@ -32,6 +32,7 @@ type client struct {
 	method     string         // token_endpoint_auth_method
 	more       map[string]any // further metadata (RFC 7591 §2)
 	api        bool           // a resource server, which gets no tokens
+	exchange   map[string]any // which tokens it may exchange (RFC 8693), as as/server.mjs wants it; nil: none
 }
 
 // Clients that get tokens.

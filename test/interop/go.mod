@@ -2,10 +2,16 @@ module github.com/bearergate/bearergate/test/interop
 
 go 1.26
 
-replace github.com/bearergate/bearergate => ../..
+replace (
+	github.com/bearergate/bearergate => ../..
+	github.com/bearergate/bearergate/adapters/slog => ../../adapters/slog
+	github.com/bearergate/bearergate/examples/delegation => ../../examples/delegation
+)
 
 require (
 	github.com/bearergate/bearergate v0.1.0
+	github.com/bearergate/bearergate/adapters/slog v0.1.0
+	github.com/bearergate/bearergate/examples/delegation v0.1.0
 	github.com/stretchr/testify v1.12.1
 )
 

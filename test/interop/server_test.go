@@ -40,7 +40,13 @@ func start(more ...*client) (*server, error) {
 			return nil, err
 		}
 	}
-	config, err := json.Marshal(map[string]any{"clients": registration(more...), "tls": authority.server})
+	exchanges := map[string]any{}
+	for _, c := range more {
+		if c.exchange != nil {
+			exchanges[c.id] = c.exchange
+		}
+	}
+	config, err := json.Marshal(map[string]any{"clients": registration(more...), "tls": authority.server, "exchanges": exchanges})
 	if err != nil {
 		return nil, err
 	}

@@ -111,6 +111,11 @@ func routes() area {
 				},
 			},
 			{
+				title: "A service acts for the user that may not", status: http.StatusForbidden, reason: bearergate.ReasonActor,
+				wrong:  both(claim("act", map[string]any{"client_id": "reports"}), option(middleware.Delegation(bearergate.Delegation{Actors: map[string][]bearergate.Actor{issuer: {{ClientID: "billing"}}}}))),
+				mended: "Billing exchanges the token itself.", mend: claim("act", map[string]any{"client_id": "billing"}),
+			},
+			{
 				title: "The route is for another audience of the service", status: http.StatusForbidden, reason: bearergate.ReasonAudience,
 				wrong:  option(middleware.Audience("https://reports.example.test")),
 				mended: "The client asks for both.", mend: claim("aud", []string{api, "https://reports.example.test"}),

@@ -75,7 +75,7 @@ type area struct {
 
 // areas are the chapters, in the order of the document.
 func areas() []area {
-	return []area{tokens(), elsewhere(), certificates(), possession(), forwardAuth(), times(), keys(), introspection(), routes(), several(), firstFetch()}
+	return []area{tokens(), elsewhere(), certificates(), possession(), forwardAuth(), times(), keys(), introspection(), routes(), several(), apiKeys(), firstFetch()}
 }
 
 // try is one request, and the API that it is for.

@@ -23,7 +23,7 @@ const root = "../.."
 var words = sync.OnceValues(func() ([]string, error) {
 	verb := regexp.MustCompile(`%(\[\d\])?[sqvwd]`)
 	var all []string
-	for _, dir := range []string{".", "binding/dpop", "binding/mtls", "internal/accept", "internal/fetch", "introspect", "issuers", "middleware"} {
+	for _, dir := range []string{".", "apikey", "binding/dpop", "binding/mtls", "internal/accept", "internal/fetch", "introspect", "issuers", "middleware"} {
 		files, err := filepath.Glob(filepath.Join(root, filepath.FromSlash(dir), "*.go"))
 		if err != nil {
 			return nil, err

@@ -33,7 +33,7 @@ func TestReferenceIsUpToDate(t *testing.T) {
 // Each exported configuration of a package that users import is in the reference.
 func TestNoConfigIsForgotten(t *testing.T) {
 	found := 0
-	for _, dir := range []string{".", "scope", "jwks", "jwtverify", "introspect", "issuers", "idp", "middleware", "middleware/usage", "middleware/sightings", "binding/dpop", "binding/mtls", "revocation", "revocation/admin", "revocation/backchannel", "revocation/signals", "policy", "authtest"} {
+	for _, dir := range []string{".", "scope", "jwks", "jwtverify", "introspect", "issuers", "apikey", "idp", "middleware", "middleware/usage", "middleware/sightings", "binding/dpop", "binding/mtls", "revocation", "revocation/admin", "revocation/backchannel", "revocation/signals", "policy", "authtest"} {
 		i := slices.IndexFunc(sections, func(s section) bool { return s.dir == dir })
 		require.GreaterOrEqual(t, i, 0, dir)
 		p, err := load(root, dir)

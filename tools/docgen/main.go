@@ -46,7 +46,7 @@ type section struct {
 }
 
 var sections = []section{
-	{dir: ".", types: []string{"ClientAddressConfig"}, constants: true},
+	{dir: ".", types: []string{"AnswerConfig", "ClientAddressConfig", "Delegation"}, constants: true},
 	{dir: "jwtverify", types: []string{"Config", "Profile", "Hooks"}, constants: true},
 	{dir: "introspect", types: []string{"Config", "CacheConfig", "CallsConfig", "StoreConfig", "SignedConfig", "Signing", "Assertion", "Hooks"}, makers: []string{"Auth"}, constants: true},
 	{dir: "jwks", types: []string{"Config", "Hooks"}, constants: true},
@@ -59,6 +59,7 @@ var sections = []section{
 	{dir: "revocation/backchannel", types: []string{"Config", "Hooks"}, constants: true},
 	{dir: "policy", types: []string{"Config"}, constants: true},
 	{dir: "issuers", types: []string{"Config", "Limits"}, constants: true},
+	{dir: "apikey", types: []string{"Config", "Record", "Hooks"}, constants: true},
 	{dir: "idp", types: []string{"EntraConfig", "EntraTenantsConfig", "B2CConfig", "CognitoConfig", "ClerkConfig"}},
 	{dir: "middleware/catalogue", types: []string{"Rules", "Scope"}, constants: true},
 	{dir: "middleware/sightings", types: []string{"Config", "Hooks"}, constants: true},

@@ -27,24 +27,30 @@ import (
 //	after     a whole file, a package of its own
 //	part      the inside of a function
 //	after DIR, part DIR  the same, in the module of that directory
+//	of FILE   lines of that file, as they stand there: what compiles and is tested is the file
 //	before    a whole file of other libraries, which no module here requires: it is not compiled
 //
 // documented lists how many of each a document has, so that no block is lost or
 // left out unnoticed.
 var documented = map[string]map[string]int{
-	"README.md":                  {"main.go": 1, "part": 4, "part adapters/prometheus": 1},
-	"docs/scopes.md":             {"part": 6},
-	"docs/policies.md":           {"part": 1},
-	"docs/theft.md":              {"part": 1, "part adapters/grpc": 1},
-	"docs/audit.md":              {"part adapters/slog": 2, "part adapters/grpc": 1},
-	"docs/testing.md":            {"main_test.go": 1, "routes_test.go": 1, "part": 1},
-	"docs/choosing.md":           {"part": 14, "after adapters/prometheus": 1},
-	"docs/sender-constrained.md": {"part": 8, "part adapters/grpc": 1, "part adapters/redis": 1, "after": 1},
-	"docs/proxies.md":            {"part": 2, "part adapters/extauthz": 1},
-	"docs/revocation.md":         {"part": 2, "part adapters/redis": 1},
-	"docs/troubleshooting.md":    {"part": 1},
-	"docs/providers.md":          {"part": 28, "after": 1},
-	"docs/coming-from.md":        {"after": 4, "part": 1, "before": 4},
+	"README.md":                       {"main.go": 1, "part": 4, "part adapters/prometheus": 1},
+	"docs/scopes.md":                  {"part": 6},
+	"docs/policies.md":                {"part": 1},
+	"docs/theft.md":                   {"part": 1, "part adapters/grpc": 1},
+	"docs/delegation.md":              {"part": 4},
+	"docs/audit.md":                   {"part adapters/slog": 2, "part adapters/grpc": 1},
+	"docs/testing.md":                 {"main_test.go": 1, "routes_test.go": 1, "part": 1},
+	"docs/choosing.md":                {"part": 14, "after adapters/prometheus": 1},
+	"docs/sender-constrained.md":      {"part": 8, "part adapters/grpc": 1, "part adapters/redis": 1, "after": 1},
+	"docs/grpc.md":                    {"part adapters/grpc": 1, "part adapters/connect": 1},
+	"docs/proxies.md":                 {"part": 2, "part adapters/extauthz": 1},
+	"docs/revocation.md":              {"part": 2, "part adapters/redis": 1},
+	"docs/troubleshooting.md":         {"part": 1},
+	"docs/providers.md":               {"part": 28, "after": 1},
+	"docs/coming-from.md":             {"after": 4, "part": 1, "before": 4},
+	"docs/migration-from-api-keys.md": {"part": 5},
+	"docs/workloads.md": {"of examples/workloads/kubernetes.go": 2, "of examples/workloads/github.go": 1, "of examples/workloads/spiffe.go": 1,
+		"of examples/workloads/queue.go": 1, "of examples/workloads/websocket.go": 2},
 }
 
 type block struct {
@@ -108,6 +114,9 @@ func absolute(t *testing.T, name string) string {
 func TestCodeInDocumentsIsFormatted(t *testing.T) {
 	for _, b := range blocks(t) {
 		code := b.code
+		if strings.HasPrefix(b.mark, "of ") { // the file is formatted
+			continue
+		}
 		if strings.HasPrefix(code, "   ") { // in a list
 			code = regexp.MustCompile("(?m)^   ").ReplaceAllString(code, "")
 		}
@@ -126,6 +135,9 @@ func TestCodeInDocumentsCompiles(t *testing.T) {
 		case "part":
 			code = part(t, code)
 		case "after":
+		case "of":
+			require.Contains(t, readDoc(t, dir), b.code, "%s: what is shown of %s", b.doc, dir)
+			continue
 		default: // the first program has a test of its own
 			continue
 		}
@@ -170,7 +182,7 @@ var moments = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`)
 func TestFirstProgram(t *testing.T) {
 	files := map[string]string{}
 	for _, b := range blocks(t) {
-		if strings.HasSuffix(b.mark, ".go") {
+		if strings.HasSuffix(b.mark, ".go") && !strings.HasPrefix(b.mark, "of ") {
 			files["firstprogram/"+b.mark] = b.at + b.code
 		}
 	}
@@ -235,7 +247,7 @@ var (
 	address                                   *bearergate.ClientAddress
 	lost                                      interface{ Add(int64) int64 }
 	md                                        interface{ Get(name string) []string }
-	v, payments, partner, opaque, verifier    bearergate.Verifier
+	v, payments, partner, opaque, verifier, live bearergate.Verifier
 	gate                                      *middleware.Gate
 	proofs, certificates                      bearergate.Binding
 	as                                        *authtest.Server
@@ -243,11 +255,12 @@ var (
 	handler                                   http.Handler
 	log                                       revocation.Log
 	list                                      *revocation.List
-	health, me, listOrders, document, refund  http.Handler
+	health, me, listOrders, document, refund, orders http.Handler
 	router                                    *middleware.Router
 	file                                      []byte
 	scopes                                    *catalogue.Catalogue
 	watch                                     *sightings.Watch
+	store                                     interface { Key(context.Context, string) (apikey.Record, bool, error) }
 	mux                                       *http.ServeMux
 	transport                                 *http.Transport
 	service                                   *url.URL
@@ -256,9 +269,9 @@ var (
 	head := "package part\n\n"
 	for name, path := range map[string]string{"context": "context", "http": "net/http", "httputil": "net/http/httputil", "url": "net/url", "time": "time", "strings": "strings", "rand": "crypto/rand", "os": "os", "slog": "log/slog", "netip": "net/netip", "tls": "crypto/tls", "bearergate": modulePath,
 		"scope": modulePath + "/scope", "jwks": modulePath + "/jwks", "jwtverify": modulePath + "/jwtverify",
-		"introspect": modulePath + "/introspect", "issuers": modulePath + "/issuers", "idp": modulePath + "/idp", "dpop": modulePath + "/binding/dpop", "mtls": modulePath + "/binding/mtls", "policy": modulePath + "/policy", "revocation": modulePath + "/revocation", "admin": modulePath + "/revocation/admin", "middleware": modulePath + "/middleware", "catalogue": modulePath + "/middleware/catalogue", "policydoc": modulePath + "/middleware/policydoc", "sightings": modulePath + "/middleware/sightings", "usage": modulePath + "/middleware/usage", "fmt": "fmt",
-		"authtest": modulePath + "/authtest", "grpcgate": modulePath + "/adapters/grpc", "extauthzgate": modulePath + "/adapters/extauthz", "authv3": "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3", "grpc": "google.golang.org/grpc", "sloggate": modulePath + "/adapters/slog", "redisgate": modulePath + "/adapters/redis", "redis": "github.com/redis/go-redis/v9", "promgate": modulePath + "/adapters/prometheus", "prometheus": "github.com/prometheus/client_golang/prometheus"} {
-		if regexp.MustCompile(`\b` + name + `\.`).MatchString(known + code) {
+		"introspect": modulePath + "/introspect", "issuers": modulePath + "/issuers", "apikey": modulePath + "/apikey", "idp": modulePath + "/idp", "dpop": modulePath + "/binding/dpop", "mtls": modulePath + "/binding/mtls", "policy": modulePath + "/policy", "revocation": modulePath + "/revocation", "admin": modulePath + "/revocation/admin", "middleware": modulePath + "/middleware", "catalogue": modulePath + "/middleware/catalogue", "policydoc": modulePath + "/middleware/policydoc", "sightings": modulePath + "/middleware/sightings", "usage": modulePath + "/middleware/usage", "fmt": "fmt",
+		"authtest": modulePath + "/authtest", "grpcgate": modulePath + "/adapters/grpc", "connectgate": modulePath + "/adapters/connect", "extauthzgate": modulePath + "/adapters/extauthz", "authv3": "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3", "grpc": "google.golang.org/grpc", "sloggate": modulePath + "/adapters/slog", "redisgate": modulePath + "/adapters/redis", "redis": "github.com/redis/go-redis/v9", "promgate": modulePath + "/adapters/prometheus", "prometheus": "github.com/prometheus/client_golang/prometheus"} {
+		if regexp.MustCompile(`\b` + name + `\.[A-Z]`).MatchString(known + code) {
 			head += fmt.Sprintf("import %s %q\n", name, path)
 		}
 	}

@@ -3,7 +3,12 @@
 //
 // The tests start it and write one line of JSON to its standard input:
 //
-//	{"clients": [client metadata (RFC 7591), …], "tls": {"key": PEM, "cert": PEM, "ca": PEM}}
+//	{"clients": [client metadata (RFC 7591), …], "tls": {"key": PEM, "cert": PEM, "ca": PEM},
+//	 "exchanges": {client_id: {"from": audience, "to": [resource, …], "act": any value}, …}}
+//
+// Exchanges are the clients that may exchange tokens (RFC 8693): those for the audience
+// "from", into tokens for one of "to". What is in "act" is written instead of the actor,
+// for tokens that are malformed.
 //
 // It answers with one line on standard output, READY {"http": issuer, "https": issuer}.
 // Both issuers share clients, keys and tokens. It ends when its standard input
@@ -22,6 +27,7 @@ import https from 'node:https';
 import readline from 'node:readline';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { createLocalJWKSet, jwtVerify } from 'jose';
 import { Provider, errors } from 'oidc-provider';
 
 const host = '127.0.0.1';
@@ -108,11 +114,75 @@ const nonceSecret = randomBytes(32);
 // Access tokens of users say of what session they are: else no logout of a session would
 // reach them. The session of a client is in its code, and goes over to refresh tokens, for
 // clients with backchannel_logout_session_required.
-function extraTokenClaims(ctx) {
+function extraTokenClaims(ctx, token) {
+  if (exchanged.has(token)) return exchanged.get(token);
   const { AuthorizationCode: code, RefreshToken: refreshed } = ctx.oidc.entities;
   const sid = (refreshed ?? code)?.sid;
   return sid && { sid };
 }
+
+function resourceServer(resource, generation) {
+  const { origin, pathname, searchParams } = new URL(resource);
+  const info = { scope, audience: origin + pathname, accessTokenTTL: Number(searchParams.get('ttl') ?? 600) };
+  if (pathname === '/opaque') return { ...info, accessTokenFormat: 'opaque' };
+  const alg = algorithms.find((a) => pathname === `/${a.toLowerCase()}`);
+  if (!alg) throw new errors.InvalidTarget();
+  return { ...info, accessTokenFormat: 'jwt', jwt: { sign: { alg, kid: `${keyName(alg)}-${generation}` } } };
+}
+
+// ---- exchanging tokens (RFC 8693), which the provider does not do by itself ---------------------
+
+const tokenExchange = 'urn:ietf:params:oauth:grant-type:token-exchange';
+const accessTokenType = 'urn:ietf:params:oauth:token-type:access_token';
+const exchanged = new WeakMap(); // the further claims of a token that came from an exchange
+
+// The claims of a token of a user's that is for the audience, or an error.
+async function subjectOf(token, issuer, audience) {
+  const keys = createLocalJWKSet({ keys: published.map(({ kty, crv, x, y, n, e, kid, use, alg }) => ({ kty, crv, x, y, n, e, kid, use, alg })) });
+  const { payload } = await jwtVerify(token, keys, {
+    issuer, audience, typ: 'at+jwt', algorithms, requiredClaims: ['sub', 'client_id', 'exp', 'iat', 'jti'],
+  });
+  if (payload.cnf) throw new Error('the token is bound to a key of its sender, and nobody has proved to hold it');
+  if (payload.sub === payload.client_id) throw new Error('the token is a client\'s own');
+  return payload;
+}
+
+const exchange = (generation) => async (ctx) => {
+  const { client, params, provider } = ctx.oidc;
+  const allowed = config.exchanges?.[client.clientId];
+  if (!allowed) throw new errors.UnauthorizedClient('the client may not exchange tokens');
+  if (params.actor_token || params.actor_token_type) throw new errors.InvalidRequest('the client is the actor');
+  if (params.subject_token_type !== accessTokenType || (params.requested_token_type ?? accessTokenType) !== accessTokenType) {
+    throw new errors.InvalidRequest('only access tokens are exchanged');
+  }
+  if (!params.subject_token) throw new errors.InvalidRequest('there is no subject_token');
+  const subject = await subjectOf(params.subject_token, provider.issuer, allowed.from).catch((err) => {
+    throw new errors.InvalidRequest('the subject_token is not acceptable', 400, { cause: err });
+  });
+  if (subject.may_act && subject.may_act.sub !== client.clientId) throw new errors.InvalidRequest('may_act names another client');
+  if (!allowed.to.includes(params.resource)) throw new errors.InvalidTarget();
+  const granted = new Set(subject.scope?.split(' '));
+  const asked = params.scope ? params.scope.split(' ') : [...granted];
+  const more = asked.filter((name) => !granted.has(name));
+  if (more.length > 0) throw new errors.InvalidScope('the subject_token does not grant it', more.join(' '));
+
+  const server = resourceServer(params.resource, generation);
+  const token = new provider.AccessToken({
+    accountId: subject.sub, client, gty: 'token_exchange', scope: asked.join(' ') || undefined,
+    expiresIn: Math.min(server.accessTokenTTL, subject.exp - Math.floor(Date.now() / 1000)),
+  });
+  token.resourceServer = new provider.ResourceServer(params.resource, server);
+  const act = { sub: client.clientId, ...(subject.act && { act: subject.act }) };
+  exchanged.set(token, { act: 'act' in allowed ? allowed.act : act });
+  ctx.oidc.entity('AccessToken', token);
+  ctx.body = {
+    access_token: await token.save(),
+    issued_token_type: accessTokenType,
+    token_type: token.tokenType,
+    expires_in: token.expiration,
+    scope: token.scope,
+  };
+};
 
 async function loadExistingGrant(ctx) {
   const { provider, client, session, params } = ctx.oidc;
@@ -147,14 +217,7 @@ function newProvider(issuer) {
       revocation: { enabled: true, allowedPolicy: (ctx, client, token) => client.clientId === token.clientId },
       resourceIndicators: {
         enabled: true,
-        getResourceServerInfo(ctx, resource) {
-          const { origin, pathname, searchParams } = new URL(resource);
-          const info = { scope, audience: origin + pathname, accessTokenTTL: Number(searchParams.get('ttl') ?? 600) };
-          if (pathname === '/opaque') return { ...info, accessTokenFormat: 'opaque' };
-          const alg = algorithms.find((a) => pathname === `/${a.toLowerCase()}`);
-          if (!alg) throw new errors.InvalidTarget();
-          return { ...info, accessTokenFormat: 'jwt', jwt: { sign: { alg, kid: `${keyName(alg)}-${generation}` } } };
-        },
+        getResourceServerInfo: (ctx, resource) => resourceServer(resource, generation),
       },
       backchannelLogout: { enabled: true },
       dPoP: { enabled: true, nonceSecret, requireNonce: (ctx) => demandsNonce(ctx.oidc.client) },
@@ -170,6 +233,9 @@ function newProvider(issuer) {
       },
     },
   });
+  provider.registerGrantType(tokenExchange, exchange(generation), [
+    'resource', 'scope', 'requested_token_type', 'subject_token', 'subject_token_type', 'actor_token', 'actor_token_type',
+  ]);
   provider.use(async (ctx, next) => {
     if (!ctx.path.startsWith('/login/')) return next();
     const { params } = await provider.interactionDetails(ctx.req, ctx.res);
