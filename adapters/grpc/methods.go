@@ -51,6 +51,14 @@ func (m *method) authorize(t *bearergate.Token) error {
 var errPolicy = &bearergate.Error{Kind: bearergate.ErrForbidden, Reason: bearergate.ReasonPolicy,
 	Detail: "a policy of Config.Policies refused the call", Cause: errors.New("grpcgate: Policies")}
 
+// callable reports policies that nobody can ask.
+func callable(policies []func(context.Context, string, *bearergate.Token) error) error {
+	if len(policies) == 0 || slices.ContainsFunc(policies, func(f func(context.Context, string, *bearergate.Token) error) bool { return f == nil }) {
+		return errors.New("there is no policy, or one is nil: pass functions, or take the entry out")
+	}
+	return nil
+}
+
 // allowed asks the policies of the method.
 func (m *method) allowed(ctx context.Context, fullMethod string, t *bearergate.Token) error {
 	if len(m.policies) == 0 {
@@ -156,11 +164,7 @@ func compile(v bearergate.Verifier, c Config) (map[string]*method, []error) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Policies)) {
 		policies := slices.Clone(c.Policies[name])
-		var mistake error
-		if len(policies) == 0 || slices.ContainsFunc(policies, func(f func(context.Context, string, *bearergate.Token) error) bool { return f == nil }) {
-			mistake = errors.New("there is no policy, or one is nil: pass functions, or take the entry out")
-		}
-		edit("Config.Policies", name, mistake, func(m *method) { m.policies = policies })
+		edit("Config.Policies", name, callable(policies), func(m *method) { m.policies = policies })
 	}
 	if len(methods) == 0 && len(errs) == 0 {
 		errs = append(errs, errors.New("no method is listed in Config: set Methods, Authenticated or Public, for without them nothing is ever served"))
