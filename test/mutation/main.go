@@ -48,7 +48,7 @@ var above = map[string][]string{
 }
 
 // packages are broken if -pkg does not say which.
-const packages = "scope,binding/dpop,binding/mtls,revocation,revocation/admin,revocation/backchannel,revocation/signals,internal/feed,jwks,jwtverify,introspect,issuers,apikey,middleware,middleware/policydoc,middleware/usage,internal/accept,internal/clock,internal/guard,internal/jose,internal/strictjson,internal/ttlcache"
+const packages = ".,scope,binding/dpop,binding/mtls,revocation,revocation/admin,revocation/backchannel,revocation/signals,internal/feed,jwks,jwtverify,introspect,issuers,apikey,middleware,middleware/policydoc,middleware/usage,internal/accept,internal/clock,internal/guard,internal/jose,internal/strictjson,internal/ttlcache"
 
 type config struct {
 	root, equivalent string
