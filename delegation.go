@@ -129,10 +129,16 @@ func actorRefused(detail, expected, found string) error {
 	return &Error{Kind: ErrForbidden, Reason: ReasonActor, Detail: detail, Expected: expected, Found: found}
 }
 
+// Of returns the actor as one of a token of that issuer: an actor without an Issuer is the
+// issuer's own. Compare two actors so.
+func (a Actor) Of(issuer string) Actor {
+	a.Issuer = cmp.Or(a.Issuer, issuer)
+	return a
+}
+
 // sameAs compares what a Delegation allows with the actor of a token of that issuer.
 func (a Actor) sameAs(b Actor, issuer string) bool {
-	a.Issuer, b.Issuer = cmp.Or(a.Issuer, issuer), cmp.Or(b.Issuer, issuer)
-	return a == b && (b.Subject != "" || b.ClientID != "")
+	return a.Of(issuer) == b.Of(issuer) && (b.Subject != "" || b.ClientID != "")
 }
 
 // shownActor is an actor of the token as an error may hold it: "" where that may be the

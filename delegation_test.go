@@ -204,6 +204,13 @@ func TestMistakesOfADelegation(t *testing.T) {
 	}
 }
 
+func TestActorOf(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, bearergate.Actor{Subject: "a", Issuer: ours}, bearergate.Actor{Subject: "a"}.Of(ours))
+	require.Equal(t, bearergate.Actor{ClientID: "a", Issuer: partner}, bearergate.Actor{ClientID: "a", Issuer: partner}.Of(ours))
+	require.Equal(t, bearergate.Actor{Subject: "a"}, bearergate.Actor{Subject: "a"}.Of(""))
+}
+
 func TestDefaultsOfADelegation(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, 1, bearergate.DefaultMaxChain)

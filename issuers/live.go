@@ -30,6 +30,7 @@ import (
 //   - an iss that both have and that differ: [bearergate.ReasonIssuer]
 //   - a sub, client_id or tenant that both have and that differ:
 //     [bearergate.ReasonPolicy]
+//   - an act chain that both have and that differ: [bearergate.ReasonPolicy]
 //   - a cnf that both have and that differ in a member or its value:
 //     [bearergate.ReasonBinding]
 //
@@ -45,6 +46,8 @@ import (
 //   - Where live names roles, they are those that both name.
 //   - It expires at the earlier time.
 //   - Where only live has a cnf, it is bound by that.
+//   - Where only live has an act chain, it is that: an answer that names who acts for the
+//     subject is not to be passed over for a token that names nobody.
 //
 // Everything else, the claims object included, is local's. The Confirmations that it
 // tells are those of both, or nil where one does not tell.
@@ -265,11 +268,16 @@ func narrow(c, answer *bearergate.Claims) error {
 		return invalid(bearergate.ReasonPolicy, "RequireLive: the live answer is about another client_id")
 	case contradict(c.Tenant, answer.Tenant):
 		return invalid(bearergate.ReasonPolicy, "RequireLive: the live answer is about another tenant")
+	case len(c.Actors) > 0 && len(answer.Actors) > 0 && !slices.EqualFunc(c.Actors, answer.Actors, sameActor(c.Issuer)):
+		return invalid(bearergate.ReasonPolicy, "RequireLive: the live answer has another act chain")
 	case c.Confirmation != nil && answer.Confirmation != nil && !maps.EqualFunc(c.Confirmation, answer.Confirmation, sameJSON):
 		return invalid(bearergate.ReasonBinding, "RequireLive: the live answer has another cnf")
 	}
 	if c.Confirmation == nil {
 		c.Confirmation = answer.Confirmation
+	}
+	if len(c.Actors) == 0 {
+		c.Actors = answer.Actors
 	}
 	if c.Scopes.IsZero() {
 		c.Scopes = answer.Scopes
@@ -281,6 +289,11 @@ func narrow(c, answer *bearergate.Claims) error {
 	}
 	c.ExpiresAt = earlier(c.ExpiresAt, answer.ExpiresAt)
 	return nil
+}
+
+// sameActor compares actors of tokens of an issuer.
+func sameActor(issuer string) func(a, b bearergate.Actor) bool {
+	return func(a, b bearergate.Actor) bool { return a.Of(issuer) == b.Of(issuer) }
 }
 
 func contradict(a, b string) bool { return a != "" && b != "" && a != b }

@@ -158,6 +158,12 @@ func TestRequireLiveDecides(t *testing.T) {
 			c.ID, c.Audience, c.ACR, c.Actors, c.Raw = "x", []string{"x"}, "x", nil, []byte(`{}`)
 			c.IssuedAt, c.NotBefore, c.AuthTime = time.Time{}, time.Time{}, now
 		}, want: func(*bearergate.Claims) {}},
+		{name: "the same actor, with its iss", live: func(c *bearergate.Claims) { c.Actors = []bearergate.Actor{{Subject: "agent", Issuer: issuer}} }, want: func(*bearergate.Claims) {}},
+		{name: "another actor", live: func(c *bearergate.Claims) { c.Actors = []bearergate.Actor{{Subject: "mallory"}} }, reason: bearergate.ReasonPolicy},
+		{name: "the actor of another issuer", live: func(c *bearergate.Claims) { c.Actors = []bearergate.Actor{{Subject: "agent", Issuer: issuerB}} }, reason: bearergate.ReasonPolicy},
+		{name: "a longer chain", live: func(c *bearergate.Claims) { c.Actors = append(c.Actors, bearergate.Actor{Subject: "earlier"}) }, reason: bearergate.ReasonPolicy},
+		{name: "an actor on the live side only", local: func(c *bearergate.Claims) { c.Actors = nil },
+			want: func(c *bearergate.Claims) { c.Actors = []bearergate.Actor{{Subject: "agent"}} }},
 		{name: "another iss", live: func(c *bearergate.Claims) { c.Issuer = issuerB }, reason: bearergate.ReasonIssuer},
 		{name: "iss without the slash", live: func(c *bearergate.Claims) { c.Issuer = issuer[:len(issuer)-1] }, reason: bearergate.ReasonIssuer},
 		{name: "another sub", live: func(c *bearergate.Claims) { c.Subject = "user-2" }, reason: bearergate.ReasonPolicy},
