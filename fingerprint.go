@@ -17,7 +17,7 @@ import (
 //
 // It is no secret, and no name for a user: whoever guesses all the claims can compute it.
 // Where it leaves the process or is kept for long, hash it again with a key of your own.
-// It takes one to three microseconds for a token of a kilobyte, as its claims are hashed
+// It takes a few microseconds for a token of a kilobyte, as its claims are hashed
 // each time.
 func (t *Token) Fingerprint() [32]byte {
 	c := t.claims()
