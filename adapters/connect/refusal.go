@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -94,18 +95,32 @@ func (w *trailersOnly) WriteHeader(status int) {
 
 // sendable moves what net/http does not send in a trailer, and what belongs to it, into the
 // header, for a refusal of the service. A stream that has sent its header already has only the status to tell it.
+//
+// The error may be one that all calls of the service share, so a copy is changed. One that came
+// from another server (connect.IsWireError) is left alone: connect-go does not pass on its metadata.
 func (c *call) sendable(err error) error {
 	var refused *connect.Error
-	if !isGRPC(c.request) || !errors.As(err, &refused) {
+	if !isGRPC(c.request) || !errors.As(err, &refused) || connect.IsWireError(err) {
 		return err
 	}
-	for _, name := range []string{"Www-Authenticate", "Retry-After"} {
-		if values := refused.Meta().Values(name); len(values) > 0 {
-			c.writer.Header()[name] = values
-			refused.Meta().Del(name)
+	shared := *refused // Meta writes into the error if it has none
+	meta := shared.Meta()
+	if len(meta["Www-Authenticate"]) == 0 && len(meta["Retry-After"]) == 0 {
+		return err
+	}
+	moved := connect.NewError(refused.Code(), refused.Unwrap())
+	for _, detail := range refused.Details() {
+		moved.AddDetail(detail)
+	}
+	for name, values := range meta {
+		switch name {
+		case "Www-Authenticate", "Retry-After":
+			c.writer.Header()[name] = slices.Clone(values)
+		default:
+			moved.Meta()[name] = values
 		}
 	}
-	return err
+	return moved
 }
 
 // newError is an error of connect with the details that a client can tell it by.
