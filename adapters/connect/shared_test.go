@@ -25,7 +25,7 @@ func TestErrorThatCallsShare(t *testing.T) {
 		{name: "without metadata", shared: connect.NewError(connect.CodeNotFound, errors.New("no such order"))},
 		{name: "with a challenge", challenge: []string{challenge}, order: []string{"7"}, shared: func() *connect.Error {
 			err := connect.NewError(connect.CodeUnauthenticated, errors.New("log in again"))
-			err.Meta().Set("Www-Authenticate", challenge)
+			err.Meta().Set("WWW-Authenticate", challenge)
 			err.Meta().Set("Order", "7")
 			return err
 		}()},
@@ -58,7 +58,7 @@ func TestErrorThatCallsShare(t *testing.T) {
 func TestChallengeOfAnotherServer(t *testing.T) {
 	s := &service{says: func(context.Context) error {
 		err := connect.NewWireError(connect.CodeUnauthenticated, errors.New("not you"))
-		err.Meta().Set("Www-Authenticate", `Bearer realm="inner"`)
+		err.Meta().Set("WWW-Authenticate", `Bearer realm="inner"`)
 		err.Meta().Set("Retry-After", "7")
 		return err
 	}}
