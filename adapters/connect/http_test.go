@@ -174,14 +174,20 @@ func TestHeadersOfOthers(t *testing.T) {
 	require.NoError(t, err)
 	w := httptest.NewRecorder()
 	w.Header().Set("WWW-Authenticate", `Basic realm="x"`)
-	w.Header().Set("ETag", `"1"`)
+	dropped := []string{"Content-Encoding", "ETag", "Last-Modified", "Expires", "CDN-Cache-Control", "Surrogate-Control"}
+	for _, name := range dropped {
+		w.Header().Set(name, "x")
+	}
 	w.Header().Set("Access-Control-Allow-Origin", "https://app.example")
 	r := httptest.NewRequest(http.MethodPost, get, strings.NewReader("{}"))
 	r.Header.Set("Content-Type", "application/json")
 	handler.ServeHTTP(w, r)
 	require.Equal(t, 401, w.Code)
 	require.Equal(t, []string{`Bearer realm="api"`}, w.Header().Values("WWW-Authenticate"))
-	require.Empty(t, w.Header().Get("ETag"))
+	for _, name := range dropped {
+		require.Empty(t, w.Header().Values(name), name)
+	}
+	require.Equal(t, []string{"no-store"}, w.Header().Values("Cache-Control"))
 	require.Equal(t, "https://app.example", w.Header().Get("Access-Control-Allow-Origin"))
 	require.Equal(t, "application/json", w.Header().Get("Content-Type"))
 	var body struct{ Code string }

@@ -35,7 +35,8 @@ const (
 // refuse writes what the middleware answered, for a call that the service does not see.
 func (g *Gate) refuse(c *call) {
 	header := c.writer.Header()
-	for _, name := range []string{"Content-Length", "Content-Encoding", "Www-Authenticate", "Etag", "Last-Modified", "Expires"} {
+	for _, name := range []string{"Content-Length", "Content-Encoding", "Www-Authenticate", "Etag", "Last-Modified", "Expires",
+		"Cdn-Cache-Control", "Surrogate-Control"} { // which caches obey before Cache-Control
 		header.Del(name) // what an outer handler had in mind
 	}
 	header.Set("Cache-Control", "no-store")
