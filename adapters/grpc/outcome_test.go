@@ -52,8 +52,13 @@ func TestPolicyOutcomes(t *testing.T) {
 		kit.EachCaller(t, o, func(t *testing.T, ctx context.Context, end func(), want kit.Verdict) {
 			var decided error
 			gate := newGate(t, answers(reader(nil), nil), grpcgate.Config{
-				Policies: map[string][]decide{unaryCall: {func(ctx context.Context, _ string, _ *bearergate.Token) error { end(); return o.Do(ctx) }}},
-				Hooks:    grpcgate.Hooks{Decided: func(_ context.Context, e grpcgate.DecisionEvent) { decided = e.Err }},
+				Policies: map[string][]decide{unaryCall: {func(inner context.Context, _ string, _ *bearergate.Token) error {
+					if end(); ctx.Err() != nil {
+						<-inner.Done() // which ends a little later than ctx: it stands around metadata
+					}
+					return o.Do(inner)
+				}}},
+				Hooks: grpcgate.Hooks{Decided: func(_ context.Context, e grpcgate.DecisionEvent) { decided = e.Err }},
 			})
 			ran := false
 			ctx = metadata.NewIncomingContext(ctx, metadata.Pairs("authorization", "Bearer x"))
