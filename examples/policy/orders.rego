@@ -46,6 +46,12 @@ denials contains "an actor that is not allowed" if {
 	not actor.subject in {"support-desk"}
 }
 
+# An actor without an issuer is one of the token's issuer. The name means nothing at another.
+denials contains "an actor of another issuer" if {
+	some actor in input.token.actors
+	not actor.issuer in {"", input.token.issuer}
+}
+
 denials contains "a chain of actors" if {
 	count(input.token.actors) > 1
 }
