@@ -31,7 +31,7 @@ func (t *Token) Fingerprint() [32]byte {
 	b = appendCount(b, c.Scopes.Len())
 	b = appendText(b, c.Scopes.String()) // no scope has a space
 	for _, at := range [...]time.Time{c.ExpiresAt, c.IssuedAt, c.NotBefore, c.AuthTime, c.AsOf} {
-		b = appendCount(b, int(at.Unix()))
+		b = binary.BigEndian.AppendUint64(b, uint64(at.Unix())) // not as an int, which may have 32 bits
 		b = appendCount(b, at.Nanosecond())
 	}
 	b = appendCount(b, len(c.Actors))
@@ -45,7 +45,8 @@ func (t *Token) Fingerprint() [32]byte {
 		}
 	}
 	b = append(b, c.Key[:]...)
-	for _, is := range [...]bool{t == nil || t.c == nil, c.Scopes.IsZero(), c.Confirmation == nil, c.Stale, c.Unquotable, c.Raw == nil, t.Proven(), t != nil && t.refused} {
+	for _, is := range [...]bool{t == nil || t.c == nil, c.Scopes.IsZero(), c.Confirmation == nil, c.Stale, c.Unquotable, c.Raw == nil,
+		c.Audience == nil, c.Roles == nil, c.Actors == nil, t.Proven(), t != nil && t.refused} {
 		if is {
 			b = append(b, 1)
 		} else {

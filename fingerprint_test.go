@@ -64,6 +64,11 @@ func TestFingerprint(t *testing.T) {
 	edited("an empty cnf", func(c *bearergate.Claims) { c.Confirmation = map[string][]byte{} })
 	edited("no cnf", func(c *bearergate.Claims) { c.Confirmation = nil })
 	edited("no actor", func(c *bearergate.Claims) { c.Actors = nil })
+	edited("an empty act chain", func(c *bearergate.Claims) { c.Actors = []bearergate.Actor{} })
+	edited("an empty audience", func(c *bearergate.Claims) { c.Audience = []string{} }) // null and [] are two things to an engine
+	edited("no roles", func(c *bearergate.Claims) { c.Roles = nil })
+	edited("empty roles", func(c *bearergate.Claims) { c.Roles = []string{} })
+	edited("32 bits of seconds later", func(c *bearergate.Claims) { c.ExpiresAt = time.Unix(2000000000+1<<32, 0) })
 	edited("two actors", func(c *bearergate.Claims) { c.Actors = append(c.Actors, bearergate.Actor{}) })
 	edited("no claims object", func(c *bearergate.Claims) { c.Raw = nil })
 	edited("an empty claims object", func(c *bearergate.Claims) { c.Raw = []byte{} })

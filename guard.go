@@ -49,17 +49,22 @@ const PolicyTimeout = 2 * time.Second
 // GuardWithin is [Guard] for a function that has the time limit for its answer: its
 // context ends then. That its time is up is an outage of what it waited for, [ErrUnavailable]
 // with [ReasonStoreUnavailable], whatever words it finds for that: clients of policy
-// engines have errors of their own for a deadline. One that says an error of the eight
+// engines have errors of their own for a deadline. The end of ctx itself is judged as
+// Guard does, but in whatever words too. One that says an error of the eight
 // is believed, and so is a function that does not look at its context and answers late:
-// it is waited for. The end of ctx itself is judged as Guard does. A limit that is not
-// positive leaves no time.
+// it is waited for. A limit that is not positive leaves no time.
 func GuardWithin(ctx context.Context, limit time.Duration, otherwise error, f func(context.Context) error) error {
 	return Guard(ctx, otherwise, func(outer context.Context) error {
 		ctx, cancel := context.WithTimeout(outer, limit)
 		defer cancel()
 		err := f(ctx)
-		if err != nil && ctx.Err() != nil && outer.Err() == nil && ReasonOf(err) == "" {
+		switch ended := outer.Err(); {
+		case err == nil || ctx.Err() == nil || ReasonOf(err) != "":
+			return err
+		case ended == nil:
 			return ctx.Err()
+		case countKinds(err) == 0 && !noAnswer(err): // of the rest, Guard knows what it is
+			return ended
 		}
 		return err
 	})

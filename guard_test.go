@@ -6,8 +6,10 @@ import (
 	"io"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/test/bubble"
 	"github.com/bearergate/bearergate/test/kit"
 	"github.com/stretchr/testify/require"
 )
@@ -106,4 +108,47 @@ func TestChecks(t *testing.T) {
 	all := bearergate.Checks(fs...)
 	fs[0] = no
 	require.NoError(t, all(t.Context(), nil), "the caller's slice is the caller's")
+}
+
+// An end that the function finds words of its own for is no refusal: neither that of its
+// limit, nor that of whoever asked.
+func TestGuardWithin(t *testing.T) {
+	forbidden := &bearergate.Error{Kind: bearergate.ErrForbidden, Reason: bearergate.ReasonPolicy, Cause: errors.New("pkg: Policies")}
+	own := errors.New("rego_eval_cancel_error: caller cancelled query execution")
+	for name, tc := range map[string]struct {
+		deadline, gone time.Duration // when the caller's context ends; default: never
+		says           error
+		kind           error
+		reason         bearergate.Reason
+	}{
+		"its limit":                        {says: own, kind: bearergate.ErrUnavailable, reason: bearergate.ReasonStoreUnavailable},
+		"the caller's deadline":            {deadline: time.Second, says: own, kind: bearergate.ErrUnavailable, reason: bearergate.ReasonStoreUnavailable},
+		"the caller leaves":                {gone: time.Second, says: own, kind: bearergate.ErrUnavailable, reason: bearergate.ReasonCanceled},
+		"its limit, and a verdict":         {says: bearergate.ErrForbidden, kind: bearergate.ErrForbidden, reason: bearergate.ReasonPolicy},
+		"the deadline, and a verdict":      {deadline: time.Second, says: bearergate.ErrForbidden, kind: bearergate.ErrForbidden, reason: bearergate.ReasonPolicy},
+		"the caller leaves, and a verdict": {gone: time.Second, says: bearergate.ErrForbidden, kind: bearergate.ErrForbidden, reason: bearergate.ReasonPolicy},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
+				ctx, leave := context.WithCancel(context.Background())
+				defer leave()
+				if tc.gone > 0 {
+					time.AfterFunc(tc.gone, leave)
+				}
+				if tc.deadline > 0 {
+					var done context.CancelFunc
+					ctx, done = context.WithTimeout(ctx, tc.deadline)
+					defer done()
+				}
+				err := bearergate.GuardWithin(ctx, bearergate.PolicyTimeout, forbidden, func(ctx context.Context) error {
+					<-ctx.Done()
+					return tc.says
+				})
+				kit.RequireError(t, err, tc.kind, tc.reason)
+			})
+		})
+	}
+	err := bearergate.GuardWithin(t.Context(), bearergate.PolicyTimeout, forbidden, returns(own))
+	kit.RequireError(t, err, bearergate.ErrForbidden, bearergate.ReasonPolicy)
+	require.ErrorIs(t, err, own)
 }

@@ -21,6 +21,7 @@ func TestOutcomesOfUsersFunctions(t *testing.T) {
 	for _, function := range []struct {
 		name    string
 		refused kit.Verdict
+		within  bool // its time is limited
 		gate    func(t *testing.T, do func(context.Context) error) (*middleware.Gate, []middleware.RouteOption)
 	}{
 		{
@@ -36,6 +37,7 @@ func TestOutcomesOfUsersFunctions(t *testing.T) {
 		{
 			name:    "Allow",
 			refused: kit.Verdict{Kind: bearergate.ErrForbidden, Reason: bearergate.ReasonPolicy},
+			within:  true,
 			gate: func(t *testing.T, do func(context.Context) error) (*middleware.Gate, []middleware.RouteOption) {
 				policy := func(r *http.Request, _ *bearergate.Token) error { return do(r.Context()) }
 				return newGate(t, accepts(reader), middleware.Config{}), []middleware.RouteOption{middleware.Allow(policy)}
@@ -44,6 +46,7 @@ func TestOutcomesOfUsersFunctions(t *testing.T) {
 		{
 			name:    "Once",
 			refused: kit.Verdict{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonStoreUnavailable},
+			within:  true,
 			gate: func(t *testing.T, do func(context.Context) error) (*middleware.Gate, []middleware.RouteOption) {
 				store := useFunc(func(ctx context.Context, _ string, _ time.Time) (bool, error) { return true, do(ctx) })
 				return newGate(t, accepts(invitation), middleware.Config{}), []middleware.RouteOption{middleware.Once(store)}
@@ -60,7 +63,11 @@ func TestOutcomesOfUsersFunctions(t *testing.T) {
 			},
 		},
 	} {
-		for _, o := range kit.Outcomes(function.refused) {
+		outcomes := kit.Outcomes(function.refused)
+		if function.within {
+			outcomes = kit.OutcomesWithin(function.refused)
+		}
+		for _, o := range outcomes {
 			t.Run(function.name, func(t *testing.T) {
 				kit.EachCaller(t, o, func(t *testing.T, ctx context.Context, end func(), want kit.Verdict) {
 					gate, opts := function.gate(t, func(ctx context.Context) error { end(); return o.Do(ctx) })

@@ -237,7 +237,12 @@ func (c *Cache) Ask(ctx context.Context, t *bearergate.Token, inputs ...string) 
 		return copied(denied)
 	}
 	gone := func() error {
-		return bearergate.Guard(ctx, errPolicy, func(ctx context.Context) error { return ctx.Err() })
+		return bearergate.Guard(ctx, errPolicy, func(ctx context.Context) error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			return context.Canceled // not nil: a context that is wrong about its end opens nothing
+		})
 	}
 	if ctx.Err() != nil {
 		return gone()
@@ -336,7 +341,8 @@ func (c *Cache) run(ctx context.Context, m *memory, key ttlcache.Key, f *flight,
 	denied = kept(err)
 }
 
-// remember keeps a verdict, and nothing else.
+// remember keeps a verdict, and nothing else. It takes the place of an opposite one: a
+// request that looked into the memory just before another one's answer was there asks again.
 func (c *Cache) remember(m *memory, key ttlcache.Key, asked time.Time, t *bearergate.Token, err error, denied *bearergate.Error) {
 	left := MaxTTL
 	if exp := t.ExpiresAt(); !exp.IsZero() {
@@ -344,8 +350,10 @@ func (c *Cache) remember(m *memory, key ttlcache.Key, asked time.Time, t *bearer
 	}
 	switch {
 	case err == nil:
+		m.denied.Delete(key)
 		m.granted.Add(key, struct{}{}, overhead, asked, min(c.config.TTL, left))
 	case denied != nil:
+		m.granted.Delete(key)
 		m.denied.Add(key, denied, size(denied), asked, min(c.config.DeniedTTL, left))
 	}
 }

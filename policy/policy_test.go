@@ -465,3 +465,56 @@ type discard struct{}
 func (discard) Header() http.Header         { return http.Header{} }
 func (discard) Write(b []byte) (int, error) { return len(b), nil }
 func (discard) WriteHeader(int)             {}
+
+// A context that ends without an error opens nothing.
+func TestAContextThatSaysNoError(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		e := &engine{answer: func(ctx context.Context, _ *bearergate.Token, _ []string) error {
+			<-ctx.Done()
+			return bearergate.ErrForbidden
+		}}
+		ended := make(chan struct{})
+		close(ended)
+		err := cache(t, e).Ask(&mutable{Context: t.Context(), done: ended}, alice())
+		requireError(t, err, bearergate.ErrUnavailable, bearergate.ReasonStoreUnavailable)
+	})
+}
+
+// mutable is a context whose Done and Err are what the test says.
+type mutable struct {
+	context.Context
+	done chan struct{}
+	err  func()
+}
+
+func (m *mutable) Done() <-chan struct{} { return m.done }
+func (m *mutable) Err() error {
+	if m.err != nil {
+		m.err()
+	}
+	return nil
+}
+
+// Of two answers to one question, the later one counts: a yes that another request was
+// given meanwhile does not come back from memory after a no, and the other way round.
+func TestTheLaterAnswerCounts(t *testing.T) {
+	for name, tc := range map[string]struct{ first, later error }{
+		"a no after a yes": {later: bearergate.ErrForbidden},
+		"a yes after a no": {first: bearergate.ErrForbidden},
+	} {
+		t.Run(name, func(t *testing.T) {
+			answer := tc.first
+			e := &engine{answer: func(context.Context, *bearergate.Token, []string) error { return answer }}
+			p, token := cache(t, e), alice()
+			// Asked for after this request looked into the memory, and before it asks itself.
+			between := &mutable{Context: t.Context(), err: func() {
+				require.ErrorIs(t, p.Ask(t.Context(), token), tc.first)
+				answer = tc.later
+			}}
+			require.ErrorIs(t, p.Ask(between, token), tc.later)
+			require.EqualValues(t, 2, e.asked.Load())
+			require.ErrorIs(t, p.Ask(t.Context(), token), tc.later)
+			require.EqualValues(t, 2, e.asked.Load())
+		})
+	}
+}

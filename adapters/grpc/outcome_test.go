@@ -46,6 +46,38 @@ func TestBindingOutcomes(t *testing.T) {
 	}
 }
 
+// So is what a policy may do, whose time is limited.
+func TestPolicyOutcomes(t *testing.T) {
+	for _, o := range kit.OutcomesWithin(kit.Verdict{Kind: bearergate.ErrForbidden, Reason: bearergate.ReasonPolicy}) {
+		kit.EachCaller(t, o, func(t *testing.T, ctx context.Context, end func(), want kit.Verdict) {
+			var decided error
+			gate := newGate(t, answers(reader(nil), nil), grpcgate.Config{
+				Policies: map[string][]decide{unaryCall: {func(inner context.Context, _ string, _ *bearergate.Token) error {
+					if end(); ctx.Err() != nil {
+						<-inner.Done() // which ends a little later than ctx: it stands around metadata
+					}
+					return o.Do(inner)
+				}}},
+				Hooks: grpcgate.Hooks{Decided: func(_ context.Context, e grpcgate.DecisionEvent) { decided = e.Err }},
+			})
+			ran := false
+			ctx = metadata.NewIncomingContext(ctx, metadata.Pairs("authorization", "Bearer x"))
+			_, err := gate.Unary(ctx, nil, &grpc.UnaryServerInfo{FullMethod: unaryCall}, func(context.Context, any) (any, error) {
+				ran = true
+				return nil, nil
+			})
+			require.Equal(t, want.Kind == nil, ran)
+			if want.Kind == nil {
+				require.NoError(t, err)
+				require.NoError(t, decided)
+				return
+			}
+			require.Error(t, err)
+			kit.RequireError(t, decided, want.Kind, want.Reason)
+		})
+	}
+}
+
 // Nothing was decided where a verifier ends the goroutine of the call: the handler
 // does not run, and the event does not say that the call may go on.
 func TestAVerifierThatEndsTheGoroutine(t *testing.T) {

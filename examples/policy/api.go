@@ -25,7 +25,8 @@ const (
 	unknown  posture = "unknown"  // no device, or one that nobody registered
 )
 
-// inventory tells the posture of a device: a service of the company's, in real life.
+// inventory tells the posture of a device: a service of the company's, in real life. ""
+// is that of a device that it does not know.
 type inventory interface {
 	posture(ctx context.Context, tenant, device string) (posture, error)
 }
@@ -128,6 +129,8 @@ const (
 	// maxDevices bounds what is remembered. Whoever has tokens for that many devices makes
 	// it forget, and then the inventory is asked more often.
 	maxDevices = 10_000
+	// maxDeviceName is the longest name that is remembered. Others are looked up each time.
+	maxDeviceName = 128
 )
 
 // devices remembers postures. They are keyed by issuer, tenant and device, since a device
@@ -156,7 +159,7 @@ func (d *devices) of(ctx context.Context, t *bearergate.Token) (posture, error) 
 	if err := t.Claims(&claims); err != nil {
 		return "", err
 	}
-	if claims.Device == "" || len(claims.Device) > 128 {
+	if claims.Device == "" {
 		return unknown, nil
 	}
 	key, now := deviceKey{t.Issuer(), t.Tenant(), claims.Device}, time.Now()
@@ -170,8 +173,15 @@ func (d *devices) of(ctx context.Context, t *bearergate.Token) (posture, error) 
 	if err != nil {
 		return "", fmt.Errorf("the inventory: %w", err)
 	}
-	if p != managed && p != reported {
+	switch p {
+	case managed, reported, unknown:
+	case "":
 		p = unknown
+	default: // "stolen", say: whoever takes that for "unknown" lets it read
+		return "", errors.New("the inventory: a posture that nobody knows")
+	}
+	if len(claims.Device) > maxDeviceName {
+		return p, nil
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -249,6 +249,28 @@ func TestInventoryOutage(t *testing.T) {
 	w.requireAnswer(w.do("GET", readOrder, w.token(nil)), http.StatusOK, "")
 }
 
+// What the inventory says in words that nobody here knows is no "unknown", which may read.
+func TestPosturesThatNobodyKnows(t *testing.T) {
+	for _, said := range []posture{"stolen", "Reported", "managed "} {
+		w := newWorld(t, ordersRego, nil)
+		w.shelf.set("acme/laptop", said, nil)
+		for range 2 {
+			w.requireAnswer(w.do("GET", readOrder, w.token(nil)), http.StatusServiceUnavailable, bearergate.ReasonStoreUnavailable)
+		}
+		require.Zero(t, w.asked.Load())
+		require.Equal(t, 2, w.shelf.asked, "nor is it remembered")
+	}
+}
+
+// A device is looked up whatever its name: a long one that was reported is not "unknown".
+func TestALongDeviceThatWasReported(t *testing.T) {
+	w := newWorld(t, ordersRego, nil)
+	long := strings.Repeat("x", 129)
+	w.shelf.set("acme/"+long, reported, nil)
+	w.requireAnswer(w.do("GET", readOrder, w.token(raw(`{"tenant":"acme","device_id":"`+long+`"}`))), http.StatusForbidden, bearergate.ReasonPolicy)
+	require.Contains(t, bearergate.AsError(w.last).Detail, "the device was reported")
+}
+
 // One question is asked once, and what is remembered ends where it has to.
 func TestDecisionsAreRemembered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"net/url"
 	"testing"
 
 	"github.com/cedar-policy/cedar-go"
@@ -30,7 +31,7 @@ func newCedar(source string) (*policy.Cache, error) {
 	return policy.New(policy.Config{Decide: func(_ context.Context, t *bearergate.Token, in []string) error {
 		// An ID of the subject means something together with its issuer alone.
 		user := cedar.NewEntityUID("User", cedar.String(t.Issuer()+"#"+t.Subject()))
-		order := cedar.NewEntityUID("Order", cedar.String(in[1]+"/"+in[2]))
+		order := cedar.NewEntityUID("Order", cedar.String(url.PathEscape(in[1])+"/"+url.PathEscape(in[2]))) // or "a/b" and "7" would name the order of "a" and "b/7"
 		entities := cedar.EntityMap{
 			user:  {UID: user, Attributes: cedar.NewRecord(cedar.RecordMap{"tenant": cedar.String(t.Tenant())})},
 			order: {UID: order, Attributes: cedar.NewRecord(cedar.RecordMap{"tenant": cedar.String(in[1])})},
@@ -73,5 +74,18 @@ func TestCedar(t *testing.T) {
 			require.ErrorIs(t, err, tc.kind)
 			require.Equal(t, tc.reason, bearergate.ReasonOf(err))
 		})
+	}
+}
+
+// A tenant with a slash, which a path may have as %2F, does not name the order of another.
+func TestCedarOrdersAreApart(t *testing.T) {
+	decisions, err := newCedar(ordersCedar + `forbid (principal, action, resource == Order::"a/b%2F7");`)
+	require.NoError(t, err)
+	for tenant, tc := range map[string]struct {
+		id   string
+		kind error
+	}{"a": {id: "b/7", kind: bearergate.ErrForbidden}, "a/b": {id: "7"}} {
+		token := bearergate.NewToken(bearergate.Claims{Issuer: "https://as.example.com", Subject: "alice", Tenant: tenant})
+		require.ErrorIs(t, decisions.Ask(t.Context(), token, "GET /orders/{tenant}/{id}", tenant, tc.id, "managed"), tc.kind)
 	}
 }

@@ -83,6 +83,21 @@ func Outcomes(refused Verdict) []Outcome {
 	return outcomes
 }
 
+// OutcomesWithin are the [Outcomes] of a function whose time is limited, such as a policy.
+// An error of its own words may then be how it says that its context has ended, and is no
+// refusal.
+func OutcomesWithin(refused Verdict) []Outcome {
+	outcomes := Outcomes(refused)
+	for i, o := range outcomes {
+		switch o.Name {
+		case "says no", "cannot parse a URL of the sender's", "cannot parse an address of the sender's", "finds no file of that name":
+			outcomes[i].Gone = Verdict{bearergate.ErrUnavailable, bearergate.ReasonCanceled}
+			outcomes[i].Late = Verdict{bearergate.ErrUnavailable, bearergate.ReasonStoreUnavailable}
+		}
+	}
+	return outcomes
+}
+
 func parseError() error {
 	_, err := url.Parse("https://" + strings.Repeat("[", 2))
 	return err
