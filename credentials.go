@@ -1,6 +1,7 @@
 package bearergate
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"net/netip"
@@ -45,6 +46,26 @@ func ParseCredentials(authorization []string, accepted ...Scheme) (Credentials, 
 		return Credentials{}, err
 	}
 	return Credentials{Scheme: scheme, Raw: NewSecret(token)}, nil
+}
+
+// ExtractCredentials calls a function of the user's that takes the credentials out of a request
+// in its own way, and judges what it returns: the one rule for every Config.Extract of this
+// module. An error is judged by [Guard], and comes without credentials. Credentials without a
+// token are [ErrMissingToken], and those without a Scheme count as sent with [SchemeBearer].
+func ExtractCredentials(ctx context.Context, otherwise error, extract func(context.Context) (Credentials, error)) (c Credentials, err error) {
+	err = Guard(ctx, otherwise, func(ctx context.Context) (err error) {
+		c, err = extract(ctx)
+		return err
+	})
+	switch {
+	case err != nil:
+		return Credentials{}, err
+	case c.Raw.Reveal() == "":
+		return Credentials{}, noToken()
+	case c.Scheme == "":
+		c.Scheme = SchemeBearer
+	}
+	return c, nil
 }
 
 func parseAuthorization(authorization []string, accepted []Scheme) (Scheme, string, error) {

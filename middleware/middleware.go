@@ -587,32 +587,22 @@ func (g *Gate) decide(r *http.Request, rt *route) (d decision) {
 
 // extract returns what the request presents, the zero Credentials if that is
 // nothing.
-func (g *Gate) extract(r *http.Request) (c bearergate.Credentials, err error) {
+func (g *Gate) extract(r *http.Request) (bearergate.Credentials, error) {
 	if g.config.Extract == nil {
 		// DPoP counts even where nothing checks its proof: Authenticate refuses it
 		// then, instead of taking its sender for a stranger.
 		return bearergate.ParseCredentials(r.Header["Authorization"], bearergate.SchemeBearer, bearergate.SchemeDPoP)
 	}
-	err = bearergate.Guard(r.Context(), errExtract, func(context.Context) (err error) {
-		c, err = g.config.Extract(r)
+	return bearergate.ExtractCredentials(r.Context(), errExtract, func(context.Context) (bearergate.Credentials, error) {
+		c, err := g.config.Extract(r)
 		if errors.Is(err, http.ErrNoCookie) && bearergate.ReasonOf(err) == "" {
-			return &bearergate.Error{Kind: bearergate.ErrMissingToken, Reason: bearergate.ReasonNoToken, Cause: err}
+			return c, &bearergate.Error{Kind: bearergate.ErrMissingToken, Reason: bearergate.ReasonNoToken, Cause: err}
 		}
-		return err
+		return c, err
 	})
-	switch {
-	case err != nil:
-		return bearergate.Credentials{}, err
-	case c.Raw.Reveal() == "":
-		return bearergate.Credentials{}, errNoToken
-	case c.Scheme == "":
-		c.Scheme = bearergate.SchemeBearer
-	}
-	return c, nil
 }
 
 var (
-	errNoToken  = &bearergate.Error{Kind: bearergate.ErrMissingToken, Reason: bearergate.ReasonNoToken}
 	errExtract  = &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonInternal, Cause: errors.New("middleware: Extract")}
 	errIdentity = &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonInternal, Cause: errors.New("middleware: Identity")}
 )

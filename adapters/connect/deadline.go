@@ -15,9 +15,13 @@ const deadlineMargin = 10 * time.Millisecond
 // gives its call. At the deadline it takes the call back, and most often is faster than the
 // clock of this server: an outage would look as if the caller had gone away. connect-go reads
 // the deadline only when the gate has decided.
+//
+// One that is shorter than the margin leaves no time for that, and says nothing of whom the
+// gate asks: a stranger could write 0 into every call, and each would count as an outage. It
+// is left to connect-go.
 func beforeDeadline(r *http.Request) (context.Context, context.CancelFunc) {
 	timeout, ok := timeoutOf(r)
-	if !ok {
+	if !ok || timeout < deadlineMargin {
 		return r.Context(), func() {}
 	}
 	return context.WithTimeout(r.Context(), timeout-min(deadlineMargin, timeout/10))
@@ -30,7 +34,7 @@ var units = map[byte]time.Duration{'H': time.Hour, 'M': time.Minute, 'S': time.S
 func timeoutOf(r *http.Request) (time.Duration, bool) {
 	value, unit := r.Header.Get("Connect-Timeout-Ms"), time.Millisecond
 	most := 10 // digits
-	if strings.HasPrefix(r.Header.Get("Content-Type"), "application/grpc") {
+	if r.Method == http.MethodPost && strings.HasPrefix(strings.ToLower(r.Header.Get("Content-Type")), "application/grpc") {
 		value = r.Header.Get("Grpc-Timeout")
 		if value == "" {
 			return 0, false

@@ -187,6 +187,59 @@ func TestDeadline(t *testing.T) {
 	}
 }
 
+// A client that gives no time does not make a bad token an outage.
+func TestDeadlineThatLeavesNoTime(t *testing.T) {
+	refuses := bearergate.VerifierFunc(func(ctx context.Context, _ string) (*bearergate.Token, error) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		return nil, &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonSignature}
+	})
+	for _, row := range []struct{ kind, header, value string }{
+		{"application/proto", "Connect-Timeout-Ms", "0"},
+		{"application/proto", "Connect-Timeout-Ms", "1"},
+		{"application/grpc", "Grpc-Timeout", "0n"},
+		{"application/grpc", "Grpc-Timeout", "1n"},
+		{"Application/GRPC", "Grpc-Timeout", "1n"},
+		{"application/grpc-web", "Grpc-Timeout", "9u"},
+	} {
+		t.Run(row.kind+" "+row.value, func(t *testing.T) {
+			var seen events
+			server := serve(t, newGate(t, refuses, middleware.Config{Hooks: seen.hooks()}), new(service))
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+get, nil)
+			require.NoError(t, err)
+			r.Header.Set("Content-Type", row.kind)
+			r.Header.Set(row.header, row.value)
+			r.Header.Set("Authorization", "Bearer x")
+			res, err := server.Client().Do(r)
+			require.NoError(t, err)
+			require.NoError(t, res.Body.Close())
+			decided := told(t, &seen, 1)
+			require.ErrorIs(t, decided[0].Err, bearergate.ErrInvalidToken)
+			require.Equal(t, bearergate.ReasonSignature, decided[0].Reason)
+		})
+	}
+}
+
+// The deadline of a call is read as connect-go reads it.
+func TestDeadlineOfAnyCase(t *testing.T) {
+	slow := bearergate.VerifierFunc(func(ctx context.Context, _ string) (*bearergate.Token, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	})
+	var seen events
+	server := serve(t, newGate(t, slow, middleware.Config{Hooks: seen.hooks()}), new(service))
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL+get, nil)
+	require.NoError(t, err)
+	r.Header.Set("Content-Type", "Application/GRPC")
+	r.Header.Set("Grpc-Timeout", "50m")
+	r.Header.Set("Authorization", "Bearer x")
+	res, err := server.Client().Do(r)
+	require.NoError(t, err)
+	require.NoError(t, res.Body.Close())
+	require.Equal(t, bearergate.ReasonStoreUnavailable, told(t, &seen, 1)[0].Reason)
+}
+
 // Whatever a client says of its deadline, it does not get in, and takes nobody down.
 func TestOddDeadlines(t *testing.T) {
 	server := serve(t, newGate(t, answers(nil, bearergate.ErrInvalidToken), middleware.Config{}), new(service))

@@ -493,6 +493,10 @@ func (g *Gate) open(ctx context.Context, fullMethod string) (c call) {
 		c.err = errUnlisted
 		return c
 	}
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		c.err = errNoTime
+		return c
+	}
 	if c.credentials, c.err = g.extract(ctx, fullMethod); c.err != nil {
 		return c
 	}
@@ -514,6 +518,11 @@ func (g *Gate) open(ctx context.Context, fullMethod string) (c call) {
 }
 
 var errZero = misconfigured(errors.New("the gate is nil or zero: make it with New"))
+
+// errNoTime is not an outage of whom the gate would have asked: a stranger could have every
+// call count as one.
+var errNoTime = &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonCanceled,
+	Detail: "the deadline of the call had passed before anything was asked", Cause: context.DeadlineExceeded}
 
 var errUndecided = &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonInternal,
 	Cause: errors.New("grpcgate: the verifier, a binding or a policy ended the goroutine of the call")}

@@ -481,6 +481,22 @@ func TestCallerGone(t *testing.T) {
 			requireError(t, decided[0].Err, bearergate.ErrUnavailable, bearergate.ReasonCanceled)
 		})
 	})
+	// Whoever gives no time learns that, and no stranger can have it count as an outage.
+	t.Run("over before it began", func(t *testing.T) {
+		var seen events
+		gate := newGate(t, bearergate.VerifierFunc(func(context.Context, string) (*bearergate.Token, error) {
+			t.Error("the verifier was asked")
+			return nil, bearergate.ErrInvalidToken
+		}), grpcgate.Config{Hooks: seen.hooks()})
+		ctx, cancel := context.WithTimeout(incoming(t.Context(), "x"), -1)
+		defer cancel()
+		_, err := gate.Unary(ctx, nil, &grpc.UnaryServerInfo{FullMethod: unaryCall}, handler)
+		requireStatus(t, err, codes.Unavailable, "TEMPORARILY_UNAVAILABLE")
+		decided := seen.take()
+		require.Len(t, decided, 1)
+		requireError(t, decided[0].Err, bearergate.ErrUnavailable, bearergate.ReasonCanceled)
+		require.ErrorIs(t, decided[0].Err, context.DeadlineExceeded)
+	})
 	t.Run("the handler has all of its time", func(t *testing.T) {
 		gate := newGate(t, answers(reader(nil), nil), grpcgate.Config{})
 		ctx, cancel := context.WithTimeout(incoming(t.Context(), "x"), time.Hour)

@@ -28,20 +28,7 @@ func TestBindingOutcomes(t *testing.T) {
 				Bindings: []bearergate.Binding{b},
 				Hooks:    grpcgate.Hooks{Decided: func(_ context.Context, e grpcgate.DecisionEvent) { decided = e.Err }},
 			})
-			ran := false
-			ctx = metadata.NewIncomingContext(ctx, metadata.Pairs("authorization", "Bearer x"))
-			_, err := gate.Unary(ctx, nil, &grpc.UnaryServerInfo{FullMethod: unaryCall}, func(context.Context, any) (any, error) {
-				ran = true
-				return nil, nil
-			})
-			require.Equal(t, want.Kind == nil, ran)
-			if want.Kind == nil {
-				require.NoError(t, err)
-				require.NoError(t, decided)
-				return
-			}
-			require.Error(t, err)
-			kit.RequireError(t, decided, want.Kind, want.Reason)
+			requireVerdict(ctx, t, gate, &decided, want)
 		})
 	}
 }
@@ -60,20 +47,7 @@ func TestPolicyOutcomes(t *testing.T) {
 				}}},
 				Hooks: grpcgate.Hooks{Decided: func(_ context.Context, e grpcgate.DecisionEvent) { decided = e.Err }},
 			})
-			ran := false
-			ctx = metadata.NewIncomingContext(ctx, metadata.Pairs("authorization", "Bearer x"))
-			_, err := gate.Unary(ctx, nil, &grpc.UnaryServerInfo{FullMethod: unaryCall}, func(context.Context, any) (any, error) {
-				ran = true
-				return nil, nil
-			})
-			require.Equal(t, want.Kind == nil, ran)
-			if want.Kind == nil {
-				require.NoError(t, err)
-				require.NoError(t, decided)
-				return
-			}
-			require.Error(t, err)
-			kit.RequireError(t, decided, want.Kind, want.Reason)
+			requireVerdict(ctx, t, gate, &decided, want)
 		})
 	}
 }
@@ -91,4 +65,23 @@ func TestAVerifierThatEndsTheGoroutine(t *testing.T) {
 	}))
 	require.False(t, ran)
 	kit.RequireError(t, decided, bearergate.ErrMisconfigured, bearergate.ReasonInternal)
+}
+
+// requireVerdict requires that a call is let in, or refused and told of, as want says.
+func requireVerdict(ctx context.Context, t *testing.T, gate *grpcgate.Gate, decided *error, want kit.Verdict) {
+	t.Helper()
+	ran := false
+	ctx = metadata.NewIncomingContext(ctx, metadata.Pairs("authorization", "Bearer x"))
+	_, err := gate.Unary(ctx, nil, &grpc.UnaryServerInfo{FullMethod: unaryCall}, func(context.Context, any) (any, error) {
+		ran = true
+		return nil, nil
+	})
+	require.Equal(t, want.Kind == nil, ran)
+	if want.Kind == nil {
+		require.NoError(t, err)
+		require.NoError(t, *decided)
+		return
+	}
+	require.Error(t, err)
+	kit.RequireError(t, *decided, want.Kind, want.Reason)
 }
