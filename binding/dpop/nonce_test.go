@@ -77,7 +77,7 @@ func TestNonces(t *testing.T) {
 		}{
 			{name: "one of ours", claims: map[string]any{"nonce": nonce}},
 			{name: "the same again", claims: map[string]any{"nonce": nonce}},
-			{name: "by the secret of before", claims: map[string]any{"nonce": ask(s, withNonces(t, dpop.NonceConfig{Secrets: secrets("b")}))}},
+			{name: "W2-109 by the secret of before", claims: map[string]any{"nonce": ask(s, withNonces(t, dpop.NonceConfig{Secrets: secrets("b")}))}},
 			{name: "by another process", claims: map[string]any{"nonce": ask(s, withNonces(t, ring))}},
 			{name: "by one where they are offered", claims: map[string]any{"nonce": ask(s, withNonces(t, dpop.NonceConfig{Secrets: secrets("a"), Offer: true}))}},
 			{name: "a clock that is a day slow", claims: map[string]any{"nonce": nonce, "iat": s.Now.Unix() - 86400}},

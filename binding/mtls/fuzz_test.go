@@ -4,6 +4,10 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
+	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -47,8 +51,55 @@ func FuzzTraefik(f *testing.F) { fuzzFormat(f, mtls.Traefik, b64) }
 
 func FuzzBase64DER(f *testing.F) { fuzzFormat(f, mtls.Base64DER, b64) }
 
-// What is accepted is one thumbprint, the same when it is written again, and the
-// same whatever stands before the element that counts.
+// A second reading of XFCC, by its grammar.
+var (
+	xfccPair    = regexp.MustCompile(`(?s)([A-Za-z]+)=(?:"((?:[^"\\]|\\.)*)"|([^,;"=]*))`)
+	xfccElement = regexp.MustCompile(xfccPair.String() + `(?:;` + xfccPair.String() + `)*`)
+	xfccHeader  = regexp.MustCompile(`^` + xfccElement.String() + `(?:,` + xfccElement.String() + `)*$`)
+	xfccEscape  = regexp.MustCompile(`(?s)\\(.)`)
+)
+
+// readXFCC returns the thumbprint in the element that counts.
+func readXFCC(t *testing.T, value string, hops int) (sum [32]byte) {
+	t.Helper()
+	require.Regexp(t, xfccHeader, value)
+	elements := xfccElement.FindAllString(value, -1)
+	if hops == 0 {
+		require.Len(t, elements, 1)
+	}
+	require.GreaterOrEqual(t, len(elements), hops)
+	found := false
+	for _, pair := range xfccPair.FindAllStringSubmatch(elements[len(elements)-max(hops, 1)], -1) {
+		text := xfccEscape.ReplaceAllString(pair[2], "$1") + pair[3]
+		var of []byte
+		switch name := strings.ToLower(pair[1]); {
+		case name == "hash" && text != "":
+			var err error
+			of, err = hex.DecodeString(text)
+			require.NoError(t, err)
+		case name == "cert" && text != "":
+			decoded, err := url.PathUnescape(text)
+			require.NoError(t, err)
+			block, rest := pem.Decode([]byte(decoded))
+			require.NotNil(t, block)
+			require.Empty(t, rest)
+			digest := sha256.Sum256(block.Bytes)
+			of = digest[:]
+		default:
+			continue
+		}
+		require.Len(t, of, len(sum))
+		if found {
+			require.Equal(t, sum[:], of, "Hash and Cert disagree")
+		}
+		found, sum = true, [32]byte(of)
+	}
+	require.True(t, found)
+	return sum
+}
+
+// What is accepted is one thumbprint: that of a second reading, the same when it is
+// written again, and the same whatever stands before the element that counts.
 func FuzzXFCC(f *testing.F) {
 	der := issue(f, newKey(f), nil).Leaf.Raw
 	cert := `Cert="` + escape(armour(der)) + `"`
@@ -63,6 +114,7 @@ func FuzzXFCC(f *testing.F) {
 			require.Zero(t, sum)
 			return
 		}
+		require.Equal(t, readXFCC(t, value, hops), sum)
 		const digits = "0123456789abcdef"
 		var again strings.Builder
 		again.WriteString("By=a,Hash=")

@@ -7,6 +7,7 @@ replace github.com/bearergate/bearergate => ../..
 require (
 	github.com/bearergate/bearergate v0.1.0
 	github.com/c2sp/wycheproof v0.0.0-20260902155932-3fa63dd0344a
+	github.com/dunglas/httpsfv v1.1.2
 	github.com/go-jose/go-jose/v4 v4.1.8
 	github.com/stretchr/testify v1.12.1
 )

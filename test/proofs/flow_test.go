@@ -1,6 +1,7 @@
 package proofs_test
 
 import (
+	"cmp"
 	"net/http"
 	"strings"
 	"testing"
@@ -140,7 +141,7 @@ func TestBoundRoute(t *testing.T) {
 // What is compared is the request as it was sent, whatever a handler in front has made of
 // it; and never what says who was called.
 //
-// W2-086, W2-088, W2-092, W2-093, W2-094.
+// W2-002, W2-086, W2-088, W2-092, W2-093, W2-094.
 func TestWhatWasCalled(t *testing.T) {
 	made := jwts(t)
 	p, err := dpop.New(dpop.Config{BaseURLs: []string{"https://rs.example.com"}})
@@ -154,11 +155,14 @@ func TestWhatWasCalled(t *testing.T) {
 	const wrong = bearergate.ReasonProof
 	for _, tc := range []struct {
 		name   string
+		field  string // DPoP, if it is empty
 		change func(r *http.Request)
 		target string
 		htu    string
 		want   bearergate.Reason
 	}{
+		{name: "the field in small letters", field: "dpop", target: "/a/b", htu: "https://rs.example.com/a/b"},
+		{name: "the field in capitals", field: "DPOP", target: "/a/b", htu: "https://rs.example.com/a/b"},
 		{name: "as it is", target: "/a/b", htu: "https://rs.example.com/a/b"},
 		{name: "a prefix taken away", target: "/v1/a/b", htu: "https://rs.example.com/v1/a/b"},
 		{name: "a prefix taken away, and htu without it", target: "/v1/a/b", htu: "https://rs.example.com/a/b", want: wrong},
@@ -187,7 +191,7 @@ func TestWhatWasCalled(t *testing.T) {
 			s := proofs.NewScene(t, "GET", tc.htu)
 			s.Token = made.issue(t, valid.Cnf(s))
 			sent := valid.Make(s)
-			answer := serveOnce(t, mux, "GET "+tc.target+" HTTP/1.1\r\nHost: rs.example.com\r\nAuthorization: DPoP "+s.Token+"\r\nDPoP: "+sent.Proofs[0]+"\r\n\r\n", tc.change)
+			answer := serveOnce(t, mux, "GET "+tc.target+" HTTP/1.1\r\nHost: rs.example.com\r\nAuthorization: DPoP "+s.Token+"\r\n"+cmp.Or(tc.field, "DPoP")+": "+sent.Proofs[0]+"\r\n\r\n", tc.change)
 			if tc.want == "" {
 				require.Equal(t, 200, answer.Code, answer.Body)
 				return

@@ -382,7 +382,7 @@ func keys() []Row {
 		}), Want: wrong},
 
 		{Name: "W2-042 a good proof of another key", Change: proof(func(s Scene, _ string) string { return s.Other.Sign(s.T, nil, s.Claims()) }), Want: unbound},
-		{Name: "W2-043 jkt with padding", Bound: jkt(func(jkt string) any { return jkt + "=" }), Want: unbound},
+		{Name: "W2-043, DPO-079 jkt with padding", Bound: jkt(func(jkt string) any { return jkt + "=" }), Want: unbound},
 		{Name: "jkt in capitals", Bound: jkt(func(jkt string) any { return strings.ToUpper(jkt) }), Want: unbound},
 		{Name: "jkt of 31 bytes", Bound: jkt(func(jkt string) any { return jkt[:42] }), Want: unbound},
 		{Name: "jkt with a line break", Bound: jkt(func(jkt string) any { return jkt[:20] + "\n" + jkt[20:42] }), Want: unbound},
@@ -398,7 +398,7 @@ func keys() []Row {
 func claimRows() []Row {
 	var rows []Row
 	for _, claim := range []string{"jti", "htm", "htu", "iat", "ath"} {
-		rows = append(rows,
+		rows = append(rows, // DPO-016, DPO-017, DPO-019, DPO-090
 			Row{Name: "W2-050 no " + claim, Claims: m{claim: kit.Absent}, Want: wrong},
 			Row{Name: claim + " is null", Claims: m{claim: nil}, Want: wrong},
 			Row{Name: claim + " is empty", Claims: m{claim: ""}, Want: wrong},
@@ -414,7 +414,7 @@ func claimRows() []Row {
 			}), Want: wrong},
 		)
 		if claim != "iat" {
-			rows = append(rows, Row{Name: claim + " is a number", Claims: m{claim: 1}, Want: wrong})
+			rows = append(rows, Row{Name: claim + " is a number", Claims: m{claim: 1}, Want: wrong}) // DPO-058
 		}
 	}
 	hash := func(made func(s Scene, sum [32]byte) any) func(Scene, *Sent) {
@@ -443,6 +443,7 @@ func claimRows() []Row {
 		{Name: "htu with more", Change: proof(func(s Scene, _ string) string { return s.with(nil, m{"htu": s.URL + "x"}) }), Want: wrong},
 		{Name: "W2-057 ath of another token", Claims: m{"ath": kit.TokenHash("another")}, Want: wrong},
 		{Name: "ath of the token and a line break", Change: proof(func(s Scene, _ string) string { return s.with(nil, m{"ath": kit.TokenHash(s.Token + "\n")}) }), Want: wrong},
+		{Name: "W2-058 ath of the encoded token", Change: proof(func(s Scene, _ string) string { return s.with(nil, m{"ath": kit.TokenHash(b64(s.Token))}) }), Want: wrong},
 		{Name: "DPO-077 ath with padding", Change: hash(func(s Scene, sum [32]byte) any { return base64.URLEncoding.EncodeToString(sum[:]) }), Want: wrong},
 		{Name: "ath in hexadecimal", Change: hash(func(s Scene, sum [32]byte) any { return hex.EncodeToString(sum[:]) }), Want: wrong},
 		{Name: "ath in the standard alphabet", Change: hash(func(s Scene, sum [32]byte) any { return base64.StdEncoding.EncodeToString(sum[:]) }), Want: wrong},

@@ -162,7 +162,8 @@ func named(comment string) ([]string, error) {
 	return ids, nil
 }
 
-// eachTestFile calls f with every test file of the repository.
+// eachTestFile calls f with every test file of the repository, and with what lies beside
+// them under test/: the rows that several packages' tests share.
 func eachTestFile(t *testing.T, f func(name string, text []byte)) {
 	t.Helper()
 	err := filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
@@ -176,7 +177,8 @@ func eachTestFile(t *testing.T, f func(name string, text []byte)) {
 			}
 			return nil
 		}
-		if !strings.HasSuffix(name, "_test.go") {
+		shared := strings.HasPrefix(name, filepath.Join(root, "test")+string(filepath.Separator)) && strings.HasSuffix(name, ".go")
+		if !shared && !strings.HasSuffix(name, "_test.go") {
 			return nil
 		}
 		text, err := os.ReadFile(name)
