@@ -75,7 +75,7 @@ var defaultPorts = map[string]string{"https": "443", "http": "80"}
 
 // normalAuthority returns host in lower case, with its port unless that is the default.
 func normalAuthority(scheme, authority string) (string, bool) {
-	host, port, hasPort := strings.Cut(authority, ":")
+	host, port, _ := strings.Cut(authority, ":")
 	if strings.HasPrefix(authority, "[") {
 		end := strings.IndexByte(authority, ']')
 		if end < 0 {
@@ -86,7 +86,8 @@ func normalAuthority(scheme, authority string) (string, bool) {
 			return "", false
 		}
 		host = "[" + ip.String() + "]"
-		if port, hasPort = strings.CutPrefix(authority[end+1:], ":"); !hasPort && port != "" {
+		var found bool
+		if port, found = strings.CutPrefix(authority[end+1:], ":"); !found && port != "" {
 			return "", false
 		}
 	} else {
@@ -95,7 +96,7 @@ func normalAuthority(scheme, authority string) (string, bool) {
 		}
 		host = strings.ToLower(host)
 	}
-	if !hasPort || port == "" || port == defaultPorts[scheme] {
+	if port == "" || port == defaultPorts[scheme] {
 		return host, true
 	}
 	// "0443", "+443" and "443 " are ports to some programs and not to others.

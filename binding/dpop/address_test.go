@@ -1,6 +1,8 @@
 package dpop_test
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -147,6 +149,7 @@ func TestAddress(t *testing.T) {
 		{name: "not the other, IPv6", base: []string{"https://a.example", "https://[2001:db8::1]"}, host: "[2001:db8::1]:1", htu: "https://a.example/a/b", want: wrong},
 		{name: "one name and two ports, the right one", base: []string{"http://a.example:1", "http://a.example:2"}, host: "a.example:2", htu: "http://a.example:2/a/b"},
 		{name: "one name and two ports, the other one", base: []string{"http://a.example:1", "http://a.example:2"}, host: "a.example:2", htu: "http://a.example:1/a/b", want: wrong},
+		{name: "one name and two ports, in another spelling", base: []string{"http://a.example:1", "http://a.example:2"}, host: "A.example:2", htu: "http://a.example:1/a/b", want: wrong},
 		{name: "two of one host", base: []string{"https://a.example/x", "https://a.example/y"}, host: "a.example", htu: "https://a.example/y/a/b"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -171,4 +174,103 @@ func TestAddress(t *testing.T) {
 	c.Target = ""
 	_, err := confirm(s, newProofs(t), c)
 	require.Equal(t, bearergate.ReasonConfig, bearergate.ReasonOf(err), "a call without a target")
+}
+
+// An address as it is compared (RFC 3986 §6.2.2 and §6.2.3). What programs read in different
+// ways is not read, so that it equals nothing.
+func TestPlaces(t *testing.T) {
+	for _, tc := range []struct{ name, text, want string }{
+		{name: "as it is", text: "https://rs.example.com/a/b", want: "https://rs.example.com/a/b"},
+		{name: "no path", text: "http://rs.example.com", want: "http://rs.example.com/"},
+		{name: "capitals", text: "HTTPS://RS.Example.COM/A", want: "https://rs.example.com/A"},
+		{name: "the port of https", text: "https://rs.example.com:443/", want: "https://rs.example.com/"},
+		{name: "the port of http", text: "http://rs.example.com:80/", want: "http://rs.example.com/"},
+		{name: "the port of the other scheme", text: "http://rs.example.com:443/", want: "http://rs.example.com:443/"},
+		{name: "the highest port", text: "https://rs.example.com:65535/", want: "https://rs.example.com:65535/"},
+		{name: "an empty port", text: "https://rs.example.com:/", want: "https://rs.example.com/"},
+		{name: "IPv6", text: "https://[2001:0DB8:0:0::1]:8443/a", want: "https://[2001:db8::1]:8443/a"},
+		{name: "IPv6 without a port", text: "https://[::1]/a", want: "https://[::1]/a"},
+		{name: "escapes in upper case", text: "https://rs.example.com/%2f%c3%a9%20%aF", want: "https://rs.example.com/%2F%C3%A9%20%AF"},
+		{name: "dot segments", text: "https://rs.example.com/a/./b/../c/", want: "https://rs.example.com/a/c/"},
+		{name: "escaped", text: "https://rs.example.com/a/%2e%2E/c", want: "https://rs.example.com/c"},
+		{name: "a dot within a segment", text: "https://rs.example.com/a.b/.c/d.", want: "https://rs.example.com/a.b/.c/d."},
+		{name: "above the root", text: "https://rs.example.com/../..", want: "https://rs.example.com/"},
+		{name: "above an empty segment", text: "https://rs.example.com/a//../b", want: "https://rs.example.com/a/b"},
+		{name: "query and fragment", text: "https://rs.example.com/a?b#c", want: "https://rs.example.com/a"},
+
+		{name: "white space", text: "https://rs.example.com/a b"},
+		{name: "white space in the query", text: "https://rs.example.com/a?b c"},
+		{name: "no scheme", text: "rs.example.com/a"},
+		{name: "another scheme", text: "ftp://rs.example.com/a"},
+		{name: "no host", text: "https:///a"},
+		{name: "a port and no host", text: "https://:443/a"},
+		{name: "a port beyond ports", text: "https://rs.example.com:65536/"},
+		{name: "a port far beyond them", text: "https://rs.example.com:131072/"},
+		{name: "a port with a zero before it", text: "https://rs.example.com:0443/"},
+		{name: "a port of letters", text: "https://rs.example.com:x/"},
+		{name: "a bracket that does not end", text: "https://[::1/a"},
+		{name: "nothing in brackets", text: "https://[]/a"},
+		{name: "a name in brackets", text: "https://[rs.example.com]/a"},
+		{name: "IPv4 in brackets", text: "https://[192.0.2.1]/a"},
+		{name: "a zone", text: "https://[fe80::1%eth0]/a"},
+		{name: "something behind the bracket", text: "https://[::1]8443/a"},
+		{name: "a percent sign at the end", text: "https://rs.example.com/%"},
+		{name: "half an escape", text: "https://rs.example.com/%4"},
+		{name: "an escape that is none", text: "https://rs.example.com/%4G"},
+		{name: "an escape with a sign", text: "https://rs.example.com/%+4"},
+		{name: "letters beyond ASCII", text: "https://rs.example.com/é"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got, read := dpop.ReadPlace(tc.text)
+			require.Equal(t, tc.want, got)
+			require.Equal(t, tc.want != "", read)
+		})
+	}
+}
+
+// A request target with dot segments is not read, whatever it would come to.
+func TestRequestTargetsWithDots(t *testing.T) {
+	for _, target := range []string{"/a/../b", "/a/%2e%2E/b", "/.", "/..", "/%2e", "/a/./b?c", "https://rs.example.com/a/../b"} {
+		path, read := dpop.RequestPath(target)
+		require.False(t, read, target)
+		require.Empty(t, path, target)
+	}
+}
+
+// Every byte: in a host, in a path, and as an escape.
+func TestBytesOfAnAddress(t *testing.T) {
+	const alphanumeric = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+	for b := range 256 {
+		c := string([]byte{byte(b)})
+		within := func(set string) bool { return strings.Contains(set, c) }
+
+		got, read := dpop.ReadPlace("https://a" + c + "b/")
+		switch {
+		case within(alphanumeric + "-._"):
+			require.True(t, read, "host, %q", c)
+			require.Equal(t, "https://a"+strings.ToLower(c)+"b/", got)
+		case !within("/?#"): // which end the host
+			require.False(t, read, "host, %q", c)
+		}
+
+		path, read := dpop.RequestPath("/a" + c + "b")
+		switch {
+		case within("?"):
+			require.Equal(t, "/a", path, "the query begins")
+		case c > " " && c <= "~" && !within(`%\#`):
+			require.True(t, read, "path, %q", c)
+			require.Equal(t, "/a"+c+"b", path)
+		default:
+			require.False(t, read, "path, %q", c)
+		}
+
+		escape := fmt.Sprintf("%%%02x", b)
+		path, read = dpop.RequestPath("/a" + escape + "b")
+		require.True(t, read, escape)
+		if within(alphanumeric + "-._~") {
+			require.Equal(t, "/a"+c+"b", path)
+		} else {
+			require.Equal(t, "/a"+strings.ToUpper(escape)+"b", path)
+		}
+	}
 }

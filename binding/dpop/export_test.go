@@ -29,6 +29,15 @@ func SamePlace(a, b string) (same, readA, readB bool) {
 	return readA && readB && x == y, readA, readB
 }
 
+// ReadPlace returns an address as it is compared, "" if it is not read.
+func ReadPlace(text string) (string, bool) {
+	p, ok := parsePlace(text)
+	if p == (place{}) {
+		return "", ok
+	}
+	return p.scheme + "://" + p.authority + p.path, ok
+}
+
 // RequestPath is what a request target is compared as.
 func RequestPath(target string) (string, bool) { return requestPath(target) }
 
