@@ -220,6 +220,60 @@ func TestAlgorithms(t *testing.T) {
 	requireReason(t, err, bearergate.ReasonProof)
 }
 
+// The ends of what a Config may say are documented, and count.
+func TestBoundsOfTheConfig(t *testing.T) {
+	for _, tc := range []struct {
+		name             string
+		least, most      func(*dpop.Config)
+		beneath, beyond  func(*dpop.Config)
+		saysLow, saysTop string
+	}{
+		{name: "MaxAge", least: func(c *dpop.Config) { c.MaxAge = time.Second }, most: func(c *dpop.Config) { c.MaxAge = 10 * time.Minute },
+			beneath: func(c *dpop.Config) { c.MaxAge = time.Second - 1 }, beyond: func(c *dpop.Config) { c.MaxAge = 10*time.Minute + 1 }, saysLow: "MaxAge is 999.999999ms", saysTop: "MaxAge is 10m0.000000001s"},
+		{name: "Ahead", least: func(c *dpop.Config) { c.Ahead = time.Millisecond }, most: func(c *dpop.Config) { c.Ahead = 59 * time.Second },
+			beneath: func(c *dpop.Config) { c.Ahead = time.Millisecond - 1 }, beyond: func(c *dpop.Config) { c.Ahead = 59*time.Second + 1 }, saysLow: "Ahead is 999.999", saysTop: "Ahead is 59.000000001s"},
+		{name: "MaxProofBytes", least: func(c *dpop.Config) { c.MaxProofBytes = 1024 }, most: func(c *dpop.Config) { c.MaxProofBytes = 16384 },
+			beneath: func(c *dpop.Config) { c.MaxProofBytes = 1023 }, beyond: func(c *dpop.Config) { c.MaxProofBytes = 16385 }, saysLow: "MaxProofBytes is 1023", saysTop: "MaxProofBytes is 16385"},
+		{name: "MaxIDBytes", least: func(c *dpop.Config) { c.MaxIDBytes = 22 }, most: func(c *dpop.Config) { c.MaxIDBytes = 4096 },
+			beneath: func(c *dpop.Config) { c.MaxIDBytes = 21 }, beyond: func(c *dpop.Config) { c.MaxIDBytes = 4097 }, saysLow: "MaxIDBytes is 21", saysTop: "MaxIDBytes is 4097"},
+		{name: "StoreTimeout", least: func(c *dpop.Config) { c.StoreTimeout = time.Millisecond }, most: func(c *dpop.Config) { c.StoreTimeout = 10 * time.Second },
+			beneath: func(c *dpop.Config) { c.StoreTimeout = time.Millisecond - 1 }, beyond: func(c *dpop.Config) { c.StoreTimeout = 10*time.Second + 1 }, saysLow: "StoreTimeout is 999.999", saysTop: "StoreTimeout is 10.000000001s"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			made := func(change func(*dpop.Config)) error {
+				c := dpop.Config{BaseURLs: []string{api}}
+				change(&c)
+				_, err := dpop.New(c)
+				return err
+			}
+			require.NoError(t, made(tc.least))
+			require.NoError(t, made(tc.most))
+			require.ErrorContains(t, made(tc.beneath), tc.saysLow)
+			require.ErrorContains(t, made(tc.beyond), tc.saysTop)
+		})
+	}
+}
+
+// Only a proof that verified has its header remembered, once, and another Proofs gives it
+// another name.
+func TestHeadersAreRemembered(t *testing.T) {
+	s := newScene(t)
+	p := newProofs(t)
+	good, other := sign(s, nil), sign(s, nil)
+	_, err := confirm(s, p, call(good[:len(good)-86]+other[len(other)-86:]))
+	requireReason(t, err, bearergate.ReasonProof)
+	require.Zero(t, dpop.HeadersKept(p), "forged")
+	_, err = confirm(s, p, call(sign(s, map[string]any{"htm": "PUT"})))
+	requireReason(t, err, bearergate.ReasonProof)
+	require.Zero(t, dpop.HeadersKept(p), "for another method")
+	for range 3 {
+		_, err = confirm(s, p, call(sign(s, nil)))
+		require.NoError(t, err)
+		require.Equal(t, 1, dpop.HeadersKept(p))
+	}
+	require.NotEqual(t, dpop.HeaderName(p, good), dpop.HeaderName(newProofs(t), good))
+}
+
 // New names everything that is wrong at once, and what to change.
 func TestMistakes(t *testing.T) {
 	var nilStore *recorder
@@ -233,6 +287,7 @@ func TestMistakes(t *testing.T) {
 			Algorithms: []string{"none", "HS256"}, MaxAge: time.Hour, Ahead: time.Minute, MaxProofBytes: 16<<10 + 1, MaxIDBytes: 21, StoreTimeout: time.Minute, Replay: nilStore, Nonces: &dpop.Nonces{}},
 			says: []string{`BaseURLs[0] is ""`, `BaseURLs[1] is "api.example.com"`, "BaseURLs[2]", "BaseURLs[3]", "leave query and fragment out", "BaseURLs[5]", "there before",
 				`"none"`, `"HS256"`, "MaxAge is 1h0m0s", "Ahead is 1m0s", "MaxProofBytes is 16385", "MaxIDBytes is 21", "StoreTimeout is 1m0s", "Replay is a nil pointer", "Nonces is empty"}},
+		{name: "a fragment", config: dpop.Config{BaseURLs: []string{"https://api.example.com#x"}}, says: []string{"leave query and fragment out"}},
 		{name: "both", config: dpop.Config{BaseURLs: []string{api}, Target: func(bearergate.Call) (string, error) { return "", nil }}, says: []string{"BaseURLs and Target are both set"}},
 		{name: "ahead of MaxAge", config: dpop.Config{BaseURLs: []string{api}, MaxAge: 5 * time.Second, Ahead: 6 * time.Second}, says: []string{"Ahead is 6s"}},
 		{name: "a number without a unit", config: dpop.Config{BaseURLs: []string{api}, MaxAge: 60}, says: []string{"60*time.Second"}},
@@ -338,7 +393,9 @@ func TestLargeRSAKeys(t *testing.T) {
 		key.Precompute()
 		return key
 	}
-	long := &rsa.PublicKey{N: new(big.Int).SetBit(new(big.Int).Lsh(small.N, 4200-2048), 0, 1), E: 65537} // nobody's
+	long := func(bits uint) *rsa.PublicKey { // nobody's
+		return &rsa.PublicKey{N: new(big.Int).SetBit(new(big.Int).Lsh(small.N, bits-2048), 0, 1), E: 65537}
+	}
 	for _, tc := range []struct {
 		name string
 		pub  *rsa.PublicKey
@@ -347,7 +404,8 @@ func TestLargeRSAKeys(t *testing.T) {
 	}{
 		{name: "65537", pub: &small.PublicKey, key: small},
 		{name: "an exponent beyond", pub: &with(65539).PublicKey, key: with(65539), want: "exponent"},
-		{name: "4,200 bits", pub: long, key: small, want: "too large"},
+		{name: "4,096 bits", pub: long(4096), key: small, want: "signature"},
+		{name: "4,097 bits", pub: long(4097), key: small, want: "too large"},
 	} {
 		jwk, thumbprint, err := jose.OwnKey(tc.pub)
 		require.NoError(t, err)

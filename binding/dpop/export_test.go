@@ -6,6 +6,7 @@ import (
 	"github.com/bearergate/bearergate/internal/clock"
 	"github.com/bearergate/bearergate/internal/digest"
 	"github.com/bearergate/bearergate/internal/jose"
+	"github.com/bearergate/bearergate/internal/ttlcache"
 )
 
 // UseAt is Use of a store of NewMemory for a proof of a key, at a moment of both clocks.
@@ -57,3 +58,9 @@ func Pooled() []byte {
 	defer jose.GiveBack(buf, "")
 	return (*buf)[:cap(*buf)]
 }
+
+// HeadersKept is how many headers p remembers.
+func HeadersKept(p *Proofs) int { return p.headers.kept.Len() }
+
+// HeaderName is what p calls a header.
+func HeaderName(p *Proofs, header string) ttlcache.Key { return p.headers.names.Name(header) }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -49,41 +50,51 @@ func TestEvents(t *testing.T) {
 		call   func(*bearergate.Call)
 		cnf    string // jkt; "": that of the client
 		want   dpop.ProofEvent
+		says   string // which part of the proof, or which setting, the error names
 	}{
 		{name: "good", want: dpop.ProofEvent{Algorithm: "ES256", Store: dpop.StoreFresh}},
 
-		{name: "none", send: func(proofs.Scene, string) []string { return nil }, want: headless(dpop.FaultMissing)},
-		{name: "two", send: func(_ proofs.Scene, proof string) []string { return []string{proof, proof} }, want: headless(dpop.FaultForm)},
-		{name: "no compact JWS", send: func(proofs.Scene, string) []string { return []string{"x"} }, want: headless(dpop.FaultForm)},
-		{name: "too long", claims: map[string]any{"x": string(make([]byte, dpop.DefaultMaxProofBytes))}, want: headless(dpop.FaultForm)},
-		{name: "of another type", header: map[string]any{"typ": "JWT"}, want: headless(dpop.FaultHeader)},
-		{name: "of another algorithm", config: func(_ testing.TB, c *dpop.Config) { c.Algorithms = []string{"PS256"} }, want: headless(dpop.FaultHeader)},
-		{name: "without jti", claims: map[string]any{"jti": kit.Absent}, want: wrong(dpop.FaultForm)},
-		{name: "iat is a text", claims: map[string]any{"iat": "now"}, want: wrong(dpop.FaultForm)},
-		{name: "another method", claims: map[string]any{"htm": "PUT"}, want: wrong(dpop.FaultMethod)},
-		{name: "another address", claims: map[string]any{"htu": api + "/a/c"}, want: wrong(dpop.FaultAddress)},
-		{name: "no address", claims: map[string]any{"htu": "/a/b"}, want: wrong(dpop.FaultAddress)},
+		{name: "none", send: func(proofs.Scene, string) []string { return nil }, want: headless(dpop.FaultMissing), says: "no DPoP header"},
+		{name: "two", send: func(_ proofs.Scene, proof string) []string { return []string{proof, proof} }, want: headless(dpop.FaultForm), says: "more than one"},
+		{name: "no compact JWS", send: func(proofs.Scene, string) []string { return []string{"x"} }, want: headless(dpop.FaultForm), says: "parts"},
+		{name: "too long", claims: map[string]any{"x": string(make([]byte, dpop.DefaultMaxProofBytes))}, want: headless(dpop.FaultForm), says: "MaxProofBytes"},
+		{name: "of another type", header: map[string]any{"typ": "JWT"}, want: headless(dpop.FaultHeader), says: "typ"},
+		{name: "of another algorithm", config: func(_ testing.TB, c *dpop.Config) { c.Algorithms = []string{"PS256"} }, want: headless(dpop.FaultHeader), says: "Algorithms"},
+		{name: "without jti", claims: map[string]any{"jti": kit.Absent}, want: wrong(dpop.FaultForm), says: "jti, htm, htu, ath and iat"},
+		{name: "iat is a text", claims: map[string]any{"iat": "now"}, want: wrong(dpop.FaultForm), says: "wrong type: iat"},
+		{name: "an array", send: func(s proofs.Scene, _ string) []string {
+			return []string{s.Key.SignText(s.T, headerText(s.T, s), "[]")}
+		}, want: wrong(dpop.FaultForm), says: "JSON object"},
+		{name: "as many objects as may be", claims: map[string]any{"x": slices.Repeat([]struct{}{{}}, 30)}, want: dpop.ProofEvent{Algorithm: "ES256", Store: dpop.StoreFresh}},
+		{name: "one more", claims: map[string]any{"x": slices.Repeat([]struct{}{{}}, 31)}, want: wrong(dpop.FaultForm), says: "objects and arrays"},
+		{name: "as many arrays as may be", claims: map[string]any{"x": slices.Repeat([][]int{{}}, 30)}, want: dpop.ProofEvent{Algorithm: "ES256", Store: dpop.StoreFresh}},
+		{name: "one more array", claims: map[string]any{"x": slices.Repeat([][]int{{}}, 31)}, want: wrong(dpop.FaultForm), says: "objects and arrays"},
+		{name: "strings beyond number", claims: map[string]any{"x": make([]string, 100)}, want: wrong(dpop.FaultForm), says: "too many"},
+		{name: "a long jti", claims: map[string]any{"jti": strings.Repeat("x", dpop.DefaultMaxIDBytes+1)}, want: wrong(dpop.FaultForm), says: "MaxIDBytes"},
+		{name: "another method", claims: map[string]any{"htm": "PUT"}, want: wrong(dpop.FaultMethod), says: "htm"},
+		{name: "another address", claims: map[string]any{"htu": api + "/a/c"}, want: wrong(dpop.FaultAddress), says: "BaseURLs"},
+		{name: "no address", claims: map[string]any{"htu": "/a/b"}, want: wrong(dpop.FaultAddress), says: "htu is not"},
 		{name: "Target refuses", config: func(_ testing.TB, c *dpop.Config) {
 			c.BaseURLs, c.Target = nil, func(bearergate.Call) (string, error) { return "", errors.New("x") }
 		}, want: wrong(dpop.FaultAddress)},
-		{name: "another token", claims: map[string]any{"ath": kit.TokenHash("x")}, want: wrong(dpop.FaultTokenHash)},
-		{name: "too old", claims: map[string]any{"iat": 1000}, want: wrong(dpop.FaultTime)},
-		{name: "of the future", claims: map[string]any{"iat": 4e9}, want: wrong(dpop.FaultTime)},
-		{name: "exp has passed", claims: map[string]any{"exp": 1000}, want: wrong(dpop.FaultTime)},
+		{name: "another token", claims: map[string]any{"ath": kit.TokenHash("x")}, want: wrong(dpop.FaultTokenHash), says: "ath"},
+		{name: "too old", claims: map[string]any{"iat": 1000}, want: wrong(dpop.FaultTime), says: "MaxAge"},
+		{name: "of the future", claims: map[string]any{"iat": 4e9}, want: wrong(dpop.FaultTime), says: "Ahead"},
+		{name: "exp has passed", claims: map[string]any{"exp": 1000}, want: wrong(dpop.FaultTime), says: "exp"},
 		{name: "forged", send: func(s proofs.Scene, proof string) []string {
 			other := sign(s, nil)
 			return []string{proof[:len(proof)-86] + other[len(other)-86:]}
-		}, want: wrong(dpop.FaultSignature)},
+		}, want: wrong(dpop.FaultSignature), says: "signature"},
 
-		{name: "of another key", cnf: kit.TokenHash("x"), want: dpop.ProofEvent{Reason: bearergate.ReasonBinding, Algorithm: "ES256"}},
-		{name: "bound to no key", cnf: "x", want: dpop.ProofEvent{Reason: bearergate.ReasonBinding}},
-		{name: "a call without a method", call: func(c *bearergate.Call) { c.Method = "" }, want: dpop.ProofEvent{Reason: bearergate.ReasonConfig, Algorithm: "ES256"}},
+		{name: "of another key", cnf: kit.TokenHash("x"), want: dpop.ProofEvent{Reason: bearergate.ReasonBinding, Algorithm: "ES256"}, says: "another key"},
+		{name: "bound to no key", cnf: "x", want: dpop.ProofEvent{Reason: bearergate.ReasonBinding}, says: "jkt"},
+		{name: "a call without a method", call: func(c *bearergate.Call) { c.Method = "" }, want: dpop.ProofEvent{Reason: bearergate.ReasonConfig, Algorithm: "ES256"}, says: "no Method"},
 		{name: "Target returns no address", config: func(_ testing.TB, c *dpop.Config) {
 			c.BaseURLs, c.Target = nil, func(bearergate.Call) (string, error) { return "", nil }
 		}, want: dpop.ProofEvent{Reason: bearergate.ReasonConfig, Algorithm: "ES256"}},
 
-		{name: "no nonce", config: nonces(demanded), want: dpop.ProofEvent{Reason: bearergate.ReasonNonce, Algorithm: "ES256", Nonce: dpop.NonceDemanded}},
-		{name: "a nonce of nobody", config: nonces(offered), claims: map[string]any{"nonce": "x"}, want: dpop.ProofEvent{Reason: bearergate.ReasonNonce, Algorithm: "ES256", Nonce: dpop.NonceDemanded}},
+		{name: "no nonce", config: nonces(demanded), want: dpop.ProofEvent{Reason: bearergate.ReasonNonce, Algorithm: "ES256", Nonce: dpop.NonceDemanded}, says: "no nonce"},
+		{name: "a nonce of nobody", config: nonces(offered), claims: map[string]any{"nonce": "x"}, want: dpop.ProofEvent{Reason: bearergate.ReasonNonce, Algorithm: "ES256", Nonce: dpop.NonceDemanded}, says: "not one of ours"},
 		{name: "a nonce is offered", config: nonces(offered), want: dpop.ProofEvent{Algorithm: "ES256", Nonce: dpop.NonceOffered, Store: dpop.StoreFresh}},
 		{name: "a nonce of ours", config: nonces(demanded), before: func(s proofs.Scene, p *dpop.Proofs) map[string]any {
 			return map[string]any{"nonce": ask(s, p)}
@@ -148,6 +159,9 @@ func TestEvents(t *testing.T) {
 			e := told[0]
 			require.Equal(t, e.Reason, bearergate.ReasonOf(e.Err), tc.name)
 			require.Equal(t, tc.want.Reason == "", e.Err == nil, tc.name)
+			if tc.says != "" {
+				require.ErrorContains(t, e.Err, tc.says, tc.name)
+			}
 
 			// Nothing of the request is in it.
 			texts := []string{proof, token, s.Key.Thumbprint, jkt, fmt.Sprint(whole["jti"]), reply["DPoP-Nonce"], fmt.Sprint(whole["nonce"])}

@@ -70,6 +70,7 @@ func TestNonces(t *testing.T) {
 		ring := dpop.NonceConfig{Secrets: secrets("a", "b")}
 		p := withNonces(t, ring)
 		nonce := ask(s, p)
+		require.Len(t, nonce, 32, "8 bytes of time and 16 of a MAC")
 		for _, tc := range []struct {
 			name   string
 			claims map[string]any
@@ -91,6 +92,7 @@ func TestNonces(t *testing.T) {
 			{name: "a bit changed", claims: map[string]any{"nonce": flip(nonce, 3)}, want: bearergate.ReasonNonce},
 			{name: "the last one", claims: map[string]any{"nonce": flip(nonce, 23)}, want: bearergate.ReasonNonce},
 			{name: "cut off", claims: map[string]any{"nonce": nonce[:len(nonce)-1]}, want: bearergate.ReasonNonce},
+			{name: "twice", claims: map[string]any{"nonce": nonce + nonce}, want: bearergate.ReasonNonce},
 			{name: "longer", claims: map[string]any{"nonce": nonce + "A"}, want: bearergate.ReasonNonce},
 			{name: "padded", claims: map[string]any{"nonce": nonce + "="}, want: bearergate.ReasonNonce},
 			{name: "with a line break", claims: map[string]any{"nonce": nonce[:30] + "\r\n"}, want: bearergate.ReasonNonce},
@@ -336,6 +338,15 @@ func TestNonceMistakes(t *testing.T) {
 			require.ErrorContains(t, err, says, tc.name)
 		}
 	}
+}
+
+// As many secrets as there may be.
+func TestMostSecrets(t *testing.T) {
+	s := newScene(t)
+	p := withNonces(t, dpop.NonceConfig{Secrets: secrets("a", "b", "c", "d", "e", "f", "g", "h")})
+	nonce := ask(s, withNonces(t, dpop.NonceConfig{Secrets: secrets("h")}))
+	_, err := confirm(s, p, call(sign(s, map[string]any{"nonce": nonce})))
+	require.NoError(t, err)
 }
 
 // The secrets are copied, and printing shows none.

@@ -78,7 +78,7 @@ func (p *Proofs) read(payload []byte) (c claims, said statement, err error) {
 	if jose.TooManyNames(payload) {
 		return claims{}, statement{}, wrongProof("the claims are too many")
 	}
-	var has struct{ nonce, issuedAt bool }
+	hasIssuedAt := false
 	wrong := ""
 	syntax := strictjson.Object(payload, func(name, value []byte) error {
 		if strictjson.IsNull(value) {
@@ -96,10 +96,9 @@ func (p *Proofs) read(payload []byte) (c claims, said statement, err error) {
 			said.tokenHash, err = strictjson.String(value)
 		case "nonce":
 			c.nonce, err = strictjson.String(value)
-			has.nonce = true
 		case "iat":
 			c.issuedAt, err = strictjson.NumericDate(value)
-			has.issuedAt = true
+			hasIssuedAt = true
 		case "exp":
 			said.expires, err = strictjson.NumericDate(value)
 		case "nbf":
@@ -114,7 +113,7 @@ func (p *Proofs) read(payload []byte) (c claims, said statement, err error) {
 	case wrong != "":
 	case syntax != nil:
 		wrong = "the claims are not one strict JSON object"
-	case c.id == "" || said.method == "" || said.address == "" || said.tokenHash == "" || !has.issuedAt:
+	case c.id == "" || said.method == "" || said.address == "" || said.tokenHash == "" || !hasIssuedAt:
 		wrong = "one of jti, htm, htu, ath and iat is missing or empty"
 	case len(c.id) > p.maxIDBytes:
 		wrong = "jti is longer than MaxIDBytes"
