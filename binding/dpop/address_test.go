@@ -124,6 +124,7 @@ func TestAddress(t *testing.T) {
 		{name: "whose host is what the proof says", target: "http://other/a/b", host: "other", htu: "http://other/a/b", want: wrong},
 		{name: "W2-090 a gateway takes a path away", base: []string{"https://api.example.com/svc2"}, target: "/my-api", htu: "https://api.example.com/svc2/my-api"},
 		{name: "W2-091 without it", base: []string{"https://api.example.com/svc2"}, target: "/my-api", htu: "https://api.example.com/my-api", want: wrong},
+		{name: "with a tilde", base: []string{"https://api.example.com/~svc"}, target: "/my-api", htu: "https://api.example.com/%7esvc/my-api"},
 		{name: "with another one of its length", base: []string{"https://api.example.com/svc2"}, target: "/my-api", htu: "https://api.example.com/svc3/my-api", want: wrong},
 		{name: "with a slash at its end", base: []string{"https://api.example.com/svc2/"}, target: "/my-api", htu: "https://api.example.com/svc2/my-api"},
 		{name: "a request cannot climb out of it", base: []string{"https://api.example.com/svc2"}, target: "/../other", htu: "https://api.example.com/other", want: wrong},
