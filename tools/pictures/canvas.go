@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"html"
 	"strings"
@@ -86,6 +87,14 @@ func number(v float64) string {
 }
 
 type point struct{ x, y float64 }
+
+// UnmarshalJSON reads [x, y].
+func (p *point) UnmarshalJSON(text []byte) error {
+	var both [2]float64
+	err := json.Unmarshal(text, &both)
+	p.x, p.y = both[0], both[1]
+	return err
+}
 
 func path(points []point) string {
 	var out strings.Builder

@@ -1,7 +1,7 @@
-// Command pictures draws the pictures of the documents, from numbers that were measured
-// and are kept beside it.
+// Command pictures draws the pictures of the documents: plots, from numbers that were
+// measured, and diagrams, from what stands where. Both are kept beside it.
 //
-//	go run ./tools/pictures                                   docs/*.svg, from outage.json and cost.json
+//	go run ./tools/pictures                                   docs/*.svg, from the *.json here
 //	go run ./tools/pictures -record http://127.0.0.1:9090     writes outage.json anew, and draws
 //
 // outage.json is what a Prometheus has seen of examples/observability: its run.sh, with
@@ -30,6 +30,9 @@ var pictures = []struct {
 }{
 	{"docs/observability-outage.svg", func() (*canvas, error) { return drawn(outageData, drawOutage) }},
 	{"docs/cost.svg", func() (*canvas, error) { return drawn(costData, drawCost) }},
+	{"docs/pipeline.svg", func() (*canvas, error) { return drawn("tools/pictures/pipeline.json", drawDiagram) }},
+	{"docs/key-cache.svg", func() (*canvas, error) { return drawn("tools/pictures/key-cache.json", drawDiagram) }},
+	{"docs/fleet.svg", func() (*canvas, error) { return drawn("tools/pictures/fleet.json", drawDiagram) }},
 }
 
 func main() {
