@@ -131,11 +131,8 @@ func (r replay) ask(ctx context.Context, jkt, id string, now, until time.Time) (
 		a := <-answered
 		return a.fresh && a.err == nil, a.err
 	}
-	return false, bearergate.Guard(ctx, errStore, func(ctx context.Context) error {
-		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case errors.Is(err, guard.ErrLate):
+	return false, bearergate.Guard(ctx, errStore, func(context.Context) error { // which knows who left
+		if errors.Is(err, guard.ErrLate) {
 			return copied(errStoreLate)
 		}
 		return err
@@ -227,7 +224,6 @@ func (m *memory) Use(_ context.Context, key string, until time.Time) (bool, erro
 }
 
 func (m *memory) use(proof name, jkt string, now clock.Instant, until time.Time) (fresh bool, err error) {
-	until = until.Round(0) // what is left is the wall clock's
 	if !now.Wall.Before(until) {
 		return false, errors.New("dpop: the entry would be forgotten at once: the clock of the caller is not that of the store in memory")
 	}

@@ -142,6 +142,7 @@ func TestStores(t *testing.T) {
 		want bearergate.Reason
 		took time.Duration
 		told dpop.StoreOutcome
+		says string
 	}{
 		{name: "fresh", use: func(context.Context) (bool, error) { return true, nil }, told: dpop.StoreFresh},
 		{name: "used", use: func(context.Context) (bool, error) { return false, nil }, want: bearergate.ReasonReplay, told: dpop.StoreUsed},
@@ -155,10 +156,10 @@ func TestStores(t *testing.T) {
 		{name: "silent, and then a refusal", use: func(ctx context.Context) (bool, error) { <-ctx.Done(); return false, nil },
 			want: bearergate.ReasonReplay, took: 100 * time.Millisecond, told: dpop.StoreUsed},
 		{name: "deaf", use: func(context.Context) (bool, error) { time.Sleep(time.Hour); return true, nil },
-			want: bearergate.ReasonStoreUnavailable, took: 120 * time.Millisecond, told: dpop.StoreFailed},
+			want: bearergate.ReasonStoreUnavailable, took: 120 * time.Millisecond, told: dpop.StoreFailed, says: "within StoreTimeout"},
 		{name: "panics", use: func(context.Context) (bool, error) { panic("x") }, want: bearergate.ReasonInternal, told: dpop.StoreFailed},
 		{name: "ends its goroutine", use: func(context.Context) (bool, error) { runtime.Goexit(); return true, nil },
-			want: bearergate.ReasonStoreUnavailable, told: dpop.StoreFailed},
+			want: bearergate.ReasonStoreUnavailable, told: dpop.StoreFailed, says: "the goroutine was ended"},
 	} {
 		bubble.Test(t, func(t *testing.T) {
 			s := newScene(t)
@@ -171,6 +172,9 @@ func TestStores(t *testing.T) {
 			_, err := confirm(s, p, call(sign(s, nil)))
 			require.Equal(t, tc.want, bearergate.ReasonOf(err), tc.name)
 			requireReason(t, err, tc.want)
+			if tc.says != "" {
+				require.ErrorContains(t, err, tc.says, tc.name)
+			}
 			require.Equal(t, tc.took, time.Since(start), tc.name)
 			require.Len(t, told, 1)
 			require.Equal(t, tc.told, told[0].Store, tc.name)
@@ -213,6 +217,7 @@ func TestProcessStandsStill(t *testing.T) {
 			still = time.Hour
 			_, err = confirm(s, p, call(proof()))
 			requireReason(t, err, bearergate.ReasonStoreUnavailable)
+			require.ErrorContains(t, err, "stood still")
 			require.Empty(t, told.Store, "it was not asked")
 		}
 	}
@@ -299,6 +304,28 @@ func TestDeafStoreIsBounded(t *testing.T) {
 		requireReason(t, err, bearergate.ReasonStoreUnavailable) // there is room again
 		time.Sleep(time.Hour)
 	})
+}
+
+// A store in memory has from 2 to 1<<24 entries, and takes any text for a key.
+func TestNewMemory(t *testing.T) {
+	for _, entries := range []int{2, 1 << 24} {
+		store, err := dpop.NewMemory(entries)
+		require.NoError(t, err)
+		for _, use := range []struct {
+			key   string
+			fresh bool
+		}{{"a", true}, {"b", true}, {"a", false}, {"b", false}} {
+			fresh, err := store.Use(t.Context(), use.key, time.Now().Add(time.Minute))
+			require.NoError(t, err)
+			require.Equal(t, use.fresh, fresh)
+		}
+	}
+	for _, entries := range []int{-1, 0, 1, 1<<24 + 1} {
+		store, err := dpop.NewMemory(entries)
+		require.Nil(t, store)
+		kit.RequireError(t, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+		require.ErrorContains(t, err, "between 2 and 16777216")
+	}
 }
 
 // A full store refuses, forgets nothing early, and has room again when entries end. Who
