@@ -45,7 +45,7 @@ var documented = map[string]map[string]int{
 	"docs/testing.md":                 {"main_test.go": 1, "routes_test.go": 1, "part": 1},
 	"docs/choosing.md":                {"part": 3, "after adapters/prometheus": 1},
 	"docs/sender-constrained.md":      {"part": 8, "part adapters/grpc": 1, "part adapters/redis": 1, "after": 1},
-	"docs/grpc.md":                    {"part adapters/grpc": 1, "part adapters/connect": 1},
+	"docs/grpc.md":                    {"after adapters/grpc": 1, "part adapters/grpc": 1, "part adapters/connect": 1},
 	"docs/proxies.md":                 {"part": 2, "part adapters/extauthz": 1},
 	"docs/revocation.md":              {"part": 4, "part adapters/redis": 1},
 	"docs/troubleshooting.md":         {"part": 1},
