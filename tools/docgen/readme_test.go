@@ -33,7 +33,7 @@ import (
 // documented lists how many of each a document has, so that no block is lost or
 // left out unnoticed.
 var documented = map[string]map[string]int{
-	"README.md":                       {"main.go": 1, "part": 2},
+	"README.md":                       {"main.go": 1, "part": 1},
 	"docs/routes.md":                  {"part": 4},
 	"docs/opaque.md":                  {"after": 1},
 	"docs/issuers.md":                 {"part": 4},
