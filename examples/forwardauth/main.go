@@ -128,9 +128,11 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		}
 		fmt.Fprintf(out, "the service behind the proxy is at http://%s\n", behind.Addr())
 		running, end := context.WithCancel(ctx)
-		served := make(chan error, 1)
-		// If it fails, the rest goes on: the proxy then answers 502.
-		go func() { served <- serve(running, behind, http.HandlerFunc(told)) }()
+		served := make(chan struct{})
+		go func() {
+			defer close(served)
+			_ = serve(running, behind, http.HandlerFunc(told)) // if it fails, the proxy answers 502
+		}()
 		defer func() { end(); <-served }()
 	}
 	fmt.Fprintf(out, "deciding for %s at http://%s/forward-auth\n", *proxy, listener.Addr())
@@ -139,7 +141,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 
 // told is a service that says what the proxy tells it.
 func told(w http.ResponseWriter, r *http.Request) {
-	fmt.Fprintf(w, "%s %s, subject %q, client %q, scopes %q, a token: %t\n", r.Method, r.URL.Path,
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	fmt.Fprintf(w, "%s %q, subject %q, client %q, scopes %q, a token: %t\n", r.Method, r.URL.Path, //nolint:gosec // plain text, of an example
 		r.Header.Get("X-Auth-Subject"), r.Header.Get("X-Auth-Client"), r.Header.Get("X-Auth-Scopes"), r.Header.Get("Authorization") != "")
 }
 

@@ -77,7 +77,9 @@ func TestRun(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	reader, out := io.Pipe()
 	ended := make(chan error, 1)
-	go func() { ended <- run(ctx, []string{"-listen", "127.0.0.1:0", "-proxy", "caddy", "-service", "127.0.0.1:0"}, out) }()
+	go func() {
+		ended <- run(ctx, []string{"-listen", "127.0.0.1:0", "-proxy", "caddy", "-service", "127.0.0.1:0"}, out)
+	}()
 	lines := bufio.NewScanner(reader)
 	require.True(t, lines.Scan())
 	require.True(t, lines.Scan())
@@ -104,7 +106,7 @@ func TestRun(t *testing.T) {
 	body, err := io.ReadAll(res.Body)
 	require.NoError(t, err)
 	require.NoError(t, res.Body.Close())
-	require.Equal(t, "GET /orders/7, subject \"alice\", client \"\", scopes \"\", a token: false\n", string(body))
+	require.Equal(t, "GET \"/orders/7\", subject \"alice\", client \"\", scopes \"\", a token: false\n", string(body))
 	stop()
 	require.NoError(t, <-ended)
 	for _, args := range [][]string{{"-trusted", "x"}, {"-proxy", "apache"}, {"-listen", "x"}, {"-listen", "127.0.0.1:0", "-service", "x"}, {"-nonsense"}} {
