@@ -256,6 +256,82 @@ func TestFirstProgram(t *testing.T) {
 	require.NotContains(t, out, "--- FAIL: TestOrders ")
 }
 
+var (
+	// devCommand is the line of the README that starts an issuer for the first program.
+	devCommand = regexp.MustCompile(`(?m)^go run \./cmd/bearergate (dev .*)$`)
+	// audienceOf is what the first program calls its API.
+	audienceOf = regexp.MustCompile(`Audiences: +\[\]string\{("[^"]+")\}`)
+)
+
+// What the README says about a first good token: the issuer that its command starts gives
+// one that opens the route of the first program, which then has that issuer.
+func TestFirstGoodToken(t *testing.T) {
+	readme, program := readDoc(t, "README.md"), ""
+	for _, b := range blocks(t) {
+		if b.mark == "main.go" {
+			program = b.code
+		}
+	}
+	command, audience := devCommand.FindStringSubmatch(readme), audienceOf.FindStringSubmatch(program)
+	require.NotNil(t, command)
+	require.NotNil(t, audience)
+	require.Contains(t, readme, "# 200, hello user-1\n")
+	args := strings.Fields(command[1])
+	at := slices.Index(args, "-addr") + 1
+	require.Positive(t, at)
+	require.Contains(t, readme, "`http://"+args[at]+"`", "the issuer that the reader is told to write")
+	args[at] = "127.0.0.1:0" // that port may be taken here
+
+	dir := t.TempDir()
+	dev, first := filepath.Join(dir, "dev.exe"), filepath.Join(dir, "first.test.exe") // Windows runs no other names
+	compile(t, absolute(t, ""), nil, "build", "-o", dev, "./cmd/bearergate")
+	compile(t, absolute(t, ""), map[string]string{"firstgoodtoken/main.go": program, "firstgoodtoken/main_test.go": `package main
+
+import (
+	"net/http/httptest"
+	"os"
+	"testing"
+
+	"github.com/bearergate/bearergate/jwtverify"
+)
+
+func TestGoodToken(t *testing.T) {
+	router, err := newRouter(jwtverify.Config{Issuer: os.Getenv("ISSUER"), Audiences: []string{` + audience[1] + `}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	handler, err := router.Handler()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, w := httptest.NewRequest("GET", "/orders", nil), httptest.NewRecorder()
+	r.Header.Set("Authorization", "Bearer "+os.Getenv("TOKEN"))
+	handler.ServeHTTP(w, r)
+	if w.Code != 200 || w.Body.String() != "hello user-1\n" {
+		t.Fatal(w.Code, w.Body)
+	}
+}
+`}, "test", "-c", "-vet=off", "-o", first, "./firstgoodtoken")
+
+	issuer := exec.CommandContext(t.Context(), dev, append(args, "-json")...)
+	stdout, err := issuer.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, issuer.Start())
+	t.Cleanup(func() {
+		_ = issuer.Process.Kill()
+		_ = issuer.Wait()
+	})
+	var made struct {
+		Issuer      string `json:"issuer"`
+		AccessToken string `json:"access_token"`
+	}
+	require.NoError(t, json.NewDecoder(stdout).Decode(&made))
+	run := exec.CommandContext(t.Context(), first)
+	run.Env = append(os.Environ(), "ISSUER="+made.Issuer, "TOKEN="+made.AccessToken)
+	out, err := run.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+}
+
 // part makes a file of a part: with the packages it uses, the names it takes
 // for granted, and a use of each that it declares.
 func part(t *testing.T, code string) string {
