@@ -275,11 +275,11 @@ func TestFirstGoodToken(t *testing.T) {
 	command, audience := devCommand.FindStringSubmatch(readme), audienceOf.FindStringSubmatch(program)
 	require.NotNil(t, command)
 	require.NotNil(t, audience)
-	require.Contains(t, readme, "# 200, hello user-1\n")
+	require.True(t, strings.Contains(readme, "# 200, hello user-1\n"), "what the reader is told to see")
 	args := strings.Fields(command[1])
 	at := slices.Index(args, "-addr") + 1
 	require.Positive(t, at)
-	require.Contains(t, readme, "`http://"+args[at]+"`", "the issuer that the reader is told to write")
+	require.True(t, strings.Contains(readme, "`http://"+args[at]+"`"), "the issuer that the reader is told to write")
 	args[at] = "127.0.0.1:0" // that port may be taken here
 
 	dir := t.TempDir()
