@@ -23,7 +23,7 @@ import (
 // run. Every block of Go in these documents has a mark behind ```go, which GitHub
 // ignores:
 //
-//	NAME.go   a whole file of the reader's first program
+//	NAME.go   a whole file of the reader's first program; DIR/NAME.go of another one
 //	after     a whole file, a package of its own
 //	part      the inside of a function
 //	after DIR, part DIR  the same, in the module of that directory
@@ -35,7 +35,7 @@ import (
 var documented = map[string]map[string]int{
 	"README.md":                       {"main.go": 1, "part": 1},
 	"docs/routes.md":                  {"part": 4},
-	"docs/opaque.md":                  {"after": 1},
+	"docs/opaque.md":                  {"opaque/main.go": 1, "opaque/main_test.go": 1},
 	"docs/issuers.md":                 {"part": 4},
 	"docs/scopes.md":                  {"part": 6},
 	"docs/policies.md":                {"part": 1},
@@ -203,7 +203,7 @@ var moments = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`)
 func TestFirstProgram(t *testing.T) {
 	files := map[string]string{}
 	for _, b := range blocks(t) {
-		if strings.HasSuffix(b.mark, ".go") && !strings.HasPrefix(b.mark, "of ") {
+		if strings.HasSuffix(b.mark, ".go") && !strings.ContainsAny(b.mark, " /") {
 			files["firstprogram/"+b.mark] = b.at + b.code
 		}
 	}
@@ -254,6 +254,24 @@ func TestFirstProgram(t *testing.T) {
 	require.Contains(t, out, "--- FAIL: TestRoutes ")
 	require.Contains(t, out, "-update")
 	require.NotContains(t, out, "--- FAIL: TestOrders ")
+}
+
+// The program for opaque tokens and its tests, likewise.
+func TestOpaqueProgram(t *testing.T) {
+	files := map[string]string{}
+	for _, b := range blocks(t) {
+		if strings.HasPrefix(b.mark, "opaque/") {
+			files["documented"+b.mark] = b.at + b.code
+		}
+	}
+	require.Len(t, files, 2)
+	program := filepath.Join(t.TempDir(), "opaque.test.exe") // Windows runs no other name
+	compile(t, absolute(t, ""), files, "test", "-c", "-vet=off", "-o", program, "./documentedopaque")
+	out, err := exec.CommandContext(t.Context(), program, "-test.v").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	for _, name := range []string{"good", "another_scope", "revoked", "nobody_issued_it"} {
+		require.Contains(t, string(out), "--- PASS: TestOrders/"+name+" ")
+	}
 }
 
 var (
