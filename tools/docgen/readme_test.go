@@ -290,14 +290,17 @@ func TestFirstGoodToken(t *testing.T) {
 			program = b.code
 		}
 	}
-	command, audience := devCommand.FindStringSubmatch(readme), audienceOf.FindStringSubmatch(program)
+	_, step, found := strings.Cut(readme, "**Send it a good token.**")
+	require.True(t, found)
+	step, _, _ = strings.Cut(step, "**Test it.**")
+	command, audience := devCommand.FindStringSubmatch(step), audienceOf.FindStringSubmatch(program)
 	require.NotNil(t, command)
 	require.NotNil(t, audience)
-	require.True(t, strings.Contains(readme, "# 200, hello user-1\n"), "what the reader is told to see")
+	require.Contains(t, step, "# 200, hello user-1\n")
 	args := strings.Fields(command[1])
 	at := slices.Index(args, "-addr") + 1
 	require.Positive(t, at)
-	require.True(t, strings.Contains(readme, "`http://"+args[at]+"`"), "the issuer that the reader is told to write")
+	require.Contains(t, step, "`http://"+args[at]+"`", "the issuer that the reader is told to write")
 	args[at] = "127.0.0.1:0" // that port may be taken here
 
 	dir := t.TempDir()
