@@ -14,9 +14,9 @@ import (
 )
 
 // What a fleet asks about one token that every process sees four times a second, in ten
-// minutes: the table in docs/choosing.md, which is measured here.
+// minutes: the table in docs/opaque.md, which is measured here.
 func TestCallsOfAFleet(t *testing.T) {
-	choosing, err := os.ReadFile("../docs/choosing.md")
+	page, err := os.ReadFile("../docs/opaque.md")
 	require.NoError(t, err)
 	plain := func() introspect.Store { return newStore() }
 	claims := func() introspect.Store { return &claimer{store: newStore(), claims: map[string]time.Time{}} }
@@ -39,7 +39,7 @@ func TestCallsOfAFleet(t *testing.T) {
 			measure("a Store", plain, tt.aStore)
 			measure("a Store with Claim", claims, tt.aClaimer)
 			row := fmt.Sprintf("| %d | %d | %d | %d |", tt.processes, tt.noStore, tt.aStore, tt.aClaimer)
-			require.Contains(t, strings.ReplaceAll(string(choosing), ",", ""), row, "docs/choosing.md")
+			require.Contains(t, strings.ReplaceAll(string(page), ",", ""), row, "docs/opaque.md")
 		})
 	}
 }

@@ -1,10 +1,11 @@
 // Command forwardauth decides for nginx, Caddy or Traefik which requests they may pass on:
 //
-//	go run ./examples/forwardauth -proxy=caddy
+//	go run ./examples/forwardauth -proxy=caddy -service=127.0.0.1:9090
 //	caddy run --config examples/forwardauth/Caddyfile
 //
 // Without -issuer it starts an authorization server of its own, for trying it out, and prints
-// a token. What to copy from is [newAuthorizer], and the configuration files beside it:
+// a token. With -service it is the service behind the proxy as well, which says what it was
+// told. What to copy from is [newAuthorizer], and the configuration files beside it:
 // nginx.conf and Caddyfile are the very files that tests of this repository run, with other
 // addresses; traefik.yaml and traefik-dynamic.yaml are not tested.
 package main
@@ -95,6 +96,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	proxy := flags.String("proxy", "nginx", "the proxy that asks: nginx, caddy or traefik")
 	trusted := flags.String("trusted", "127.0.0.1/32", "the addresses that the proxy connects from")
 	issuer := flags.String("issuer", "", "the issuer of the tokens; none: one of this program")
+	service := flags.String("service", "", "where to be the service behind the proxy too, for trying it out; none: nowhere")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -119,7 +121,33 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if *service != "" {
+		behind, err := new(net.ListenConfig).Listen(ctx, "tcp", *service)
+		if err != nil {
+			return errors.Join(err, listener.Close())
+		}
+		fmt.Fprintf(out, "the service behind the proxy is at http://%s\n", behind.Addr())
+		running, end := context.WithCancel(ctx)
+		served := make(chan struct{})
+		go func() {
+			defer close(served)
+			_ = serve(running, behind, http.HandlerFunc(told)) // if it fails, the proxy answers 502
+		}()
+		defer func() { end(); <-served }()
+	}
 	fmt.Fprintf(out, "deciding for %s at http://%s/forward-auth\n", *proxy, listener.Addr())
+	return serve(ctx, listener, handler)
+}
+
+// told is a service that says what the proxy tells it.
+func told(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	fmt.Fprintf(w, "%s %q, subject %q, client %q, scopes %q, a token: %t\n", r.Method, r.URL.Path, //nolint:gosec // plain text, of an example
+		r.Header.Get("X-Auth-Subject"), r.Header.Get("X-Auth-Client"), r.Header.Get("X-Auth-Scopes"), r.Header.Get("Authorization") != "")
+}
+
+// serve serves until ctx ends.
+func serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
 	go func() {
 		<-ctx.Done()

@@ -77,11 +77,16 @@ func TestRun(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	reader, out := io.Pipe()
 	ended := make(chan error, 1)
-	go func() { ended <- run(ctx, []string{"-listen", "127.0.0.1:0", "-proxy", "caddy"}, out) }()
+	go func() {
+		ended <- run(ctx, []string{"-listen", "127.0.0.1:0", "-proxy", "caddy", "-service", "127.0.0.1:0"}, out)
+	}()
 	lines := bufio.NewScanner(reader)
 	require.True(t, lines.Scan())
 	require.True(t, lines.Scan())
 	token := lines.Text()
+	require.True(t, lines.Scan())
+	_, service, found := strings.Cut(lines.Text(), "the service behind the proxy is at ")
+	require.True(t, found)
 	require.True(t, lines.Scan())
 	_, at, found := strings.Cut(lines.Text(), "deciding for caddy at ")
 	require.True(t, found)
@@ -93,9 +98,18 @@ func TestRun(t *testing.T) {
 	require.NoError(t, res.Body.Close())
 	require.Equal(t, 200, res.StatusCode)
 	require.Equal(t, "alice", res.Header.Get("X-Auth-Subject"))
+	r, err = http.NewRequestWithContext(t.Context(), http.MethodGet, service+"/orders/7", nil)
+	require.NoError(t, err)
+	r.Header.Set("X-Auth-Subject", "alice")
+	res, err = http.DefaultClient.Do(r)
+	require.NoError(t, err)
+	body, err := io.ReadAll(res.Body)
+	require.NoError(t, err)
+	require.NoError(t, res.Body.Close())
+	require.Equal(t, "GET \"/orders/7\", subject \"alice\", client \"\", scopes \"\", a token: false\n", string(body))
 	stop()
 	require.NoError(t, <-ended)
-	for _, args := range [][]string{{"-trusted", "x"}, {"-proxy", "apache"}, {"-listen", "x"}, {"-nonsense"}} {
+	for _, args := range [][]string{{"-trusted", "x"}, {"-proxy", "apache"}, {"-listen", "x"}, {"-listen", "127.0.0.1:0", "-service", "x"}, {"-nonsense"}} {
 		require.Error(t, run(t.Context(), args, io.Discard))
 	}
 }

@@ -23,33 +23,37 @@ import (
 // run. Every block of Go in these documents has a mark behind ```go, which GitHub
 // ignores:
 //
-//	NAME.go   a whole file of the reader's first program
+//	NAME.go   a whole file of the reader's first program; DIR/NAME.go of another one
 //	after     a whole file, a package of its own
 //	part      the inside of a function
 //	after DIR, part DIR  the same, in the module of that directory
 //	of FILE   lines of that file, as they stand there: what compiles and is tested is the file
-//	before    a whole file of other libraries, which no module here requires: it is not compiled
+//	before    what needs other libraries, which no module here requires: it is not compiled
 //
 // documented lists how many of each a document has, so that no block is lost or
 // left out unnoticed.
 var documented = map[string]map[string]int{
-	"README.md":                       {"main.go": 1, "part": 4, "part adapters/prometheus": 1},
+	"README.md":                       {"main.go": 1, "part": 1},
+	"docs/routes.md":                  {"part": 4},
+	"docs/opaque.md":                  {"opaque/main.go": 1, "opaque/main_test.go": 1},
+	"docs/issuers.md":                 {"part": 4},
 	"docs/scopes.md":                  {"part": 6},
 	"docs/policies.md":                {"part": 1},
 	"docs/theft.md":                   {"part": 1, "part adapters/grpc": 1},
 	"docs/delegation.md":              {"part": 4},
+	"docs/observability.md":           {"part": 1, "part adapters/prometheus": 3, "before": 1},
 	"docs/audit.md":                   {"part adapters/slog": 2, "part adapters/grpc": 1},
 	"docs/testing.md":                 {"main_test.go": 1, "routes_test.go": 1, "part": 1},
-	"docs/choosing.md":                {"part": 14, "after adapters/prometheus": 1},
+	"docs/choosing.md":                {"part": 3, "after adapters/prometheus": 1},
 	"docs/sender-constrained.md":      {"part": 8, "part adapters/grpc": 1, "part adapters/redis": 1, "after": 1},
-	"docs/grpc.md":                    {"part adapters/grpc": 1, "part adapters/connect": 1},
+	"docs/grpc.md":                    {"after adapters/grpc": 1, "part adapters/grpc": 1, "part adapters/connect": 1},
 	"docs/proxies.md":                 {"part": 2, "part adapters/extauthz": 1},
-	"docs/revocation.md":              {"part": 2, "part adapters/redis": 1},
+	"docs/revocation.md":              {"part": 4, "part adapters/redis": 1},
 	"docs/troubleshooting.md":         {"part": 1},
 	"docs/providers.md":               {"part": 28, "after": 1},
 	"docs/coming-from.md":             {"after": 4, "part": 1, "before": 4},
 	"docs/migration-from-api-keys.md": {"part": 5},
-	"docs/workloads.md": {"of examples/workloads/kubernetes.go": 2, "of examples/workloads/github.go": 1, "of examples/workloads/spiffe.go": 1,
+	"docs/workloads.md": {"part": 1, "of examples/workloads/kubernetes.go": 2, "of examples/workloads/github.go": 1, "of examples/workloads/spiffe.go": 1,
 		"of examples/workloads/queue.go": 1, "of examples/workloads/websocket.go": 2},
 }
 
@@ -109,6 +113,23 @@ func absolute(t *testing.T, name string) string {
 	abs, err := filepath.Abs(filepath.Join(root, filepath.FromSlash(name)))
 	require.NoError(t, err)
 	return abs
+}
+
+// No document with Go in it is left out of documented.
+func TestEveryDocumentWithCodeIsRead(t *testing.T) {
+	var with []string
+	for _, pattern := range []string{"*.md", "docs/*.md"} {
+		files, err := filepath.Glob(filepath.Join(root, filepath.FromSlash(pattern)))
+		require.NoError(t, err)
+		for _, file := range files {
+			name, err := filepath.Rel(root, file)
+			require.NoError(t, err)
+			if name = filepath.ToSlash(name); goFence.MatchString(readDoc(t, name)) {
+				with = append(with, name)
+			}
+		}
+	}
+	require.ElementsMatch(t, slices.Collect(maps.Keys(documented)), with)
 }
 
 func TestCodeInDocumentsIsFormatted(t *testing.T) {
@@ -182,7 +203,7 @@ var moments = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ`)
 func TestFirstProgram(t *testing.T) {
 	files := map[string]string{}
 	for _, b := range blocks(t) {
-		if strings.HasSuffix(b.mark, ".go") && !strings.HasPrefix(b.mark, "of ") {
+		if strings.HasSuffix(b.mark, ".go") && !strings.ContainsAny(b.mark, " /") {
 			files["firstprogram/"+b.mark] = b.at + b.code
 		}
 	}
@@ -235,6 +256,103 @@ func TestFirstProgram(t *testing.T) {
 	require.NotContains(t, out, "--- FAIL: TestOrders ")
 }
 
+// The program for opaque tokens and its tests, likewise.
+func TestOpaqueProgram(t *testing.T) {
+	files := map[string]string{}
+	for _, b := range blocks(t) {
+		if strings.HasPrefix(b.mark, "opaque/") {
+			files["documented"+b.mark] = b.at + b.code
+		}
+	}
+	require.Len(t, files, 2)
+	program := filepath.Join(t.TempDir(), "opaque.test.exe") // Windows runs no other name
+	compile(t, absolute(t, ""), files, "test", "-c", "-vet=off", "-o", program, "./documentedopaque")
+	out, err := exec.CommandContext(t.Context(), program, "-test.v").CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	for _, name := range []string{"good", "another_scope", "revoked", "nobody_issued_it"} {
+		require.Contains(t, string(out), "--- PASS: TestOrders/"+name+" ")
+	}
+}
+
+var (
+	// devCommand is the line of the README that starts an issuer for the first program.
+	devCommand = regexp.MustCompile(`(?m)^go run \./cmd/bearergate (dev .*)$`)
+	// audienceOf is what the first program calls its API.
+	audienceOf = regexp.MustCompile(`Audiences: +\[\]string\{("[^"]+")\}`)
+)
+
+// What the README says about a first good token: the issuer that its command starts gives
+// one that opens the route of the first program, which then has that issuer.
+func TestFirstGoodToken(t *testing.T) {
+	readme, program := readDoc(t, "README.md"), ""
+	for _, b := range blocks(t) {
+		if b.mark == "main.go" {
+			program = b.code
+		}
+	}
+	_, step, found := strings.Cut(readme, "**Send it a good token.**")
+	require.True(t, found)
+	step, _, _ = strings.Cut(step, "**Test it.**")
+	command, audience := devCommand.FindStringSubmatch(step), audienceOf.FindStringSubmatch(program)
+	require.NotNil(t, command)
+	require.NotNil(t, audience)
+	require.Contains(t, step, "# 200, hello user-1\n")
+	args := strings.Fields(command[1])
+	at := slices.Index(args, "-addr") + 1
+	require.Positive(t, at)
+	require.Contains(t, step, "`http://"+args[at]+"`", "the issuer that the reader is told to write")
+	args[at] = "127.0.0.1:0" // that port may be taken here
+
+	dir := t.TempDir()
+	dev, first := filepath.Join(dir, "dev.exe"), filepath.Join(dir, "first.test.exe") // Windows runs no other names
+	compile(t, absolute(t, ""), nil, "build", "-o", dev, "./cmd/bearergate")
+	compile(t, absolute(t, ""), map[string]string{"firstgoodtoken/main.go": program, "firstgoodtoken/main_test.go": `package main
+
+import (
+	"net/http/httptest"
+	"os"
+	"testing"
+
+	"github.com/bearergate/bearergate/jwtverify"
+)
+
+func TestGoodToken(t *testing.T) {
+	router, err := newRouter(jwtverify.Config{Issuer: os.Getenv("ISSUER"), Audiences: []string{` + audience[1] + `}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	handler, err := router.Handler()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, w := httptest.NewRequest("GET", "/orders", nil), httptest.NewRecorder()
+	r.Header.Set("Authorization", "Bearer "+os.Getenv("TOKEN"))
+	handler.ServeHTTP(w, r)
+	if w.Code != 200 || w.Body.String() != "hello user-1\n" {
+		t.Fatal(w.Code, w.Body)
+	}
+}
+`}, "test", "-c", "-vet=off", "-o", first, "./firstgoodtoken")
+
+	issuer := exec.CommandContext(t.Context(), dev, append(args, "-json")...)
+	stdout, err := issuer.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, issuer.Start())
+	t.Cleanup(func() {
+		_ = issuer.Process.Kill()
+		_ = issuer.Wait()
+	})
+	var made struct {
+		Issuer      string `json:"issuer"`
+		AccessToken string `json:"access_token"`
+	}
+	require.NoError(t, json.NewDecoder(stdout).Decode(&made))
+	run := exec.CommandContext(t.Context(), first)
+	run.Env = append(os.Environ(), "ISSUER="+made.Issuer, "TOKEN="+made.AccessToken)
+	out, err := run.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+}
+
 // part makes a file of a part: with the packages it uses, the names it takes
 // for granted, and a use of each that it declares.
 func part(t *testing.T, code string) string {
@@ -243,12 +361,13 @@ func part(t *testing.T, code string) string {
 var (
 	ctx                                       context.Context
 	secret, password                          string
-	audit                                     interface{ GateHooks() middleware.Hooks }
+	audit, metrics, telemetry                 interface{ GateHooks() middleware.Hooks }
 	address                                   *bearergate.ClientAddress
 	lost                                      interface{ Add(int64) int64 }
 	md                                        interface{ Get(name string) []string }
 	v, payments, partner, opaque, verifier, live bearergate.Verifier
 	gate                                      *middleware.Gate
+	newRouter                                 func(jwtverify.Config) (*middleware.Router, error)
 	proofs, certificates                      bearergate.Binding
 	as                                        *authtest.Server
 	r                                         *http.Request
@@ -269,7 +388,7 @@ var (
 	head := "package part\n\n"
 	for name, path := range map[string]string{"context": "context", "http": "net/http", "httputil": "net/http/httputil", "url": "net/url", "time": "time", "strings": "strings", "rand": "crypto/rand", "os": "os", "slog": "log/slog", "netip": "net/netip", "tls": "crypto/tls", "bearergate": modulePath,
 		"scope": modulePath + "/scope", "jwks": modulePath + "/jwks", "jwtverify": modulePath + "/jwtverify",
-		"introspect": modulePath + "/introspect", "issuers": modulePath + "/issuers", "apikey": modulePath + "/apikey", "idp": modulePath + "/idp", "dpop": modulePath + "/binding/dpop", "mtls": modulePath + "/binding/mtls", "policy": modulePath + "/policy", "revocation": modulePath + "/revocation", "admin": modulePath + "/revocation/admin", "middleware": modulePath + "/middleware", "catalogue": modulePath + "/middleware/catalogue", "policydoc": modulePath + "/middleware/policydoc", "sightings": modulePath + "/middleware/sightings", "usage": modulePath + "/middleware/usage", "fmt": "fmt",
+		"introspect": modulePath + "/introspect", "issuers": modulePath + "/issuers", "apikey": modulePath + "/apikey", "idp": modulePath + "/idp", "dpop": modulePath + "/binding/dpop", "mtls": modulePath + "/binding/mtls", "policy": modulePath + "/policy", "revocation": modulePath + "/revocation", "admin": modulePath + "/revocation/admin", "backchannel": modulePath + "/revocation/backchannel", "signals": modulePath + "/revocation/signals", "middleware": modulePath + "/middleware", "catalogue": modulePath + "/middleware/catalogue", "policydoc": modulePath + "/middleware/policydoc", "sightings": modulePath + "/middleware/sightings", "usage": modulePath + "/middleware/usage", "fmt": "fmt",
 		"authtest": modulePath + "/authtest", "grpcgate": modulePath + "/adapters/grpc", "connectgate": modulePath + "/adapters/connect", "extauthzgate": modulePath + "/adapters/extauthz", "authv3": "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3", "grpc": "google.golang.org/grpc", "sloggate": modulePath + "/adapters/slog", "redisgate": modulePath + "/adapters/redis", "redis": "github.com/redis/go-redis/v9", "promgate": modulePath + "/adapters/prometheus", "prometheus": "github.com/prometheus/client_golang/prometheus"} {
 		if regexp.MustCompile(`\b` + name + `\.[A-Z]`).MatchString(known + code) {
 			head += fmt.Sprintf("import %s %q\n", name, path)
