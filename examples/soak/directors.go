@@ -165,9 +165,12 @@ func (w *world) failStore(ctx context.Context) error {
 		if err := w.storm(outages[n%len(outages)]); err != nil {
 			return err
 		}
+		if n == 0 {
+			w.warm.Store(heapNow())
+		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(10 * hold):
+		case <-time.After(calm):
 		}
 	}
 	return nil
@@ -194,9 +197,11 @@ func (w *world) storm(o outage) error {
 	}
 	w.figures.fault(o.name, time.Since(there))
 	// What has opened before is still known.
-	for _, r := range w.used.since(began.Add(-usedFor)) {
-		w.judged(kindOf(again), r, w.through(direct))
-		w.figures.change(func() { w.figures.replayed++ })
+	for calls, through := range map[bool]way{false: direct, true: rpc} {
+		for _, r := range w.used[calls].since(began.Add(-usedFor)) {
+			w.judged(kindOf(again), r, w.through(through))
+			w.figures.change(func() { w.figures.replayed++ })
+		}
 	}
 	w.calmed.Store(time.Now().UnixNano())
 	w.become(func(s *state) { s.outage, s.storm, s.storeStalls = "calm after "+o.name, false, w.storeStalls.Load() })
@@ -223,8 +228,9 @@ func (w *world) rejoin() error {
 
 // refuses reports whether the process behind a door refuses a token as it has to.
 func (w *world) refuses(m *mortal, d *door) bool {
-	a := w.send(ofMortal([]*mortal{m}), d)
-	return a.decision.reason == m.refusal()
+	why := w.send(ofMortal([]*mortal{m}), d).decision.reason
+	// Of one that was purged, it is enough that the server was asked.
+	return why == m.refusal() || m.fate == byPurge && why == bearergate.ReasonIntrospectionUnavailable
 }
 
 // revoke revokes one token after the other, in every way, and measures how long it takes
@@ -255,15 +261,14 @@ func (w *world) revoke(ctx context.Context) error {
 		if err := w.each("a revocation is not heard of: "+fateNames[f], func(d *door) bool { return w.refuses(m, d) }); err != nil {
 			return err
 		}
-		took, names := time.Since(time.Unix(0, m.killed.Load())), [2]string{lagCalm, lagStorm}
-		if f == byPurge {
-			names = [2]string{purgeCalm, purgeStorm}
+		took, when := time.Since(time.Unix(0, m.killed.Load())), whileLate
+		switch {
+		case m.storms != w.now.Load().storms:
+			when = whileFailing
+		case m.setbacks == w.setbacks():
+			when = whenWell
 		}
-		if m.storms == w.now.Load().storms {
-			w.figures.lag(names[0], took)
-		} else {
-			w.figures.lag(names[1], took)
-		}
+		w.figures.lag(f == byPurge, when, took)
 		select {
 		case <-ctx.Done():
 		case <-time.After(time.Duration(mathrand.N(int64(hold)))):

@@ -64,23 +64,31 @@ func (f *figures) fault(name string, recovery time.Duration) {
 	})
 }
 
+// When something took its time.
+const (
+	whenWell     = "all is well"
+	whileLate    = "the machine is late"
+	whileFailing = "Redis fails"
+)
+
+// lagName is what lags are kept by.
+func lagName(purge bool, when string) string {
+	if purge {
+		return "a purge, while " + when
+	}
+	return "a revocation, while " + when
+}
+
 // lag notes how long it took until all knew.
-func (f *figures) lag(of string, took time.Duration) {
+func (f *figures) lag(purge bool, when string, took time.Duration) {
 	f.change(func() {
 		if f.lags == nil {
 			f.lags = map[string][]time.Duration{}
 		}
-		f.lags[of] = append(f.lags[of], took)
+		name := lagName(purge, when)
+		f.lags[name] = append(f.lags[name], took)
 	})
 }
-
-// Of what lags are.
-const (
-	lagCalm    = "a revocation, all is well"
-	lagStorm   = "a revocation, while Redis fails"
-	purgeCalm  = "a purge, all is well"
-	purgeStorm = "a purge, while Redis fails"
-)
 
 // print prints what was seen, and returns the number of requests.
 func (f *figures) print(out io.Writer) (requests int) {
@@ -112,20 +120,26 @@ func (f *figures) print(out io.Writer) (requests int) {
 		fmt.Fprintf(t, "%s\t%d\t%v\n", name, f.played[name], f.longest[name].Round(10*time.Millisecond))
 	}
 	fmt.Fprintln(t, "\nUNTIL ALL KNOW OF\tTIMES\tMEDIAN\t99 %\tMAX")
-	for _, of := range []string{lagCalm, lagStorm, purgeCalm, purgeStorm} {
-		all := f.lags[of]
-		if len(all) == 0 {
-			fmt.Fprintf(t, "%s\t0\n", of)
-			continue
+	for _, purge := range []bool{false, true} {
+		for _, when := range []string{whenWell, whileLate, whileFailing} {
+			f.printLags(t, lagName(purge, when))
 		}
-		slices.Sort(all)
-		at := func(percent int) time.Duration {
-			return all[min(len(all)-1, len(all)*percent/100)].Round(time.Millisecond)
-		}
-		fmt.Fprintf(t, "%s\t%d\t%v\t%v\t%v\n", of, len(all), at(50), at(99), all[len(all)-1].Round(time.Millisecond))
 	}
 	_ = t.Flush()
 	return requests
+}
+
+func (f *figures) printLags(out io.Writer, name string) {
+	all := f.lags[name]
+	if len(all) == 0 {
+		fmt.Fprintf(out, "%s\t0\n", name)
+		return
+	}
+	slices.Sort(all)
+	at := func(percent int) time.Duration {
+		return all[min(len(all)-1, len(all)*percent/100)].Round(time.Millisecond)
+	}
+	fmt.Fprintf(out, "%s\t%d\t%v\t%v\t%v\n", name, len(all), at(50), at(99), all[len(all)-1].Round(time.Millisecond))
 }
 
 // percentile is what so many of a hundred stay below.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"google.golang.org/grpc"
 
 	"github.com/bearergate/bearergate"
 	redisgate "github.com/bearergate/bearergate/adapters/redis"
@@ -64,8 +65,10 @@ type process struct {
 	list          *revocation.List
 	opaque        *introspect.Client
 	secure, plain string // addresses: with TLS, for clients; without, for proxies
+	calls         string // of the gRPC server
 	connections   atomic.Int64
 	servers       []*http.Server
+	grpc          *grpc.Server
 	client        redis.UniversalClient
 	stop          context.CancelFunc
 	running       sync.WaitGroup
@@ -107,6 +110,9 @@ func (w *world) start(number int, f fleet) (*process, error) {
 func (p *process) close() {
 	for _, s := range p.servers {
 		_ = s.Close()
+	}
+	if p.grpc != nil {
+		p.grpc.Stop()
 	}
 	p.stop()
 	p.running.Wait()
@@ -183,6 +189,9 @@ func (p *process) api(f fleet) (http.Handler, error) {
 	}
 	forward, err := asked.ForwardAuth(middleware.ForwardAuthConfig{Proxy: middleware.Nginx, Trusted: []netip.Prefix{nginxAt}})
 	if err != nil {
+		return nil, err
+	}
+	if p.calls, err = p.serveGRPC(router, proofs, f.certificate); err != nil {
 		return nil, err
 	}
 	keys, err := p.apiKeys(f, router)

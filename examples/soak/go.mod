@@ -4,14 +4,19 @@ go 1.26.0
 
 replace (
 	github.com/bearergate/bearergate => ../..
+	github.com/bearergate/bearergate/adapters/grpc => ../../adapters/grpc
 	github.com/bearergate/bearergate/adapters/redis => ../../adapters/redis
 )
 
 require (
 	github.com/alicebob/miniredis/v2 v2.40.0
 	github.com/bearergate/bearergate v0.1.0
+	github.com/bearergate/bearergate/adapters/grpc v0.1.0
 	github.com/bearergate/bearergate/adapters/redis v0.1.0
 	github.com/redis/go-redis/v9 v9.23.0
+	github.com/stretchr/testify v1.12.1
+	google.golang.org/grpc v1.84.0
+	google.golang.org/protobuf v1.36.11
 )
 
 require (
@@ -29,7 +34,11 @@ require (
 	github.com/segmentio/asm v1.2.1 // indirect
 	github.com/yuin/gopher-lua v1.1.1 // indirect
 	go.uber.org/atomic v1.12.0 // indirect
-	golang.org/x/crypto v0.53.0 // indirect
+	go.yaml.in/yaml/v3 v3.0.5 // indirect
+	golang.org/x/crypto v0.54.0 // indirect
+	golang.org/x/net v0.57.0 // indirect
 	golang.org/x/sync v0.22.0 // indirect
 	golang.org/x/sys v0.48.0 // indirect
+	golang.org/x/text v0.40.0 // indirect
+	google.golang.org/genproto/googleapis/rpc v0.0.0-20260706201446-f0a921348800 // indirect
 )

@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"google.golang.org/grpc"
+
 	"github.com/bearergate/bearergate"
 	redisgate "github.com/bearergate/bearergate/adapters/redis"
 )
@@ -23,6 +25,7 @@ type door struct {
 	scheme  string
 	address string
 	clients [certificates]*http.Client
+	conns   [certificates]*grpc.ClientConn // of one to a gRPC server
 }
 
 // answer is what came back.
@@ -42,6 +45,11 @@ func (w *world) send(r *request, d *door) (a answer) {
 	w.decisions.expect(number)
 	begin := time.Now()
 	defer func() { a.took, a.decision = time.Since(begin), w.decisions.take(number) }()
+	if d.is == rpc {
+		a = d.call(r, number)
+		a.readChallenges()
+		return a
+	}
 	path := r.path
 	if path == "" {
 		path = "/orders/1"
@@ -62,13 +70,18 @@ func (w *world) send(r *request, d *door) (a answer) {
 		return answer{err: err}
 	}
 	a = answer{status: resp.StatusCode, header: resp.Header, served: string(body) == served}
-	for _, challenge := range resp.Header.Values("WWW-Authenticate") {
+	a.readChallenges()
+	return a
+}
+
+// readChallenges fills in error.
+func (a *answer) readChallenges() {
+	for _, challenge := range a.header.Values("WWW-Authenticate") {
 		if m := errorCode.FindStringSubmatch(challenge); m != nil {
 			scheme, _, _ := strings.Cut(challenge, " ")
 			a.error = strings.TrimSpace(a.error + " " + scheme + " " + m[1])
 		}
 	}
-	return a
 }
 
 var errorCode = regexp.MustCompile(`\berror="([^"]*)"`)
@@ -89,7 +102,7 @@ func (w *world) judged(k int, r *request, d *door) answer {
 	w.figures.add(k, a)
 	j := judgement{world: w, kind: &kinds[k], request: r, door: d, before: before, after: after, sent: begin, death: was}
 	if wrong := j.of(a); wrong != "" {
-		if k == kindOf(again) {
+		if kinds[k].name == again {
 			wrong += fmt.Sprintf(", a proof that was made %v after this outage began, and sent again %v after it did", r.made.Sub(after.stormBegan), begin.Sub(after.stormBegan))
 		}
 		w.complain("%s: %s; during %q and %q, and %q and %q", kinds[k].name, wrong, before.step, after.step, before.outage, after.outage)
@@ -99,7 +112,7 @@ func (w *world) judged(k int, r *request, d *door) answer {
 			w.nonce.Store(&nonce)
 		}
 	} else if r.header.Get("DPoP") != "" {
-		w.used.add(r)
+		w.used[d.is == rpc].add(r)
 	}
 	return a
 }
@@ -208,19 +221,32 @@ func (j *judgement) excused(why bearergate.Reason, asks bool) bool {
 	w := j.world
 	switch why {
 	case bearergate.ReasonKeysUnavailable, bearergate.ReasonIntrospectionUnavailable:
-		return asks && (troubled(j.before, j.after) || stalled(&w.stalls, j.before.stalls))
+		return asks && (troubled(j.before, j.after) || w.stalled(&w.stalls, j.before.stalls))
 	case bearergate.ReasonStoreUnavailable, bearergate.ReasonOverloaded:
-		if j.kind.uses && (stormy(j.before, j.after) || stalled(&w.storeStalls, j.before.storeStalls)) {
+		if j.kind.uses && (stormy(j.before, j.after) || w.stalled(&w.storeStalls, j.before.storeStalls)) {
 			return true
 		}
 		began := j.after.stormBegan
 		if j.before.storm {
 			began = j.before.stormBegan
 		}
-		return j.kind.listed && stormy(j.before, j.after) && time.Now().After(began.Add(maxLag-behind))
+		if stormy(j.before, j.after) {
+			return j.kind.listed && time.Now().After(began.Add(maxLag-behind))
+		}
+		// A failover that nobody has played, for want of time.
+		return j.kind.listed && w.unheard(j.door.process) && w.stalled(&w.storeStalls, j.before.storeStalls)
 	default:
 		return false
 	}
+}
+
+// unheard reports whether a process has heard nothing of the others for long.
+func (w *world) unheard(process int) bool {
+	if process > len(w.processes) {
+		return false
+	}
+	s := w.processes[process-1].list.Status()
+	return !s.Ready || s.Lag > maxLag-behind
 }
 
 // dark reports whether every process has been without Redis for so long that it must not
@@ -231,14 +257,13 @@ func (j *judgement) dark() bool {
 
 // stalled reports whether something has failed without a fault since there were so many
 // setbacks. The hooks may be told a moment after the answer.
-func stalled(setbacks *atomic.Int64, since int64) bool {
-	for range 500 {
-		if setbacks.Load() != since {
-			return true
+func (w *world) stalled(setbacks *atomic.Int64, since int64) bool {
+	for deadline := time.Now().Add(w.hooksTake); setbacks.Load() == since; time.Sleep(10 * time.Millisecond) {
+		if !time.Now().Before(deadline) {
+			return false
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
-	return false
+	return true
 }
 
 // wellFormed reports whether an answer has the header fields of its status.
@@ -289,12 +314,12 @@ func (w *world) race() {
 	}
 	after := w.now.Load()
 	// What nobody knows may have been used up.
-	excused := unknown > 0 && (stormy(before, after) || stalled(&w.storeStalls, before.storeStalls) || after.generation > r.kit.generation+1)
+	excused := unknown > 0 && (stormy(before, after) || w.stalled(&w.storeStalls, before.storeStalls) || after.generation > r.kit.generation+1)
 	if opened > 1 || unknown > 0 && !excused || opened == 0 && unknown == 0 {
 		w.complain("one proof sent %d times at once opened %d times: %v", n, opened, said)
 	}
 	if opened > 0 {
-		w.used.add(r)
+		w.used[false].add(r)
 	}
 }
 
@@ -305,7 +330,8 @@ func (w *world) storeCalled(_ context.Context, e redisgate.CallEvent) {
 		return
 	}
 	w.storeStalls.Add(1)
-	if e.Outcome == redisgate.OutcomeRefused || e.Outcome == redisgate.OutcomeBroken {
+	notMaster := e.Code == "READONLY" || e.Code == "LOADING" || e.Code == "MASTERDOWN" // of a failover that nobody has played
+	if e.Outcome == redisgate.OutcomeRefused && !notMaster || e.Outcome == redisgate.OutcomeBroken {
 		w.complain("Redis: %s ended with %s %s, and Redis has recovered", e.Operation, e.Outcome, e.Code)
 	}
 }

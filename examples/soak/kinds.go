@@ -21,7 +21,8 @@ const (
 	plain                   // to where only proxies ought to come
 	haproxy                 // through HAProxy, at which TLS ends
 	nginx                   // to nginx, at which TLS ends, and which asks the process
-	front   = direct | haproxy | nginx
+	rpc                     // as a call of the gRPC server, over TLS
+	front   = direct | haproxy | nginx | rpc
 )
 
 // shown is a client certificate.
@@ -163,7 +164,11 @@ func mortals(f fate) way {
 // proofs are the kinds of requests with a token that is bound by DPoP.
 func proofs() []kind {
 	dpop := func(name string, want want, uses bool, change func(w *world, r *request, token string)) kind {
-		return kind{name: name, want: want, listed: true, uses: uses, through: front, make: func(w *world, s *state) *request {
+		through := front
+		if want == accepted { // over gRPC it is for another method
+			through &^= rpc
+		}
+		return kind{name: name, want: want, listed: true, uses: uses, through: through, make: func(w *world, s *state) *request {
 			r := w.proven(s, "/orders/1", nil)
 			if change != nil {
 				change(w, r, strings.TrimPrefix(r.header.Get("Authorization"), "DPoP "))
@@ -190,7 +195,13 @@ func proofs() []kind {
 			r.scheme = bearergate.SchemeBearer
 			r.header.Set("Authorization", "Bearer "+token)
 		}),
-		{name: again, want: proof(bearergate.ReasonReplay), listed: true, uses: true, through: direct, make: func(w *world, _ *state) *request { return w.used.one() }},
+		{name: again, want: proof(bearergate.ReasonReplay), listed: true, uses: true, through: direct, make: func(w *world, _ *state) *request { return w.used[false].one() }},
+		{name: "DPoP over gRPC, the proof once more", want: proof(bearergate.ReasonReplay), listed: true, uses: true, through: rpc, make: func(w *world, _ *state) *request { return w.used[true].one() }},
+		{name: "DPoP over gRPC", want: accepted, listed: true, uses: true, through: rpc, make: func(w *world, s *state) *request {
+			r := w.proven(s, method, nil)
+			r.header.Set("DPoP", w.key.Proof(http.MethodPost, base+method, strings.TrimPrefix(r.header.Get("Authorization"), "DPoP ")))
+			return r
+		}},
 		{name: "DPoP, opaque", want: accepted, asks: true, uses: true, listed: true, through: direct, make: func(w *world, s *state) *request {
 			token := one(s.kit.tokens["opaque DPoP"])
 			r := sent(bearergate.SchemeDPoP, token)

@@ -32,8 +32,10 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"runtime"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -61,7 +63,10 @@ func main() {
 	flag.IntVar(&o.workers, "workers", 16, "how many requests at once")
 	flag.IntVar(&o.rate, "rate", 400, "how many requests a second, at most; 0: as many as there can be")
 	flag.Parse()
-	if err := run(os.Stdout, o); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Stdout, o)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "soak:", err)
 		os.Exit(1)
 	}
@@ -72,7 +77,8 @@ type quiet struct{}
 
 func (quiet) Printf(context.Context, string, ...any) {}
 
-func run(out io.Writer, o options) (err error) {
+// run soaks for as long as the options say, or until ctx ends.
+func run(ctx context.Context, out io.Writer, o options) (err error) {
 	if o.workers < 1 || o.rate < 0 {
 		return errors.New("-workers must be 1 or more, and -rate 0 or more")
 	}
@@ -82,7 +88,7 @@ func run(out io.Writer, o options) (err error) {
 	if err != nil {
 		return err
 	}
-	heap, goroutines, err := w.soak(out, o)
+	heap, goroutines, err := w.soak(ctx, out, o)
 	endHeap, endGoroutines := w.idle(goroutines)
 	var open int64
 	for _, p := range w.processes {
@@ -98,8 +104,8 @@ func run(out io.Writer, o options) (err error) {
 		f.rotations, f.revoked, f.refused, f.junk, f.replayed)
 	fmt.Fprintf(out, "%d fetches of keys and %d introspections at the server; setbacks when no fault was there: %d of the server, %d of Redis; this machine was late by over %v %d times, by %v at most\n",
 		w.as.Requests(keysPath), w.as.Requests(introspectPath), w.stalls.Load(), w.storeStalls.Load(), tooLate, w.late.Load(), time.Duration(w.latest.Load()).Round(time.Millisecond))
-	fmt.Fprintf(out, "heap %.1f → %.1f MiB, goroutines %d → %d, and %d → %d when all was closed; %d connections left\n",
-		mib(heap), mib(endHeap), goroutines, endGoroutines, alone, left, open)
+	fmt.Fprintf(out, "heap %.1f MiB → %.1f after the first outage of Redis → %.1f in the end, goroutines %d → %d, and %d → %d when all was closed; %d connections left\n",
+		mib(heap), mib(w.warm.Load()), mib(endHeap), goroutines, endGoroutines, alone, left, open)
 
 	if n := w.wrong.Load(); n > 0 {
 		err = errors.Join(err, fmt.Errorf("%d wrong answers, the first:\n%w", n, w.complaints.err()))
@@ -117,7 +123,7 @@ func run(out io.Writer, o options) (err error) {
 }
 
 // soak is the run itself. It returns what there was before the load.
-func (w *world) soak(out io.Writer, o options) (heap uint64, goroutines int, err error) {
+func (w *world) soak(ctx context.Context, out io.Writer, o options) (heap uint64, goroutines int, err error) {
 	fmt.Fprintf(out, "%d processes; %s\n", len(w.processes), w.store)
 	for _, note := range w.notes {
 		fmt.Fprintln(out, note)
@@ -128,7 +134,7 @@ func (w *world) soak(out io.Writer, o options) (heap uint64, goroutines int, err
 	}
 	heap, goroutines = w.idle(0)
 
-	ctx, cancel := context.WithCancel(context.Background())
+	loaded, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	if o.rate > 0 {
 		ticker := time.NewTicker(time.Second / time.Duration(o.rate))
@@ -136,9 +142,9 @@ func (w *world) soak(out io.Writer, o options) (heap uint64, goroutines int, err
 		w.pace = ticker.C
 	}
 	var load, directors sync.WaitGroup
-	load.Go(func() { w.watch(ctx) })
+	load.Go(func() { w.watch(loaded) })
 	for range o.workers {
-		load.Go(func() { w.work(ctx) })
+		load.Go(func() { w.work(loaded) })
 	}
 	// Directors end when they have played to the end what they have begun.
 	enough, stop := context.WithTimeout(ctx, o.duration)
@@ -164,17 +170,17 @@ func (w *world) soak(out io.Writer, o options) (heap uint64, goroutines int, err
 }
 
 // build starts everything. What it returns ends all of that.
-func build(workers int) (w *world, end func(), err error) {
-	w = &world{}
+func build(workers int) (_ *world, end func(), err error) {
+	w := newWorld()
 	var ends []func()
-	end = sync.OnceFunc(func() {
+	endAll := sync.OnceFunc(func() {
 		for i := range ends {
 			ends[len(ends)-1-i]()
 		}
 	})
 	defer func() {
 		if err != nil {
-			end()
+			endAll()
 		}
 	}()
 	if w.store, err = openStore(); err != nil {
@@ -218,7 +224,7 @@ func build(workers int) (w *world, end func(), err error) {
 		}
 		ends = append(ends, p.close)
 		w.processes = append(w.processes, p)
-		w.doors = append(w.doors, &door{is: direct, process: p.number, scheme: "https", address: p.secure}, &door{is: plain, process: p.number, scheme: "http", address: p.plain})
+		w.doors = append(w.doors, &door{is: direct, process: p.number, scheme: "https", address: p.secure}, &door{is: plain, process: p.number, scheme: "http", address: p.plain}, &door{is: rpc, process: p.number, address: p.calls})
 	}
 	service, closeService, err := backend()
 	if err != nil {
@@ -233,9 +239,14 @@ func build(workers int) (w *world, end func(), err error) {
 	w.notes, w.doors = x.notes, append(w.doors, x.doors...)
 	for _, d := range w.doors {
 		d.open(i, workers, &w.own, &w.other)
-		ends = append(ends, d.shut)
+		ends = append(ends, d.close)
+		if d.is == rpc {
+			if err = d.dial(i, &w.own, &w.other); err != nil {
+				return nil, nil, err
+			}
+		}
 	}
-	return w, end, nil
+	return w, endAll, nil
 }
 
 // startServers starts the authorization servers, and makes what clients have.
@@ -263,23 +274,32 @@ func backend() (address string, end func(), err error) {
 }
 
 // idle closes connections that nobody uses, waits until no more than so many goroutines are
-// left, for 10 s at most, and measures.
+// left, or with 0 until there are no fewer any more, for 10 s at most, and measures.
 func (w *world) idle(want int) (heap uint64, goroutines int) {
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	same := 0
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		for _, d := range w.doors {
 			d.shut()
 		}
 		w.as.Client().CloseIdleConnections()
 		w.partner.Client().CloseIdleConnections()
-		if goroutines = runtime.NumGoroutine(); goroutines <= want || time.Now().After(deadline) {
+		now := runtime.NumGoroutine()
+		if same++; now != goroutines {
+			same = 0
+		}
+		if goroutines = now; want > 0 && now <= want || want == 0 && same > 50 {
 			break
 		}
 	}
+	return heapNow(), goroutines
+}
+
+func heapNow() uint64 {
 	runtime.GC()
 	runtime.GC() // what pools have kept
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return m.HeapAlloc, goroutines
+	return m.HeapAlloc
 }
 
 // settle waits until no more than so many goroutines are left, for 10 s at most.

@@ -225,3 +225,13 @@ func (d *door) shut() {
 		c.CloseIdleConnections()
 	}
 }
+
+// close ends all its connections.
+func (d *door) close() {
+	d.shut()
+	for _, conn := range d.conns {
+		if conn != nil {
+			_ = conn.Close()
+		}
+	}
+}

@@ -34,6 +34,7 @@ const (
 	complaintsKept = 10
 	usedFor        = 45 * time.Second // how long they are good for being sent again: less than a proof lives
 
+	calm     = 8 * time.Second        // between two outages of Redis
 	hold     = 300 * time.Millisecond // of a fault of the authorization server, and of the calm after it
 	patience = 2 * time.Minute        // for what must happen, on a slow machine too
 	slack    = time.Second            // between an answer of the server and its being remembered
@@ -137,14 +138,20 @@ type world struct {
 	late        atomic.Int64 // how often the machine was late
 	latest      atomic.Int64 // by how much at most, in ns
 
+	hooksTake  time.Duration // at most, to be told of what an answer says already
 	numbers    atomic.Uint64 // of requests
 	decisions  decisions
 	nonce      atomic.Pointer[string]
-	used       ledger
+	used       map[bool]*ledger // of proofs; true: for gRPC
+	warm       atomic.Uint64    // bytes of the heap after the first outage of Redis
 	figures    figures
 	wrong      atomic.Int64
 	complaints complaints
 	previous   *kit // the one before state.kit; one director's alone
+}
+
+func newWorld() *world {
+	return &world{used: map[bool]*ledger{false: {}, true: {}}, hooksTake: 5 * time.Second}
 }
 
 // become puts a changed copy of the state in its place.

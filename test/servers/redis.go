@@ -190,7 +190,7 @@ func StartFailover(dir string, replicas int) (f *Failover, err error) {
 			file := filepath.Join(dir, fmt.Sprintf("sentinel%d.conf", i))
 			_, port, _ := net.SplitHostPort(address)
 			host, master, _ := net.SplitHostPort(f.Servers[0].Address)
-			return []string{file}, os.WriteFile(file, fmt.Appendf(nil, "port %s\nbind 127.0.0.1\ndir %s\nsentinel monitor %s %s %s 2\nsentinel down-after-milliseconds %s 1000\nsentinel failover-timeout %s 3000\n",
+			return []string{file}, os.WriteFile(file, fmt.Appendf(nil, "port %s\nbind 127.0.0.1\ndir %s\nsentinel monitor %s %s %s 2\nsentinel down-after-milliseconds %s 2000\nsentinel failover-timeout %s 3000\n",
 				port, dir, MasterName, host, master, MasterName, MasterName), 0o600)
 		})
 		if err != nil {
