@@ -305,7 +305,7 @@ func (w *world) kill(ctx context.Context, m *mortal, p *process) {
 		if ctx.Err() == nil {
 			w.figures.change(func() { w.figures.refused++ })
 			if !errors.Is(err, bearergate.ErrUnavailable) {
-				w.complain("a revocation ended with %v", err)
+				w.complainf("a revocation ended with %v", err)
 			}
 		}
 		select {

@@ -27,7 +27,6 @@ type figures struct {
 	refused   int // revocations and purges that were not taken, and asked for again
 	replayed  int // proofs that were sent again after Redis had failed
 	junk      int
-	open      int // connections at the processes, in the end
 }
 
 func (f *figures) add(k int, a answer) {

@@ -267,7 +267,7 @@ func (p *process) verifiers(f fleet, shared *redisgate.Stores) (router, live bea
 	// Fewer entries than tokens: some are in the cache, some are not.
 	jwts, errs[0] = jwtverify.New(jwtverify.Config{Issuer: issuer, Audiences: audiences, Keys: p.keys, CacheEntries: kitSize, Confirmations: bindings, Check: p.list.Check})
 	preset := idp.Keycloak(w.partner.Issuer(), base)
-	preset.HTTPClient, preset.Confirmations, preset.Check = w.partner.Client(), bindings, p.list.Check
+	preset.HTTPClient, preset.CacheEntries, preset.Confirmations, preset.Check = w.partner.Client(), kitSize, bindings, p.list.Check
 	partners, errs[1] = jwtverify.New(preset)
 	config := introspect.Config{Issuer: issuer, Audiences: audiences, HTTPClient: w.as.Client(), Auth: introspect.BasicAuth("api", "secret"), Timeout: callTimeout,
 		Calls: introspect.CallsConfig{Max: 1 << 16}, Confirmations: bindings, Check: p.list.Check,

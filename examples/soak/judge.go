@@ -94,7 +94,7 @@ func (w *world) ask(k int, d *door) {
 }
 
 // judged sends a request and judges the answer.
-func (w *world) judged(k int, r *request, d *door) answer {
+func (w *world) judged(k int, r *request, d *door) {
 	before, begin := w.now.Load(), time.Now()
 	was := deathOf(r.mortal, d.process)
 	a := w.send(r, d)
@@ -105,7 +105,7 @@ func (w *world) judged(k int, r *request, d *door) answer {
 		if kinds[k].name == again {
 			wrong += fmt.Sprintf(", a proof that was made %v after this outage began, and sent again %v after it did", r.made.Sub(after.stormBegan), begin.Sub(after.stormBegan))
 		}
-		w.complain("%s: %s; during %q and %q, and %q and %q", kinds[k].name, wrong, before.step, after.step, before.outage, after.outage)
+		w.complainf("%s: %s; during %q and %q, and %q and %q", kinds[k].name, wrong, before.step, after.step, before.outage, after.outage)
 	}
 	if a.status != http.StatusOK {
 		if nonce := a.header.Get("DPoP-Nonce"); nonce != "" {
@@ -114,7 +114,6 @@ func (w *world) judged(k int, r *request, d *door) answer {
 	} else if r.header.Get("DPoP") != "" {
 		w.used[d.is == rpc].add(r)
 	}
-	return a
 }
 
 // death is since when a process has to refuse a token; the zero Time: it has not to.
@@ -316,7 +315,7 @@ func (w *world) race() {
 	// What nobody knows may have been used up.
 	excused := unknown > 0 && (stormy(before, after) || w.stalled(&w.storeStalls, before.storeStalls) || after.generation > r.kit.generation+1)
 	if opened > 1 || unknown > 0 && !excused || opened == 0 && unknown == 0 {
-		w.complain("one proof sent %d times at once opened %d times: %v", n, opened, said)
+		w.complainf("one proof sent %d times at once opened %d times: %v", n, opened, said)
 	}
 	if opened > 0 {
 		w.used[false].add(r)
@@ -332,6 +331,6 @@ func (w *world) storeCalled(_ context.Context, e redisgate.CallEvent) {
 	w.storeStalls.Add(1)
 	notMaster := e.Code == "READONLY" || e.Code == "LOADING" || e.Code == "MASTERDOWN" // of a failover that nobody has played
 	if e.Outcome == redisgate.OutcomeRefused && !notMaster || e.Outcome == redisgate.OutcomeBroken {
-		w.complain("Redis: %s ended with %s %s, and Redis has recovered", e.Operation, e.Outcome, e.Code)
+		w.complainf("Redis: %s ended with %s %s, and Redis has recovered", e.Operation, e.Outcome, e.Code)
 	}
 }

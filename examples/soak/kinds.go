@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/pem"
+	"maps"
 	mathrand "math/rand/v2"
 	"net/http"
 	"net/url"
@@ -37,14 +38,14 @@ const (
 
 // request is what is sent.
 type request struct {
-	method, path string // "": GET /orders/1
-	scheme       bearergate.Scheme
-	header       http.Header
-	shown        shown
-	kit          *kit    // of its token; nil: it is of no key that is rotated
-	mortal       *mortal // its token; nil: it is not going to be revoked
-	asks         bool    // as in kind
-	made         time.Time
+	path   string // "": /orders/1
+	scheme bearergate.Scheme
+	header http.Header
+	shown  shown
+	kit    *kit    // of its token; nil: it is of no key that is rotated
+	mortal *mortal // its token; nil: it is not going to be revoked
+	asks   bool    // as in kind
+	made   time.Time
 }
 
 // want is an answer that is right. Why is what the process says to operators.
@@ -234,9 +235,7 @@ func (w *world) proven(s *state, path string, change map[string]any) *request {
 }
 
 func merged(claims, change map[string]any) map[string]any {
-	for name, value := range change {
-		claims[name] = value
-	}
+	maps.Copy(claims, change)
 	return claims
 }
 

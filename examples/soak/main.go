@@ -283,7 +283,7 @@ func (w *world) idle(want int) (heap uint64, goroutines int) {
 		}
 		w.as.Client().CloseIdleConnections()
 		w.partner.Client().CloseIdleConnections()
-		now := runtime.NumGoroutine()
+		now := runtime.NumGoroutine() - w.store.goroutines()
 		if same++; now != goroutines {
 			same = 0
 		}

@@ -23,6 +23,7 @@ type store interface {
 	acknowledging() int             // Replicas of redisgate.Config
 	outages() []outage
 	pass(time.Duration) // so much time has passed
+	goroutines() int    // of the store itself, in this process
 	close()
 }
 
@@ -48,7 +49,7 @@ func openStore() (store, error) {
 	}
 	switch {
 	case wrong == nil:
-		return startReal()
+		return startSentinels()
 	case required("BEARERGATE_REDIS"):
 		return nil, fmt.Errorf("BEARERGATE_REDIS is required: %w", wrong)
 	}
@@ -58,15 +59,15 @@ func openStore() (store, error) {
 
 func required(variable string) bool { return os.Getenv(variable) == "required" }
 
-// real is a master with a replica and three Sentinels. What is acknowledged, the replica has
+// sentinels is a master with a replica and three Sentinels. What is acknowledged, the replica has
 // too: with more replicas than that, a master that hung and goes on while it is being replaced
 // has somebody left to bear witness, until Sentinel has moved them all.
-type real struct {
+type sentinels struct {
 	*servers.Failover
 	dir string
 }
 
-func startReal() (store, error) {
+func startSentinels() (store, error) {
 	dir, err := os.MkdirTemp("", "soak-redis")
 	if err != nil {
 		return nil, err
@@ -75,25 +76,26 @@ func startReal() (store, error) {
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	return &real{f, dir}, nil
+	return &sentinels{f, dir}, nil
 }
 
-func (r *real) String() string {
+func (r *sentinels) String() string {
 	return "Redis, a master with a replica and three Sentinels, Replicas 1"
 }
-func (r *real) acknowledging() int { return 1 }
-func (*real) pass(time.Duration)   {}
+func (r *sentinels) acknowledging() int { return 1 }
+func (*sentinels) pass(time.Duration)   {}
+func (*sentinels) goroutines() int      { return 0 }
 
-func (r *real) connect() redis.UniversalClient {
+func (r *sentinels) connect() redis.UniversalClient {
 	return redis.NewFailoverClient(redisgate.FailoverOptions(&redis.FailoverOptions{MasterName: servers.MasterName, SentinelAddrs: r.Addresses(), ReadTimeout: storeTimeout}))
 }
 
-func (r *real) close() {
+func (r *sentinels) close() {
 	r.Kill()
 	_ = os.RemoveAll(r.dir)
 }
 
-func (r *real) outages() []outage {
+func (r *sentinels) outages() []outage {
 	return []outage{
 		{name: "Redis: the master is killed, and comes back as a replica", play: func(func(bool)) (time.Time, error) {
 			return r.failOver((*servers.Redis).Kill, func(old, heir *servers.Redis) error { return old.Restart(servers.ReplicaOf(heir)...) })
@@ -107,7 +109,7 @@ func (r *real) outages() []outage {
 	}
 }
 
-func (r *real) failOver(fail func(master *servers.Redis), restore func(old, heir *servers.Redis) error) (there time.Time, err error) {
+func (r *sentinels) failOver(fail func(master *servers.Redis), restore func(old, heir *servers.Redis) error) (there time.Time, err error) {
 	var old *servers.Redis
 	if err := eventually("no Sentinel knows a master", func() bool { old = r.Master(); return old != nil }); err != nil {
 		return there, err
@@ -121,7 +123,7 @@ func (r *real) failOver(fail func(master *servers.Redis), restore func(old, heir
 	return there, errors.Join(restore(old, heir), old.Synced())
 }
 
-func (r *real) hang(dark func(bool)) (there time.Time, err error) {
+func (r *sentinels) hang(dark func(bool)) (there time.Time, err error) {
 	for _, s := range r.Servers {
 		err = errors.Join(err, s.Pause())
 	}
@@ -151,6 +153,7 @@ func (m *inMemory) String() string {
 }
 func (m *inMemory) acknowledging() int   { return 0 }
 func (m *inMemory) pass(d time.Duration) { m.server.FastForward(d) } // it forgets nothing by itself
+func (m *inMemory) goroutines() int      { return m.server.CurrentConnectionCount() }
 func (m *inMemory) close()               { m.server.Close() }
 
 func (m *inMemory) connect() redis.UniversalClient {

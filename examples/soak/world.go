@@ -163,7 +163,7 @@ func (w *world) become(change func(*state)) {
 	w.now.Store(&s)
 }
 
-func (w *world) complain(format string, args ...any) {
+func (w *world) complainf(format string, args ...any) {
 	w.wrong.Add(1)
 	w.complaints.mu.Lock()
 	defer w.complaints.mu.Unlock()
@@ -344,7 +344,7 @@ func (w *world) failed(start time.Time, what, outcome string) {
 	}
 	w.stalls.Add(1)
 	if outcome != string(jwks.OutcomeTimeout) && outcome != string(jwks.OutcomeConnect) {
-		w.complain("%s failed with %s, and no fault is there", what, outcome)
+		w.complainf("%s failed with %s, and no fault is there", what, outcome)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -45,7 +46,7 @@ func listeningRedis(path string, args func(address string) ([]string, error)) (*
 // Ask sends one command and returns the answer, the parts of one that has several with a
 // space in between. It is "" where there is none.
 func (r *Redis) Ask(args ...any) string {
-	conn, err := net.DialTimeout("tcp", r.Address, time.Second) //nolint:noctx // it has a timeout
+	conn, err := net.DialTimeout("tcp", r.Address, time.Second)
 	if err != nil {
 		return ""
 	}
@@ -130,7 +131,8 @@ func Succeeded(heirs []*Redis) (master *Redis, err error) {
 		}
 		_, port, _ := net.SplitHostPort(master.Address)
 		for i, r := range heirs {
-			if r != master && !(strings.Contains(infos[i], "master_port:"+port+"\r\n") && strings.Contains(infos[i], "master_link_status:up")) {
+			follows := strings.Contains(infos[i], "master_port:"+port+"\r\n") && strings.Contains(infos[i], "master_link_status:up")
+			if r != master && !follows {
 				return false
 			}
 		}
@@ -234,7 +236,7 @@ func (f *Failover) But(one *Redis) (others []*Redis) {
 
 // All are the servers and the Sentinels.
 func (f *Failover) All() []*Redis {
-	return append(f.Servers[:len(f.Servers):len(f.Servers)], f.Sentinels...)
+	return slices.Concat(f.Servers, f.Sentinels)
 }
 
 // Addresses are those of the Sentinels.

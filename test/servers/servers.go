@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -36,7 +37,7 @@ func Find(name string) (string, error) {
 
 // FreeAddress is one of 127.0.0.1 that nobody listened at a moment ago.
 func FreeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it does not wait
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", err
 	}
@@ -60,7 +61,7 @@ func Start(path string, args ...string) (*Process, error) {
 
 // Restart starts it again after it was killed, with these arguments beside the first ones.
 func (p *Process) Restart(more ...string) error {
-	cmd := exec.Command(p.path, append(p.args[:len(p.args):len(p.args)], more...)...) //nolint:gosec,noctx // programs of the test; they end with Kill
+	cmd := exec.Command(p.path, slices.Concat(p.args, more)...) //nolint:noctx // programs of the test; they end with Kill
 	said, ended := new(output), make(chan struct{})
 	cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = said, said, withUs()
 	if err := cmd.Start(); err != nil {
