@@ -55,7 +55,8 @@ var arrows = map[string][]string{
 	"adapters":        slices.Concat(exported, []string{"adapters"}),
 	"cmd":             exported, // a program: what users have is enough for it
 	"examples":        slices.Concat(exported, []string{"adapters", "examples"}),
-	"test":            everywhere, // proof may look at everything
+	"examples/soak":   slices.Concat(exported, []string{"adapters", "test/servers"}), // proof in the form of a program: it starts what the tests start
+	"test":            everywhere,                                                    // proof may look at everything
 	"tools":           everywhere,
 	".ci":             everywhere,
 }

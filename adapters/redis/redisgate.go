@@ -64,6 +64,10 @@
 // With as many Replicas as there are replicas the old master refuses. With fewer, put the
 // master and its replicas in places of their own, with one Sentinel each.
 //
+// A master that hangs, and goes on while another one takes its place, is such a side too, until
+// Sentinel has moved its replicas: with fewer Replicas than there are, one that was not moved
+// yet acknowledges what the new master never learns.
+//
 // Redis forgets everything with its process unless it persists: with appendonly yes and
 // appendfsync everysec, a server that comes back before another one is promoted has lost a
 // second. Without persistence, it must not restart by itself while it is a master.

@@ -5,11 +5,8 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -17,88 +14,63 @@ import (
 	"github.com/stretchr/testify/require"
 
 	redisgate "github.com/bearergate/bearergate/adapters/redis"
+	"github.com/bearergate/bearergate/test/servers"
 )
 
 // node is one process of Redis, on loopback.
 type node struct {
-	port    int
-	program string
-	args    []string
-	process *os.Process
-	done    chan struct{} // closed when the process has ended
+	*servers.Redis
+	port int
 }
 
-func (n *node) addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(n.port)) }
+func nodeOf(r *servers.Redis) *node {
+	_, port, _ := net.SplitHostPort(r.Address)
+	n, _ := strconv.Atoi(port)
+	return &node{r, n}
+}
 
-// binary is the path of a program of Redis. Without it the test is skipped, or fails where
+func (n *node) addr() string { return n.Address }
+
+// program skips the test where a program of Redis is missing, or fails it where
 // BEARERGATE_REDIS is "required".
-func binary(t testing.TB, name string) string {
+func program(t testing.TB, name string) {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("it starts servers")
 	}
-	path, err := exec.LookPath(name)
-	if err != nil {
+	if _, err := servers.Find(name); err != nil {
 		if os.Getenv("BEARERGATE_REDIS") == "required" {
 			t.Fatal(err)
 		}
 		t.Skipf("not run: %v", err)
 	}
-	return path
 }
 
 // port finds one that is free.
 func port(t testing.TB) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := servers.FreeAddress()
 	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	return nodeOf(&servers.Redis{Address: address}).port
 }
 
-// start runs a program until the test ends. It ends with this process too.
-func start(t testing.TB, program string, port int, args ...string) *node {
-	t.Helper()
-	n := &node{port: port, program: program, args: args}
-	n.run(t)
-	t.Cleanup(n.kill)
-	return n
-}
-
-// run starts it, for the first time or again.
-func (n *node) run(t testing.TB) {
-	t.Helper()
-	cmd := exec.Command(n.program, n.args...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	require.NoError(t, cmd.Start())
-	done := make(chan struct{})
-	n.process, n.done = cmd.Process, done
-	go func() {
-		defer close(done)
-		_ = cmd.Wait()
-	}()
-}
+// run starts it again.
+func (n *node) run(t testing.TB) { t.Helper(); require.NoError(t, n.Restart()) }
 
 // kill is SIGKILL, also for one that is stopped.
-func (n *node) kill() {
-	_ = n.process.Kill()
-	<-n.done
-}
+func (n *node) kill() { n.Kill() }
 
-func (n *node) stop(t testing.TB) { require.NoError(t, n.process.Signal(syscall.SIGSTOP)) }
-func (n *node) wake(t testing.TB) { require.NoError(t, n.process.Signal(syscall.SIGCONT)) }
+func (n *node) stop(t testing.TB) { t.Helper(); require.NoError(t, n.Pause()) }
+func (n *node) wake(t testing.TB) { t.Helper(); require.NoError(t, n.Resume()) }
 
-// server starts a Redis.
+// server starts a Redis, which runs until the test ends.
 func server(t testing.TB, args ...string) *node {
 	t.Helper()
-	program, p := binary(t, "redis-server"), port(t)
-	n := start(t, program, p, append([]string{
-		"--port", strconv.Itoa(p), "--bind", "127.0.0.1", "--dir", t.TempDir(), "--save", "", "--appendonly", "no",
-		"--maxmemory", "100mb", "--maxmemory-policy", "noeviction", "--logfile", "redis.log", "--repl-diskless-sync-delay", "0",
-		"--repl-ping-replica-period", "1",
-	}, args...)...)
-	until(t, func() bool { return n.do(t, "PING") == "PONG" })
-	return n
+	program(t, "redis-server")
+	r, err := servers.StartRedis(t.TempDir(), args...)
+	require.NoError(t, err)
+	t.Cleanup(r.Kill)
+	return nodeOf(r)
 }
 
 // do asks one server, and returns "" where it does not answer.
@@ -129,31 +101,17 @@ func until(t testing.TB, holds func() bool) time.Duration {
 }
 
 // synced waits until a replica follows its master.
-func (n *node) synced(t testing.TB) {
-	t.Helper()
-	until(t, func() bool {
-		info := n.do(t, "INFO", "replication")
-		return strings.Contains(info, "role:slave") && strings.Contains(info, "master_link_status:up") && strings.Contains(info, "master_sync_in_progress:0")
-	})
-}
+func (n *node) synced(t testing.TB) { t.Helper(); require.NoError(t, n.Synced()) }
 
-// succeeded waits until one of these replicas has taken over, and the others follow it. How
-// long that takes is up to Sentinel and Cluster: where nobody wins their election, they begin
-// again after twice the failover-timeout.
+// succeeded waits until one of these replicas has taken over, and the others follow it.
 func succeeded(t testing.TB, heirs []*node) {
 	t.Helper()
-	until(t, func() bool {
-		masters := 0
-		for _, n := range heirs {
-			switch info := n.do(t, "INFO", "replication"); {
-			case strings.Contains(info, "role:master"):
-				masters++
-			case !strings.Contains(info, "master_link_status:up"):
-				return false
-			}
-		}
-		return masters == 1
-	})
+	var all []*servers.Redis
+	for _, n := range heirs {
+		all = append(all, n.Redis)
+	}
+	_, err := servers.Succeeded(all)
+	require.NoError(t, err)
 }
 
 // deployment is a Redis that a fleet shares.
@@ -175,32 +133,18 @@ func standalone(t testing.TB) deployment {
 
 // failingOver is a master with two replicas and three Sentinels.
 func failingOver(t testing.TB) deployment {
-	program := binary(t, "redis-sentinel")
-	master := server(t)
-	d := deployment{masters: []*node{master}}
-	for range 2 {
-		r := server(t, "--replicaof", "127.0.0.1 "+strconv.Itoa(master.port))
-		r.synced(t)
-		d.replicas = append(d.replicas, r)
-	}
-	var addrs []string
-	var sentinels []*node
-	for range 3 {
-		p, dir := port(t), t.TempDir()
-		file := filepath.Join(dir, "sentinel.conf")
-		text := fmt.Sprintf("port %d\nbind 127.0.0.1\ndir %s\nlogfile sentinel.log\nsentinel monitor main 127.0.0.1 %d 2\nsentinel down-after-milliseconds main 1000\nsentinel failover-timeout main 3000\n", p, dir, master.port)
-		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
-		n := start(t, program, p, file)
-		sentinels, addrs = append(sentinels, n), append(addrs, n.addr())
-	}
-	for _, n := range sentinels {
-		until(t, func() bool {
-			state := n.do(t, "SENTINEL", "MASTER", "main")
-			return strings.Contains(state, "num-slaves:2") && strings.Contains(state, "num-other-sentinels:2")
-		})
+	t.Helper()
+	program(t, "redis-server")
+	program(t, "redis-sentinel")
+	f, err := servers.StartFailover(t.TempDir(), 2)
+	require.NoError(t, err)
+	t.Cleanup(f.Kill)
+	d := deployment{masters: []*node{nodeOf(f.Servers[0])}}
+	for _, r := range f.Servers[1:] {
+		d.replicas = append(d.replicas, nodeOf(r))
 	}
 	d.connect = func(t testing.TB) redis.UniversalClient {
-		client := redis.NewFailoverClient(redisgate.FailoverOptions(&redis.FailoverOptions{MasterName: "main", SentinelAddrs: addrs}))
+		client := redis.NewFailoverClient(redisgate.FailoverOptions(&redis.FailoverOptions{MasterName: servers.MasterName, SentinelAddrs: f.Addresses()}))
 		t.Cleanup(func() { _ = client.Close() })
 		return client
 	}

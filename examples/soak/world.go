@@ -2,176 +2,228 @@ package main
 
 import (
 	"context"
-	crand "crypto/rand"
+	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net/http"
+	"log"
+	mathrand "math/rand/v2"
 	"slices"
-	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
+	"crypto/tls"
+
+	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/authtest"
 	"github.com/bearergate/bearergate/introspect"
 	"github.com/bearergate/bearergate/jwks"
+	"github.com/bearergate/bearergate/revocation"
 	"github.com/bearergate/bearergate/scope"
 )
 
 const (
-	keysPath       = "/jwks"
-	introspectPath = "/introspect"
-	served         = "served" // what the handler says
+	kitSize        = 48   // valid tokens of one key and algorithm
+	living         = 8    // tokens of each fate that are good
+	dead           = 12   // and that are not any more, the latest
+	usedSize       = 4096 // proofs that have opened, the latest
+	complaintsKept = 10
+	usedFor        = 45 * time.Second // how long they are good for being sent again: less than a proof lives
 
-	kitSize     = 48                     // valid tokens of one key
-	opaqueSize  = 48                     // active opaque tokens
-	revokedSize = 16                     // revoked ones, the latest
-	hold        = 300 * time.Millisecond // of a fault, and of the calm after it
-	patience    = 2 * time.Minute        // for what must happen, on a slow machine too
-	slack       = time.Second            // between an answer of the server and its being remembered
+	calm     = 8 * time.Second        // between two outages of Redis
+	hold     = 300 * time.Millisecond // of a fault of the authorization server, and of the calm after it
+	patience = 2 * time.Minute        // for what must happen, on a slow machine too
+	slack    = time.Second            // between an answer of the server and its being remembered
+	soon     = 3 * time.Second        // in which all have heard of a revocation or a purge, when all is well
+	behind   = 8 * time.Second        // by how much what a process has heard last may be older than an outage of Redis
+	tooLate  = 100 * time.Millisecond // for a goroutine to be woken: the machine is too slow to be judged by soon
 )
 
-// class is a kind of token.
-type class int
+var silent = log.New(io.Discard, "", 0)
 
-const (
-	valid class = iota
-	rotated
-	withdrawn
-	expired
-	badSignature
-	algNone
-	foreignKey
-	foreignIssuer
-	wrongAudience
-	wrongScope
-	unknownKey
-	noToken
-	active
-	revoked
-	unknown
-	classes
-)
+// algorithms are those that the authorization server signs with.
+var algorithms = []string{"ES256", "RS256", "EdDSA"}
 
-// classOf says of each class what is answered when all is well, and whether the
-// API may have to ask the authorization server first.
-var classOf = [classes]struct {
-	name   string
-	status int
-	asks   bool
-}{
-	valid: {"valid", 200, false}, rotated: {"of a key just rotated to", 200, true}, withdrawn: {"of a withdrawn key", 401, true},
-	expired: {"expired", 401, false}, badSignature: {"bad signature", 401, false}, algNone: {"alg none", 401, false},
-	foreignKey: {"foreign key", 401, false}, foreignIssuer: {"foreign issuer", 401, false}, wrongAudience: {"wrong audience", 401, false},
-	wrongScope: {"wrong scope", 403, false}, unknownKey: {"unknown kid", 401, true}, noToken: {"no token", 401, false},
-	active: {"opaque, active", 200, true}, revoked: {"opaque, revoked", 401, true}, unknown: {"opaque, unknown", 401, true},
-}
-
-// kit is tokens of one key of the authorization server, by class.
+// kit is tokens that are signed with one key of the authorization server, by kind.
 type kit struct {
 	generation int // how many rotations there were before the key
 	made       time.Time
-	tokens     [classes][]string
+	tokens     map[string][]string
 }
 
-// opaque is one opaque token.
-type opaque struct {
-	token    string
-	revoking atomic.Bool  // set before it is revoked
-	revoked  atomic.Int64 // UnixNano after it was revoked; 0: not yet
+// fate is how a token ends.
+type fate int
+
+const (
+	byToken   fate = iota // revoked by its jti, in the list
+	bySession             // by its sid
+	byUser                // by its sub
+	byAnswer              // opaque, revoked by its sid in the list
+	byServer              // opaque, revoked at the authorization server, and remembered for a while
+	byPurge               // the same, and purged
+	atOnce                // a JWT that the server is asked about each time
+	fates
+)
+
+var fateNames = [fates]string{"JWT, revoked by jti", "JWT, revoked by sid", "JWT, revoked by sub", "opaque, revoked by sid",
+	"opaque, revoked at the server", "opaque, revoked and purged", "JWT, revoked at the server, live"}
+
+// listed reports whether it is a process of the fleet that is told, and not the server.
+func (f fate) listed() bool { return f <= byAnswer }
+
+func (f fate) isOpaque() bool { return f == byAnswer || f == byServer || f == byPurge }
+
+// mortal is one token that is going to be revoked.
+type mortal struct {
+	fate  fate
+	token string
+	kit   *kit // as in request
+	entry revocation.Entry
+	path  string
+
+	process  int          // that is told of it
+	setbacks int64        // that there had been by then
+	storms   int          // how many outages of Redis there had been; -1: it was failing
+	dying    atomic.Bool  // set before it is revoked, and after the above
+	here     atomic.Int64 // UnixNano when that process was told; 0: not yet
+	killed   atomic.Int64 // UnixNano when it was acknowledged
 }
 
-// state is the world as far as answers depend on it. It never changes: the
-// director puts another one in its place, with trouble before it makes any and
-// without it when all has recovered. So a request may be judged by the states
-// before and after it, whatever happened in between.
+// state is the world as far as answers depend on it. It never changes: directors put another
+// one in its place, with trouble before they make any and without it when all has recovered.
+// So a request may be judged by the states before and after it, whatever happened in between.
 type state struct {
-	step            string
-	trouble         bool  // a fault is there, or the API may not have recovered from it
-	faults          int   // so far
-	stalls          int64 // when calm began
-	generation      int   // of the key with which the server signs
-	kit             *kit  // of a key that the API knows
-	next            *kit  // of a new key, until the API knows it; nil: none
-	old             *kit  // of a key that the API has seen withdrawn; nil: none
-	active, revoked []*opaque
+	step    string
+	trouble bool  // a fault of the authorization server is there, or a process may not have recovered from it
+	faults  int   // so far
+	stalls  int64 // when calm began
+
+	outage      string
+	storm       bool      // Redis fails, or a process may not have recovered from it
+	stormBegan  time.Time // also of the last one
+	dark        time.Time // since when nobody has a Redis; zero: somebody may
+	storms      int
+	storeStalls int64
+
+	generation int  // of the key with which the server signs
+	kit        *kit // of a key that all processes know
+	next       *kit // of a new key, until they do; nil: none
+	old        *kit // of a key that they have seen withdrawn; nil: none
+
+	living, dead [fates][]*mortal
 }
 
-// world is the servers, the requests to the API, and what is wrong with the answers.
+// world is the servers, the requests to the fleet, and what is wrong with the answers.
 type world struct {
-	as, stranger *authtest.Server
-	keys         *jwks.Cache
-	api          *http.Server
-	client       *http.Client
-	url          string
+	as, partner, stranger *authtest.Server
+	store                 store
+	processes             []*process
+	doors                 []*door
+	notes                 []string // what runs, and what does not
+	key, thief            *authtest.DPoPKey
+	own, other            tls.Certificate  // of clients
+	apiKey, noKey         string           // the second is of the form of one
+	pace                  <-chan time.Time // nil: as fast as possible
 
 	now         atomic.Pointer[state]
-	healed      atomic.Int64 // UnixNano since when no fault is there; 0: one is
+	changing    sync.Mutex   // held by whoever puts another state in its place
+	healed      atomic.Int64 // UnixNano since when no fault of the server is there; 0: one is
 	stalls      atomic.Int64 // setbacks when no fault was there
-	seen        seen
-	wrong       atomic.Int64
-	first       atomic.Pointer[string] // what was wrong first
-	previous    *kit                   // the one before state.kit; the director's alone
-	revocations int
+	calmed      atomic.Int64 // UnixNano since when Redis has recovered; 0: it has not
+	storeStalls atomic.Int64 // setbacks of calls to Redis when it had
+	late        atomic.Int64 // how often the machine was late
+	latest      atomic.Int64 // by how much at most, in ns
+
+	hooksTake  time.Duration // at most, to be told of what an answer says already
+	numbers    atomic.Uint64 // of requests
+	decisions  decisions
+	nonce      atomic.Pointer[string]
+	used       map[bool]*ledger // of proofs; true: for gRPC
+	warm       atomic.Uint64    // bytes of the heap after the first outage of Redis
+	figures    figures
+	wrong      atomic.Int64
+	complaints complaints
+	previous   *kit // the one before state.kit; one director's alone
 }
 
-// step is one fault, or several at once.
-type step struct {
-	name   string
-	faults []authtest.Fault
-	hold   time.Duration // how much longer than others
+func newWorld() *world {
+	return &world{used: map[bool]*ledger{false: {}, true: {}}, hooksTake: 5 * time.Second}
 }
 
-var steps = func() []step {
-	both := func(name string, f authtest.Fault) step {
-		keys, calls := f, f
-		keys.Path, calls.Path = keysPath, introspectPath
-		return step{name: name, faults: []authtest.Fault{keys, calls}}
-	}
-	html := authtest.Fault{Body: []byte("<html>log in</html>"), ContentType: "text/html"}
-	return []step{
-		both("503", authtest.Fault{Status: 503, RetryAfter: time.Second}),
-		both("hangs", authtest.Fault{Hang: true}),
-		{"connections dropped, metadata too", []authtest.Fault{{Drop: true}}, 3 * time.Second}, // till a new key's 401 must be over
-		both("a drip", authtest.Fault{Drip: time.Hour}),
-		both("a login page", html),
-		both("half an answer", authtest.Fault{Truncate: true}),
-		both("empty JSON", authtest.Fault{Body: []byte(`{}`)}),
-		{"no keys in the set, introspection 500", []authtest.Fault{{Path: keysPath, Body: []byte(`{"keys":[]}`)}, {Path: introspectPath, Status: 500}}, 0},
-		{"keys hang", []authtest.Fault{{Path: keysPath, Hang: true}}, 0},
-		{"introspection hangs", []authtest.Fault{{Path: introspectPath, Hang: true}}, 0},
-		{"slow", []authtest.Fault{{Delay: 50 * time.Millisecond}}, 0},
-	}
-}()
+// become puts a changed copy of the state in its place.
+func (w *world) become(change func(*state)) {
+	w.changing.Lock()
+	defer w.changing.Unlock()
+	s := *w.now.Load()
+	change(&s)
+	w.now.Store(&s)
+}
 
-// newKit mints tokens under the present key.
+func (w *world) complainf(format string, args ...any) {
+	w.wrong.Add(1)
+	w.complaints.mu.Lock()
+	defer w.complaints.mu.Unlock()
+	if len(w.complaints.first) < complaintsKept {
+		w.complaints.first = append(w.complaints.first, fmt.Errorf(format, args...))
+	}
+}
+
+// complaints are what was wrong first.
+type complaints struct {
+	mu    sync.Mutex // guards first
+	first []error
+}
+
+func (c *complaints) err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return errors.Join(c.first...)
+}
+
+// read is what most tokens may do.
+var read = authtest.Claims{Scopes: scope.Of("read"), Audience: []string{base}}
+
+func claimed(change func(*authtest.Claims)) authtest.Claims {
+	c := read
+	change(&c)
+	return c
+}
+
+// newKit mints tokens under the present keys.
 func (w *world) newKit(generation int) *kit {
-	k := &kit{generation: generation, made: time.Now()}
-	read := authtest.Claims{Scopes: scope.Of("read")}
-	with := func(change func(*authtest.Claims)) string {
-		c := read
-		change(&c)
-		return w.as.Token(c)
-	}
+	k := &kit{generation: generation, made: time.Now(), tokens: map[string][]string{}}
+	add := func(name string, tokens ...string) { k.tokens[name] = append(k.tokens[name], tokens...) }
+	with := func(change func(*authtest.Claims)) string { return w.as.Token(claimed(change)) }
 	for range kitSize {
-		k.tokens[valid] = append(k.tokens[valid], w.as.Token(read))
+		for _, alg := range algorithms {
+			add(alg, w.as.Sign(map[string]any{"alg": alg}, w.as.Claims(read)))
+		}
 	}
-	a, b := strings.Split(k.tokens[valid][0], "."), strings.Split(k.tokens[valid][1], ".")
+	one := k.tokens["ES256"]
+	a, b := strings.Split(one[0], "."), strings.Split(one[1], ".")
 	none := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none","typ":"at+jwt"}`))
-	k.tokens[expired] = []string{with(func(c *authtest.Claims) { c.ExpiresAt = time.Now().Add(-time.Minute) })}
-	k.tokens[badSignature] = []string{a[0] + "." + a[1] + "." + b[2], a[0] + "." + b[1] + "." + a[2]}
-	k.tokens[algNone] = []string{none + "." + a[1] + ".", none + "." + a[1] + "." + a[2]}
-	k.tokens[foreignIssuer] = []string{with(func(c *authtest.Claims) { c.Issuer = "https://evil.example.com" }), w.stranger.Token(read)}
-	k.tokens[wrongAudience] = []string{with(func(c *authtest.Claims) { c.Audience = []string{"https://other.example.com"} })}
-	k.tokens[wrongScope] = []string{with(func(c *authtest.Claims) { c.Scopes = scope.Of("write") })}
+	add("expired", with(func(c *authtest.Claims) { c.ExpiresAt = time.Now().Add(-time.Minute) }))
+	add("bad signature", a[0]+"."+a[1]+"."+b[2], a[0]+"."+b[1]+"."+a[2])
+	add("alg none", none+"."+a[1]+".", none+"."+a[1]+"."+a[2])
+	add("foreign issuer", with(func(c *authtest.Claims) { c.Issuer = "https://evil.example.com" }), w.stranger.Token(read))
+	add("wrong audience", with(func(c *authtest.Claims) { c.Audience = []string{"https://other.example.com"} }))
+	add("wrong scope", with(func(c *authtest.Claims) { c.Scopes = scope.Of("write") }))
+	add("not for an API", w.as.Sign(map[string]any{"typ": "logout+jwt"}, w.as.Claims(read)))
+	add("strong", with(func(c *authtest.Claims) { c.ACR, c.AuthTime = strong, time.Now() }))
+	add("weak", with(func(c *authtest.Claims) { c.ACR, c.AuthTime = "pwd", time.Now() }))
+	for range kitSize / 4 {
+		add("DPoP", with(func(c *authtest.Claims) { c.Confirmation = w.key.Confirmation() }))
+		add("certificate", with(func(c *authtest.Claims) { c.Confirmation = authtest.CertificateConfirmation(w.own.Leaf) }))
+	}
+	add("opaque DPoP", w.as.Opaque(claimed(func(c *authtest.Claims) { c.Confirmation = w.key.Confirmation() })))
 	// Another key under the kid of ours.
 	forged := w.stranger.Claims(read)
 	forged["iss"] = w.as.Issuer()
-	k.tokens[foreignKey] = []string{w.stranger.Sign(map[string]any{"kid": keyID(a[0])}, forged)}
+	add("foreign key", w.stranger.Sign(map[string]any{"kid": keyID(a[0])}, forged))
 	return k
 }
 
@@ -182,138 +234,92 @@ func keyID(header string) string {
 	return members.Kid
 }
 
-func (w *world) newOpaque() *opaque {
-	return &opaque{token: w.as.Opaque(authtest.Claims{Scopes: scope.Of("read")})}
+// ofPartner is a token of the partner, whose keys are not rotated.
+func (w *world) ofPartner(typ string, change func(*authtest.Claims), members string) string {
+	c := claimed(func(c *authtest.Claims) { c.Raw = fmt.Appendf(nil, `{"typ":%q%s}`, typ, members) })
+	if change != nil {
+		change(&c)
+	}
+	return w.partner.Sign(map[string]any{"typ": "JWT"}, w.partner.Claims(c))
 }
 
-// begin makes the first state and lets the API see every class once.
-func (w *world) begin() error {
-	s := state{step: "begin", kit: w.newKit(0)}
-	for range opaqueSize {
-		s.active = append(s.active, w.newOpaque())
+// newMortal mints a token that is going to be revoked, of a user and a session of its own. The
+// kit is that of the key which signs it, if it is one of the authorization server.
+func (w *world) newMortal(f fate, k *kit) *mortal {
+	m := &mortal{fate: f, path: "/orders/1"}
+	id, session, user := rand.Text(), rand.Text(), rand.Text()
+	change := func(c *authtest.Claims) { c.ID, c.Subject = id, user }
+	sid := fmt.Sprintf(`"sid":%q`, session)
+	switch {
+	case f == atOnce:
+		m.token, m.path, m.kit = w.as.Token(claimed(change)), "/live/1", k
+	case f.isOpaque():
+		m.token = w.as.Opaque(claimed(func(c *authtest.Claims) { change(c); c.Raw = []byte("{" + sid + "}") }))
+		m.entry.Issuer = w.as.Issuer()
+	default:
+		m.token = w.ofPartner("Bearer", change, ","+sid)
+		m.entry.Issuer = w.partner.Issuer()
 	}
-	s.revoked = []*opaque{w.newOpaque()}
-	w.revoke(s.revoked[0])
+	switch f {
+	case byToken:
+		m.entry.TokenID = id
+	case byUser:
+		m.entry.Subject = user
+	default:
+		m.entry.Session = session
+	}
+	return m
+}
+
+func (w *world) newMortals(f fate, k *kit) (some []*mortal) {
+	for range living {
+		some = append(some, w.newMortal(f, k))
+	}
+	return some
+}
+
+// refusal is the reason for which it is refused when it is dead.
+func (m *mortal) refusal() bearergate.Reason {
+	if m.fate.listed() {
+		return bearergate.ReasonRevoked
+	}
+	return bearergate.ReasonInactive
+}
+
+// begin makes the first state and has every kind of request sent once through every door.
+func (w *world) begin() {
+	s := state{step: "begin", outage: "begin", kit: w.newKit(0)}
+	for f := range fates {
+		s.living[f] = w.newMortals(f, s.kit)
+	}
+	now := time.Now().UnixNano()
 	w.now.Store(&s)
-	w.healed.Store(time.Now().UnixNano())
-	for c := range classes {
-		w.ask(c)
-	}
-	if what := w.first.Load(); what != nil {
-		return errors.New(*what)
-	}
-	return nil
-}
-
-// become puts a changed copy of the state in its place. Only the director calls it.
-func (w *world) become(change func(*state)) {
-	s := *w.now.Load()
-	change(&s)
-	w.now.Store(&s)
-}
-
-// play is one fault from its beginning to the recovery, with a rotation and
-// a revocation in the middle of it, and once more in the calm thereafter.
-func (w *world) play(s step) error {
-	w.become(func(now *state) { now.step, now.trouble, now.faults = s.name, true, now.faults+1 })
-	w.healed.Store(0)
-	for _, f := range s.faults {
-		w.as.Fail(f)
-	}
-	time.Sleep(hold / 2)
-	w.rotate()
-	w.revokeOne()
-	time.Sleep(hold/2 + s.hold)
-	w.as.Fail(authtest.Fault{})
-	w.healed.Store(time.Now().UnixNano())
-	if err := errors.Join(w.recover(), w.accept()); err != nil {
-		return fmt.Errorf("after %q: %w", s.name, err)
-	}
-	w.become(func(now *state) { now.step, now.trouble, now.stalls = "calm after "+s.name, false, w.stalls.Load() })
-	time.Sleep(hold / 2)
-	w.rotate()
-	w.revokeOne()
-	err := w.accept()
-	time.Sleep(hold / 2)
-	if err != nil {
-		return fmt.Errorf("in the calm after %q: %w", s.name, err)
-	}
-	return nil
-}
-
-// recover waits until the keys have been fetched and a token has been
-// introspected after the last fault.
-func (w *world) recover() error {
-	since := time.Unix(0, w.healed.Load())
-	// What began during the fault may fail until then, and open the breaker once more.
-	time.Sleep(callTimeout + hold)
-	err := eventually("the keys are not fetched again", func() bool {
-		w.send(w.now.Load().kit.tokens[valid][0]) // fetches happen in the background of requests
-		s := w.keys.Status()
-		return s.Failures == 0 && s.LastSuccess.After(since)
-	})
-	err = errors.Join(err, eventually("tokens are not introspected again", func() bool {
-		o := w.newOpaque()
-		status, _ := w.send(o.token)
-		w.as.Revoke(o.token) // or the server would remember it
-		return status == http.StatusOK
-	}))
-	time.Sleep(time.Second) // for so long, a token of which a call has failed is left alone
-	return err
-}
-
-// rotate has the server sign with a new key. The one before stays published,
-// the one before that is withdrawn.
-func (w *world) rotate() {
-	generation := w.now.Load().generation + 1
-	w.become(func(s *state) { s.generation = generation })
-	w.as.Rotate()
-	w.become(func(s *state) { s.next = w.newKit(generation) })
-}
-
-// accept waits until the new key is accepted. The API has then fetched the set
-// with it, in which the key of two rotations ago is no more.
-func (w *world) accept() error {
-	s := w.now.Load()
-	err := eventually("a new key is not accepted", func() bool {
-		status, _ := w.send(s.next.tokens[valid][0])
-		return status == http.StatusOK
-	})
-	previous := w.previous
-	w.previous = s.kit
-	w.become(func(s *state) { s.old, s.kit, s.next = previous, s.next, nil })
-	return err
-}
-
-func (w *world) revokeOne() {
-	o := w.now.Load().active[0]
-	w.revoke(o)
-	w.revocations++
-	w.become(func(s *state) {
-		s.active = append(slices.Clone(s.active[1:]), w.newOpaque())
-		s.revoked = append(slices.Clone(s.revoked[max(0, len(s.revoked)-revokedSize+1):]), o)
-	})
-}
-
-func (w *world) revoke(o *opaque) {
-	o.revoking.Store(true)
-	w.as.Revoke(o.token)
-	o.revoked.Store(time.Now().UnixNano())
-}
-
-func eventually(otherwise string, done func() bool) error {
-	for deadline := time.Now().Add(patience); !done(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			return errors.New(otherwise)
+	w.healed.Store(now)
+	w.calmed.Store(now)
+	for i := range kinds {
+		for _, d := range w.doors {
+			if kinds[i].through&d.is != 0 {
+				w.ask(i, d)
+			}
 		}
 	}
-	return nil
 }
 
-// fetched and called notice what fails although no fault is there: on a machine
-// that stands still for longer than the timeouts, it may. Anything but a
-// timeout or a lost connection may not. It is also noticed when what began during a
-// fault opens the breaker after it.
+// setbacks is how often the machine was too slow to be judged by soon.
+func (w *world) setbacks() int64 { return w.late.Load() + w.storeStalls.Load() }
+
+// stormy reports whether Redis has failed between two states.
+func stormy(before, after *state) bool {
+	return before.storm || after.storm || before.storms != after.storms
+}
+
+func troubled(before, after *state) bool {
+	return before.trouble || after.trouble || before.faults != after.faults
+}
+
+// fetched and called notice what fails although no fault is there: on a machine that stands
+// still for longer than the timeouts, it may. Anything but a timeout or a lost connection may
+// not. It is also noticed when what began during a fault opens the breaker after it.
 func (w *world) fetched(_ context.Context, e jwks.FetchEvent) {
 	if e.Outcome != jwks.OutcomeOK && e.Outcome != jwks.OutcomeNotModified {
 		w.failed(e.Start, "a fetch of the keys", string(e.Outcome))
@@ -338,139 +344,55 @@ func (w *world) failed(start time.Time, what, outcome string) {
 	}
 	w.stalls.Add(1)
 	if outcome != string(jwks.OutcomeTimeout) && outcome != string(jwks.OutcomeConnect) {
-		w.complain(fmt.Sprintf("%s failed with %s, and no fault is there", what, outcome))
+		w.complainf("%s failed with %s, and no fault is there", what, outcome)
 	}
 }
 
-// work sends one request after another: half of them ought to be accepted.
-func (w *world) work(ctx context.Context) {
-	for ctx.Err() == nil {
-		w.ask([]class{valid, active, class(rand.N(int(classes))), class(rand.N(int(classes)))}[rand.N(4)])
-	}
+// ledger has the proofs that have opened, the latest.
+type ledger struct {
+	mu   sync.Mutex // guards the rest
+	all  []*request
+	next int
 }
 
-// ask sends one request of the class and judges the answer.
-func (w *world) ask(c class) {
-	before := w.now.Load()
-	token, k, o := w.pick(c, before)
-	if token == "" && c != noToken {
-		return // there is none at present
-	}
-	wasRevoked, sent := int64(0), time.Now()
-	if o != nil {
-		wasRevoked = o.revoked.Load()
-	}
-	status, header := w.send(token)
-	took := time.Since(sent)
-	after := w.now.Load()
-	w.seen.add(c, status, took)
-
-	// There is one right answer, and few excuses.
-	may := []int{classOf[c].status}
-	asks := classOf[c].asks
-	switch {
-	case o != nil:
-		may = nil
-		// The call that brought "active" may have begun before the revocation.
-		if wasRevoked == 0 || sent.Before(time.Unix(0, wasRevoked).Add(positiveTTL+callTimeout+slack)) {
-			may = append(may, 200)
-		}
-		if o.revoking.Load() {
-			may = append(may, 401)
-		}
-	case c == rotated && sent.Before(k.made.Add(missInterval+fetchTimeout+slack)):
-		may = append(may, 401) // until an unknown kid causes a fetch again
-	case k != nil && after.generation > k.generation+1:
-		may, asks = append(may, 401), true // its key was withdrawn meanwhile
-	}
-	if asks && (before.trouble || after.trouble || before.faults != after.faults) {
-		may = append(may, 503)
-	}
-	if slices.Contains(may, status) && wellFormed(status, header) {
+func (l *ledger) add(r *request) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.all) < usedSize {
+		l.all = append(l.all, r)
 		return
 	}
-	if status == 503 && asks && wellFormed(status, header) && w.stalled(before) {
-		return
-	}
-	w.complain(fmt.Sprintf("%s: %d instead of %v, during %q and %q", classOf[c].name, status, may, before.step, after.step))
+	l.all[l.next] = r
+	l.next = (l.next + 1) % usedSize
 }
 
-// pick returns a token of the class, and the kit or the opaque token that it is.
-func (w *world) pick(c class, s *state) (string, *kit, *opaque) {
-	from, of := s.kit, c
-	switch c {
-	case noToken:
-		return "", nil, nil
-	case unknown:
-		return "opaque-" + crand.Text(), nil, nil
-	case active, revoked:
-		all := map[class][]*opaque{active: s.active, revoked: s.revoked}[c]
-		o := all[rand.N(len(all))]
-		return o.token, nil, o
-	case unknownKey:
-		return w.as.Sign(map[string]any{"kid": crand.Text()}, w.as.Claims(authtest.Claims{Scopes: scope.Of("read")})), nil, nil
-	case rotated:
-		from, of = s.next, valid
-	case withdrawn:
-		from, of = s.old, valid
-	}
-	if from == nil {
-		return "", nil, nil
-	}
-	return from.tokens[of][rand.N(len(from.tokens[of]))], from, nil
-}
-
-// stalled reports whether something has failed without a fault since the state
-// was made. The hooks may be told a moment after the answer.
-func (w *world) stalled(since *state) bool {
-	for range 500 {
-		if w.stalls.Load() != since.stalls {
-			return true
+// one returns one of them that a process would still accept if it did not know it; nil: none.
+func (l *ledger) one() *request {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for range 8 {
+		if len(l.all) == 0 {
+			return nil
 		}
-		time.Sleep(10 * time.Millisecond)
+		if r := l.all[mathrand.N(len(l.all))]; time.Since(r.made) < usedFor {
+			return r
+		}
 	}
-	return false
+	return nil
 }
 
-// wellFormed reports whether an answer has the header fields of its status.
-func wellFormed(status int, h http.Header) bool {
-	challenge := strings.HasPrefix(h.Get("WWW-Authenticate"), "Bearer ")
-	switch status {
-	case http.StatusUnauthorized, http.StatusForbidden:
-		return challenge
-	case http.StatusServiceUnavailable:
-		seconds, err := strconv.Atoi(h.Get("Retry-After"))
-		return err == nil && 1 <= seconds && seconds <= 60 && !challenge
-	}
-	return !challenge
+// since returns all that were made since then.
+func (l *ledger) since(then time.Time) (some []*request) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(l.all), func(r *request) bool { return r.made.Before(then) || time.Since(r.made) > usedFor })
 }
 
-// send returns the status, 0 if there was no answer, and 1 if a refusal has
-// reached the handler or the other way round.
-func (w *world) send(token string) (int, http.Header) {
-	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, w.url, nil)
-	if err != nil {
-		return 0, nil
+func eventually(otherwise string, done func() bool) error {
+	for deadline := time.Now().Add(patience); !done(); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			return errors.New(otherwise)
+		}
 	}
-	if token != "" {
-		req.Header.Set("Authorization", "Bearer "+token)
-	}
-	resp, err := w.client.Do(req)
-	if err != nil {
-		return 0, nil
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	switch {
-	case err != nil:
-		return 0, nil
-	case (string(body) == served) != (resp.StatusCode == http.StatusOK):
-		return 1, nil
-	}
-	return resp.StatusCode, resp.Header
-}
-
-func (w *world) complain(what string) {
-	w.wrong.Add(1)
-	w.first.CompareAndSwap(nil, &what)
+	return nil
 }
