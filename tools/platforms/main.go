@@ -7,6 +7,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -37,7 +38,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if err := checkAll(dirs, flag.Args(), os.Stdout); err != nil {
+	if err := checkAll(context.Background(), dirs, flag.Args(), os.Stdout); err != nil {
 		log.Fatal(err)
 	}
 }
@@ -59,7 +60,7 @@ func released(root string) ([]string, error) {
 }
 
 // checkAll checks as many platforms at a time as there are processors.
-func checkAll(dirs, platforms []string, w io.Writer) error {
+func checkAll(ctx context.Context, dirs, platforms []string, w io.Writer) error {
 	errs, counts := make([]error, len(platforms)), make([]int, len(platforms))
 	free := make(chan struct{}, max(1, runtime.GOMAXPROCS(0)))
 	var wg sync.WaitGroup
@@ -67,7 +68,7 @@ func checkAll(dirs, platforms []string, w io.Writer) error {
 		wg.Go(func() {
 			free <- struct{}{}
 			defer func() { <-free }()
-			own, err := check(dirs, name)
+			own, err := check(ctx, dirs, name)
 			errs[i], counts[i] = err, own
 		})
 	}
@@ -94,7 +95,7 @@ type listed struct {
 }
 
 // check returns how many packages of the modules in dirs a platform compiles.
-func check(dirs []string, platform string) (own int, err error) {
+func check(ctx context.Context, dirs []string, platform string) (own int, err error) {
 	goos, goarch, ok := strings.Cut(platform, "/")
 	sizes := types.SizesFor("gc", goarch)
 	if !ok || sizes == nil {
@@ -102,7 +103,7 @@ func check(dirs []string, platform string) (own int, err error) {
 	}
 	seen := map[string]*types.Package{} // by directory and import path: the standard library is checked once
 	for _, dir := range dirs {
-		packages, err := list(dir, goos, goarch)
+		packages, err := list(ctx, dir, goos, goarch)
 		if err != nil {
 			return 0, fmt.Errorf("%s: %w", platform, err)
 		}
@@ -115,8 +116,8 @@ func check(dirs []string, platform string) (own int, err error) {
 	return own, nil
 }
 
-func list(dir, goos, goarch string) ([]listed, error) {
-	command := exec.Command("go", "list", "-e", "-deps", "-test", "-json=Dir,ImportPath,Name,ForTest,GoFiles,ImportMap,Module,Error", "./...")
+func list(ctx context.Context, dir, goos, goarch string) ([]listed, error) {
+	command := exec.CommandContext(ctx, "go", "list", "-e", "-deps", "-test", "-json=Dir,ImportPath,Name,ForTest,GoFiles,ImportMap,Module,Error", "./...")
 	command.Dir = dir
 	command.Env = append(os.Environ(), "GOOS="+goos, "GOARCH="+goarch, "CGO_ENABLED=0", "GOWORK=off")
 	out, err := command.Output()

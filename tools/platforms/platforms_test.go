@@ -68,7 +68,7 @@ func TestPlatforms(t *testing.T) {
 			dirs := tree(t, row.changed)
 			for _, platform := range append(slices.Sorted(maps.Keys(row.wrong)), "linux/amd64") {
 				var said strings.Builder
-				err := checkAll(dirs, []string{platform}, &said)
+				err := checkAll(t.Context(), dirs, []string{platform}, &said)
 				if text, wrong := row.wrong[platform]; wrong {
 					require.ErrorContains(t, err, text, platform)
 					require.NotContains(t, err.Error(), "examples", "is not released")
@@ -79,8 +79,8 @@ func TestPlatforms(t *testing.T) {
 			}
 		})
 	}
-	require.ErrorContains(t, checkAll(tree(t, nil), []string{"linux/amd64", "linux/none"}, &strings.Builder{}), "linux/none: no such platform")
-	require.ErrorContains(t, checkAll(tree(t, nil), []string{"none/amd64"}, &strings.Builder{}), "none/amd64: ")
+	require.ErrorContains(t, checkAll(t.Context(), tree(t, nil), []string{"linux/amd64", "linux/none"}, &strings.Builder{}), "linux/none: no such platform")
+	require.ErrorContains(t, checkAll(t.Context(), tree(t, nil), []string{"none/amd64"}, &strings.Builder{}), "none/amd64: ")
 	_, err := released(t.TempDir())
 	require.ErrorContains(t, err, "no adapters")
 }
