@@ -2,7 +2,6 @@ package jwks_test
 
 import (
 	"slices"
-	"sort"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -134,12 +133,18 @@ func TestUsable(t *testing.T) {
 // jitter is random, but not where they stand to each other.
 func ages(c *jwks.Cache) (ahead, due, expired time.Duration) {
 	reach := func(states ...jwks.State) time.Duration {
-		at := sort.Search(int(3*time.Hour), func(d int) bool {
-			jwks.StepWall(c, time.Duration(d))
-			return slices.Contains(states, c.Status().State)
-		})
+		before, at := time.Duration(-1), 3*time.Hour // sort.Search, whose int may have 32 bits
+		for at-before > 1 {
+			middle := before + (at-before)/2
+			jwks.StepWall(c, middle)
+			if slices.Contains(states, c.Status().State) {
+				at = middle
+			} else {
+				before = middle
+			}
+		}
 		jwks.StepWall(c, 0)
-		return time.Duration(at)
+		return at
 	}
 	return reach(jwks.StateAhead, jwks.StateDue, jwks.StateExpired), reach(jwks.StateDue, jwks.StateExpired), reach(jwks.StateExpired)
 }

@@ -72,7 +72,7 @@ func FuzzLogoutToken(f *testing.F) {
 // FuzzBody sends any body: nothing is taken but the one logout token that is valid.
 func FuzzBody(f *testing.F) {
 	s := newScene(f)
-	valid := s.sign(nil, map[string]any{"exp": 4102444800})
+	valid := s.sign(nil, map[string]any{"exp": int64(4102444800)})
 	form := url.Values{"logout_token": {valid}}.Encode()
 	for _, body := range []string{form, "", form + "&", "&" + form, form + "&" + form, "x=%&" + form, "logout_token=" + valid + "x", "logout%5ftoken=" + valid, valid, form + ";x=1"} {
 		f.Add(body)
