@@ -406,7 +406,6 @@ var (
 	mux                                       *http.ServeMux
 	transport                                 *http.Transport
 	service                                   *url.URL
-	metrics, telemetry                        interface{ GateHooks() middleware.Hooks }
 	traceOf                                   func(context.Context) (traceID, spanID string)
 	jwtConfig                                 jwtverify.Config
 	introspectConfig                          introspect.Config
