@@ -29,7 +29,7 @@ import (
 //	part      the inside of a function
 //	after DIR, part DIR  the same, in the module of that directory
 //	of FILE   lines of that file, as they stand there: what compiles and is tested is the file
-//	before    what needs other libraries, which no module here requires: it is not compiled
+//	before    a whole file of other libraries, which no module here requires: it is not compiled
 //
 // documented lists how many of each a document has, so that no block is lost or
 // left out unnoticed.
@@ -384,7 +384,7 @@ func part(t *testing.T, code string) string {
 var (
 	ctx                                       context.Context
 	secret, password                          string
-	audit, metrics, telemetry                 interface{ GateHooks() middleware.Hooks }
+	audit                                     interface{ GateHooks() middleware.Hooks }
 	address                                   *bearergate.ClientAddress
 	lost                                      interface{ Add(int64) int64 }
 	md                                        interface{ Get(name string) []string }
