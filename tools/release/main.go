@@ -1,27 +1,26 @@
-// Command release lays the root module and the adapters out as a module proxy
-// would serve them, so that they can be tried as what users get: without the
-// replace directives that hold in this repository, and with nothing but the
-// files that belong to each module.
+// Command release makes and checks what a release of this repository is: the
+// tags of the root module and of the adapters, what go.mod of each says, the
+// licences and the bills of materials. docs/releasing.md says when to use what.
 //
-//	go run . -out DIR    then GOPROXY=file://DIR,… GONOSUMDB=github.com/bearergate/*
-//
-// All have the version of the root module that the adapters require, on which
-// they must agree.
+//	go run . prepare -version v0.1.0 -date 2026-01-31   writes version and date where they belong
+//	go run . check -version v0.1.0                      what is wrong with the state, if anything
+//	go run . tags -version v0.1.0                       the git commands that release it; checks before
+//	go run . dry-run -out DIR                           releases the working tree to a program of its own
+//	go run . artifacts -version v0.1.0 -out DIR         the files of a release whose tags are pushed
+//	go run . licences [-write]                          docs/licences.md
+//	go run . vulnerabilities                            govulncheck over what is released
 package main
 
 import (
-	"encoding/json"
+	"context"
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"log"
 	"os"
+	"os/signal"
 	"path/filepath"
-	"time"
-
-	"golang.org/x/mod/modfile"
-	"golang.org/x/mod/module"
-	"golang.org/x/mod/zip"
 )
 
 const rootPath = "github.com/bearergate/bearergate"
@@ -29,100 +28,67 @@ const rootPath = "github.com/bearergate/bearergate"
 func main() {
 	log.SetFlags(0)
 	log.SetPrefix("release: ")
-	root := flag.String("root", "../..", "the repository")
-	out := flag.String("out", "", "the directory to write to")
-	flag.Parse()
-	if *out == "" {
-		log.Fatal("name a directory with -out")
-	}
-	if err := release(*root, *out); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := run(ctx, os.Args[1:], os.Stdout)
+	stop()
+	if err != nil {
 		log.Fatal(err)
 	}
 }
 
-func release(root, out string) error {
-	mods, err := modules(root)
-	if err != nil {
-		return err
-	}
-	for dir, mod := range mods {
-		if err := serve(dir, mod, out); err != nil {
-			return fmt.Errorf("%s: %w", mod, err)
-		}
-		fmt.Println(mod)
-	}
-	return nil
+// options are what the commands take; each takes some of them.
+type options struct {
+	root, version, date, out string
+	write                    bool
 }
 
-// modules returns what is released, by its directory.
-func modules(root string) (map[string]module.Version, error) {
-	adapters, err := filepath.Glob(filepath.Join(root, "adapters", "*", "go.mod"))
-	if err != nil {
-		return nil, err
-	}
-	if len(adapters) == 0 {
-		return nil, errors.New("no adapters: is -root the repository?")
-	}
-	mods := map[string]module.Version{}
-	version := ""
-	for _, file := range adapters {
-		data, err := os.ReadFile(file)
-		if err != nil {
-			return nil, err
-		}
-		f, err := modfile.Parse(file, data, nil)
-		if err != nil {
-			return nil, err
-		}
-		required := ""
-		for _, r := range f.Require {
-			if r.Mod.Path == rootPath {
-				required = r.Mod.Version
-			}
-		}
-		switch {
-		case required == "" || module.IsPseudoVersion(required) || required == "v0.0.0":
-			return nil, fmt.Errorf("%s requires %s %q, which is no release", file, rootPath, required)
-		case version != "" && required != version:
-			return nil, fmt.Errorf("%s requires %s %s, another adapter %s", file, rootPath, required, version)
-		}
-		version = required
-		mods[filepath.Dir(file)] = module.Version{Path: f.Module.Mod.Path, Version: required}
-	}
-	mods[root] = module.Version{Path: rootPath, Version: version}
-	return mods, nil
+var commands = map[string]struct {
+	do    func(ctx context.Context, o options, w io.Writer) error
+	needs []string
+}{
+	"prepare":         {prepare, []string{"version", "date"}},
+	"check":           {check, []string{"version"}},
+	"tags":            {tags, []string{"version"}},
+	"dry-run":         {dryRun, []string{"out"}},
+	"artifacts":       {artifacts, []string{"version", "out"}},
+	"licences":        {licences, nil},
+	"vulnerabilities": {vulnerabilities, nil},
 }
 
-// serve writes the four files of a version (go help goproxy).
-func serve(dir string, mod module.Version, out string) error {
-	path, err := module.EscapePath(mod.Path)
-	if err != nil {
+func run(ctx context.Context, args []string, w io.Writer) error {
+	if len(args) == 0 {
+		return errors.New("name a command: prepare, check, tags, dry-run, artifacts, licences or vulnerabilities")
+	}
+	command, ok := commands[args[0]]
+	if !ok {
+		return fmt.Errorf("no command %q", args[0])
+	}
+	var o options
+	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
+	flags.StringVar(&o.root, "root", "../..", "the repository")
+	flags.StringVar(&o.version, "version", "", "the version, v0.1.0 for example")
+	flags.StringVar(&o.date, "date", "", "the day of the release, 2026-01-31 for example")
+	flags.StringVar(&o.out, "out", "", "the directory to write to")
+	flags.BoolVar(&o.write, "write", false, "write the document and do not compare it")
+	if err := flags.Parse(args[1:]); err != nil {
 		return err
 	}
-	at := filepath.Join(out, filepath.FromSlash(path), "@v")
-	if err := os.MkdirAll(at, 0o755); err != nil {
-		return err
+	if flags.NArg() > 0 {
+		return fmt.Errorf("%s takes no argument %q", args[0], flags.Arg(0))
 	}
-	info, err := json.Marshal(map[string]any{"Version": mod.Version, "Time": time.Unix(0, 0).UTC()})
-	if err != nil {
-		return err
+	for _, name := range command.needs {
+		if flags.Lookup(name).Value.String() == "" {
+			return fmt.Errorf("%s needs -%s", args[0], name)
+		}
 	}
-	goMod, err := os.ReadFile(filepath.Join(dir, "go.mod"))
-	if err != nil {
-		return err
-	}
-	for name, data := range map[string][]byte{"list": []byte(mod.Version + "\n"), mod.Version + ".info": info, mod.Version + ".mod": goMod} {
-		if err := os.WriteFile(filepath.Join(at, name), data, 0o644); err != nil {
+	for _, dir := range []*string{&o.root, &o.out} {
+		abs, err := filepath.Abs(*dir)
+		if err != nil {
 			return err
 		}
+		if *dir != "" {
+			*dir = abs
+		}
 	}
-	archive, err := os.Create(filepath.Join(at, mod.Version+".zip"))
-	if err != nil {
-		return err
-	}
-	defer archive.Close() //nolint:errcheck // closed for good below
-	if err := zip.CreateFromDir(archive, mod, dir); err != nil {
-		return err
-	}
-	return archive.Close()
+	return command.do(ctx, o, w)
 }
