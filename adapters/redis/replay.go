@@ -76,6 +76,9 @@ return 1
 func (s *Stores) mark(ctx context.Context, acknowledged bool, names []string, own string, ttl time.Duration) (fresh bool, err error) {
 	if len(names) > 1 || acknowledged && s.replicas > 0 {
 		c, err := eval(ctx, s, acknowledged, markScript, names, own, ttl.Milliseconds())
+		if c != nil && c.Err() == nil && c.Val() == int64(0) {
+			return false, nil // it is another's, also where a replica says so, to which WAIT is a mistake
+		}
 		if err != nil && !errors.Is(err, errAlone) {
 			return false, err
 		}

@@ -317,3 +317,28 @@ func TestFewerReplicasThanAskedFor(t *testing.T) {
 		}
 	}
 }
+
+// In a failover, a client may reach a server that is a replica by now. What is used there was
+// used, and that is no mistake in the set-up: WAIT is what a replica refuses.
+func TestUsedByTheWordOfAReplica(t *testing.T) {
+	c := config()
+	c.Replicas = 1
+	s, server := single(t, c)
+	wait := func(f func(c *mini.Peer)) {
+		answer(server, "WAIT", func(c *mini.Peer, _ []string) { f(c) })
+	}
+	wait(func(c *mini.Peer) { c.WriteInt(1) })
+	fresh, err := s.Replay().Use(t.Context(), "proof", soon())
+	require.NoError(t, err)
+	require.True(t, fresh)
+
+	wait(func(c *mini.Peer) { c.WriteError("ERR WAIT cannot be used with replica instances.") })
+	fresh, err = s.Replay().Use(t.Context(), "proof", soon())
+	require.NoError(t, err)
+	require.False(t, fresh)
+
+	// What writes, where WAIT does not work, is not acknowledged.
+	fresh, err = s.Replay().Use(t.Context(), "another", soon())
+	require.ErrorIs(t, err, bearergate.ErrMisconfigured)
+	require.False(t, fresh)
+}

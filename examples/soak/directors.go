@@ -139,7 +139,7 @@ func (w *world) accept() error {
 	})
 	previous := w.previous
 	w.previous = s.kit
-	known := w.newMortals(atOnce, s.next)
+	known := w.newMortals(atOnce, s.next.epoch)
 	w.become(func(s *state) { s.old, s.kit, s.next, s.living[atOnce] = previous, s.next, nil, known })
 	return err
 }

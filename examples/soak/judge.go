@@ -170,7 +170,7 @@ func (j *judgement) of(a answer) string {
 // may have to be asked.
 func (j *judgement) right() (may []want, asks bool) {
 	may, asks = []want{j.kind.want}, j.kind.asks || j.request.asks
-	k, m := j.request.kit, j.request.mortal
+	k, m := j.request.epoch, j.request.mortal
 	if m != nil {
 		may = nil
 		if j.death.IsZero() || j.sent.Before(j.death.Add(j.grace(m))) {
@@ -313,7 +313,7 @@ func (w *world) race() {
 	}
 	after := w.now.Load()
 	// What nobody knows may have been used up.
-	excused := unknown > 0 && (stormy(before, after) || w.stalled(&w.storeStalls, before.storeStalls) || after.generation > r.kit.generation+1)
+	excused := unknown > 0 && (stormy(before, after) || w.stalled(&w.storeStalls, before.storeStalls) || after.generation > r.epoch.generation+1)
 	if opened > 1 || unknown > 0 && !excused || opened == 0 && unknown == 0 {
 		w.complainf("one proof sent %d times at once opened %d times: %v", n, opened, said)
 	}

@@ -42,7 +42,7 @@ type request struct {
 	scheme bearergate.Scheme
 	header http.Header
 	shown  shown
-	kit    *kit    // of its token; nil: it is of no key that is rotated
+	epoch  *epoch  // of the key of its token; nil: none that is rotated
 	mortal *mortal // its token; nil: it is not going to be revoked
 	asks   bool    // as in kind
 	made   time.Time
@@ -229,7 +229,7 @@ func proofs() []kind {
 func (w *world) proven(s *state, path string, change map[string]any) *request {
 	token := one(s.kit.tokens["DPoP"])
 	r := sent(bearergate.SchemeDPoP, token)
-	r.kit, r.path = s.kit, path
+	r.epoch, r.path = s.kit.epoch, path
 	r.header.Set("DPoP", w.key.Sign(nil, merged(w.key.Claims(http.MethodGet, base+path, token), change)))
 	return r
 }
@@ -292,7 +292,7 @@ func bearer(k *kit, name string) *request {
 		return nil
 	}
 	r := sent(bearergate.SchemeBearer, one(k.tokens[name]))
-	r.kit = k
+	r.epoch = k.epoch
 	return r
 }
 
@@ -314,7 +314,7 @@ func ofMortal(some []*mortal) *request {
 	}
 	m := one(some)
 	r := sent(bearergate.SchemeBearer, m.token)
-	r.mortal, r.kit, r.path = m, m.kit, m.path
+	r.mortal, r.epoch, r.path = m, m.epoch, m.path
 	return r
 }
 

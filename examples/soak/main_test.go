@@ -140,12 +140,11 @@ func newStage(t *testing.T, c *cast) *stage {
 	s.doors = []*door{s.door}
 
 	before := time.Now().Add(-time.Hour)
-	next := *c.kit
-	next.made = before
-	now := state{kit: c.kit, old: c.kit, next: &next, stormBegan: before}
+	next := &kit{epoch: &epoch{made: before}, tokens: c.kit.tokens}
+	now := state{kit: c.kit, old: c.kit, next: next, stormBegan: before}
 	for f := range fates {
-		now.living[f] = []*mortal{s.newMortal(f, now.kit)}
-		dead := s.newMortal(f, now.kit)
+		now.living[f] = []*mortal{s.newMortal(f, now.kit.epoch)}
+		dead := s.newMortal(f, now.kit.epoch)
 		dead.process = elsewhere
 		dead.dying.Store(true)
 		dead.here.Store(before.UnixNano())

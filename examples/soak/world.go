@@ -48,11 +48,17 @@ var silent = log.New(io.Discard, "", 0)
 // algorithms are those that the authorization server signs with.
 var algorithms = []string{"ES256", "RS256", "EdDSA"}
 
-// kit is tokens that are signed with one key of the authorization server, by kind.
-type kit struct {
+// epoch is that of one key of the authorization server, of each algorithm.
+type epoch struct {
 	generation int // how many rotations there were before the key
 	made       time.Time
-	tokens     map[string][]string
+}
+
+// kit is tokens that are signed with such a key, by kind. What is kept of requests holds on to
+// the epoch alone: tokens are many.
+type kit struct {
+	*epoch
+	tokens map[string][]string
 }
 
 // fate is how a token ends.
@@ -81,7 +87,7 @@ func (f fate) isOpaque() bool { return f == byAnswer || f == byServer || f == by
 type mortal struct {
 	fate  fate
 	token string
-	kit   *kit // as in request
+	epoch *epoch // as in request
 	entry revocation.Entry
 	path  string
 
@@ -195,7 +201,7 @@ func claimed(change func(*authtest.Claims)) authtest.Claims {
 
 // newKit mints tokens under the present keys.
 func (w *world) newKit(generation int) *kit {
-	k := &kit{generation: generation, made: time.Now(), tokens: map[string][]string{}}
+	k := &kit{epoch: &epoch{generation, time.Now()}, tokens: map[string][]string{}}
 	add := func(name string, tokens ...string) { k.tokens[name] = append(k.tokens[name], tokens...) }
 	with := func(change func(*authtest.Claims)) string { return w.as.Token(claimed(change)) }
 	for range kitSize {
@@ -244,15 +250,15 @@ func (w *world) ofPartner(typ string, change func(*authtest.Claims), members str
 }
 
 // newMortal mints a token that is going to be revoked, of a user and a session of its own. The
-// kit is that of the key which signs it, if it is one of the authorization server.
-func (w *world) newMortal(f fate, k *kit) *mortal {
+// epoch is that of the key which signs it, if it is one of the authorization server.
+func (w *world) newMortal(f fate, k *epoch) *mortal {
 	m := &mortal{fate: f, path: "/orders/1"}
 	id, session, user := rand.Text(), rand.Text(), rand.Text()
 	change := func(c *authtest.Claims) { c.ID, c.Subject = id, user }
 	sid := fmt.Sprintf(`"sid":%q`, session)
 	switch {
 	case f == atOnce:
-		m.token, m.path, m.kit = w.as.Token(claimed(change)), "/live/1", k
+		m.token, m.path, m.epoch = w.as.Token(claimed(change)), "/live/1", k
 	case f.isOpaque():
 		m.token = w.as.Opaque(claimed(func(c *authtest.Claims) { change(c); c.Raw = []byte("{" + sid + "}") }))
 		m.entry.Issuer = w.as.Issuer()
@@ -271,7 +277,7 @@ func (w *world) newMortal(f fate, k *kit) *mortal {
 	return m
 }
 
-func (w *world) newMortals(f fate, k *kit) (some []*mortal) {
+func (w *world) newMortals(f fate, k *epoch) (some []*mortal) {
 	for range living {
 		some = append(some, w.newMortal(f, k))
 	}
@@ -290,7 +296,7 @@ func (m *mortal) refusal() bearergate.Reason {
 func (w *world) begin() {
 	s := state{step: "begin", outage: "begin", kit: w.newKit(0)}
 	for f := range fates {
-		s.living[f] = w.newMortals(f, s.kit)
+		s.living[f] = w.newMortals(f, s.kit.epoch)
 	}
 	now := time.Now().UnixNano()
 	w.now.Store(&s)
