@@ -357,7 +357,7 @@ func (h *Handler) Keys() jwks.Source {
 // ServeHTTP takes a SET (RFC 8935 §2), and answers as the comment of the package says.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	if h == nil || h.inbox == nil {
+	if h == nil {
 		h = &Handler{}
 	}
 	ctx := r.Context()

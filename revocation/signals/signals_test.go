@@ -461,3 +461,13 @@ func TestWhichSET(t *testing.T) {
 		}
 	})
 }
+
+// How long it took is told, what the List took included.
+func TestDuration(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s := newScene(t)
+		s.list.failing(func(context.Context) error { time.Sleep(time.Second); return nil })
+		s.requireTaken(signals.Revoked, nil)
+		require.Equal(t, time.Second, s.last().Duration)
+	})
+}
