@@ -721,6 +721,42 @@ func TestAskingAgain(t *testing.T) {
 	})
 }
 
+// What the Log has already is not told again: a feed that repeats itself costs it nothing.
+func TestAddedAgain(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log := new(kit.Log)
+		l := newList(t, func(c *revocation.Config) { c.Log = log })
+		require.NoError(t, l.Warm(t.Context()))
+		e := revocation.Entry{Issuer: issuer, Subject: "alice", Before: time.Now(), Until: time.Now().Add(2 * time.Hour)}
+		require.NoError(t, l.Add(t.Context(), e))
+		appends := log.Calls("Append")
+		require.NoError(t, l.Add(t.Context(), e))
+		require.Equal(t, appends, log.Calls("Append"))
+		e.Until = e.Until.Add(time.Second)
+		require.NoError(t, l.Add(t.Context(), e))
+		require.Equal(t, appends+1, log.Calls("Append"), "it is longer")
+	})
+}
+
+// An Entry that has ended takes no room, where the Log keeps it longer than it need.
+func TestEndedInTheLog(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log := new(kit.Log)
+		header := append([]byte{1, 'r'}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1)
+		kept := time.Now().Add(-2 * revocation.MaxLeeway)
+		for id, until := range map[string]time.Time{"ended": kept, "not yet": kept.Add(time.Nanosecond)} {
+			record := revocation.Encoded(revocation.Entry{Issuer: issuer, TokenID: id, Until: until}, false)
+			log.Put(append(slices.Clone(header), record...), time.Now().Add(time.Hour))
+		}
+		l := newList(t, func(c *revocation.Config) { c.Log = log })
+		require.NoError(t, l.Warm(t.Context()))
+		all := slices.Collect(l.All())
+		require.Len(t, all, 1)
+		require.Equal(t, "not yet", all[0].TokenID)
+		require.Zero(t, l.Status().Skipped, "it can be read")
+	})
+}
+
 // A failed append says nothing of what another one has told meanwhile.
 func TestAnAppendThatFailsBesideOneThatDoesNot(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
