@@ -301,6 +301,7 @@ func TestStreamUpdated(t *testing.T) {
 			s.requireTaken(signals.Updated, m{"sub_id": opaque("stream-1"), "events": events(streamUpdated, tt.payload)})
 			tt.want.Issuer = kit.Issuer
 			require.Equal(t, []signals.StreamEvent{tt.want}, told(s, &s.stream))
+			require.Equal(t, streamUpdated, s.last().Type)
 			require.Empty(t, s.list.added())
 		})
 	}
