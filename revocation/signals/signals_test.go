@@ -216,6 +216,7 @@ func TestSubjects(t *testing.T) {
 	}{
 		{name: "CAEP-01 iss_sub", entry: userAlice},
 		{name: "CAEP-01 opaque", subject: opaque("s1"), entry: entry(revocation.Entry{Session: "s1"})},
+		{name: "a member that is null is none", subject: m{"format": "iss_sub", "iss": kit.Issuer, "sub": "alice", "x": nil}, entry: userAlice},
 		{name: "jwt_id", subject: m{"format": "jwt_id", "iss": kit.Issuer, "jti": "j1"}, entry: entry(revocation.Entry{TokenID: "j1"})},
 		{name: "W2-228 iss_sub of another issuer", subject: foreign, code: "access_denied"},
 		{name: "W2-228 jwt_id of another issuer", subject: m{"format": "jwt_id", "iss": other, "jti": "j1"}, code: "access_denied"},
@@ -355,6 +356,15 @@ func TestSubjects(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What is discarded is acknowledged also where nobody listens.
+func TestDiscardedWithoutAHook(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s := newScene(t, func(c *signals.Config) { c.Hooks.Discarded = nil })
+		s.requireTaken(signals.Discarded, m{"sub_id": m{"format": "email", "email": "alice@example.com"}})
+		require.Empty(t, told(s, &s.panicked))
+	})
 }
 
 // many is a complex subject of n members.

@@ -62,10 +62,7 @@ var errSubject = errors.New("a subject is malformed")
 // Resolve, and otherwise the event is discarded.
 func readSubject(value []byte) (subject, error) {
 	s, err := readSimple(value)
-	if err != nil {
-		return subject{}, err
-	}
-	switch s.Format {
+	switch s.Format { // "" beside an error
 	case formatAliases:
 		err = s.readAliases()
 	case formatComplex:
