@@ -228,6 +228,24 @@ func TestDeafLog(t *testing.T) {
 	})
 }
 
+// Who does not want to wait any longer does not wait for the reading of somebody else.
+func TestLeavingWhileOthersRead(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log := new(kit.Log)
+		l := newList(t, func(c *revocation.Config) { c.Log = log })
+		log.Fault(kit.Hang)
+		first := make(chan error)
+		go func() { first <- l.Warm(t.Context()) }()
+		synctest.Wait()
+		ctx, leave := context.WithCancel(t.Context())
+		time.AfterFunc(100*time.Millisecond, leave)
+		start := time.Now()
+		kit.RequireError(t, l.Warm(ctx), bearergate.ErrUnavailable, bearergate.ReasonCanceled)
+		require.Equal(t, 100*time.Millisecond, time.Since(start))
+		requireUnavailable(t, <-first)
+	})
+}
+
 // InsecureFailOpen says what to do when nothing is heard. That there is no room for what was
 // heard is something else.
 func TestFailOpenIsNotForAFullReader(t *testing.T) {

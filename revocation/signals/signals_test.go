@@ -233,6 +233,8 @@ func TestSubjects(t *testing.T) {
 		{name: "SSF-07 did", subject: m{"format": "did", "url": "did:x:1"}, why: signals.WhySubject, part: [2]string{"", "did"}},
 		{name: "SSF-07 saml_assertion_id", subject: m{"format": "saml_assertion_id", "issuer": "i", "assertion_id": "a"}, why: signals.WhySubject, part: [2]string{"", "saml_assertion_id"}},
 		{name: "SSF-07 ip-addresses", subject: m{"format": "ip-addresses", "ip-addresses": []string{"192.0.2.1"}}, why: signals.WhySubject, part: [2]string{"", "ip-addresses"}},
+		{name: "SSF-07 ip-addresses without them", subject: m{"format": "ip-addresses"}, code: "invalid_request"},
+		{name: "aliases, and one that is malformed", subject: m{"format": "aliases", "identifiers": []any{alice(), m{"format": "email"}}}, code: "invalid_request"},
 		{name: "R9493-01 unknown format", subject: m{"format": "passkey", "id": "x"}, why: signals.WhySubject, part: [2]string{"", "other"}},
 		{name: "R9493-01 no format", subject: m{"iss": kit.Issuer, "sub": "alice"}, code: "invalid_request"},
 		{name: "R9493-01 format number", subject: m{"format": 1, "sub": "alice"}, code: "invalid_request"},

@@ -94,10 +94,7 @@ func readSimple(value []byte) (subject, error) {
 	if err != nil || s.Format == "" {
 		return subject{}, errSubject
 	}
-	required, known := formats[s.Format]
-	if !known {
-		return s, nil
-	}
+	required := formats[s.Format] // nothing of a format that is not known
 	for _, name := range required {
 		if !slices.Contains(others, name) || s.Format != "ip-addresses" && s.Values[name] == "" {
 			return subject{}, errSubject
@@ -136,7 +133,7 @@ func (s *subject) readMembers() error {
 			return nil
 		}
 		member, err := readSimple(value)
-		if err == nil && member.Format == formatAliases {
+		if member.Format == formatAliases {
 			err = member.readAliases()
 		}
 		if err != nil || member.Format == formatComplex || len(s.members) == maxParts {
