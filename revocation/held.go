@@ -93,7 +93,7 @@ func cut(s, text string) (rest string, ok bool) {
 			break
 		}
 	}
-	if n != len(text) || len(s) < size+n || s[size:size+n] != text {
+	if len(s) < size+n || s[size:size+n] != text {
 		return "", false
 	}
 	return s[size+n:], true

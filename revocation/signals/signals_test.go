@@ -282,6 +282,8 @@ func TestSubjects(t *testing.T) {
 		{name: "a tenant by iss_sub", subject: complexOf(m{"user": alice(), "tenant": m{"format": "iss_sub", "iss": kit.Issuer, "sub": "alice"}}), why: signals.WhySubject, part: [2]string{"tenant", "iss_sub"}},
 		{name: "a device by jwt_id", subject: complexOf(m{"user": alice(), "device": m{"format": "jwt_id", "iss": kit.Issuer, "jti": "j"}}), why: signals.WhySubject, part: [2]string{"device", "jwt_id"}},
 		{name: "a session by jwt_id", subject: complexOf(m{"user": alice(), "session": m{"format": "jwt_id", "iss": kit.Issuer, "jti": "j"}}), entry: entry(revocation.Entry{Subject: "alice", TokenID: "j"})},
+		{name: "a session of an application that nobody knows, and a device", subject: complexOf(m{"session": opaque("s1"), "application": email, "device": device}), why: signals.WhySubject, part: [2]string{"application", "email"}},
+		{name: "complex: a member without a name is no session", subject: complexOf(m{"": opaque("s1")}), why: signals.WhySubject, part: [2]string{"", "opaque"}},
 		{name: "complex: 33 members", subject: many(33), code: "invalid_request"},
 		{name: "complex: 32 members", subject: many(32), why: signals.WhySubject, part: [2]string{"other", "opaque"}},
 		{name: "complex: nothing", subject: complexOf(m{}), code: "invalid_request"},

@@ -216,7 +216,7 @@ func (h *Handler) complexEntry(ctx context.Context, s *subject) (revocation.Entr
 	switch {
 	case used == 0 && missing == nil:
 		missing = s
-	case hasSession && application != nil: // it would have made the session narrower
+	case application != nil: // it would have made a session narrower too
 		missing = application
 	case hasSession:
 		// A session is of one user, one device and one tenant: it is enough. A token may call
