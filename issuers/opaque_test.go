@@ -49,6 +49,7 @@ func TestJWTShapedNeverReachesOpaque(t *testing.T) {
 		"an empty object alone":          b64("{}"),
 		"only a brace":                   b64("{") + tail,
 		"only a brace, alone":            b64("{"),
+		"only a brace, behind blanks":    b64(" \t{"),
 		"a brace and no JSON":            b64("{alg: none}"),
 		"a brace and noise":              b64("{\x00\x01\x02\xff\xfe") + tail,
 		"bad UTF-8 in the kid":           b64("{\"alg\":\"ES256\",\"kid\":\"\xff\"}") + tail,

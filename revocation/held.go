@@ -100,7 +100,7 @@ func cut(s, text string) (rest string, ok bool) {
 }
 
 func (h *held) entry() Entry {
-	in := reader{left: []byte(h.values), ok: true}
+	in := reader{left: []byte(h.values)}
 	v := in.values()
 	e := v.entry()
 	e.Before, e.Until, e.Source = time.Unix(0, h.before), time.Unix(0, h.until).Add(-kept), h.source

@@ -776,6 +776,25 @@ func TestEndedInTheLog(t *testing.T) {
 	})
 }
 
+// How long a look into the Log took is told.
+func TestSyncedTellsHowLongItTook(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log := new(kit.Log)
+		log.Fault(func(_ context.Context, call string) error {
+			if call == "Append" {
+				time.Sleep(time.Second)
+			}
+			return nil
+		})
+		var events []revocation.SyncEvent
+		l := newList(t, func(c *revocation.Config) {
+			c.Log, c.Hooks.Synced = log, func(_ context.Context, e revocation.SyncEvent) { events = append(events, e) }
+		})
+		require.NoError(t, l.Warm(t.Context()))
+		require.Equal(t, []revocation.SyncEvent{{Whole: true, Duration: time.Second}}, events)
+	})
+}
+
 // A failed append says nothing of what another one has told meanwhile.
 func TestAnAppendThatFailsBesideOneThatDoesNot(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {

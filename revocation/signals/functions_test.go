@@ -387,6 +387,8 @@ func TestResolve(t *testing.T) {
 		{name: "two issuers", subject: complexOf(m{"user": alice(), "device": m{"format": "email", "email": "other"}}), asked: []string{"device email"}, why: signals.WhyContradiction},
 		{name: "two keys", subject: complexOf(m{"device": m{"format": "email", "email": "key"}, "user": m{"format": "email", "email": "another key"}}), asked: []string{"device email", "user email"}, why: signals.WhyContradiction},
 		{name: "a session that nobody knows, and a device", subject: complexOf(m{"device": device, "session": m{"format": "email", "email": "nobody"}}), asked: []string{"device opaque", "session email"}, why: signals.WhySubject},
+		{name: "aliases of a member", subject: complexOf(m{"user": m{"format": "aliases", "identifiers": []any{email}}}), asked: []string{"user email"}, entry: revocation.Entry{Issuer: kit.Issuer, Subject: "alice"}},
+		{name: "the same key twice", subject: complexOf(m{"device": m{"format": "email", "email": "key"}, "user": m{"format": "email", "email": "key"}}), asked: []string{"device email", "user email"}, entry: revocation.Entry{Issuer: kit.Issuer, Key: [32]byte{1}}},
 		{name: "in whatever order the members stand", subject: json.RawMessage(`{"format":"complex","user":{"format":"email","email":"alice@example.com"},"device":{"format":"opaque","id":"d1"}}`),
 			asked: []string{"device opaque", "user email"}, entry: revocation.Entry{Issuer: kit.Issuer, Session: "s-of-d1"}},
 		{name: "a key", subject: m{"format": "email", "email": "key"}, asked: []string{" email"}, entry: revocation.Entry{Issuer: kit.Issuer, Key: [32]byte{1}}},

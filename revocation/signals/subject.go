@@ -292,7 +292,7 @@ func (s *subject) plain(isSession bool) (e revocation.Entry, known bool) {
 		}
 	case "opaque":
 		switch id := s.Values["id"]; {
-		case s.Member == "session", s.Member == "" && isSession:
+		case s.Member == "session", isSession:
 			return revocation.Entry{Session: id}, true
 		case s.Member == "application":
 			return revocation.Entry{Client: id}, true
