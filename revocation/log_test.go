@@ -776,8 +776,9 @@ func TestEndedInTheLog(t *testing.T) {
 	})
 }
 
-// How long a look into the Log took is told.
-func TestSyncedTellsHowLongItTook(t *testing.T) {
+// A look that finds something, or fails, is told, with how long it took. One that finds
+// nothing is not: there are two in a second.
+func TestSynced(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		log := new(kit.Log)
 		log.Fault(func(_ context.Context, call string) error {
@@ -791,7 +792,15 @@ func TestSyncedTellsHowLongItTook(t *testing.T) {
 			c.Log, c.Hooks.Synced = log, func(_ context.Context, e revocation.SyncEvent) { events = append(events, e) }
 		})
 		require.NoError(t, l.Warm(t.Context()))
+		require.NoError(t, l.Warm(t.Context()))
 		require.Equal(t, []revocation.SyncEvent{{Whole: true, Duration: time.Second}}, events)
+		require.NoError(t, l.Add(t.Context(), alice()))
+		require.NoError(t, l.Warm(t.Context()))
+		require.Equal(t, revocation.SyncEvent{Records: 1}, events[1])
+		log.Fault(failing("Read"))
+		requireUnavailable(t, l.Warm(t.Context()))
+		require.Len(t, events, 3)
+		require.Error(t, events[2].Err)
 	})
 }
 

@@ -362,6 +362,16 @@ func TestSubjects(t *testing.T) {
 	}
 }
 
+// Operators are told what stood there, where metrics have "other".
+func TestDiscardedTellsWhatWasFound(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s := newScene(t)
+		s.requireTaken(signals.Discarded, m{"sub_id": complexOf(m{"user": alice(), "color": m{"format": "passkey", "id": "x"}})})
+		require.Equal(t, signals.DiscardedEvent{Issuer: kit.Issuer, Type: signals.SessionRevoked, Why: signals.WhySubject, Member: "other", Format: "other", ID: `"id-1"`,
+			Found: `"` + signals.SessionRevoked + `" "color" "passkey"`}, told(s, &s.discarded)[0])
+	})
+}
+
 // What is discarded is acknowledged also where nobody listens.
 func TestDiscardedWithoutAHook(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {

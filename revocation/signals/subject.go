@@ -328,7 +328,7 @@ func (h *Handler) aliasEntry(ctx context.Context, s *subject) (revocation.Entry,
 
 // resolved asks Resolve. An Entry that names no token in particular is none.
 func (h *Handler) resolved(ctx context.Context, s *subject) (e revocation.Entry, none *unmapped, err error) {
-	found := false
+	var found bool
 	if h.resolve != nil {
 		err = h.inbox.Ask(ctx, "Resolve", func(ctx context.Context) (err error) {
 			e, found, err = h.resolve(ctx, s.Subject)
