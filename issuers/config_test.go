@@ -135,6 +135,12 @@ type nameless struct{}
 func (*nameless) Verify(context.Context, string) (*bearergate.Token, error) { return nil, nil }
 func (*nameless) Issuer() string                                            { return "" }
 
+// fixed tells its issuer whatever stands in its fields.
+type fixed struct{ answers int }
+
+func (*fixed) Verify(context.Context, string) (*bearergate.Token, error) { return nil, nil }
+func (*fixed) Issuer() string                                            { return issuer }
+
 func TestNewRouterAccepts(t *testing.T) {
 	resolve := func(context.Context, string) (bearergate.Verifier, error) { return nil, nil }
 	for name, c := range map[string]issuers.Config{
@@ -147,6 +153,7 @@ func TestNewRouterAccepts(t *testing.T) {
 		"http on loopback":         {Resolve: resolve, ResolveIssuers: []string{"http://localhost:8080/realms/{realm}"}},
 		"two placeholders":         {Resolve: resolve, ResolveIssuers: []string{"https://a.example/{region}/x/{t}/"}},
 		"named":                    {Issuers: map[string]bearergate.Verifier{issuer: named{&recorder{}, issuer}}},
+		"named, with zero fields":  {Issuers: map[string]bearergate.Verifier{issuer: &fixed{}}},
 		"of no name":               {Issuers: map[string]bearergate.Verifier{issuer: named{&recorder{}, ""}}},
 		"of no name and no fields": {Issuers: map[string]bearergate.Verifier{issuer: &nameless{}}},
 		"a million issuers":        {Resolve: resolve, ResolveIssuers: slices.Repeat([]string{issuerB}, 1<<20)},

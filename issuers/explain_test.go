@@ -40,6 +40,7 @@ func TestRouterExplains(t *testing.T) {
 		return nil, nil
 	}, ResolveIssuers: []string{kit.Issuer, "https://tenants.example.com/{tenant}"}}
 	allows := issuers.Config{Resolve: resolves.Resolve, AllowIssuer: func(iss string) bool { return iss == kit.Issuer }}
+	fails := issuers.Config{Resolve: func(context.Context, string) (bearergate.Verifier, error) { return nil, bearergate.ErrUnavailable }, ResolveIssuers: []string{kit.Issuer}}
 	for name, tt := range map[string]struct {
 		config issuers.Config
 		token  string
@@ -47,6 +48,7 @@ func TestRouterExplains(t *testing.T) {
 		failed string
 		first  string // the detail of the router's step
 		advice string // begins with
+		none   bool   // there is no advice: the token is not to blame
 	}{
 		"accepted":              {config: plain, token: s.Sign(t, nil), first: "the token goes to the verifier of its issuer"},
 		"resolved":              {config: resolves, token: s.Sign(t, nil), first: "the token goes to the verifier of its issuer"},
@@ -65,7 +67,10 @@ func TestRouterExplains(t *testing.T) {
 		"malformed, and Opaque": {config: withOpaque, token: "eyJhbGciOiJIUzI1NiJ9.e30=.x", reason: bearergate.ReasonMalformed, failed: "router", advice: "The text is written in plain base64"},
 		"no JWT, as it seems":   {config: plain, token: "eyJhbGciOiJIUzI1NiJ9.e30=.x", reason: bearergate.ReasonMalformed, failed: "router", advice: "The text is written in plain base64"},
 		"the wrong verifier":    {config: plain, token: s.Sign(t, map[string]any{"iss": "https://broken.example.com"}), reason: bearergate.ReasonInternal, failed: "router's issuer"},
-		"no token":              {config: plain, reason: bearergate.ReasonNoToken, failed: "router"},
+		"no token":              {config: plain, reason: bearergate.ReasonNoToken, failed: "router", none: true},
+		"too long":              {config: plain, token: s.Sign(t, map[string]any{"roles": strings.Repeat("r", issuers.DefaultMaxTokenBytes)}), reason: bearergate.ReasonTooLarge, failed: "router", advice: "Look why the token is so long"},
+		"nobody can resolve":    {config: fails, token: s.Sign(t, nil), reason: bearergate.ReasonKeysUnavailable, failed: "router", none: true},
+		"nobody's, and no JWT":  {config: plain, token: b64(`{"alg":"ES256"}`) + "." + b64(`{"iss":"https://x.example.com","x":{"a":1,"a":2}}`) + ".", reason: bearergate.ReasonIssuer, failed: "router", advice: "The token says that it is of an issuer"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			router, err := issuers.NewRouter(tt.config)
@@ -78,8 +83,12 @@ func TestRouterExplains(t *testing.T) {
 			require.Equal(t, tt.failed, failed.Name)
 			if tt.first != "" {
 				require.Equal(t, tt.first, e.Steps[0].Detail)
+				require.True(t, e.Steps[0].Unsigned, "it is read before anything is verified")
 			}
 			require.Equal(t, strings.Contains(tt.advice, "EncryptedAreOpaque"), strings.Contains(strings.Join(e.Advice, " "), "EncryptedAreOpaque"))
+			if tt.none {
+				require.Empty(t, e.Advice)
+			}
 			if tt.advice != "" {
 				require.NotEmpty(t, e.Advice)
 				require.Contains(t, e.Advice[0], tt.advice)
@@ -88,6 +97,34 @@ func TestRouterExplains(t *testing.T) {
 	}
 	var none *issuers.Router
 	kit.RequireError(t, none.Explain(t.Context(), "x").Err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+}
+
+// The verifiers that explain are given the caller's context, and one also where the caller
+// has none.
+func TestExplainPassesTheContextOn(t *testing.T) {
+	type key struct{}
+	var got context.Context
+	asked := bearergate.VerifierFunc(func(ctx context.Context, _ string) (*bearergate.Token, error) {
+		got = ctx
+		return bearergate.NewToken(bearergate.Claims{Issuer: kit.Issuer}), nil
+	})
+	router := newRouter(t, issuers.Config{Issuers: map[string]bearergate.Verifier{kit.Issuer: asked}})
+	live, err := issuers.RequireLive(asked, asked)
+	require.NoError(t, err)
+	for name, explain := range map[string]func(context.Context, string) bearergate.Explanation{
+		"Router": router.Explain,
+		"RequireLive": live.(interface {
+			Explain(context.Context, string) bearergate.Explanation
+		}).Explain,
+	} {
+		got = nil
+		require.NoError(t, explain(context.WithValue(t.Context(), key{}, "the caller's"), unsigned(kit.Issuer)).Err, name)
+		require.Equal(t, "the caller's", got.Value(key{}), name)
+		got = nil
+		var none context.Context
+		require.NoError(t, explain(none, unsigned(kit.Issuer)).Err, name)
+		require.NotNil(t, got, name)
+	}
 }
 
 // RequireLive explains both verdicts, and whether they agree.

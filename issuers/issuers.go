@@ -342,7 +342,7 @@ func (r *Router) choose(ctx context.Context, token string) (choice, error) {
 		}
 		return choice{verifier: r.opaque}, nil
 	}
-	if err != nil || issuer == "" {
+	if issuer == "" {
 		return c, err
 	}
 	if r.resolver != nil {
@@ -362,7 +362,7 @@ func (r *Router) choose(ctx context.Context, token string) (choice, error) {
 }
 
 // configured finds the verifier of a JWT in Issuers. The issuer is given where there is
-// none for it. For a token whose issuer is configured, nothing is allocated.
+// none for it, and no error. For a token whose issuer is configured, nothing is allocated.
 func (r *Router) configured(token string) (c choice, issuer string, err error) {
 	buf := jose.Borrow()
 	defer jose.GiveBack(buf, token)

@@ -590,7 +590,10 @@ func TestRouterConfirmations(t *testing.T) {
 	require.Equal(t, []string{"jkt"}, router(tells("jkt"), nil).Confirmations())
 	require.Nil(t, router(tells("jkt"), says(full())).Confirmations())
 	require.Nil(t, router(tells("jkt"), router(tells("jkt"), says(full()))).Confirmations())
-	require.Nil(t, (&directory{}).router(t, nil).Confirmations())
+	resolving := func(c *issuers.Config) {
+		c.Issuers, c.Opaque = map[string]bearergate.Verifier{issuer: tells("jkt")}, tells("jkt")
+	}
+	require.Nil(t, (&directory{}).router(t, resolving).Confirmations(), "of what Resolve returns nobody knows")
 	require.Nil(t, (*issuers.Router)(nil).Confirmations())
 }
 

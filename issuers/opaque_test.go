@@ -49,6 +49,7 @@ func TestJWTShapedNeverReachesOpaque(t *testing.T) {
 		"an empty object alone":          b64("{}"),
 		"only a brace":                   b64("{") + tail,
 		"only a brace, alone":            b64("{"),
+		"only a brace, behind blanks":    b64(" \t{"),
 		"a brace and no JSON":            b64("{alg: none}"),
 		"a brace and noise":              b64("{\x00\x01\x02\xff\xfe") + tail,
 		"bad UTF-8 in the kid":           b64("{\"alg\":\"ES256\",\"kid\":\"\xff\"}") + tail,
@@ -222,7 +223,7 @@ func TestBraceAndNoDots(t *testing.T) {
 // random characters begin with "{" in one of 256.
 func TestOpaqueTokensReachOpaque(t *testing.T) {
 	tokens := []string{
-		"2YotnFZFEjr1zCsicMWpAA", "x", "e", ".", "...", "a.b.c", ".eyJhbGciOiJFUzI1NiJ9", "ory_at_eyJ.x", "ya29.a0AfB_byC", "v4.local.x", "[1]",
+		"2YotnFZFEjr1zCsicMWpAA", "x", "e", ".", "...", "a.b.c", ".eyJhbGciOiJFUzI1NiJ9", "ory_at_eyJ.x", "ya29.a0AfB_byC", "eyAB~~", "v4.local.x", "[1]",
 		b64(`["alg"]`) + ".a.b", b64(`"alg"`), b64("x{"), "é", "\x00", " ",
 	}
 	rng := rand.New(rand.NewChaCha8([32]byte{1}))

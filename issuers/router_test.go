@@ -99,6 +99,28 @@ func TestRouterRefuses(t *testing.T) {
 	}
 }
 
+// Operators are told which issuers there are.
+func TestUnknownIssuerNamesTheConfiguredOnes(t *testing.T) {
+	resolve := func(context.Context, string) (bearergate.Verifier, error) { return nil, nil }
+	allow := func(string) bool { return false }
+	for _, tt := range []struct {
+		name     string
+		config   issuers.Config
+		expected string
+	}{
+		{name: "Issuers", config: issuers.Config{Issuers: map[string]bearergate.Verifier{issuerB: &recorder{}, issuer: &recorder{}}}, expected: `"` + issuer + `" "` + issuerB + `"`},
+		{name: "Issuers and ResolveIssuers", config: issuers.Config{Issuers: map[string]bearergate.Verifier{issuerB: &recorder{}}, Resolve: resolve, ResolveIssuers: []string{issuer}}, expected: `"` + issuerB + `" "` + issuer + `"`},
+		{name: "AllowIssuer", config: issuers.Config{Resolve: resolve, AllowIssuer: allow}, expected: "one that AllowIssuer lets through"},
+		{name: "ResolveIssuers and AllowIssuer", config: issuers.Config{Resolve: resolve, ResolveIssuers: []string{issuer}, AllowIssuer: allow}, expected: `"` + issuer + `", or one that AllowIssuer lets through`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			token, err := newRouter(t, tt.config).Verify(t.Context(), unsigned("https://unknown.example.com"))
+			requireError(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonIssuer)
+			require.Equal(t, tt.expected, bearergate.AsError(err).Expected)
+		})
+	}
+}
+
 // What else is wrong with a token is for the verifier of its issuer, and for no other.
 func TestRouterLeavesTheRestToTheVerifier(t *testing.T) {
 	s := newSigner(t, "ES256", "k")

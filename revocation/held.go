@@ -93,14 +93,14 @@ func cut(s, text string) (rest string, ok bool) {
 			break
 		}
 	}
-	if n != len(text) || len(s) < size+n || s[size:size+n] != text {
+	if len(s) < size+n || s[size:size+n] != text {
 		return "", false
 	}
 	return s[size+n:], true
 }
 
 func (h *held) entry() Entry {
-	in := reader{left: []byte(h.values), ok: true}
+	in := reader{left: []byte(h.values)}
 	v := in.values()
 	e := v.entry()
 	e.Before, e.Until, e.Source = time.Unix(0, h.before), time.Unix(0, h.until).Add(-kept), h.source

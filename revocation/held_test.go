@@ -82,6 +82,8 @@ func TestMalformedRecords(t *testing.T) {
 	good := revocation.Encoded(revocation.Entry{Issuer: "i", Subject: "alice", Key: [32]byte{1}, Before: time.Unix(1, 0), Until: time.Unix(2, 0), Source: "a"}, false)
 	_, ok := revocation.Reencoded(good)
 	require.True(t, ok)
+	_, ok = revocation.Reencoded(revocation.Encoded(revocation.Entry{Issuer: "i", Subject: "alice", Before: time.Unix(1, 0), Until: time.Unix(2, 0), Source: strings.Repeat("a", 64)}, false))
+	require.True(t, ok, "what looks like a key is none")
 	values := len(good) - (1 + 1 + 1 + 1 + 5 + 32 + 1 + 1) // where the mask stands
 	require.Equal(t, byte(2|32), good[values])
 	change := func(f func(b []byte) []byte) []byte { return f(append([]byte(nil), good...)) }
@@ -233,6 +235,8 @@ func TestRefetch(t *testing.T) {
 
 		as.Fail(authtest.Fault{Delay: time.Second})
 		fetches := as.Requests("/jwks")
+		require.NoError(t, list.Add(t.Context(), key(20), key(21)), "at once")
+		synctest.Wait()
 		for n := range byte(5) {
 			require.NoError(t, list.Add(t.Context(), key(10+n)))
 			synctest.Wait() // the fetch has begun

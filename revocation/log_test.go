@@ -228,6 +228,24 @@ func TestDeafLog(t *testing.T) {
 	})
 }
 
+// Who does not want to wait any longer does not wait for the reading of somebody else.
+func TestLeavingWhileOthersRead(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log := new(kit.Log)
+		l := newList(t, func(c *revocation.Config) { c.Log = log })
+		log.Fault(kit.Hang)
+		first := make(chan error)
+		go func() { first <- l.Warm(t.Context()) }()
+		synctest.Wait()
+		ctx, leave := context.WithCancel(t.Context())
+		time.AfterFunc(100*time.Millisecond, leave)
+		start := time.Now()
+		kit.RequireError(t, l.Warm(ctx), bearergate.ErrUnavailable, bearergate.ReasonCanceled)
+		require.Equal(t, 100*time.Millisecond, time.Since(start))
+		requireUnavailable(t, <-first)
+	})
+}
+
 // InsecureFailOpen says what to do when nothing is heard. That there is no room for what was
 // heard is something else.
 func TestFailOpenIsNotForAFullReader(t *testing.T) {
@@ -718,6 +736,71 @@ func TestAskingAgain(t *testing.T) {
 		time.Sleep(7 * time.Second) // as long as its pause may be
 		requireRevoked(t, all[1].Check(t.Context(), issued(cut.Before)))
 		require.NoError(t, all[1].Check(t.Context(), token(func(c *bearergate.Claims) { c.Subject, c.SessionID = "bob", "s2" })))
+	})
+}
+
+// What the Log has already is not told again: a feed that repeats itself costs it nothing.
+func TestAddedAgain(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log := new(kit.Log)
+		l := newList(t, func(c *revocation.Config) { c.Log = log })
+		require.NoError(t, l.Warm(t.Context()))
+		e := revocation.Entry{Issuer: issuer, Subject: "alice", Before: time.Now(), Until: time.Now().Add(2 * time.Hour)}
+		require.NoError(t, l.Add(t.Context(), e))
+		appends := log.Calls("Append")
+		time.Sleep(time.Second)
+		require.NoError(t, l.Add(t.Context(), e))
+		require.Equal(t, appends, log.Calls("Append"))
+		e.Until = e.Until.Add(time.Second)
+		require.NoError(t, l.Add(t.Context(), e))
+		require.Equal(t, appends+1, log.Calls("Append"), "it is longer")
+	})
+}
+
+// An Entry that has ended takes no room, where the Log keeps it longer than it need.
+func TestEndedInTheLog(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log := new(kit.Log)
+		header := append([]byte{1, 'r'}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1)
+		kept := time.Now().Add(-2 * revocation.MaxLeeway)
+		for id, until := range map[string]time.Time{"ended": kept, "not yet": kept.Add(time.Nanosecond)} {
+			record := revocation.Encoded(revocation.Entry{Issuer: issuer, TokenID: id, Until: until}, false)
+			log.Put(append(slices.Clone(header), record...), time.Now().Add(time.Hour))
+		}
+		l := newList(t, func(c *revocation.Config) { c.Log = log })
+		require.NoError(t, l.Warm(t.Context()))
+		all := slices.Collect(l.All())
+		require.Len(t, all, 1)
+		require.Equal(t, "not yet", all[0].TokenID)
+		require.Zero(t, l.Status().Skipped, "it can be read")
+	})
+}
+
+// A look that finds something, or fails, is told, with how long it took. One that finds
+// nothing is not: there are two in a second.
+func TestSynced(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log := new(kit.Log)
+		log.Fault(func(_ context.Context, call string) error {
+			if call == "Append" {
+				time.Sleep(time.Second)
+			}
+			return nil
+		})
+		var events []revocation.SyncEvent
+		l := newList(t, func(c *revocation.Config) {
+			c.Log, c.Hooks.Synced = log, func(_ context.Context, e revocation.SyncEvent) { events = append(events, e) }
+		})
+		require.NoError(t, l.Warm(t.Context()))
+		require.NoError(t, l.Warm(t.Context()))
+		require.Equal(t, []revocation.SyncEvent{{Whole: true, Duration: time.Second}}, events)
+		require.NoError(t, l.Add(t.Context(), alice()))
+		require.NoError(t, l.Warm(t.Context()))
+		require.Equal(t, revocation.SyncEvent{Records: 1}, events[1])
+		log.Fault(failing("Read"))
+		requireUnavailable(t, l.Warm(t.Context()))
+		require.Len(t, events, 3)
+		require.Error(t, events[2].Err)
 	})
 }
 

@@ -123,6 +123,12 @@ func TestRefusal(t *testing.T) {
 	require.Equal(t, "revocation: an entry of admin by subject+client revokes it", bearergate.AsError(err).Detail)
 	require.Equal(t, []revocation.RefusedEvent{{Issuer: issuer, Source: "admin", By: "subject+client"}}, events)
 	require.NotContains(t, err.Error(), "alice")
+
+	unnamed := newList(t, nil)
+	require.NoError(t, unnamed.Add(t.Context(), revocation.Entry{Issuer: issuer, Session: "s1"}))
+	err = unnamed.Check(t.Context(), token(nil))
+	requireRevoked(t, err)
+	require.Equal(t, "revocation: an entry by session revokes it", bearergate.AsError(err).Detail)
 }
 
 // A cut-off refuses what was issued up to its moment; what names a token, a session or a
@@ -233,6 +239,21 @@ func TestUntil(t *testing.T) {
 			require.Equal(t, 1, l.Status().Entries, name)
 		})
 	}
+}
+
+// Where one Entry has ended, others that say as much of their tokens go on.
+func TestOneOfAKindEnds(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		l := newList(t, nil)
+		require.NoError(t, l.Add(t.Context(), revocation.Entry{Issuer: issuer, TokenID: "t0"},
+			revocation.Entry{Issuer: issuer, TokenID: "t1", Until: time.Now().Add(24 * time.Hour)}, revocation.Entry{Issuer: issuer, TokenID: "t2", Until: time.Now().Add(24 * time.Hour)}))
+		time.Sleep(2 * time.Hour)
+		require.NoError(t, l.Add(t.Context(), revocation.Entry{Issuer: issuer, Client: "other"}), "which takes out what has ended")
+		require.Equal(t, 3, l.Status().Entries)
+		requireRevoked(t, l.Check(t.Context(), token(nil)))
+		requireRevoked(t, l.Check(t.Context(), token(func(c *bearergate.Claims) { c.ID = "t2" })))
+		require.Empty(t, l.Sound())
+	})
 }
 
 // A token whose iat is ahead by all of a verifier's leeway is refused as long as that accepts
@@ -430,6 +451,43 @@ func TestNewRefuses(t *testing.T) {
 		kit.RequireError(t, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
 		for _, want := range tc.want {
 			require.ErrorContains(t, err, "revocation: "+want, name)
+		}
+	}
+}
+
+// The bounds of a Config belong to what it may be.
+func TestBounds(t *testing.T) {
+	hour := func(change func(*revocation.Config)) revocation.Config {
+		c := revocation.Config{MaxTokenLife: time.Hour, Log: new(kit.Log)}
+		change(&c)
+		return c
+	}
+	for name, tc := range map[string]struct{ least, less, most, more revocation.Config }{
+		"MaxTokenLife": {
+			least: hour(func(c *revocation.Config) { c.MaxTokenLife = time.Second }), less: hour(func(c *revocation.Config) { c.MaxTokenLife = time.Second - 1 }),
+			most: hour(func(c *revocation.Config) { c.MaxTokenLife = revocation.KeyLife }), more: hour(func(c *revocation.Config) { c.MaxTokenLife = revocation.KeyLife + 1 }),
+		},
+		"MaxEntries": {
+			least: hour(func(c *revocation.Config) { c.MaxEntries = 1 }), less: hour(func(c *revocation.Config) { c.MaxEntries = -1 }),
+			most: hour(func(c *revocation.Config) { c.MaxEntries = 10_000_000 }), more: hour(func(c *revocation.Config) { c.MaxEntries = 10_000_001 }),
+		},
+		"PerSource": {
+			least: hour(func(c *revocation.Config) { c.PerSource = 1 }), less: hour(func(c *revocation.Config) { c.PerSource = -1 }),
+			most: hour(func(c *revocation.Config) { c.MaxEntries, c.PerSource = 7, 7 }), more: hour(func(c *revocation.Config) { c.MaxEntries, c.PerSource = 7, 8 }),
+		},
+		"MaxLag": {
+			least: hour(func(c *revocation.Config) { c.MaxLag = 10 * time.Second }), less: hour(func(c *revocation.Config) { c.MaxLag = 10*time.Second - 1 }),
+			most: hour(func(c *revocation.Config) { c.MaxLag = time.Hour }), more: hour(func(c *revocation.Config) { c.MaxLag = time.Hour + 1 }),
+		},
+	} {
+		for _, good := range []revocation.Config{tc.least, tc.most} {
+			_, err := revocation.New(good)
+			require.NoError(t, err, name)
+		}
+		for _, bad := range []revocation.Config{tc.less, tc.more} {
+			_, err := revocation.New(bad)
+			kit.RequireError(t, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+			require.ErrorContains(t, err, "revocation: "+name)
 		}
 	}
 }

@@ -225,7 +225,7 @@ func (f *Follower) Look(ctx context.Context) error {
 		f.startOver()
 	}
 	e.Duration = time.Since(start)
-	if f.c.Told != nil && (e.Err != nil || e.Whole || e.Records+e.Skipped > 0) && ctx.Err() == nil {
+	if (e.Err != nil || e.Whole || e.Records+e.Skipped > 0) && ctx.Err() == nil {
 		f.c.Told(ctx, e)
 	}
 	return e.Err

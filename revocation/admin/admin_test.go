@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -203,7 +204,8 @@ func TestMistakes(t *testing.T) {
 		{name: "a key of zeros", body: `{"issuer":"i","key":"` + strings.Repeat("A", 43) + `"}`, lift: true},
 		{name: "a key in two lines", body: `{"issuer":"i","key":"` + key[:20] + `\n` + key[20:] + `"}`, lift: true},
 		{name: "a key that ends its line", body: `{"issuer":"i","key":"` + key + `\r"}`, lift: true},
-		{name: "a key with stray bits", body: `{"issuer":"i","key":"` + key[:42] + `/"}`, lift: true},
+		{name: "a key of the other alphabet", body: `{"issuer":"i","key":"` + key[:42] + `/"}`, lift: true},
+		{name: "a key with stray bits", body: `{"issuer":"i","key":"` + key[:42] + `t"}`, lift: true},
 		{name: "before to come", body: `{"issuer":"i","subject":"s","before":"` + hour + `"}`, mistakes: []string{"before is in the future: tokens that are not issued yet cannot be revoked"}},
 		{name: "before in years", body: `{"issuer":"i","subject":"s","before":"2999-01-01T00:00:00Z"}`},
 		{name: "before as a number", body: `{"issuer":"i","subject":"s","before":1760000000}`, lift: true},
@@ -222,6 +224,9 @@ func TestMistakes(t *testing.T) {
 		{name: "an issuer until a time", body: `{"issuer":"i","before":"2025-01-01T00:00:00Z"}`},
 		{name: "confirm beside a value", body: `{"issuer":"i","subject":"s","confirm":"i"}`, lift: true},
 		{name: "no entries", body: `{"entries":[]}`, lift: true},
+		{name: "entries twice", body: `{"entries":[{"issuer":"i","subject":"s"}],"entries":[{"issuer":"i","subject":"t"}]}`, lift: true},
+		{name: "trailing data after entries", body: `{"entries":[{"issuer":"i","subject":"s"}]}{}`, lift: true},
+		{name: "bad UTF-8 after entries", body: "{\"entries\":[{\"issuer\":\"i\",\"subject\":\"s\"}],\"\xff\":1}", lift: true},
 		{name: "entries that are one", body: `{"entries":{"issuer":"i","subject":"s"}}`, lift: true, mistakes: []string{"entries is not an array"}},
 		{name: "entries are null", body: `{"entries":null}`, lift: true},
 		{name: "entries beside an entry", body: `{"entries":[{"issuer":"i","subject":"s"}],"issuer":"i"}`, lift: true},
@@ -429,10 +434,14 @@ func TestRequestsThatAreNotRead(t *testing.T) {
 			change: func(r *http.Request) { r.Header.Set("Content-Type", "application/json; charset=utf-16") }},
 		{name: "another parameter", method: "POST", target: "/revoke", body: good, status: 415,
 			change: func(r *http.Request) { r.Header.Set("Content-Type", "application/json; boundary=utf-8") }},
+		{name: "a parameter without a value", method: "POST", target: "/revoke", body: good, status: 415,
+			change: func(r *http.Request) { r.Header.Set("Content-Type", "application/json; charset") }},
 		{name: "compressed", method: "POST", target: "/revoke", body: good, status: 415, change: func(r *http.Request) { r.Header.Set("Content-Encoding", "gzip") }},
 		{name: "too long", method: "POST", target: "/revoke", body: good + strings.Repeat(" ", admin.MaxBodyBytes), status: 413},
 		{name: "a query", method: "POST", target: "/revoke?issuer=i", body: good, status: 400},
 		{name: "broken off", method: "POST", target: "/revoke", body: good, status: 400, change: func(r *http.Request) { r.Body = broken{} }},
+		{name: "broken off where it looks whole", method: "POST", target: "/revoke", body: good, status: 400,
+			change: func(r *http.Request) { r.Body = io.NopCloser(io.MultiReader(strings.NewReader(good), broken{})) }},
 		{name: "without a body", method: "POST", target: "/revoke", body: good, status: 400, change: func(r *http.Request) { r.Body = nil }},
 		{name: "another method", method: "GET", target: "/revoke", status: 405},
 		{name: "HEAD of what changes", method: "HEAD", target: "/revoke", status: 405},
@@ -442,6 +451,7 @@ func TestRequestsThatAreNotRead(t *testing.T) {
 		{name: "another path", method: "POST", target: "/", body: good, status: 404},
 		{name: "a path with more", method: "POST", target: "/revoke/", body: good, status: 404},
 		{name: "an unknown filter", method: "GET", target: "/list?user=alice", status: 400},
+		{name: "an unknown filter by a number", method: "GET", target: "/list?user=7", status: 400},
 		{name: "an empty filter", method: "GET", target: "/list?issuer=", status: 400},
 		{name: "a filter twice", method: "GET", target: "/list?issuer=a&issuer=b", status: 400},
 		{name: "a limit of nothing", method: "GET", target: "/list?limit=0", status: 400},
@@ -629,6 +639,21 @@ func TestHooks(t *testing.T) {
 	require.Error(t, events[1].Err)
 }
 
+// What is wrong with a query is told, each mistake for itself.
+func TestMistakesOfAQuery(t *testing.T) {
+	api := newAPI(t, newList(t, nil), nil)
+	for _, tt := range []struct{ name, target, mistake string }{
+		{name: "unknown", target: "/list?user=7", mistake: `"user" is not known: there are limit, source, issuer, token_id, subject, session, client and tenant`},
+		{name: "empty", target: "/list?issuer=", mistake: "issuer is empty: leave it out"},
+		{name: "twice", target: "/list?issuer=a&issuer=b", mistake: "issuer is given 2 times"},
+		{name: "limit", target: "/list?limit=1001", mistake: "limit is not a number between 1 and 1000"},
+	} {
+		got := send(t, api, "GET", tt.target, "", nil)
+		require.Equal(t, http.StatusBadRequest, got.status, tt.name)
+		require.Equal(t, []string{tt.mistake}, got.Mistakes, tt.name)
+	}
+}
+
 func TestList(t *testing.T) {
 	l := newList(t, nil)
 	api := newAPI(t, l, nil)
@@ -692,6 +717,7 @@ func TestStatus(t *testing.T) {
 		api := newAPI(t, l, nil)
 		require.Contains(t, send(t, api, "GET", "/status", "", nil).text, `"ready":false`)
 		require.NoError(t, l.Warm(t.Context()))
+		require.Contains(t, send(t, api, "GET", "/status", "", nil).text, `"lag_seconds":0,`, "of this moment")
 		require.Equal(t, http.StatusCreated, post(t, api, "/revoke", `{"entries":[{"issuer":"i","subject":"s"},{"issuer":"i","subject":"t"}]}`).status)
 		require.Equal(t, http.StatusOK, post(t, api, "/lift", `{"issuer":"i","subject":"s"}`).status)
 		time.Sleep(7 * time.Second)

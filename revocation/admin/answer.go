@@ -154,7 +154,7 @@ func (a *api) entries(w http.ResponseWriter, r *http.Request) {
 	select {
 	case a.searches <- struct{}{}:
 	default:
-		retry(w, &bearergate.Error{Kind: bearergate.ErrUnavailable, RetryAfter: time.Second}, "overloaded", "Others look through the list: send the request again.")
+		retry(w, &bearergate.Error{RetryAfter: time.Second}, "overloaded", "Others look through the list: send the request again.")
 		return
 	}
 	found, more := a.search(limit, matches)

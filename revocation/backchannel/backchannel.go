@@ -256,7 +256,7 @@ func (h *Handler) Keys() jwks.Source {
 // ServeHTTP takes a logout (§2.5), and answers as the comment of the package says (§2.8).
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	if h == nil || h.inbox == nil {
+	if h == nil {
 		h = &Handler{}
 	}
 	ctx := r.Context()

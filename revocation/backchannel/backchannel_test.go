@@ -3,6 +3,7 @@ package backchannel_test
 import (
 	"context"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -340,6 +341,50 @@ func TestMap(t *testing.T) {
 		require.Equal(t, http.StatusInternalServerError, s.logout(m{"jti": "id-4"}))
 		s.requireFailed(backchannel.Failed, bearergate.ErrMisconfigured, bearergate.ReasonInternal)
 		require.ErrorContains(t, s.last().Err, "Map")
+
+		// That the List is down is not: the provider is to try again.
+		entries = []revocation.Entry{{Issuer: kit.Issuer, Subject: "alice"}}
+		s.list.failing(func(context.Context) error { return bearergate.ErrUnavailable })
+		require.Equal(t, http.StatusServiceUnavailable, s.logout(m{"jti": "id-5"}))
+		s.requireFailed(backchannel.Failed, bearergate.ErrUnavailable, bearergate.ReasonStoreUnavailable)
+	})
+}
+
+// The provider is told in fixed words whose fault it is, and nothing of what is wrong.
+func TestAnswers(t *testing.T) {
+	for _, tt := range []struct {
+		name, form string // default: a valid logout token
+		claims     m
+		fail       func(context.Context) error
+		says       string
+	}{
+		{name: "no logout token", form: "x=1", says: `{"error":"invalid_request","error_description":"the request is not a back-channel logout"}`},
+		{name: "a logout token that is not valid", claims: m{"nonce": "n"}, says: `{"error":"invalid_request","error_description":"the logout token is not valid"}`},
+		{name: "the List is down", fail: func(context.Context) error { return bearergate.ErrUnavailable },
+			says: `{"error":"temporarily_unavailable","error_description":"the logout could not be carried out: try again"}`},
+		{name: "a mistake", fail: func(context.Context) error { return bearergate.ErrMisconfigured },
+			says: `{"error":"server_error","error_description":"the logout could not be carried out"}`},
+	} {
+		inBubble(t, tt.name, func(t *testing.T) {
+			s := newScene(t)
+			s.list.failing(tt.fail)
+			if tt.form == "" {
+				tt.form = url.Values{"logout_token": {s.sign(nil, tt.claims)}}.Encode()
+			}
+			w := httptest.NewRecorder()
+			s.h.ServeHTTP(w, request(http.MethodPost, formType, tt.form))
+			require.JSONEq(t, tt.says, w.Body.String())
+		})
+	}
+}
+
+// How long it took is told, what the List took included.
+func TestDuration(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s := newScene(t)
+		s.list.failing(func(context.Context) error { time.Sleep(time.Second); return nil })
+		require.Equal(t, http.StatusOK, s.logout(nil))
+		require.Equal(t, time.Second, s.last().Duration)
 	})
 }
 

@@ -86,6 +86,8 @@ func TestZeroHandler(t *testing.T) {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, request(http.MethodPost, formType, "logout_token=x"))
 		require.Equal(t, http.StatusInternalServerError, w.Code)
+		require.JSONEq(t, `{"error":"server_error","error_description":"the logout could not be carried out"}`, w.Body.String())
+		require.Empty(t, w.Header().Get("Retry-After"), "trying again does not help")
 		require.Nil(t, h.Keys())
 	}
 }

@@ -49,6 +49,12 @@ func TestMistakes(t *testing.T) {
 		{"a short secret", func(c *signals.Config) {
 			c.Authorization = []bearergate.Secret{secret, bearergate.NewSecret("Bearer 12345678")}
 		}, "Authorization: value 1 has less than 16 bytes"},
+		{"a secret of just enough", func(c *signals.Config) {
+			c.Authorization = []bearergate.Secret{bearergate.NewSecret("Bearer 123456789")}
+		}, ""},
+		{"a secret with a space behind it", func(c *signals.Config) {
+			c.Authorization = []bearergate.Secret{bearergate.NewSecret("Bearer 0123456789abcdef12345678 ")}
+		}, "Authorization: value 0 begins or ends with white space"},
 		{"a secret out of a file, with its end of line", func(c *signals.Config) {
 			c.Authorization = []bearergate.Secret{bearergate.NewSecret("Bearer 0123456789abcdef12345678\n")}
 		}, "Authorization: value 0 begins or ends with white space"},

@@ -68,15 +68,12 @@ func says(name string, values ...string) func([]byte) bool {
 
 // textOf is a member of an object that is a string, or "".
 func textOf(object []byte, name string) (text string) {
-	err := strictjson.Object(object, func(member, value []byte) error {
-		if string(member) == name && value[0] == '"' {
+	_ = strictjson.Object(object, func(member, value []byte) error { // it was read before
+		if string(member) == name {
 			text, _ = strictjson.String(value)
 		}
 		return nil
 	})
-	if err != nil {
-		return ""
-	}
 	return text
 }
 

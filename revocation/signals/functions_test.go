@@ -2,11 +2,14 @@ package signals_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"maps"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -111,6 +114,7 @@ func TestVerifier(t *testing.T) {
 		{name: "two", verify: refusing(nil), send: []string{"Bearer a", "Bearer b"}, status: 401, code: "authentication_failed", kind: bearergate.ErrInvalidRequest, reason: bearergate.ReasonBadRequest},
 		{name: "invalid", verify: refusing(bearergate.ErrInvalidToken), status: 401, code: "authentication_failed", kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonPolicy},
 		{name: "forbidden", verify: refusing(bearergate.ErrForbidden), status: 403, code: "access_denied", kind: bearergate.ErrForbidden, reason: bearergate.ReasonPolicy},
+		{name: "without the scope", verify: refusing(&bearergate.Error{Kind: bearergate.ErrInsufficientScope, Reason: bearergate.ReasonScope}), status: 403, code: "access_denied", kind: bearergate.ErrInsufficientScope, reason: bearergate.ReasonScope},
 		{name: "an outage", verify: refusing(&bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonKeysUnavailable}), status: 503, kind: bearergate.ErrUnavailable, reason: bearergate.ReasonKeysUnavailable},
 		{name: "a mistake", verify: refusing(bearergate.ErrMisconfigured), status: 500, kind: bearergate.ErrMisconfigured, reason: bearergate.ReasonInternal},
 	} {
@@ -201,6 +205,37 @@ func TestKeys(t *testing.T) {
 	})
 }
 
+// A body that does not arrive is waited for no longer than BodyTimeout.
+//
+// req: R8935-07
+func TestSlowBody(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s := newScene(t)
+		c := &stalled{ResponseRecorder: httptest.NewRecorder(), until: time.Now().Add(time.Hour)}
+		r := request(http.MethodPost, "")
+		r.Body = io.NopCloser(c)
+		start := time.Now()
+		s.h.ServeHTTP(c, r)
+		require.Equal(t, http.StatusRequestTimeout, c.Code)
+		require.Equal(t, signals.BodyTimeout, time.Since(start))
+		kit.RequireError(t, s.last().Err, bearergate.ErrInvalidRequest, bearergate.ReasonBadRequest)
+	})
+}
+
+// stalled is a connection on which nothing arrives, and the answer to it.
+type stalled struct {
+	*httptest.ResponseRecorder
+
+	until time.Time
+}
+
+func (c *stalled) SetReadDeadline(at time.Time) error { c.until = at; return nil }
+
+func (c *stalled) Read([]byte) (int, error) {
+	time.Sleep(time.Until(c.until))
+	return 0, os.ErrDeadlineExceeded
+}
+
 // No more than MaxConcurrent are taken at once.
 //
 // req: R8935-07, R8935-08
@@ -255,6 +290,7 @@ func TestVerification(t *testing.T) {
 	}{
 		{name: "unsolicited", config: asked, status: 202},
 		{name: "unsolicited, and nobody ever asks", status: 202},
+		{name: "another member is no state", payload: m{"x": "y"}, config: asked, status: 202},
 		{name: "state null is none", payload: m{"state": nil}, status: 202},
 		{name: "ours", payload: m{"state": "ours"}, config: asked, status: 202},
 		{name: "another", payload: m{"state": "theirs"}, config: asked, status: 400, code: "invalid_state", kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonPolicy},
@@ -301,6 +337,7 @@ func TestStreamUpdated(t *testing.T) {
 			s.requireTaken(signals.Updated, m{"sub_id": opaque("stream-1"), "events": events(streamUpdated, tt.payload)})
 			tt.want.Issuer = kit.Issuer
 			require.Equal(t, []signals.StreamEvent{tt.want}, told(s, &s.stream))
+			require.Equal(t, streamUpdated, s.last().Type)
 			require.Empty(t, s.list.added())
 		})
 	}
@@ -350,6 +387,10 @@ func TestResolve(t *testing.T) {
 		{name: "two issuers", subject: complexOf(m{"user": alice(), "device": m{"format": "email", "email": "other"}}), asked: []string{"device email"}, why: signals.WhyContradiction},
 		{name: "two keys", subject: complexOf(m{"device": m{"format": "email", "email": "key"}, "user": m{"format": "email", "email": "another key"}}), asked: []string{"device email", "user email"}, why: signals.WhyContradiction},
 		{name: "a session that nobody knows, and a device", subject: complexOf(m{"device": device, "session": m{"format": "email", "email": "nobody"}}), asked: []string{"device opaque", "session email"}, why: signals.WhySubject},
+		{name: "aliases of a member", subject: complexOf(m{"user": m{"format": "aliases", "identifiers": []any{email}}}), asked: []string{"user email"}, entry: revocation.Entry{Issuer: kit.Issuer, Subject: "alice"}},
+		{name: "the same key twice", subject: complexOf(m{"device": m{"format": "email", "email": "key"}, "user": m{"format": "email", "email": "key"}}), asked: []string{"device email", "user email"}, entry: revocation.Entry{Issuer: kit.Issuer, Key: [32]byte{1}}},
+		{name: "in whatever order the members stand", subject: json.RawMessage(`{"format":"complex","user":{"format":"email","email":"alice@example.com"},"device":{"format":"opaque","id":"d1"}}`),
+			asked: []string{"device opaque", "user email"}, entry: revocation.Entry{Issuer: kit.Issuer, Session: "s-of-d1"}},
 		{name: "a key", subject: m{"format": "email", "email": "key"}, asked: []string{" email"}, entry: revocation.Entry{Issuer: kit.Issuer, Key: [32]byte{1}}},
 		{name: "a token of a session", subject: complexOf(m{"device": m{"format": "email", "email": "token"}, "session": opaque("s")}), asked: []string{"device email"}, entry: revocation.Entry{Issuer: kit.Issuer, Session: "s", TokenID: "t"}},
 		{name: "a session, and a key", subject: complexOf(m{"device": m{"format": "email", "email": "key"}, "session": opaque("s")}), asked: []string{"device email"}, entry: revocation.Entry{Issuer: kit.Issuer, Session: "s", Key: [32]byte{1}}},

@@ -357,7 +357,7 @@ func (h *Handler) Keys() jwks.Source {
 // ServeHTTP takes a SET (RFC 8935 §2), and answers as the comment of the package says.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	if h == nil || h.inbox == nil {
+	if h == nil {
 		h = &Handler{}
 	}
 	ctx := r.Context()
@@ -607,9 +607,9 @@ func (h *Handler) revoked(ctx context.Context, e *event, told *ReceivedEvent) *r
 // decide says whether an event revokes.
 func (h *Handler) decide(ctx context.Context, e *event) (*unmapped, error) {
 	decide, asked := h.revoke[e.Type]
-	yes := false
+	var yes bool
 	switch {
-	case asked && decide != nil:
+	case decide != nil:
 		err := h.inbox.Guard(ctx, "Revoke", func() error {
 			yes = decide(e.Event)
 			return nil

@@ -216,6 +216,7 @@ func TestSubjects(t *testing.T) {
 	}{
 		{name: "CAEP-01 iss_sub", entry: userAlice},
 		{name: "CAEP-01 opaque", subject: opaque("s1"), entry: entry(revocation.Entry{Session: "s1"})},
+		{name: "a member that is null is none", subject: m{"format": "iss_sub", "iss": kit.Issuer, "sub": "alice", "x": nil}, entry: userAlice},
 		{name: "jwt_id", subject: m{"format": "jwt_id", "iss": kit.Issuer, "jti": "j1"}, entry: entry(revocation.Entry{TokenID: "j1"})},
 		{name: "W2-228 iss_sub of another issuer", subject: foreign, code: "access_denied"},
 		{name: "W2-228 jwt_id of another issuer", subject: m{"format": "jwt_id", "iss": other, "jti": "j1"}, code: "access_denied"},
@@ -232,6 +233,8 @@ func TestSubjects(t *testing.T) {
 		{name: "SSF-07 did", subject: m{"format": "did", "url": "did:x:1"}, why: signals.WhySubject, part: [2]string{"", "did"}},
 		{name: "SSF-07 saml_assertion_id", subject: m{"format": "saml_assertion_id", "issuer": "i", "assertion_id": "a"}, why: signals.WhySubject, part: [2]string{"", "saml_assertion_id"}},
 		{name: "SSF-07 ip-addresses", subject: m{"format": "ip-addresses", "ip-addresses": []string{"192.0.2.1"}}, why: signals.WhySubject, part: [2]string{"", "ip-addresses"}},
+		{name: "SSF-07 ip-addresses without them", subject: m{"format": "ip-addresses"}, code: "invalid_request"},
+		{name: "aliases, and one that is malformed", subject: m{"format": "aliases", "identifiers": []any{alice(), m{"format": "email"}}}, code: "invalid_request"},
 		{name: "R9493-01 unknown format", subject: m{"format": "passkey", "id": "x"}, why: signals.WhySubject, part: [2]string{"", "other"}},
 		{name: "R9493-01 no format", subject: m{"iss": kit.Issuer, "sub": "alice"}, code: "invalid_request"},
 		{name: "R9493-01 format number", subject: m{"format": 1, "sub": "alice"}, code: "invalid_request"},
@@ -279,6 +282,8 @@ func TestSubjects(t *testing.T) {
 		{name: "a tenant by iss_sub", subject: complexOf(m{"user": alice(), "tenant": m{"format": "iss_sub", "iss": kit.Issuer, "sub": "alice"}}), why: signals.WhySubject, part: [2]string{"tenant", "iss_sub"}},
 		{name: "a device by jwt_id", subject: complexOf(m{"user": alice(), "device": m{"format": "jwt_id", "iss": kit.Issuer, "jti": "j"}}), why: signals.WhySubject, part: [2]string{"device", "jwt_id"}},
 		{name: "a session by jwt_id", subject: complexOf(m{"user": alice(), "session": m{"format": "jwt_id", "iss": kit.Issuer, "jti": "j"}}), entry: entry(revocation.Entry{Subject: "alice", TokenID: "j"})},
+		{name: "a session of an application that nobody knows, and a device", subject: complexOf(m{"session": opaque("s1"), "application": email, "device": device}), why: signals.WhySubject, part: [2]string{"application", "email"}},
+		{name: "complex: a member without a name is no session", subject: complexOf(m{"": opaque("s1")}), why: signals.WhySubject, part: [2]string{"", "opaque"}},
 		{name: "complex: 33 members", subject: many(33), code: "invalid_request"},
 		{name: "complex: 32 members", subject: many(32), why: signals.WhySubject, part: [2]string{"other", "opaque"}},
 		{name: "complex: nothing", subject: complexOf(m{}), code: "invalid_request"},
@@ -355,6 +360,25 @@ func TestSubjects(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Operators are told what stood there, where metrics have "other".
+func TestDiscardedTellsWhatWasFound(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s := newScene(t)
+		s.requireTaken(signals.Discarded, m{"sub_id": complexOf(m{"user": alice(), "color": m{"format": "passkey", "id": "x"}})})
+		require.Equal(t, signals.DiscardedEvent{Issuer: kit.Issuer, Type: signals.SessionRevoked, Why: signals.WhySubject, Member: "other", Format: "other", ID: `"id-1"`,
+			Found: `"` + signals.SessionRevoked + `" "color" "passkey"`}, told(s, &s.discarded)[0])
+	})
+}
+
+// What is discarded is acknowledged also where nobody listens.
+func TestDiscardedWithoutAHook(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s := newScene(t, func(c *signals.Config) { c.Hooks.Discarded = nil })
+		s.requireTaken(signals.Discarded, m{"sub_id": m{"format": "email", "email": "alice@example.com"}})
+		require.Empty(t, told(s, &s.panicked))
+	})
 }
 
 // many is a complex subject of n members.
@@ -459,5 +483,15 @@ func TestWhichSET(t *testing.T) {
 			require.Empty(t, s.last().ID)
 			require.Empty(t, s.last().Type)
 		}
+	})
+}
+
+// How long it took is told, what the List took included.
+func TestDuration(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s := newScene(t)
+		s.list.failing(func(context.Context) error { time.Sleep(time.Second); return nil })
+		s.requireTaken(signals.Revoked, nil)
+		require.Equal(t, time.Second, s.last().Duration)
 	})
 }

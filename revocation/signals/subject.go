@@ -62,10 +62,7 @@ var errSubject = errors.New("a subject is malformed")
 // Resolve, and otherwise the event is discarded.
 func readSubject(value []byte) (subject, error) {
 	s, err := readSimple(value)
-	if err != nil {
-		return subject{}, err
-	}
-	switch s.Format {
+	switch s.Format { // "" beside an error
 	case formatAliases:
 		err = s.readAliases()
 	case formatComplex:
@@ -97,10 +94,7 @@ func readSimple(value []byte) (subject, error) {
 	if err != nil || s.Format == "" {
 		return subject{}, errSubject
 	}
-	required, known := formats[s.Format]
-	if !known {
-		return s, nil
-	}
+	required := formats[s.Format] // nothing of a format that is not known
 	for _, name := range required {
 		if !slices.Contains(others, name) || s.Format != "ip-addresses" && s.Values[name] == "" {
 			return subject{}, errSubject
@@ -139,7 +133,7 @@ func (s *subject) readMembers() error {
 			return nil
 		}
 		member, err := readSimple(value)
-		if err == nil && member.Format == formatAliases {
+		if member.Format == formatAliases {
 			err = member.readAliases()
 		}
 		if err != nil || member.Format == formatComplex || len(s.members) == maxParts {
@@ -222,7 +216,7 @@ func (h *Handler) complexEntry(ctx context.Context, s *subject) (revocation.Entr
 	switch {
 	case used == 0 && missing == nil:
 		missing = s
-	case hasSession && application != nil: // it would have made the session narrower
+	case application != nil: // it would have made a session narrower too
 		missing = application
 	case hasSession:
 		// A session is of one user, one device and one tenant: it is enough. A token may call
@@ -298,7 +292,7 @@ func (s *subject) plain(isSession bool) (e revocation.Entry, known bool) {
 		}
 	case "opaque":
 		switch id := s.Values["id"]; {
-		case s.Member == "session", s.Member == "" && isSession:
+		case s.Member == "session", isSession:
 			return revocation.Entry{Session: id}, true
 		case s.Member == "application":
 			return revocation.Entry{Client: id}, true
@@ -334,7 +328,7 @@ func (h *Handler) aliasEntry(ctx context.Context, s *subject) (revocation.Entry,
 
 // resolved asks Resolve. An Entry that names no token in particular is none.
 func (h *Handler) resolved(ctx context.Context, s *subject) (e revocation.Entry, none *unmapped, err error) {
-	found := false
+	var found bool
 	if h.resolve != nil {
 		err = h.inbox.Ask(ctx, "Resolve", func(ctx context.Context) (err error) {
 			e, found, err = h.resolve(ctx, s.Subject)

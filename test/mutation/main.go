@@ -40,6 +40,7 @@ var above = map[string][]string{
 	"middleware/policydoc": {},
 	"middleware/usage":     {},
 	"internal/clock":       {"jwks", "introspect", "internal/ttlcache"},
+	"internal/feed":        {"revocation"},
 	"internal/guard":       {"jwks", "introspect", "issuers"},
 	"internal/accept":      {"jwtverify", "introspect", "test/attack"},
 	"internal/jose":        {"jwks", "jwtverify", "test/attack"},
