@@ -76,6 +76,7 @@ func TestLookup(t *testing.T) {
 		says   func(context.Context, string) (bool, error)
 		kind   error // nil: accepted
 		reason bearergate.Reason
+		takes  time.Duration // until there is an answer
 		asked  time.Duration // again, after
 	}{
 		{name: "may come", says: func(context.Context, string) (bool, error) { return true, nil }, asked: time.Hour},
@@ -83,7 +84,7 @@ func TestLookup(t *testing.T) {
 		{name: "an outage", says: func(context.Context, string) (bool, error) { return true, errors.New("x") }, kind: bearergate.ErrUnavailable, reason: bearergate.ReasonStoreUnavailable, asked: time.Second},
 		{name: "a refusal of its own", says: func(context.Context, string) (bool, error) { return true, bearergate.ErrForbidden }, kind: bearergate.ErrForbidden, reason: bearergate.ReasonPolicy, asked: 10 * time.Second},
 		{name: "a panic", says: func(context.Context, string) (bool, error) { panic(1) }, kind: bearergate.ErrMisconfigured, reason: bearergate.ReasonInternal, asked: time.Second},
-		{name: "a hang", says: func(ctx context.Context, _ string) (bool, error) { <-ctx.Done(); return true, ctx.Err() }, kind: bearergate.ErrUnavailable, reason: bearergate.ReasonStoreUnavailable, asked: time.Second},
+		{name: "a hang", says: func(ctx context.Context, _ string) (bool, error) { <-ctx.Done(); return true, ctx.Err() }, kind: bearergate.ErrUnavailable, reason: bearergate.ReasonStoreUnavailable, takes: 5 * time.Second, asked: time.Second},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			bubble.Test(t, func(t *testing.T) {
@@ -110,10 +111,12 @@ func TestLookup(t *testing.T) {
 					require.Equal(t, guid(1), token.Tenant())
 				}
 				var wg sync.WaitGroup
+				begun := time.Now()
 				for range 10 {
 					wg.Go(verify)
 				}
 				wg.Wait()
+				require.Equal(t, tt.takes, time.Since(begun))
 				tenants := func() []string {
 					mu.Lock()
 					defer mu.Unlock()
@@ -238,6 +241,44 @@ func TestLookupRefusesLater(t *testing.T) {
 		require.Empty(t, verify())
 		time.Sleep(time.Second)
 		require.Equal(t, bearergate.ReasonInternal, verify(), "a broken Lookup admits nobody")
+	})
+}
+
+// A caller that goes away does not wait for Lookup, opens nothing, and takes nobody along.
+func TestCallersOfLookup(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s, keys := entra(t)
+		calls := 0
+		router := tenants(t, keys, func(ctx context.Context, _ string) (bool, error) {
+			calls++
+			time.Sleep(3 * time.Second)
+			return ctx.Err() == nil, nil
+		})
+		raw := entraToken(t, s, guid(1), nil)
+		begun := time.Now()
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			token, err := router.Verify(t.Context(), raw)
+			require.NoError(t, err, "who waits")
+			require.Equal(t, guid(1), token.Tenant())
+			require.Equal(t, 3*time.Second, time.Since(begun))
+		})
+		wg.Go(func() {
+			ctx, cancel := context.WithCancel(t.Context())
+			time.AfterFunc(time.Second, cancel)
+			token, err := router.Verify(ctx, raw)
+			kit.RequireRefused(t, token, err, bearergate.ErrUnavailable, bearergate.ReasonCanceled)
+			require.Equal(t, time.Second, time.Since(begun))
+		})
+		wg.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+			defer cancel()
+			token, err := router.Verify(ctx, raw)
+			kit.RequireRefused(t, token, err, bearergate.ErrUnavailable, bearergate.ReasonStoreUnavailable)
+			require.Equal(t, 2*time.Second, time.Since(begun))
+		})
+		wg.Wait()
+		require.Equal(t, 1, calls)
 	})
 }
 
