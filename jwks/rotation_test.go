@@ -600,6 +600,42 @@ func TestNewKeyInAFetchUnderWay(t *testing.T) {
 	})
 }
 
+// Who may not have a fetch made for an unknown key waits for the one that is under way.
+func TestNewKeyInAFetchUnderWayAfterAFlood(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		ask  func(*jwks.Cache) ([]jwks.Key, error)
+	}{
+		{name: "an unknown ID", ask: func(c *jwks.Cache) ([]jwks.Key, error) { return c.Keys(context.Background(), "k2", "ES256") }},
+		{name: "a bad signature", ask: func(c *jwks.Cache) ([]jwks.Key, error) {
+			return c.KeysAfterMiss(context.Background(), jwks.Miss{Algorithm: "ES256", Tried: true})
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			within(t, func(t *testing.T) {
+				s := newServer(t, "k1")
+				c, r := newCache(t, s, func(c *jwks.Config) { c.MissInterval = 10 * time.Minute })
+				has(t, c, "k1")
+				hasNot(t, c, "invented")
+				hasNot(t, c, "invented too")
+				s.rotate(t, "k2")
+				s.delay = time.Second
+				time.Sleep(c.Status().TTL / 100 * 80)
+				has(t, c, "k1") // in the background, it has the set fetched
+				synctest.Wait()
+				before := time.Now()
+				keys, err := tt.ask(c)
+				require.NoError(t, err)
+				require.Equal(t, time.Second, time.Since(before))
+				require.Len(t, keys, 1)
+				require.Equal(t, "k2", keys[0].ID())
+				require.Equal(t, 4, s.count(""))
+				require.Empty(t, r.suppressed)
+			})
+		})
+	}
+}
+
 // A fetch that began before the token arrived may not have seen its key.
 func TestUnknownKeyDuringAFetch(t *testing.T) {
 	within(t, func(t *testing.T) {
