@@ -169,6 +169,113 @@ func TestWhere(t *testing.T) {
 	}
 }
 
+// Where the tokens of an issuer come from, and where its keys are, for what the tokens of
+// test/zoo do not show: other regions, and other ways to write the same.
+func TestIssuerAndKeys(t *testing.T) {
+	for _, tt := range []struct {
+		name      string
+		config    jwtverify.Config
+		issuer    string
+		keys      string // KeysURL
+		metadata  string // MetadataURL
+		audiences []string
+	}{
+		{name: "Cognito in China", config: idp.Cognito(idp.CognitoConfig{Region: "cn-north-1", Pool: "cn-north-1_x", Resource: "orders", Clients: []string{"a"}}),
+			issuer: "https://cognito-idp.cn-north-1.amazonaws.com.cn/cn-north-1_x", keys: "https://cognito-idp.cn-north-1.amazonaws.com.cn/cn-north-1_x/.well-known/jwks.json", audiences: []string{"orders"}},
+		{name: "Entra, IDs in capitals", config: idp.Entra(idp.EntraConfig{Tenant: strings.ToUpper(tenant), API: strings.ToUpper(api), Version: 2}),
+			issuer: "https://login.microsoftonline.com/" + tenant + "/v2.0", metadata: "https://login.microsoftonline.com/" + tenant + "/v2.0/.well-known/openid-configuration", audiences: []string{api}},
+		{name: "B2C in capitals", config: idp.B2C(idp.B2CConfig{Name: "Contoso", Tenant: strings.ToUpper(tenant), API: api, Policies: []string{"B2C_1_Signin"}}),
+			issuer: "https://contoso.b2clogin.com/" + tenant + "/v2.0/", keys: "https://contoso.b2clogin.com/contoso.onmicrosoft.com/b2c_1_signin/discovery/v2.0/keys", audiences: []string{api}},
+		{name: "AD FS, with the prefix", config: idp.ADFS("https://adfs.example.test/", "microsoft:identityserver:orders"),
+			issuer: "http://adfs.example.test/adfs/services/trust", keys: "https://adfs.example.test/adfs/discovery/keys", audiences: []string{"microsoft:identityserver:orders"}},
+		{name: "AD FS, without it", config: idp.ADFS("adfs.example.test:8443", "orders"),
+			issuer: "http://adfs.example.test:8443/adfs/services/trust", keys: "https://adfs.example.test:8443/adfs/discovery/keys", audiences: []string{"orders", "microsoft:identityserver:orders"}},
+		{name: "Okta by URL", config: idp.Okta("https://example.okta.com/", "default", "orders"), issuer: "https://example.okta.com/oauth2/default", audiences: []string{"orders"}},
+		{name: "Auth0 by URL", config: idp.Auth0("https://example.eu.auth0.com/", "orders"), issuer: "https://example.eu.auth0.com/", audiences: []string{"orders"}},
+		{name: "PingOne by its issuer", config: idp.PingOne("https://auth.pingone.eu/"+tenant+"/as", "orders"), issuer: "https://auth.pingone.eu/" + tenant + "/as", audiences: []string{"orders"}},
+		{name: "GitLab with a slash", config: idp.GitLabCI("https://gitlab.example.test/", "orders", idp.Where{"project_id": {"1"}}), issuer: "https://gitlab.example.test", audiences: []string{"orders"}},
+		{name: "Stytch, a test project", config: idp.Stytch("project-test-1"), issuer: "stytch.com/project-test-1", keys: "https://test.stytch.com/v1/sessions/jwks/project-test-1", audiences: []string{"project-test-1"}},
+		{name: "Descope, the longest ID without a region", config: idp.Descope("P" + strings.Repeat("2", 30)),
+			issuer: "https://api.descope.com/P" + strings.Repeat("2", 30), keys: "https://api.descope.com/P" + strings.Repeat("2", 30) + "/.well-known/jwks.json", audiences: []string{"P" + strings.Repeat("2", 30)}},
+		{name: "Descope, the shortest ID with one", config: idp.Descope("Puse1" + strings.Repeat("2", 27)),
+			issuer: "https://api.use1.descope.com/Puse1" + strings.Repeat("2", 27), keys: "https://api.use1.descope.com/Puse1" + strings.Repeat("2", 27) + "/.well-known/jwks.json", audiences: []string{"Puse1" + strings.Repeat("2", 27)}},
+		{name: "Cloudflare Access by URL", config: idp.CloudflareAccess("https://example.cloudflareaccess.com/", "tag"),
+			issuer: "https://example.cloudflareaccess.com", keys: "https://example.cloudflareaccess.com/cdn-cgi/access/certs", audiences: []string{"tag"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := jwtverify.New(tt.config)
+			require.NoError(t, err)
+			require.Equal(t, tt.issuer, tt.config.Issuer)
+			require.Equal(t, tt.keys, tt.config.KeysURL)
+			require.Equal(t, tt.metadata, tt.config.MetadataURL)
+			require.Equal(t, tt.audiences, tt.config.Audiences)
+		})
+	}
+}
+
+// Where a provider signs with one algorithm, no other is accepted, whatever its keys would
+// serve.
+func TestAlgorithms(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		config jwtverify.Config
+		want   string
+	}{
+		{name: "Cognito", config: idp.Cognito(idp.CognitoConfig{Region: "eu-west-1", Pool: "eu-west-1_x", Resource: "orders", Clients: []string{"a"}}), want: "RS256"},
+		{name: "Google, service accounts", config: idp.GoogleServiceAccounts("https://api.example.test", "a@b.test"), want: "RS256"},
+		{name: "Google, users", config: idp.GoogleUsers("client", ""), want: "RS256"},
+		{name: "Google, IAP", config: idp.IAP("/projects/1/apps/a"), want: "ES256"},
+		{name: "Entra", config: idp.Entra(idp.EntraConfig{Tenant: tenant, API: api}), want: "RS256"},
+		{name: "Entra External ID", config: idp.ExternalID(tenant, api), want: "RS256"},
+		{name: "B2C", config: idp.B2C(idp.B2CConfig{Name: "contoso", Tenant: tenant, API: api, Policies: []string{"b2c_1_x"}}), want: "RS256"},
+		{name: "Salesforce", config: idp.Salesforce("example.my.salesforce.com", "app"), want: "RS256"},
+		{name: "Firebase", config: idp.Firebase("project"), want: "RS256"},
+		{name: "Cloudflare Access", config: idp.CloudflareAccess("example", "tag"), want: "RS256"},
+	} {
+		require.Equal(t, []string{tt.want}, tt.config.Algorithms, tt.name)
+	}
+}
+
+// What a provider says under a name of its own stands in for a claim that is missing, and
+// replaces none that is there.
+func TestClaimsOfTheirOwn(t *testing.T) {
+	s := kit.NewSigner(t, "ES256", "k")
+	session := func(t *bearergate.Token) string { return t.SessionID() }
+	for _, tt := range []struct {
+		name     string
+		config   jwtverify.Config
+		claims   map[string]any
+		standard string // the claim
+		own      string
+		read     func(*bearergate.Token) string
+	}{
+		{name: "Cognito", config: idp.Cognito(idp.CognitoConfig{Region: "eu-west-1", Pool: "eu-west-1_x", Resource: kit.Audience, Clients: []string{"client-1"}}),
+			claims: map[string]any{"token_use": "access"}, standard: "sid", own: "origin_jti", read: session},
+		{name: "Keycloak", config: idp.Keycloak(kit.Issuer, kit.Audience), claims: map[string]any{"typ": "Bearer"}, standard: "sid", own: "session_state", read: session},
+		{name: "Entra", config: idp.Entra(idp.EntraConfig{Tenant: tenant, API: api}), claims: map[string]any{"aud": api, "tid": tenant, "ver": "2.0", "azp": "app", "azpacr": "1", "scp": "orders.read"},
+			standard: "jti", own: "uti", read: func(t *bearergate.Token) string { return t.ID() }},
+		{name: "Supabase", config: idp.Supabase("project"), claims: map[string]any{"aud": "authenticated", "role": "authenticated", "session_id": "s", "client_id": kit.Absent},
+			standard: "acr", own: "aal", read: func(t *bearergate.Token) string { return t.ACR() }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := tt.config
+			c.Issuer, c.IssuerAliases, c.KeysURL, c.MetadataURL, c.Keys, c.Algorithms, c.Now = kit.Issuer, nil, "", "", s.Set(t), nil, nowOf
+			v, err := jwtverify.New(c)
+			require.NoError(t, err)
+			for _, said := range []struct {
+				standard any
+				want     string
+			}{{kit.Absent, "of its own"}, {"standard", "standard"}} {
+				claims := map[string]any{tt.standard: said.standard, tt.own: "of its own"}
+				maps.Copy(claims, tt.claims)
+				token, err := v.Verify(t.Context(), s.Sign(t, claims))
+				require.NoError(t, err)
+				require.Equal(t, said.want, tt.read(token))
+			}
+		})
+	}
+}
+
 // The rule of a preset is asked once for a token, before Map, and again by nobody.
 func TestRuleComesBeforeMap(t *testing.T) {
 	s := kit.NewSigner(t, "ES256", "k")
@@ -370,11 +477,12 @@ func TestMoreMistakes(t *testing.T) {
 		})
 	}
 	for name, config := range map[string]jwtverify.Config{
-		"a repository's subject":     idp.GitHubActions("orders", idp.Where{"sub": {"repo:o/r:ref:refs/heads/main"}}),
-		"an underscore":              idp.SPIFFE("a_b.example.test", cluster, "orders", "spiffe://a_b.example.test/x", "/y", "z"),
-		"an own API at a tenant":     idp.Auth0("example.eu.auth0.com", "https://api.example.test/me/"),
-		"GitLab of one's own":        idp.GitLabCI("https://gitlab.example.test", "orders", idp.Where{"ref_protected": {"true"}}),
-		"a native application alone": idp.Clerk(idp.ClerkConfig{FrontendAPI: "clerk.example.test", Audiences: []string{"orders"}, AllowMissingOrigin: true}),
+		"a repository's subject":      idp.GitHubActions("orders", idp.Where{"sub": {"repo:o/r:ref:refs/heads/main"}}),
+		"an underscore":               idp.SPIFFE("a_b.example.test", cluster, "orders", "spiffe://a_b.example.test/x", "/y", "z"),
+		"an own API at a tenant":      idp.Auth0("example.eu.auth0.com", "https://api.example.test/me/"),
+		"GitLab of one's own":         idp.GitLabCI("https://gitlab.example.test", "orders", idp.Where{"ref_protected": {"true"}}),
+		"a pool that names no region": idp.Cognito(idp.CognitoConfig{Region: "eu-west-1", Pool: "x", Resource: "orders", Clients: []string{"a"}}),
+		"a native application alone":  idp.Clerk(idp.ClerkConfig{FrontendAPI: "clerk.example.test", Audiences: []string{"orders"}, AllowMissingOrigin: true}),
 	} {
 		_, err := jwtverify.New(config)
 		require.NoError(t, err, name)

@@ -1,6 +1,7 @@
 package idp_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -52,12 +53,13 @@ func entra(t *testing.T) (kit.Signer, *common) {
 func guid(n int) string { return fmt.Sprintf("00000000-0000-0000-0000-%012d", n) }
 
 func entraToken(t *testing.T, s kit.Signer, of string, change map[string]any) string {
+	t.Helper()
 	claims := map[string]any{
 		"iss": "https://login.microsoftonline.com/" + of + "/v2.0", "aud": api, "tid": of, "ver": "2.0", "azp": "app", "azpacr": "1", "scp": "orders.read",
 		"client_id": kit.Absent, "scope": kit.Absent, "uti": "u", "jti": kit.Absent, "iat": time.Now().Unix(), "exp": time.Now().Add(time.Hour).Unix(),
 	}
 	maps.Copy(claims, change)
-	return s.SignWith(t, map[string]any{"alg": "RS256", "typ": "JWT", "kid": "shared"}, claims)
+	return s.SignWith(t, map[string]any{"alg": s.Alg, "typ": "JWT", "kid": "shared"}, claims)
 }
 
 func tenants(t *testing.T, keys *common, lookup func(context.Context, string) (bool, error)) *issuers.Router {
@@ -299,6 +301,66 @@ func TestLookupThatIsDeaf(t *testing.T) {
 		}
 		require.EqualValues(t, 1, calls.Load())
 		time.Sleep(2 * time.Hour)
+	})
+}
+
+// What Verifier says of algorithms, scopes and the cache counts for every tenant, and its
+// Check comes beside Lookup.
+func TestVerifierOfTenants(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s, keys := entra(t)
+		checked := 0
+		var event jwtverify.VerifyEvent
+		verify := func(alg string, change func(*idp.EntraTenantsConfig)) (*bearergate.Token, error) {
+			c := idp.EntraTenantsConfig{Tenants: []string{tenant}, API: api, Lookup: func(_ context.Context, of string) (bool, error) { return of == guid(1), nil }}
+			c.Verifier.HTTPClient = &http.Client{Transport: keys}
+			c.Verifier.Hooks.Verified = func(_ context.Context, e jwtverify.VerifyEvent) { event = e }
+			change(&c)
+			router, err := idp.EntraTenants(c)
+			require.NoError(t, err)
+			keys.set = strings.Replace(keys.set, `"alg":"RS256",`, "", 1) // what the key serves, the configuration says
+			s.Alg = alg
+			raw := entraToken(t, s, guid(1), map[string]any{"permitted": "orders.write"})
+			_, _ = router.Verify(t.Context(), raw)
+			return router.Verify(t.Context(), raw)
+		}
+		for _, tt := range []struct {
+			name    string
+			alg     string
+			change  func(*idp.EntraTenantsConfig)
+			refused bearergate.Reason
+			kind    error // default: ErrInvalidToken
+			scope   string
+			cached  bool
+		}{
+			{name: "as it is", alg: "RS256", scope: "orders.read", cached: true},
+			{name: "as it is, another algorithm", alg: "PS256", refused: bearergate.ReasonAlgorithm},
+			{name: "an algorithm of one's own", alg: "PS256", change: func(c *idp.EntraTenantsConfig) { c.Verifier.Algorithms = []string{"PS256"} }, scope: "orders.read", cached: true},
+			{name: "an algorithm of one's own, and no other", alg: "RS256", change: func(c *idp.EntraTenantsConfig) { c.Verifier.Algorithms = []string{"PS256"} }, refused: bearergate.ReasonAlgorithm},
+			{name: "another claim of scopes", alg: "RS256", change: func(c *idp.EntraTenantsConfig) { c.Verifier.ScopeClaims = []string{"permitted"} }, scope: "orders.write", cached: true},
+			{name: "no cache", alg: "RS256", change: func(c *idp.EntraTenantsConfig) { c.Verifier.DisableCache = true }, scope: "orders.read"},
+			{name: "a Check that refuses", alg: "RS256", kind: bearergate.ErrForbidden, refused: bearergate.ReasonPolicy, change: func(c *idp.EntraTenantsConfig) {
+				c.Verifier.Check = func(context.Context, *bearergate.Token) error { checked++; return bearergate.ErrForbidden }
+			}},
+			{name: "a Check beside a Lookup that refuses", alg: "RS256", refused: bearergate.ReasonIssuer, change: func(c *idp.EntraTenantsConfig) {
+				c.Lookup = func(context.Context, string) (bool, error) { return false, nil }
+				c.Verifier.Check = func(context.Context, *bearergate.Token) error { return nil }
+			}},
+		} {
+			if tt.change == nil {
+				tt.change = func(*idp.EntraTenantsConfig) {}
+			}
+			token, err := verify(tt.alg, tt.change)
+			if tt.refused != "" {
+				kit.RequireRefused(t, token, err, cmp.Or(tt.kind, bearergate.ErrInvalidToken), tt.refused)
+				continue
+			}
+			require.NoError(t, err, tt.name)
+			require.Equal(t, []string{tt.scope}, token.Scopes().Names(), tt.name)
+			require.Equal(t, tt.cached, event.Cached, tt.name)
+		}
+		require.Equal(t, 2, checked)
+		time.Sleep(time.Minute)
 	})
 }
 
