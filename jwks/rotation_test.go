@@ -481,6 +481,29 @@ func TestOneFetchForAnIDOfManyIssuers(t *testing.T) {
 	})
 }
 
+// Without keys to go on with, a miss waits as Keys does, and gets the same error. So does one
+// without a context.
+func TestKeysAfterMissWithoutKeys(t *testing.T) {
+	within(t, func(t *testing.T) {
+		s := newServer(t, "k1")
+		c, _ := newCache(t, s)
+		miss := jwks.Miss{KeyID: "k1", Algorithm: "ES256", Issuer: issuer}
+		for _, ctx := range []context.Context{t.Context(), nil} {
+			s.fail("", hang)
+			before := time.Now()
+			keys, err := c.KeysAfterMiss(ctx, miss)
+			require.Nil(t, keys)
+			requireError(t, err, bearergate.ErrUnavailable, bearergate.ReasonKeysUnavailable)
+			require.Equal(t, jwks.DefaultFetchTimeout, time.Since(before))
+			time.Sleep(time.Minute)
+		}
+		s.heal()
+		keys, err := c.KeysAfterMiss(nil, miss) //nolint:staticcheck // a nil context is what this is about
+		require.NoError(t, err)
+		require.Len(t, keys, 1)
+	})
+}
+
 // Stale keys are told of once for a token, though it asks twice.
 func TestStaleServedOncePerToken(t *testing.T) {
 	for _, tt := range []struct {
