@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -83,6 +84,24 @@ func TestMistakes(t *testing.T) {
 		{"no client of Dex", idp.Dex("https://dex.example.test", ""), []string{"clientID is empty"}},
 		{"no app", idp.Salesforce("example.my.salesforce.com"), []string{"apps is empty"}},
 		{"no ID", idp.IDTokens("https://as.example.test", ""), []string{"clientID is empty"}},
+		{"nobody to call for", idp.GoogleServiceAccounts("", "a@b.test"), []string{"audience is empty"}},
+		{"nothing of Keycloak", idp.Keycloak("", ""), []string{"issuer is empty", "audience is empty"}},
+		{"no audience of Okta", idp.Okta("example.okta.com", "default", ""), []string{"audience is empty"}},
+		{"a URL as server", idp.Okta("example.okta.com", "https://example.okta.com/oauth2/default", "orders"), []string{"server is", "without a URL around it"}},
+		{"no API of Auth0", idp.Auth0("example.eu.auth0.com", ""), []string{"api is empty"}},
+		{"no audience of PingOne", idp.PingOne(tenant, ""), []string{"audience is empty"}},
+		{"no environment of PingOne", idp.PingOne("", "orders"), []string{"environment is empty"}},
+		{"another path than PingOne's", idp.PingOne("https://auth.pingone.eu/"+tenant+"/davinci", "orders"), []string{"or its issuer"}},
+		{"more path than PingOne's", idp.PingOne("https://auth.pingone.eu/"+tenant+"/as/token", "orders"), []string{"or its issuer"}},
+		{"no client of authentik", idp.Authentik("https://auth.example.test/application/o/orders/", ""), []string{"clientID is empty"}},
+		{"no issuer of Dex", idp.Dex("", "orders"), []string{"issuer is empty"}},
+		{"no issuer of ID tokens", idp.IDTokens("", "orders"), []string{"issuer is empty"}},
+		{"no audience of a workload", idp.Workload(cluster, "", idp.Where{"sub": {"a"}}), []string{"audience is empty"}},
+		{"no audience of a pod", idp.Kubernetes(cluster, "", idp.Where{"sub": {"system:serviceaccount:a:b"}}), []string{"audience is empty"}},
+		{"no audience of an SVID", idp.SPIFFE("example.test", cluster, "", "/a"), []string{"audience is empty"}},
+		{"no team", idp.CloudflareAccess("", "tag"), []string{"team is empty"}},
+		{"a URL as policy", idp.B2C(idp.B2CConfig{Name: "contoso", Tenant: tenant, API: api, Policies: []string{"https://contoso.b2clogin.com/b2c_1_x"}}), []string{"Policies is", "without a URL around it"}},
+		{"a condition on every claim", idp.Workload(cluster, "orders", idp.Where{"*": {"x"}}), []string{`"*" is no path of a claim`}},
 		{"white space", idp.Keycloak("https://sso.example.test/realms/shop", "orders "), []string{"white space"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -233,6 +252,107 @@ func TestAlgorithms(t *testing.T) {
 		{name: "Cloudflare Access", config: idp.CloudflareAccess("example", "tag"), want: "RS256"},
 	} {
 		require.Equal(t, []string{tt.want}, tt.config.Algorithms, tt.name)
+	}
+}
+
+// A rule holds whatever the user leaves out of the fields beside it.
+func TestRulesDemandByThemselves(t *testing.T) {
+	s := kit.NewSigner(t, "ES256", "k")
+	firebase := map[string]any{"aud": "project", "auth_time": kit.Now.Unix()}
+	id := map[string]any{"scope": kit.Absent, "client_id": kit.Absent}
+	for _, tt := range []struct {
+		name    string
+		config  jwtverify.Config
+		good    map[string]any
+		change  map[string]any
+		refused bearergate.Reason
+	}{
+		{name: "Firebase", config: idp.Firebase("project"), good: firebase},
+		{name: "Firebase, of nobody", config: idp.Firebase("project"), good: firebase, change: map[string]any{"sub": kit.Absent}, refused: bearergate.ReasonType},
+		{name: "Firebase, no login", config: idp.Firebase("project"), good: firebase, change: map[string]any{"auth_time": kit.Absent}, refused: bearergate.ReasonPolicy},
+		{name: "Firebase, a login after the token", config: idp.Firebase("project"), good: firebase, change: map[string]any{"auth_time": kit.Now.Unix() + 1}, refused: bearergate.ReasonPolicy},
+		{name: "ID tokens", config: idp.IDTokens(kit.Issuer, kit.Audience), good: id},
+		{name: "ID tokens, of nobody", config: idp.IDTokens(kit.Issuer, kit.Audience), good: id, change: map[string]any{"sub": kit.Absent}, refused: bearergate.ReasonType},
+		{name: "ID tokens, no iat", config: idp.IDTokens(kit.Issuer, kit.Audience), good: id, change: map[string]any{"iat": kit.Absent}, refused: bearergate.ReasonMissingClaim},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := tt.config
+			c.Issuer, c.KeysURL, c.Keys, c.Algorithms, c.RequiredClaims, c.Now = kit.Issuer, "", s.Set(t), nil, nil, nowOf
+			v, err := jwtverify.New(c)
+			require.NoError(t, err)
+			claims := maps.Clone(tt.good)
+			maps.Copy(claims, tt.change)
+			token, err := v.Verify(t.Context(), s.SignWith(t, map[string]any{"alg": s.Alg, "kid": s.KeyID}, claims))
+			if tt.refused != "" {
+				kit.RequireRefused(t, token, err, bearergate.ErrInvalidToken, tt.refused)
+				return
+			}
+			require.NoError(t, err)
+		})
+	}
+}
+
+// Roles are strings that say something: of a list that holds anything else, none is taken.
+func TestRolesThatAreNone(t *testing.T) {
+	s := kit.NewSigner(t, "ES256", "k")
+	c := idp.Keycloak(kit.Issuer, kit.Audience)
+	c.Keys, c.Now = s.Set(t), nowOf
+	v, err := jwtverify.New(c)
+	require.NoError(t, err)
+	for _, tt := range []struct {
+		name  string
+		roles any
+		want  []string
+	}{
+		{name: "some", roles: []string{"a", "b"}, want: []string{"a", "b"}},
+		{name: "one, as text", roles: "a", want: []string{"a"}},
+		{name: "one without a name", roles: []string{"", "a"}, want: []string{"a"}},
+		{name: "a number among them", roles: []any{"a", 7}},
+		{name: "a number", roles: 7},
+		{name: "an object", roles: map[string]any{"a": true}},
+		{name: "null", roles: nil},
+	} {
+		token, err := v.Verify(t.Context(), s.Sign(t, map[string]any{"typ": "Bearer", "realm_access": map[string]any{"roles": tt.roles}}))
+		require.NoError(t, err, tt.name)
+		require.Equal(t, tt.want, token.Roles(), tt.name)
+	}
+	for _, access := range []any{"a", 7, []string{"roles"}, nil} {
+		token, err := v.Verify(t.Context(), s.Sign(t, map[string]any{"typ": "Bearer", "realm_access": access}))
+		require.NoError(t, err)
+		require.Nil(t, token.Roles())
+	}
+}
+
+// An event and Explain say what was found in the place of what was expected.
+func TestWhatWasFound(t *testing.T) {
+	s := kit.NewSigner(t, "ES256", "k")
+	where := idp.Workload(kit.Issuer, kit.Audience, idp.Where{"groups": {"ops", "dev"}})
+	for _, tt := range []struct {
+		name            string
+		config          jwtverify.Config
+		claims          map[string]any
+		expected, found string
+	}{
+		{name: "a string", config: idp.Descope("project"), claims: map[string]any{"drn": "DSR"}, expected: `drn "DS"`, found: `"DSR"`},
+		{name: "nothing", config: idp.Descope("project"), expected: `drn "DS"`, found: "none"},
+		{name: "null", config: idp.Descope("project"), claims: map[string]any{"drn": nil}, expected: `drn "DS"`, found: "none"},
+		{name: "a number", config: idp.Descope("project"), claims: map[string]any{"drn": 7}, expected: `drn "DS"`, found: "no string, or an empty one"},
+		{name: "an empty string", config: idp.Descope("project"), claims: map[string]any{"drn": ""}, expected: `drn "DS"`, found: "no string, or an empty one"},
+		{name: "a condition, and nothing", config: where, expected: `groups "ops" "dev"`, found: "none"},
+		{name: "a condition, and other values", config: where, claims: map[string]any{"groups": []any{"a", 7}}, expected: `groups "ops" "dev"`, found: `"a" "7"`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := tt.config
+			c.Issuer, c.IssuerAliases, c.Audiences, c.KeysURL, c.Keys, c.Now = kit.Issuer, nil, []string{kit.Audience}, "", s.Set(t), nowOf
+			v, err := jwtverify.New(c)
+			require.NoError(t, err)
+			e := v.Explain(t.Context(), s.Sign(t, tt.claims))
+			at := slices.IndexFunc(e.Steps, func(step bearergate.Step) bool { return step.State == bearergate.StepFailed })
+			require.NotEqual(t, -1, at)
+			require.Equal(t, "preset", e.Steps[at].Name)
+			require.Equal(t, tt.expected, e.Steps[at].Expected)
+			require.Equal(t, tt.found, e.Steps[at].Found)
+		})
 	}
 }
 
@@ -463,6 +583,10 @@ func TestMoreMistakes(t *testing.T) {
 		{"the API server's audience, the issuer", idp.Kubernetes(cluster, cluster, idp.Where{"sub": {"system:serviceaccount:a:b"}}), "API server"},
 		{"Auth0's API under the tenant's domain", idp.Auth0("login.example.test", "https://example.eu.auth0.com/api/v2/"), "an API of Auth0's own"},
 		{"Auth0's API under a custom domain", idp.Auth0("login.example.test", "https://login.example.test/me/"), "an API of Auth0's own"},
+		{"Auth0's API of organizations", idp.Auth0("login.example.test", "https://login.example.test/my-org/"), "an API of Auth0's own"},
+		{"Auth0's API of second factors", idp.Auth0("login.example.test", "https://login.example.test/mfa/"), "an API of Auth0's own"},
+		{"GitHub by another name, a subject that strangers can have", idp.Workload("https://token.actions.githubusercontent.com/", "orders", idp.Where{"sub": {"environment:prod"}}), "strangers"},
+		{"any organization of HCP in Europe", idp.Workload("https://app.eu.terraform.io", "orders", idp.Where{"terraform_workspace_name": {"prod"}}), "strangers"},
 		{"the audience of those who name none", idp.ADFS("adfs.example.test", "urn:microsoft:userinfo"), "names no API"},
 		{"no environment", idp.PingOne("https://auth.pingone.eu//as", "orders"), "environment"},
 		{"no origin, but a host", idp.Clerk(idp.ClerkConfig{FrontendAPI: "clerk.example.test", Origins: []string{"app.example.test"}}), "no origin"},
