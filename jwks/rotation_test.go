@@ -683,6 +683,31 @@ func TestUnknownKeyDuringAFetch(t *testing.T) {
 	})
 }
 
+// Nor may it have seen the one that has replaced another under its ID.
+func TestReplacedKeyDuringAFetch(t *testing.T) {
+	within(t, func(t *testing.T) {
+		s := newServer(t, "k1")
+		c, _ := newCache(t, s)
+		has(t, c, "k1")
+		old := always(200, "application/json", string(set(s.keys["k1"])))
+		s.fail("", func(r *http.Request) (*http.Response, error) {
+			time.Sleep(2 * time.Second)
+			return old(r)
+		})
+		go func() { _ = c.Refresh(context.Background()) }()
+		synctest.Wait()
+		s.rotate(t, "k1")
+		s.heal()
+		keys, err := c.KeysAfterMiss(t.Context(), jwks.Miss{KeyID: "k1", Algorithm: "ES256", Tried: true})
+		require.NoError(t, err)
+		want, err := jwks.ParseKey(s.keys["k1"])
+		require.NoError(t, err)
+		require.Len(t, keys, 1)
+		require.Equal(t, want.Thumbprint(), keys[0].Thumbprint())
+		require.Equal(t, 3, s.count(""))
+	})
+}
+
 func TestRefresh(t *testing.T) {
 	within(t, func(t *testing.T) {
 		s := newServer(t, "k1")
