@@ -364,6 +364,37 @@ func TestVerifierOfTenants(t *testing.T) {
 	})
 }
 
+// A Lookup that admits a tenant and then never answers again, deaf to its context, keeps it in
+// for as long as any outage does.
+func TestLookupThatGoesDeaf(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s, keys := entra(t)
+		var calls atomic.Int32
+		router := tenants(t, keys, func(context.Context, string) (bool, error) {
+			if calls.Add(1) > 1 {
+				time.Sleep(10 * time.Hour)
+			}
+			return true, nil
+		})
+		verify := func() bearergate.Reason {
+			_, err := router.Verify(t.Context(), entraToken(t, s, guid(1), nil))
+			return bearergate.ReasonOf(err)
+		}
+		require.Empty(t, verify())
+		for range 59 {
+			time.Sleep(2 * time.Minute)
+			require.Empty(t, verify())
+		}
+		time.Sleep(3 * time.Minute) // more than two hours
+		for range 3 {
+			require.Equal(t, bearergate.ReasonStoreUnavailable, verify())
+			time.Sleep(time.Minute)
+		}
+		require.EqualValues(t, 2, calls.Load())
+		time.Sleep(11 * time.Hour)
+	})
+}
+
 // A key that is published for one tenant is no other's.
 func TestKeyOfAnotherTenant(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
