@@ -72,7 +72,7 @@ func (a *admission) said(now time.Time) (counts bool, err error) {
 		own := *a.refusal // each caller's own
 		err = &own
 	}
-	return a.keeps > 0 && clock.Elapsed(a.at, now) < a.keeps, err
+	return clock.Elapsed(a.at, now) < a.keeps, err
 }
 
 // ask calls Lookup, which may panic, end its goroutine or ignore its context.

@@ -48,41 +48,24 @@ func (o object) has(name string) bool { return o[name] != nil }
 
 // text is a member that is a string; "" if it is not there, or none.
 func (o object) text(name string) string {
-	value := o[name]
-	if value == nil || value[0] != '"' {
-		return ""
-	}
-	s, _ := strictjson.String(value)
+	s, _ := strictjson.String(o[name])
 	return s
 }
 
 // list is a member that is an array of strings, or one string; nil if it is not there, or
 // anything else.
 func (o object) list(name string) []string {
-	value := o[name]
-	switch {
-	case value == nil:
-		return nil
-	case value[0] == '"':
-		return []string{o.text(name)}
-	case value[0] != '[':
-		return nil
+	if s, err := strictjson.String(o[name]); err == nil {
+		return []string{s}
 	}
-	all, err := strictjson.Strings(value)
-	if err != nil {
-		return nil
-	}
+	all, _ := strictjson.Strings(o[name])
 	return all
 }
 
 // in is a member that is an object; empty if it is not there, or none.
 func (o object) in(name string) object {
-	if value := o[name]; value != nil && value[0] == '{' {
-		if inner, err := readObject(value); err == nil {
-			return inner
-		}
-	}
-	return object{}
+	inner, _ := readObject(o[name])
+	return inner
 }
 
 // values are what a path means, as text: the one string, number or bool that stands there,

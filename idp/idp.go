@@ -51,13 +51,10 @@ func of(name, issuer string, audiences ...string) *preset {
 	return &preset{Config: jwtverify.Config{Issuer: issuer, Audiences: audiences}, Demands: accept.Demands{Name: name}, wrong: mistake.In(name)}
 }
 
-// with ends it with a rule; nil: the fields say all.
+// with ends it with a rule.
 func (p *preset) with(rule func(*claims) error) jwtverify.Config {
 	name := p.Name
 	p.Rule = func(c *bearergate.Claims) error {
-		if rule == nil {
-			return nil
-		}
 		read, err := readClaims(name, c)
 		if err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -83,6 +84,24 @@ func TestMistakes(t *testing.T) {
 		{"no client of Dex", idp.Dex("https://dex.example.test", ""), []string{"clientID is empty"}},
 		{"no app", idp.Salesforce("example.my.salesforce.com"), []string{"apps is empty"}},
 		{"no ID", idp.IDTokens("https://as.example.test", ""), []string{"clientID is empty"}},
+		{"nobody to call for", idp.GoogleServiceAccounts("", "a@b.test"), []string{"audience is empty"}},
+		{"nothing of Keycloak", idp.Keycloak("", ""), []string{"issuer is empty", "audience is empty"}},
+		{"no audience of Okta", idp.Okta("example.okta.com", "default", ""), []string{"audience is empty"}},
+		{"a URL as server", idp.Okta("example.okta.com", "https://example.okta.com/oauth2/default", "orders"), []string{"server is", "without a URL around it"}},
+		{"no API of Auth0", idp.Auth0("example.eu.auth0.com", ""), []string{"api is empty"}},
+		{"no audience of PingOne", idp.PingOne(tenant, ""), []string{"audience is empty"}},
+		{"no environment of PingOne", idp.PingOne("", "orders"), []string{"environment is empty"}},
+		{"another path than PingOne's", idp.PingOne("https://auth.pingone.eu/"+tenant+"/davinci", "orders"), []string{"or its issuer"}},
+		{"more path than PingOne's", idp.PingOne("https://auth.pingone.eu/"+tenant+"/as/token", "orders"), []string{"or its issuer"}},
+		{"no client of authentik", idp.Authentik("https://auth.example.test/application/o/orders/", ""), []string{"clientID is empty"}},
+		{"no issuer of Dex", idp.Dex("", "orders"), []string{"issuer is empty"}},
+		{"no issuer of ID tokens", idp.IDTokens("", "orders"), []string{"issuer is empty"}},
+		{"no audience of a workload", idp.Workload(cluster, "", idp.Where{"sub": {"a"}}), []string{"audience is empty"}},
+		{"no audience of a pod", idp.Kubernetes(cluster, "", idp.Where{"sub": {"system:serviceaccount:a:b"}}), []string{"audience is empty"}},
+		{"no audience of an SVID", idp.SPIFFE("example.test", cluster, "", "/a"), []string{"audience is empty"}},
+		{"no team", idp.CloudflareAccess("", "tag"), []string{"team is empty"}},
+		{"a URL as policy", idp.B2C(idp.B2CConfig{Name: "contoso", Tenant: tenant, API: api, Policies: []string{"https://contoso.b2clogin.com/b2c_1_x"}}), []string{"Policies is", "without a URL around it"}},
+		{"a condition on every claim", idp.Workload(cluster, "orders", idp.Where{"*": {"x"}}), []string{`"*" is no path of a claim`}},
 		{"white space", idp.Keycloak("https://sso.example.test/realms/shop", "orders "), []string{"white space"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -165,6 +184,214 @@ func TestWhere(t *testing.T) {
 				return
 			}
 			require.NoError(t, err)
+		})
+	}
+}
+
+// Where the tokens of an issuer come from, and where its keys are, for what the tokens of
+// test/zoo do not show: other regions, and other ways to write the same.
+func TestIssuerAndKeys(t *testing.T) {
+	for _, tt := range []struct {
+		name      string
+		config    jwtverify.Config
+		issuer    string
+		keys      string // KeysURL
+		metadata  string // MetadataURL
+		audiences []string
+	}{
+		{name: "Cognito in China", config: idp.Cognito(idp.CognitoConfig{Region: "cn-north-1", Pool: "cn-north-1_x", Resource: "orders", Clients: []string{"a"}}),
+			issuer: "https://cognito-idp.cn-north-1.amazonaws.com.cn/cn-north-1_x", keys: "https://cognito-idp.cn-north-1.amazonaws.com.cn/cn-north-1_x/.well-known/jwks.json", audiences: []string{"orders"}},
+		{name: "Entra, IDs in capitals", config: idp.Entra(idp.EntraConfig{Tenant: strings.ToUpper(tenant), API: strings.ToUpper(api), Version: 2}),
+			issuer: "https://login.microsoftonline.com/" + tenant + "/v2.0", metadata: "https://login.microsoftonline.com/" + tenant + "/v2.0/.well-known/openid-configuration", audiences: []string{api}},
+		{name: "B2C in capitals", config: idp.B2C(idp.B2CConfig{Name: "Contoso", Tenant: strings.ToUpper(tenant), API: api, Policies: []string{"B2C_1_Signin"}}),
+			issuer: "https://contoso.b2clogin.com/" + tenant + "/v2.0/", keys: "https://contoso.b2clogin.com/contoso.onmicrosoft.com/b2c_1_signin/discovery/v2.0/keys", audiences: []string{api}},
+		{name: "AD FS, with the prefix", config: idp.ADFS("https://adfs.example.test/", "microsoft:identityserver:orders"),
+			issuer: "http://adfs.example.test/adfs/services/trust", keys: "https://adfs.example.test/adfs/discovery/keys", audiences: []string{"microsoft:identityserver:orders"}},
+		{name: "AD FS, without it", config: idp.ADFS("adfs.example.test:8443", "orders"),
+			issuer: "http://adfs.example.test:8443/adfs/services/trust", keys: "https://adfs.example.test:8443/adfs/discovery/keys", audiences: []string{"orders", "microsoft:identityserver:orders"}},
+		{name: "Okta by URL", config: idp.Okta("https://example.okta.com/", "default", "orders"), issuer: "https://example.okta.com/oauth2/default", audiences: []string{"orders"}},
+		{name: "Auth0 by URL", config: idp.Auth0("https://example.eu.auth0.com/", "orders"), issuer: "https://example.eu.auth0.com/", audiences: []string{"orders"}},
+		{name: "PingOne by its issuer", config: idp.PingOne("https://auth.pingone.eu/"+tenant+"/as", "orders"), issuer: "https://auth.pingone.eu/" + tenant + "/as", audiences: []string{"orders"}},
+		{name: "GitLab with a slash", config: idp.GitLabCI("https://gitlab.example.test/", "orders", idp.Where{"project_id": {"1"}}), issuer: "https://gitlab.example.test", audiences: []string{"orders"}},
+		{name: "Stytch, a test project", config: idp.Stytch("project-test-1"), issuer: "stytch.com/project-test-1", keys: "https://test.stytch.com/v1/sessions/jwks/project-test-1", audiences: []string{"project-test-1"}},
+		{name: "Descope, the longest ID without a region", config: idp.Descope("P" + strings.Repeat("2", 30)),
+			issuer: "https://api.descope.com/P" + strings.Repeat("2", 30), keys: "https://api.descope.com/P" + strings.Repeat("2", 30) + "/.well-known/jwks.json", audiences: []string{"P" + strings.Repeat("2", 30)}},
+		{name: "Descope, the shortest ID with one", config: idp.Descope("Puse1" + strings.Repeat("2", 27)),
+			issuer: "https://api.use1.descope.com/Puse1" + strings.Repeat("2", 27), keys: "https://api.use1.descope.com/Puse1" + strings.Repeat("2", 27) + "/.well-known/jwks.json", audiences: []string{"Puse1" + strings.Repeat("2", 27)}},
+		{name: "Cloudflare Access by URL", config: idp.CloudflareAccess("https://example.cloudflareaccess.com/", "tag"),
+			issuer: "https://example.cloudflareaccess.com", keys: "https://example.cloudflareaccess.com/cdn-cgi/access/certs", audiences: []string{"tag"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := jwtverify.New(tt.config)
+			require.NoError(t, err)
+			require.Equal(t, tt.issuer, tt.config.Issuer)
+			require.Equal(t, tt.keys, tt.config.KeysURL)
+			require.Equal(t, tt.metadata, tt.config.MetadataURL)
+			require.Equal(t, tt.audiences, tt.config.Audiences)
+		})
+	}
+}
+
+// Where a provider signs with one algorithm, no other is accepted, whatever its keys would
+// serve.
+func TestAlgorithms(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		config jwtverify.Config
+		want   string
+	}{
+		{name: "Cognito", config: idp.Cognito(idp.CognitoConfig{Region: "eu-west-1", Pool: "eu-west-1_x", Resource: "orders", Clients: []string{"a"}}), want: "RS256"},
+		{name: "Google, service accounts", config: idp.GoogleServiceAccounts("https://api.example.test", "a@b.test"), want: "RS256"},
+		{name: "Google, users", config: idp.GoogleUsers("client", ""), want: "RS256"},
+		{name: "Google, IAP", config: idp.IAP("/projects/1/apps/a"), want: "ES256"},
+		{name: "Entra", config: idp.Entra(idp.EntraConfig{Tenant: tenant, API: api}), want: "RS256"},
+		{name: "Entra External ID", config: idp.ExternalID(tenant, api), want: "RS256"},
+		{name: "B2C", config: idp.B2C(idp.B2CConfig{Name: "contoso", Tenant: tenant, API: api, Policies: []string{"b2c_1_x"}}), want: "RS256"},
+		{name: "Salesforce", config: idp.Salesforce("example.my.salesforce.com", "app"), want: "RS256"},
+		{name: "Firebase", config: idp.Firebase("project"), want: "RS256"},
+		{name: "Cloudflare Access", config: idp.CloudflareAccess("example", "tag"), want: "RS256"},
+	} {
+		require.Equal(t, []string{tt.want}, tt.config.Algorithms, tt.name)
+	}
+}
+
+// A rule holds whatever the user leaves out of the fields beside it.
+func TestRulesDemandByThemselves(t *testing.T) {
+	s := kit.NewSigner(t, "ES256", "k")
+	firebase := map[string]any{"aud": "project", "auth_time": kit.Now.Unix()}
+	id := map[string]any{"scope": kit.Absent, "client_id": kit.Absent}
+	for _, tt := range []struct {
+		name    string
+		config  jwtverify.Config
+		good    map[string]any
+		change  map[string]any
+		refused bearergate.Reason
+	}{
+		{name: "Firebase", config: idp.Firebase("project"), good: firebase},
+		{name: "Firebase, of nobody", config: idp.Firebase("project"), good: firebase, change: map[string]any{"sub": kit.Absent}, refused: bearergate.ReasonType},
+		{name: "Firebase, no login", config: idp.Firebase("project"), good: firebase, change: map[string]any{"auth_time": kit.Absent}, refused: bearergate.ReasonPolicy},
+		{name: "Firebase, a login after the token", config: idp.Firebase("project"), good: firebase, change: map[string]any{"auth_time": kit.Now.Unix() + 1}, refused: bearergate.ReasonPolicy},
+		{name: "ID tokens", config: idp.IDTokens(kit.Issuer, kit.Audience), good: id},
+		{name: "ID tokens, of nobody", config: idp.IDTokens(kit.Issuer, kit.Audience), good: id, change: map[string]any{"sub": kit.Absent}, refused: bearergate.ReasonType},
+		{name: "ID tokens, no iat", config: idp.IDTokens(kit.Issuer, kit.Audience), good: id, change: map[string]any{"iat": kit.Absent}, refused: bearergate.ReasonMissingClaim},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := tt.config
+			c.Issuer, c.KeysURL, c.Keys, c.Algorithms, c.RequiredClaims, c.Now = kit.Issuer, "", s.Set(t), nil, nil, nowOf
+			v, err := jwtverify.New(c)
+			require.NoError(t, err)
+			claims := maps.Clone(tt.good)
+			maps.Copy(claims, tt.change)
+			token, err := v.Verify(t.Context(), s.SignWith(t, map[string]any{"alg": s.Alg, "kid": s.KeyID}, claims))
+			if tt.refused != "" {
+				kit.RequireRefused(t, token, err, bearergate.ErrInvalidToken, tt.refused)
+				return
+			}
+			require.NoError(t, err)
+		})
+	}
+}
+
+// Roles are strings that say something: of a list that holds anything else, none is taken.
+func TestRolesThatAreNone(t *testing.T) {
+	s := kit.NewSigner(t, "ES256", "k")
+	c := idp.Keycloak(kit.Issuer, kit.Audience)
+	c.Keys, c.Now = s.Set(t), nowOf
+	v, err := jwtverify.New(c)
+	require.NoError(t, err)
+	for _, tt := range []struct {
+		name  string
+		roles any
+		want  []string
+	}{
+		{name: "some", roles: []string{"a", "b"}, want: []string{"a", "b"}},
+		{name: "one, as text", roles: "a", want: []string{"a"}},
+		{name: "one without a name", roles: []string{"", "a"}, want: []string{"a"}},
+		{name: "a number among them", roles: []any{"a", 7}},
+		{name: "a number", roles: 7},
+		{name: "an object", roles: map[string]any{"a": true}},
+		{name: "null", roles: nil},
+	} {
+		token, err := v.Verify(t.Context(), s.Sign(t, map[string]any{"typ": "Bearer", "realm_access": map[string]any{"roles": tt.roles}}))
+		require.NoError(t, err, tt.name)
+		require.Equal(t, tt.want, token.Roles(), tt.name)
+	}
+	for _, access := range []any{"a", 7, []string{"roles"}, nil} {
+		token, err := v.Verify(t.Context(), s.Sign(t, map[string]any{"typ": "Bearer", "realm_access": access}))
+		require.NoError(t, err)
+		require.Nil(t, token.Roles())
+	}
+}
+
+// An event and Explain say what was found in the place of what was expected.
+func TestWhatWasFound(t *testing.T) {
+	s := kit.NewSigner(t, "ES256", "k")
+	where := idp.Workload(kit.Issuer, kit.Audience, idp.Where{"groups": {"ops", "dev"}})
+	for _, tt := range []struct {
+		name            string
+		config          jwtverify.Config
+		claims          map[string]any
+		expected, found string
+	}{
+		{name: "a string", config: idp.Descope("project"), claims: map[string]any{"drn": "DSR"}, expected: `drn "DS"`, found: `"DSR"`},
+		{name: "nothing", config: idp.Descope("project"), expected: `drn "DS"`, found: "none"},
+		{name: "null", config: idp.Descope("project"), claims: map[string]any{"drn": nil}, expected: `drn "DS"`, found: "none"},
+		{name: "a number", config: idp.Descope("project"), claims: map[string]any{"drn": 7}, expected: `drn "DS"`, found: "no string, or an empty one"},
+		{name: "an empty string", config: idp.Descope("project"), claims: map[string]any{"drn": ""}, expected: `drn "DS"`, found: "no string, or an empty one"},
+		{name: "a condition, and nothing", config: where, expected: `groups "ops" "dev"`, found: "none"},
+		{name: "a condition, and other values", config: where, claims: map[string]any{"groups": []any{"a", 7}}, expected: `groups "ops" "dev"`, found: `"a" "7"`},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := tt.config
+			c.Issuer, c.IssuerAliases, c.Audiences, c.KeysURL, c.Keys, c.Now = kit.Issuer, nil, []string{kit.Audience}, "", s.Set(t), nowOf
+			v, err := jwtverify.New(c)
+			require.NoError(t, err)
+			e := v.Explain(t.Context(), s.Sign(t, tt.claims))
+			at := slices.IndexFunc(e.Steps, func(step bearergate.Step) bool { return step.State == bearergate.StepFailed })
+			require.NotEqual(t, -1, at)
+			require.Equal(t, "preset", e.Steps[at].Name)
+			require.Equal(t, tt.expected, e.Steps[at].Expected)
+			require.Equal(t, tt.found, e.Steps[at].Found)
+		})
+	}
+}
+
+// What a provider says under a name of its own stands in for a claim that is missing, and
+// replaces none that is there.
+func TestClaimsOfTheirOwn(t *testing.T) {
+	s := kit.NewSigner(t, "ES256", "k")
+	session := func(t *bearergate.Token) string { return t.SessionID() }
+	for _, tt := range []struct {
+		name     string
+		config   jwtverify.Config
+		claims   map[string]any
+		standard string // the claim
+		own      string
+		read     func(*bearergate.Token) string
+	}{
+		{name: "Cognito", config: idp.Cognito(idp.CognitoConfig{Region: "eu-west-1", Pool: "eu-west-1_x", Resource: kit.Audience, Clients: []string{"client-1"}}),
+			claims: map[string]any{"token_use": "access"}, standard: "sid", own: "origin_jti", read: session},
+		{name: "Keycloak", config: idp.Keycloak(kit.Issuer, kit.Audience), claims: map[string]any{"typ": "Bearer"}, standard: "sid", own: "session_state", read: session},
+		{name: "Entra", config: idp.Entra(idp.EntraConfig{Tenant: tenant, API: api}), claims: map[string]any{"aud": api, "tid": tenant, "ver": "2.0", "azp": "app", "azpacr": "1", "scp": "orders.read"},
+			standard: "jti", own: "uti", read: func(t *bearergate.Token) string { return t.ID() }},
+		{name: "Supabase", config: idp.Supabase("project"), claims: map[string]any{"aud": "authenticated", "role": "authenticated", "session_id": "s", "client_id": kit.Absent},
+			standard: "acr", own: "aal", read: func(t *bearergate.Token) string { return t.ACR() }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := tt.config
+			c.Issuer, c.IssuerAliases, c.KeysURL, c.MetadataURL, c.Keys, c.Algorithms, c.Now = kit.Issuer, nil, "", "", s.Set(t), nil, nowOf
+			v, err := jwtverify.New(c)
+			require.NoError(t, err)
+			for _, said := range []struct {
+				standard any
+				want     string
+			}{{kit.Absent, "of its own"}, {"standard", "standard"}} {
+				claims := map[string]any{tt.standard: said.standard, tt.own: "of its own"}
+				maps.Copy(claims, tt.claims)
+				token, err := v.Verify(t.Context(), s.Sign(t, claims))
+				require.NoError(t, err)
+				require.Equal(t, said.want, tt.read(token))
+			}
 		})
 	}
 }
@@ -356,6 +583,10 @@ func TestMoreMistakes(t *testing.T) {
 		{"the API server's audience, the issuer", idp.Kubernetes(cluster, cluster, idp.Where{"sub": {"system:serviceaccount:a:b"}}), "API server"},
 		{"Auth0's API under the tenant's domain", idp.Auth0("login.example.test", "https://example.eu.auth0.com/api/v2/"), "an API of Auth0's own"},
 		{"Auth0's API under a custom domain", idp.Auth0("login.example.test", "https://login.example.test/me/"), "an API of Auth0's own"},
+		{"Auth0's API of organizations", idp.Auth0("login.example.test", "https://login.example.test/my-org/"), "an API of Auth0's own"},
+		{"Auth0's API of second factors", idp.Auth0("login.example.test", "https://login.example.test/mfa/"), "an API of Auth0's own"},
+		{"GitHub by another name, a subject that strangers can have", idp.Workload("https://token.actions.githubusercontent.com/", "orders", idp.Where{"sub": {"environment:prod"}}), "strangers"},
+		{"any organization of HCP in Europe", idp.Workload("https://app.eu.terraform.io", "orders", idp.Where{"terraform_workspace_name": {"prod"}}), "strangers"},
 		{"the audience of those who name none", idp.ADFS("adfs.example.test", "urn:microsoft:userinfo"), "names no API"},
 		{"no environment", idp.PingOne("https://auth.pingone.eu//as", "orders"), "environment"},
 		{"no origin, but a host", idp.Clerk(idp.ClerkConfig{FrontendAPI: "clerk.example.test", Origins: []string{"app.example.test"}}), "no origin"},
@@ -370,11 +601,12 @@ func TestMoreMistakes(t *testing.T) {
 		})
 	}
 	for name, config := range map[string]jwtverify.Config{
-		"a repository's subject":     idp.GitHubActions("orders", idp.Where{"sub": {"repo:o/r:ref:refs/heads/main"}}),
-		"an underscore":              idp.SPIFFE("a_b.example.test", cluster, "orders", "spiffe://a_b.example.test/x", "/y", "z"),
-		"an own API at a tenant":     idp.Auth0("example.eu.auth0.com", "https://api.example.test/me/"),
-		"GitLab of one's own":        idp.GitLabCI("https://gitlab.example.test", "orders", idp.Where{"ref_protected": {"true"}}),
-		"a native application alone": idp.Clerk(idp.ClerkConfig{FrontendAPI: "clerk.example.test", Audiences: []string{"orders"}, AllowMissingOrigin: true}),
+		"a repository's subject":      idp.GitHubActions("orders", idp.Where{"sub": {"repo:o/r:ref:refs/heads/main"}}),
+		"an underscore":               idp.SPIFFE("a_b.example.test", cluster, "orders", "spiffe://a_b.example.test/x", "/y", "z"),
+		"an own API at a tenant":      idp.Auth0("example.eu.auth0.com", "https://api.example.test/me/"),
+		"GitLab of one's own":         idp.GitLabCI("https://gitlab.example.test", "orders", idp.Where{"ref_protected": {"true"}}),
+		"a pool that names no region": idp.Cognito(idp.CognitoConfig{Region: "eu-west-1", Pool: "x", Resource: "orders", Clients: []string{"a"}}),
+		"a native application alone":  idp.Clerk(idp.ClerkConfig{FrontendAPI: "clerk.example.test", Audiences: []string{"orders"}, AllowMissingOrigin: true}),
 	} {
 		_, err := jwtverify.New(config)
 		require.NoError(t, err, name)

@@ -1,6 +1,7 @@
 package idp_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -52,12 +53,13 @@ func entra(t *testing.T) (kit.Signer, *common) {
 func guid(n int) string { return fmt.Sprintf("00000000-0000-0000-0000-%012d", n) }
 
 func entraToken(t *testing.T, s kit.Signer, of string, change map[string]any) string {
+	t.Helper()
 	claims := map[string]any{
 		"iss": "https://login.microsoftonline.com/" + of + "/v2.0", "aud": api, "tid": of, "ver": "2.0", "azp": "app", "azpacr": "1", "scp": "orders.read",
 		"client_id": kit.Absent, "scope": kit.Absent, "uti": "u", "jti": kit.Absent, "iat": time.Now().Unix(), "exp": time.Now().Add(time.Hour).Unix(),
 	}
 	maps.Copy(claims, change)
-	return s.SignWith(t, map[string]any{"alg": "RS256", "typ": "JWT", "kid": "shared"}, claims)
+	return s.SignWith(t, map[string]any{"alg": s.Alg, "typ": "JWT", "kid": "shared"}, claims)
 }
 
 func tenants(t *testing.T, keys *common, lookup func(context.Context, string) (bool, error)) *issuers.Router {
@@ -76,6 +78,7 @@ func TestLookup(t *testing.T) {
 		says   func(context.Context, string) (bool, error)
 		kind   error // nil: accepted
 		reason bearergate.Reason
+		takes  time.Duration // until there is an answer
 		asked  time.Duration // again, after
 	}{
 		{name: "may come", says: func(context.Context, string) (bool, error) { return true, nil }, asked: time.Hour},
@@ -83,7 +86,7 @@ func TestLookup(t *testing.T) {
 		{name: "an outage", says: func(context.Context, string) (bool, error) { return true, errors.New("x") }, kind: bearergate.ErrUnavailable, reason: bearergate.ReasonStoreUnavailable, asked: time.Second},
 		{name: "a refusal of its own", says: func(context.Context, string) (bool, error) { return true, bearergate.ErrForbidden }, kind: bearergate.ErrForbidden, reason: bearergate.ReasonPolicy, asked: 10 * time.Second},
 		{name: "a panic", says: func(context.Context, string) (bool, error) { panic(1) }, kind: bearergate.ErrMisconfigured, reason: bearergate.ReasonInternal, asked: time.Second},
-		{name: "a hang", says: func(ctx context.Context, _ string) (bool, error) { <-ctx.Done(); return true, ctx.Err() }, kind: bearergate.ErrUnavailable, reason: bearergate.ReasonStoreUnavailable, asked: time.Second},
+		{name: "a hang", says: func(ctx context.Context, _ string) (bool, error) { <-ctx.Done(); return true, ctx.Err() }, kind: bearergate.ErrUnavailable, reason: bearergate.ReasonStoreUnavailable, takes: 5 * time.Second, asked: time.Second},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			bubble.Test(t, func(t *testing.T) {
@@ -110,10 +113,12 @@ func TestLookup(t *testing.T) {
 					require.Equal(t, guid(1), token.Tenant())
 				}
 				var wg sync.WaitGroup
+				begun := time.Now()
 				for range 10 {
 					wg.Go(verify)
 				}
 				wg.Wait()
+				require.Equal(t, tt.takes, time.Since(begun))
 				tenants := func() []string {
 					mu.Lock()
 					defer mu.Unlock()
@@ -241,6 +246,44 @@ func TestLookupRefusesLater(t *testing.T) {
 	})
 }
 
+// A caller that goes away does not wait for Lookup, opens nothing, and takes nobody along.
+func TestCallersOfLookup(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s, keys := entra(t)
+		calls := 0
+		router := tenants(t, keys, func(ctx context.Context, _ string) (bool, error) {
+			calls++
+			time.Sleep(3 * time.Second)
+			return ctx.Err() == nil, nil
+		})
+		raw := entraToken(t, s, guid(1), nil)
+		begun := time.Now()
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			token, err := router.Verify(t.Context(), raw)
+			require.NoError(t, err, "who waits")
+			require.Equal(t, guid(1), token.Tenant())
+			require.Equal(t, 3*time.Second, time.Since(begun))
+		})
+		wg.Go(func() {
+			ctx, cancel := context.WithCancel(t.Context())
+			time.AfterFunc(time.Second, cancel)
+			token, err := router.Verify(ctx, raw)
+			kit.RequireRefused(t, token, err, bearergate.ErrUnavailable, bearergate.ReasonCanceled)
+			require.Equal(t, time.Second, time.Since(begun))
+		})
+		wg.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+			defer cancel()
+			token, err := router.Verify(ctx, raw)
+			kit.RequireRefused(t, token, err, bearergate.ErrUnavailable, bearergate.ReasonStoreUnavailable)
+			require.Equal(t, 2*time.Second, time.Since(begun))
+		})
+		wg.Wait()
+		require.Equal(t, 1, calls)
+	})
+}
+
 // A Lookup that is deaf to its context is called once at a time.
 func TestLookupThatIsDeaf(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
@@ -258,6 +301,97 @@ func TestLookupThatIsDeaf(t *testing.T) {
 		}
 		require.EqualValues(t, 1, calls.Load())
 		time.Sleep(2 * time.Hour)
+	})
+}
+
+// What Verifier says of algorithms, scopes and the cache counts for every tenant, and its
+// Check comes beside Lookup.
+func TestVerifierOfTenants(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s, keys := entra(t)
+		checked := 0
+		var event jwtverify.VerifyEvent
+		verify := func(alg string, change func(*idp.EntraTenantsConfig)) (*bearergate.Token, error) {
+			c := idp.EntraTenantsConfig{Tenants: []string{tenant}, API: api, Lookup: func(_ context.Context, of string) (bool, error) { return of == guid(1), nil }}
+			c.Verifier.HTTPClient = &http.Client{Transport: keys}
+			c.Verifier.Hooks.Verified = func(_ context.Context, e jwtverify.VerifyEvent) { event = e }
+			change(&c)
+			router, err := idp.EntraTenants(c)
+			require.NoError(t, err)
+			keys.set = strings.Replace(keys.set, `"alg":"RS256",`, "", 1) // what the key serves, the configuration says
+			s.Alg = alg
+			raw := entraToken(t, s, guid(1), map[string]any{"permitted": "orders.write"})
+			_, _ = router.Verify(t.Context(), raw)
+			return router.Verify(t.Context(), raw)
+		}
+		for _, tt := range []struct {
+			name    string
+			alg     string
+			change  func(*idp.EntraTenantsConfig)
+			refused bearergate.Reason
+			kind    error // default: ErrInvalidToken
+			scope   string
+			cached  bool
+		}{
+			{name: "as it is", alg: "RS256", scope: "orders.read", cached: true},
+			{name: "as it is, another algorithm", alg: "PS256", refused: bearergate.ReasonAlgorithm},
+			{name: "an algorithm of one's own", alg: "PS256", change: func(c *idp.EntraTenantsConfig) { c.Verifier.Algorithms = []string{"PS256"} }, scope: "orders.read", cached: true},
+			{name: "an algorithm of one's own, and no other", alg: "RS256", change: func(c *idp.EntraTenantsConfig) { c.Verifier.Algorithms = []string{"PS256"} }, refused: bearergate.ReasonAlgorithm},
+			{name: "another claim of scopes", alg: "RS256", change: func(c *idp.EntraTenantsConfig) { c.Verifier.ScopeClaims = []string{"permitted"} }, scope: "orders.write", cached: true},
+			{name: "no cache", alg: "RS256", change: func(c *idp.EntraTenantsConfig) { c.Verifier.DisableCache = true }, scope: "orders.read"},
+			{name: "a Check that refuses", alg: "RS256", kind: bearergate.ErrForbidden, refused: bearergate.ReasonPolicy, change: func(c *idp.EntraTenantsConfig) {
+				c.Verifier.Check = func(context.Context, *bearergate.Token) error { checked++; return bearergate.ErrForbidden }
+			}},
+			{name: "a Check beside a Lookup that refuses", alg: "RS256", refused: bearergate.ReasonIssuer, change: func(c *idp.EntraTenantsConfig) {
+				c.Lookup = func(context.Context, string) (bool, error) { return false, nil }
+				c.Verifier.Check = func(context.Context, *bearergate.Token) error { return nil }
+			}},
+		} {
+			if tt.change == nil {
+				tt.change = func(*idp.EntraTenantsConfig) {}
+			}
+			token, err := verify(tt.alg, tt.change)
+			if tt.refused != "" {
+				kit.RequireRefused(t, token, err, cmp.Or(tt.kind, bearergate.ErrInvalidToken), tt.refused)
+				continue
+			}
+			require.NoError(t, err, tt.name)
+			require.Equal(t, []string{tt.scope}, token.Scopes().Names(), tt.name)
+			require.Equal(t, tt.cached, event.Cached, tt.name)
+		}
+		require.Equal(t, 2, checked)
+		time.Sleep(time.Minute)
+	})
+}
+
+// A Lookup that admits a tenant and then never answers again, deaf to its context, keeps it in
+// for as long as any outage does.
+func TestLookupThatGoesDeaf(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s, keys := entra(t)
+		var calls atomic.Int32
+		router := tenants(t, keys, func(context.Context, string) (bool, error) {
+			if calls.Add(1) > 1 {
+				time.Sleep(10 * time.Hour)
+			}
+			return true, nil
+		})
+		verify := func() bearergate.Reason {
+			_, err := router.Verify(t.Context(), entraToken(t, s, guid(1), nil))
+			return bearergate.ReasonOf(err)
+		}
+		require.Empty(t, verify())
+		for range 59 {
+			time.Sleep(2 * time.Minute)
+			require.Empty(t, verify())
+		}
+		time.Sleep(3 * time.Minute) // more than two hours
+		for range 3 {
+			require.Equal(t, bearergate.ReasonStoreUnavailable, verify())
+			time.Sleep(time.Minute)
+		}
+		require.EqualValues(t, 2, calls.Load())
+		time.Sleep(11 * time.Hour)
 	})
 }
 

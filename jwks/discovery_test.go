@@ -233,6 +233,34 @@ func TestSetMoves(t *testing.T) {
 	})
 }
 
+// A set that fails has the metadata read once more, since it may have moved. Where they name
+// the same one, it is not asked a second time; and as long as it fails, each attempt begins
+// with the metadata, so that one that has moved is found under its new URL alone.
+func TestSetThatFailsAndMovesLater(t *testing.T) {
+	within(t, func(t *testing.T) {
+		s := newServer(t, "k1")
+		c, _ := newCache(t, s, discovered)
+		has(t, c, "k1")
+		s.forget()
+		s.fail(setURL, down)
+		require.Error(t, c.Refresh(t.Context()))
+		require.Equal(t, 1, s.count(setURL))
+		require.Equal(t, 1, s.count(rfcURL))
+
+		s.forget()
+		const moved = "https://keys.example.net/new"
+		s.rotate(t, "k2")
+		s.fail(rfcURL, always(200, "application/json", metadataOf(issuer, moved)))
+		s.fail(moved, always(200, "application/json", string(set(s.keys["k2"]))))
+		time.Sleep(time.Minute)
+		require.NoError(t, c.Refresh(t.Context()))
+		has(t, c, "k2")
+		require.Equal(t, 1, s.count(rfcURL))
+		require.Equal(t, 1, s.count(moved))
+		require.Equal(t, 2, s.count(""))
+	})
+}
+
 // Metadata that was read for this very fetch is not read again when the set fails.
 func TestSetFailsAfterDiscovery(t *testing.T) {
 	within(t, func(t *testing.T) {

@@ -67,6 +67,26 @@ func TestNobodysDeadlineChoosesStaleness(t *testing.T) {
 	}
 }
 
+// However short the TTL, a call in DUE waits for a fetch: that the one before it began more
+// than a second ago makes nothing late.
+func TestDueAfterAShortTTL(t *testing.T) {
+	within(t, func(t *testing.T) {
+		s := newServer(t, "k1")
+		c, r := newCache(t, s, func(c *jwks.Config) { c.TTL, c.MinTTL = 2*time.Second, 2*time.Second })
+		for _, kid := range []string{"k1", "k2", "k3"} {
+			s.rotate(t, kid)
+			s.delay = 500 * time.Millisecond
+			before := time.Now()
+			has(t, c, kid)
+			require.Equal(t, s.delay, time.Since(before))
+			time.Sleep(3 * time.Second)
+			require.Equal(t, jwks.StateDue, c.Status().State)
+		}
+		require.Equal(t, 3, s.count(""))
+		require.Empty(t, r.stale)
+	})
+}
+
 // A process that stood still in the middle of a fetch, for longer than everything lasts, asks
 // once more, waits for that, and has seen no outage.
 func TestFrozen(t *testing.T) {
@@ -111,6 +131,73 @@ func TestFrozen(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Keys that expire while a call in DUE waits for a late fetch are used no more: it waits for
+// its end, and where the process slept through that, for one more.
+func TestLateAndExpired(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		slept   bool
+		fetches int // after the first
+	}{
+		{name: "a slow fetch", fetches: 1},
+		{name: "a slow fetch that the process slept through", slept: true, fetches: 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			within(t, func(t *testing.T) {
+				s := newServer(t, "k1")
+				c, r := newCache(t, s, func(c *jwks.Config) { c.MaxStale = 500 * time.Millisecond })
+				has(t, c, "k1")
+				time.Sleep(c.Status().TTL)
+				require.Equal(t, jwks.StateDue, c.Status().State)
+				s.rotate(t, "k1")
+				fresh := s.keys["k1"]
+				s.fail("", func(*http.Request) (*http.Response, error) {
+					time.Sleep(2 * time.Second)
+					s.heal()
+					if !tt.slept {
+						return nil, nil
+					}
+					jwks.StepWall(c, time.Minute)
+					return nil, context.DeadlineExceeded
+				})
+				s.forget()
+				before := time.Now()
+				keys, err := c.Keys(t.Context(), "k1", "ES256")
+				require.NoError(t, err)
+				require.Equal(t, 2*time.Second, time.Since(before))
+				want, err := jwks.ParseKey(fresh)
+				require.NoError(t, err)
+				require.Len(t, keys, 1)
+				require.Equal(t, want.Thumbprint(), keys[0].Thumbprint())
+				require.Equal(t, tt.fetches, s.count(""))
+				require.Empty(t, r.stale)
+			})
+		})
+	}
+}
+
+// What was slept through says nothing of where the keys are either: the metadata are not
+// asked for again.
+func TestFrozenAfterDiscovery(t *testing.T) {
+	within(t, func(t *testing.T) {
+		s := newServer(t, "k1")
+		c, r := newCache(t, s, discovered)
+		has(t, c, "k1")
+		s.forget()
+		s.fail(setURL, func(r *http.Request) (*http.Response, error) {
+			jwks.StepWall(c, time.Minute)
+			s.heal()
+			<-r.Context().Done()
+			return nil, r.Context().Err()
+		})
+		require.Error(t, c.Refresh(t.Context()))
+		require.Equal(t, jwks.OutcomeInterrupted, r.lastFetch(t).Outcome)
+		require.NoError(t, c.Refresh(t.Context()))
+		require.Equal(t, 2, s.count(""))
+		require.Equal(t, 2, s.count(setURL))
+	})
 }
 
 // A process that stood still between two requests asks once.

@@ -582,7 +582,7 @@ func (c *Cache) replaced(ctx context.Context, set *keySet, seen uint64, w wanted
 	waited := false
 	for range 2 { // as in miss
 		v := c.view.Load()
-		if v.succeeded > seen || v.set != set {
+		if v.succeeded > seen || v.set.brings(set, w.use) {
 			break
 		}
 		busy := c.busy.Load()

@@ -1,6 +1,7 @@
 package jwks_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"runtime"
@@ -212,3 +213,19 @@ func TestClientThatBreaks(t *testing.T) {
 }
 
 var errNothing = errors.New("nothing")
+
+// A call waits for two fetches at most, however slow the hooks are: when they have been told
+// of a failure, the backoff may have passed already.
+func TestKeysWaitsForTwoFetchesAtMost(t *testing.T) {
+	within(t, func(t *testing.T) {
+		s := newServer(t, "k1")
+		s.fail("", down)
+		c, _ := newCache(t, s, func(c *jwks.Config) {
+			c.Hooks = jwks.Hooks{Fetched: func(context.Context, jwks.FetchEvent) { time.Sleep(4 * time.Second) }}
+		})
+		before := time.Now()
+		unavailable(t, c, "k1")
+		require.Equal(t, 8*time.Second, time.Since(before))
+		require.Equal(t, 2, s.count(""))
+	})
+}

@@ -481,6 +481,29 @@ func TestOneFetchForAnIDOfManyIssuers(t *testing.T) {
 	})
 }
 
+// Without keys to go on with, a miss waits as Keys does, and gets the same error. So does one
+// without a context.
+func TestKeysAfterMissWithoutKeys(t *testing.T) {
+	within(t, func(t *testing.T) {
+		s := newServer(t, "k1")
+		c, _ := newCache(t, s)
+		miss := jwks.Miss{KeyID: "k1", Algorithm: "ES256", Issuer: issuer}
+		for _, ctx := range []context.Context{t.Context(), nil} {
+			s.fail("", hang)
+			before := time.Now()
+			keys, err := c.KeysAfterMiss(ctx, miss)
+			require.Nil(t, keys)
+			requireError(t, err, bearergate.ErrUnavailable, bearergate.ReasonKeysUnavailable)
+			require.Equal(t, jwks.DefaultFetchTimeout, time.Since(before))
+			time.Sleep(time.Minute)
+		}
+		s.heal()
+		keys, err := c.KeysAfterMiss(nil, miss) //nolint:staticcheck // a nil context is what this is about
+		require.NoError(t, err)
+		require.Len(t, keys, 1)
+	})
+}
+
 // Stale keys are told of once for a token, though it asks twice.
 func TestStaleServedOncePerToken(t *testing.T) {
 	for _, tt := range []struct {
@@ -600,6 +623,42 @@ func TestNewKeyInAFetchUnderWay(t *testing.T) {
 	})
 }
 
+// Who may not have a fetch made for an unknown key waits for the one that is under way.
+func TestNewKeyInAFetchUnderWayAfterAFlood(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		ask  func(*jwks.Cache) ([]jwks.Key, error)
+	}{
+		{name: "an unknown ID", ask: func(c *jwks.Cache) ([]jwks.Key, error) { return c.Keys(context.Background(), "k2", "ES256") }},
+		{name: "a bad signature", ask: func(c *jwks.Cache) ([]jwks.Key, error) {
+			return c.KeysAfterMiss(context.Background(), jwks.Miss{Algorithm: "ES256", Tried: true})
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			within(t, func(t *testing.T) {
+				s := newServer(t, "k1")
+				c, r := newCache(t, s, func(c *jwks.Config) { c.MissInterval = 10 * time.Minute })
+				has(t, c, "k1")
+				hasNot(t, c, "invented")
+				hasNot(t, c, "invented too")
+				s.rotate(t, "k2")
+				s.delay = time.Second
+				time.Sleep(c.Status().TTL / 100 * 80)
+				has(t, c, "k1") // in the background, it has the set fetched
+				synctest.Wait()
+				before := time.Now()
+				keys, err := tt.ask(c)
+				require.NoError(t, err)
+				require.Equal(t, time.Second, time.Since(before))
+				require.Len(t, keys, 1)
+				require.Equal(t, "k2", keys[0].ID())
+				require.Equal(t, 4, s.count(""))
+				require.Empty(t, r.suppressed)
+			})
+		})
+	}
+}
+
 // A fetch that began before the token arrived may not have seen its key.
 func TestUnknownKeyDuringAFetch(t *testing.T) {
 	within(t, func(t *testing.T) {
@@ -620,6 +679,31 @@ func TestUnknownKeyDuringAFetch(t *testing.T) {
 		has(t, c, "k2")
 		synctest.Wait()
 		require.NoError(t, refreshed)
+		require.Equal(t, 3, s.count(""))
+	})
+}
+
+// Nor may it have seen the one that has replaced another under its ID.
+func TestReplacedKeyDuringAFetch(t *testing.T) {
+	within(t, func(t *testing.T) {
+		s := newServer(t, "k1")
+		c, _ := newCache(t, s)
+		has(t, c, "k1")
+		old := always(200, "application/json", string(set(s.keys["k1"])))
+		s.fail("", func(r *http.Request) (*http.Response, error) {
+			time.Sleep(2 * time.Second)
+			return old(r)
+		})
+		go func() { _ = c.Refresh(context.Background()) }()
+		synctest.Wait()
+		s.rotate(t, "k1")
+		s.heal()
+		keys, err := c.KeysAfterMiss(t.Context(), jwks.Miss{KeyID: "k1", Algorithm: "ES256", Tried: true})
+		require.NoError(t, err)
+		want, err := jwks.ParseKey(s.keys["k1"])
+		require.NoError(t, err)
+		require.Len(t, keys, 1)
+		require.Equal(t, want.Thumbprint(), keys[0].Thumbprint())
 		require.Equal(t, 3, s.count(""))
 	})
 }

@@ -228,6 +228,18 @@ func (s *keySet) find(kid, alg string) ([]Key, bool) {
 	return keys, found
 }
 
+// brings reports whether the set has a key for a token that old, which may be nil, had not.
+func (s *keySet) brings(old *keySet, u use) bool {
+	if s == old || old == nil {
+		return s != old
+	}
+	tried, _ := old.find(u.kid, u.alg)
+	keys, _ := s.find(u.kid, u.alg)
+	return slices.ContainsFunc(keys, func(k Key) bool {
+		return !slices.ContainsFunc(tried, func(t Key) bool { return identityOf(t) == identityOf(k) })
+	})
+}
+
 // has reports whether a key of the set has that ID.
 func (s *keySet) has(kid string) bool {
 	if s == nil {

@@ -31,6 +31,7 @@ import (
 // these did not notice.
 var above = map[string][]string{
 	"scope":                {".", "middleware"},
+	"idp":                  {"test/zoo"},
 	"jwks":                 {"jwtverify", "test/attack"},
 	"jwtverify":            {"issuers", "test/attack"},
 	"introspect":           {},
@@ -49,7 +50,7 @@ var above = map[string][]string{
 }
 
 // packages are broken if -pkg does not say which.
-const packages = ".,scope,binding/dpop,binding/mtls,revocation,revocation/admin,revocation/backchannel,revocation/signals,internal/feed,jwks,jwtverify,introspect,issuers,apikey,middleware,middleware/policydoc,middleware/usage,internal/accept,internal/clock,internal/guard,internal/jose,internal/strictjson,internal/ttlcache"
+const packages = ".,scope,idp,binding/dpop,binding/mtls,revocation,revocation/admin,revocation/backchannel,revocation/signals,internal/feed,jwks,jwtverify,introspect,issuers,apikey,middleware,middleware/policydoc,middleware/usage,internal/accept,internal/clock,internal/guard,internal/jose,internal/strictjson,internal/ttlcache"
 
 type config struct {
 	root, equivalent string
