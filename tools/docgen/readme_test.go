@@ -384,7 +384,7 @@ func part(t *testing.T, code string) string {
 var (
 	ctx                                       context.Context
 	secret, password                          string
-	audit                                     interface{ GateHooks() middleware.Hooks }
+	audit, metrics, telemetry                 interface{ GateHooks() middleware.Hooks }
 	address                                   *bearergate.ClientAddress
 	lost                                      interface{ Add(int64) int64 }
 	md                                        interface{ Get(name string) []string }
