@@ -138,8 +138,12 @@ func (*nameless) Issuer() string                                            { re
 // fixed tells its issuer whatever stands in its fields.
 type fixed struct{ answers int }
 
-func (*fixed) Verify(context.Context, string) (*bearergate.Token, error) { return nil, nil }
-func (*fixed) Issuer() string                                            { return issuer }
+func (f *fixed) Verify(context.Context, string) (*bearergate.Token, error) {
+	f.answers++
+	return nil, nil
+}
+
+func (*fixed) Issuer() string { return issuer }
 
 func TestNewRouterAccepts(t *testing.T) {
 	resolve := func(context.Context, string) (bearergate.Verifier, error) { return nil, nil }
