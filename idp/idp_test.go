@@ -272,6 +272,7 @@ func TestRulesDemandByThemselves(t *testing.T) {
 		{name: "Firebase, no login", config: idp.Firebase("project"), good: firebase, change: map[string]any{"auth_time": kit.Absent}, refused: bearergate.ReasonPolicy},
 		{name: "Firebase, a login after the token", config: idp.Firebase("project"), good: firebase, change: map[string]any{"auth_time": kit.Now.Unix() + 1}, refused: bearergate.ReasonPolicy},
 		{name: "ID tokens", config: idp.IDTokens(kit.Issuer, kit.Audience), good: id},
+		{name: "ID tokens, with the ID of their client", config: idp.IDTokens(kit.Issuer, kit.Audience), good: id, change: map[string]any{"client_id": kit.Audience}},
 		{name: "ID tokens, of nobody", config: idp.IDTokens(kit.Issuer, kit.Audience), good: id, change: map[string]any{"sub": kit.Absent}, refused: bearergate.ReasonType},
 		{name: "ID tokens, no iat", config: idp.IDTokens(kit.Issuer, kit.Audience), good: id, change: map[string]any{"iat": kit.Absent}, refused: bearergate.ReasonMissingClaim},
 	} {
@@ -290,6 +291,18 @@ func TestRulesDemandByThemselves(t *testing.T) {
 			require.NoError(t, err)
 		})
 	}
+}
+
+// The client of a token of Keycloak is azp, whatever a mapper writes into client_id.
+func TestClientOfKeycloak(t *testing.T) {
+	s := kit.NewSigner(t, "ES256", "k")
+	c := idp.Keycloak(kit.Issuer, kit.Audience)
+	c.Keys, c.Now = s.Set(t), nowOf
+	v, err := jwtverify.New(c)
+	require.NoError(t, err)
+	token, err := v.Verify(t.Context(), s.Sign(t, map[string]any{"typ": "Bearer", "azp": "shop-web", "client_id": "mapped"}))
+	require.NoError(t, err)
+	require.Equal(t, "shop-web", token.ClientID())
 }
 
 // Roles are strings that say something: of a list that holds anything else, none is taken.

@@ -659,6 +659,28 @@ func TestNewKeyInAFetchUnderWayAfterAFlood(t *testing.T) {
 	}
 }
 
+// Nor is it told as one for which nothing was asked, where that fetch brings nothing new.
+func TestBadSignatureInAFetchUnderWayAfterAFlood(t *testing.T) {
+	within(t, func(t *testing.T) {
+		s := newServer(t, "k1")
+		c, r := newCache(t, s, func(c *jwks.Config) { c.MissInterval = 10 * time.Minute })
+		has(t, c, "k1")
+		hasNot(t, c, "invented")
+		hasNot(t, c, "invented too")
+		s.delay = time.Second
+		time.Sleep(c.Status().TTL / 100 * 80)
+		has(t, c, "k1") // in the background, it has the set fetched
+		synctest.Wait()
+		before := time.Now()
+		keys, err := c.KeysAfterMiss(t.Context(), jwks.Miss{KeyID: "k1", Algorithm: "ES256", Tried: true})
+		require.NoError(t, err)
+		require.Len(t, keys, 1)
+		require.Equal(t, time.Second, time.Since(before))
+		require.Equal(t, 4, s.count(""))
+		require.Empty(t, r.suppressed)
+	})
+}
+
 // A fetch that began before the token arrived may not have seen its key.
 func TestUnknownKeyDuringAFetch(t *testing.T) {
 	within(t, func(t *testing.T) {
@@ -680,6 +702,52 @@ func TestUnknownKeyDuringAFetch(t *testing.T) {
 		synctest.Wait()
 		require.NoError(t, refreshed)
 		require.Equal(t, 3, s.count(""))
+	})
+}
+
+// A key that has replaced another under its ID may have come with the fetch under way, too.
+func TestReplacedKeyInAFetchUnderWay(t *testing.T) {
+	within(t, func(t *testing.T) {
+		s := newServer(t, "k1")
+		c, _ := newCache(t, s)
+		has(t, c, "k1")
+		s.rotate(t, "k1")
+		s.delay = 2 * time.Second
+		go func() { _ = c.Refresh(context.Background()) }()
+		synctest.Wait()
+		keys, err := c.KeysAfterMiss(t.Context(), jwks.Miss{KeyID: "k1", Algorithm: "ES256", Tried: true})
+		require.NoError(t, err)
+		want, err := jwks.ParseKey(s.keys["k1"])
+		require.NoError(t, err)
+		require.Len(t, keys, 1)
+		require.Equal(t, want.Thumbprint(), keys[0].Thumbprint())
+		require.Equal(t, 2, s.count(""))
+	})
+}
+
+// A bad signature is given no keys that have expired, and none where nothing was held yet but
+// those that the fetch under way brings.
+func TestReplacedKeyWithoutUsableKeys(t *testing.T) {
+	within(t, func(t *testing.T) {
+		s := newServer(t, "k1")
+		c, _ := newCache(t, s)
+		miss := jwks.Miss{Algorithm: "ES256", Tried: true}
+		s.delay = time.Second
+		go func() { _ = c.Refresh(context.Background()) }()
+		synctest.Wait()
+		keys, err := c.KeysAfterMiss(t.Context(), miss)
+		require.NoError(t, err)
+		require.Len(t, keys, 1)
+		require.Equal(t, 1, s.count(""))
+
+		s.fail("", down)
+		time.Sleep(3 * time.Hour)
+		require.Equal(t, jwks.StateExpired, c.Status().State)
+		for range 2 {
+			keys, err = c.KeysAfterMiss(t.Context(), miss)
+			require.NoError(t, err)
+			require.Nil(t, keys)
+		}
 	})
 }
 
