@@ -334,9 +334,9 @@ func TestVerifierOfTenants(t *testing.T) {
 			cached  bool
 		}{
 			{name: "as it is", alg: "RS256", scope: "orders.read", cached: true},
-			{name: "as it is, another algorithm", alg: "PS256", refused: bearergate.ReasonAlgorithm},
-			{name: "an algorithm of one's own", alg: "PS256", change: func(c *idp.EntraTenantsConfig) { c.Verifier.Algorithms = []string{"PS256"} }, scope: "orders.read", cached: true},
-			{name: "an algorithm of one's own, and no other", alg: "RS256", change: func(c *idp.EntraTenantsConfig) { c.Verifier.Algorithms = []string{"PS256"} }, refused: bearergate.ReasonAlgorithm},
+			{name: "as it is, another algorithm", alg: "RS384", refused: bearergate.ReasonAlgorithm},
+			{name: "an algorithm of one's own", alg: "RS384", change: func(c *idp.EntraTenantsConfig) { c.Verifier.Algorithms = []string{"RS384"} }, scope: "orders.read", cached: true},
+			{name: "an algorithm of one's own, and no other", alg: "RS256", change: func(c *idp.EntraTenantsConfig) { c.Verifier.Algorithms = []string{"RS384"} }, refused: bearergate.ReasonAlgorithm},
 			{name: "another claim of scopes", alg: "RS256", change: func(c *idp.EntraTenantsConfig) { c.Verifier.ScopeClaims = []string{"permitted"} }, scope: "orders.write", cached: true},
 			{name: "no cache", alg: "RS256", change: func(c *idp.EntraTenantsConfig) { c.Verifier.DisableCache = true }, scope: "orders.read"},
 			{name: "a Check that refuses", alg: "RS256", kind: bearergate.ErrForbidden, refused: bearergate.ReasonPolicy, change: func(c *idp.EntraTenantsConfig) {
