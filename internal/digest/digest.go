@@ -6,12 +6,16 @@ package digest
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"slices"
+
+	"github.com/bearergate/bearergate/internal/buffer"
 )
 
 // Sum is a SHA-256.
 type Sum = [sha256.Size]byte
 
-// small and large are on the stack. Clearing the large one takes a while, too.
+// small and large are on the stack. Clearing the large one takes a while, too. What is
+// longer is hashed in a buffer that is lent.
 const (
 	small = 1 << 10
 	large = 4 << 10
@@ -27,7 +31,11 @@ func String(s string) Sum {
 		var stack [large]byte
 		return sha256.Sum256(append(stack[:0], s...))
 	}
-	return sha256.Sum256([]byte(s))
+	buf := buffer.Borrow()
+	*buf = append(slices.Grow(*buf, len(s)), s...)
+	sum := sha256.Sum256(*buf)
+	buffer.GiveBack(buf, len(s))
+	return sum
 }
 
 // Strings is the SHA-256 of values, each with its length before it, so that no two lists
@@ -45,7 +53,11 @@ func Strings(values ...string) Sum {
 		var stack [large]byte
 		return sha256.Sum256(appendAll(stack[:0], values))
 	}
-	return sha256.Sum256(appendAll(make([]byte, 0, size), values))
+	buf := buffer.Borrow()
+	*buf = appendAll(slices.Grow(*buf, size), values)
+	sum := sha256.Sum256(*buf)
+	buffer.GiveBack(buf, size)
+	return sum
 }
 
 func appendAll(b []byte, values []string) []byte {

@@ -16,8 +16,6 @@ func TestString(t *testing.T) {
 		s := strings.Repeat("x", n)
 		require.Equal(t, sha256.Sum256([]byte(s)), digest.String(s), n)
 	}
-	token := strings.Repeat("x", 1500)
-	require.Zero(t, testing.AllocsPerRun(100, func() { _ = digest.String(token) }))
 }
 
 // No two lists have one hash, however they are cut.

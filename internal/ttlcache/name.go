@@ -3,10 +3,13 @@ package ttlcache
 import (
 	"crypto/fips140"
 	"crypto/sha256"
+	"slices"
 	"sync"
 	"time"
 
 	"golang.org/x/crypto/blake2b"
+
+	"github.com/bearergate/bearergate/internal/buffer"
 )
 
 // Namer gives tokens their names in a cache: a hash of a secret and the token.
@@ -45,8 +48,15 @@ func (n *Namer) Name(token string) Key {
 		var stack [1024]byte // nothing is allocated
 		return n.hash(append(append(stack[:0], secret[:]...), token...))
 	}
-	var stack [4096]byte // clearing it takes a while
-	return n.hash(append(append(stack[:0], secret[:]...), token...))
+	if len(secret)+len(token) <= 4096 {
+		var stack [4096]byte // clearing it takes a while
+		return n.hash(append(append(stack[:0], secret[:]...), token...))
+	}
+	buf := buffer.Borrow()
+	*buf = append(append(slices.Grow(*buf, len(secret)+len(token)), secret[:]...), token...)
+	name := n.hash(*buf)
+	buffer.GiveBack(buf, len(*buf))
+	return name
 }
 
 func (n *Namer) hash(input []byte) Key {

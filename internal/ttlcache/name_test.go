@@ -21,7 +21,7 @@ func TestNames(t *testing.T) {
 		"blake2b": {newNamer(secret, true), blake2b.Sum256},
 	}
 	for name, nn := range namers {
-		for _, length := range []int{0, 1, 500, 2015, 2016, 2017, 16 << 10} {
+		for _, length := range []int{0, 1, 500, 992, 993, 2017, 4064, 4065, 16 << 10} {
 			token := strings.Repeat("t", length)
 			require.Equal(t, nn.hash(append(secret[:], token...)), nn.n.Name(token), "%s %d", name, length)
 		}
