@@ -61,7 +61,7 @@ func Start(path string, args ...string) (*Process, error) {
 
 // Restart starts it again after it was killed, with these arguments beside the first ones.
 func (p *Process) Restart(more ...string) error {
-	cmd := exec.Command(p.path, slices.Concat(p.args, more)...) //nolint:noctx // programs of the test; they end with Kill
+	cmd := exec.Command(p.path, slices.Concat(p.args, more)...)
 	said, ended := new(output), make(chan struct{})
 	cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = said, said, withUs()
 	if err := cmd.Start(); err != nil {
