@@ -4,15 +4,15 @@ package buffer
 
 import "sync"
 
-// maxKept is the largest buffer that is kept: twice the default of the longest token.
-const maxKept = 32 << 10
+// maxPooled is the largest buffer that is kept: twice the default of the longest token.
+const maxPooled = 32 << 10
 
-var kept = sync.Pool{New: func() any { return new([]byte) }}
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
 // Borrow returns an empty buffer, to be given back by [GiveBack]. Nothing may point into it
 // afterwards.
 func Borrow() *[]byte {
-	buf := kept.Get().(*[]byte)
+	buf := buffers.Get().(*[]byte)
 	*buf = (*buf)[:0]
 	return buf
 }
@@ -21,7 +21,7 @@ func Borrow() *[]byte {
 // cleared: no token stays in memory because of it.
 func GiveBack(buf *[]byte, used int) {
 	clear((*buf)[:min(cap(*buf), used)])
-	if cap(*buf) <= maxKept {
-		kept.Put(buf)
+	if cap(*buf) <= maxPooled {
+		buffers.Put(buf)
 	}
 }

@@ -40,6 +40,7 @@ var above = map[string][]string{
 	"middleware":           {"test/attack"},
 	"middleware/policydoc": {},
 	"middleware/usage":     {},
+	"internal/buffer":      {"internal/jose", "internal/digest", "internal/ttlcache", "jwtverify"},
 	"internal/clock":       {"jwks", "introspect", "internal/ttlcache"},
 	"internal/feed":        {"revocation"},
 	"internal/guard":       {"jwks", "introspect", "issuers"},
@@ -50,7 +51,7 @@ var above = map[string][]string{
 }
 
 // packages are broken if -pkg does not say which.
-const packages = ".,scope,idp,binding/dpop,binding/mtls,revocation,revocation/admin,revocation/backchannel,revocation/signals,internal/feed,jwks,jwtverify,introspect,issuers,apikey,middleware,middleware/policydoc,middleware/usage,internal/accept,internal/clock,internal/guard,internal/jose,internal/strictjson,internal/ttlcache"
+const packages = ".,scope,idp,binding/dpop,binding/mtls,revocation,revocation/admin,revocation/backchannel,revocation/signals,internal/feed,jwks,jwtverify,introspect,issuers,apikey,middleware,middleware/policydoc,middleware/usage,internal/accept,internal/buffer,internal/clock,internal/guard,internal/jose,internal/strictjson,internal/ttlcache"
 
 type config struct {
 	root, equivalent string
