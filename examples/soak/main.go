@@ -166,6 +166,9 @@ func (w *world) soak(ctx context.Context, out io.Writer, o options) (heap uint64
 	directors.Wait()
 	cancel()
 	load.Wait()
+	for _, proofs := range w.used {
+		proofs.forget()
+	}
 	return heap, goroutines, errors.Join(errs[:]...)
 }
 

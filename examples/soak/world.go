@@ -387,6 +387,13 @@ func (l *ledger) one() *request {
 	return nil
 }
 
+// forget drops all of them: what is kept here is no growth of what is watched.
+func (l *ledger) forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all, l.next = nil, 0
+}
+
 // since returns all that were made since then.
 func (l *ledger) since(then time.Time) (some []*request) {
 	l.mu.Lock()
