@@ -12,16 +12,16 @@ import (
 	"strings"
 )
 
-// replaceLine is what the README says in the place of go get until the first
+// replaceLine is what documents say in the place of go get until the first
 // release, and notYet the paragraph that explains it.
 var (
-	replaceLine = regexp.MustCompile(`(?m)^go mod edit -replace ` + regexp.QuoteMeta(rootPath) + `=.*$`)
+	replaceLine = regexp.MustCompile(`(?m)^go mod edit -replace (` + regexp.QuoteMeta(rootPath) + `[^\s=]*)=.*$`)
 	notYet      = regexp.MustCompile(`(?m)^Nothing is released yet\..*\n\n`)
 )
 
 // prepare writes the version and the day where a release has them: go.mod of
-// every module, the changelog, and for the first release the README. What is
-// right already stays. The diff is the maintainer's to read and to commit.
+// every module, the changelog, and for the first release the README and the pages
+// of docs/. What is right already stays. The diff is the maintainer's to read and to commit.
 func prepare(ctx context.Context, o options, w io.Writer) error {
 	if !isDay(o.date) {
 		return fmt.Errorf("-date %q is no day, such as 2026-01-31", o.date)
@@ -46,7 +46,7 @@ func prepare(ctx context.Context, o options, w io.Writer) error {
 			return err
 		}
 	}
-	return errors.Join(
+	errs := []error{
 		rewrite(o.root, changelog, w, func(text string) (string, error) {
 			heading := "## " + o.version + ", "
 			if !strings.Contains(text, heading+"unreleased\n") && !regexp.MustCompile(`(?m)^`+regexp.QuoteMeta(heading)+`\d`).MatchString(text) {
@@ -54,12 +54,21 @@ func prepare(ctx context.Context, o options, w io.Writer) error {
 			}
 			return strings.Replace(text, heading+"unreleased\n", heading+o.date+"\n", 1), nil
 		}),
-		rewrite(o.root, readme, w, func(text string) (string, error) { return preparedReadme(text), nil }),
-	)
+	}
+	pages, err := filepath.Glob(filepath.Join(o.root, "docs", "*.md"))
+	errs = append(errs, err)
+	names := []string{readme}
+	for _, page := range pages {
+		names = append(names, path.Join("docs", filepath.Base(page)))
+	}
+	for _, name := range names {
+		errs = append(errs, rewrite(o.root, name, w, func(text string) (string, error) { return preparedPage(text), nil }))
+	}
+	return errors.Join(errs...)
 }
 
-func preparedReadme(text string) string {
-	return notYet.ReplaceAllLiteralString(replaceLine.ReplaceAllLiteralString(text, "go get "+rootPath), "")
+func preparedPage(text string) string {
+	return notYet.ReplaceAllLiteralString(replaceLine.ReplaceAllString(text, "go get $1"), "")
 }
 
 // rewrite changes a file, and says so if it has changed.

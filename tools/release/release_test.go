@@ -161,13 +161,14 @@ git push --atomic origin v0.1.0 adapters/one/v0.1.0 adapters/zero/v0.1.0 adapter
 func TestPrepare(t *testing.T) {
 	root := repository(t, map[string]string{
 		"CHANGELOG.md": "# Changelog\n\n## v0.2.0, unreleased\n\nMore.\n\n## v0.1.0, 2026-01-31\n\nThe first.\n",
+		"docs/a.md":    "Nothing is released yet. It will be.\n\nA program gets them:\n\n```sh\ngo mod edit -replace github.com/bearergate/bearergate/adapters/one=../bearergate/adapters/one\n```\n",
 		"README.md":    "```sh\ngo mod init x\ngo mod edit -replace github.com/bearergate/bearergate=../bearergate   # the checkout\ngo mod tidy\n```\n\nNothing is released yet. It will be.\n\nThe end.\n",
 	})
 	require.Error(t, ready(t.Context(), root, "v0.2.0"))
 	args := []string{"prepare", "-root", root, "-version", "v0.2.0", "-date", "2026-02-28"}
 	var said bytes.Buffer
 	require.NoError(t, run(t.Context(), args, &said))
-	for _, name := range []string{"adapters/one/go.mod", "adapters/two/go.mod", "adapters/zero/go.mod", "examples/a/go.mod", "CHANGELOG.md", "README.md"} {
+	for _, name := range []string{"adapters/one/go.mod", "adapters/two/go.mod", "adapters/zero/go.mod", "examples/a/go.mod", "CHANGELOG.md", "README.md", "docs/a.md"} {
 		require.Contains(t, said.String(), "changed "+name+"\n")
 	}
 	read := func(name string) string {
@@ -176,6 +177,7 @@ func TestPrepare(t *testing.T) {
 		return string(text)
 	}
 	require.Equal(t, "```sh\ngo mod init x\ngo get github.com/bearergate/bearergate\ngo mod tidy\n```\n\nThe end.\n", read("README.md"))
+	require.Equal(t, "A program gets them:\n\n```sh\ngo get github.com/bearergate/bearergate/adapters/one\n```\n", read("docs/a.md"))
 	require.Contains(t, read("CHANGELOG.md"), "## v0.2.0, 2026-02-28\n\nMore.\n\n## v0.1.0, 2026-01-31\n")
 	require.Equal(t, strings.Replace(exampleAdapter, "v0.1.0", "v0.2.0", 1), read("adapters/one/go.mod"))
 
@@ -202,13 +204,21 @@ func TestThisRepository(t *testing.T) {
 		require.Empty(t, requirements(m, version, released), m.dir)
 		require.Empty(t, licensed(repositoryRoot, m), m.dir)
 	}
-	// What prepare has to find in the README of a first release, it finds.
-	text, err := os.ReadFile(filepath.Join(repositoryRoot, readme))
+	// What prepare has to find in the documents before a first release, it finds.
+	pages, err := filepath.Glob(filepath.Join(repositoryRoot, "docs", "*.md"))
 	require.NoError(t, err)
-	prepared := preparedReadme(string(text))
-	require.Contains(t, prepared, "go get "+rootPath)
-	for _, phrase := range beforeFirst {
-		require.NotContains(t, prepared, phrase)
+	for _, name := range append(pages, filepath.Join(repositoryRoot, readme)) {
+		text, err := os.ReadFile(name)
+		require.NoError(t, err)
+		prepared := preparedPage(string(text))
+		if filepath.Base(name) == readme && filepath.Base(filepath.Dir(name)) != "docs" {
+			require.Contains(t, prepared, "go get "+rootPath)
+		}
+		for _, phrase := range beforeFirst {
+			if filepath.Base(name) != "releasing.md" { // which says what becomes of them
+				require.NotContains(t, prepared, phrase, name)
+			}
+		}
 	}
 }
 
