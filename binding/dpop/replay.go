@@ -131,7 +131,8 @@ func (r replay) ask(ctx context.Context, jkt, id string, now, until time.Time) (
 		a := <-answered
 		return a.fresh && a.err == nil, a.err
 	}
-	return false, bearergate.Guard(ctx, errStore, func(context.Context) error { // which knows who left
+	// Guard tells a caller that has left, or whose time is up, from a store that failed.
+	return false, bearergate.Guard(ctx, errStore, func(context.Context) error {
 		if errors.Is(err, guard.ErrLate) {
 			return copied(errStoreLate)
 		}
