@@ -23,6 +23,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -34,6 +35,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"runtime/pprof"
 	"sync"
 	"syscall"
 	"time"
@@ -90,6 +92,10 @@ func run(ctx context.Context, out io.Writer, o options) (err error) {
 	}
 	heap, goroutines, err := w.soak(ctx, out, o)
 	endHeap, endGoroutines := w.idle(goroutines)
+	var grown bytes.Buffer // what they do, for whoever has to find out why
+	if endGoroutines > goroutines+maxGoroutineGrowth {
+		_ = pprof.Lookup("goroutine").WriteTo(&grown, 1)
+	}
 	var open int64
 	for _, p := range w.processes {
 		open += p.connections.Load()
@@ -114,7 +120,7 @@ func run(ctx context.Context, out io.Writer, o options) (err error) {
 		err = errors.Join(err, fmt.Errorf("the heap has grown by more than %.0f MiB", mib(maxHeapGrowth)))
 	}
 	if endGoroutines > goroutines+maxGoroutineGrowth || left > alone+maxGoroutineGrowth {
-		err = errors.Join(err, fmt.Errorf("more than %d goroutines have been left behind", maxGoroutineGrowth))
+		err = errors.Join(err, fmt.Errorf("more than %d goroutines have been left behind\n%s", maxGoroutineGrowth, &grown))
 	}
 	if open > 0 {
 		err = errors.Join(err, fmt.Errorf("%d connections were not closed", open))

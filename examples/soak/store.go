@@ -153,8 +153,10 @@ func (m *inMemory) String() string {
 }
 func (m *inMemory) acknowledging() int   { return 0 }
 func (m *inMemory) pass(d time.Duration) { m.server.FastForward(d) } // it forgets nothing by itself
-func (m *inMemory) goroutines() int      { return m.server.CurrentConnectionCount() }
 func (m *inMemory) close()               { m.server.Close() }
+
+// goroutines are two for a connection: one reads, and one answers.
+func (m *inMemory) goroutines() int { return 2 * m.server.CurrentConnectionCount() }
 
 func (m *inMemory) connect() redis.UniversalClient {
 	return redis.NewClient(redisgate.Options(&redis.Options{Addr: m.server.Addr(), ReadTimeout: storeTimeout}))
