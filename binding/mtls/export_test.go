@@ -13,5 +13,10 @@ func DER(f Format, value string) (der []byte, wrong string) {
 	return parseBase64(value)
 }
 
+// Parse reads a header of any format, also of one that New refuses.
+func Parse(f Format, value string) (sum [32]byte, wrong string) {
+	return (&Forwarded{Format: f}).parse(value)
+}
+
 // ParseXFCC reads an XFCC header.
 func ParseXFCC(value string, hops int) (sum [32]byte, wrong string) { return parseXFCC(value, hops) }

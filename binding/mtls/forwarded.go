@@ -46,10 +46,10 @@ func (f Format) known() bool {
 // certificate reads the values of the entry's header.
 func (f *Forwarded) certificate(values []string) (thumbprint, error) {
 	switch {
-	case len(values) == 0 || len(values) == 1 && values[0] == "":
-		return thumbprint{}, unproven("the proxy has passed on no certificate: the client has shown none, or the proxy is not set to ask for it and pass it on")
 	case len(values) > 1:
 		return thumbprint{}, unproven("the header with the certificate is there more than once: have the proxy replace what the client sent (RFC 9440 section 2.2)")
+	case len(values) == 0 || values[0] == "":
+		return thumbprint{}, unproven("the proxy has passed on no certificate: the client has shown none, or the proxy is not set to ask for it and pass it on")
 	case len(values[0]) > MaxHeaderBytes:
 		return thumbprint{}, unproven("the header with the certificate is too long: have the proxy send the client's certificate alone")
 	}
@@ -98,9 +98,6 @@ func parseByteSequence(value string) (der []byte, wrong string) {
 
 // parseBase64 reads exactly one certificate in base64, with its padding.
 func parseBase64(value string) (der []byte, wrong string) {
-	if len(value) > base64.StdEncoding.EncodedLen(MaxCertificateBytes) {
-		return nil, "the certificate is too long"
-	}
 	// The decoder would skip line breaks, which are no base64.
 	der, err := base64.StdEncoding.Strict().DecodeString(value)
 	if err != nil || strings.ContainsAny(value, "\r\n") {
@@ -135,7 +132,7 @@ func parseEscapedPEM(value string) (der []byte, wrong string) {
 		return nil, "it is not one PEM block of a certificate"
 	}
 	block, rest := pem.Decode([]byte(text))
-	if block == nil || block.Type != "CERTIFICATE" || len(block.Headers) > 0 || len(rest) > 0 {
+	if block == nil || len(block.Headers) > 0 || len(rest) > 0 {
 		return nil, "it is not one PEM block of a certificate"
 	}
 	return certificateOf(block.Bytes)
@@ -144,30 +141,30 @@ func parseEscapedPEM(value string) (der []byte, wrong string) {
 // parseTraefik reads the first of several certificates; the others have to be
 // certificates too.
 func parseTraefik(value string) (der []byte, wrong string) {
-	var all []string // older versions percent-encode each, one without + / = is as it was
-	for _, one := range strings.SplitN(value, ",", maxChain+1) {
-		if strings.Contains(one, "%") {
-			if strings.ContainsAny(one, "+/=,") { // those it would have encoded
+	count := 0
+	for part := range strings.SplitSeq(value, ",") {
+		if strings.Contains(part, "%") { // of an old version; one without + / = is as it was
+			if strings.ContainsAny(part, "+/=") { // those it would have encoded
 				return nil, "it is percent-encoded in part"
 			}
-			text, err := url.PathUnescape(one)
+			text, err := url.PathUnescape(part)
 			if err != nil {
 				return nil, "it is not percent-encoded"
 			}
-			one = text
+			part = text // which may have commas
 		}
-		all = append(all, strings.Split(one, ",")...)
-	}
-	for i, one := range all {
-		if i == maxChain {
-			return nil, "it holds too many certificates"
-		}
-		read, wrong := parseBase64(one)
-		if wrong != "" {
-			return nil, wrong
-		}
-		if i == 0 {
-			der = read
+		for one := range strings.SplitSeq(part, ",") {
+			if count == maxChain {
+				return nil, "it holds too many certificates"
+			}
+			read, wrong := parseBase64(one)
+			if wrong != "" {
+				return nil, wrong
+			}
+			if count == 0 {
+				der = read
+			}
+			count++
 		}
 	}
 	return der, ""

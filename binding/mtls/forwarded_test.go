@@ -2,6 +2,7 @@ package mtls_test
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
@@ -31,6 +32,9 @@ const (
 func TestFormats(t *testing.T) {
 	ca := issue(t, newKey(t), nil)
 	own, other := issue(t, newKey(t), &ca), issue(t, newKey(t), &ca)
+	for !containsEach(b64(own.Leaf.Raw), "+/=") { // which some formats escape
+		own = issue(t, newKey(t), &ca)
+	}
 	der := own.Leaf.Raw
 	text := armour(der)
 	standard, escaped := b64(der), escape(text)
@@ -40,6 +44,10 @@ func TestFormats(t *testing.T) {
 	long := strings.Repeat("A", mtls.MaxHeaderBytes+1)
 	trailing := append(append([]byte{}, der...), 0)
 	big := make([]byte, mtls.MaxCertificateBytes+1)
+	escapedAll := escape(unarmoured)
+	pad := func(length int) string { // fills an element up
+		return cert + `;Subject="` + strings.Repeat("A", length-len(cert+`;Subject=""`)) + `"`
+	}
 	for _, tc := range []struct {
 		name   string
 		format mtls.Format
@@ -58,6 +66,7 @@ func TestFormats(t *testing.T) {
 		{name: "spaces around it", format: mtls.RFC9440, values: []string{" :" + standard + ": "}},
 		{name: "a space within", format: mtls.RFC9440, values: []string{":" + standard[:8] + " " + standard[8:] + ":"}},
 		{name: "a line break within", format: mtls.RFC9440, values: []string{":" + standard[:8] + "\n" + standard[8:] + ":"}},
+		{name: "a carriage return within", format: mtls.RFC9440, values: []string{":" + standard[:8] + "\r" + standard[8:] + ":"}},
 		{name: "base64url", format: mtls.RFC9440, values: []string{":" + base64.URLEncoding.EncodeToString(der) + "-_==:"}},
 		{name: "too much padding", format: mtls.RFC9440, values: []string{":" + standard + "=:"}},
 		{name: "PEM", format: mtls.RFC9440, values: []string{":" + b64([]byte(text)) + ":"}},
@@ -65,6 +74,7 @@ func TestFormats(t *testing.T) {
 		{name: "a parameter", format: mtls.RFC9440, values: []string{":" + standard + ":;a=1"}},
 		{name: "a list", format: mtls.RFC9440, values: []string{":" + standard + ":, :" + standard + ":"}},
 		{name: "two lines", format: mtls.RFC9440, values: []string{":" + standard + ":", ":" + standard + ":"}},
+		{name: "the first line is empty", format: mtls.RFC9440, values: []string{"", ":" + standard + ":"}},
 		{name: "the second line is empty", format: mtls.RFC9440, values: []string{":" + standard + ":", ""}},
 		{name: "a byte behind the certificate", format: mtls.RFC9440, values: []string{":" + b64(trailing) + ":"}},
 		{name: "two certificates", format: mtls.RFC9440, values: []string{":" + b64(append(append([]byte{}, der...), other.Leaf.Raw...)) + ":"}},
@@ -80,11 +90,23 @@ func TestFormats(t *testing.T) {
 		{name: "XFCC: a proxy with several names", format: mtls.XFCC, values: []string{"By=spiffe://a/b;By=spiffe://a/c;Hash=" + hash(der)}, ok: true},
 		{name: "XFCC: keys in other case", format: mtls.XFCC, values: []string{"hash=" + hash(der) + `;CERT="` + escaped + `"`}, ok: true},
 		{name: "XFCC: empty subject", format: mtls.XFCC, values: []string{cert + `;Subject="";URI=`}, ok: true},
+		{name: "XFCC: an empty value at the front", format: mtls.XFCC, values: []string{"URI=;" + cert}, ok: true},
+		{name: "XFCC: a tilde in a value", format: mtls.XFCC, values: []string{cert + ";URI=https://a.example/~b"}, ok: true},
+		{name: "XFCC: a character that is escaped for nothing", format: mtls.XFCC, values: []string{`Hash="\` + hash(der) + `"`}, ok: true},
+		{name: "XFCC: the first letter, and the last", format: mtls.XFCC, values: []string{cert + ";a=b;z=c"}, ok: true},
+		{name: "XFCC: a letter and a digit", format: mtls.XFCC, values: []string{cert + ";a1=b"}},
+		{name: "XFCC: an underscore", format: mtls.XFCC, values: []string{cert + ";a_a=b"}},
+		{name: "XFCC: the character before a", format: mtls.XFCC, values: []string{cert + ";`=b"}},
+		{name: "XFCC: the character behind z", format: mtls.XFCC, values: []string{cert + ";{=b"}},
+		{name: "XFCC: as long a header as may be", format: mtls.XFCC, values: []string{pad(65_536)}, ok: true},
+		{name: "XFCC: a byte too long a header", format: mtls.XFCC, values: []string{pad(65_537)}},
+		{name: "XFCC: Cert is no PEM", format: mtls.XFCC, values: []string{"Cert=AAAA"}},
 		{name: "XFCC: not as many quotes", format: mtls.XFCC, values: []string{cert + `;Subject="CN=a`}},
 		{name: "XFCC: a backslash at the end", format: mtls.XFCC, values: []string{cert + `;Subject="CN=a\`}},
 		{name: "XFCC: an escaped quote at the end", format: mtls.XFCC, values: []string{cert + `;Subject="CN=a\"`}},
 		{name: "XFCC: something behind a quote", format: mtls.XFCC, values: []string{cert + `;Subject="CN=a"b`}},
 		{name: "XFCC: a quote within", format: mtls.XFCC, values: []string{cert + `;URI=a"b"`}},
+		{name: "XFCC: a quote within, and a pair behind it", format: mtls.XFCC, values: []string{cert + `;URI=a"DNS=b`}},
 		{name: "XFCC: two Certs", format: mtls.XFCC, values: []string{cert + ";" + cert}},
 		{name: "XFCC: two Hashes in different case", format: mtls.XFCC, values: []string{"Hash=" + hash(der) + ";hash=" + hash(der)}},
 		{name: "XFCC: Hash of another one", format: mtls.XFCC, values: []string{"Hash=" + hash(other.Leaf.Raw) + ";" + cert}},
@@ -108,8 +130,11 @@ func TestFormats(t *testing.T) {
 		{name: "W2-180 XFCC: the last of two, the first is the client's own", format: mtls.XFCC, hops: 1, values: []string{foreign + "," + cert}, ok: true},
 		{name: "XFCC: not the last of two", format: mtls.XFCC, hops: 1, values: []string{cert + "," + foreign}},
 		{name: "XFCC: the one before the last", format: mtls.XFCC, hops: 2, values: []string{foreign + "," + cert + "," + foreign}, ok: true},
+		{name: "XFCC: as many elements as hops", format: mtls.XFCC, hops: 2, values: []string{cert + "," + foreign}, ok: true},
+		{name: "XFCC: as many elements as may be", format: mtls.XFCC, hops: 1, values: []string{strings.Repeat("By=a,", 7) + cert}, ok: true},
+		{name: "XFCC: as many pairs as may be", format: mtls.XFCC, values: []string{strings.Repeat("URI=a;", 255) + cert}, ok: true},
 		{name: "XFCC: fewer elements than hops", format: mtls.XFCC, hops: 2, values: []string{cert}},
-		{name: "XFCC: too many elements", format: mtls.XFCC, hops: 1, values: []string{strings.Repeat("By=a,", mtls.MaxHops) + cert}},
+		{name: "XFCC: too many elements", format: mtls.XFCC, hops: 1, values: []string{strings.Repeat("By=a,", 8) + cert}},
 		{name: "XFCC: too many pairs", format: mtls.XFCC, values: []string{strings.Repeat("URI=a;", 256) + cert}},
 		{name: "XFCC: a client's quote before Envoy's element", format: mtls.XFCC, hops: 1, values: []string{`By=",Hash=` + hash(other.Leaf.Raw) + `;Subject="CN=a;` + cert}},
 		{name: "XFCC: an element that has no Cert does not borrow one", format: mtls.XFCC, hops: 1, values: []string{cert + ",By=a"}},
@@ -123,6 +148,8 @@ func TestFormats(t *testing.T) {
 		{name: "nginx: a text before it", format: mtls.EscapedPEM, values: []string{escape("a\n" + text)}},
 		{name: "nginx: a text behind it", format: mtls.EscapedPEM, values: []string{escape(text + "a")}},
 		{name: "nginx: an end behind it", format: mtls.EscapedPEM, values: []string{escape(text + "a\n-----END CERTIFICATE-----\n")}},
+		{name: "nginx: spaces behind it", format: mtls.EscapedPEM, values: []string{escape(strings.TrimSuffix(text, "\n") + "  \n")}},
+		{name: "nginx: no base64 in the block", format: mtls.EscapedPEM, values: []string{escape("-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n")}},
 		{name: "nginx: another type", format: mtls.EscapedPEM, values: []string{escape(string(pem.EncodeToMemory(&pem.Block{Type: "TRUSTED CERTIFICATE", Bytes: der})))}},
 		{name: "W2-181 nginx: a key", format: mtls.EscapedPEM, values: []string{escape(text + "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n")}},
 		{name: "W2-181 nginx: + stands for itself", format: mtls.EscapedPEM, values: []string{strings.ReplaceAll(escaped, "%2B", "+")}, ok: true},
@@ -141,7 +168,13 @@ func TestFormats(t *testing.T) {
 		{name: "Traefik: a chain of junk", format: mtls.Traefik, values: []string{unarmoured + ",AAAA"}},
 		{name: "Traefik: a comma at the end", format: mtls.Traefik, values: []string{unarmoured + ","}},
 		{name: "Traefik: an old version, each for itself", format: mtls.Traefik, values: []string{escape(unarmoured) + "," + escape(b64(ca.Leaf.Raw))}, ok: true},
-		{name: "Traefik: escaped in part", format: mtls.Traefik, values: []string{escape(unarmoured) + "="}},
+		{name: "Traefik: escaped in part", format: mtls.Traefik, values: []string{escapedAll + "="}},
+		{name: "Traefik: all but the plus signs are escaped", format: mtls.Traefik, values: []string{strings.ReplaceAll(escapedAll, "%2B", "+")}},
+		{name: "Traefik: all but the slashes are escaped", format: mtls.Traefik, values: []string{strings.ReplaceAll(escapedAll, "%2F", "/")}},
+		{name: "Traefik: all but the equals signs are escaped", format: mtls.Traefik, values: []string{strings.ReplaceAll(escapedAll, "%3D", "=")}},
+		{name: "Traefik: as many as may be", format: mtls.Traefik, values: []string{unarmoured + strings.Repeat(","+b64(ca.Leaf.Raw), 7)}, ok: true},
+		{name: "Traefik: an old version, as many as may be", format: mtls.Traefik, values: []string{escape(unarmoured + strings.Repeat(","+b64(ca.Leaf.Raw), 7))}, ok: true},
+		{name: "Traefik: an old version, too many", format: mtls.Traefik, values: []string{escape(unarmoured + strings.Repeat(","+unarmoured, 8))}},
 		{name: "Traefik: half an escape", format: mtls.Traefik, values: []string{"%4"}},
 		{name: "Traefik: a line break that was escaped", format: mtls.Traefik, values: []string{escape(unarmoured[:8] + "\n" + unarmoured[8:])}},
 		{name: "Traefik: too many", format: mtls.Traefik, values: []string{unarmoured + strings.Repeat(","+unarmoured, 8)}},
@@ -163,6 +196,9 @@ func TestFormats(t *testing.T) {
 				_, err = judge(t, certificates, callFrom(proxyPeer, tc.values...), boundTo(x5t(other)))
 			}
 			requireUnproven(t, err)
+			if !tc.ok {
+				requireNobody(t, certificates, callFrom(proxyPeer, tc.values...))
+			}
 			for _, value := range tc.values { // nothing of it is told
 				for ; len(value) > 24; value = value[24:] {
 					require.NotContains(t, err.Error(), value[:24])
@@ -170,6 +206,40 @@ func TestFormats(t *testing.T) {
 			}
 		})
 	}
+}
+
+// containsEach reports whether all of these characters are in a text.
+func containsEach(text, each string) bool {
+	return !strings.ContainsFunc(each, func(c rune) bool { return !strings.ContainsRune(text, c) })
+}
+
+// What an operator is told where no certificate has come.
+func TestWhyNoCertificate(t *testing.T) {
+	own := issue(t, newKey(t), nil)
+	value := ":" + b64(own.Leaf.Raw) + ":"
+	for _, tc := range []struct {
+		name   string
+		values []string
+		says   string
+	}{
+		{name: "none", says: "has passed on no certificate"},
+		{name: "an empty value", values: []string{""}, says: "has passed on no certificate"},
+		{name: "two", values: []string{value, value}, says: "more than once"},
+		{name: "two, the first is empty", values: []string{"", value}, says: "more than once"},
+		{name: "too long", values: []string{strings.Repeat("A", 65_537)}, says: "too long"},
+		{name: "malformed", values: []string{value[1:]}, says: "malformed"},
+	} {
+		_, err := newCertificates(t, forwardedBy("Client-Cert", mtls.RFC9440, 0)).Confirm(t.Context(), callFrom(proxyPeer, tc.values...), boundTo(x5t(own)))
+		requireUnproven(t, err)
+		require.ErrorContains(t, err, tc.says, tc.name)
+	}
+}
+
+// New lets no other format in; had it done so, nothing would be read.
+func TestUnknownFormat(t *testing.T) {
+	sum, wrong := mtls.Parse("pem", b64(issue(t, newKey(t), nil).Leaf.Raw))
+	require.NotEmpty(t, wrong)
+	require.Zero(t, sum)
 }
 
 // The examples of the RFCs themselves.
@@ -210,8 +280,9 @@ func TestExamplesOfTheRFCs(t *testing.T) {
 // long enough for the longest certificate, whatever is in it.
 // req: R9440-09
 func TestCertificateTooLong(t *testing.T) {
-	key := newKey(t)
-	for size, ok := range map[int]bool{mtls.MaxCertificateBytes - 1024: true, mtls.MaxCertificateBytes: false} {
+	_, key, err := ed25519.GenerateKey(rand.Reader) // its signatures are all as long
+	require.NoError(t, err)
+	filled := func(size int) []byte {
 		filling := make([]byte, size)
 		_, err := rand.Read(filling) // base64 of zeros has nothing that is escaped
 		require.NoError(t, err)
@@ -219,11 +290,17 @@ func TestCertificateTooLong(t *testing.T) {
 			ExtraExtensions: []pkix.Extension{{Id: []int{1, 2, 3}, Value: filling}}}
 		der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 		require.NoError(t, err)
+		return der
+	}
+	around := len(filled(16_000)) - 16_000
+	for size, ok := range map[int]bool{16_384: true, 16_385: false} {
+		der := filled(size - around)
+		require.Len(t, der, size)
 		leaf, err := x509.ParseCertificate(der)
 		require.NoError(t, err)
 		token := boundTo(x5t(tls.Certificate{Leaf: leaf}))
 		for format, value := range map[mtls.Format]string{mtls.RFC9440: ":" + b64(der) + ":", mtls.EscapedPEM: escape(armour(der)), mtls.Base64DER: b64(der),
-			mtls.XFCC: `Cert="` + escape(armour(der)) + `";Chain="` + escape(armour(der)) + `"`, mtls.Traefik: escape(b64(der)) + "," + b64(issue(t, key, nil).Leaf.Raw)} {
+			mtls.XFCC: `Cert="` + escape(armour(der)) + `";Chain="` + escape(armour(der)) + `"`, mtls.Traefik: escape(b64(der)) + "," + b64(issue(t, newKey(t), nil).Leaf.Raw)} {
 			require.Less(t, len(value), mtls.MaxHeaderBytes)
 			_, err = judge(t, newCertificates(t, forwardedBy("Client-Cert", format, 0)), callFrom(proxyPeer, value), token)
 			require.Equal(t, ok, err == nil, "%s, %d bytes: %v", format, len(der), err)
@@ -264,6 +341,9 @@ func TestPeers(t *testing.T) {
 		{name: "IPv4 in IPv6", peer: "[::ffff:10.1.2.3]:1", bound: own, ok: true, okAlone: true},
 		{name: "IPv6", peer: "[2001:db8:1::7]:1", bound: own, ok: true, okAlone: true},
 		{name: "IPv6 with a zone", peer: "[2001:db8:1::7%eth0]:1", bound: own},
+		{name: "IPv6 with a zone, its own certificate", peer: "[2001:db8:1::7%eth0]:1", bound: proxy},
+		{name: "link-local without a zone, its own certificate", peer: "[fe80::1]:1", bound: proxy, ok: true},
+		{name: "IPv4 that is link-local, its own certificate", peer: "169.254.1.1:1", bound: proxy, ok: true},
 		{name: "link-local with a zone", peer: "[fe80::1%eth0]:1", bound: own},
 		{name: "link-local with a zone, its own certificate", peer: "[fe80::1%eth0]:1", bound: proxy},
 		{name: "the next network", peer: "10.2.0.1:1", bound: own},

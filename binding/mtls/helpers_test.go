@@ -176,6 +176,16 @@ func judge(t testing.TB, certificates *mtls.Certificates, call bearergate.Call, 
 	return reply, nil
 }
 
+// requireNobody asserts that a call without a good certificate proves no token, also none that
+// is bound to what a certificate that was not read could be taken for: no bytes, or 32 zeros.
+func requireNobody(t testing.TB, certificates *mtls.Certificates, call bearergate.Call) {
+	t.Helper()
+	for _, of := range []string{sha256URL(nil), base64.RawURLEncoding.EncodeToString(make([]byte, sha256.Size))} {
+		_, err := judge(t, certificates, call, boundTo(of))
+		requireUnproven(t, err)
+	}
+}
+
 // requireUnproven asserts the one way in which a sender is refused.
 func requireUnproven(t testing.TB, err error) {
 	t.Helper()

@@ -281,8 +281,8 @@ func (c *Certificates) proxyOf(peer netip.AddrPort) (*Forwarded, error) {
 	}
 	// A listener for both families shows IPv4 peers as ::ffff:a.b.c.d.
 	addr := peer.Addr().Unmap()
-	if addr.Zone() != "" && addr.IsLinkLocalUnicast() {
-		// No prefix has a zone, so that a proxy would look like a sender of its own.
+	if addr.Zone() != "" { // as link-local addresses have
+		// No prefix has one, so that a proxy would look like a sender of its own.
 		return nil, unproven("the peer has a link-local address, of which nobody can tell whether it is a trusted proxy: connect from another one")
 	}
 	for i := range c.forwarded {

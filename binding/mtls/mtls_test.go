@@ -29,6 +29,7 @@ import (
 	"github.com/bearergate/bearergate/jwtverify"
 	"github.com/bearergate/bearergate/middleware"
 	"github.com/bearergate/bearergate/scope"
+	"github.com/bearergate/bearergate/test/kit"
 )
 
 // service is a resource server behind a gate, over TLS.
@@ -395,6 +396,7 @@ func TestLeafOnly(t *testing.T) {
 		_, err = judge(t, certificates, bearergate.Call{TLS: state}, boundTo(x5t(own)))
 		require.Error(t, err, name)
 		requireUnproven(t, err)
+		requireNobody(t, certificates, bearergate.Call{TLS: state})
 	}
 }
 
@@ -448,7 +450,7 @@ func TestBinding(t *testing.T) {
 	require.Nil(t, certificates.Challenge())
 	var none *mtls.Certificates
 	_, err := none.Confirm(t.Context(), bearergate.Call{}, boundTo(""))
-	require.ErrorIs(t, err, bearergate.ErrMisconfigured)
+	kit.RequireError(t, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
 	_, err = new(mtls.Certificates).Confirm(t.Context(), bearergate.Call{TLS: &tls.ConnectionState{}}, boundTo(strings.Repeat("A", 43)))
 	requireUnproven(t, err)
 }
@@ -469,6 +471,8 @@ func TestNewNamesEveryMistake(t *testing.T) {
 	}{
 		{name: "nothing", says: []string{"neither Direct nor Forwarded"}},
 		{name: "an empty entry", forwarded: []mtls.Forwarded{{}}, says: []string{"Header is empty", "Format is", "Trusted is empty"}},
+		{name: "two empty entries, whose headers are not one", forwarded: []mtls.Forwarded{{}, {}}, says: []string{
+			"Forwarded[0].Header is empty", "Forwarded[0].Format is", "Forwarded[0].Trusted is empty", "Forwarded[1].Header is empty", "Forwarded[1].Format is", "Forwarded[1].Trusted is empty"}},
 		{name: "a header in lower case", forwarded: with(func(f *mtls.Forwarded) { f.Header = "client-cert" }), says: []string{`write it as Go does, "Client-Cert"`}},
 		{name: "no header", forwarded: with(func(f *mtls.Forwarded) { f.Header = "Client Cert" }), says: []string{"use the name of a header field"}},
 		{name: "a header beyond ASCII", forwarded: with(func(f *mtls.Forwarded) { f.Header = "Client-Cért" }), says: []string{"use the name of a header field"}},
@@ -476,6 +480,7 @@ func TestNewNamesEveryMistake(t *testing.T) {
 		{name: "the token", forwarded: with(func(f *mtls.Forwarded) { f.Header = "Authorization" }), says: []string{"another meaning"}},
 		{name: "an unknown format", forwarded: with(func(f *mtls.Forwarded) { f.Format = "pem" }), says: []string{"Format is"}},
 		{name: "hops of another format", forwarded: with(func(f *mtls.Forwarded) { f.Hops = 1 }), says: []string{"for XFCC only"}},
+		{name: "hops of an unknown format", forwarded: with(func(f *mtls.Forwarded) { f.Format, f.Hops = "pem", 1 }), says: []string{"Format is"}},
 		{name: "negative hops", forwarded: with(func(f *mtls.Forwarded) { f.Format, f.Hops = mtls.XFCC, -1 }), says: []string{"Hops is -1"}},
 		{name: "too many hops", forwarded: with(func(f *mtls.Forwarded) { f.Format, f.Hops = mtls.XFCC, mtls.MaxHops+1 }), says: []string{"Hops is 9"}},
 		{name: "everybody", forwarded: with(func(f *mtls.Forwarded) {
@@ -506,9 +511,9 @@ func TestNewNamesEveryMistake(t *testing.T) {
 	}
 }
 
-// The widest private networks can be trusted.
+// The widest private networks can be trusted, and the most hops be counted.
 func TestWidestTrusted(t *testing.T) {
-	c := forwardedBy("Client-Cert", mtls.RFC9440, 0)
+	c := forwardedBy("X-Forwarded-Client-Cert", mtls.XFCC, 8)
 	c.Forwarded[0].Trusted = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fc00::/7")}
 	newCertificates(t, c)
 }

@@ -3,6 +3,7 @@ package mtls_test
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"net/http"
 	"net/netip"
 	"testing"
@@ -56,9 +57,15 @@ func TestTold(t *testing.T) {
 				return
 			}
 			kit.RequireError(t, err, bearergate.ErrInvalidToken, bearergate.ReasonBinding)
+			for _, of := range []string{sha256URL(nil), base64.RawURLEncoding.EncodeToString(make([]byte, 32))} { // of one that was not read
+				_, err = tt.by.Confirm(t.Context(), tt.call, boundTo(of))
+				kit.RequireError(t, err, bearergate.ErrInvalidToken, bearergate.ReasonBinding)
+			}
 		})
 	}
 	require.False(t, told.Direct())
+	require.True(t, direct.Direct())
+	require.False(t, (*mtls.Certificates)(nil).Direct())
 	_, err = mtls.New(mtls.Config{Direct: true, Told: true})
 	require.ErrorContains(t, err, "Direct and Told are both set")
 }
