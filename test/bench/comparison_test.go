@@ -91,6 +91,53 @@ func TestBeyondIsInTheComparison(t *testing.T) {
 	require.Equal(t, printed, tables(section(t, "What each accepts")))
 }
 
+var (
+	// answer is a cell of a table of what was read: an answer that is a link, and what
+	// there is to say about it; or none.
+	answer = regexp.MustCompile(`^(?:not checked|n/a(?:: .+)?|\[(?:yes|no|partly)\](?:\([^)]+\)|\[[a-z0-9-]+\])(?:: .+)?)$`)
+	// label is the use of a link that is defined at the end of the page, and defined
+	// is its definition.
+	label   = regexp.MustCompile(`\]\[([a-z0-9-]+)\]`)
+	defined = regexp.MustCompile(`(?m)^\[([a-z0-9-]+)\]: https://\S+$`)
+)
+
+// Every answer that was read has a source, for a system whose version is said.
+func TestAnswersInTheComparisonHaveSources(t *testing.T) {
+	found := tables(section(t, "What each can do"))
+	require.Greater(t, len(found), 6, "tables have been lost")
+	versions := map[string]bool{}
+	for _, row := range found[0][1:] {
+		require.Len(t, row, 3)
+		versions[row[0]] = true
+	}
+	for _, table := range found[1:] {
+		for _, row := range table[1:] {
+			require.True(t, versions[row[0]], "%s: no version", row[0])
+			require.Len(t, row, len(table[0]), row[0])
+			for i, cell := range row[1:] {
+				require.Regexp(t, answer, cell, "%s, %s", row[0], table[0][i+1])
+			}
+		}
+	}
+}
+
+// Each link that is used by its label is defined, and the other way round.
+func TestSourcesInTheComparisonAreUsed(t *testing.T) {
+	text, err := os.ReadFile(comparison)
+	require.NoError(t, err)
+	names := func(matches [][]string) (all []string) {
+		for _, m := range matches {
+			all = append(all, m[1])
+		}
+		slices.Sort(all)
+		return slices.Compact(all)
+	}
+	sources := defined.FindAllStringSubmatch(string(text), -1)
+	require.Len(t, names(sources), len(sources), "a label is defined twice")
+	require.NotEmpty(t, sources)
+	require.Equal(t, names(sources), names(label.FindAllStringSubmatch(string(text), -1)))
+}
+
 // The table of faults has the faults and the key caches that are played, at the
 // versions of go.mod. What its cells say depends on the clock and is not held.
 func TestFaultsAreInTheComparison(t *testing.T) {
