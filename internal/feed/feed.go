@@ -125,12 +125,12 @@ type Follower struct {
 
 	looking chan struct{} // held by whoever looks; guards what follows
 	after   string
-	begun   clock.Instant     // when the last reading from the beginning began
-	whole   bool              // it has not reached the end
-	numbers map[writer]uint64 // the last ones that were read, since the beginning
-	known   map[writer]uint64 // and before it, until the end is reached
-	missed  bool              // one was passed over
-	ask     map[writer]bool   // whose
+	begun   clock.Instant       // when the last reading from the beginning began
+	whole   bool                // it has not reached the end
+	numbers map[writer]uint64   // the last ones that were read, since the beginning
+	known   map[writer]uint64   // and before it, until the end is reached
+	missed  bool                // one was passed over
+	ask     map[writer]struct{} // whose
 	beat    [16]byte
 	beaten  clock.Instant // when the last heartbeat was appended; zero: none since the last error
 	out     bool          // it has not come back
@@ -145,7 +145,7 @@ type Follower struct {
 // New returns a Follower that has read nothing.
 func New(c Config) *Follower {
 	f := &Follower{c: c, reads: make(chan struct{}, 1), appends: make(chan struct{}, 1), looking: make(chan struct{}, 1),
-		ask: map[writer]bool{}}
+		ask: map[writer]struct{}{}}
 	_, _ = rand.Read(f.self[:]) // never fails
 	return f
 }
@@ -267,7 +267,7 @@ func (f *Follower) setRuns(to bool) (changed bool) {
 
 // jittered is d, a fifth less to a fifth more: processes that were started together must
 // not ask together.
-func jittered(d time.Duration) time.Duration { return d - d/5 + Random(2*d/5+1) }
+func jittered(d time.Duration) time.Duration { return d - d/5 + Random(2*d/5) }
 
 // Random is a duration that is less than d.
 func Random(d time.Duration) time.Duration {
@@ -288,7 +288,7 @@ func (f *Follower) takeRestart(now clock.Instant) bool {
 	return true
 }
 
-func (f *Follower) startOver() { f.after, f.whole, f.out, f.beaten = "", false, false, clock.Instant{} }
+func (f *Follower) startOver() { f.after, f.out, f.beaten = "", false, clock.Instant{} }
 
 func (f *Follower) beatAndRead(ctx context.Context, e *Event) error {
 	now := clock.At(time.Now())
@@ -372,10 +372,10 @@ func (f *Follower) page(ctx context.Context) ([][]byte, error) {
 		return nil, fmt.Errorf("reading: %w", err)
 	}
 	a := <-answered
-	if len(a.data) > 0 && a.next == after {
+	if len(a.data) > 0 && (a.next == after || a.next == "") {
 		return nil, errors.New("reading has returned records and no place behind them")
 	}
-	if len(a.data) > 0 || a.next != "" {
+	if a.next != "" {
 		f.after = a.next
 	}
 	return a.data, nil
@@ -404,11 +404,12 @@ func (f *Follower) take(d []byte, e *Event) {
 }
 
 func (f *Follower) takeBeat(payload []byte) {
-	asked, own := bytes.CutPrefix(payload, f.beat[:])
-	if own {
+	if len(payload) < len(f.beat) {
+		return
+	}
+	name, asked := payload[:len(f.beat)], payload[len(f.beat):]
+	if bytes.Equal(name, f.beat[:]) {
 		f.out = false
-	} else if asked = payload; len(asked) >= len(f.beat) {
-		asked = asked[len(f.beat):]
 	}
 	for ; len(asked) >= len(f.self); asked = asked[len(f.self):] {
 		if writer(asked) == f.self {
@@ -426,7 +427,7 @@ func (f *Follower) count(from writer, before, number uint64) {
 	if last = max(last, earlier); before > last && (known || !f.whole) {
 		f.missed = true
 		if len(f.ask) < maxAsked {
-			f.ask[from] = true
+			f.ask[from] = struct{}{}
 		}
 	}
 	if met || len(f.numbers) < maxWriters {
@@ -436,16 +437,15 @@ func (f *Follower) count(from writer, before, number uint64) {
 
 // forget begins to count anew.
 func (f *Follower) forget() {
-	if f.known == nil {
-		f.known, f.numbers = f.numbers, map[writer]uint64{}
-		return
+	if f.known == nil { // else the reading before has not reached the end
+		f.known = make(map[writer]uint64, len(f.numbers))
 	}
-	for w, n := range f.numbers { // the reading before has not reached the end
+	for w, n := range f.numbers {
 		if _, met := f.known[w]; met || len(f.known) < maxWriters {
 			f.known[w] = n
 		}
 	}
-	clear(f.numbers)
+	f.numbers = map[writer]uint64{}
 }
 
 // call makes one call of the log, bounded in time and in how many there are at once.
