@@ -459,6 +459,64 @@ func TestTokenEndpoint(t *testing.T) {
 	}
 }
 
+// The token endpoint gives the tokens of WithTokens, for the claims that were asked for.
+func TestTokenEndpointWithTokens(t *testing.T) {
+	ofProvider := func(as *authtest.Server, c authtest.Claims) string {
+		claims := as.Claims(c)
+		claims["azp"] = claims["client_id"]
+		delete(claims, "client_id")
+		return as.Sign(map[string]any{"typ": "JWT"}, claims)
+	}
+	for name, test := range map[string]struct {
+		give func(*authtest.Server, authtest.Claims) string
+		read func(*testing.T, *authtest.Server, string) map[string]any
+		want map[string]any
+	}{
+		"nil is the default": {
+			read: func(t *testing.T, _ *authtest.Server, token string) map[string]any { return claims(t, token) },
+			want: map[string]any{"client_id": "shop", "scope": "a b", "aud": "https://a.test"},
+		},
+		"opaque": {
+			give: (*authtest.Server).Opaque,
+			read: func(t *testing.T, as *authtest.Server, token string) map[string]any {
+				require.NotContains(t, token, ".")
+				return answer(t, as, token)
+			},
+			want: map[string]any{"active": true, "client_id": "shop", "scope": "a b", "aud": "https://a.test"},
+		},
+		"as a provider writes them": {
+			give: ofProvider,
+			read: func(t *testing.T, _ *authtest.Server, token string) map[string]any {
+				require.NotContains(t, claims(t, token), "client_id")
+				return claims(t, token)
+			},
+			want: map[string]any{"azp": "shop", "scope": "a b", "aud": "https://a.test"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			as := authtest.New(t, authtest.WithTokens(test.give))
+			ask := func(form string) (status int, token, code string) {
+				resp, err := as.Client().Post(as.URL("/token"), "application/x-www-form-urlencoded", strings.NewReader("grant_type=client_credentials&"+form))
+				require.NoError(t, err)
+				defer resp.Body.Close()
+				var m struct {
+					AccessToken string `json:"access_token"`
+					Error       string
+				}
+				require.NoError(t, json.NewDecoder(resp.Body).Decode(&m))
+				return resp.StatusCode, m.AccessToken, m.Error
+			}
+			status, token, _ := ask("client_id=shop&scope=a+b&resource=https://a.test")
+			require.Equal(t, http.StatusOK, status)
+			require.Subset(t, test.read(t, as, token), test.want)
+			status, token, code := ask("client_id=%ff")
+			require.Equal(t, http.StatusBadRequest, status, "a mistake of the client, and no fatal one of the test")
+			require.Equal(t, "invalid_request", code)
+			require.Empty(t, token)
+		})
+	}
+}
+
 func TestCloseEndsWhatHangs(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		as := authtest.New(t)

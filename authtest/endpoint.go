@@ -189,7 +189,7 @@ func (s *Server) token(r *http.Request) answer {
 	if thumbprint != "" {
 		members["token_type"], claims.Confirmation = proofHeader, jktOf(thumbprint)
 	}
-	token, err := s.mint(claims)
+	token, err := s.issue(claims)
 	if err != nil {
 		return oauthError(http.StatusBadRequest, "invalid_request")
 	}
@@ -200,6 +200,16 @@ func (s *Server) token(r *http.Request) answer {
 	a := document(http.StatusOK, members)
 	a.header.Set("Cache-Control", "no-store")
 	return a
+}
+
+// issue returns the token for these claims. They are signed whoever makes the token: what
+// cannot be signed is the client's mistake, and would be a fatal one in [WithTokens].
+func (s *Server) issue(c Claims) (string, error) {
+	token, err := s.mint(c)
+	if err != nil || s.config.tokens == nil {
+		return token, err
+	}
+	return s.config.tokens(s, c), nil
 }
 
 // rebound reports whether a request for a server on loopback was meant for another host.

@@ -19,6 +19,7 @@ type config struct {
 	metadata     map[string]any
 	clients      map[string]string // the secret of each client_id
 	nonce        string            // that a proof at the token endpoint must have; "": none
+	tokens       func(*Server, Claims) string
 }
 
 // WithIssuer sets the issuer identifier: an http or https URL, which may have
@@ -72,6 +73,18 @@ func WithClient(id, secret string) Option {
 // nonce in DPoP-Nonce. A request without a proof gets a Bearer token as before. The
 // nonce is of printable ASCII without space, '"' and '\'. By default, none is demanded.
 func WithDPoPNonce(nonce string) Option { return func(c *config) { c.nonce = nonce } }
+
+// WithTokens has the token endpoint give what token returns for the claims that were asked
+// for. The default is [(*Server).Token], and [(*Server).Opaque] is one too:
+//
+//	as := authtest.New(t, authtest.WithTokens((*authtest.Server).Opaque))
+//
+// One of your own writes tokens as your authorization server writes them: it adds claims
+// in Raw, or changes what [Server.Claims] returns and signs that. It must leave exp as it
+// is, because the endpoint has answered with it, and it must be safe for concurrent use.
+func WithTokens(token func(*Server, Claims) string) Option {
+	return func(c *config) { c.tokens = token }
+}
 
 // WithMetadata adds members to the metadata document, or replaces them; a nil
 // value removes one.
