@@ -46,11 +46,8 @@ func (i *issuerFlags) config() (c jwtverify.Config, p preset, args given, err er
 	if i.issuer != "" {
 		c.Issuer = i.issuer // of a preset too: a custom domain, a national cloud
 	}
-	if i.keysURL != "" {
-		c.KeysURL = i.keysURL
-	}
-	if i.metadataURL != "" {
-		c.MetadataURL = i.metadataURL
+	if i.keysURL != "" || i.metadataURL != "" {
+		c.KeysURL, c.MetadataURL = i.keysURL, i.metadataURL // in the place of those of a preset
 	}
 	return c, p, args, nil
 }
