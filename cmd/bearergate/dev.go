@@ -5,13 +5,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"net"
 	"net/netip"
 	"strings"
 	"time"
 
-	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/authtest"
 	"github.com/bearergate/bearergate/scope"
 )
@@ -19,11 +19,18 @@ import (
 // devReport is the JSON of dev: one document at the start, and one for each token after
 // that, each on a line of its own.
 type devReport struct {
-	Issuer        string    `json:"issuer,omitempty"`
-	Audience      []string  `json:"audience,omitempty"`
-	TokenEndpoint string    `json:"token_endpoint,omitempty"`
-	AccessToken   string    `json:"access_token"`
-	ExpiresAt     time.Time `json:"expires_at"`
+	Issuer        string   `json:"issuer,omitempty"`
+	Audience      []string `json:"audience,omitempty"`
+	TokenEndpoint string   `json:"token_endpoint,omitempty"`
+	KeysURL       string   `json:"keys_url,omitempty"` // of -idp: where the API has to look for the keys
+	// Of -opaque: where the API asks, and the credentials with which it does.
+	IntrospectionEndpoint string    `json:"introspection_endpoint,omitempty"`
+	ClientID              string    `json:"client_id,omitempty"`
+	ClientSecret          string    `json:"client_secret,omitempty"`
+	AccessToken           string    `json:"access_token"`
+	ExpiresAt             time.Time `json:"expires_at"`
+
+	scopes string
 }
 
 // devFlags say what the tokens are to carry.
@@ -36,9 +43,22 @@ type devFlags struct {
 	ttl        time.Duration
 	claimsFile string
 	algorithm  string
+	opaque     bool
+	idp        string
+	idpArgs    list
+	asJSON     bool
 }
 
 const maxTTL = 24 * time.Hour
+
+// The credentials with -opaque: those of the API, as docs/opaque.md has them, and those of a
+// client that asks for tokens. They are the same at every start, so that a restart changes
+// nothing in the API; whoever can reach this server gets tokens anyway.
+const (
+	devAPI    = "orders-api"
+	devClient = "local"
+	devSecret = "local"
+)
 
 func dev(ctx context.Context, e *env, args []string) error {
 	var d devFlags
@@ -46,6 +66,11 @@ func dev(ctx context.Context, e *env, args []string) error {
 Runs an authorization server for local work, on loopback: it prints its issuer and a token,
 and another one whenever Enter is pressed. Its token endpoint gives a token to whoever asks.
 Its keys are made anew at every start, and never written anywhere.
+
+With -opaque the tokens are opaque ones, and the API asks the introspection endpoint about
+them, with the client ID and the secret that are printed. With -idp the tokens are those of
+an identity provider, by what its documentation says and not by what it sends: dev says so
+if the function of package idp refuses them.
 
 It must never be the issuer of an API that others can reach: there are no users, no
 passwords and no secrets, and everybody on this machine gets every token.`)
@@ -56,50 +81,102 @@ passwords and no secrets, and everybody on this machine gets every token.`)
 	flags.StringVar(&d.client, "client", authtest.DefaultClientID, "`client_id` of the tokens")
 	flags.DurationVar(&d.ttl, "ttl", time.Hour, "how long the tokens are valid; at most 24h")
 	flags.StringVar(&d.claimsFile, "claims-file", "", "`file` with a JSON object of further claims")
-	flags.StringVar(&d.algorithm, "alg", authtest.DefaultAlgorithm, "`algorithm` that signs")
-	asJSON := flags.Bool("json", false, "print JSON, one document on a line")
+	flags.StringVar(&d.algorithm, "alg", "", "`algorithm` that signs; default "+authtest.DefaultAlgorithm+", or the first that -idp accepts")
+	flags.BoolVar(&d.opaque, "opaque", false, "opaque tokens, for an API that asks about them (package introspect)")
+	flags.StringVar(&d.idp, "idp", "", "`name` of an identity provider whose tokens these are to be, instead of -audience: keycloak, entra, auth0…; listed below")
+	flags.Var(&d.idpArgs, "idp-arg", "an argument of -idp, `name=value`; may be given several times")
+	flags.BoolVar(&d.asJSON, "json", false, "print JSON, one document on a line")
+	plainUsage := flags.Usage
+	flags.Usage = func() { plainUsage(); listPresets(flags.Output()) }
 	if err := parse(e, flags, args); err != nil {
 		return err
 	}
-	claims, err := d.claims(ctx, e)
+	if err := d.idle(flags); err != nil {
+		return err
+	}
+	claims, err := d.claims()
+	if err != nil {
+		return err
+	}
+	maker, err := d.maker(ctx, e)
 	if err != nil {
 		return err
 	}
 	if err := loopback(d.addr); err != nil {
 		return err
 	}
-	if len(d.audiences) == 0 {
-		d.audiences = list{authtest.DefaultAudience}
-	}
-	as, err := authtest.Start(authtest.WithAddr(d.addr), authtest.WithAudience(d.audiences...), authtest.WithAlgorithms(d.algorithm))
+	as, err := authtest.Start(d.options(maker)...)
 	if err != nil {
 		return usage("%w", err)
 	}
 	defer as.Close()
 	issue := func(first bool) error {
 		claims.ExpiresAt = e.now().Add(d.ttl)
-		report := devReport{AccessToken: as.Token(claims), ExpiresAt: claims.ExpiresAt.UTC().Truncate(time.Second)}
+		report := devReport{AccessToken: maker.token(as, claims), ExpiresAt: claims.ExpiresAt.UTC().Truncate(time.Second), scopes: d.scopes}
 		if first {
-			report.Issuer, report.Audience, report.TokenEndpoint = as.Issuer(), d.audiences, as.URL("/token")
+			d.introduce(&report, as, maker)
 		}
 		switch {
-		case *asJSON:
+		case d.asJSON:
 			return json.NewEncoder(e.stdout).Encode(report) //nolint:gosec // a token to be read is what it is for
 		case first:
-			return welcome(e, report, d.scopes)
+			return welcome(e, report)
 		}
 		_, err := fmt.Fprintf(e.stdout, "\n%s\n", report.AccessToken)
 		return err
 	}
 	fmt.Fprint(e.stderr, "bearergate: FOR LOCAL WORK ONLY: this server gives a token to whoever asks. Never configure it as the issuer of an API that others can reach.\n")
+	if err := maker.refusal(ctx, as, claims); err != nil {
+		fmt.Fprintf(e.stderr, "bearergate: -idp %s refuses the tokens that follow: %s. What is in them, -scope, -client, -subject and -claims-file say; docs/providers.md says what the provider writes.\n",
+			maker.name, strings.TrimPrefix(err.Error(), "bearergate: "))
+	}
 	if err := issue(true); err != nil {
 		return usage("%w", err)
 	}
 	return renew(ctx, e, func() error { return issue(false) })
 }
 
-// claims are those of every token.
-func (d *devFlags) claims(ctx context.Context, e *env) (authtest.Claims, error) {
+// idle is an error for flags that contradict each other, or have no effect.
+func (d *devFlags) idle(flags *flag.FlagSet) error {
+	switch {
+	case d.opaque && d.idp != "":
+		return usage("-opaque and -idp are given: package idp is for JWTs; leave out the one or the other")
+	case d.opaque:
+		return idle(flags, "nothing is signed with -opaque", "alg", "idp-arg")
+	case d.idp != "":
+		return idle(flags, "the arguments of -idp say for which API the tokens are", "audience")
+	}
+	return idle(flags, "it is for -idp", "idp-arg")
+}
+
+// options are those of the server.
+func (d *devFlags) options(m *maker) []authtest.Option {
+	if len(d.audiences) == 0 {
+		d.audiences = list{authtest.DefaultAudience}
+	}
+	options := []authtest.Option{authtest.WithAddr(d.addr), authtest.WithAudience(d.audiences...), authtest.WithTokens(m.token)}
+	if d.opaque {
+		return append(options, authtest.WithClient(devAPI, devSecret), authtest.WithClient(devClient, devSecret))
+	}
+	if d.algorithm == "" {
+		d.algorithm = m.algorithm()
+	}
+	return append(options, authtest.WithAlgorithms(d.algorithm))
+}
+
+// introduce fills in what is said at the start alone.
+func (d *devFlags) introduce(r *devReport, as *authtest.Server, m *maker) {
+	r.Issuer, r.Audience, r.TokenEndpoint = as.Issuer(), d.audiences, as.URL("/token")
+	if d.opaque {
+		r.IntrospectionEndpoint, r.ClientID, r.ClientSecret = as.URL("/introspect"), devAPI, devSecret
+	}
+	if m.config != nil {
+		r.Issuer, r.Audience, r.KeysURL = m.config.Issuer, m.config.Audiences, as.URL("/jwks")
+	}
+}
+
+// claims are those of every token that is printed.
+func (d *devFlags) claims() (authtest.Claims, error) {
 	scopes, err := scope.Parse(d.scopes)
 	if err != nil && d.scopes != "" {
 		return authtest.Claims{}, usage("-scope: %w", err)
@@ -107,18 +184,7 @@ func (d *devFlags) claims(ctx context.Context, e *env) (authtest.Claims, error) 
 	if d.ttl < time.Second || d.ttl > maxTTL {
 		return authtest.Claims{}, usage("-ttl must be between 1s and %v", maxTTL)
 	}
-	c := authtest.Claims{Subject: d.subject, ClientID: d.client, Scopes: scopes}
-	if d.claimsFile == "" {
-		return c, nil
-	}
-	if c.Raw, err = e.read(ctx, "-claims-file", d.claimsFile, maxSecret); err != nil {
-		return authtest.Claims{}, err
-	}
-	var all map[string]json.RawMessage
-	if err := bearergate.NewToken(c).Claims(&all); err != nil {
-		return authtest.Claims{}, usage("-claims-file must hold one JSON object with distinct names")
-	}
-	return c, nil
+	return authtest.Claims{Subject: d.subject, ClientID: d.client, Scopes: scopes}, nil
 }
 
 // loopback refuses every address that somebody else can reach. A name is refused as well:
@@ -169,20 +235,18 @@ func renew(ctx context.Context, e *env, issue func() error) error {
 var inForm = strings.NewReplacer("%", "%25", "&", "%26", "+", "%2B", "'", "%27")
 
 // welcome is what is printed at the start. The lines of Go are those of the README.
-func welcome(e *env, r devReport, scopes string) error {
-	need := "scope.All(" + goList(strings.Fields(scopes)) + ")"
-	if scopes == "" {
+func welcome(e *env, r devReport) error {
+	need := "scope.All(" + goList(strings.Fields(r.scopes)) + ")"
+	if r.scopes == "" {
 		need = `scope.All("orders:read")`
 	}
 	form := ""
-	if scopes != "" {
-		form = " -d 'scope=" + inForm.Replace(scopes) + "'"
+	if r.scopes != "" {
+		form = " -d 'scope=" + inForm.Replace(r.scopes) + "'"
 	}
 	_, err := fmt.Fprintf(e.stdout, `issuer: %s
 
-In the API, five lines, of which the first is for this server:
-
-	verifier, err := jwtverify.New(jwtverify.Config{Issuer: %q, Audiences: []string{%s}})
+%s
 	// …
 	gate, err := middleware.New(verifier, middleware.Config{})
 	// …
@@ -194,11 +258,41 @@ A token, valid until %s:
 
 Press Enter for another one, or ask for one that is valid for an hour:
 
-	curl -s -u local:local -d grant_type=client_credentials%s %s
+	curl -s -u %s:%s -d grant_type=client_credentials%s %s
 
-Ctrl-C ends this, and with it every token: the keys are gone then.
-`, r.Issuer, r.Issuer, goList(r.Audience), need, r.ExpiresAt.Format(time.RFC3339), r.AccessToken, form, r.TokenEndpoint)
+Ctrl-C ends this, and with it every token: %s gone then.
+`, r.Issuer, r.verifier(), need, r.ExpiresAt.Format(time.RFC3339), r.AccessToken, devClient, devSecret, form, r.TokenEndpoint, r.kept())
 	return err
+}
+
+// verifier says what makes the verifier in the API.
+func (r *devReport) verifier() string {
+	switch {
+	case r.ClientID != "":
+		return fmt.Sprintf(`In the API, five lines, of which the first is for this server. %s is the client ID of
+the API here, and %s its secret:
+
+	verifier, err := introspect.New(introspect.Config{Issuer: %q, Auth: introspect.BasicAuth(%q, %[2]q), Audiences: []string{%[5]s}})`,
+			r.ClientID, r.ClientSecret, r.Issuer, r.ClientID, goList(r.Audience))
+	case r.KeysURL != "":
+		return fmt.Sprintf(`In the API, one line between the function of package idp and New, for this server alone.
+Whoever listens there makes tokens for the API: take it out before others can reach the API.
+
+	config := idp.… // as in production
+	config.KeysURL, config.MetadataURL = %q, ""
+	verifier, err := jwtverify.New(config)`, r.KeysURL)
+	}
+	return fmt.Sprintf(`In the API, five lines, of which the first is for this server:
+
+	verifier, err := jwtverify.New(jwtverify.Config{Issuer: %q, Audiences: []string{%s}})`, r.Issuer, goList(r.Audience))
+}
+
+// kept is what the server has in memory alone.
+func (r *devReport) kept() string {
+	if r.ClientID != "" {
+		return "they are"
+	}
+	return "the keys are"
 }
 
 // goList are strings as Go has them.

@@ -68,6 +68,7 @@ func transcribe(t *testing.T) map[string]string {
 		{regexp.MustCompile(`dial tcp [0-9.:]+:`), "dial tcp 192.0.2.7:443:"},
 		{regexp.MustCompile(`http://127\.0\.0\.1:\d+`), "http://127.0.0.1:40123"},
 		{regexp.MustCompile(`eyJ[\w.-]+`), "eyJhbGciOiJFUzI1NiIsImtpZCI6ImVz…"},
+		{regexp.MustCompile(`(?m)^[A-Z2-7]{26}$`), "BOMP6ZJBOZ7MSIEG43ZSME7R5C"},
 		{regexp.MustCompile(`es256-1-[A-Z2-7]{26}`), "2026-03"},
 		{regexp.MustCompile(`es256-2-[A-Z2-7]{26}`), "2026-04"},
 		{regexp.MustCompile(`found \d{3} bytes`), "found 448 bytes"},
@@ -117,16 +118,21 @@ func transcribe(t *testing.T) map[string]string {
 	command, _, _ := strings.Cut(all["compare"], "\n")
 	all["compare"] = command + " | tail -3\ncompared" + changes
 
-	args := []string{"-audience", audience, "-scope", "orders:read"}
-	d := runDev(t, args...)
-	var b strings.Builder
-	for !strings.Contains(b.String(), "Ctrl-C ends this") {
-		line, err := d.out.ReadString('\n')
-		require.NoError(t, err)
-		b.WriteString(line)
-	}
-	d.stop()
 	maps.Copy(all, transcribeProbe(t))
-	all["dev"] = plainly("$ bearergate dev " + strings.Join([]string{"-audience", audience, "-scope", "orders:read"}, " ") + "\n" + d.errs.String() + b.String())
+	for name, args := range map[string][]string{
+		"dev":         {"-audience", audience, "-scope", "orders:read"},
+		"devopaque":   {"-opaque", "-audience", audience, "-scope", "orders:read"},
+		"devkeycloak": {"-scope", "orders:read", "-idp", "keycloak", "-idp-arg", "issuer=https://sso.example.com/realms/shop", "-idp-arg", "audience=orders-api"},
+	} {
+		d := runDev(t, args...)
+		var b strings.Builder
+		for !strings.Contains(b.String(), "Ctrl-C ends this") {
+			line, err := d.out.ReadString('\n')
+			require.NoError(t, err)
+			b.WriteString(line)
+		}
+		d.stop()
+		all[name] = plainly("$ bearergate dev " + strings.Join(args, " ") + "\n" + d.errs.String() + b.String())
+	}
 	return all
 }
