@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +18,8 @@ import (
 	"strings"
 
 	"golang.org/x/mod/module"
+	"golang.org/x/mod/sumdb/dirhash"
+	modzip "golang.org/x/mod/zip"
 )
 
 // dryRun releases the working tree as it is, at the version that the adapters
@@ -270,8 +273,11 @@ func artifacts(ctx context.Context, o options, w io.Writer) error {
 // materials, and NOTICES.txt; each is made twice, and has to be the same. The
 // repository has the tag.
 func makeArtifacts(ctx context.Context, repository, out string, env []string, version string, targets []string, w io.Writer) error {
-	if module.CanonicalVersion(version) != version {
-		return fmt.Errorf("%q is no version", version)
+	if err := releasable(version); err != nil {
+		return err
+	}
+	if entries, err := os.ReadDir(out); err == nil && len(entries) > 0 {
+		return fmt.Errorf("%s is not empty: what lies there would look like a part of the release", out)
 	}
 	made := &artifactSet{out: out, work: filepath.Join(out, "work"), version: version, env: env, w: w}
 	one, another := filepath.Join(made.work, "one"), filepath.Join(made.work, "another", "place")
@@ -296,7 +302,7 @@ func makeArtifacts(ctx context.Context, repository, out string, env []string, ve
 		return err
 	}
 	for _, m := range released {
-		if err := made.bills(ctx, m); err != nil {
+		if err := made.bills(ctx, one, m); err != nil {
 			return err
 		}
 	}
@@ -370,10 +376,43 @@ func (a *artifactSet) says(ctx context.Context, clone string) error {
 	return nil
 }
 
+// isServed compares a module, as users get it, with its directory at the tag here: the
+// commands are built from the one, and the bills made from the other.
+// The go command runs in dir.
+func (a *artifactSet) isServed(ctx context.Context, dir, clone string, m aModule) error {
+	said, err := output(ctx, dir, a.env, "go", "mod", "download", "-json", m.path()+"@"+a.version)
+	if err != nil {
+		return err
+	}
+	var served struct{ Sum string }
+	if err := json.Unmarshal([]byte(said), &served); err != nil {
+		return err
+	}
+	var archive bytes.Buffer
+	if err := modzip.CreateFromVCS(&archive, module.Version{Path: m.path(), Version: a.version}, clone, "HEAD", strings.TrimPrefix(m.dir, ".")); err != nil {
+		return err
+	}
+	file := filepath.Join(a.work, "module.zip")
+	if err := os.WriteFile(file, archive.Bytes(), 0o600); err != nil {
+		return err
+	}
+	sum, err := dirhash.HashZip(file, dirhash.Hash1)
+	if err != nil {
+		return err
+	}
+	if sum != served.Sum {
+		return fmt.Errorf("%s %s is %s for its users, and %s by the tag in this repository", m.path(), a.version, served.Sum, sum)
+	}
+	return nil
+}
+
 // bills makes the bill of materials of a module, and what there is of the command.
-func (a *artifactSet) bills(ctx context.Context, m aModule) error {
+func (a *artifactSet) bills(ctx context.Context, clone string, m aModule) error {
 	user := filepath.Join(a.work, "user", strings.ReplaceAll(m.dir, "/", "-"))
 	if err := get(ctx, user, a.env, m, a.version); err != nil {
+		return err
+	}
+	if err := a.isServed(ctx, user, clone, m); err != nil {
 		return err
 	}
 	name := path.Base(m.path())
@@ -398,10 +437,32 @@ func (a *artifactSet) bills(ctx context.Context, m aModule) error {
 // program builds the command. docs/releasing.md says the same for who wants to
 // reproduce it.
 func program(ctx context.Context, dir, file string, env []string) ([]byte, error) {
+	if err := unchanged(ctx, dir, env); err != nil {
+		return nil, err
+	}
 	if _, err := output(ctx, dir, append(env, "CGO_ENABLED=0", "GOFLAGS=-modcacherw"), "go", "build", "-trimpath", "-buildvcs=true", "-o", file, "./cmd/bearergate"); err != nil {
 		return nil, err
 	}
 	return os.ReadFile(file)
+}
+
+// unchanged refuses settings of this machine that would go into a program: GOAMD64=v3 for
+// example, with which it does not start on older processors.
+func unchanged(ctx context.Context, dir string, env []string) error {
+	said, err := output(ctx, dir, env, "go", "env", "-json", "-changed")
+	if err != nil {
+		return err
+	}
+	var changed map[string]string
+	if err := json.Unmarshal([]byte(said), &changed); err != nil {
+		return err
+	}
+	for _, name := range []string{"GOAMD64", "GOARM64", "GOEXPERIMENT", "GOFIPS140"} {
+		if value := changed[name]; value != "" {
+			return fmt.Errorf("%s is %s: unset it, in the environment and by go env -u", name, value)
+		}
+	}
+	return nil
 }
 
 // notices are the licences of what is linked into a program, whole.

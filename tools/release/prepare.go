@@ -23,10 +23,24 @@ var (
 // every module, the changelog, and for the first release the README and the pages
 // of docs/. What is right already stays. The diff is the maintainer's to read and to commit.
 func prepare(ctx context.Context, o options, w io.Writer) error {
+	if err := releasable(o.version); err != nil {
+		return err
+	}
 	if !isDay(o.date) {
 		return fmt.Errorf("-date %q is no day, such as 2026-01-31", o.date)
 	}
 	released, others, err := layout(ctx, o.root)
+	if err != nil {
+		return err
+	}
+	// First what can say no: nothing is changed for a version that is not there.
+	err = rewrite(o.root, changelog, w, func(text string) (string, error) {
+		heading := "## " + o.version + ", "
+		if !strings.Contains(text, heading+"unreleased\n") && !regexp.MustCompile(`(?m)^`+regexp.QuoteMeta(heading)+`\d`).MatchString(text) {
+			return "", fmt.Errorf("has no section %q", heading+"unreleased")
+		}
+		return strings.Replace(text, heading+"unreleased\n", heading+o.date+"\n", 1), nil
+	})
 	if err != nil {
 		return err
 	}
@@ -46,17 +60,8 @@ func prepare(ctx context.Context, o options, w io.Writer) error {
 			return err
 		}
 	}
-	errs := []error{
-		rewrite(o.root, changelog, w, func(text string) (string, error) {
-			heading := "## " + o.version + ", "
-			if !strings.Contains(text, heading+"unreleased\n") && !regexp.MustCompile(`(?m)^`+regexp.QuoteMeta(heading)+`\d`).MatchString(text) {
-				return "", fmt.Errorf("has no section %q", heading+"unreleased")
-			}
-			return strings.Replace(text, heading+"unreleased\n", heading+o.date+"\n", 1), nil
-		}),
-	}
 	pages, err := filepath.Glob(filepath.Join(o.root, "docs", "*.md"))
-	errs = append(errs, err)
+	errs := []error{err}
 	names := []string{readme}
 	for _, page := range pages {
 		names = append(names, path.Join("docs", filepath.Base(page)))

@@ -80,6 +80,10 @@ func TestCheckRefuses(t *testing.T) {
 	}{
 		"nothing":                      {},
 		"a file that is not committed": {after: func(t *testing.T, root string) { write(t, root, "new.go", "package bearergate\n") }, wrong: "not committed:\n?? new.go"},
+		"a file that is hidden": {after: func(t *testing.T, root string) {
+			git(t, root, "config", "status.showUntrackedFiles", "no")
+			write(t, root, "new.go", "package bearergate\n")
+		}, wrong: "not committed:\n?? new.go"},
 		"a file that was changed":      {after: func(t *testing.T, root string) { write(t, root, "root.go", "package other\n") }, wrong: "not committed:\n M root.go"},
 		"the tag exists":               {after: func(t *testing.T, root string) { git(t, root, "tag", "v0.1.0") }, wrong: "the tag v0.1.0 exists"},
 		"the tag of an adapter exists": {after: func(t *testing.T, root string) { git(t, root, "tag", "adapters/two/v0.1.0") }, wrong: "the tag adapters/two/v0.1.0 exists"},
@@ -129,8 +133,13 @@ func TestCheckRefuses(t *testing.T) {
 			}
 		})
 	}
-	for _, version := range []string{"0.1.0", "v0.1", "v0.1.0+a", "v0.1.0-0.20260131120000-0123456789ab", "latest"} {
-		require.ErrorContains(t, run(t.Context(), []string{"check", "-root", repository(t, nil), "-version", version}, &bytes.Buffer{}), "no version of a release", version)
+	for _, version := range []string{"0.1.0", "v0.1", "v0.1.0+a", "v0.1.0-0.20260131120000-0123456789ab", "latest", "v2.0.0"} {
+		root := repository(t, nil)
+		for _, args := range [][]string{{"check"}, {"tags"}, {"prepare", "-date", "2026-01-31"}, {"artifacts", "-out", t.TempDir()}} {
+			args = append(args, "-root", root, "-version", version)
+			require.ErrorContains(t, run(t.Context(), args, &bytes.Buffer{}), "no version of a release", args)
+		}
+		require.Empty(t, git(t, root, "status", "--porcelain"))
 	}
 	for _, args := range [][]string{{}, {"push"}, {"check"}, {"prepare", "-version", "v0.1.0"}, {"tags", "-version", "v0.1.0", "now"}} {
 		require.Error(t, run(t.Context(), args, &bytes.Buffer{}), args)
@@ -143,11 +152,12 @@ func TestTags(t *testing.T) {
 	var said bytes.Buffer
 	require.NoError(t, run(t.Context(), []string{"tags", "-root", root, "-version", "v0.1.0"}, &said))
 	const path = "github.com/bearergate/bearergate"
-	require.Equal(t, `git tag -s -m "`+path+` v0.1.0" v0.1.0
-git tag -s -m "`+path+`/adapters/one v0.1.0" adapters/one/v0.1.0
-git tag -s -m "`+path+`/adapters/zero v0.1.0" adapters/zero/v0.1.0
-git tag -s -m "`+path+`/adapters/two v0.1.0" adapters/two/v0.1.0
-git push --atomic origin v0.1.0 adapters/one/v0.1.0 adapters/zero/v0.1.0 adapters/two/v0.1.0
+	head := strings.TrimSpace(git(t, root, "rev-parse", "HEAD"))
+	require.Equal(t, `git tag -s -m "`+path+` v0.1.0" v0.1.0 `+head+`
+git tag -s -m "`+path+`/adapters/one v0.1.0" adapters/one/v0.1.0 `+head+`
+git tag -s -m "`+path+`/adapters/zero v0.1.0" adapters/zero/v0.1.0 `+head+`
+git tag -s -m "`+path+`/adapters/two v0.1.0" adapters/two/v0.1.0 `+head+`
+git push --atomic origin `+head+`:refs/heads/main v0.1.0 adapters/one/v0.1.0 adapters/zero/v0.1.0 adapters/two/v0.1.0
 `, said.String())
 	require.Empty(t, git(t, root, "tag"), "it only says them")
 
@@ -188,6 +198,7 @@ func TestPrepare(t *testing.T) {
 	require.Empty(t, said.String())
 
 	require.ErrorContains(t, run(t.Context(), []string{"prepare", "-root", root, "-version", "v0.3.0", "-date", "2026-03-31"}, &said), `has no section "## v0.3.0, unreleased"`)
+	require.Empty(t, git(t, root, "status", "--porcelain"), "nothing is changed for it")
 	require.ErrorContains(t, run(t.Context(), []string{"prepare", "-root", root, "-version", "v0.2.0", "-date", "today"}, &said), "is no day")
 }
 
@@ -276,6 +287,53 @@ func TestLicenceOfDependency(t *testing.T) {
 			require.Equal(t, hasNotice, slices.ContainsFunc(texts, func(name string) bool { return filepath.Base(name) == "NOTICE" }))
 		})
 	}
+}
+
+// Users get a module from the module proxy, and the command is built from the tag in the
+// repository: a tag that was moved makes two things of that.
+func TestServedIsTheTag(t *testing.T) {
+	root, out := repository(t, nil), t.TempDir()
+	released, _, err := layout(t.Context(), root)
+	require.NoError(t, err)
+	for _, m := range released {
+		git(t, root, "tag", m.tag("v0.1.0"))
+	}
+	env, err := toClone(t.Context(), options{root: root, out: out}, root)
+	require.NoError(t, err)
+	set := &artifactSet{out: out, work: out, version: "v0.1.0", env: env}
+	for _, m := range released {
+		require.NoError(t, set.isServed(t.Context(), out, root, m), m.dir)
+	}
+	write(t, root, "root.go", "package bearergate // another\n")
+	git(t, root, "commit", "--quiet", "--all", "-m", "b")
+	for _, m := range released {
+		err := set.isServed(t.Context(), out, root, m)
+		if m.dir == "." {
+			require.ErrorContains(t, err, "github.com/bearergate/bearergate v0.1.0 is h1:")
+			continue
+		}
+		require.NoError(t, err, m.dir)
+	}
+}
+
+// What is set on one machine goes into no program of a release, and what lies about is no
+// part of it.
+func TestNothingOfThisMachine(t *testing.T) {
+	root := repository(t, map[string]string{"cmd/bearergate/main.go": "package main\n\nfunc main() {}\n"})
+	file := filepath.Join(t.TempDir(), "program")
+	env := []string{"GOOS=linux", "GOARCH=amd64"}
+	_, err := program(t.Context(), root, file, env)
+	require.NoError(t, err)
+	for _, setting := range []string{"GOAMD64=v3", "GOEXPERIMENT=arenas", "GOFIPS140=latest"} {
+		_, err := program(t.Context(), root, file, append(slices.Clone(env), setting))
+		require.ErrorContains(t, err, strings.Replace(setting, "=", " is ", 1))
+	}
+	_, err = program(t.Context(), root, file, []string{"GOOS=linux", "GOARCH=arm64", "GOARM64=v9.0"})
+	require.ErrorContains(t, err, "GOARM64 is v9.0")
+
+	out := t.TempDir()
+	write(t, out, "bearergate-v0.0.9-linux-amd64", "")
+	require.ErrorContains(t, run(t.Context(), []string{"artifacts", "-root", root, "-version", "v0.1.0", "-out", out}, &bytes.Buffer{}), "is not empty")
 }
 
 // What is not the same when it is made again is no artifact.

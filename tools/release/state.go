@@ -45,20 +45,36 @@ func tags(ctx context.Context, o options, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	push := []string{"git push --atomic origin"}
+	// By name: another commit may be checked out when they are run. The push is refused
+	// where it is not what main is, or is about to be.
+	revision, err := output(ctx, o.root, nil, "git", "rev-parse", "HEAD")
+	if err != nil {
+		return err
+	}
+	revision = strings.TrimSpace(revision)
+	push := []string{"git push --atomic origin", revision + ":refs/heads/main"}
 	for _, m := range released {
-		fmt.Fprintf(w, "git tag -s -m %q %s\n", m.path()+" "+o.version, m.tag(o.version))
+		fmt.Fprintf(w, "git tag -s -m %q %s %s\n", m.path()+" "+o.version, m.tag(o.version), revision)
 		push = append(push, m.tag(o.version))
 	}
 	fmt.Fprintln(w, strings.Join(push, " "))
 	return nil
 }
 
+// releasable refuses what is no version of a release, and v2 too, which is one of a
+// module by another path.
+func releasable(version string) error {
+	if semver.Canonical(version) != version || semver.Build(version) != "" || module.IsPseudoVersion(version) || module.Check(rootPath, version) != nil {
+		return fmt.Errorf("%q is no version of a release, such as v0.1.0", version)
+	}
+	return nil
+}
+
 // ready returns everything that is wrong with the state of the repository for a
 // release of this version.
 func ready(ctx context.Context, root, version string) error {
-	if semver.Canonical(version) != version || semver.Build(version) != "" || module.IsPseudoVersion(version) {
-		return fmt.Errorf("%q is no version of a release, such as v0.1.0", version)
+	if err := releasable(version); err != nil {
+		return err
 	}
 	released, others, err := layout(ctx, root)
 	if err != nil {
@@ -67,7 +83,7 @@ func ready(ctx context.Context, root, version string) error {
 	var mistakes []error
 	mistake := func(format string, args ...any) { mistakes = append(mistakes, fmt.Errorf(format, args...)) }
 
-	changed, err := output(ctx, root, nil, "git", "status", "--porcelain")
+	changed, err := output(ctx, root, nil, "git", "status", "--porcelain", "--untracked-files=all") // whatever is configured
 	if err != nil {
 		return err
 	}
