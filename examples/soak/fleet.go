@@ -301,7 +301,7 @@ func (*process) named(h http.Handler) http.Handler {
 func (p *process) hooks() middleware.Hooks {
 	return middleware.Hooks{Decided: func(ctx context.Context, e middleware.DecisionEvent) {
 		number, _ := ctx.Value(requestKey{}).(string)
-		p.world.decisions.add(number, decision{process: p.number, reason: e.Reason})
+		p.world.decisions.add(number, decision{process: p.number, reason: e.Reason, user: userOf(e.Token)})
 	}}
 }
 
@@ -309,7 +309,15 @@ func (p *process) hooks() middleware.Hooks {
 type decision struct {
 	process int // 0: none did
 	reason  bearergate.Reason
-	times   int // how many decisions there were
+	user    string // whose token it is
+	times   int    // how many decisions there were
+}
+
+func userOf(t *bearergate.Token) string {
+	if t == nil {
+		return ""
+	}
+	return t.Subject()
 }
 
 // decisions are those of the requests that are under way.

@@ -53,7 +53,7 @@ func (p *process) serveGRPC(v bearergate.Verifier, proofs dpop.Config, certifica
 	gate, err := grpcgate.New(v, grpcgate.Config{Methods: map[string]scope.Requirement{method: scope.All("read")}, Bindings: []bearergate.Binding{c, d},
 		Hooks: grpcgate.Hooks{Decided: func(ctx context.Context, e grpcgate.DecisionEvent) {
 			number := metadata.ValueFromIncomingContext(ctx, strings.ToLower(requestHeader))
-			p.world.decisions.add(strings.Join(number, ","), decision{process: p.number, reason: e.Reason})
+			p.world.decisions.add(strings.Join(number, ","), decision{process: p.number, reason: e.Reason, user: userOf(e.Token)})
 		}}})
 	if err != nil {
 		return "", err

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/authtest"
 )
 
 // way is how a request comes to a process.
@@ -45,6 +46,7 @@ type request struct {
 	epoch  *epoch  // of the key of its token; nil: none that is rotated
 	mortal *mortal // its token; nil: it is not going to be revoked
 	asks   bool    // as in kind
+	user   string  // whose token it is
 	made   time.Time
 }
 
@@ -284,7 +286,7 @@ func junk() []kind {
 
 // sent is a request with a token.
 func sent(scheme bearergate.Scheme, token string) *request {
-	return &request{scheme: scheme, header: http.Header{"Authorization": {string(scheme) + " " + token}}, made: time.Now()}
+	return &request{scheme: scheme, header: http.Header{"Authorization": {string(scheme) + " " + token}}, user: authtest.DefaultSubject, made: time.Now()}
 }
 
 func bearer(k *kit, name string) *request {
@@ -314,12 +316,12 @@ func ofMortal(some []*mortal) *request {
 	}
 	m := one(some)
 	r := sent(bearergate.SchemeBearer, m.token)
-	r.mortal, r.epoch, r.path = m, m.epoch, m.path
+	r.mortal, r.epoch, r.path, r.user = m, m.epoch, m.path, m.user
 	return r
 }
 
 func apiKey(key string) *request {
-	return &request{path: "/keys/1", header: http.Header{"X-Api-Key": {key}}}
+	return &request{path: "/keys/1", header: http.Header{"X-Api-Key": {key}}, user: oldClient}
 }
 
 func one[T any](some []T) T { return some[mathrand.N(len(some))] }

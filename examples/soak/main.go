@@ -51,6 +51,7 @@ const (
 	maxGoroutineGrowth = 5
 	size               = 2 // of the fleet
 	idleTimeout        = 30 * time.Second
+	oldClient          = "old-client" // whose the API key is
 )
 
 // options are what the command line says.
@@ -224,7 +225,7 @@ func build(workers int) (_ *world, end func(), err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	record.Owner, record.Scopes = "old-client", []string{"read"}
+	record.Owner, record.Scopes = oldClient, []string{"read"}
 	f.apiKey, w.apiKey, w.noKey = record, key.Reveal(), stranger.Reveal()
 	for n := range size {
 		p, err := w.start(n+1, f)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -79,6 +81,7 @@ type reply struct {
 	body    string      // "": what is right for the status
 	process int         // that decided; 0: the one that ought to
 	times   int         // how often it did; 0: once
+	user    string      // whose token it took; "": whose it is
 }
 
 // stage is a fleet that says what a test has it say.
@@ -165,7 +168,7 @@ func (s *stage) answer(w http.ResponseWriter, r *http.Request) {
 		process = 1
 	}
 	for range max(1, said.times) {
-		s.decisions.add(r.Header.Get(requestHeader), decision{process: process, reason: said.why})
+		s.decisions.add(r.Header.Get(requestHeader), decision{process: process, reason: said.why, user: cmp.Or(said.user, s.userOf(r))})
 	}
 	switch said.status {
 	case http.StatusUnauthorized, http.StatusBadRequest, http.StatusForbidden:
@@ -185,6 +188,23 @@ func (s *stage) answer(w http.ResponseWriter, r *http.Request) {
 		said.body = served
 	}
 	_, _ = io.WriteString(w, said.body)
+}
+
+// userOf is whose token a request has.
+func (s *stage) userOf(r *http.Request) string {
+	if r.Header.Get("X-Api-Key") != "" {
+		return oldClient
+	}
+	_, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	now := s.now.Load()
+	for f := range fates {
+		for _, m := range slices.Concat(now.living[f], now.dead[f]) {
+			if m.token == token {
+				return m.user
+			}
+		}
+	}
+	return authtest.DefaultSubject
 }
 
 // complains reports whether the answer to a request of a kind is found to be wrong.
@@ -225,6 +245,7 @@ func TestWrongFormsAreNoticed(t *testing.T) {
 		{"another process", func(r *reply) { r.process = elsewhere }, 0},
 		{"decided twice", func(r *reply) { r.times = 2 }, 0},
 		{"no handler runs", func(r *reply) { r.body = "-" }, 200},
+		{"the token of somebody else", func(r *reply) { r.user = "somebody" }, 200},
 		{"a challenge beside what was asked for", func(r *reply) { r.header = http.Header{"Www-Authenticate": {`Bearer realm="api"`}} }, 200},
 		{"the handler runs all the same", func(r *reply) { r.body = served }, 401},
 		{"no challenge", func(r *reply) { r.header = http.Header{"Www-Authenticate": nil} }, 401},
@@ -389,6 +410,9 @@ func TestAProofThatOpensTwiceIsNoticed(t *testing.T) {
 		{"never, and nothing fails", []want{outage}, nil, false},
 		{"once, and once nobody knows", []want{accepted, outage}, func(s *state) { s.storm = true }, true},
 		{"refused for something else", []want{accepted, unbound}, nil, false},
+		{"refused for something else, while Redis fails", []want{accepted, unbound}, func(s *state) { s.storm = true }, false},
+		{"the keys are blamed, while Redis fails", []want{accepted, {503, "", bearergate.ReasonKeysUnavailable}}, func(s *state) { s.storm = true }, false},
+		{"broken, while Redis fails", []want{accepted, {500, "", bearergate.ReasonInternal}}, func(s *state) { s.storm = true }, false},
 	} {
 		t.Run(test.what, func(t *testing.T) {
 			s := newStage(t, all)

@@ -87,6 +87,7 @@ func (f fate) isOpaque() bool { return f == byAnswer || f == byServer || f == by
 type mortal struct {
 	fate  fate
 	token string
+	user  string // of it alone
 	epoch *epoch // as in request
 	entry revocation.Entry
 	path  string
@@ -252,9 +253,9 @@ func (w *world) ofPartner(typ string, change func(*authtest.Claims), members str
 // newMortal mints a token that is going to be revoked, of a user and a session of its own. The
 // epoch is that of the key which signs it, if it is one of the authorization server.
 func (w *world) newMortal(f fate, k *epoch) *mortal {
-	m := &mortal{fate: f, path: "/orders/1"}
-	id, session, user := rand.Text(), rand.Text(), rand.Text()
-	change := func(c *authtest.Claims) { c.ID, c.Subject = id, user }
+	m := &mortal{fate: f, path: "/orders/1", user: rand.Text()}
+	id, session := rand.Text(), rand.Text()
+	change := func(c *authtest.Claims) { c.ID, c.Subject = id, m.user }
 	sid := fmt.Sprintf(`"sid":%q`, session)
 	switch {
 	case f == atOnce:
@@ -270,7 +271,7 @@ func (w *world) newMortal(f fate, k *epoch) *mortal {
 	case byToken:
 		m.entry.TokenID = id
 	case byUser:
-		m.entry.Subject = user
+		m.entry.Subject = m.user
 	default:
 		m.entry.Session = session
 	}
