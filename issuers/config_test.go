@@ -172,6 +172,8 @@ func TestNewRouterAccepts(t *testing.T) {
 }
 
 func TestRouterDefaults(t *testing.T) {
+	require.Equal(t, 16<<10, issuers.DefaultMaxTokenBytes)
+	require.Equal(t, 1<<20, issuers.MaxTokenBytesLimit)
 	require.Equal(t, 1024, issuers.DefaultMaxResolved)
 	require.Equal(t, 1<<20, issuers.MaxResolvedLimit)
 	require.Equal(t, time.Hour, issuers.DefaultResolvedTTL)

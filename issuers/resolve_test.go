@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -403,6 +404,54 @@ func TestResolveAnswers(t *testing.T) {
 				require.NoError(t, err)
 			})
 		})
+	}
+}
+
+// What an error of Resolve says beside its Reason is passed on, to each caller as it was, also
+// where one before has written to it. One that says of an outage no time to wait is given one.
+func TestResolveErrorsArePassedOn(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		answer   bearergate.Error
+		expected time.Duration // RetryAfter
+	}{
+		{name: "an outage of a minute", answer: bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonOverloaded, RetryAfter: time.Minute}, expected: time.Minute},
+		{name: "an outage", answer: bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonOverloaded}, expected: time.Second},
+		{name: "refused", answer: bearergate.Error{Kind: bearergate.ErrForbidden, Reason: bearergate.ReasonPolicy}},
+		{name: "scopes", answer: bearergate.Error{Kind: bearergate.ErrInsufficientScope, Reason: bearergate.ReasonScope, Scopes: []string{"read"}}},
+		{name: "ACR values", answer: bearergate.Error{Kind: bearergate.ErrInsufficientAuthentication, Reason: bearergate.ReasonAuthentication, ACRValues: []string{"mfa"}}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
+				d := &directory{answer: func(context.Context, string) (bearergate.Verifier, error) {
+					e := tt.answer
+					e.Scopes, e.ACRValues = slices.Clone(e.Scopes), slices.Clone(e.ACRValues)
+					return nil, &e
+				}}
+				r := d.router(t, nil)
+				for range 2 { // the second is told what is remembered
+					token, err := r.Verify(t.Context(), unsigned(tenant(1)))
+					requireError(t, token, err, tt.answer.Kind, tt.answer.Reason)
+					e := bearergate.AsError(err)
+					require.Equal(t, tt.expected, e.RetryAfter)
+					for _, values := range []struct{ is, was []string }{{e.Scopes, tt.answer.Scopes}, {e.ACRValues, tt.answer.ACRValues}} {
+						require.Equal(t, strings.Join(values.was, " "), strings.Join(values.is, " "))
+						for i := range values.is {
+							values.is[i] = "written by the caller"
+						}
+					}
+				}
+				require.Equal(t, 1, d.count(""))
+			})
+		})
+	}
+}
+
+// Who joins a call at the very moment at which it ends is told the answer, not that it takes
+// too long: select chooses at random.
+func TestResolveEndsAsSomebodyBeginsToWait(t *testing.T) {
+	for range 100 {
+		require.NoError(t, issuers.WaitForEnded(t.Context()))
 	}
 }
 
