@@ -111,7 +111,8 @@ func TestCheckRefuses(t *testing.T) {
 		"a later section above":          {changes: map[string]string{"CHANGELOG.md": "## v0.2.0, unreleased\n\nA\n\n" + ready0["CHANGELOG.md"]}, wrong: `its first section is not "## v0.1.0`},
 		"an earlier section below":       {changes: map[string]string{"CHANGELOG.md": ready0["CHANGELOG.md"] + "\n## v0.0.9, 2025-01-31\n\nA\n"}},
 		"a section that says nothing":    {changes: map[string]string{"CHANGELOG.md": "## v0.1.0, 2026-01-31\n\n## v0.0.9, 2025-01-31\n\nA\n"}, wrong: "says nothing"},
-		"the README says not released":   {changes: map[string]string{"README.md": "Nothing is released yet.\ngo get github.com/bearergate/bearergate\n"}, wrong: `README.md says "Nothing is released yet"`},
+		"the README says not released":   {changes: map[string]string{"README.md": "Nothing is released yet.\ngo get github.com/bearergate/bearergate\n"}, wrong: `README.md says "released yet"`},
+		"a page says not released":       {changes: map[string]string{"docs/a.md": "It is not released yet.\n"}, wrong: `docs/a.md says "released yet"`},
 		"another document has a replace": {changes: map[string]string{"docs/a.md": "go mod edit -replace github.com/bearergate/bearergate=../x\n"}, wrong: `docs/a.md says "-replace`},
 		"the README does not say how":    {changes: map[string]string{"README.md": "# bearergate\n"}, wrong: "README.md does not say go get"},
 	} {

@@ -26,7 +26,7 @@ const changelog, readme = "CHANGELOG.md", "README.md"
 var section = regexp.MustCompile(`(?m)^## (v\S+), (\S+)$`)
 
 // What a document says before there is a first release, and is wrong afterwards.
-var beforeFirst = []string{"Nothing is released yet", "until the first release", "-replace " + rootPath + "="}
+var beforeFirst = []string{"released yet", "until the first release", "-replace " + rootPath + "="}
 
 func check(ctx context.Context, o options, w io.Writer) error {
 	if err := ready(ctx, o.root, o.version); err != nil {
