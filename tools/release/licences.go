@@ -80,7 +80,7 @@ func licenceTable(ctx context.Context, root string) (string, error) {
 
 What is linked into your program with bearergate, whose own licence is the Apache License 2.0 (LICENSE). A module that only tests use is not linked, and not listed. The versions stand in go.mod and in the bill of materials of a release ([releasing.md](releasing.md#bills-of-materials)).
 
-Only licences of these kinds are permitted, and a test holds the table to what is linked: ` + strings.Join(permitted, ", ") + `. All of them allow use in any program, open or not. All but MPL-2.0 ask that their text goes along with a binary; MPL-2.0 asks that changes to its own files are published. What the licences and notices of the command's parts say is in ` + "`NOTICES.txt`" + ` of a release.
+Only licences of these kinds are permitted, and a test holds the table to what is linked: ` + strings.Join(permitted, ", ") + `. All of them allow use in any program, open or not. All but MPL-2.0 ask that their text goes along with a binary. MPL-2.0 (section 3.2) asks that whoever gets a binary is told where the source of its files is to be had, your changes to them included. What the licences and notices of the command's parts say is in ` + "`NOTICES.txt`" + ` of a release.
 
 | module | licence | linked into |
 |---|---|---|
