@@ -441,7 +441,7 @@ func TestWhatCannotBeAllowed(t *testing.T) {
 		{
 			name:   "Keys and KeysURL",
 			change: func(c *jwtverify.Config) { c.KeysURL = "https://as.example.com/keys" },
-			says:   []string{"Keys and KeysURL are both set: leave out all but one"},
+			says:   []string{"Keys and KeysURL are both set: leave out all but one, and clear the one that a function of package idp has set"},
 		},
 		{
 			name:   "KeysURL over http",

@@ -47,7 +47,7 @@ func (o Origin) Source(wrong *mistake.List, issuerOK bool) jwks.Source {
 	discover := jwks.Config{HTTPClient: o.HTTPClient, Hooks: o.KeyHooks, InsecureAllowHTTP: o.InsecureAllowHTTP}
 	switch set := given(map[string]bool{"Keys": o.Keys != nil, "KeysURL": o.KeysURL != "", "MetadataURL": o.MetadataURL != ""}); {
 	case len(set) > 1:
-		wrong.Addf("%s are both set: leave out all but one", strings.Join(set, " and "))
+		wrong.Addf("%s are both set: leave out all but one, and clear the one that a function of package idp has set", strings.Join(set, " and "))
 		discover.Issuer = ""
 	case o.KeysURL != "":
 		discover.Issuer, discover.URL = o.Issuer, o.KeysURL
