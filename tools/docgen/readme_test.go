@@ -24,7 +24,8 @@ import (
 // run. Every block of Go in these documents has a mark behind ```go, which GitHub
 // ignores:
 //
-//	NAME.go   a whole file of the reader's first program; DIR/NAME.go of another one
+//	NAME.go   a whole file of the reader's first program; DIR/NAME.go of another one,
+//	          and behind that the directory of the module whose dependencies it needs
 //	after     a whole file, a package of its own
 //	part      the inside of a function
 //	after DIR, part DIR  the same, in the module of that directory
@@ -46,7 +47,7 @@ var documented = map[string]map[string]int{
 	"docs/testing.md":                 {"main_test.go": 1, "routes_test.go": 1, "part": 1},
 	"docs/choosing.md":                {"part": 3, "after adapters/prometheus": 1},
 	"docs/sender-constrained.md":      {"part": 8, "part adapters/grpc": 1, "part adapters/redis": 1, "after": 1},
-	"docs/grpc.md":                    {"after adapters/grpc": 1, "part adapters/grpc": 1, "part adapters/connect": 1},
+	"docs/grpc.md":                    {"grpc/main.go adapters/grpc": 1, "grpc/main_test.go adapters/grpc": 1, "after adapters/grpc": 1, "part adapters/grpc": 1, "part adapters/connect": 1},
 	"docs/observability.md":           {"part examples/observability": 3, "part adapters/otel": 1, "part": 1},
 	"docs/proxies.md":                 {"part": 2, "part adapters/extauthz": 1},
 	"docs/revocation.md":              {"part": 4, "part adapters/redis": 1},
@@ -279,21 +280,38 @@ func TestFirstProgram(t *testing.T) {
 	require.NotContains(t, out, "--- FAIL: TestOrders ")
 }
 
-// The program for opaque tokens and its tests, likewise.
-func TestOpaqueProgram(t *testing.T) {
-	files := map[string]string{}
-	for _, b := range blocks(t) {
-		if strings.HasPrefix(b.mark, "opaque/") {
-			files["documented"+b.mark] = b.at + b.code
-		}
-	}
-	require.Len(t, files, 2)
-	program := filepath.Join(t.TempDir(), "opaque.test.exe") // Windows runs no other name
-	compile(t, absolute(t, ""), files, "test", "-c", "-vet=off", "-o", program, "./documentedopaque")
-	out, err := exec.CommandContext(t.Context(), program, "-test.v").CombinedOutput()
-	require.NoError(t, err, "%s", out)
-	for _, name := range []string{"good", "another_scope", "revoked", "nobody_issued_it"} {
-		require.Contains(t, string(out), "--- PASS: TestOrders/"+name+" ")
+// The other programs and their tests, likewise.
+func TestOtherPrograms(t *testing.T) {
+	for name, test := range map[string]struct {
+		dir  string   // of the module
+		pass []string // tests that run
+	}{
+		"opaque": {pass: []string{"TestOrders/good", "TestOrders/another_scope", "TestOrders/revoked", "TestOrders/nobody_issued_it"}},
+		"grpc":   {dir: "adapters/grpc", pass: []string{"TestHealth/good", "TestHealth/another_scope", "TestHealth/for_another_API", "TestHealth/no_token"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			files := map[string]string{}
+			for _, b := range blocks(t) {
+				file, dir, _ := strings.Cut(b.mark, " ")
+				if strings.HasPrefix(file, name+"/") {
+					require.Equal(t, test.dir, dir)
+					files["documented"+file] = b.at + b.code
+				}
+			}
+			require.Len(t, files, 2)
+			module := absolute(t, test.dir)
+			if test.dir != "" {
+				requireDownloaded(t, module)
+			}
+			program := filepath.Join(t.TempDir(), name+".test.exe") // Windows runs no other name
+			compile(t, module, files, "test", "-c", "-vet=off", "-o", program, "./documented"+name)
+			out, err := exec.CommandContext(t.Context(), program, "-test.v").CombinedOutput()
+			require.NoError(t, err, "%s", out)
+			for _, pass := range test.pass {
+				require.Contains(t, string(out), "--- PASS: "+pass+" ")
+			}
+			require.NotContains(t, string(out), "eyJ", "a token")
+		})
 	}
 }
 
