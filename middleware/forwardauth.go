@@ -150,7 +150,7 @@ func (rt *Router) ForwardAuth(c ForwardAuthConfig) (http.Handler, error) {
 	}
 	known, ok := headersOf[c.Proxy]
 	if !ok {
-		mistake("Proxy is %.100q: use one of the constants, such as Caddy", string(c.Proxy))
+		mistake("Proxy is %.100q: use one of the constants, which are %q, %q, %q and %q", string(c.Proxy), string(Nginx), string(Caddy), string(Traefik), string(OtherProxy))
 	}
 	headers := c.Headers
 	if headers == (OriginalHeaders{}) {

@@ -16,6 +16,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/netip"
@@ -42,6 +43,7 @@ func newAuthorizer(issuer string, proxy middleware.Proxy, trusted []netip.Prefix
 	}
 	gate, err := middleware.New(verifier, middleware.Config{
 		Resource: audience,
+		Hooks:    middleware.Hooks{Decided: logRefusal},
 		// Each of these is in every 200, and the configuration of the proxy names each of them.
 		Identity: map[string]func(*bearergate.Token) string{
 			"X-Auth-Issuer":  (*bearergate.Token).Issuer, // without it, a subject is nobody in particular
@@ -77,6 +79,14 @@ func newAuthorizer(issuer string, proxy middleware.Proxy, trusted []netip.Prefix
 	mux.Handle("/forward-auth", forward)
 	mux.Handle(pattern, metadata)
 	return mux, nil
+}
+
+// logRefusal says why a request was refused, or the question of the proxy: for operators, and
+// without the token.
+func logRefusal(_ context.Context, e middleware.DecisionEvent) {
+	if e.Err != nil {
+		log.Printf("refused method=%s pattern=%q reason=%s err=%q", e.Method, e.Pattern, e.Reason, e.Err)
+	}
 }
 
 func main() {
@@ -119,12 +129,12 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", *listen)
 	if err != nil {
-		return err
+		return fmt.Errorf("-listen: choose another address, here and in the file of the proxy, if something else listens there: %w", err)
 	}
 	if *service != "" {
 		behind, err := new(net.ListenConfig).Listen(ctx, "tcp", *service)
 		if err != nil {
-			return errors.Join(err, listener.Close())
+			return errors.Join(fmt.Errorf("-service: choose another address, here and in the file of the proxy, or leave -service out if your service listens there: %w", err), listener.Close())
 		}
 		fmt.Fprintf(out, "the service behind the proxy is at http://%s\n", behind.Addr())
 		running, end := context.WithCancel(ctx)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -74,6 +75,9 @@ func TestTheFilesFitTheProgram(t *testing.T) {
 }
 
 func TestRun(t *testing.T) {
+	logged := &strings.Builder{}
+	log.SetOutput(logged)
+	t.Cleanup(func() { log.SetOutput(os.Stderr) })
 	ctx, stop := context.WithCancel(t.Context())
 	reader, out := io.Pipe()
 	ended := make(chan error, 1)
@@ -98,6 +102,11 @@ func TestRun(t *testing.T) {
 	require.NoError(t, res.Body.Close())
 	require.Equal(t, 200, res.StatusCode)
 	require.Equal(t, "alice", res.Header.Get("X-Auth-Subject"))
+	r.Header = http.Header{"X-Original-Method": {"GET"}, "X-Original-Host": {"api.example.com"}, "X-Original-Uri": {"/orders/7"}} // of nginx
+	res, err = http.DefaultClient.Do(r)
+	require.NoError(t, err)
+	require.NoError(t, res.Body.Close())
+	require.Equal(t, 500, res.StatusCode)
 	r, err = http.NewRequestWithContext(t.Context(), http.MethodGet, service+"/orders/7", nil)
 	require.NoError(t, err)
 	r.Header.Set("X-Auth-Subject", "alice")
@@ -109,6 +118,8 @@ func TestRun(t *testing.T) {
 	require.Equal(t, "GET \"/orders/7\", subject \"alice\", client \"\", scopes \"\", a token: false\n", string(body))
 	stop()
 	require.NoError(t, <-ended)
+	require.Contains(t, logged.String(), "reason=config", "the question was one of another proxy")
+	require.NotContains(t, logged.String(), "eyJ")
 	for _, args := range [][]string{{"-trusted", "x"}, {"-proxy", "apache"}, {"-listen", "x"}, {"-listen", "127.0.0.1:0", "-service", "x"}, {"-nonsense"}} {
 		require.Error(t, run(t.Context(), args, io.Discard))
 	}
