@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/authtest"
 	"github.com/bearergate/bearergate/idp"
 	"github.com/bearergate/bearergate/jwtverify"
@@ -54,6 +55,42 @@ func ExampleGitHubActions() {
 	// Output:
 	// true <nil>
 	// true
+}
+
+// A test of an API whose tokens come from Entra ID. The configuration is that of production
+// but for the keys; the claims are those that Entra writes.
+func ExampleEntra() {
+	as, err := authtest.Start(authtest.WithAlgorithms("RS256")) // stands in for Entra
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer as.Close()
+	const tenant = "3f0c7a52-9d0e-4d6b-8f3e-6f1a2b3c4d5e"
+	config := idp.Entra(idp.EntraConfig{Tenant: tenant, API: "c0ffee00-1111-4222-8333-444455556666"})
+	config.KeysURL, config.MetadataURL = as.URL("/jwks"), "" // for this example alone
+	verifier, err := jwtverify.New(config)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	claims := as.Claims(authtest.Claims{Issuer: config.Issuer, Audience: config.Audiences, Subject: "alice"})
+	claims["tid"], claims["ver"] = tenant, "2.0"
+	fmt.Println(verify(verifier, as.Sign(map[string]any{"typ": "JWT"}, claims))) // as an ID token is
+	claims["azp"], claims["azpacr"], claims["scp"] = "5ba00000-2222-4333-8444-555566667777", "1", "orders.read"
+	fmt.Println(verify(verifier, as.Sign(map[string]any{"typ": "JWT"}, claims)))
+	// Output:
+	// refused: type
+	// alice may orders.read
+}
+
+// verify says what becomes of a token.
+func verify(verifier *jwtverify.Verifier, raw string) string {
+	token, err := verifier.Verify(context.Background(), raw)
+	if err != nil {
+		return "refused: " + string(bearergate.ReasonOf(err))
+	}
+	return token.Subject() + " may " + token.Scopes().String()
 }
 
 // An API of several customers, each with a tenant of its own.
