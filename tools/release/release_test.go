@@ -325,7 +325,7 @@ func TestNothingOfThisMachine(t *testing.T) {
 	env := []string{"GOOS=linux", "GOARCH=amd64"}
 	_, err := program(t.Context(), root, file, env)
 	require.NoError(t, err)
-	for _, setting := range []string{"GOAMD64=v3", "GOEXPERIMENT=arenas", "GOFIPS140=latest"} {
+	for _, setting := range []string{"GOAMD64=v3", "GOEXPERIMENT=fieldtrack", "GOFIPS140=latest"} {
 		_, err := program(t.Context(), root, file, append(slices.Clone(env), setting))
 		require.ErrorContains(t, err, strings.Replace(setting, "=", " is ", 1))
 	}
