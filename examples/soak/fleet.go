@@ -36,8 +36,8 @@ const (
 	base = "https://" + host
 	// requestHeader is a number of each request, by which its decision is found.
 	requestHeader = "Soak-Request"
-	served        = "served" // what the handler says
-	strong        = "mfa"    // the acr that a route demands
+	served        = "served " // what the handler says, and whom it serves
+	strong        = "mfa"     // the acr that a route demands
 
 	keysTTL      = 300 * time.Millisecond
 	missInterval = 200 * time.Millisecond
@@ -228,7 +228,13 @@ func (p *process) routes(v bearergate.Verifier, proofs dpop.Config, certificates
 	return router, nil
 }
 
-func serve(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, served) }
+func serve(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, serves(r.Context())) }
+
+// serves is what a handler says: whose token it was given. Behind nginx it is given none.
+func serves(ctx context.Context) string {
+	token, _ := bearergate.FromContext(ctx)
+	return served + userOf(token)
+}
 
 // apiKeys returns the handler of what old API keys open too.
 func (p *process) apiKeys(f fleet, tokens bearergate.Verifier) (http.Handler, error) {

@@ -36,7 +36,7 @@ var orders = grpc.ServiceDesc{ServiceName: "soak.v1.Orders", Methods: []grpc.Met
 		if err := decode(in); err != nil {
 			return nil, err
 		}
-		return interceptor(ctx, in, &grpc.UnaryServerInfo{Server: srv, FullMethod: method}, func(context.Context, any) (any, error) { return wrapperspb.String(served), nil })
+		return interceptor(ctx, in, &grpc.UnaryServerInfo{Server: srv, FullMethod: method}, func(ctx context.Context, _ any) (any, error) { return wrapperspb.String(serves(ctx)), nil })
 	},
 }}}
 
@@ -96,7 +96,8 @@ func (d *door) call(r *request, number string) answer {
 	var header, trailer metadata.MD
 	var out wrapperspb.StringValue
 	err := d.conns[r.shown].Invoke(metadata.NewOutgoingContext(context.Background(), md), method, &emptypb.Empty{}, &out, grpc.Header(&header), grpc.Trailer(&trailer))
-	a := answer{status: statuses[status.Code(err)], err: err, served: out.GetValue() == served, header: http.Header{}}
+	a := answer{status: statuses[status.Code(err)], err: err, header: http.Header{}}
+	a.user, a.served = strings.CutPrefix(out.GetValue(), served)
 	for _, from := range []metadata.MD{header, trailer} {
 		for name, values := range from {
 			for _, value := range values {

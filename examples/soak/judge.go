@@ -34,7 +34,8 @@ type answer struct {
 	err      error
 	error    string // as in want
 	header   http.Header
-	served   bool // the handler was reached
+	served   bool   // the handler was reached
+	user     string // whose token it was given
 	decision decision
 	took     time.Duration
 }
@@ -69,7 +70,8 @@ func (w *world) send(r *request, d *door) (a answer) {
 	if err != nil {
 		return answer{err: err}
 	}
-	a = answer{status: resp.StatusCode, header: resp.Header, served: string(body) == served}
+	a = answer{status: resp.StatusCode, header: resp.Header}
+	a.user, a.served = strings.CutPrefix(string(body), served)
 	a.readChallenges()
 	return a
 }
@@ -160,6 +162,8 @@ func (j *judgement) of(a answer) string {
 		return ""
 	case a.status == http.StatusOK && a.decision.user != j.request.user:
 		return fmt.Sprintf("let in as %q, with a token of %q", a.decision.user, j.request.user)
+	case a.status == http.StatusOK && j.door.is != nginx && a.user != j.request.user:
+		return fmt.Sprintf("served as %q, with a token of %q", a.user, j.request.user)
 	case a.status == http.StatusOK && j.dark():
 		return "let in by a process that has heard nothing of the others for too long"
 	case slices.Contains(may, said):

@@ -185,7 +185,7 @@ func (s *stage) answer(w http.ResponseWriter, r *http.Request) {
 	maps.Copy(w.Header(), said.header)
 	w.WriteHeader(said.status)
 	if said.body == "" && said.status == http.StatusOK {
-		said.body = served
+		said.body = served + s.userOf(r)
 	}
 	_, _ = io.WriteString(w, said.body)
 }
@@ -246,6 +246,8 @@ func TestWrongFormsAreNoticed(t *testing.T) {
 		{"decided twice", func(r *reply) { r.times = 2 }, 0},
 		{"no handler runs", func(r *reply) { r.body = "-" }, 200},
 		{"the token of somebody else", func(r *reply) { r.user = "somebody" }, 200},
+		{"the handler is given the token of somebody else", func(r *reply) { r.body = served + "somebody" }, 200},
+		{"the handler is given no token", func(r *reply) { r.body = served }, 200},
 		{"a challenge beside what was asked for", func(r *reply) { r.header = http.Header{"Www-Authenticate": {`Bearer realm="api"`}} }, 200},
 		{"the handler runs all the same", func(r *reply) { r.body = served }, 401},
 		{"no challenge", func(r *reply) { r.header = http.Header{"Www-Authenticate": nil} }, 401},
