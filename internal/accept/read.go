@@ -76,23 +76,24 @@ var ErrNotAnObject = errors.New("not one strict JSON object")
 func (f *Fields) Read(data []byte, r *Reading) error {
 	r.At, r.Claims.Raw = StepClaims, data
 	nullScopes := false
-	err := strictjson.Object(data, func(name, value []byte) error {
-		if slices.Contains(f.Ignored, string(name)) {
+	err := strictjson.Object(data, func(text, value []byte) error {
+		name := string(text) // once, for all that look for it
+		if slices.Contains(f.Ignored, name) {
 			return nil
 		}
-		if string(name) == "aud" {
+		if name == "aud" {
 			r.audienceOccurs = true
 		}
-		if strictjson.IsNull(value) && string(name) != "cnf" {
-			nullScopes = nullScopes || slices.Contains(f.Scopes, string(name))
+		if strictjson.IsNull(value) && name != "cnf" {
+			nullScopes = nullScopes || slices.Contains(f.Scopes, name)
 			return nil // real servers send null for what there is not
 		}
-		if r.place(f, name, value) || f.Only != nil && !slices.Contains(f.Only, string(name)) {
+		if r.place(f, name, value) || f.Only != nil && !slices.Contains(f.Only, name) {
 			return nil
 		}
 		if err := r.take(name, value); err != nil && r.Wrong == "" {
 			// take fails on names of its own list only: none of them is the issuer's own text.
-			r.Wrong = string(name)
+			r.Wrong = string(text) // and not name, which then would not stay on the stack
 		}
 		return nil
 	})
@@ -117,20 +118,20 @@ func (f *Fields) Read(data []byte, r *Reading) error {
 }
 
 // place keeps a member that f asks for. It reports one that is not to be read otherwise.
-func (r *Reading) place(f *Fields, name, value []byte) (done bool) {
-	if i := slices.Index(f.Required, string(name)); i >= 0 && !strictjson.IsEmpty(value) {
+func (r *Reading) place(f *Fields, name string, value []byte) (done bool) {
+	if i := slices.Index(f.Required, name); i >= 0 && !strictjson.IsEmpty(value) {
 		r.found |= 1 << i
 	}
-	if i := slices.Index(f.Scopes, string(name)); i >= 0 {
+	if i := slices.Index(f.Scopes, name); i >= 0 {
 		r.scopes[i] = value
 	}
-	if i := slices.Index(f.StandIns, string(name)); i >= 0 {
+	if i := slices.Index(f.StandIns, name); i >= 0 {
 		r.standIns[i] = value
 	}
-	if i := slices.Index(f.clients(), string(name)); i >= 0 && value[0] == '"' {
+	if i := slices.Index(f.clients(), name); i >= 0 && value[0] == '"' {
 		r.clients[i] = value
 	}
-	if i := slices.Index(f.Extra, string(name)); i >= 0 {
+	if i := slices.Index(f.Extra, name); i >= 0 {
 		r.Extra[i] = value
 		return true
 	}
@@ -148,9 +149,9 @@ func (f *Fields) clients() []string {
 
 // take reads one claim. The claims that it does not know are left alone (RFC 7519
 // §4).
-func (r *Reading) take(name, value []byte) (err error) {
+func (r *Reading) take(name string, value []byte) (err error) {
 	c := &r.Claims
-	switch string(name) {
+	switch name {
 	case "iss":
 		r.HasIssuer = true
 		c.Issuer, err = strictjson.String(value)
@@ -192,7 +193,7 @@ func (r *Reading) take(name, value []byte) (err error) {
 	case "act":
 		c.Actors, err = actors(value)
 	default:
-		r.kind.read(string(name), value)
+		r.kind.read(name, value)
 	}
 	return err
 }

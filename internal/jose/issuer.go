@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
-	"strings"
 
 	"github.com/bearergate/bearergate/internal/strictjson"
 )
@@ -31,19 +30,21 @@ const (
 // choosing the verifier that is asked, and for nothing else: that one must read the iss
 // again, strictly and from signed bytes, and compare it.
 //
-// Only the payload is decoded. Header and signature are not looked at. It is decoded into
-// *buf, which may be replaced by a larger one, and which holds it when the function
-// returns; the iss may point into it. The usual token costs no allocation. Errors match
-// [ErrTooLarge], [ErrMalformed] or [ErrNoIssuer].
+// Only the payload is decoded. Header and signature are not looked at, but for dots. It is
+// decoded into *buf, which may be replaced by a larger one, and which holds it when the
+// function returns; the iss may point into it. The usual token costs no allocation. Errors
+// match [ErrTooLarge], [ErrMalformed] or [ErrNoIssuer].
 func UnverifiedIssuer(buf *[]byte, token string, maxBytes int) ([]byte, error) {
 	if len(token) > maxBytes {
 		return nil, ErrTooLarge
 	}
-	_, rest, _ := strings.Cut(token, ".")
-	text, signature, found := strings.Cut(rest, ".")
-	if !found || strings.Contains(signature, ".") {
-		_, _, err := dots(token) // which says what it may be instead
-		return nil, err
+	first, second, ok := dots(token)
+	if !ok {
+		return nil, misshapen(token, "")
+	}
+	text := token[first+1 : second]
+	if hasBreak(text) {
+		return nil, errPayload
 	}
 	decoded := base64.RawURLEncoding.DecodedLen(len(text))
 	if need := len(text) + decoded; cap(*buf) < need {
@@ -54,7 +55,7 @@ func UnverifiedIssuer(buf *[]byte, token string, maxBytes int) ([]byte, error) {
 	source, payload := (*buf)[:len(text)], (*buf)[len(text):]
 	copy(source, text)
 	n, err := canonical.Decode(payload, source)
-	if err != nil || n != decoded { // less than decoded: Go's decoder has skipped a CR or LF
+	if err != nil {
 		return nil, errPayload
 	}
 	return findIssuer(payload[:n])

@@ -131,9 +131,9 @@ func Split(buf *[]byte, token string, maxBytes int) (Compact, error) {
 	if len(token) > maxBytes {
 		return Compact{}, ErrTooLarge
 	}
-	first, second, err := dots(token)
-	if err != nil {
-		return Compact{}, err
+	first, second, ok := dots(token)
+	if !ok || hasBreak(token) {
+		return Compact{}, misshapen(token, "")
 	}
 	// One buffer: the token as received, then the three decoded parts.
 	b := (*buf)[:0]
@@ -145,58 +145,52 @@ func Split(buf *[]byte, token string, maxBytes int) (Compact, error) {
 	signed := b[:second:second]
 	b, header, err := appendDecoded(b, signed[:first])
 	if err != nil {
-		return Compact{}, malformed("the header is not canonical base64url")
+		return Compact{}, misshapen(token, "header")
 	}
 	b, payload, err := appendDecoded(b, signed[first+1:])
 	if err != nil {
-		return Compact{}, malformed("the payload is not canonical base64url")
+		return Compact{}, misshapen(token, "payload")
 	}
 	if len(payload) == 0 {
 		return Compact{}, malformed("the payload is empty")
 	}
 	_, signature, err := appendDecoded(b, b[second+1:len(token):len(token)])
 	if err != nil {
-		return Compact{}, malformed("the signature is not canonical base64url")
+		return Compact{}, misshapen(token, "signature")
 	}
 	return Compact{Segment: signed[:first:first], Header: header, Signed: signed, Payload: payload, Signature: signature}, nil
 }
 
-// inToken holds the bytes of the base64url alphabet. Every byte of a token is
-// looked up, which takes about half the time of comparing it with each range.
-var inToken = func() (t [256]bool) {
-	for _, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") {
-		t[c] = true
-	}
-	return t
-}()
+// dots returns where the two dots stand, if there are two.
+func dots(token string) (first, second int, ok bool) {
+	first = strings.IndexByte(token, '.')
+	second = first + 1 + strings.IndexByte(token[first+1:], '.')
+	return first, second, first < second && strings.IndexByte(token[second+1:], '.') < 0
+}
 
-// dots returns where the two dots stand. Every other byte must be of the
-// base64url alphabet: Go's decoder, strict or not, skips CR and LF.
-func dots(token string) (first, second int, err error) {
-	n := 0
-	for i := range len(token) {
-		if inToken[token[i]] {
-			continue
-		}
-		if token[i] != '.' {
-			return 0, 0, malformed("a character outside the base64url alphabet")
-		}
-		switch n++; n {
-		case 1:
-			first = i
-		case 2:
-			second = i
-		default:
-			if strings.Count(token, ".") == 4 {
-				return 0, 0, malformed("five parts, as an encrypted token (JWE) has them, which is not accepted")
-			}
-			return 0, 0, malformed("not exactly three parts")
-		}
+// misshapen says why a token is not three parts of the alphabet, or that a part of it, which
+// could not be decoded, is not canonical.
+func misshapen(token, part string) error {
+	isForeign := func(r rune) bool { return r != '.' && !strings.ContainsRune(alphabet, r) }
+	if strings.ContainsFunc(token, isForeign) {
+		return malformed("a character outside the base64url alphabet")
 	}
-	if n != 2 {
-		return 0, 0, malformed("not exactly three parts: an opaque token, or none at all")
+	switch strings.Count(token, ".") {
+	case 0, 1:
+		return malformed("not exactly three parts: an opaque token, or none at all")
+	case 2:
+		return malformed("the " + part + " is not canonical base64url")
+	case 4:
+		return malformed("five parts, as an encrypted token (JWE) has them, which is not accepted")
 	}
-	return first, second, nil
+	return malformed("not exactly three parts")
+}
+
+const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+// hasBreak reports a CR or LF, which Go's decoder skips, strict or not.
+func hasBreak(text string) bool {
+	return strings.IndexByte(text, '\n') >= 0 || strings.IndexByte(text, '\r') >= 0
 }
 
 // canonical refuses non-zero trailing bits, which would give one token many
@@ -214,7 +208,7 @@ func appendDecoded(buf, text []byte) (whole, decoded []byte, err error) {
 
 // decode is the canonical base64url of a JWK member (RFC 7515 §2).
 func decode(text string) ([]byte, bool) {
-	if strings.ContainsAny(text, "\r\n") {
+	if hasBreak(text) {
 		return nil, false
 	}
 	b, err := canonical.DecodeString(text)
