@@ -12,7 +12,10 @@ import (
 )
 
 var (
-	data = flag.String("data", "", "write how the cost grows into this file, after -bench Growth")
+	data        = flag.String("data", "", "write how the cost grows into this file, after -bench Growth")
+	turnsOfWays = flag.Int("turns", 40, "of each way in BenchmarkWays")
+	check       = flag.Bool("check", false, "fail where a way of BenchmarkWays takes more than its bound, which is wide")
+
 	full = flag.Bool("full", false, "measure the memory of 100,000 entries, not of 3,000")
 )
 
@@ -59,8 +62,12 @@ func median(values []float64) float64 {
 func (r *results) time(column, row string) float64 { return median(r.ns[key{column, row}]) }
 
 func (r *results) ratio(column, a, b string) float64 {
+	return medianRatio(r.ns[key{column, a}], r.ns[key{column, b}])
+}
+
+// medianRatio is the median of what each turn gave for a and b side by side.
+func medianRatio(as, bs []float64) float64 {
 	var ratios []float64
-	as, bs := r.ns[key{column, a}], r.ns[key{column, b}]
 	for i := range min(len(as), len(bs)) {
 		ratios = append(ratios, as[i]/bs[i])
 	}
@@ -112,7 +119,7 @@ func times(ratio float64) string {
 	}
 }
 
-// printTable prints the Markdown table of README.md.
+// printTable prints the Markdown table of BenchmarkVerify.
 func (r *results) printTable() {
 	if len(r.rows) == 0 {
 		return
@@ -153,6 +160,10 @@ func TestMain(m *testing.M) {
 	code := m.Run()
 	if code == 0 {
 		verify.printTable()
+		if err := printWays(*check); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
 		for _, g := range curves {
 			g.printTable()
 		}
