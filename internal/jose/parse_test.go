@@ -551,3 +551,42 @@ func TestLenientDecodersWouldAcceptAliases(t *testing.T) {
 	_, err := base64.RawURLEncoding.Strict().DecodeString("e3\n0")
 	require.NoError(t, err, "Strict is about trailing bits only: hasBreak is what keeps newlines out")
 }
+
+// What is not three parts of the alphabet is told apart, for whoever has to find out what
+// it is instead.
+func TestParseSaysWhatItIsInstead(t *testing.T) {
+	token := validToken(t)
+	header, rest, _ := strings.Cut(token, ".")
+	payload, signature, _ := strings.Cut(rest, ".")
+	const (
+		opaque  = "jose: not exactly three parts: an opaque token, or none at all"
+		jwe     = "jose: five parts, as an encrypted token (JWE) has them, which is not accepted"
+		foreign = "jose: a character outside the base64url alphabet"
+	)
+	for _, tt := range []struct{ name, token, want string }{
+		{"nothing", "", opaque},
+		{"one part", "2YotnFZFEjr1zCsicMWpAA", opaque},
+		{"two parts", header + "." + payload, opaque},
+		{"four parts", token + ".", "jose: not exactly three parts"},
+		{"five parts", "e30.AAAA.AAAA.AAAA.AAAA", jwe},
+		{"six parts", "e30.AAAA.AAAA.AAAA.AAAA.AAAA", "jose: not exactly three parts"},
+		{"a space", token + " ", foreign},
+		{"a line break", token + "\n", foreign},
+		{"a carriage return", token + "\r", foreign},
+		{"a line break, in one part", "AAAA\n", foreign},
+		{"padding", header + "=." + rest, foreign},
+		{"the other alphabet", header + "." + payload + ".+/+/", foreign},
+		{"no UTF-8", header + ".\xff\xff." + signature, foreign},
+		{"more than ASCII", header + ".é." + signature, foreign},
+		{"a header of one character", "A." + rest, "jose: the header is not canonical base64url"},
+		{"a payload with bits left over", header + ".e31." + signature, "jose: the payload is not canonical base64url"},
+		{"a signature of one character", header + "." + payload + ".A", "jose: the signature is not canonical base64url"},
+		{"no payload", header + ".." + signature, "jose: the payload is empty"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := jose.Parse(tt.token, maxToken)
+			require.ErrorIs(t, err, jose.ErrMalformed)
+			require.EqualError(t, err, tt.want)
+		})
+	}
+}

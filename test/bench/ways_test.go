@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"net/http"
 	"net/http/httptest"
@@ -125,9 +126,7 @@ func (w *world) signed(tb testing.TB, n int, claims map[string]any) []string {
 	tokens := make([]string, n)
 	for i := range tokens {
 		c := map[string]any{"jti": fmt.Sprintf("%032d", i)}
-		for name, value := range claims {
-			c[name] = value
-		}
+		maps.Copy(c, claims)
 		tokens[i] = w.sign(tb, nil, c)
 	}
 	return tokens
