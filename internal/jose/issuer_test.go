@@ -190,6 +190,7 @@ func TestUnverifiedIssuerTakesOnlyTheFormOfAToken(t *testing.T) {
 		{name: "a line break within", token: plainHeaderPart + "." + payload[:4] + "\r\n" + payload[4:] + ".AAAA", err: jose.ErrMalformed},
 		{name: "a line break after", token: plainHeaderPart + "." + payload + "\n.AAAA", err: jose.ErrMalformed},
 		{name: "a line break after whole groups of four", token: plainHeaderPart + "." + b64([]byte(`{"iss":"me"}`)) + "\n.AAAA", err: jose.ErrMalformed},
+		{name: "a foreign character after whole groups of four", token: plainHeaderPart + "." + b64([]byte(`{"iss":"me"}`)) + "=.AAAA", err: jose.ErrMalformed},
 		{name: "a space", token: plainHeaderPart + ". " + payload + ".AAAA", err: jose.ErrMalformed},
 		{name: "the other alphabet", token: plainHeaderPart + ".+/" + payload + ".AAAA", err: jose.ErrMalformed},
 		{name: "bits left over", token: plainHeaderPart + "." + b64([]byte(`{"iss":"joe"}`))[:17] + "1.AAAA", err: jose.ErrMalformed},
