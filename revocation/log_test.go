@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/internal/guard"
 	"github.com/bearergate/bearergate/revocation"
 	"github.com/bearergate/bearergate/test/bubble"
 	"github.com/bearergate/bearergate/test/kit"
@@ -917,14 +918,15 @@ func TestToldWhileALongLogIsRead(t *testing.T) {
 	}
 	close(beat)
 	<-telling
-	require.NoError(t, <-read)
+	err := <-read
 	start := time.Now()
 	close(tell)
-	err := <-added
+	err = errors.Join(err, <-added)
 	took := time.Since(start)
-	if err != nil { // the log was read for longer than an Append may take
+	if errors.Is(err, guard.ErrLate) || errors.Is(err, context.DeadlineExceeded) { // one of them has waited for longer than an Append may take
 		t.Skip("this machine is too busy: ", err)
 	}
+	require.NoError(t, err)
 	t.Log("it took", took, "and usually", usual)
 	require.Less(t, took, 5*usual+time.Second)
 	require.NoError(t, l.Warm(t.Context()))
