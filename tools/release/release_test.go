@@ -168,6 +168,24 @@ git push --atomic origin `+head+`:refs/heads/main v0.1.0 adapters/one/v0.1.0 ada
 	require.ErrorContains(t, err, "require each other")
 }
 
+// What the documents of this repository say until the first release, prepare takes away.
+func TestDocumentsCanBePrepared(t *testing.T) {
+	root := filepath.Join("..", "..")
+	pages, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
+	require.NoError(t, err)
+	require.NotEmpty(t, pages)
+	for _, page := range append(pages, filepath.Join(root, readme)) {
+		name, err := filepath.Rel(root, page)
+		require.NoError(t, err)
+		if name == filepath.FromSlash(releasing) {
+			continue
+		}
+		text, err := os.ReadFile(page)
+		require.NoError(t, err)
+		require.Empty(t, document(name, preparedPage(string(text))))
+	}
+}
+
 // What prepare leaves can be released, and a second time it finds nothing to do.
 func TestPrepare(t *testing.T) {
 	root := repository(t, map[string]string{

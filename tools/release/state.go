@@ -213,14 +213,20 @@ func documents(ctx context.Context, root string) []error {
 		if err != nil {
 			return []error{err}
 		}
-		for _, phrase := range beforeFirst {
-			if bytes.Contains(text, []byte(phrase)) {
-				mistakes = append(mistakes, fmt.Errorf("%s says %q", name, phrase))
-			}
+		mistakes = append(mistakes, document(name, string(text))...)
+	}
+	return mistakes
+}
+
+// document are the mistakes of one of them.
+func document(name, text string) (mistakes []error) {
+	for _, phrase := range beforeFirst {
+		if strings.Contains(text, phrase) {
+			mistakes = append(mistakes, fmt.Errorf("%s says %q", name, phrase))
 		}
-		if name == readme && !bytes.Contains(text, []byte("go get "+rootPath)) {
-			mistakes = append(mistakes, fmt.Errorf("%s does not say go get %s", name, rootPath))
-		}
+	}
+	if name == readme && !strings.Contains(text, "go get "+rootPath) {
+		mistakes = append(mistakes, fmt.Errorf("%s does not say go get %s", name, rootPath))
 	}
 	return mistakes
 }
