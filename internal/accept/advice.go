@@ -146,7 +146,7 @@ func (c *Case) onAlgorithm() string {
 }
 
 func (c *Case) onType() string {
-	switch typ := strings.ToLower(strings.TrimPrefix(strings.ToLower(text(c.header, "typ")), "application/")); {
+	switch typ := PlainType(text(c.header, "typ")); {
 	case typ == "dpop+jwt":
 		return "This is a DPoP proof, not the access token: the proof belongs into the header DPoP, the token behind Authorization: DPoP."
 	case typ == "logout+jwt":
