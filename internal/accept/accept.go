@@ -238,7 +238,7 @@ func (r *Rules) anotherIssuer(of *Reading) error {
 func (r *Rules) judgeAudience(of *Reading) error {
 	switch {
 	case r.AnyAudience, r.stoodIn(of), r.KeysNameAudience && !of.audienceOccurs,
-		r.MissingAudience && (!of.hasAudience || of.emptyAudience && len(of.Claims.Audience) == 0): // [] names nobody
+		r.MissingAudience && len(of.Claims.Audience) == 0: // also [], which names nobody
 		return nil
 	case !of.hasAudience || of.emptyAudience:
 		return r.mismatch(of, bearergate.ReasonMissingClaim, "there is no aud, or an empty one")

@@ -15,6 +15,7 @@ import (
 	"github.com/bearergate/bearergate/internal/jose"
 	"github.com/bearergate/bearergate/jwks"
 	"github.com/bearergate/bearergate/scope"
+	"github.com/bearergate/bearergate/test/kit"
 	"github.com/stretchr/testify/require"
 )
 
@@ -60,6 +61,7 @@ func TestJudge(t *testing.T) {
 		reason   bearergate.Reason // "": accepted
 	}{
 		{name: "good"},
+		{name: "an alias", change: with("iss", "https://alias.example.test"), loosen: func(r *accept.Rules) { r.Aliases = []string{"https://a.example.test", "https://alias.example.test"} }},
 		{name: "another issuer", change: with("iss", "https://other.example.test"), reason: bearergate.ReasonIssuer},
 		{name: "an issuer that differs by a slash", change: with("iss", "https://as.example.test/"), reason: bearergate.ReasonIssuer},
 		{name: "no issuer", change: with("iss", absent{}), reason: bearergate.ReasonMissingClaim},
@@ -82,6 +84,7 @@ func TestJudge(t *testing.T) {
 		{name: "no audience", change: with("aud", absent{}), reason: bearergate.ReasonMissingClaim},
 		{name: "an empty audience", change: with("aud", []string{}), reason: bearergate.ReasonMissingClaim},
 		{name: "no audience, not required", change: with("aud", absent{}), loosen: func(r *accept.Rules) { r.Required = nil }, reason: bearergate.ReasonMissingClaim},
+		{name: "an empty audience, not required", change: with("aud", []string{}), loosen: func(r *accept.Rules) { r.Required = nil }, reason: bearergate.ReasonMissingClaim},
 		{name: "no audience, allowed", change: with("aud", absent{}), loosen: func(r *accept.Rules) { r.Required, r.MissingAudience = nil, true }},
 		{name: "another audience, a missing one allowed", change: with("aud", "x"), loosen: func(r *accept.Rules) { r.MissingAudience = true }, reason: bearergate.ReasonAudience},
 		{name: "an audience of nobody, a missing one allowed", change: with("aud", []string{}), loosen: func(r *accept.Rules) { r.Required, r.MissingAudience = nil, true }},
@@ -95,11 +98,14 @@ func TestJudge(t *testing.T) {
 		{name: "no iat", change: with("iat", absent{}), reason: bearergate.ReasonMissingClaim},
 		{name: "the longest life", change: with("exp", 1000+3600)},
 		{name: "a second longer", change: with("exp", 1000+3601), reason: bearergate.ReasonPolicy},
+		{name: "hardly any life", loosen: func(r *accept.Rules) { r.MaxLife = 1 }, reason: bearergate.ReasonPolicy},
 		{name: "any life", change: with("exp", 1000+3601), loosen: func(r *accept.Rules) { r.MaxLife = 0 }},
 
 		{name: "an ID token", change: with("at_hash", "x"), reason: bearergate.ReasonType},
 		{name: "a mark, and an explicit type", change: with("at_hash", "x"), explicit: true},
 		{name: "an ID token of another issuer", change: func(c map[string]any) { c["at_hash"], c["iss"] = "x", "x" }, reason: bearergate.ReasonIssuer},
+		{name: "a mark that is allowed", change: with("at_hash", "x"), loosen: func(r *accept.Rules) { r.Marks = []string{"at_hash"} }},
+		{name: "another mark than is allowed", change: with("at_hash", "x"), loosen: func(r *accept.Rules) { r.Marks = []string{"nonce"} }, reason: bearergate.ReasonType},
 		{name: "another use", change: with("token_use", "id"), reason: bearergate.ReasonType},
 
 		{name: "bound as somebody confirms", change: with("cnf", map[string]any{"jkt": "x"})},
@@ -134,6 +140,139 @@ func TestJudge(t *testing.T) {
 			require.Error(t, (&accept.Rules{IssuerImplied: true, AnyAudience: true}).Judge(&reading, true), "without Issuer")
 		}
 	})
+}
+
+// Which check was the last.
+func TestJudgeSaysWhere(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(map[string]any)
+		loosen func(*accept.Rules)
+		at     accept.Step
+	}{
+		{name: "malformed", change: with("sub", 1), at: accept.StepClaims},
+		{name: "another issuer", change: with("iss", "x"), at: accept.StepIssuer},
+		{name: "no issuer, not required", change: with("iss", absent{}), loosen: func(r *accept.Rules) { r.Required = nil }, at: accept.StepIssuer},
+		{name: "another kind", change: with("at_hash", "x"), at: accept.StepKind},
+		{name: "no exp", change: with("exp", absent{}), at: accept.StepRequired},
+		{name: "another audience", change: with("aud", "x"), at: accept.StepAudience},
+		{name: "a long life", change: with("exp", 99_999), at: accept.StepLifetime},
+		{name: "bound", change: with("cnf", map[string]any{"x": "y"}), at: accept.StepBinding},
+		{name: "good", change: func(map[string]any) {}, at: accept.StepBinding},
+	} {
+		claims, r := good(), rules
+		tt.change(claims)
+		if tt.loosen != nil {
+			tt.loosen(&r)
+		}
+		reading := read(t, fields, claims)
+		_ = r.Judge(&reading, false)
+		require.Equal(t, tt.at, reading.At, tt.name)
+	}
+}
+
+// A claim that stands in for aud, where that does not occur.
+func TestStandIns(t *testing.T) {
+	two := fields
+	two.StandIns = []string{"client_id", "azp"}
+	ours := [][]string{{"app"}, {"x", "y"}}
+	for _, tt := range []struct {
+		name   string
+		change func(map[string]any)
+		ours   [][]string
+		reason bearergate.Reason
+	}{
+		{name: "the first claim", change: with("client_id", "app")},
+		{name: "the second claim, its second value", change: with("azp", "y")},
+		{name: "a list", change: with("azp", []string{"z", "x"})},
+		{name: "just one is looked at", change: with("client_id", "app"), ours: ours[:1]},
+		{name: "none is there", change: with("x", 1), reason: bearergate.ReasonMissingClaim},
+		{name: "another value", change: with("azp", "z"), reason: bearergate.ReasonMissingClaim},
+		{name: "the value of the other claim", change: with("azp", "app"), reason: bearergate.ReasonMissingClaim},
+		{name: "a number", change: with("azp", 7), reason: bearergate.ReasonMissingClaim},
+		{name: "a list with a number", change: with("azp", []any{"x", 7}), reason: bearergate.ReasonMissingClaim},
+		{name: "aud is null", change: func(c map[string]any) { c["azp"], c["aud"] = "x", nil }, reason: bearergate.ReasonMissingClaim},
+		{name: "aud is another", change: func(c map[string]any) { c["azp"], c["aud"] = "x", "z" }, reason: bearergate.ReasonAudience},
+		{name: "aud is ours", change: with("aud", "api")},
+		{name: "another claim is missing", change: func(c map[string]any) { c["azp"] = "x"; delete(c, "exp") }, reason: bearergate.ReasonMissingClaim},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			claims, r := good(), rules
+			delete(claims, "aud")
+			tt.change(claims)
+			if r.StandIns = ours; tt.ours != nil {
+				r.StandIns = tt.ours
+			}
+			reading := read(t, two, claims)
+			require.Equal(t, tt.reason, bearergate.ReasonOf(r.Judge(&reading, false)))
+			require.Equal(t, claims["aud"] == "api" || claims["aud"] == "z", reading.Claims.Audience != nil, "nothing takes its place")
+		})
+	}
+}
+
+// iss, of claims that nobody vouches for.
+func TestCheckOrigin(t *testing.T) {
+	for _, tt := range []struct {
+		name, claims string
+		named        bool // the keys name the issuer
+		issuer       string
+		reason       bearergate.Reason
+		expected     string
+		found        string
+	}{
+		{name: "ours", claims: `{"iss":"https://as.example.test"}`, issuer: "https://as.example.test"},
+		{name: "an alias", claims: `{"iss":"b"}`, issuer: "b"},
+		{name: "another", claims: `{"iss":"c"}`, reason: bearergate.ReasonIssuer, expected: `"https://as.example.test" "a" "b"`, found: `"c"`},
+		{name: "another, and the keys name it", claims: `{"iss":"c"}`, named: true, reason: bearergate.ReasonIssuer, expected: `"https://as.example.test" "a" "b"`, found: `"c"`},
+		{name: "none", claims: `{}`, reason: bearergate.ReasonMissingClaim, expected: `"https://as.example.test"`},
+		{name: "none, and the keys name it", claims: `{}`, named: true, issuer: "https://as.example.test"},
+		{name: "no claims", claims: `x`, reason: bearergate.ReasonMalformed},
+		{name: "no claims, and the keys name it", claims: `x`, named: true, reason: bearergate.ReasonMalformed},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := rules
+			r.Aliases, r.KeysNameIssuer = []string{"a", "b"}, tt.named
+			issuer, err := r.CheckOrigin(jose.JWS{Payload: []byte(tt.claims)})
+			require.Equal(t, tt.issuer, issuer)
+			if tt.reason == "" {
+				require.NoError(t, err)
+				return
+			}
+			kit.RequireError(t, err, bearergate.ErrInvalidToken, tt.reason)
+			e := bearergate.AsError(err)
+			require.Equal(t, tt.expected, e.Expected)
+			require.Equal(t, tt.found, e.Found)
+			require.Equal(t, tt.reason != bearergate.ReasonMalformed, e.Unsigned)
+		})
+	}
+}
+
+// Who was refused is known, but for a token of another issuer.
+func TestRefused(t *testing.T) {
+	token := bearergate.NewToken(bearergate.Claims{Subject: "s"})
+	e := bearergate.AsError(accept.Refused(accept.Invalid(bearergate.ReasonExpired, "x"), token))
+	require.Equal(t, bearergate.ReasonExpired, e.Reason)
+	require.Equal(t, "s", e.Refused.Subject())
+	e = bearergate.AsError(accept.Refused(accept.Invalid(bearergate.ReasonIssuer, "x"), token))
+	require.Equal(t, bearergate.ReasonIssuer, e.Reason)
+	require.Nil(t, e.Refused)
+}
+
+func TestLifetime(t *testing.T) {
+	at := func(s int64) time.Time { return time.Unix(s, 0) }
+	for _, tt := range []struct {
+		name   string
+		claims bearergate.Claims
+		want   time.Duration
+	}{
+		{name: "from iat", claims: bearergate.Claims{IssuedAt: at(10), AsOf: at(20), ExpiresAt: at(70)}, want: time.Minute},
+		{name: "from when it was vouched for", claims: bearergate.Claims{AsOf: at(20), ExpiresAt: at(80)}, want: time.Minute},
+		{name: "from nobody knows when", claims: bearergate.Claims{ExpiresAt: at(80)}},
+		{name: "for ever", claims: bearergate.Claims{IssuedAt: at(10)}},
+		{name: "less than nothing", claims: bearergate.Claims{IssuedAt: at(10), ExpiresAt: at(5)}},
+	} {
+		require.Equal(t, tt.want, accept.Lifetime(bearergate.NewToken(tt.claims)), tt.name)
+	}
 }
 
 func TestCheckTimes(t *testing.T) {
@@ -259,6 +398,9 @@ func TestRead(t *testing.T) {
 		{name: "cid, and appid", json: `{"appid":"b","cid":"a"}`, want: bearergate.Claims{ClientID: "a"}},
 		{name: "client_id before all others", json: `{"azp":"b","client_id":"a"}`, want: bearergate.Claims{ClientID: "a"}},
 		{name: "an empty client_id, and azp", json: `{"client_id":"","azp":"b"}`, want: bearergate.Claims{ClientID: "b"}},
+		{name: "sid", json: `{"sid":"s"}`, want: bearergate.Claims{SessionID: "s"}},
+		{name: "sid a number is none", json: `{"sid":7}`},
+		{name: "sid an array is none", json: `{"sid":["s"]}`},
 		{name: "a client of another type is none", json: `{"azp":7,"appid":"b"}`, want: bearergate.Claims{ClientID: "b"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -274,6 +416,18 @@ func TestRead(t *testing.T) {
 	t.Run("a scope must be a string", func(t *testing.T) {
 		r := read(t, accept.Fields{Scopes: []string{"scope"}, ScopeString: true}, map[string]any{"scope": []string{"a"}})
 		require.Equal(t, "scope", r.Wrong)
+		r = read(t, accept.Fields{Scopes: []string{"scope"}, ScopeString: true}, map[string]any{"scope": "a"})
+		require.Empty(t, r.Wrong)
+		require.Equal(t, []string{"a"}, r.Claims.Scopes.Names())
+	})
+	t.Run("ignored", func(t *testing.T) {
+		r := read(t, accept.Fields{Ignored: []string{"act"}}, map[string]any{"act": 1, "sub": "s"})
+		require.Empty(t, r.Wrong)
+		require.Equal(t, "s", r.Claims.Subject)
+	})
+	t.Run("clients", func(t *testing.T) {
+		r := read(t, accept.Fields{Clients: []string{"app", "azp"}}, map[string]any{"client_id": "a", "azp": "b"})
+		require.Equal(t, "b", r.Claims.ClientID)
 	})
 	t.Run("only", func(t *testing.T) {
 		only := accept.Fields{Required: []string{"iss"}, Extra: []string{"active"}, Only: []string{"iss", "aud"}}
@@ -287,10 +441,18 @@ func TestRead(t *testing.T) {
 	t.Run("extra", func(t *testing.T) {
 		require.Equal(t, `true`, string(read(t, fields, map[string]any{"active": true}).Extra[0]))
 		require.Nil(t, read(t, fields, good()).Extra[0])
+		r := read(t, accept.Fields{Extra: []string{"active", "sub"}}, map[string]any{"sub": 1})
+		require.Empty(t, r.Wrong, "it is not read otherwise")
+		require.Equal(t, "1", string(r.Extra[1]))
 	})
 	for _, text := range []string{``, `null`, `[]`, `{"a":1,"a":2}`, `{"a":{"b":1,"b":2}}`, `{} {}`, "\xef\xbb\xbf{}", "{\"a\":\"\xff\"}", `{"a":"\ud800"}`} {
 		require.ErrorIs(t, fields.Read([]byte(text), new(accept.Reading)), accept.ErrNotAnObject, text)
 	}
+}
+
+// What a configuration can have.
+func TestBounds(t *testing.T) {
+	require.Equal(t, []int{64, 8, 2, 8, 4}, []int{accept.MaxRequired, accept.MaxScopeClaims, accept.MaxExtra, accept.MaxClients, accept.MaxStandIns})
 }
 
 func chain(n int) string { return strings.Repeat(`{"act":`, n-1) + `{}` + strings.Repeat(`}`, n-1) }
@@ -306,7 +468,8 @@ func TestKind(t *testing.T) {
 		`{"typ":"urn:ietf:params:oauth:token-type:refresh_token"}`: true, `{"typ":"urn:ietf:params:oauth:token-type:id_token"}`: true, `{"token_type":"urn:ietf:params:oauth:token-type:access_token"}`: false,
 		`{"typ":"Serialized-ID"}`: true, `{"typ":"rt"}`: true, `{"type":"refresh:token/v1"}`: true, `{"typ":"application/id+jwt"}`: true, `{"type":"id:token/v1"}`: true, `{"typ":"application/logout+jwt"}`: true,
 		`{"typ":"secevent+jwt"}`: true, `{"type":"rt:v1"}`: true, `{"type":"refreshable-access"}`: false, `{"token_use":"application/at+jwt"}`: false, `{"type":"urn:example:refresh"}`: true, `{"token_use":"urn:example:other"}`: true, `{"typ":"offline_access"}`: true, `{"type":"user"}`: false,
-		`{"token_use":"id"}`: true, `{"token_use":""}`: true,
+		`{"token_use":"id"}`: true, `{"token_use":""}`: true, `{"typ":"id token"}`: true, `{"typ":"id.token"}`: true, `{"type":"id~x"}`: false,
+		`{"typ":"Bearer","c_hash":1}`: true, `{"typ":"jwt"}`: false, `{"token_use":"jwt"}`: true,
 	} {
 		claims := good()
 		var more map[string]any

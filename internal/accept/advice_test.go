@@ -95,6 +95,10 @@ func TestAdvice(t *testing.T) {
 	}
 	headerAndClaims := strings.TrimSuffix(unsigned(plainHeader, plainClaims), ".AAAA")
 	header, _, _ := strings.Cut(headerAndClaims, ".")
+	sloppy := base64.StdEncoding.EncodeToString([]byte(`{"kid":"k","x":"~~~???~~~???a"}`))
+	for _, c := range "+/=" {
+		require.Contains(t, sloppy, string(c))
+	}
 	for _, tt := range []struct {
 		name           string
 		raw            string // as it is; else of
@@ -212,6 +216,8 @@ func TestAdvice(t *testing.T) {
 		{name: "no key", at: accept.StepKey, reason: bearergate.ReasonUnknownKey, says: []string{saysUnknown}},
 		{name: "no key, and no signature", raw: headerAndClaims + ".", at: accept.StepKey, reason: bearergate.ReasonUnknownKey, says: []string{saysUnknown}},
 		{name: "no kid", header: `{"alg":"ES256"}`, at: accept.StepKey, reason: bearergate.ReasonUnknownKey, says: []string{saysUnnamed}},
+		{name: "kid, in plain base64", raw: sloppy + ".AAAA.AAAA", at: accept.StepKey, reason: bearergate.ReasonUnknownKey, says: []string{saysUnknown}},
+		{name: "kid, and something that is no base64", raw: base64.RawURLEncoding.EncodeToString([]byte(`{"kid":"k" }`)) + "!.AAAA.AAAA", at: accept.StepKey, reason: bearergate.ReasonUnknownKey, says: []string{saysUnnamed}},
 		{name: "no claims", raw: header + ".AAAA.AAAA", at: accept.StepKey, reason: bearergate.ReasonUnknownKey, says: []string{saysUnknown}},
 
 		{name: "inactive", at: accept.StepActive, reason: bearergate.ReasonInactive, says: []string{saysInactive}},
@@ -267,6 +273,8 @@ func TestAdvice(t *testing.T) {
 		{name: "no exp", claims: `{"nbf":10300}`, at: accept.StepTimes, reason: bearergate.ReasonNotYetValid, says: []string{saysBehind}},
 		{name: "nbf in more than five minutes", claims: `{"nbf":10301,"iat":10000,"exp":20000}`, at: accept.StepTimes, reason: bearergate.ReasonNotYetValid, says: []string{saysFuture}},
 		{name: "iat in more than five minutes", claims: `{"nbf":10000,"iat":10301,"exp":20000}`, at: accept.StepTimes, reason: bearergate.ReasonNotYetValid, says: []string{saysFuture}},
+		{name: "long ago, in two parts", raw: header + "." + base64.RawURLEncoding.EncodeToString([]byte(`{"exp":9699}`)), at: accept.StepTimes, reason: bearergate.ReasonExpired, says: []string{saysLongAgo}},
+		{name: "long ago, and something that is no base64", raw: header + "." + base64.RawURLEncoding.EncodeToString([]byte(`{"exp":9699}`)) + "!.AAAA", at: accept.StepTimes, reason: bearergate.ReasonExpired},
 		{name: "times that nobody can read", raw: "x", at: accept.StepTimes, reason: bearergate.ReasonExpired},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -293,6 +301,21 @@ func TestAdvice(t *testing.T) {
 			}
 			requireAdvice(t, tt.says, c.Advice())
 		})
+	}
+}
+
+// The claims that a server has given are looked at, and not those that stand in the token.
+func TestLookInto(t *testing.T) {
+	given := []byte(`{"sub":"given"}`)
+	for name, raw := range map[string]string{"opaque": "x", "a JWT": unsigned(plainHeader, plainClaims)} {
+		sight := accept.LookInto(raw, given, &fields)
+		require.Equal(t, raw, sight.Raw())
+		require.Equal(t, "given", sight.Reading().Claims.Subject, name)
+		require.Empty(t, sight.Reading().Claims.Issuer, name)
+		given[2] = 'x'
+		require.JSONEq(t, `{"sub":"given"}`, string(sight.Reading().Claims.Raw), "the Sight has a copy")
+		given[2] = 's'
+		require.Nil(t, accept.LookInto(raw, []byte("x"), &fields).Reading(), name)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/internal/accept"
+	"github.com/bearergate/bearergate/internal/jose"
 	"github.com/bearergate/bearergate/internal/mistake"
 	"github.com/bearergate/bearergate/jwks"
 	"github.com/bearergate/bearergate/test/kit"
@@ -44,6 +45,7 @@ func TestEvents(t *testing.T) {
 		{name: "typ JWT, allowed", header: map[string]any{"typ": "JWT"}, untyped: true},
 		{name: "another alg", header: map[string]any{"typ": "event+jwt", "alg": "RS256"}, reason: bearergate.ReasonAlgorithm},
 		{name: "another issuer", claims: map[string]any{"iss": "https://x.example/"}, reason: bearergate.ReasonIssuer},
+		{name: "another issuer, and another key", by: other, claims: map[string]any{"iss": "https://x.example/"}, reason: bearergate.ReasonIssuer},
 		{name: "another key", by: other, reason: bearergate.ReasonSignature},
 		{name: "another audience", claims: map[string]any{"aud": "x"}, reason: bearergate.ReasonAudience},
 		{name: "a claim is missing", claims: map[string]any{"events": nil}, reason: bearergate.ReasonMissingClaim},
@@ -84,6 +86,64 @@ func TestEvents(t *testing.T) {
 	kit.RequireError(t, err, bearergate.ErrInvalidToken, bearergate.ReasonMalformed)
 }
 
+// Claims that are signed and no object.
+func TestEventsThatAreNone(t *testing.T) {
+	signer := kit.NewSigner(t, "ES256", "k")
+	events := &accept.Events{Name: "a statement", Types: []string{"event+jwt"}, Algorithms: []string{"ES256"}, Keys: signer.Set(t), Rules: accept.Rules{Issuer: kit.Issuer, AnyAudience: true, ExpiryOptional: true}}
+	for claims, reason := range map[string]bearergate.Reason{
+		`{"iss":"` + kit.Issuer + `"}`:               "",
+		`{"iss":"` + kit.Issuer + `","a":1,"a":2}`:   bearergate.ReasonMalformed,
+		`{"iss":"` + kit.Issuer + `","events":{"a"}`: bearergate.ReasonMalformed,
+	} {
+		raw, err := jose.Sign("ES256", signer.Key, []byte(`{"alg":"ES256","kid":"k","typ":"event+jwt"}`), []byte(claims))
+		require.NoError(t, err)
+		e, err := events.Verify(t.Context(), raw, 4096)
+		require.Equal(t, reason == "", err == nil)
+		if err != nil {
+			require.Nil(t, e)
+			kit.RequireError(t, err, bearergate.ErrInvalidToken, reason)
+		}
+	}
+}
+
+// fetching is a source that says when it has fetched.
+type fetching struct {
+	jwks.Source
+	at time.Time
+}
+
+func (f fetching) Status() jwks.Status { return jwks.Status{LastSuccess: f.at} }
+
+// A key that nobody knows is an outage where no keys were fetched since: the statement is then
+// sent again.
+func TestEventsWhoseKeyWasNotLookedFor(t *testing.T) {
+	signer, other, same := kit.NewSigner(t, "ES256", "k"), kit.NewSigner(t, "ES256", "another"), kit.NewSigner(t, "ES256", "k")
+	before, after := time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
+	for _, tt := range []struct {
+		name   string
+		keys   jwks.Source
+		kind   error // nil: verified
+		reason bearergate.Reason
+	}{
+		{name: "known", keys: fetching{signer.Set(t), before}},
+		{name: "unknown, and not looked for", keys: fetching{other.Set(t), before}, kind: bearergate.ErrUnavailable, reason: bearergate.ReasonKeysUnavailable},
+		{name: "unknown, and looked for", keys: fetching{other.Set(t), after}, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonUnknownKey},
+		{name: "unknown, and nobody says when", keys: other.Set(t), kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonUnknownKey},
+		{name: "another one", keys: fetching{same.Set(t), before}, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonSignature},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			events := &accept.Events{Name: "a statement", Types: []string{"event+jwt"}, Algorithms: []string{"ES256"}, Keys: tt.keys, Rules: accept.Rules{Issuer: kit.Issuer, AnyAudience: true, ExpiryOptional: true}}
+			_, err := events.Verify(t.Context(), signer.SignWith(t, map[string]any{"alg": "ES256", "kid": "k", "typ": "event+jwt"}, map[string]any{"iat": kit.Absent, "exp": kit.Absent}), 4096)
+			if tt.kind == nil {
+				require.NoError(t, err)
+				return
+			}
+			kit.RequireError(t, err, tt.kind, tt.reason)
+			require.Equal(t, tt.reason == bearergate.ReasonKeysUnavailable, bearergate.AsError(err).RetryAfter > 0)
+		})
+	}
+}
+
 // Where the keys of an issuer come from. What else New of jwtverify says of it stands in
 // its tests.
 func TestOrigin(t *testing.T) {
@@ -93,6 +153,10 @@ func TestOrigin(t *testing.T) {
 		origin accept.Origin
 		says   string // "": nothing is wrong
 	}{
+		{"pasted", accept.Origin{Issuer: "https://as.example.com/.well-known/openid-configuration"}, "is the URL of a metadata document"},
+		{"pasted, and its keys are named", accept.Origin{Issuer: "https://as.example.com/.well-known/openid-configuration", Keys: set}, "is the URL of a metadata document"},
+		{"http, and no URL", accept.Origin{Issuer: "http://%zz"}, "Issuer cannot be used to discover keys"},
+		{"a client, and what it fetches", accept.Origin{Issuer: kit.Issuer, HTTPClient: http.DefaultClient}, ""},
 		{"discovered", accept.Origin{Issuer: kit.Issuer}, ""},
 		{"no issuer", accept.Origin{}, "Issuer is empty"},
 		{"http", accept.Origin{Issuer: "http://as.example.com"}, "is http"},
@@ -106,9 +170,12 @@ func TestOrigin(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			wrong := mistake.In("x")
-			source := tt.origin.Source(&wrong, tt.origin.Check(&wrong))
+			discovers := tt.origin.Check(&wrong)
+			require.Equal(t, tt.origin.Keys == nil && tt.origin.KeysURL+tt.origin.MetadataURL == "" && wrong.Err() == nil, discovers)
+			source := tt.origin.Source(&wrong, discovers)
 			if tt.says != "" {
 				require.ErrorContains(t, wrong.Err(), tt.says)
+				require.Equal(t, 1, strings.Count(wrong.Err().Error(), "x: "), "once: %v", wrong.Err())
 				return
 			}
 			require.NoError(t, wrong.Err())

@@ -91,7 +91,7 @@ func (n KeyName) among(source jwks.Source, keys []jwks.Key) ([]jwks.Key, absence
 	if len(keys) == 0 {
 		return nil, "", nil
 	}
-	named := n.KeyID != "" && keys[0].ID() == n.KeyID
+	named := keys[0].ID() == n.KeyID
 	if n.KeyID == "" && !n.Certificate.IsZero() {
 		if keys = n.certified(keys); len(keys) == 0 {
 			return nil, noCertificate, nil

@@ -74,9 +74,7 @@ func plainKind(s string) string {
 	}
 	s = joined.Replace(s)
 	for _, end := range []string{"jwt", "token"} {
-		if s != end {
-			s = strings.TrimSuffix(s, end)
-		}
+		s = strings.TrimSuffix(s, end)
 	}
 	return s
 }

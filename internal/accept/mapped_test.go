@@ -103,7 +103,7 @@ func TestMappedMayNotChangeTheRest(t *testing.T) {
 		tried := append(changes[field.Name], func(c *bearergate.Claims) { reflect.ValueOf(c).Elem().FieldByIndex(field.Index).SetZero() })
 		for _, change := range tried {
 			claims := full(t)
-			err := accept.Mapped(&claims, func(c *bearergate.Claims) error { c.Tenant = "t2"; change(c); return nil })
+			err := accept.Mapped(&claims, func(c *bearergate.Claims) error { c.Tenant, c.Missing[0] = "t2", "x"; change(c); return nil })
 			kit.RequireError(t, err, bearergate.ErrMisconfigured, bearergate.ReasonInternal)
 			require.Contains(t, bearergate.AsError(err).Detail, "Map has changed "+field.Name+",")
 			require.Equal(t, full(t), claims)
@@ -143,6 +143,7 @@ func TestMappedMissing(t *testing.T) {
 		{name: "no name", given: []string{"", "a"}, kept: []string{"a"}},
 		{name: "too many", given: many, kept: most},
 		{name: "a long one", given: []string{strings.Repeat("x", 1<<20)}, kept: []string{strings.Repeat("x", 256) + "…"}},
+		{name: "as long as may be", given: []string{strings.Repeat("x", 256)}, kept: []string{strings.Repeat("x", 256)}},
 		{name: "one that forges a line", given: []string{"a\noutcome=accepted"}, kept: []string{`"a\noutcome=accepted"`}},
 	} {
 		for _, refused := range []error{nil, bearergate.ErrInvalidToken} {
@@ -194,6 +195,7 @@ func TestUnmapped(t *testing.T) {
 			var got []told
 			for n := range 20_000 {
 				never, tokens := u.Note(tt.missing(n + 1))
+				require.Equal(t, len(never) == 0, tokens == 0)
 				for _, path := range never {
 					require.Equal(t, n+1, tokens)
 					got = append(got, told{path, tokens})

@@ -48,7 +48,6 @@ func (o Origin) Source(wrong *mistake.List, issuerOK bool) jwks.Source {
 	switch set := given(map[string]bool{"Keys": o.Keys != nil, "KeysURL": o.KeysURL != "", "MetadataURL": o.MetadataURL != ""}); {
 	case len(set) > 1:
 		wrong.Addf("%s are both set: leave out all but one, and clear the one that a function of package idp has set", strings.Join(set, " and "))
-		discover.Issuer = ""
 	case o.KeysURL != "":
 		discover.Issuer, discover.URL = o.Issuer, o.KeysURL
 	case o.MetadataURL != "":

@@ -8,6 +8,7 @@ import (
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/internal/accept"
+	"github.com/bearergate/bearergate/test/kit"
 	"github.com/stretchr/testify/require"
 )
 
@@ -20,6 +21,7 @@ func TestKindOfIDTokens(t *testing.T) {
 		`{"nonce":"x","at_hash":"y","c_hash":"z","s_hash":"w"}`: false, `{"typ":"JWT"}`: false,
 		`{"typ":"Bearer"}`: true, `{"typ":"at+jwt"}`: true, `{"token_use":"access"}`: true, `{"tokenType":"access-token"}`: true, `{"typ":"DPoP"}`: true,
 		`{"typ":"Refresh"}`: true, `{"token_use":"refresh"}`: true, `{"typ":"Logout"}`: true, `{"type":"offline_access"}`: true,
+		`{"code":"x"}`: false, `{"state":"y"}`: false,
 		`{"events":{}}`: true, `{"token_introspection":{}}`: true, `{"code":"x","state":"y"}`: true, `{"nonce":"x","events":{}}`: true,
 	} {
 		claims := good()
@@ -73,6 +75,14 @@ func TestPreset(t *testing.T) {
 	require.NoError(t, none.Judge(&reading))
 	require.NotEqual(t, accept.StepPreset, reading.At)
 
+	require.False(t, none.KeysNameAudience() || none.OfIDTokens())
+	require.NoError(t, none.Mistake())
+	silent := accept.NewPreset(&accept.Demands{Name: "x", Audiences: rules.Audiences})
+	silent.Into(&r)
+	require.False(t, r.KeysNameAudience || silent.KeysNameAudience() || silent.OfIDTokens())
+	require.NoError(t, silent.Judge(&reading))
+	require.NotEqual(t, accept.StepPreset, reading.At)
+
 	refusal := accept.Invalid(bearergate.ReasonPolicy, "x")
 	p := accept.NewPreset(&accept.Demands{Name: "x", IDTokens: true, KeysNameAudience: true, Audiences: rules.Audiences, Rule: func(c *bearergate.Claims) error {
 		c.Tenant = "t"
@@ -102,5 +112,5 @@ func TestPreset(t *testing.T) {
 
 	wrong := accept.NewPreset(&accept.Demands{Name: "x", Mistake: errors.New("y"), Rule: func(*bearergate.Claims) error { return nil }})
 	require.Error(t, wrong.Mistake())
-	require.Equal(t, bearergate.ReasonConfig, bearergate.ReasonOf(wrong.Judge(&reading)), "it accepts nothing")
+	kit.RequireError(t, wrong.Judge(&reading), bearergate.ErrMisconfigured, bearergate.ReasonConfig) // it accepts nothing
 }

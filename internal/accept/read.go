@@ -163,10 +163,8 @@ func (r *Reading) take(name string, value []byte) (err error) {
 		}
 	case "jti":
 		c.ID, err = strictjson.String(value)
-	case "sid": // of another type, it is none
-		if value[0] == '"' {
-			c.SessionID, _ = strictjson.String(value)
-		}
+	case "sid":
+		c.SessionID, _ = strictjson.String(value) // of another type, it is none
 	case "aud":
 		r.hasAudience, r.emptyAudience = true, strictjson.IsEmpty(value)
 		c.Audience, err = stringOrStrings(value)
@@ -178,10 +176,8 @@ func (r *Reading) take(name string, value []byte) (err error) {
 		c.IssuedAt, err = strictjson.NumericDate(value)
 	case "auth_time":
 		c.AuthTime = moments(value)
-	case "acr": // of another type, it is none: StepUp then refuses
-		if value[0] == '"' {
-			c.ACR, _ = strictjson.String(value)
-		}
+	case "acr":
+		c.ACR, _ = strictjson.String(value) // of another type, it is none: StepUp then refuses
 	case "roles": // RFC 9068 §2.2.3.1
 		if names, err := stringOrStrings(value); err == nil {
 			c.Roles = names

@@ -18,8 +18,13 @@ func TestARefusalNamesBothSides(t *testing.T) {
 		name                    string
 		change                  func(map[string]any)
 		detail, expected, found string
+		whole                   bool // detail is all of it
 	}{
 		{name: "the issuer differs by a slash", change: with("iss", "https://as.example.test/"), detail: "iss is not", expected: `"https://as.example.test"`, found: `"https://as.example.test/"`},
+		{name: "a slash is told of", change: with("iss", "https://as.example.test/"), detail: "the two differ only by", expected: `"https://as.example.test"`, found: `"https://as.example.test/"`},
+		{name: "another issuer has nothing of it", change: with("iss", "https://x.example"), detail: "iss is not the configured issuer", expected: `"https://as.example.test"`, found: `"https://x.example"`, whole: true},
+		{name: "no issuer", change: with("iss", absent{}), detail: "claim iss is absent or empty", expected: `"https://as.example.test"`},
+		{name: "a code and a state", change: func(c map[string]any) { c["code"], c["state"] = "secret", "secret" }, detail: "another kind", expected: "an access token", found: "the members code and state"},
 		{name: "another audience", change: with("aud", []string{"x", "y"}), detail: "aud names none", expected: `"api" "api2"`, found: `"x" "y"`},
 		{name: "an empty audience", change: with("aud", []string{}), detail: "claim aud is absent or empty", expected: `"api" "api2"`},
 		{name: "a claim is missing", change: with("iat", absent{}), detail: "claim iat is absent or empty"},
@@ -38,6 +43,7 @@ func TestARefusalNamesBothSides(t *testing.T) {
 			err := rules.Judge(&reading, false)
 			e := bearergate.AsError(err)
 			require.Contains(t, e.Detail, tt.detail)
+			require.True(t, !tt.whole || e.Detail == tt.detail, e.Detail)
 			require.Equal(t, tt.expected, e.Expected)
 			require.Equal(t, tt.found, e.Found)
 			require.False(t, e.Unsigned, "its signature held")
@@ -81,6 +87,7 @@ func TestAnUnknownKeySaysWhy(t *testing.T) {
 		detail, found string
 	}{
 		{name: "not published", signed: named, source: set(newKey(t, "another")), detail: "publishes no key of that ID", found: `kid "k", alg "ES256"`},
+		{name: "not published, by a cache", signed: named, source: published(t, newKey(t, "another")), detail: "publishes no key of that ID", found: `kid "k", alg "ES256"`},
 		{name: "for another algorithm", signed: named, source: rsaSet, detail: "not for this algorithm", found: `kid "k", alg "ES256"`},
 		{name: "too many", signed: unnamed, source: set(newKey(t, "a"), newKey(t, "b"), newKey(t, "c"), newKey(t, "d"), newKey(t, "e")), detail: "more than four fit", found: `no kid, alg "ES256"`},
 		{name: "another certificate", signed: unnamed.says("x5t", thumbprintOf("a")), source: set(unnamed.of(t, "x5t", thumbprintOf("b"))), detail: "has the certificate that the token names", found: `no kid, alg "ES256"`},

@@ -87,20 +87,10 @@ func decoded(part string) ([]byte, bool) {
 
 // text is a member that is a string; "" if it is not there, or none.
 func text(of map[string][]byte, name string) string {
-	value, ok := of[name]
-	if !ok {
-		return ""
-	}
-	s, err := strictjson.String(value)
-	if err != nil {
-		return ""
-	}
+	s, _ := strictjson.String(of[name])
 	return s
 }
 
 func has(of map[string][]byte, names ...string) bool {
-	return slices.ContainsFunc(names, func(name string) bool {
-		value, ok := of[name]
-		return ok && !strictjson.IsEmpty(value)
-	})
+	return slices.ContainsFunc(names, func(name string) bool { return !strictjson.IsEmpty(of[name]) })
 }
