@@ -1,8 +1,11 @@
 package idp_test
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"crypto"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -41,10 +44,15 @@ func (c *common) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(c.set))}, nil
 }
 
+// entraKey is the key of all tenants. An RSA key takes long to make.
+var entraKey = sync.OnceValues(func() (crypto.Signer, error) { return jose.GenerateKey("RS256") })
+
 // entra is Microsoft Entra with one key for all tenants.
 func entra(t *testing.T) (kit.Signer, *common) {
 	t.Helper()
-	s := kit.NewSigner(t, "RS256", "shared")
+	key, err := entraKey()
+	require.NoError(t, err)
+	s := kit.Signer{Alg: "RS256", KeyID: "shared", Key: key}
 	jwk, err := jose.PublicJWK("shared", s.Key.Public(), "RS256")
 	require.NoError(t, err)
 	return s, &common{set: `{"keys":[` + strings.TrimSuffix(string(jwk), "}") + `,"issuer":"https://login.microsoftonline.com/{tenantid}/v2.0"}]}`}
@@ -142,7 +150,12 @@ func TestLookup(t *testing.T) {
 func TestInventedTenants(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		s, keys := entra(t)
-		stranger := kit.NewSigner(t, "RS256", "shared")
+		parts := strings.Split(entraToken(t, s, guid(0), nil), ".")
+		payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+		require.NoError(t, err)
+		invented := func(of string) string { // what strangers can make: other claims under a signature that they have seen
+			return parts[0] + "." + base64.RawURLEncoding.EncodeToString(bytes.ReplaceAll(payload, []byte(guid(0)), []byte(of))) + "." + parts[2]
+		}
 		lookups := 0
 		told := map[string]int{}
 		c := idp.EntraTenantsConfig{Tenants: []string{tenant}, API: api, Lookup: func(context.Context, string) (bool, error) { lookups++; return true, nil }}
@@ -151,10 +164,10 @@ func TestInventedTenants(t *testing.T) {
 		router, err := idp.EntraTenants(c)
 		require.NoError(t, err)
 		for i := range 1500 {
-			_, err := router.Verify(t.Context(), entraToken(t, stranger, guid(i), nil))
-			require.ErrorIs(t, err, bearergate.ErrInvalidToken)
-			_, err = router.Verify(t.Context(), entraToken(t, stranger, fmt.Sprint("x", i), nil))
-			require.Equal(t, bearergate.ReasonIssuer, bearergate.ReasonOf(err))
+			token, err := router.Verify(t.Context(), invented(guid(i+1)))
+			kit.RequireRefused(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonSignature)
+			token, err = router.Verify(t.Context(), invented(fmt.Sprint("x", i)))
+			kit.RequireRefused(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonIssuer)
 		}
 		require.Zero(t, lookups)
 		token, err := router.Verify(t.Context(), entraToken(t, s, guid(7777), nil))
@@ -311,7 +324,7 @@ func TestVerifierOfTenants(t *testing.T) {
 		s, keys := entra(t)
 		checked := 0
 		var event jwtverify.VerifyEvent
-		verify := func(alg string, change func(*idp.EntraTenantsConfig)) (*bearergate.Token, error) {
+		verify := func(alg string, size int, change func(*idp.EntraTenantsConfig)) (*bearergate.Token, error) {
 			c := idp.EntraTenantsConfig{Tenants: []string{tenant}, API: api, Lookup: func(_ context.Context, of string) (bool, error) { return of == guid(1), nil }}
 			c.Verifier.HTTPClient = &http.Client{Transport: keys}
 			c.Verifier.Hooks.Verified = func(_ context.Context, e jwtverify.VerifyEvent) { event = e }
@@ -320,10 +333,11 @@ func TestVerifierOfTenants(t *testing.T) {
 			require.NoError(t, err)
 			keys.set = strings.Replace(keys.set, `"alg":"RS256",`, "", 1) // what the key serves, the configuration says
 			s.Alg = alg
-			raw := entraToken(t, s, guid(1), map[string]any{"permitted": "orders.write"})
+			raw := entraToken(t, s, guid(1), map[string]any{"permitted": "orders.write", "more": strings.Repeat("x", size)})
 			_, _ = router.Verify(t.Context(), raw)
 			return router.Verify(t.Context(), raw)
 		}
+		long := func(c *idp.EntraTenantsConfig) { c.Verifier.MaxTokenBytes = 64 << 10 }
 		for _, tt := range []struct {
 			name    string
 			alg     string
@@ -331,6 +345,7 @@ func TestVerifierOfTenants(t *testing.T) {
 			refused bearergate.Reason
 			kind    error // default: ErrInvalidToken
 			scope   string
+			size    int // of a claim more
 			cached  bool
 		}{
 			{name: "as it is", alg: "RS256", scope: "orders.read", cached: true},
@@ -339,6 +354,11 @@ func TestVerifierOfTenants(t *testing.T) {
 			{name: "an algorithm of one's own, and no other", alg: "RS256", change: func(c *idp.EntraTenantsConfig) { c.Verifier.Algorithms = []string{"RS384"} }, refused: bearergate.ReasonAlgorithm},
 			{name: "another claim of scopes", alg: "RS256", change: func(c *idp.EntraTenantsConfig) { c.Verifier.ScopeClaims = []string{"permitted"} }, scope: "orders.write", cached: true},
 			{name: "no cache", alg: "RS256", change: func(c *idp.EntraTenantsConfig) { c.Verifier.DisableCache = true }, scope: "orders.read"},
+			// A token may take a sixteenth of the cache, and takes twice its length and a little more.
+			{name: "what 1 MiB remembers", alg: "RS256", size: 23_000, change: long, scope: "orders.read", cached: true},
+			{name: "what 1 MiB does not", alg: "RS256", size: 25_000, change: long, scope: "orders.read"},
+			{name: "more bytes", alg: "RS256", size: 25_000, scope: "orders.read", cached: true, change: func(c *idp.EntraTenantsConfig) { long(c); c.Verifier.CacheBytes = 4 << 20 }},
+			{name: "a number of entries alone", alg: "RS256", size: 25_000, scope: "orders.read", cached: true, change: func(c *idp.EntraTenantsConfig) { long(c); c.Verifier.CacheEntries = 16 }},
 			{name: "a Check that refuses", alg: "RS256", kind: bearergate.ErrForbidden, refused: bearergate.ReasonPolicy, change: func(c *idp.EntraTenantsConfig) {
 				c.Verifier.Check = func(context.Context, *bearergate.Token) error { checked++; return bearergate.ErrForbidden }
 			}},
@@ -350,7 +370,7 @@ func TestVerifierOfTenants(t *testing.T) {
 			if tt.change == nil {
 				tt.change = func(*idp.EntraTenantsConfig) {}
 			}
-			token, err := verify(tt.alg, tt.change)
+			token, err := verify(tt.alg, tt.size, tt.change)
 			if tt.refused != "" {
 				kit.RequireRefused(t, token, err, cmp.Or(tt.kind, bearergate.ErrInvalidToken), tt.refused)
 				continue

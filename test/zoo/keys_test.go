@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -86,8 +87,18 @@ func (p *provider) token(t testing.TB, r *row) string {
 	t.Helper()
 	payload, err := json.Marshal(r.claimsOf(t))
 	require.NoError(t, err)
-	return p.signed(t, r, payload)
+	is := fmt.Sprint(p.alg, p.jwks, p.header, r.header, r.key, r.forged, r.parts, string(payload))
+	if raw, signed := tokens.Load(is); signed {
+		return raw.(string)
+	}
+	raw := p.signed(t, r, payload)
+	tokens.Store(is, raw)
+	return raw
 }
+
+// tokens are those of the rows so far, by all that they are made of. RSA signatures take
+// long to make, and several tests read the same rows.
+var tokens sync.Map
 
 func (p *provider) signed(t testing.TB, r *row, payload []byte) string {
 	t.Helper()
