@@ -12,6 +12,7 @@ import (
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/idp"
 	"github.com/bearergate/bearergate/jwtverify"
+	"github.com/bearergate/bearergate/scope"
 	"github.com/bearergate/bearergate/test/kit"
 	"github.com/stretchr/testify/require"
 )
@@ -166,8 +167,11 @@ func TestWhere(t *testing.T) {
 		{name: "an element of an array", where: idp.Where{"groups": {"ops"}}, claims: map[string]any{"groups": []any{"dev", "ops", 7, nil}}},
 		{name: "no element", where: idp.Where{"groups": {"ops"}}, claims: map[string]any{"groups": []any{"dev"}}, refused: true},
 		{name: "an array in an array", where: idp.Where{"groups": {"ops"}}, claims: map[string]any{"groups": []any{[]any{"ops"}}}, refused: true},
+		{name: "an array in an array, as text", where: idp.Where{"groups": {`["ops"]`}}, claims: map[string]any{"groups": []any{[]any{"ops"}}}, refused: true},
+		{name: "null in an array", where: idp.Where{"groups": {"null"}}, claims: map[string]any{"groups": []any{nil}}, refused: true},
 		{name: "an empty array", where: idp.Where{"groups": {"ops"}}, claims: map[string]any{"groups": []any{}}, refused: true},
 		{name: "inside an object", where: idp.Where{"a.b.c": {"x"}}, claims: map[string]any{"a": map[string]any{"b": map[string]any{"c": "x"}}}},
+		{name: "inside an object, without a dot", where: idp.Where{"a-b": {"x"}}, claims: map[string]any{"a": map[string]any{"b": "x"}}, refused: true},
 		{name: "a name with dots", where: idp.Where{"kubernetes.io.namespace": {"shop"}}, claims: map[string]any{"kubernetes.io": map[string]any{"namespace": "shop"}}},
 		{name: "two readings of one path", where: idp.Where{"a.b": {"x"}}, claims: map[string]any{"a.b": "x", "a": map[string]any{"b": "x"}}, refused: true},
 		{name: "the whole path is a name", where: idp.Where{"https://example.test/team": {"x"}}, claims: map[string]any{"https://example.test/team": "x"}},
@@ -271,6 +275,7 @@ func TestRulesDemandByThemselves(t *testing.T) {
 		{name: "Firebase, of nobody", config: idp.Firebase("project"), good: firebase, change: map[string]any{"sub": kit.Absent}, refused: bearergate.ReasonType},
 		{name: "Firebase, no login", config: idp.Firebase("project"), good: firebase, change: map[string]any{"auth_time": kit.Absent}, refused: bearergate.ReasonPolicy},
 		{name: "Firebase, a login after the token", config: idp.Firebase("project"), good: firebase, change: map[string]any{"auth_time": kit.Now.Unix() + 1}, refused: bearergate.ReasonPolicy},
+		{name: "Google's users, no azp", config: idp.GoogleUsers(kit.Audience, ""), good: map[string]any{"azp": kit.Absent}},
 		{name: "ID tokens", config: idp.IDTokens(kit.Issuer, kit.Audience), good: id},
 		{name: "ID tokens, with the ID of their client", config: idp.IDTokens(kit.Issuer, kit.Audience), good: id, change: map[string]any{"client_id": kit.Audience}},
 		{name: "ID tokens, of nobody", config: idp.IDTokens(kit.Issuer, kit.Audience), good: id, change: map[string]any{"sub": kit.Absent}, refused: bearergate.ReasonType},
@@ -333,6 +338,32 @@ func TestRolesThatAreNone(t *testing.T) {
 		token, err := v.Verify(t.Context(), s.Sign(t, map[string]any{"typ": "Bearer", "realm_access": access}))
 		require.NoError(t, err)
 		require.Nil(t, token.Roles())
+	}
+}
+
+// Permissions are scopes beside scope. Who has neither has not been said to have none.
+func TestScopesOfAuth0(t *testing.T) {
+	s := kit.NewSigner(t, "ES256", "k")
+	c := idp.Auth0("example.eu.auth0.com", kit.Audience)
+	c.Issuer, c.Keys, c.Now = kit.Issuer, s.Set(t), nowOf
+	v, err := jwtverify.New(c)
+	require.NoError(t, err)
+	for _, tt := range []struct {
+		name        string
+		scope       any
+		permissions any
+		want        scope.Set
+	}{
+		{name: "neither", scope: kit.Absent, permissions: kit.Absent},
+		{name: "an empty list", scope: kit.Absent, permissions: []string{}},
+		{name: "scope", scope: "a b", permissions: kit.Absent, want: scope.Of("a", "b")},
+		{name: "one permission", scope: kit.Absent, permissions: []string{"a"}, want: scope.Of("a")},
+		{name: "both", scope: "a b", permissions: []string{"b", "c"}, want: scope.Of("a", "b", "c")},
+	} {
+		token, err := v.Verify(t.Context(), s.Sign(t, map[string]any{"scope": tt.scope, "permissions": tt.permissions}))
+		require.NoError(t, err, tt.name)
+		require.Equal(t, tt.want.Names(), token.Scopes().Names(), tt.name)
+		require.Equal(t, tt.want.IsZero(), token.Scopes().IsZero(), tt.name)
 	}
 }
 
@@ -500,6 +531,7 @@ func TestEntraGroups(t *testing.T) {
 		{name: "too many, and some", claims: map[string]any{"groups": []string{"a"}, "_claim_names": map[string]any{"groups": "src1"}}, elsewhere: true},
 		{name: "too many, in the implicit flow", claims: map[string]any{"hasgroups": true}, elsewhere: true},
 		{name: "too many, as text", claims: map[string]any{"hasgroups": "true"}, elsewhere: true},
+		{name: "not too many, as text", claims: map[string]any{"groups": []string{"a"}, "hasgroups": "false"}, groups: []string{"a"}},
 		{name: "not too many", claims: map[string]any{"hasgroups": false, "_claim_names": map[string]any{"other": "src1"}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
