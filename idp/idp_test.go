@@ -207,6 +207,11 @@ func TestIssuerAndKeys(t *testing.T) {
 			issuer: "https://cognito-idp.cn-north-1.amazonaws.com.cn/cn-north-1_x", keys: "https://cognito-idp.cn-north-1.amazonaws.com.cn/cn-north-1_x/.well-known/jwks.json", audiences: []string{"orders"}},
 		{name: "Entra, IDs in capitals", config: idp.Entra(idp.EntraConfig{Tenant: strings.ToUpper(tenant), API: strings.ToUpper(api), Version: 2}),
 			issuer: "https://login.microsoftonline.com/" + tenant + "/v2.0", metadata: "https://login.microsoftonline.com/" + tenant + "/v2.0/.well-known/openid-configuration", audiences: []string{api}},
+		{name: "Entra, version 1, URIs with a slash and without", config: idp.Entra(idp.EntraConfig{Tenant: tenant, API: api, AppIDURIs: []string{"https://a.test/", "https://b.test"}, Version: 1}),
+			issuer: "https://sts.windows.net/" + tenant + "/", metadata: "https://login.microsoftonline.com/" + tenant + "/.well-known/openid-configuration",
+			audiences: []string{api, "api://" + api, "api://" + api + "/", "https://a.test", "https://a.test/", "https://b.test", "https://b.test/"}},
+		{name: "External ID", config: idp.ExternalID(tenant, api), issuer: "https://" + tenant + ".ciamlogin.com/" + tenant + "/v2.0",
+			metadata: "https://" + tenant + ".ciamlogin.com/" + tenant + "/v2.0/.well-known/openid-configuration", audiences: []string{api}},
 		{name: "B2C in capitals", config: idp.B2C(idp.B2CConfig{Name: "Contoso", Tenant: strings.ToUpper(tenant), API: api, Policies: []string{"B2C_1_Signin"}}),
 			issuer: "https://contoso.b2clogin.com/" + tenant + "/v2.0/", keys: "https://contoso.b2clogin.com/contoso.onmicrosoft.com/b2c_1_signin/discovery/v2.0/keys", audiences: []string{api}},
 		{name: "AD FS, with the prefix", config: idp.ADFS("https://adfs.example.test/", "microsoft:identityserver:orders"),
@@ -298,16 +303,47 @@ func TestRulesDemandByThemselves(t *testing.T) {
 	}
 }
 
-// The client of a token of Keycloak is azp, whatever a mapper writes into client_id.
-func TestClientOfKeycloak(t *testing.T) {
+// The client of a token is the one that the provider names, whatever else a mapper or a user
+// writes where other providers have theirs.
+func TestClients(t *testing.T) {
 	s := kit.NewSigner(t, "ES256", "k")
-	c := idp.Keycloak(kit.Issuer, kit.Audience)
-	c.Keys, c.Now = s.Set(t), nowOf
-	v, err := jwtverify.New(c)
-	require.NoError(t, err)
-	token, err := v.Verify(t.Context(), s.Sign(t, map[string]any{"typ": "Bearer", "azp": "shop-web", "client_id": "mapped"}))
-	require.NoError(t, err)
-	require.Equal(t, "shop-web", token.ClientID())
+	for _, tt := range []struct {
+		name   string
+		config jwtverify.Config
+		claims map[string]any
+		want   string
+	}{
+		{name: "Keycloak", config: idp.Keycloak(kit.Issuer, kit.Audience), claims: map[string]any{"typ": "Bearer", "azp": "own"}, want: "own"},
+		{name: "Keycloak, without azp", config: idp.Keycloak(kit.Issuer, kit.Audience), claims: map[string]any{"typ": "Bearer"}, want: "mapped"},
+		{name: "Okta", config: idp.Okta("example.okta.com", "default", kit.Audience), claims: map[string]any{"jti": "AT.x", "cid": "own"}, want: "own"},
+		{name: "Entra, version 2", config: idp.Entra(idp.EntraConfig{Tenant: tenant, API: api}),
+			claims: map[string]any{"aud": api, "tid": tenant, "ver": "2.0", "azp": "own", "azpacr": "1", "scp": "orders.read"}, want: "own"},
+		{name: "Entra, version 1", config: idp.Entra(idp.EntraConfig{Tenant: tenant, API: api, Version: 1}),
+			claims: map[string]any{"aud": api, "tid": tenant, "ver": "1.0", "appid": "own", "appidacr": "1", "azp": "mapped", "scp": "orders.read"}, want: "own"},
+		{name: "B2C", config: idp.B2C(idp.B2CConfig{Name: "contoso", Tenant: tenant, API: api, Policies: []string{"b2c_1_x"}}),
+			claims: map[string]any{"aud": api, "tfp": "B2C_1_x", "azp": "own", "scp": "orders.read"}, want: "own"},
+		{name: "AD FS", config: idp.ADFS("adfs.example.test", kit.Audience), claims: map[string]any{"appid": "own", "azp": "mapped"}, want: "own"},
+		{name: "authentik", config: idp.Authentik(kit.Issuer, kit.Audience), claims: map[string]any{"azp": kit.Audience, "uid": "u"}, want: kit.Audience},
+		{name: "Dex", config: idp.Dex(kit.Issuer, kit.Audience), claims: map[string]any{"azp": kit.Audience}, want: kit.Audience},
+		{name: "ID tokens without azp", config: idp.IDTokens(kit.Issuer, kit.Audience), claims: map[string]any{"client_id": kit.Audience, "scope": kit.Absent}},
+		{name: "Clerk", config: idp.Clerk(idp.ClerkConfig{FrontendAPI: "clerk.example.test", Origins: []string{"https://app.example.test"}, Audiences: []string{kit.Audience}}),
+			claims: map[string]any{"azp": "https://app.example.test", "sts": "active"}, want: "https://app.example.test"},
+		{name: "Supabase", config: idp.Supabase("project"),
+			claims: map[string]any{"aud": "authenticated", "role": "authenticated", "session_id": "s", "client_id": kit.Absent, "azp": "mapped"}},
+		{name: "Cloudflare Access", config: idp.CloudflareAccess("example", kit.Audience), claims: map[string]any{"type": "app", "common_name": "own"}, want: "own"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := tt.config
+			c.Issuer, c.IssuerAliases, c.KeysURL, c.MetadataURL, c.Keys, c.Algorithms, c.Now = kit.Issuer, nil, "", "", s.Set(t), nil, nowOf
+			v, err := jwtverify.New(c)
+			require.NoError(t, err)
+			claims := map[string]any{"client_id": "mapped"}
+			maps.Copy(claims, tt.claims)
+			token, err := v.Verify(t.Context(), s.SignWith(t, map[string]any{"alg": s.Alg, "typ": "JWT", "kid": s.KeyID}, claims))
+			require.NoError(t, err)
+			require.Equal(t, tt.want, token.ClientID())
+		})
+	}
 }
 
 // Roles are strings that say something: of a list that holds anything else, none is taken.

@@ -440,3 +440,15 @@ func TestKeyOfAnotherTenant(t *testing.T) {
 		kit.RequireRefused(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonUnknownKey)
 	})
 }
+
+// Tokens of version 2 have the ID of the API as aud, and no URI.
+func TestAudienceOfTenants(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s, keys := entra(t)
+		router := tenants(t, keys, func(context.Context, string) (bool, error) { return true, nil })
+		for _, of := range []string{tenant, guid(1)} {
+			token, err := router.Verify(t.Context(), entraToken(t, s, of, map[string]any{"aud": "api://" + api}))
+			kit.RequireRefused(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonAudience)
+		}
+	})
+}
