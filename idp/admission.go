@@ -2,6 +2,7 @@ package idp
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"sync"
 	"time"
@@ -9,6 +10,8 @@ import (
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/internal/clock"
 	"github.com/bearergate/bearergate/internal/guard"
+	"github.com/bearergate/bearergate/internal/ttlcache"
+	"github.com/bearergate/bearergate/issuers"
 	"golang.org/x/sync/singleflight"
 )
 
@@ -23,13 +26,14 @@ const (
 // signature.
 //
 //   - What bounds it: one call at a time for a tenant, lookupTimeout; as many tenants as the
-//     router keeps verifiers.
+//     router keeps verifiers, and again as many in known.
 //   - Who can fill and steer it: tenants of Entra whose applications get tokens for this API.
 //     They are known by name, and pay for themselves alone.
 //   - What the caller sees when there is no answer: ErrUnavailable, ReasonStoreUnavailable.
 type admission struct {
 	tenant string
 	lookup func(context.Context, string) (bool, error)
+	known  *known
 	flight singleflight.Group
 	slot   chan struct{} // of the one call that may be under way
 
@@ -38,6 +42,21 @@ type admission struct {
 	at       time.Time
 	keeps    time.Duration // for how long; 0: nothing was said yet
 	admitted time.Time     // when it was last said that the tenant may come
+}
+
+// known are the admissions of tenants that may come. What Lookup has said of them outlives
+// their verifiers, which the router makes anew within a day: else a tenant would be refused
+// if that happens in an outage. Strangers get nothing into it.
+type known = ttlcache.Cache[*admission]
+
+func newKnown() *known { return ttlcache.New[*admission](issuers.DefaultMaxResolved, 0) }
+
+// admissionOf is the one that is known, or a new one.
+func admissionOf(tenant string, lookup func(context.Context, string) (bool, error), of *known) *admission {
+	if a, ok := of.Get(sha256.Sum256([]byte(tenant)), time.Now()); ok {
+		return a
+	}
+	return &admission{tenant: tenant, lookup: lookup, known: of, slot: make(chan struct{}, 1)}
 }
 
 var (
@@ -118,6 +137,7 @@ func (a *admission) say(now time.Time, refusal *bearergate.Error) {
 	switch {
 	case refusal == nil:
 		a.admitted, a.keeps = now, admittedFor
+		a.known.Add(sha256.Sum256([]byte(a.tenant)), a, 0, now, 2*admittedFor)
 	case errors.Is(refusal.Kind, bearergate.ErrUnavailable):
 		a.keeps = failedFor
 		if a.stillAdmitted(now) {

@@ -128,6 +128,7 @@ func TestSpellings(t *testing.T) {
 		{name: "a GUID in capitals", a: idp.Entra(idp.EntraConfig{Tenant: "ABCDEF00-2222-3333-4444-555555555555", API: api}), b: idp.Entra(idp.EntraConfig{Tenant: "abcdef00-2222-3333-4444-555555555555", API: api})},
 		{name: "version 2 by default", a: idp.Entra(idp.EntraConfig{Tenant: tenant, API: api}), b: idp.Entra(idp.EntraConfig{Tenant: tenant, API: api, Version: 2})},
 		{name: "gitlab.com with a slash", a: idp.GitLabCI("https://gitlab.com/", "x", idp.Where{"sub": {"y"}}), b: idp.GitLabCI("https://gitlab.com", "x", idp.Where{"sub": {"y"}})},
+		{name: "a trust domain as a SPIFFE ID", a: idp.SPIFFE("example.org", "", "x", "/y"), b: idp.SPIFFE("spiffe://example.org", "", "x", "/y")},
 		{name: "PingOne's issuer", a: idp.PingOne(tenant, "x"), b: idp.PingOne("https://auth.pingone.com/"+tenant+"/as", "x")},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -269,6 +270,14 @@ func TestRulesDemandByThemselves(t *testing.T) {
 	s := kit.NewSigner(t, "ES256", "k")
 	firebase := map[string]any{"aud": "project", "auth_time": kit.Now.Unix()}
 	id := map[string]any{"scope": kit.Absent, "client_id": kit.Absent}
+	b2c := idp.B2C(idp.B2CConfig{Name: "contoso", Tenant: tenant, API: api, Policies: []string{"b2c_1_x"}})
+	ofB2C := map[string]any{"aud": api, "tid": tenant, "tfp": "B2C_1_x", "azp": "app", "scp": "orders.read"}
+	authentik := idp.Authentik(kit.Issuer, kit.Audience)
+	authentik.AllowMarks = append(authentik.AllowMarks, "at_hash")
+	ofAuthentik := map[string]any{"azp": kit.Audience, "uid": "u"}
+	const origin = "https://app.example.test"
+	clerk := idp.Clerk(idp.ClerkConfig{FrontendAPI: "clerk.example.test", Origins: []string{origin}, Audiences: []string{kit.Audience}})
+	ofClerk := map[string]any{"azp": origin, "sts": "active"}
 	for _, tt := range []struct {
 		name    string
 		config  jwtverify.Config
@@ -280,6 +289,13 @@ func TestRulesDemandByThemselves(t *testing.T) {
 		{name: "Firebase, of nobody", config: idp.Firebase("project"), good: firebase, change: map[string]any{"sub": kit.Absent}, refused: bearergate.ReasonType},
 		{name: "Firebase, no login", config: idp.Firebase("project"), good: firebase, change: map[string]any{"auth_time": kit.Absent}, refused: bearergate.ReasonPolicy},
 		{name: "Firebase, a login after the token", config: idp.Firebase("project"), good: firebase, change: map[string]any{"auth_time": kit.Now.Unix() + 1}, refused: bearergate.ReasonPolicy},
+		{name: "B2C", config: b2c, good: ofB2C},
+		{name: "B2C, no client", config: b2c, good: ofB2C, change: map[string]any{"azp": kit.Absent}, refused: bearergate.ReasonType},
+		{name: "B2C, no permission", config: b2c, good: ofB2C, change: map[string]any{"scp": kit.Absent}, refused: bearergate.ReasonPolicy},
+		{name: "authentik", config: authentik, good: ofAuthentik},
+		{name: "authentik, at_hash", config: authentik, good: ofAuthentik, change: map[string]any{"at_hash": "x"}, refused: bearergate.ReasonType},
+		{name: "Clerk", config: clerk, good: ofClerk},
+		{name: "Clerk, no origin", config: clerk, good: ofClerk, change: map[string]any{"azp": kit.Absent}, refused: bearergate.ReasonPolicy},
 		{name: "Google's users, no azp", config: idp.GoogleUsers(kit.Audience, ""), good: map[string]any{"azp": kit.Absent}},
 		{name: "ID tokens", config: idp.IDTokens(kit.Issuer, kit.Audience), good: id},
 		{name: "ID tokens, with the ID of their client", config: idp.IDTokens(kit.Issuer, kit.Audience), good: id, change: map[string]any{"client_id": kit.Audience}},
@@ -377,6 +393,30 @@ func TestRolesThatAreNone(t *testing.T) {
 	}
 }
 
+// WorkOS says one role, or all of them.
+func TestRolesOfWorkOS(t *testing.T) {
+	s := kit.NewSigner(t, "ES256", "k")
+	c := idp.WorkOS("client_1")
+	c.Issuer, c.IssuerAliases, c.KeysURL, c.Keys, c.Now = kit.Issuer, nil, "", s.Set(t), nowOf
+	v, err := jwtverify.New(c)
+	require.NoError(t, err)
+	for _, tt := range []struct {
+		name   string
+		claims map[string]any
+		want   []string
+	}{
+		{name: "none"},
+		{name: "one", claims: map[string]any{"role": "admin"}, want: []string{"admin"}},
+		{name: "several", claims: map[string]any{"role": "admin", "roles": []string{"admin", "buyer"}}, want: []string{"admin", "buyer"}},
+	} {
+		claims := map[string]any{"aud": kit.Absent, "client_id": "client_1", "sid": "s"}
+		maps.Copy(claims, tt.claims)
+		token, err := v.Verify(t.Context(), s.Sign(t, claims))
+		require.NoError(t, err, tt.name)
+		require.Equal(t, tt.want, token.Roles(), tt.name)
+	}
+}
+
 // Permissions are scopes beside scope. Who has neither has not been said to have none.
 func TestScopesOfAuth0(t *testing.T) {
 	s := kit.NewSigner(t, "ES256", "k")
@@ -419,6 +459,7 @@ func TestWhatWasFound(t *testing.T) {
 		{name: "a number", config: idp.Descope("project"), claims: map[string]any{"drn": 7}, expected: `drn "DS"`, found: "no string, or an empty one"},
 		{name: "an empty string", config: idp.Descope("project"), claims: map[string]any{"drn": ""}, expected: `drn "DS"`, found: "no string, or an empty one"},
 		{name: "a condition, and nothing", config: where, expected: `groups "ops" "dev"`, found: "none"},
+		{name: "a condition, and another value", config: where, claims: map[string]any{"groups": "a"}, expected: `groups "ops" "dev"`, found: `"a"`},
 		{name: "a condition, and other values", config: where, claims: map[string]any{"groups": []any{"a", 7}}, expected: `groups "ops" "dev"`, found: `"a" "7"`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -608,6 +649,7 @@ func TestEntraTenantsMistakes(t *testing.T) {
 		{"KeysURL", func(c *idp.EntraTenantsConfig) { c.Verifier.KeysURL = "https://x.test" }, "Verifier.KeysURL is set"},
 		{"another preset", func(c *idp.EntraTenantsConfig) { c.Verifier.Preset = idp.Dex("https://x.test", "y").Preset }, "Verifier.Preset is set"},
 		{"the mistake of another preset", func(c *idp.EntraTenantsConfig) { c.Verifier.Err = idp.Supabase("").Err }, "project is empty"},
+		{"the mistake of another preset, beside one of its own", func(c *idp.EntraTenantsConfig) { c.API, c.Verifier.Err = "", idp.Supabase("").Err }, "project is empty"},
 		{"a mistake in the rest", func(c *idp.EntraTenantsConfig) { c.Verifier.Leeway = -1 }, "Leeway"},
 		{"a mistake in the rest, of a tenant that is looked up", func(c *idp.EntraTenantsConfig) {
 			c.Tenants, c.Verifier.Leeway = nil, -1
@@ -671,6 +713,7 @@ func TestMoreMistakes(t *testing.T) {
 		{"the audience of those who name none", idp.ADFS("adfs.example.test", "urn:microsoft:userinfo"), "names no API"},
 		{"no environment", idp.PingOne("https://auth.pingone.eu//as", "orders"), "environment"},
 		{"no origin, but a host", idp.Clerk(idp.ClerkConfig{FrontendAPI: "clerk.example.test", Origins: []string{"app.example.test"}}), "no origin"},
+		{"a wildcard as origin", idp.Clerk(idp.ClerkConfig{FrontendAPI: "clerk.example.test", Origins: []string{"https://*.example.test"}, Audiences: []string{"orders"}, AllowMissingOrigin: true}), "has a *"},
 		{"an origin with a slash", idp.Clerk(idp.ClerkConfig{FrontendAPI: "clerk.example.test", Origins: []string{"https://app.example.test/"}}), "no origin"},
 		{"a URL as domain", idp.GoogleUsers("client", "https://example.test"), "hostedDomain"},
 		{"a port in a trust domain", idp.SPIFFE("example.test:8443", cluster, "orders", "/a"), "trustDomain"},
@@ -686,6 +729,7 @@ func TestMoreMistakes(t *testing.T) {
 		"an underscore":               idp.SPIFFE("a_b.example.test", cluster, "orders", "spiffe://a_b.example.test/x", "/y", "z"),
 		"an own API at a tenant":      idp.Auth0("example.eu.auth0.com", "https://api.example.test/me/"),
 		"GitLab of one's own":         idp.GitLabCI("https://gitlab.example.test", "orders", idp.Where{"ref_protected": {"true"}}),
+		"a policy in two spellings":   idp.B2C(idp.B2CConfig{Name: "contoso", Tenant: tenant, API: api, Policies: []string{"B2C_1_x", "b2c_1_x"}}),
 		"a pool that names no region": idp.Cognito(idp.CognitoConfig{Region: "eu-west-1", Pool: "x", Resource: "orders", Clients: []string{"a"}}),
 		"a native application alone":  idp.Clerk(idp.ClerkConfig{FrontendAPI: "clerk.example.test", Audiences: []string{"orders"}, AllowMissingOrigin: true}),
 	} {

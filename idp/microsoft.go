@@ -218,11 +218,12 @@ func entraRouter(c EntraTenantsConfig, base jwtverify.Config, tenants []string) 
 		// What the iss of an unverified token costs is a verifier without keys of its own; they
 		// are shared. So there may be as many as tokens come.
 		router.MaxResolvesPerMinute = 60_000
-		router.ResolvedTTL = 24 * time.Hour // what Lookup says ends by itself
+		router.ResolvedTTL = 24 * time.Hour // what Lookup says ends by itself, and is known beyond
+		of := newKnown()
 		router.Resolve = func(_ context.Context, issuer string) (bearergate.Verifier, error) {
 			own := base
 			own.Hooks = anonymous(base.Hooks)
-			a := &admission{tenant: tenantOf(issuer), lookup: c.Lookup, slot: make(chan struct{}, 1)}
+			a := admissionOf(tenantOf(issuer), c.Lookup, of)
 			if own.Check = a.check; base.Check != nil {
 				own.Check = bearergate.Checks(a.check, base.Check)
 			}

@@ -170,6 +170,10 @@ func TestInventedTenants(t *testing.T) {
 			token, err = router.Verify(t.Context(), invented(fmt.Sprint("x", i)))
 			kit.RequireRefused(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonIssuer)
 		}
+		for _, iss := range []string{"https://login.microsoftonline.com/" + guid(1), "https://login.microsoftonline.com/" + guid(1) + "/v1.0", "https://x.test/" + guid(1) + "/v2.0"} {
+			token, err := router.Verify(t.Context(), entraToken(t, s, guid(1), map[string]any{"iss": iss}))
+			kit.RequireRefused(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonIssuer)
+		}
 		require.Zero(t, lookups)
 		token, err := router.Verify(t.Context(), entraToken(t, s, guid(7777), nil))
 		require.NoError(t, err, "a customer's first token")
@@ -179,7 +183,9 @@ func TestInventedTenants(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, tenant, token.Tenant())
 		require.Equal(t, 1, lookups, "a tenant that is named is not looked up")
-		require.Equal(t, map[string]int{"https://login.microsoftonline.com/{tenant}/v2.0": 1500,
+		token, err = router.Verify(t.Context(), entraToken(t, s, guid(8888), map[string]any{"scp": kit.Absent}))
+		kit.RequireRefused(t, token, err, bearergate.ErrInvalidToken, bearergate.ReasonPolicy)
+		require.Equal(t, map[string]int{"https://login.microsoftonline.com/{tenant}/v2.0": 1500, "https://login.microsoftonline.com/" + guid(8888) + "/v2.0": 1,
 			"https://login.microsoftonline.com/" + guid(7777) + "/v2.0": 1, "https://login.microsoftonline.com/" + tenant + "/v2.0": 1}, told, "what fills metrics")
 		for _, url := range keys.asked {
 			require.Equal(t, "https://login.microsoftonline.com/common/discovery/v2.0/keys", url)
@@ -341,7 +347,7 @@ func TestVerifierOfTenants(t *testing.T) {
 			require.NoError(t, err)
 			keys.set = strings.Replace(keys.set, `"alg":"RS256",`, "", 1) // what the key serves, the configuration says
 			s.Alg = alg
-			raw := entraToken(t, s, guid(1), map[string]any{"permitted": "orders.write", "more": strings.Repeat("x", size)})
+			raw := entraToken(t, s, guid(1), map[string]any{"permitted": "orders.write", "scope": "orders.all", "more": strings.Repeat("x", size)})
 			_, _ = router.Verify(t.Context(), raw)
 			return router.Verify(t.Context(), raw)
 		}
@@ -358,6 +364,7 @@ func TestVerifierOfTenants(t *testing.T) {
 		}{
 			{name: "as it is", alg: "RS256", scope: "orders.read", cached: true},
 			{name: "as it is, another algorithm", alg: "RS384", refused: bearergate.ReasonAlgorithm},
+			{name: "as it is, what others accept by default", alg: "PS256", refused: bearergate.ReasonAlgorithm},
 			{name: "an algorithm of one's own", alg: "RS384", change: func(c *idp.EntraTenantsConfig) { c.Verifier.Algorithms = []string{"RS384"} }, scope: "orders.read", cached: true},
 			{name: "an algorithm of one's own, and no other", alg: "RS256", change: func(c *idp.EntraTenantsConfig) { c.Verifier.Algorithms = []string{"RS384"} }, refused: bearergate.ReasonAlgorithm},
 			{name: "another claim of scopes", alg: "RS256", change: func(c *idp.EntraTenantsConfig) { c.Verifier.ScopeClaims = []string{"permitted"} }, scope: "orders.write", cached: true},
@@ -389,6 +396,46 @@ func TestVerifierOfTenants(t *testing.T) {
 		}
 		require.Equal(t, 2, checked)
 		time.Sleep(time.Minute)
+	})
+}
+
+// A hook that is not there is not missed.
+func TestHooksOfTenants(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s, keys := entra(t)
+		c := idp.EntraTenantsConfig{API: api, Lookup: func(context.Context, string) (bool, error) { return true, nil }}
+		c.Verifier.HTTPClient = &http.Client{Transport: keys}
+		c.Verifier.Hooks.Panicked = func(_ context.Context, e bearergate.PanicEvent) { t.Errorf("%s panicked", e.Where) }
+		router, err := idp.EntraTenants(c)
+		require.NoError(t, err)
+		_, err = router.Verify(t.Context(), entraToken(t, s, guid(1), nil))
+		require.NoError(t, err)
+	})
+}
+
+// The verifier of a tenant is made anew before a day is over. What Lookup has said stays: an
+// outage at that moment is like any other.
+func TestLookupInAnOutageAfterADay(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s, keys := entra(t)
+		down := false
+		router := tenants(t, keys, func(context.Context, string) (bool, error) {
+			if down {
+				return false, errors.New("x")
+			}
+			return true, nil
+		})
+		begun := time.Now()
+		for time.Since(begun) < 20*time.Hour {
+			token, err := router.Verify(t.Context(), entraToken(t, s, guid(1), nil))
+			require.NoError(t, err, time.Since(begun))
+			require.Equal(t, guid(1), token.Tenant())
+			synctest.Wait() // for what is asked in the background
+			time.Sleep(10 * time.Minute)
+			down = time.Since(begun) > 18*time.Hour
+		}
+		_, err := router.Verify(t.Context(), entraToken(t, s, guid(1), nil))
+		require.Equal(t, bearergate.ReasonStoreUnavailable, bearergate.ReasonOf(err), "for two hours, and no longer")
 	})
 }
 
