@@ -63,6 +63,9 @@ func TestNewNamesEveryMistake(t *testing.T) {
 		{"post without secret", func(c *introspect.Config) { c.Auth = introspect.PostAuth("x", "") }, []string{`Auth: introspect.PostAuth(client "x"): the secret is empty: pass the one`}},
 		{"bearer nil", func(c *introspect.Config) { c.Auth = introspect.BearerAuth(nil) }, []string{"Auth: introspect.BearerAuth"}},
 		{"key nil", func(c *introspect.Config) { c.Auth = introspect.PrivateKeyJWT("x", nil, introspect.Assertion{}) }, []string{"Auth: introspect.PrivateKeyJWT"}},
+		{"key without id", func(c *introspect.Config) {
+			c.Auth = introspect.PrivateKeyJWT("", ed25519.NewKeyFromSeed(make([]byte, 32)), introspect.Assertion{})
+		}, []string{"Auth: introspect.PrivateKeyJWT: the client ID is empty"}},
 		{"key typed nil", func(c *introspect.Config) {
 			c.Auth = introspect.PrivateKeyJWT("x", (*ecdsa.PrivateKey)(nil), introspect.Assertion{})
 		}, []string{"Auth: introspect.PrivateKeyJWT"}},

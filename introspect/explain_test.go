@@ -52,6 +52,9 @@ func TestExplain(t *testing.T) {
 		"Check": {change: func(c *introspect.Config) {
 			c.Check = func(context.Context, *bearergate.Token) error { return errors.New("s3cret") }
 		}, reason: bearergate.ReasonPolicy, failed: "check", advice: "Config.Check refused"},
+		"Map": {change: func(c *introspect.Config) {
+			c.Map = func(*bearergate.Claims) error { return errors.New("s3cret") }
+		}, reason: bearergate.ReasonPolicy, failed: "map"},
 		"no scope":            {answer: map[string]any{"scope": absent, "permissions": []string{"read"}}, advice: "The answer has no scope, and other members"},
 		"nonsense":            {respond: body(200, "application/json", `{"active":"yes"}`), reason: bearergate.ReasonIntrospectionUnavailable, failed: "answer", advice: "Nothing is known against the token"},
 		"a page":              {respond: body(200, "text/html", `<p>`), reason: bearergate.ReasonIntrospectionUnavailable, failed: "answer", advice: "Nothing is known against the token"},

@@ -3,12 +3,14 @@ package introspect_test
 import (
 	"cmp"
 	"context"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -143,6 +145,12 @@ func TestAssertionAlgorithms(t *testing.T) {
 		require.NoError(t, pub.Verify(alg, jws.Signed, jws.Signature))
 		require.Contains(t, string(jws.Payload), `"aud":"https://as.example.com/token"`)
 
+		a.Algorithm = ""
+		requireAccepted(t, newClient(t, with(config(s), func(c *introspect.Config) { c.Auth = introspect.PrivateKeyJWT(clientID, key, a) })), opaque)
+		jws, err = jose.Parse(s.form.Get("client_assertion"), 1<<14)
+		require.NoError(t, err)
+		require.Equal(t, strings.Replace(alg, "RS", "PS", 1), jws.Header.Algorithm, "what the key is best for")
+
 		a.Algorithm = map[bool]string{true: "RS256", false: "EdDSA"}[alg == "EdDSA"]
 		_, err = introspect.New(with(config(s), func(c *introspect.Config) { c.Auth = introspect.PrivateKeyJWT(clientID, key, a) }))
 		require.ErrorIs(t, err, misconfigured)
@@ -174,6 +182,7 @@ func TestBearerAuthFails(t *testing.T) {
 			kind:   unavailable,
 			reason: bearergate.ReasonIntrospectionUnavailable,
 		},
+		{name: "an error beside a token", token: "our-own", err: errors.New(secret), kind: unavailable, reason: bearergate.ReasonIntrospectionUnavailable},
 		{name: "canceled", err: context.Canceled, kind: unavailable, reason: bearergate.ReasonIntrospectionUnavailable},
 		{name: "no token", token: "a\r\nb: c", kind: unavailable, reason: bearergate.ReasonIntrospectionUnavailable},
 		{name: "empty", kind: unavailable, reason: bearergate.ReasonIntrospectionUnavailable},
@@ -195,6 +204,32 @@ func TestBearerAuthFails(t *testing.T) {
 			require.Zero(t, s.requests())
 		})
 	}
+}
+
+// A key in an HSM that does not answer is an outage: nothing is sent without its signature.
+func TestAssertionThatIsNotSigned(t *testing.T) {
+	key, err := jose.GenerateKey("ES256")
+	require.NoError(t, err)
+	for name, auth := range map[string]introspect.Auth{
+		"the key fails":                introspect.PrivateKeyJWT(clientID, failingKey{key}, introspect.Assertion{}),
+		"an ID that JSON cannot hold":  introspect.PrivateKeyJWT("a\xff", key, introspect.Assertion{}),
+		"a kid that JSON cannot hold":  introspect.PrivateKeyJWT(clientID, key, introspect.Assertion{KeyID: "a\xff"}),
+		"an aud that JSON cannot hold": introspect.PrivateKeyJWT(clientID, key, introspect.Assertion{Audience: "a\xff"}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newServer()
+			err := requireRefused(t, newClient(t, with(config(s), func(c *introspect.Config) { c.Auth = auth })), opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
+			require.NotContains(t, err.Error(), secret)
+			require.Zero(t, s.requests())
+		})
+	}
+}
+
+// failingKey is a key that does not sign, for a reason that is nobody's to read.
+type failingKey struct{ crypto.Signer }
+
+func (failingKey) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
+	return nil, errors.New(secret)
 }
 
 // INT-058: no credentials are sent where somebody between could be the endpoint.
