@@ -4,7 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"net/url"
+	"slices"
 	"sync"
 	"testing"
 	"testing/iotest"
@@ -352,6 +355,8 @@ func TestBreakerJitter(t *testing.T) {
 			time.Sleep(last.Wait)
 		}
 		require.Greater(t, len(waits), 200)
+		require.Less(t, slices.Min(slices.DeleteFunc(slices.Collect(maps.Keys(waits)), func(wait time.Duration) bool { return wait < 26*time.Second })),
+			27200*time.Millisecond, "all of the tenth, of the longest")
 	})
 }
 
@@ -390,4 +395,102 @@ func TestLateReport(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A caller's answer ends an outage where a token of our own is never answered: something in
+// front of the server does not let unknown ones through. From then on all is as before it.
+func TestAnAnswerEndsAnOutage(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s := newServer()
+		var last introspect.BreakerEvent
+		client := newClient(t, with(config(s), func(c *introspect.Config) {
+			c.Hooks.BreakerChanged = func(_ context.Context, e introspect.BreakerEvent) { last = e }
+		}))
+		outage := func(tokens string) {
+			t.Helper()
+			s.fail(status(429))
+			for i := range introspect.BreakerFailures {
+				require.NotEqual(t, introspect.BreakerOpen, last.To, "after %d", i)
+				requireRefused(t, client, fmt.Sprint(tokens, i), unavailable, bearergate.ReasonIntrospectionUnavailable)
+			}
+			require.Equal(t, introspect.BreakerOpen, last.To)
+			require.InDelta(t, 950*time.Millisecond, last.Wait, float64(51*time.Millisecond), "as long as the first time")
+		}
+		outage("a")
+		s.set(func(s *server) {
+			s.respond = func(_ *http.Request, form url.Values) (*http.Response, error) {
+				if form.Get("token") == opaque {
+					return reply(200, "application/json", encode(answer(nil))), nil
+				}
+				return status(500)()
+			}
+		})
+		time.Sleep(last.Wait)
+		requireAccepted(t, client, opaque)
+		require.Equal(t, introspect.BreakerClosed, last.To)
+
+		before := s.requests()
+		s.fail(status(403))
+		requireRefused(t, client, "barred", unavailable, bearergate.ReasonIntrospectionUnavailable)
+		require.Equal(t, before+1, s.requests(), "it has just answered: nobody need ask about a token of our own")
+		outage("b")
+	})
+}
+
+// What the server answers to a call that began before the outage does not excuse a test that
+// fails: the breaker opens again.
+func TestLateAnswerDuringTheTest(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s := newServer()
+		var last introspect.BreakerEvent
+		client := newClient(t, with(config(s), func(c *introspect.Config) {
+			c.Hooks.BreakerChanged = func(_ context.Context, e introspect.BreakerEvent) { last = e }
+		}))
+		slow := time.Duration(0)
+		s.respond = func(_ *http.Request, form url.Values) (*http.Response, error) {
+			if form.Get("token") == "late" {
+				time.Sleep(introspect.DefaultTimeout * 5 / 6)
+				return reply(200, "application/json", `{"active":false}`), nil
+			}
+			time.Sleep(slow)
+			return status(429)()
+		}
+		begun := time.Now()
+		var wg sync.WaitGroup
+		wg.Go(func() { requireRefused(t, client, "late", invalid, bearergate.ReasonInactive) })
+		synctest.Wait()
+		for i := range introspect.BreakerFailures {
+			requireRefused(t, client, fmt.Sprint("t", i), unavailable, bearergate.ReasonIntrospectionUnavailable)
+		}
+		slow = introspect.DefaultTimeout * 2 / 3 // the test begins before the late answer, and ends thereafter
+		time.Sleep(time.Second)
+		wg.Go(func() { requireRefused(t, client, "test", unavailable, bearergate.ReasonIntrospectionUnavailable) })
+		time.Sleep(time.Until(begun.Add(time.Second + slow + time.Millisecond)))
+		synctest.Wait()
+		require.Equal(t, introspect.BreakerOpen, last.To)
+		require.Equal(t, introspect.BreakerHalfOpen, last.From)
+		wg.Wait()
+		time.Sleep(time.Minute) // for what is deaf to its end
+	})
+}
+
+// That our credentials are refused is no outage: one that comes next begins with a second.
+func TestOutageAfterRefusedCredentials(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s := newServer()
+		var last introspect.BreakerEvent
+		client := newClient(t, with(config(s), func(c *introspect.Config) {
+			c.Hooks.BreakerChanged = func(_ context.Context, e introspect.BreakerEvent) { last = e }
+		}))
+		s.fail(status(401))
+		for i := range 3 {
+			requireRefused(t, client, fmt.Sprint("t", i), misconfigured, bearergate.ReasonConfig)
+			require.Equal(t, introspect.BreakerOpen, last.To)
+			time.Sleep(last.Wait)
+		}
+		s.fail(status(429))
+		requireRefused(t, client, "t", unavailable, bearergate.ReasonIntrospectionUnavailable)
+		require.Equal(t, introspect.BreakerOpen, last.To)
+		require.InDelta(t, 950*time.Millisecond, last.Wait, float64(51*time.Millisecond))
+	})
 }
