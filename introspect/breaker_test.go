@@ -494,3 +494,33 @@ func TestOutageAfterRefusedCredentials(t *testing.T) {
 		require.InDelta(t, 950*time.Millisecond, last.Wait, float64(51*time.Millisecond))
 	})
 }
+
+// Who has waited for a slot while the breaker opened is refused as everybody else is.
+func TestBreakerOpensWhileSomebodyWaits(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s := newServer()
+		client := newClient(t, with(config(s), func(c *introspect.Config) { c.Calls.Max = 1 }))
+		slow := time.Duration(0)
+		s.respond = func(*http.Request, url.Values) (*http.Response, error) {
+			time.Sleep(slow)
+			return status(429)()
+		}
+		var wg sync.WaitGroup
+		refused := func(token string) {
+			wg.Go(func() { requireRefused(t, client, token, unavailable, bearergate.ReasonIntrospectionUnavailable) })
+			synctest.Wait()
+		}
+		for i := range introspect.BreakerFailures - 1 {
+			refused(fmt.Sprint("t", i))
+		}
+		slow = 10 * time.Millisecond
+		refused("last")
+		time.Sleep(slow) // and now the server is tested, about a token of our own
+		synctest.Wait()
+		slow = 30 * time.Millisecond
+		refused("holds-the-slot")
+		refused("waits")
+		wg.Wait()
+		require.Equal(t, introspect.BreakerFailures+2, s.requests())
+	})
+}

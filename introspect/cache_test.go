@@ -442,3 +442,32 @@ func TestAnswerThatHidesTheToken(t *testing.T) {
 		})
 	}
 }
+
+// What is remembered is counted with what it takes: in a small cache, there is room for what is
+// short alone. A sixteenth of the cache is the most for one answer.
+func TestWhatTakesRoom(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		answer   map[string]any
+		reason   bearergate.Reason // "": accepted
+		bytes    int64
+		requests int // of two
+	}{
+		{name: "inactive", answer: map[string]any{"active": false}, reason: bearergate.ReasonInactive, bytes: 16 << 10, requests: 1},
+		{name: "a token, no room", answer: answer(nil), bytes: 16 << 10, requests: 2},
+		{name: "a token, room", answer: answer(nil), bytes: 16 << 11, requests: 1},
+		{name: "whose a refused token is, no room", answer: answer(map[string]any{"aud": "x"}), reason: bearergate.ReasonAudience, bytes: 16 << 10, requests: 2},
+		{name: "whose a refused token is, room", answer: answer(map[string]any{"aud": "x"}), reason: bearergate.ReasonAudience, bytes: 16 << 11, requests: 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newServer()
+			s.answers[opaque] = tt.answer
+			client := newClient(t, with(config(s), func(c *introspect.Config) { c.Cache.Bytes = tt.bytes }))
+			for range 2 {
+				_, err := client.Verify(t.Context(), opaque)
+				require.Equal(t, tt.reason, bearergate.ReasonOf(err))
+			}
+			require.Equal(t, tt.requests, s.requests())
+		})
+	}
+}
