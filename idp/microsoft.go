@@ -357,9 +357,7 @@ func B2C(c B2CConfig) jwtverify.Config {
 	for i, policy := range policies {
 		policies[i] = strings.ToLower(policy)
 		p.part("Policies", policy, "the name of a user flow or policy")
-		if alias := origin + "tfp/" + tenant + "/" + policies[i] + "/v2.0/"; !slices.Contains(p.IssuerAliases, alias) {
-			p.IssuerAliases = append(p.IssuerAliases, alias)
-		}
+		p.IssuerAliases = append(p.IssuerAliases, origin+"tfp/"+tenant+"/"+policies[i]+"/v2.0/")
 	}
 	p.Issuer = origin + tenant + "/v2.0/"
 	if len(policies) > 0 {

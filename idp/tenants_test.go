@@ -439,6 +439,28 @@ func TestLookupInAnOutageAfterADay(t *testing.T) {
 	})
 }
 
+// A tenant has its verifier for a day, and with it the tokens that are remembered.
+func TestTokensAreRememberedForADay(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s, keys := entra(t)
+		var event jwtverify.VerifyEvent
+		c := idp.EntraTenantsConfig{API: api, Lookup: func(context.Context, string) (bool, error) { return true, nil }}
+		c.Verifier.HTTPClient = &http.Client{Transport: keys}
+		c.Verifier.Hooks.Verified = func(_ context.Context, e jwtverify.VerifyEvent) { event = e }
+		router, err := idp.EntraTenants(c)
+		require.NoError(t, err)
+		raw := entraToken(t, s, guid(1), map[string]any{"exp": time.Now().Add(24 * time.Hour).Unix()})
+		for begun := time.Now(); time.Since(begun) <= 19*time.Hour; time.Sleep(10 * time.Minute) {
+			for _, again := range []bool{false, true} {
+				_, err := router.Verify(t.Context(), raw)
+				require.NoError(t, err)
+				require.Equal(t, again, event.Cached, time.Since(begun))
+				synctest.Wait()
+			}
+		}
+	})
+}
+
 // A Lookup that admits a tenant and then never answers again, deaf to its context, keeps it in
 // for as long as any outage does.
 func TestLookupThatGoesDeaf(t *testing.T) {
