@@ -86,7 +86,8 @@ func TestBeyondIsInTheComparison(t *testing.T) {
 	require.Len(t, printed, 1)
 	printed[0][0] = versioned(t, printed[0][0], map[string]string{
 		"golang-jwt/v5": "golang-jwt/jwt/v5", "coreos/go-oidc/v3": "coreos/go-oidc/v3", "lestrrat-go/jwx/v2": "lestrrat-go/jwx/v2",
-		"lestrrat-go/jwx/v3": "lestrrat-go/jwx/v3", "auth0/go-jwt-middleware/v2": "auth0/go-jwt-middleware/v2", "hashicorp/cap": "hashicorp/cap",
+		"lestrrat-go/jwx/v3": "lestrrat-go/jwx/v3", "auth0/go-jwt-middleware/v2": "auth0/go-jwt-middleware/v2",
+		"auth0/go-jwt-middleware/v3": "auth0/go-jwt-middleware/v3", "hashicorp/cap": "hashicorp/cap",
 	})
 	require.Equal(t, printed, tables(section(t, "What each accepts")))
 }

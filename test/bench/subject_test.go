@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/auth0/go-jwt-middleware/v2/validator"
+	validator3 "github.com/auth0/go-jwt-middleware/v3/validator"
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/internal/jose"
 	"github.com/bearergate/bearergate/introspect"
@@ -283,6 +284,10 @@ func (w *world) peers(tb testing.TB) []subject {
 		validator.SignatureAlgorithm(w.alg), issuer, []string{audience})
 	require.NoError(tb, err)
 
+	auth03, err := validator3.New(validator3.WithKeyFunc(func(context.Context) (any, error) { return set3, nil }),
+		validator3.WithAlgorithm(validator3.SignatureAlgorithm(w.alg)), validator3.WithIssuer(issuer), validator3.WithAudience(audience))
+	require.NoError(tb, err)
+
 	// cap: its key sets over HTTP take no client, so the static one.
 	static, err := capjwt.NewStaticKeySet([]crypto.PublicKey{public})
 	require.NoError(tb, err)
@@ -309,6 +314,10 @@ func (w *world) peers(tb testing.TB) []subject {
 		}},
 		{"auth0/go-jwt-middleware/v2", func(ctx context.Context, token string) error {
 			_, err := auth0.ValidateToken(ctx, token)
+			return err
+		}},
+		{"auth0/go-jwt-middleware/v3", func(ctx context.Context, token string) error {
+			_, err := auth03.ValidateToken(ctx, token)
 			return err
 		}},
 		{"hashicorp/cap", func(ctx context.Context, token string) error {
