@@ -163,6 +163,60 @@ func TestAll(t *testing.T) {
 	require.NotContains(t, seen, "500")
 }
 
+// Whoever goes through all holds up requests for 256 entries at a time: what is lifted
+// meanwhile is left out from the next ones on.
+func TestAllLooksAtAFewAtATime(t *testing.T) {
+	l := newList(t, nil)
+	var entries []revocation.Entry
+	for i := range 600 {
+		entries = append(entries, revocation.Entry{Issuer: issuer, TokenID: strconv.Itoa(i)})
+	}
+	require.NoError(t, l.Add(t.Context(), entries...))
+	n := 0
+	for range l.All() {
+		if n++; n == 1 {
+			for _, e := range entries {
+				require.NoError(t, l.Lift(t.Context(), e))
+			}
+		}
+	}
+	require.Equal(t, 256, n)
+}
+
+// What has ended is taken out a little at a time, so that no request waits for much of it:
+// 32 by a change, or twice as many as it brings, and 10,000 by a turn of Run.
+func TestSweeping(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		entries := func(name string, n int) (all []revocation.Entry) {
+			for i := range n {
+				all = append(all, revocation.Entry{Issuer: issuer, TokenID: name + strconv.Itoa(i), Until: time.Now().Add(time.Hour)})
+			}
+			return all
+		}
+		l := newList(t, func(c *revocation.Config) { c.PerSource = revocation.DefaultMaxEntries })
+		for _, name := range []string{"a", "b", "c"} {
+			require.NoError(t, l.Add(t.Context(), entries(name, 7000)...))
+		}
+		time.Sleep(2 * time.Hour)
+		require.NoError(t, l.Add(t.Context(), entries("one", 1)...))
+		require.Equal(t, 21_000-32+1, l.Status().Entries)
+		require.NoError(t, l.Add(t.Context(), entries("some", 16)...))
+		require.Equal(t, 21_000-64+17, l.Status().Entries)
+		require.NoError(t, l.Add(t.Context(), entries("many", 17)...))
+		require.Equal(t, 21_000-98+34, l.Status().Entries)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- l.Run(ctx) }()
+		for _, left := range []int{20_936, 10_936, 936, 34, 34} {
+			synctest.Wait()
+			require.Equal(t, left, l.Status().Entries)
+			time.Sleep(5 * time.Second)
+		}
+		cancel()
+		require.NoError(t, <-ended)
+	})
+}
+
 // Explain of a Guard has a step of its own, and says what to do.
 func TestExplain(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
@@ -256,6 +310,34 @@ func TestRefetch(t *testing.T) {
 		require.NoError(t, quiet.Add(t.Context(), key(1)))
 		time.Sleep(time.Minute)
 		require.Equal(t, 1, as.Requests("/jwks")-fetches)
+	})
+}
+
+// hanging is a source of keys whose server does not answer.
+type hanging struct{ jwks.Source }
+
+func (hanging) Issuer() string { return issuer }
+func (hanging) Refresh(ctx context.Context) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// A server that does not answer is waited for as long as is said.
+func TestRefetchHangs(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		var times []time.Duration
+		start := time.Now()
+		list := newList(t, func(c *revocation.Config) {
+			c.Hooks.Refetched = func(_ context.Context, e revocation.RefetchEvent) {
+				require.ErrorIs(t, e.Err, context.DeadlineExceeded)
+				times = append(times, time.Since(start)/time.Second)
+			}
+		})
+		list.Watch(hanging{})
+		require.NoError(t, list.Add(t.Context(), revocation.Entry{Issuer: issuer, Key: [32]byte{1}}))
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		require.Equal(t, []time.Duration{10, 22, 36, 54, 80}, times, "10 s each, and 2, 4, 8 and 16 s between them")
 	})
 }
 

@@ -337,6 +337,41 @@ func TestWhatWasLostIsPutBack(t *testing.T) {
 	}
 }
 
+// Processes that notice at once that the log has lost something do not all put it back at
+// once: each waits for up to two seconds, and then for its next look.
+func TestPuttingBackIsSpread(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		var mu sync.Mutex // guards waits
+		var waits []time.Duration
+		for range 200 { // each with a log of its own, so that nobody else does it
+			log := new(kit.Log)
+			var whole time.Time // when it was last read from the beginning
+			p := start(t, log, func(c *revocation.Config) {
+				c.Hooks.Synced = func(_ context.Context, e revocation.SyncEvent) {
+					if e.Whole {
+						whole = time.Now()
+					}
+				}
+				c.Hooks.PutBack = func(context.Context, revocation.PutBackEvent) {
+					mu.Lock()
+					defer mu.Unlock()
+					waits = append(waits, time.Since(whole))
+				}
+			})
+			require.NoError(t, p.Warm(t.Context()))
+			require.NoError(t, p.Add(t.Context(), alice()))
+			log.Lose(1 << 20)
+		}
+		time.Sleep(20 * time.Second)
+		mu.Lock()
+		defer mu.Unlock()
+		require.Len(t, waits, 200)
+		require.Less(t, slices.Max(waits), 2600*time.Millisecond)
+		require.Greater(t, slices.Max(waits), 1600*time.Millisecond)
+		require.Less(t, slices.Min(waits), time.Second)
+	})
+}
+
 // Whoever adds an Entry and does not wait for the answer keeps nobody from hearing of it, and
 // has no process but this one read the log from the beginning.
 func TestAFeederThatLeaves(t *testing.T) {
@@ -564,7 +599,9 @@ func TestReaderIsFull(t *testing.T) {
 		require.NoError(t, writer.Add(t.Context(), alice()))
 		p := start(t, log, func(c *revocation.Config) { c.MaxEntries = 5 })
 		kit.RequireError(t, p.Warm(t.Context()), bearergate.ErrUnavailable, bearergate.ReasonOverloaded)
-		kit.RequireError(t, p.Check(t.Context(), bob()), bearergate.ErrUnavailable, bearergate.ReasonOverloaded)
+		err := p.Check(t.Context(), bob())
+		kit.RequireError(t, err, bearergate.ErrUnavailable, bearergate.ReasonOverloaded)
+		require.Equal(t, 10*time.Second, bearergate.AsError(err).RetryAfter, "when it begins again")
 		requireRevoked(t, p.Check(t.Context(), token(func(c *bearergate.Claims) { c.ID = "0" })))
 		require.True(t, p.Status().Full)
 		time.Sleep(69 * time.Minute)
@@ -864,7 +901,7 @@ func TestRecordWithTooMuch(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		log := new(kit.Log)
 		header := append([]byte{1, 'r'}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1)
-		for _, n := range []int{3000, 4000} {
+		for _, n := range []int{3110, 3111} { // with what else is counted, 3136 and one more
 			e := revocation.Entry{Issuer: issuer, Subject: strings.Repeat("s", n), Until: time.Now().Add(time.Hour)}
 			log.Put(append(header, revocation.Encoded(e, false)...), time.Now().Add(time.Hour))
 		}

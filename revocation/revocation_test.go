@@ -131,6 +131,31 @@ func TestRefusal(t *testing.T) {
 	require.Equal(t, "revocation: an entry by session revokes it", bearergate.AsError(err).Detail)
 }
 
+// Hooks are told by what an Entry revokes, in words that fit for metrics.
+func TestBy(t *testing.T) {
+	for by, e := range map[string]revocation.Entry{
+		"issuer":         {},
+		"token_id":       {TokenID: "t1"},
+		"subject":        {Subject: "alice"},
+		"session":        {Session: "s1"},
+		"client":         {Client: "shop"},
+		"tenant":         {Tenant: "acme"},
+		"key":            {Key: [32]byte{1}},
+		"subject+client": {Subject: "alice", Client: "shop"},
+		"token_id+subject+session+client+tenant+key": {TokenID: "t1", Subject: "alice", Session: "s1", Client: "shop", Tenant: "acme", Key: [32]byte{1}},
+	} {
+		var events []string
+		l := newList(t, func(c *revocation.Config) {
+			c.Hooks.Changed = func(_ context.Context, e revocation.ChangeEvent) { events = append(events, "changed "+e.By) }
+			c.Hooks.Refused = func(_ context.Context, e revocation.RefusedEvent) { events = append(events, "refused "+e.By) }
+		})
+		e.Issuer = issuer
+		require.NoError(t, l.Add(t.Context(), e))
+		requireRevoked(t, l.Check(t.Context(), token(nil)))
+		require.Equal(t, []string{"changed " + by, "refused " + by}, events)
+	}
+}
+
 // A cut-off refuses what was issued up to its moment; what names a token, a session or a
 // key refuses whatever the token says of its time.
 //
@@ -325,6 +350,10 @@ func TestAddRefuses(t *testing.T) {
 			long := strings.Repeat("x", revocation.MaxValueBytes)
 			e.Subject, e.Client, e.Tenant = long, long, long
 		}, "the values have 3094 bytes"},
+		"long values, by one": {func(e *revocation.Entry) {
+			long := strings.Repeat("x", revocation.MaxValueBytes)
+			e.Subject, e.Client, e.Tenant = long, long, long[:3073-2*len(long)-len(issuer)]
+		}, "the values have 3073 bytes"},
 		"a long source":        {func(e *revocation.Entry) { e.Source = strings.Repeat("x", 65) }, "Source has 65 bytes"},
 		"an odd source":        {func(e *revocation.Entry) { e.Source = "a b" }, "Source has a character"},
 		"a source in capitals": {func(e *revocation.Entry) { e.Source = "Admin" }, "Source has a character"},
@@ -346,6 +375,8 @@ func TestAddRefuses(t *testing.T) {
 	require.NoError(t, newList(t, nil).Add(t.Context(), many[1:]...))
 	require.ErrorContains(t, newList(t, nil).Add(t.Context(), revocation.Entry{}), "revocation: Issuer is empty")
 	require.NoError(t, newList(t, nil).Add(t.Context()))
+	long := strings.Repeat("x", revocation.MaxValueBytes)
+	require.NoError(t, newList(t, nil).Add(t.Context(), revocation.Entry{Issuer: issuer, Subject: long, Client: long, Tenant: long[:3072-2*len(long)-len(issuer)]}))
 	require.NoError(t, newList(t, nil).Add(t.Context(), revocation.Entry{Issuer: issuer, Before: time.Now().Add(4 * time.Second)}), "a clock that is a little ahead")
 }
 
