@@ -163,24 +163,46 @@ func TestAll(t *testing.T) {
 	require.NotContains(t, seen, "500")
 }
 
-// Whoever goes through all holds up requests for 256 entries at a time: what is lifted
+// Whoever goes through all holds up requests for 256 entries at a time: what is lifted or ends
 // meanwhile is left out from the next ones on.
 func TestAllLooksAtAFewAtATime(t *testing.T) {
-	l := newList(t, nil)
-	var entries []revocation.Entry
-	for i := range 600 {
-		entries = append(entries, revocation.Entry{Issuer: issuer, TokenID: strconv.Itoa(i)})
-	}
-	require.NoError(t, l.Add(t.Context(), entries...))
-	n := 0
-	for range l.All() {
-		if n++; n == 1 {
-			for _, e := range entries {
-				require.NoError(t, l.Lift(t.Context(), e))
+	for name, meanwhile := range map[string]func(*revocation.List, []revocation.Entry) error{
+		"lifted": func(l *revocation.List, all []revocation.Entry) error {
+			for _, e := range all {
+				if err := l.Lift(t.Context(), e); err != nil {
+					return err
+				}
 			}
-		}
+			return nil
+		},
+		"ended": func(l *revocation.List, all []revocation.Entry) error {
+			time.Sleep(2 * time.Hour)
+			return l.Add(t.Context(), all...) // which takes out what has ended
+		},
+	} {
+		bubble.Test(t, func(t *testing.T) {
+			entries := func(name string) (all []revocation.Entry) {
+				for i := range 600 {
+					all = append(all, revocation.Entry{Issuer: issuer, TokenID: name + strconv.Itoa(i)})
+				}
+				return all
+			}
+			l := newList(t, nil)
+			old := entries("old")
+			require.NoError(t, l.Add(t.Context(), old...))
+			changed := old
+			if name == "ended" {
+				changed = entries("new")
+			}
+			n := 0
+			for range l.All() {
+				if n++; n == 1 {
+					require.NoError(t, meanwhile(l, changed))
+				}
+			}
+			require.Equal(t, 256, n, name)
+		})
 	}
-	require.Equal(t, 256, n)
 }
 
 // What has ended is taken out a little at a time, so that no request waits for much of it:

@@ -72,6 +72,18 @@ func (p *process) putBack() int {
 	return p.put
 }
 
+// readings is how often the log was read from the beginning.
+func (p *process) readings() (n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, e := range p.syncs {
+		if e.Whole {
+			n++
+		}
+	}
+	return n
+}
+
 // fleet starts n processes that know the whole log.
 func fleet(t *testing.T, log revocation.Log, n int) []*process {
 	t.Helper()
@@ -128,7 +140,9 @@ func TestBeforeTheFirstReading(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		log := new(kit.Log)
 		l := newList(t, func(c *revocation.Config) { c.Log = log })
-		requireUnavailable(t, l.Check(t.Context(), token(nil)))
+		err := l.Check(t.Context(), token(nil))
+		requireUnavailable(t, err)
+		require.ErrorContains(t, err, "call Warm, and Run", "what operators have to do")
 		require.False(t, l.Status().Ready)
 		require.EqualValues(t, -1, l.Status().Lag)
 		require.NoError(t, l.Add(t.Context(), alice()), "it can be told already")
@@ -140,6 +154,41 @@ func TestBeforeTheFirstReading(t *testing.T) {
 		require.NoError(t, l.Warm(t.Context()))
 		require.NoError(t, l.Check(t.Context(), bob()))
 		require.True(t, l.Status().Ready)
+	})
+}
+
+// At MaxLag since it has heard of the others, to the nanosecond, a process does not know any
+// more what is revoked.
+func TestMaxLag(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		l := newList(t, func(c *revocation.Config) { c.Log, c.MaxLag = new(kit.Log), time.Minute })
+		require.NoError(t, l.Warm(t.Context()))
+		time.Sleep(time.Minute - 1)
+		require.NoError(t, l.Check(t.Context(), token(nil)))
+		require.True(t, l.Status().Ready)
+		time.Sleep(1)
+		err := l.Check(t.Context(), token(nil))
+		requireUnavailable(t, err)
+		require.ErrorContains(t, err, "whether Run is running", "what operators have to look at")
+		require.False(t, l.Status().Ready)
+	})
+}
+
+// What two readings in a row have not met is known not to be in the log.
+func TestUnlogged(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log := new(kit.Log)
+		l := newList(t, func(c *revocation.Config) { c.Log = log }) // without Run, nobody puts anything back
+		require.NoError(t, l.Warm(t.Context()))
+		require.NoError(t, l.Add(t.Context(), alice()))
+		log.Lose(1 << 20)
+		for _, want := range []int{0, 1, 1} {
+			log.Fault(failing("Read"))
+			requireUnavailable(t, l.Warm(t.Context()))
+			log.Fault(nil)
+			require.NoError(t, l.Warm(t.Context()), "from the beginning")
+			require.Equal(t, want, l.Status().Unlogged)
+		}
 	})
 }
 
@@ -372,6 +421,126 @@ func TestPuttingBackIsSpread(t *testing.T) {
 	})
 }
 
+// appended is a log of which a test sees the entries that are told.
+type appended struct {
+	kit.Log
+	entries func([]revocation.Record) error
+}
+
+func (a *appended) Append(ctx context.Context, records ...revocation.Record) error {
+	if records[0].Data[1] == 'r' { // no heartbeat
+		if err := a.entries(records); err != nil {
+			return err
+		}
+	}
+	return a.Log.Append(ctx, records...)
+}
+
+// What could not be put back is not told as put back, and is put back later.
+func TestPuttingBackFails(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		var down atomic.Bool
+		log := &appended{entries: func([]revocation.Record) error {
+			if down.Load() {
+				return errors.New("down")
+			}
+			return nil
+		}}
+		p := start(t, log, nil)
+		require.NoError(t, p.Warm(t.Context()))
+		require.NoError(t, p.Add(t.Context(), alice(), revocation.Entry{Issuer: issuer, Client: "evil"}))
+		down.Store(true)
+		log.Lose(1 << 20)
+		time.Sleep(time.Minute)
+		require.Zero(t, p.putBack())
+		down.Store(false)
+		time.Sleep(20 * time.Second)
+		require.Equal(t, 2, p.putBack())
+		require.Zero(t, p.Status().Unlogged)
+	})
+}
+
+// What ends before it is put back is not put back.
+func TestEndsBeforeItIsPutBack(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		const n = 100
+		ends := time.Now().Add(15 * time.Second)
+		header := append([]byte{1, 'r'}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1)
+		record := append(header, revocation.Encoded(revocation.Entry{Issuer: issuer, TokenID: "t1", Until: ends.Add(-2 * revocation.MaxLeeway)}, false)...)
+		var logs []*appended
+		var told, late atomic.Int32
+		for range n {
+			log := &appended{entries: func([]revocation.Record) error {
+				if told.Add(1); !time.Now().Before(ends) {
+					late.Add(1)
+				}
+				return nil
+			}}
+			log.Put(record, ends)
+			logs = append(logs, log)
+			p := start(t, log, nil)
+			require.NoError(t, p.Warm(t.Context()))
+			require.Equal(t, 1, p.Status().Entries)
+		}
+		for _, log := range logs { // so that some are put back before, and some have no time for that
+			time.Sleep(100 * time.Millisecond)
+			log.Lose(1 << 20)
+		}
+		time.Sleep(20 * time.Second)
+		require.Positive(t, told.Load())
+		require.Less(t, told.Load(), int32(n))
+		require.Zero(t, late.Load())
+	})
+}
+
+// Much is put back page by page, and not on while the log cannot be read: others may have put
+// back the rest.
+func TestPuttingBackPageByPage(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		var told atomic.Int32
+		log := &appended{entries: func(records []revocation.Record) error { told.Add(int32(len(records))); return nil }}
+		p := start(t, log, nil)
+		require.NoError(t, p.Warm(t.Context()))
+		var entries []revocation.Entry
+		for i := range 1200 {
+			entries = append(entries, revocation.Entry{Issuer: issuer, TokenID: fmt.Sprint(i)})
+		}
+		require.NoError(t, p.Add(t.Context(), entries...))
+		log.Lose(1 << 20)
+		told.Store(0)
+		log.Fault(func(_ context.Context, call string) error {
+			if call == "Read" && told.Load() > 0 {
+				return errors.New("down")
+			}
+			return nil
+		})
+		time.Sleep(20 * time.Second)
+		require.EqualValues(t, 500, told.Load())
+		log.Fault(nil)
+		time.Sleep(20 * time.Second)
+		require.EqualValues(t, 1200, told.Load())
+		require.Zero(t, p.Status().Unlogged)
+	})
+}
+
+// Without hooks, what was lost is put back as well.
+func TestPuttingBackTellsNobody(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log := new(kit.Log)
+		l := newList(t, func(c *revocation.Config) { c.Log = log })
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- l.Run(ctx) }()
+		require.NoError(t, l.Add(t.Context(), alice()))
+		time.Sleep(time.Second)
+		log.Lose(1 << 20)
+		time.Sleep(20 * time.Second)
+		require.Equal(t, 1, fleet(t, log, 1)[0].Status().Entries)
+		cancel()
+		require.NoError(t, <-ended)
+	})
+}
+
 // Whoever adds an Entry and does not wait for the answer keeps nobody from hearing of it, and
 // has no process but this one read the log from the beginning.
 func TestAFeederThatLeaves(t *testing.T) {
@@ -489,15 +658,7 @@ func TestWhatOnlyItsWriterHasRead(t *testing.T) {
 			for _, p := range append(all, fleet(t, log, 1)...) {
 				requireRevoked(t, p.Check(t.Context(), token(nil)))
 			}
-			whole := 0
-			all[1].mu.Lock()
-			defer all[1].mu.Unlock()
-			for _, e := range all[1].syncs {
-				if e.Whole {
-					whole++
-				}
-			}
-			require.LessOrEqual(t, whole, 4, "and nobody goes on asking")
+			require.LessOrEqual(t, all[1].readings(), 4, "and nobody goes on asking")
 		})
 	}
 }
@@ -604,7 +765,10 @@ func TestReaderIsFull(t *testing.T) {
 		require.Equal(t, 10*time.Second, bearergate.AsError(err).RetryAfter, "when it begins again")
 		requireRevoked(t, p.Check(t.Context(), token(func(c *bearergate.Claims) { c.ID = "0" })))
 		require.True(t, p.Status().Full)
-		time.Sleep(69 * time.Minute)
+		before := p.readings()
+		time.Sleep(2 * time.Minute)
+		require.InDelta(t, 11, p.readings()-before, 2, "one in 10 s, and its next look")
+		time.Sleep(67 * time.Minute)
 		kit.RequireError(t, p.Check(t.Context(), bob()), bearergate.ErrUnavailable, bearergate.ReasonOverloaded)
 		time.Sleep(2 * time.Minute) // the first has ended
 		require.NoError(t, p.Check(t.Context(), bob()))
@@ -642,6 +806,46 @@ func TestTheLastEntries(t *testing.T) {
 	})
 }
 
+// A reader has room for an eighth more than it adds itself, and what it holds already, lifted
+// or not, takes no more of it.
+func TestRoomOfAReader(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log := new(kit.Log)
+		writer := newList(t, func(c *revocation.Config) { c.Log = log })
+		changes := 0
+		l := newList(t, func(c *revocation.Config) {
+			c.Log, c.MaxEntries, c.Hooks.Changed = log, 56, func(context.Context, revocation.ChangeEvent) { changes++ }
+		})
+		entry := func(i int) revocation.Entry { return revocation.Entry{Issuer: issuer, TokenID: fmt.Sprint(i)} }
+		for i := range 63 {
+			require.NoError(t, writer.Add(t.Context(), entry(i)))
+		}
+		require.NoError(t, l.Warm(t.Context()))
+		require.NoError(t, writer.Lift(t.Context(), entry(0)))
+		require.NoError(t, l.Warm(t.Context()))
+		require.Equal(t, [2]int{62, 1}, [2]int{l.Status().Entries, l.Status().Lifted})
+		require.NoError(t, writer.Add(t.Context(), entry(63)))
+		kit.RequireError(t, l.Warm(t.Context()), bearergate.ErrUnavailable, bearergate.ReasonOverloaded)
+		require.Equal(t, 64, changes, "hooks are not told of what is not held")
+	})
+}
+
+// A process that reads, and where Run is not called, forgets what has ended.
+func TestReadingForgets(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log := new(kit.Log)
+		writer := newList(t, func(c *revocation.Config) { c.Log = log })
+		l := newList(t, func(c *revocation.Config) { c.Log = log })
+		require.NoError(t, writer.Add(t.Context(), alice()))
+		require.NoError(t, l.Warm(t.Context()))
+		require.Equal(t, 1, l.Status().Entries)
+		time.Sleep(2 * time.Hour)
+		require.NoError(t, writer.Add(t.Context(), revocation.Entry{Issuer: issuer, Client: "evil"}))
+		require.NoError(t, l.Warm(t.Context()))
+		require.Equal(t, 1, l.Status().Entries)
+	})
+}
+
 // A machine that was suspended knows nothing of the time that it slept, and is right again
 // after one look.
 func TestSuspended(t *testing.T) {
@@ -669,10 +873,15 @@ func TestErrorsOfTheLog(t *testing.T) {
 			log := new(kit.Log)
 			p := fleet(t, log, 1)[0]
 			log.Fault(func(context.Context, string) error { return fails })
-			requireUnavailable(t, p.Add(t.Context(), alice()))
+			err := p.Add(t.Context(), alice())
+			requireUnavailable(t, err)
+			require.ErrorIs(t, bearergate.AsError(err).Cause, fails, "operators are told")
 			requireRevoked(t, p.Check(t.Context(), token(nil)))
 			requireUnavailable(t, p.Lift(t.Context(), alice()))
 			require.NoError(t, p.Check(t.Context(), token(nil)))
+			log.Fault(func(context.Context, string) error { return bearergate.ErrMisconfigured })
+			kit.RequireError(t, p.Add(t.Context(), alice()), bearergate.ErrMisconfigured, bearergate.ReasonInternal)
+			requireRevoked(t, p.Check(t.Context(), token(nil)))
 		})
 	}
 }
@@ -697,6 +906,16 @@ func TestNilContext(t *testing.T) {
 	require.NoError(t, l.Warm(none))
 	requireRevoked(t, l.Check(none, token(nil)))
 	require.NoError(t, l.Lift(none, alice()))
+	l = newList(t, func(c *revocation.Config) {
+		c.Log = new(kit.Log)
+		c.Hooks.Synced = func(context.Context, revocation.SyncEvent) { runtime.Goexit() } // nothing else ends it
+	})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = l.Run(none)
+	}()
+	<-done
 }
 
 // Run is called once.
@@ -798,19 +1017,26 @@ func TestAddedAgain(t *testing.T) {
 // An Entry that has ended takes no room, where the Log keeps it longer than it need.
 func TestEndedInTheLog(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
-		log := new(kit.Log)
 		header := append([]byte{1, 'r'}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1)
 		kept := time.Now().Add(-2 * revocation.MaxLeeway)
-		for id, until := range map[string]time.Time{"ended": kept, "not yet": kept.Add(time.Nanosecond)} {
-			record := revocation.Encoded(revocation.Entry{Issuer: issuer, TokenID: id, Until: until}, false)
-			log.Put(append(slices.Clone(header), record...), time.Now().Add(time.Hour))
+		for _, ids := range [][]string{{"ended", "not yet"}, {"not yet", "ended"}} {
+			log := new(kit.Log)
+			for _, id := range ids {
+				until := map[string]time.Time{"ended": kept, "not yet": kept.Add(time.Nanosecond)}[id]
+				record := revocation.Encoded(revocation.Entry{Issuer: issuer, TokenID: id, Until: until}, false)
+				log.Put(append(slices.Clone(header), record...), time.Now().Add(time.Hour))
+			}
+			var changes []string
+			l := newList(t, func(c *revocation.Config) {
+				c.Log, c.Hooks.Changed = log, func(_ context.Context, e revocation.ChangeEvent) { changes = append(changes, e.Entry.TokenID) }
+			})
+			require.NoError(t, l.Warm(t.Context()))
+			all := slices.Collect(l.All())
+			require.Len(t, all, 1)
+			require.Equal(t, "not yet", all[0].TokenID)
+			require.Equal(t, []string{"not yet"}, changes)
+			require.Zero(t, l.Status().Skipped, "it can be read")
 		}
-		l := newList(t, func(c *revocation.Config) { c.Log = log })
-		require.NoError(t, l.Warm(t.Context()))
-		all := slices.Collect(l.All())
-		require.Len(t, all, 1)
-		require.Equal(t, "not yet", all[0].TokenID)
-		require.Zero(t, l.Status().Skipped, "it can be read")
 	})
 }
 
@@ -872,24 +1098,103 @@ func TestAnAppendThatFailsBesideOneThatDoesNot(t *testing.T) {
 	})
 }
 
+// What was lifted, and the Log has that, cannot be lifted again.
+func TestLiftedAgain(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		l := newList(t, func(c *revocation.Config) { c.Log = new(kit.Log) })
+		require.NoError(t, l.Warm(t.Context()))
+		require.NoError(t, l.Add(t.Context(), alice()))
+		require.NoError(t, l.Lift(t.Context(), alice()))
+		kit.RequireError(t, l.Lift(t.Context(), alice()), bearergate.ErrInvalidRequest, bearergate.ReasonBadRequest)
+	})
+}
+
+// A cut-off refuses tokens that do not say when they were issued, also one from before all
+// times that nanoseconds can say, which only a record in the log has.
+func TestCutOffBeforeAllTimes(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log := new(kit.Log)
+		header := append([]byte{1, 'r'}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1)
+		e := revocation.Entry{Issuer: issuer, Subject: "alice", Before: time.Unix(0, math.MinInt64), Until: time.Now().Add(time.Hour)}
+		log.Put(append(header, revocation.Encoded(e, false)...), time.Now().Add(time.Hour))
+		l := newList(t, func(c *revocation.Config) { c.Log = log })
+		require.NoError(t, l.Warm(t.Context()))
+		require.NoError(t, l.Check(t.Context(), token(nil)))
+		requireRevoked(t, l.Check(t.Context(), token(func(c *bearergate.Claims) { c.AsOf, c.IssuedAt = time.Time{}, time.Time{} })))
+	})
+}
+
 // A record that says that it is from the end of time does not make a later Add count for
 // nothing.
 //
 // W2-204.
 func TestTheLastTimeThereIs(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
-		log := new(kit.Log)
+		for _, at := range []int64{math.MaxInt64, math.MaxInt64 - 1} {
+			log := new(kit.Log)
+			e := alice()
+			e.Until = time.Now().Add(time.Hour)
+			header := append([]byte{1, 'r'}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1)
+			log.Put(append(header, revocation.EncodedAt(e, true, at)...), time.Now().Add(time.Hour))
+			all := fleet(t, log, 2)
+			require.Equal(t, 1, all[1].Status().Lifted)
+			require.NoError(t, all[0].Add(t.Context(), alice()))
+			time.Sleep(time.Second)
+			for _, p := range all {
+				requireRevoked(t, p.Check(t.Context(), token(nil)))
+			}
+		}
+	})
+}
+
+// An Entry that was added and lifted at one time counts, in whatever order the log says so.
+func TestAddedAndLiftedAtOneTime(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
 		e := alice()
 		e.Until = time.Now().Add(time.Hour)
 		header := append([]byte{1, 'r'}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1)
-		log.Put(append(header, revocation.EncodedAt(e, true, math.MaxInt64)...), time.Now().Add(time.Hour))
-		all := fleet(t, log, 2)
-		require.Equal(t, 1, all[1].Status().Lifted)
-		require.NoError(t, all[0].Add(t.Context(), alice()))
-		time.Sleep(time.Second)
-		for _, p := range all {
-			requireRevoked(t, p.Check(t.Context(), token(nil)))
+		for _, lifts := range [][]bool{{false, true}, {true, false}} {
+			log := new(kit.Log)
+			for _, lift := range lifts {
+				log.Put(append(slices.Clone(header), revocation.EncodedAt(e, lift, 5)...), time.Now().Add(time.Hour))
+			}
+			l := newList(t, func(c *revocation.Config) { c.Log = log })
+			require.NoError(t, l.Warm(t.Context()))
+			requireRevoked(t, l.Check(t.Context(), token(nil)))
+			require.Zero(t, l.Status().Lifted)
 		}
+	})
+}
+
+// Whoever adds again what is there already does not keep another process from lifting it in
+// the same millisecond.
+func TestLiftedAsItIsAddedAgain(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log := new(kit.Log)
+		adds := newList(t, func(c *revocation.Config) { c.Log = log })
+		lifts := newList(t, func(c *revocation.Config) { c.Log = log })
+		require.NoError(t, adds.Add(t.Context(), alice()))
+		require.NoError(t, lifts.Warm(t.Context()))
+		require.NoError(t, adds.Add(t.Context(), alice()))
+		require.NoError(t, lifts.Lift(t.Context(), alice()))
+		for _, l := range []*revocation.List{lifts, adds} {
+			require.NoError(t, l.Warm(t.Context()))
+			require.NoError(t, l.Check(t.Context(), token(nil)))
+		}
+	})
+}
+
+// A Log may forget a record when the Entry itself is forgotten, and not before.
+func TestUntilInTheLog(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		var records []revocation.Record
+		l := newList(t, func(c *revocation.Config) {
+			c.Log = &appended{entries: func(told []revocation.Record) error { records = append(records, told...); return nil }}
+		})
+		until := time.Now().Add(2 * time.Hour)
+		require.NoError(t, l.Add(t.Context(), revocation.Entry{Issuer: issuer, TokenID: "t1", Until: until}))
+		require.Len(t, records, 1)
+		require.True(t, records[0].Until.Equal(until.Add(2*revocation.MaxLeeway)), "%v", records[0].Until)
 	})
 }
 
@@ -907,6 +1212,159 @@ func TestRecordWithTooMuch(t *testing.T) {
 		}
 		s := fleet(t, log, 1)[0].Status()
 		require.Equal(t, [2]int{1, 1}, [2]int{s.Entries, int(s.Skipped)})
+	})
+}
+
+// What was told while the log was read from the beginning, and was not met there, is not taken
+// for met in that reading.
+func TestToldWhileTheLogIsRead(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log := new(kit.Log)
+		l := newList(t, func(c *revocation.Config) { c.Log = log })
+		require.NoError(t, l.Warm(t.Context()))
+		require.NoError(t, l.Add(t.Context(), alice()))
+		log.Fault(failing("Read"))
+		requireUnavailable(t, l.Warm(t.Context())) // so that the next one begins at the beginning
+		beating, beat := make(chan struct{}), make(chan struct{})
+		telling, tell := make(chan struct{}), make(chan struct{})
+		var appends atomic.Int32
+		log.Fault(func(_ context.Context, call string) error {
+			if call == "Append" {
+				switch appends.Add(1) {
+				case 1:
+					close(beating)
+					<-beat
+				case 2:
+					close(telling)
+					<-tell
+				}
+			}
+			return nil
+		})
+		read, added := make(chan error), make(chan error)
+		go func() { read <- l.Warm(t.Context()) }()
+		<-beating
+		go func() { added <- l.Add(t.Context(), revocation.Entry{Issuer: issuer, Client: "evil"}) }()
+		synctest.Wait() // it counts here, and waits for the heartbeat
+		close(beat)
+		<-telling
+		require.NoError(t, <-read)
+		close(tell)
+		require.NoError(t, <-added)
+		require.Empty(t, l.Sound())
+		require.NoError(t, l.Warm(t.Context()))
+		require.Zero(t, l.Status().Unlogged)
+		require.Empty(t, l.Sound())
+	})
+}
+
+// What ends while it is told is forgotten, and leaves everything in order.
+func TestEndsWhileItIsTold(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log := new(kit.Log)
+		l := newList(t, func(c *revocation.Config) { c.Log = log })
+		require.NoError(t, l.Warm(t.Context()))
+		require.NoError(t, l.Add(t.Context(), revocation.Entry{Issuer: issuer, TokenID: "t1"}, revocation.Entry{Issuer: issuer, TokenID: "t2", Until: time.Now().Add(24 * time.Hour)}))
+		time.Sleep(time.Hour + 2*revocation.MaxLeeway - time.Second)
+		log.Fault(func(_ context.Context, call string) error {
+			if call == "Append" {
+				time.Sleep(1500 * time.Millisecond)
+			}
+			return nil
+		})
+		lifted := make(chan error)
+		go func() { lifted <- l.Lift(t.Context(), revocation.Entry{Issuer: issuer, TokenID: "t1"}) }()
+		time.Sleep(time.Second)
+		require.NoError(t, l.Add(t.Context(), revocation.Entry{Issuer: issuer, TokenID: "t3"}), "which takes out what has ended")
+		require.NoError(t, <-lifted)
+		s := l.Status()
+		require.Equal(t, [3]int{2, 0, 0}, [3]int{s.Entries, s.Lifted, s.Unlogged})
+		require.Empty(t, l.Sound())
+	})
+}
+
+// What is told before the log was ever read is there, and is not told again.
+func TestToldBeforeTheFirstReading(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log := new(kit.Log)
+		l := newList(t, func(c *revocation.Config) { c.Log = log })
+		e := alice()
+		e.Until = time.Now().Add(2 * time.Hour)
+		require.NoError(t, l.Add(t.Context(), e))
+		require.Zero(t, l.Status().Unlogged)
+		appends := log.Calls("Append")
+		require.NoError(t, l.Add(t.Context(), e))
+		require.Equal(t, appends, log.Calls("Append"))
+		log.Lose(1 << 20)
+		require.NoError(t, newList(t, func(c *revocation.Config) { c.Log = log }).Add(t.Context(), revocation.Entry{Issuer: issuer, Client: "evil"}))
+		require.NoError(t, l.Warm(t.Context()))
+		require.Equal(t, 2, l.Status().Entries)
+		require.Empty(t, l.Sound())
+	})
+}
+
+// An Entry of which the log says less than is known here is one that the log has not.
+func TestTheLogSaysLess(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		now := time.Now()
+		e := alice()
+		e.Before, e.Until = now, now.Add(3*time.Hour)
+		for name, tc := range map[string]struct {
+			change   func(*revocation.Entry)
+			lift     bool
+			at       int64 // in milliseconds from now
+			unlogged int
+		}{
+			"as much":                         {},
+			"more":                            {change: func(e *revocation.Entry) { e.Until = e.Until.Add(time.Hour) }, at: 1},
+			"that it was lifted at that time": {lift: true, unlogged: 1},
+			"of an earlier time":              {at: -1, unlogged: 1},
+			"an earlier cut-off":              {change: func(e *revocation.Entry) { e.Before = now.Add(-time.Hour) }, unlogged: 1},
+			"an earlier end":                  {change: func(e *revocation.Entry) { e.Until = now.Add(2 * time.Hour) }, unlogged: 1},
+		} {
+			log := new(kit.Log)
+			l := newList(t, func(c *revocation.Config) { c.Log = log })
+			log.Fault(failing("Append"))
+			requireUnavailable(t, l.Add(t.Context(), e))
+			require.Equal(t, 1, l.Status().Unlogged)
+			said := e
+			if tc.change != nil {
+				tc.change(&said)
+			}
+			header := append([]byte{1, 'r'}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1)
+			log.Put(append(header, revocation.EncodedAt(said, tc.lift, now.UnixMilli()+tc.at)...), now.Add(time.Hour))
+			log.Fault(nil)
+			require.NoError(t, l.Warm(t.Context()))
+			requireRevoked(t, l.Check(t.Context(), token(nil)))
+			require.Equal(t, tc.unlogged, l.Status().Unlogged, name)
+		}
+	})
+}
+
+// Hooks are told of what other processes add and lift, once, and that it was not this one.
+func TestChangesOfOthers(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log := new(kit.Log)
+		other := newList(t, func(c *revocation.Config) { c.Log = log })
+		var changes []revocation.ChangeEvent
+		l := newList(t, func(c *revocation.Config) {
+			c.Log, c.Hooks.Changed = log, func(_ context.Context, e revocation.ChangeEvent) { changes = append(changes, e) }
+		})
+		e := revocation.Entry{Issuer: issuer, Subject: "alice", Before: time.Now().Round(0), Until: time.Now().Add(2 * time.Hour).Round(0), Source: "admin"}
+		require.NoError(t, other.Add(t.Context(), e))
+		require.NoError(t, l.Warm(t.Context()))
+		require.NoError(t, other.Lift(t.Context(), e))
+		require.NoError(t, l.Warm(t.Context()))
+		log.Fault(failing("Read"))
+		requireUnavailable(t, l.Warm(t.Context()))
+		log.Fault(nil)
+		require.NoError(t, l.Warm(t.Context()), "from the beginning")
+		require.Len(t, changes, 2)
+		for i, change := range changes {
+			require.True(t, change.Entry.Before.Equal(e.Before) && change.Entry.Until.Equal(e.Until))
+			change.Entry.Before, change.Entry.Until = e.Before, e.Until
+			require.Equal(t, revocation.ChangeEvent{Entry: e, By: "subject", Lifted: i == 1}, change)
+		}
 	})
 }
 

@@ -409,10 +409,10 @@ func TestLift(t *testing.T) {
 		l := newList(t, func(c *revocation.Config) {
 			c.Hooks.Changed = func(_ context.Context, e revocation.ChangeEvent) {
 				require.True(t, e.Own)
-				changes = append(changes, map[bool]string{true: "lifted ", false: "added "}[e.Lifted]+e.By+" "+e.Entry.Subject)
+				changes = append(changes, map[bool]string{true: "lifted ", false: "added "}[e.Lifted]+e.By+" "+e.Entry.Subject+" "+e.Entry.Source)
 			}
 		})
-		alice, client := revocation.Entry{Issuer: issuer, Subject: "alice"}, revocation.Entry{Issuer: issuer, Client: "shop"}
+		alice, client := revocation.Entry{Issuer: issuer, Subject: "alice", Source: "admin"}, revocation.Entry{Issuer: issuer, Client: "shop"}
 		kit.RequireError(t, l.Lift(t.Context(), alice), bearergate.ErrInvalidRequest, bearergate.ReasonBadRequest)
 		require.NoError(t, l.Add(t.Context(), alice, client))
 		require.NoError(t, l.Lift(t.Context(), revocation.Entry{Issuer: issuer, Subject: "alice", Before: time.Now().Add(time.Hour), Source: "?"}), "the values count alone")
@@ -425,7 +425,7 @@ func TestLift(t *testing.T) {
 		require.Empty(t, slices.Collect(l.All()))
 		require.NoError(t, l.Add(t.Context(), alice), "and again, in the same moment")
 		requireRevoked(t, l.Check(t.Context(), token(nil)))
-		require.Equal(t, []string{"added subject alice", "added client ", "lifted subject alice", "lifted client ", "added subject alice"}, changes)
+		require.Equal(t, []string{"added subject alice admin", "added client  ", "lifted subject alice admin", "lifted client  ", "added subject alice admin"}, changes)
 		require.Equal(t, 1, l.Status().Lifted)
 		time.Sleep(2 * time.Hour)
 		require.NoError(t, l.Add(t.Context(), client))
@@ -442,16 +442,19 @@ func TestFull(t *testing.T) {
 	require.NoError(t, l.Add(t.Context(), entry("mad", "1"), entry("mad", "2"), entry("mad", "3")))
 	err := l.Add(t.Context(), entry("good", "4"), entry("mad", "5"))
 	kit.RequireError(t, err, bearergate.ErrUnavailable, bearergate.ReasonOverloaded)
-	require.ErrorContains(t, err, "PerSource")
+	require.ErrorContains(t, err, "PerSource: mad")
 	require.Equal(t, 3, l.Status().Entries)
 	require.NoError(t, l.Add(t.Context(), entry("good", "4"), entry("mad", "1"), entry("good", "2"), entry("good", "4")), "what is there takes no room")
 	err = l.Add(t.Context(), entry("good", "5"))
 	kit.RequireError(t, err, bearergate.ErrUnavailable, bearergate.ReasonOverloaded)
 	require.ErrorContains(t, err, "MaxEntries")
 	require.Equal(t, map[string]int{"mad": 3, "good": 1}, l.Status().Sources)
+	require.Zero(t, l.Status().Unlogged, "there is no log")
 	require.NoError(t, l.Lift(t.Context(), entry("", "1")), "what was lifted keeps its place")
 	kit.RequireError(t, l.Add(t.Context(), entry("good", "5")), bearergate.ErrUnavailable, bearergate.ReasonOverloaded)
 	require.NoError(t, l.Check(t.Context(), token(nil)), "a list that is full of its own knows all that there is")
+	again := newList(t, func(c *revocation.Config) { c.MaxEntries, c.PerSource = 4, 3 })
+	require.NoError(t, again.Add(t.Context(), slices.Repeat([]revocation.Entry{entry("mad", "1")}, 5)...), "one Entry, however often it is told")
 }
 
 // A source has a third of the List, unless that is set.
@@ -461,6 +464,11 @@ func TestPerSource(t *testing.T) {
 		err := l.Add(t.Context(), revocation.Entry{Issuer: issuer, Subject: fmt.Sprint(i)})
 		require.Equal(t, want, err == nil, "%d: %v", i, err)
 	}
+	few := newList(t, func(c *revocation.Config) { c.MaxEntries = 5 })
+	require.NoError(t, few.Add(t.Context(), revocation.Entry{Issuer: issuer}))
+	err := few.Add(t.Context(), alice())
+	kit.RequireError(t, err, bearergate.ErrUnavailable, bearergate.ReasonOverloaded)
+	require.ErrorContains(t, err, "PerSource: the one without a name")
 	one := newList(t, func(c *revocation.Config) { c.MaxEntries = 1 })
 	require.NoError(t, one.Add(t.Context(), revocation.Entry{Issuer: issuer}))
 }
@@ -474,6 +482,7 @@ func TestNewRefuses(t *testing.T) {
 		"a bare number":   {revocation.Config{MaxTokenLife: 3600}, []string{"MaxTokenLife"}},
 		"everything":      {revocation.Config{MaxTokenLife: -1, MaxEntries: -1, PerSource: -1, MaxLag: time.Second, InsecureFailOpen: true}, []string{"MaxTokenLife", "MaxEntries", "PerSource", "MaxLag", "InsecureFailOpen"}},
 		"more per source": {revocation.Config{MaxTokenLife: time.Hour, MaxEntries: 10, PerSource: 11}, []string{"PerSource"}},
+		"more than one":   {revocation.Config{MaxTokenLife: time.Hour, MaxEntries: 1, PerSource: 2}, []string{"PerSource"}},
 		"a nil log":       {revocation.Config{MaxTokenLife: time.Hour, Log: (*kit.Log)(nil)}, []string{"Log is a nil pointer"}},
 	} {
 		_, err := revocation.New(tc.c)
@@ -482,6 +491,9 @@ func TestNewRefuses(t *testing.T) {
 			require.ErrorContains(t, err, "revocation: "+want, name)
 		}
 	}
+	_, err := revocation.New(revocation.Config{MaxTokenLife: time.Hour, MaxEntries: -1, PerSource: 1})
+	kit.RequireError(t, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+	require.NotContains(t, err.Error(), "PerSource is", "which is right, for the least that MaxEntries may be")
 }
 
 // The bounds of a Config belong to what it may be.
