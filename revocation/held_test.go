@@ -363,6 +363,22 @@ func TestRefetchHangs(t *testing.T) {
 	})
 }
 
+// pointed is a source of keys of the user's own, which may be a nil pointer.
+type pointed struct {
+	jwks.Source
+	issuer string
+}
+
+func (p *pointed) Issuer() string              { return p.issuer }
+func (*pointed) Refresh(context.Context) error { return nil }
+
+// A source that is a nil pointer is left alone.
+func TestWatchNothing(t *testing.T) {
+	list := newList(t, nil)
+	list.Watch((*pointed)(nil))
+	require.NoError(t, list.Add(t.Context(), revocation.Entry{Issuer: issuer, Key: [32]byte{1}}))
+}
+
 // broken is a source of keys of the user's own, with a fault.
 type broken struct{ jwks.Source }
 
