@@ -53,11 +53,13 @@ func (c *Colliding) Drop(i int) {
 	c.table.drop(c.held[i])
 }
 
-// HasEnded reports it of what was added at a moment of both clocks, until then.
-func HasEnded(until time.Time, added, now clock.Instant) bool {
+// HasEnded reports it of what was added, once or again, at moments of both clocks until then.
+func HasEnded(until time.Time, now clock.Instant, added ...clock.Instant) bool {
 	h := &held{index: -1}
 	t := newTable()
-	t.lives(h, until.UnixNano(), added)
+	for _, at := range added {
+		t.lives(h, until.UnixNano(), at)
+	}
 	return h.hasEnded(now)
 }
 
@@ -70,6 +72,9 @@ func (l *List) Sound() string {
 	sources := map[string]int{}
 	var counts [masks]int
 	for _, h := range t.byHash {
+		if h == nil {
+			return "a hash of nothing"
+		}
 		for ; h != nil; h = h.next {
 			n++
 			sources[h.source]++
@@ -95,7 +100,11 @@ func (l *List) Sound() string {
 			return "the order of the heap"
 		}
 	}
+	kinds := 0
 	for mask, n := range counts {
+		if n > 0 {
+			kinds++
+		}
 		if (n > 0) != slices.Contains(t.masks, uint8(mask)) {
 			return "the masks"
 		}
@@ -103,6 +112,8 @@ func (l *List) Sound() string {
 	switch {
 	case n != len(t.ends) || m != n || counts != t.counts || !maps.Equal(sources, t.sources) || last != t.newest:
 		return "the numbers"
+	case kinds != len(t.masks):
+		return "a mask twice"
 	case lifted != t.lifted:
 		return "lifted"
 	}

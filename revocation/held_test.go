@@ -68,11 +68,12 @@ func TestClockIsSet(t *testing.T) {
 	at := func(wall, mono time.Duration) clock.Instant {
 		return clock.Instant{Wall: added.Wall.Add(wall), Mono: added.Mono.Add(mono)}
 	}
-	require.False(t, revocation.HasEnded(until, added, at(2*time.Hour, time.Minute)), "set forth")
-	require.False(t, revocation.HasEnded(until, added, at(-time.Hour, 2*time.Hour)), "set back")
-	require.False(t, revocation.HasEnded(until, added, at(time.Hour-1, time.Hour)))
-	require.False(t, revocation.HasEnded(until, added, at(time.Hour, time.Hour-1)))
-	require.True(t, revocation.HasEnded(until, added, at(time.Hour, time.Hour)))
+	require.False(t, revocation.HasEnded(until, at(2*time.Hour, time.Minute), added), "set forth")
+	require.False(t, revocation.HasEnded(until, at(-time.Hour, 2*time.Hour), added), "set back")
+	require.False(t, revocation.HasEnded(until, at(time.Hour-1, time.Hour), added))
+	require.False(t, revocation.HasEnded(until, at(time.Hour, time.Hour-1), added))
+	require.True(t, revocation.HasEnded(until, at(time.Hour, time.Hour), added))
+	require.False(t, revocation.HasEnded(until, at(time.Hour, 45*time.Minute), added, at(30*time.Minute, 0)), "set forth, and added again")
 }
 
 // Nothing in the log is read as what nobody would write.
@@ -259,6 +260,7 @@ func TestExplain(t *testing.T) {
 			} else {
 				require.Same(t, of, e.Token)
 				require.Len(t, e.Steps, 2)
+				require.Empty(t, e.Advice)
 				require.Equal(t, v, e.By)
 			}
 		}
@@ -272,7 +274,16 @@ func TestExplain(t *testing.T) {
 		v = l.Guard(bearergate.VerifierFunc(func(context.Context, string) (*bearergate.Token, error) {
 			return nil, &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonInactive}
 		}))
-		require.Equal(t, bearergate.ReasonInactive, bearergate.ReasonOf(bearergate.Explain(t.Context(), v, "token").Err))
+		inactive := bearergate.Explain(t.Context(), v, "token")
+		require.Equal(t, bearergate.ReasonInactive, bearergate.ReasonOf(inactive.Err))
+		require.Len(t, inactive.Steps, 1, "the list is not asked")
+		require.Empty(t, inactive.Advice)
+
+		open := newList(t, func(c *revocation.Config) { c.Log, c.InsecureFailOpen = new(kit.Log), true })
+		of = token(nil)
+		e := bearergate.Explain(t.Context(), open.Guard(bearergate.VerifierFunc(func(context.Context, string) (*bearergate.Token, error) { return of, nil })), "token")
+		require.NoError(t, e.Err)
+		require.True(t, e.Token.Stale())
 	})
 }
 

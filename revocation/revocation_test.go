@@ -266,6 +266,21 @@ func TestUntil(t *testing.T) {
 	}
 }
 
+// Where the last Entry of a kind has ended, those of other kinds go on.
+func TestTheLastOfAKindEnds(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		l := newList(t, nil)
+		later := time.Now().Add(24 * time.Hour)
+		require.NoError(t, l.Add(t.Context(), revocation.Entry{Issuer: issuer, Subject: "bob"}, revocation.Entry{Issuer: issuer, TokenID: "t1", Until: later}, revocation.Entry{Issuer: issuer, Session: "s2", Until: later}))
+		time.Sleep(2 * time.Hour)
+		require.NoError(t, l.Add(t.Context(), revocation.Entry{Issuer: issuer, Client: "other"}), "which takes out what has ended")
+		require.Equal(t, 3, l.Status().Entries)
+		requireRevoked(t, l.Check(t.Context(), token(nil)))
+		requireRevoked(t, l.Check(t.Context(), token(func(c *bearergate.Claims) { c.ID, c.SessionID = "t2", "s2" })))
+		require.Empty(t, l.Sound())
+	})
+}
+
 // Where one Entry has ended, another that says as much of its token goes on.
 func TestOneOfAKindEnds(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
