@@ -206,6 +206,26 @@ func TestAllLooksAtAFewAtATime(t *testing.T) {
 	}
 }
 
+// What the log is not known to have stands before what it has, in whatever order it comes.
+func TestTheUnmetComeFirst(t *testing.T) {
+	entry := func(id string) revocation.Entry { return revocation.Entry{Issuer: issuer, TokenID: id} }
+	alone := newList(t, nil)
+	for _, id := range []string{"a", "b"} {
+		require.NoError(t, alone.Add(t.Context(), entry(id)))
+		require.Empty(t, alone.Sound())
+	}
+	log := new(kit.Log)
+	l := newList(t, func(c *revocation.Config) { c.Log = log })
+	require.NoError(t, l.Warm(t.Context()))
+	require.NoError(t, l.Add(t.Context(), entry("a"), entry("b")))
+	require.Empty(t, l.Sound())
+	log.Fault(failing("Append"))
+	require.Error(t, l.Add(t.Context(), entry("c"), entry("d")))
+	require.Empty(t, l.Sound())
+	require.Error(t, l.Lift(t.Context(), entry("b")))
+	require.Empty(t, l.Sound())
+}
+
 // What has ended is taken out a little at a time, so that no request waits for much of it:
 // 32 by a change, or twice as many as it brings, and 10,000 by a turn of Run.
 func TestSweeping(t *testing.T) {
