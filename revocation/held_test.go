@@ -131,7 +131,11 @@ func TestSources(t *testing.T) {
 func TestBeforeIsKept(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		at := time.Now().Add(-time.Hour)
-		l := newList(t, nil)
+		l := newList(t, func(c *revocation.Config) {
+			c.Hooks.Changed = func(_ context.Context, e revocation.ChangeEvent) {
+				require.Equal(t, e.Entry.Before.Round(0), e.Entry.Before, "by the wall clock alone")
+			}
+		})
 		require.NoError(t, l.Add(t.Context(), revocation.Entry{Issuer: issuer, Session: "s", Before: at}, revocation.Entry{Issuer: issuer, TokenID: "t"}))
 		for _, e := range slices.Collect(l.All()) {
 			if e.Session != "" {
