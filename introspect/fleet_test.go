@@ -1,10 +1,12 @@
 package introspect_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -67,4 +69,37 @@ func callsOfAFleet(t *testing.T, processes int, store func() introspect.Store) (
 		calls = s.requests()
 	})
 	return calls
+}
+
+// Who hears that another process renews an answer looks again in a while, and not at once.
+func TestWhoAsksWhetherAnAnswerIsRenewed(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s := newServer()
+		others := &taken{store: newStore()}
+		client := newClient(t, sharing(s, others))
+		for begun := time.Now(); time.Since(begun) < introspect.DefaultPositiveTTL*8/10; time.Sleep(100 * time.Millisecond) {
+			requireAccepted(t, client, opaque)
+		}
+		before := others.claims.Load()
+		for begun := time.Now(); time.Since(begun) < introspect.DefaultPositiveTTL/10-100*time.Millisecond; time.Sleep(100 * time.Millisecond) {
+			requireAccepted(t, client, opaque)
+		}
+		asked := others.claims.Load() - before
+		require.Positive(t, asked)
+		require.LessOrEqual(t, asked, int32(3), "each time a twentieth of the life")
+		require.Equal(t, 1, s.requests())
+		time.Sleep(time.Minute)
+	})
+}
+
+// taken is a Store in which every answer is being renewed by another process.
+type taken struct {
+	*store
+
+	claims atomic.Int32
+}
+
+func (s *taken) Claim(context.Context, string, time.Duration) (bool, error) {
+	s.claims.Add(1)
+	return false, nil
 }
