@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"runtime"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -181,5 +182,61 @@ func TestDiscoveryInTheBackground(t *testing.T) {
 		synctest.Wait()
 		require.LessOrEqual(t, s.reads, 7)
 		require.Greater(t, s.reads, 4)
+	})
+}
+
+// A document is read when it must be, where it was found, and no more often than that after a
+// failure.
+func TestWhenTheDocumentIsRead(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s := newServer()
+		s.answers[opaque] = answer(map[string]any{"exp": absent})
+		good := func(r *http.Request) *http.Response {
+			if strings.Contains(r.URL.Path, "oauth-authorization-server") {
+				return reply(404, "text/plain", "no")
+			}
+			return reply(200, "application/json", encode(map[string]any{"issuer": issuer, "introspection_endpoint": endpoint}))
+		}
+		s.metadata = good
+		client := newClient(t, with(config(s), func(c *introspect.Config) { c.Endpoint, c.DisableCache = "", true }))
+		reads := func(while func()) int {
+			s.set(func(s *server) { s.reads = 0 })
+			while()
+			synctest.Wait()
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return s.reads
+		}
+		once := func() { requireAccepted(t, client, opaque) }
+		start := time.Now()
+		require.Equal(t, 2, reads(once), "at first both places are tried")
+		require.Zero(t, time.Since(start))
+		require.Equal(t, 1, s.requests())
+		require.Equal(t, endpoint, s.last.URL.String())
+
+		var outages []int
+		for range 2 {
+			time.Sleep(time.Hour)
+			require.Equal(t, 1, reads(once), "the one where it was found")
+			time.Sleep(time.Hour)
+			s.set(func(s *server) { s.metadata = nil })
+			outages = append(outages, reads(func() {
+				for range 200 {
+					once()
+					time.Sleep(100 * time.Millisecond)
+				}
+			}))
+			s.set(func(s *server) { s.metadata = good })
+			time.Sleep(time.Minute)
+			once()
+			synctest.Wait()
+		}
+		require.Equal(t, outages[0], outages[1], "after a success, the pauses begin as short as the first time")
+
+		s.set(func(s *server) { s.metadata = nil })
+		time.Sleep(2*time.Hour - time.Nanosecond)
+		once()
+		time.Sleep(time.Nanosecond)
+		requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
 	})
 }

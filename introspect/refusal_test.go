@@ -32,6 +32,7 @@ func TestARefusalExplainsItself(t *testing.T) {
 		{name: "an ID token by token_type", answer: map[string]any{"token_type": "ID_Token"}, reason: bearergate.ReasonType, expected: `"Bearer" "access_token" "DPoP" or none`, found: `"ID_Token"`, refused: true, detail: "token_type"},
 		{name: "another type than is allowed", answer: map[string]any{"token_type": "urn:x:refresh"}, change: func(c *introspect.Config) { c.AllowTokenTypes = []string{"urn:x:access"} },
 			reason: bearergate.ReasonType, expected: `"Bearer" "access_token" "DPoP" "urn:x:access" or none`, found: `"urn:x:refresh"`, refused: true, detail: "token_type"},
+		{name: "a type that nobody knows", answer: map[string]any{"token_type": "user_token"}, reason: bearergate.ReasonType, expected: `"Bearer" "access_token" "DPoP" or none`, found: `"user_token"`, refused: true, detail: "see AllowTokenTypes"},
 		{name: "another issuer", answer: map[string]any{"iss": issuer + "/x"}, reason: bearergate.ReasonIssuer, expected: `"` + issuer + `"`, found: `"` + issuer + `/x"`},
 		{name: "another audience", answer: map[string]any{"aud": []string{"x"}}, reason: bearergate.ReasonAudience, expected: `"` + audience + `"`, found: `"x"`, refused: true},
 		{name: "no audience", answer: map[string]any{"aud": absent}, reason: bearergate.ReasonMissingClaim, expected: `"` + audience + `"`, refused: true},
@@ -58,6 +59,7 @@ func TestARefusalExplainsItself(t *testing.T) {
 				e := bearergate.AsError(event.Err)
 				require.NotEmpty(t, e.Detail)
 				require.Contains(t, e.Detail, tt.detail)
+				require.Equal(t, strings.Contains(tt.detail, "AllowTokenTypes"), strings.Contains(e.Detail, "AllowTokenTypes"), "named where it can help")
 				require.Equal(t, tt.expected, e.Expected)
 				require.Equal(t, tt.found, e.Found)
 				require.False(t, e.Unsigned, "the server said so")

@@ -160,7 +160,7 @@ func TestAllowTokenTypesMistakes(t *testing.T) {
 		require.ErrorIs(t, err, misconfigured, name)
 		require.ErrorContains(t, err, says)
 	}
-	names := []string{"JWT"}
+	names := []string{"JWT", "Bearer"} // what is accepted anyhow may be named
 	s := newServer()
 	s.answers[opaque] = answer(map[string]any{"token_type": "JWT"})
 	client := newClient(t, with(config(s), func(c *introspect.Config) { c.AllowTokenTypes = names }))
