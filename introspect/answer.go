@@ -90,7 +90,6 @@ func (c *Client) decide(body []byte, quoted bool, r *accept.Reading) (verdict, *
 	case v.refusal != nil || c.mapping == nil:
 		return v, nil
 	}
-	r.At = accept.StepMap
 	err = accept.Mapped(&v.claims, c.mapping)
 	switch {
 	case err == nil:
