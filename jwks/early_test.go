@@ -180,6 +180,7 @@ func TestAKeyOfAnImportIsNotEarly(t *testing.T) {
 		require.NoError(t, c.Refresh(t.Context()))
 		data, err := c.Export()
 		require.NoError(t, err)
+		require.NotContains(t, string(data), "query_sha256", "the URL has none")
 		other, r := newCache(t, s)
 		require.NoError(t, other.Import(data))
 		uses(t, other, "k1")

@@ -36,6 +36,8 @@ func TestKey(t *testing.T) {
 	for _, k := range []jwks.Key{parsed, made} {
 		require.Equal(t, "k1", k.ID())
 		require.Equal(t, []string{"ES256"}, k.Algorithms())
+		require.True(t, k.Serves("ES256"))
+		require.False(t, k.Serves("RS256"))
 		require.Equal(t, parsed.Thumbprint(), k.Thumbprint())
 		require.NoError(t, k.Verify("ES256", []byte(jws[:dot]), sig))
 		for _, alg := range []string{"ES384", "none", "", "HS256", "es256"} {
