@@ -32,7 +32,7 @@ import (
 // compared with the same bare check as the others, so that the difference of two rows is
 // what we cost. Tokens have been seen before.
 func (w *world) overNetworks(tb testing.TB, tokens []string) []way {
-	v := w.verifier(tb, false)
+	v := w.roomy(tb)
 	gate, err := grpcgate.New(v, grpcgate.Config{Methods: map[string]scope.Requirement{grpcgate.HealthCheck: scope.All("orders:read")}})
 	require.NoError(tb, err)
 	all := []way{

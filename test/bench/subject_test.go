@@ -199,7 +199,7 @@ func (w *world) ours(tb testing.TB) []subject {
 		{byWarm, verifying(warm)},
 		{byBare, w.serve(nothing)},
 		{byMiddleware, w.serve(gate.Require(scope.All("orders:read"))(nothing))},
-		{byIntrospect, verifying(w.introspection(tb))},
+		{byIntrospect, verifying(w.introspection(tb, 0))},
 	}
 }
 
@@ -234,12 +234,13 @@ func answering(body []byte) *http.Client {
 	})}
 }
 
-func (w *world) introspection(tb testing.TB) *introspect.Client {
+// introspection has room for entries answers; 0: for the default.
+func (w *world) introspection(tb testing.TB, entries int) *introspect.Client {
 	answer, err := json.Marshal(map[string]any{"active": true, "iss": issuer, "aud": audience, "sub": "248289761001",
 		"client_id": "s6BhdRkqt3", "scope": "orders:read orders:write", "exp": time.Now().Add(time.Hour).Unix()})
 	require.NoError(tb, err)
 	c, err := introspect.New(introspect.Config{Issuer: issuer, Endpoint: "https://as.example.com/introspect", Audiences: []string{audience},
-		Auth: introspect.BasicAuth("api", "secret"), HTTPClient: answering(answer), Accept: func(string) bool { return true }})
+		Cache: introspect.CacheConfig{Entries: entries}, Auth: introspect.BasicAuth("api", "secret"), HTTPClient: answering(answer), Accept: func(string) bool { return true }})
 	require.NoError(tb, err)
 	return c
 }

@@ -62,15 +62,7 @@ func (w *world) ways(tb testing.TB, tokens []string) []way {
 		}}
 	}
 	verified := func(name string, bound float64, v bearergate.Verifier) way { return verifiedOf(tokens, name, bound, v) }
-	config := func(change ...func(*jwtverify.Config)) bearergate.Verifier {
-		c := jwtverify.Config{Issuer: issuer, Audiences: []string{audience}, Keys: w.keys(tb), CacheEntries: 4 * manyTokens, CacheBytes: 1 << 28}
-		for _, f := range change {
-			f(&c)
-		}
-		v, err := jwtverify.New(c)
-		require.NoError(tb, err)
-		return v
-	}
+	config := func(change ...func(*jwtverify.Config)) bearergate.Verifier { return w.roomy(tb, change...) }
 	never := func(c *jwtverify.Config) { c.DisableCache, c.CacheEntries, c.CacheBytes = true, 0, 0 }
 	preset := func(change ...func(*jwtverify.Config)) bearergate.Verifier {
 		return config(append(change, func(c *jwtverify.Config) { c.Preset = idp.Keycloak(issuer, audience).Preset })...)
@@ -103,7 +95,7 @@ func (w *world) ways(tb testing.TB, tokens []string) []way {
 		verifiedOf(ofKeycloak, "seen before, preset of Keycloak", 0.2, preset()),
 		verified("seen before, Router of three issuers", 0.4, router),
 		verified("seen before, and 100,000 are revoked", 0.3, config(func(c *jwtverify.Config) { c.Check = list.Check })),
-		verified("introspected before", 0.3, w.introspection(tb)),
+		verified("introspected before", 0.3, w.introspection(tb, 4*manyTokens)),
 		w.served("a handler without us", tokens, bare, 0.2, nothing),
 		w.served("a handler behind the middleware", tokens, bare, 0.5, gate.Require(scope.All("orders:read"))(nothing)),
 		w.withCertificate(tb, len(tokens), bare),
@@ -112,6 +104,17 @@ func (w *world) ways(tb testing.TB, tokens []string) []way {
 		all = append(all, w.withProof(tb, alg, len(tokens)))
 	}
 	return all
+}
+
+// roomy is a verifier with room for all tokens.
+func (w *world) roomy(tb testing.TB, change ...func(*jwtverify.Config)) *jwtverify.Verifier {
+	c := jwtverify.Config{Issuer: issuer, Audiences: []string{audience}, Keys: w.keys(tb), CacheEntries: 4 * manyTokens, CacheBytes: 1 << 28}
+	for _, f := range change {
+		f(&c)
+	}
+	v, err := jwtverify.New(c)
+	require.NoError(tb, err)
+	return v
 }
 
 // other is a verifier of another issuer.
@@ -147,8 +150,7 @@ func (w *world) served(name string, tokens []string, bare func() bool, bound flo
 
 // boundTo is a verifier, and n tokens that are bound as cnf says and that it has seen.
 func (w *world) boundTo(tb testing.TB, n int, member, value string) (bearergate.Verifier, []string) {
-	v, err := jwtverify.New(jwtverify.Config{Issuer: issuer, Audiences: []string{audience}, Keys: w.keys(tb), Confirmations: []string{member}, CacheEntries: 4 * manyTokens, CacheBytes: 1 << 28})
-	require.NoError(tb, err)
+	v := w.roomy(tb, func(c *jwtverify.Config) { c.Confirmations = []string{member} })
 	tokens := w.signed(tb, n, map[string]any{"cnf": map[string]any{member: value}})
 	for _, token := range tokens {
 		_, err := v.Verify(tb.Context(), token)
