@@ -26,9 +26,10 @@ const (
 // signature.
 //
 //   - What bounds it: one call at a time for a tenant, lookupTimeout; as many tenants as the
-//     router keeps verifiers, and again as many in known.
+//     router keeps verifiers, and maxKnown in known.
 //   - Who can fill and steer it: tenants of Entra whose applications get tokens for this API.
-//     They are known by name, and pay for themselves alone.
+//     They are known by name. With more than maxKnown of them, the one that was let in
+//     longest ago is forgotten in known, and asked about again with its next verifier.
 //   - What the caller sees when there is no answer: ErrUnavailable, ReasonStoreUnavailable.
 type admission struct {
 	tenant string
@@ -46,10 +47,15 @@ type admission struct {
 
 // known are the admissions of tenants that may come. What Lookup has said of them outlives
 // their verifiers, which the router makes anew within a day: else a tenant would be refused
-// if that happens in an outage. Strangers get nothing into it.
+// if that happens in an outage. Strangers get nothing into it. Who may not come any more is
+// taken out: another admission of the same tenant may have heard it.
 type known = ttlcache.Cache[*admission]
 
-func newKnown() *known { return ttlcache.New[*admission](issuers.DefaultMaxResolved, 0) }
+// maxKnown is several times what there are verifiers for: the cache has shards, of which
+// some fill sooner than others.
+const maxKnown = 4 * issuers.DefaultMaxResolved
+
+func newKnown() *known { return ttlcache.New[*admission](maxKnown, 0) }
 
 // admissionOf is the one that is known, or a new one.
 func admissionOf(tenant string, lookup func(context.Context, string) (bool, error), of *known) *admission {
@@ -134,10 +140,11 @@ func (a *admission) say(now time.Time, refusal *bearergate.Error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.refusal, a.at, a.keeps = refusal, now, refusedFor
+	name := sha256.Sum256([]byte(a.tenant))
 	switch {
 	case refusal == nil:
 		a.admitted, a.keeps = now, admittedFor
-		a.known.Add(sha256.Sum256([]byte(a.tenant)), a, 0, now, 2*admittedFor)
+		a.known.Add(name, a, 0, now, 2*admittedFor)
 	case errors.Is(refusal.Kind, bearergate.ErrUnavailable):
 		a.keeps = failedFor
 		if a.stillAdmitted(now) {
@@ -145,8 +152,10 @@ func (a *admission) say(now time.Time, refusal *bearergate.Error) {
 		}
 	case errors.Is(refusal.Kind, bearergate.ErrMisconfigured): // Lookup is broken: nobody knows what it would say
 		a.keeps, a.admitted = failedFor, time.Time{}
+		a.known.Delete(name)
 	default:
 		a.admitted = time.Time{}
+		a.known.Delete(name)
 	}
 }
 

@@ -107,7 +107,7 @@ func (o object) at(path string) (found [][]byte) {
 		found = append(found, value)
 	}
 	for i := range len(path) {
-		if path[i] == '.' {
+		if path[i] == '.' && o.has(path[:i]) { // else the cost doubles with each dot
 			found = append(found, o.in(path[:i]).at(path[i+1:])...)
 		}
 	}
