@@ -97,8 +97,9 @@ func (m *maker) raw(of []byte) []byte {
 	return text
 }
 
-// asProvider gives claims the names and the members with which the provider writes them. What
-// -claims-file has stays as it is.
+// asProvider gives claims the names and the members with which the provider writes them. Of
+// the members that the provider adds, -claims-file counts more. It cannot replace what the
+// flags say: issuer, audience, subject, client and scopes.
 func (m *maker) asProvider(claims map[string]any) {
 	rename := func(from string, to []string) {
 		value, there := claims[from]

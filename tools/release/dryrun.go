@@ -376,9 +376,8 @@ func (a *artifactSet) says(ctx context.Context, clone string) error {
 	return nil
 }
 
-// isServed compares a module, as users get it, with its directory at the tag here: the
-// commands are built from the one, and the bills made from the other.
-// The go command runs in dir.
+// isServed compares a module, as users get it, with its directory at the tag here: the bills
+// are made from the one, and the commands built from the other. The go command runs in dir.
 func (a *artifactSet) isServed(ctx context.Context, dir, clone string, m aModule) error {
 	said, err := output(ctx, dir, a.env, "go", "mod", "download", "-json", m.path()+"@"+a.version)
 	if err != nil {
