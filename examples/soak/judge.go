@@ -235,10 +235,10 @@ func (j *judgement) excused(why bearergate.Reason, asks bool) bool {
 		if j.before.storm {
 			began = j.before.stormBegan
 		}
-		if stormy(j.before, j.after) {
-			return j.kind.listed && time.Now().After(began.Add(maxLag-behind))
+		if stormy(j.before, j.after) && time.Now().After(began.Add(maxLag-behind)) {
+			return j.kind.listed
 		}
-		// A failover that nobody has played, for want of time.
+		// A failover that nobody has played, for want of time, also shortly before an outage.
 		return j.kind.listed && w.unheard(j.door.process) && w.stalled(&w.storeStalls, j.before.storeStalls)
 	default:
 		return false

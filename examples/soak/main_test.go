@@ -22,6 +22,7 @@ import (
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/authtest"
+	"github.com/bearergate/bearergate/revocation"
 )
 
 // Nothing here depends on the speed of the machine: a slow one plays one fault where a fast
@@ -303,6 +304,19 @@ func TestExcuses(t *testing.T) {
 	}
 	late := func(w *world, _ *state) { w.late.Add(1) }
 	storeStall := func(w *world, _ *state) { w.storeStalls.Add(1) }
+	// The process has heard nothing of the others.
+	deaf := func(w *world, _ *state) {
+		list, err := revocation.New(revocation.Config{MaxTokenLife: time.Hour, Log: silentLog{}})
+		require.NoError(t, err)
+		w.processes = []*process{{list: list}}
+	}
+	both := func(changes ...func(*world, *state)) func(*world, *state) {
+		return func(w *world, now *state) {
+			for _, change := range changes {
+				change(w, now)
+			}
+		}
+	}
 	dying := func(f fate) func(*world, *state) {
 		return func(_ *world, now *state) { now.living[f][0].dying.Store(true) }
 	}
@@ -356,6 +370,10 @@ func TestExcuses(t *testing.T) {
 		{"no proof, while Redis fails", "DPoP, no proof", store, storm, false},
 		{"a thief's proof, while Redis fails", "DPoP, a thief's proof", ok, longStorm, false},
 		{"a token, when Redis has just failed", "ES256", store, storm, false},
+		{"a token, when Redis has just failed, and a process has heard nothing", "ES256", store, both(storm, deaf), false},
+		{"the same, after a stall", "ES256", store, both(storm, deaf, storeStall), true},
+		{"an API key, after a stall, and a process has heard nothing", "API key", store, both(storm, deaf, storeStall), false},
+		{"a token, after a stall, and a process has heard nothing", "ES256", store, both(deaf, storeStall), true},
 		{"a token, when nobody was heard for long", "ES256", store, longStorm, true},
 		{"a token, when there is nothing but a stall", "ES256", store, storeStall, false},
 		{"an expired token, when nobody was heard for long", "expired", store, longStorm, false},
@@ -392,6 +410,15 @@ func TestExcuses(t *testing.T) {
 			require.Equal(t, test.right, !s.complains(t, kindOf(test.kind)), "%v", s.complaints.err())
 		})
 	}
+}
+
+// silentLog is a Log that nobody has read.
+type silentLog struct{}
+
+func (silentLog) Append(context.Context, ...revocation.Record) error { return errors.ErrUnsupported }
+
+func (silentLog) Read(context.Context, string, int) ([][]byte, string, error) {
+	return nil, "", errors.ErrUnsupported
 }
 
 // A proof that is sent several times at once opens once, whatever fails.
