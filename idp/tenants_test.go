@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"crypto"
+	"crypto/fips140"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -347,7 +348,10 @@ func TestVerifierOfTenants(t *testing.T) {
 			require.NoError(t, err)
 			keys.set = strings.Replace(keys.set, `"alg":"RS256",`, "", 1) // what the key serves, the configuration says
 			s.Alg = alg
-			raw := entraToken(t, s, guid(1), map[string]any{"permitted": "orders.write", "scope": "orders.all", "more": strings.Repeat("x", size)})
+			var raw string
+			fips140.WithoutEnforcement(func() { // which forbids PS256 in a bubble, whose random numbers are others
+				raw = entraToken(t, s, guid(1), map[string]any{"permitted": "orders.write", "scope": "orders.all", "more": strings.Repeat("x", size)})
+			})
 			_, _ = router.Verify(t.Context(), raw)
 			return router.Verify(t.Context(), raw)
 		}
