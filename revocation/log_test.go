@@ -1215,6 +1215,27 @@ func TestRecordWithTooMuch(t *testing.T) {
 	})
 }
 
+// heldAppends holds the next two appends, which close beating and telling when they begin,
+// until beat and tell are closed.
+func heldAppends(log *kit.Log) (beating, beat, telling, tell chan struct{}) {
+	beating, beat, telling, tell = make(chan struct{}), make(chan struct{}), make(chan struct{}), make(chan struct{})
+	var appends atomic.Int32
+	log.Fault(func(_ context.Context, call string) error {
+		if call == "Append" {
+			switch appends.Add(1) {
+			case 1:
+				close(beating)
+				<-beat
+			case 2:
+				close(telling)
+				<-tell
+			}
+		}
+		return nil
+	})
+	return beating, beat, telling, tell
+}
+
 // What was told while the log was read from the beginning, and was not met there, is not taken
 // for met in that reading.
 func TestToldWhileTheLogIsRead(t *testing.T) {
@@ -1225,22 +1246,7 @@ func TestToldWhileTheLogIsRead(t *testing.T) {
 		require.NoError(t, l.Add(t.Context(), alice()))
 		log.Fault(failing("Read"))
 		requireUnavailable(t, l.Warm(t.Context())) // so that the next one begins at the beginning
-		beating, beat := make(chan struct{}), make(chan struct{})
-		telling, tell := make(chan struct{}), make(chan struct{})
-		var appends atomic.Int32
-		log.Fault(func(_ context.Context, call string) error {
-			if call == "Append" {
-				switch appends.Add(1) {
-				case 1:
-					close(beating)
-					<-beat
-				case 2:
-					close(telling)
-					<-tell
-				}
-			}
-			return nil
-		})
+		beating, beat, telling, tell := heldAppends(log)
 		read, added := make(chan error), make(chan error)
 		go func() { read <- l.Warm(t.Context()) }()
 		<-beating
@@ -1388,22 +1394,7 @@ func TestToldWhileALongLogIsRead(t *testing.T) {
 	require.NoError(t, l.Warm(t.Context()))
 	log.Fault(failing("Read"))
 	require.Error(t, l.Warm(t.Context()), "so that the next one begins at the beginning")
-	var appends atomic.Int32
-	beating, beat := make(chan struct{}), make(chan struct{})
-	telling, tell := make(chan struct{}), make(chan struct{})
-	log.Fault(func(_ context.Context, call string) error {
-		if call == "Append" {
-			switch appends.Add(1) {
-			case 1:
-				close(beating)
-				<-beat
-			case 2:
-				close(telling)
-				<-tell
-			}
-		}
-		return nil
-	})
+	beating, beat, telling, tell := heldAppends(log)
 	read, added := make(chan error), make(chan error)
 	go func() { read <- l.Warm(t.Context()) }()
 	<-beating

@@ -98,9 +98,12 @@ func (s *Events) read(payload []byte) (*Event, error) {
 		return nil, err
 	}
 	e := &Event{Claims: *c, Members: map[string][]byte{}}
-	_ = strictjson.Object(payload, func(name, value []byte) error { // which Read has found to be one
+	err := strictjson.Object(payload, func(name, value []byte) error {
 		e.Members[string(name)] = value
 		return nil
 	})
+	if err != nil { // not reached: Read has found it to be one
+		return nil, Invalid(bearergate.ReasonMalformed, "the claims are "+ErrNotAnObject.Error())
+	}
 	return e, nil
 }
