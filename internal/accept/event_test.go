@@ -93,6 +93,7 @@ func TestEventsThatAreNone(t *testing.T) {
 	for claims, reason := range map[string]bearergate.Reason{
 		`{"iss":"` + kit.Issuer + `"}`:               "",
 		`{"iss":"` + kit.Issuer + `","a":1,"a":2}`:   bearergate.ReasonMalformed,
+		`{"a":1,"a":2,"iss":"` + kit.Issuer + `"}`:   bearergate.ReasonMalformed,
 		`{"iss":"` + kit.Issuer + `","events":{"a"}`: bearergate.ReasonMalformed,
 	} {
 		raw, err := jose.Sign("ES256", signer.Key, []byte(`{"alg":"ES256","kid":"k","typ":"event+jwt"}`), []byte(claims))
