@@ -504,7 +504,7 @@ func (c *Cache) ready(ctx context.Context, v *view) (_ *view, stale bool, err er
 		// Twice, for the first may be the end of a fetch that the process slept through. That it
 		// was late, and that it is now too late for the old keys, is no round.
 		for rounds := 0; rounds < 2; {
-			if state == StateFresh || !c.busy.Load() && v.pause(now) > 0 {
+			if state == StateFresh || v.pause(now) > 0 {
 				break
 			}
 			late, err := c.awaitDue(ctx, state)
@@ -662,8 +662,7 @@ func (c *Cache) await(ctx context.Context, t Trigger, seen uint64) error {
 // awaitMiss is await for an unknown key. What a fetch has answered, the next one for
 // unknown keys need not be made for.
 func (c *Cache) awaitMiss(ctx context.Context, seen uint64, w wanted) error {
-	err := c.wait(ctx, func() <-chan singleflight.Result { return c.startMiss(ctx, seen, w) })
-	if v := c.view.Load(); err != nil || v.asker != v.succeeded || v.withAsked(w) == nil {
+	if err := c.wait(ctx, func() <-chan singleflight.Result { return c.startMiss(ctx, seen, w) }); err != nil {
 		return err
 	}
 	c.mu.Lock()

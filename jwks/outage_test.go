@@ -214,6 +214,51 @@ func TestClientThatBreaks(t *testing.T) {
 
 var errNothing = errors.New("nothing")
 
+// Who comes when a fetch has failed does not wait for the hooks that are told of it.
+func TestNobodyWaitsForHooksDuringTheBackoff(t *testing.T) {
+	within(t, func(t *testing.T) {
+		s := newServer(t, "k1")
+		s.fail("", down)
+		c, _ := newCache(t, s, func(c *jwks.Config) {
+			c.Hooks = jwks.Hooks{Fetched: func(context.Context, jwks.FetchEvent) { time.Sleep(500 * time.Millisecond) }}
+		})
+		go func() { _, _ = c.Keys(context.Background(), "k1", "ES256") }()
+		synctest.Wait()
+		before := time.Now()
+		unavailable(t, c, "k1")
+		require.Zero(t, time.Since(before))
+		time.Sleep(time.Second)
+	})
+}
+
+// Where there is nothing to wait for, it does not matter that the caller has gone: it gets
+// what is known.
+func TestCanceledWithoutWaiting(t *testing.T) {
+	within(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		s := newServer(t, "k1")
+		s.fail("", down)
+		c, _ := newCache(t, s, func(c *jwks.Config) {
+			c.Hooks.Waited = func(context.Context, jwks.WaitEvent) { cancel() }
+		})
+		for range 2 { // one that has waited, and one that comes during the backoff
+			_, err := c.Keys(ctx, "k1", "ES256")
+			require.Error(t, ctx.Err())
+			e := requireError(t, err, bearergate.ErrUnavailable, bearergate.ReasonKeysUnavailable)
+			require.Equal(t, time.Second, e.RetryAfter)
+		}
+
+		s.heal()
+		time.Sleep(time.Second)
+		ctx, cancel = context.WithCancel(t.Context())
+		defer cancel()
+		keys, err := c.Keys(ctx, "k1", "ES256")
+		require.Error(t, ctx.Err())
+		require.NoError(t, err)
+		require.Len(t, keys, 1)
+	})
+}
+
 // A call waits for two fetches at most, however slow the hooks are: when they have been told
 // of a failure, the backoff may have passed already.
 func TestKeysWaitsForTwoFetchesAtMost(t *testing.T) {
