@@ -194,6 +194,7 @@ func TestFrozenAfterDiscovery(t *testing.T) {
 		})
 		require.Error(t, c.Refresh(t.Context()))
 		require.Equal(t, jwks.OutcomeInterrupted, r.lastFetch(t).Outcome)
+		require.Zero(t, c.Status().Failures)
 		require.NoError(t, c.Refresh(t.Context()))
 		require.Equal(t, 2, s.count(""))
 		require.Equal(t, 2, s.count(setURL))

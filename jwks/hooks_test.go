@@ -192,6 +192,7 @@ func TestWaited(t *testing.T) {
 		require.Equal(t, r.lastFetch(t).ID, waits["failed"].FetchID)
 		delete(waits, "failed")
 		requireError(t, keys("", time.Minute), bearergate.ErrUnavailable, bearergate.ReasonKeysUnavailable)
+		requireError(t, c.Refresh(t.Context()), bearergate.ErrUnavailable, bearergate.ReasonKeysUnavailable)
 		require.NotContains(t, waits, "failed", "nobody waits during the backoff")
 	})
 }

@@ -147,6 +147,107 @@ func TestRotationAfterAnInventedKey(t *testing.T) {
 	}
 }
 
+// Of what shares a fetch, 16 names are remembered, each once however often it comes. For
+// one more, the second fetch of the interval is made.
+func TestHowMuchIsRememberedOfAFetch(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		ids     int
+		times   int // that each of them comes
+		fetches int
+	}{
+		{name: "as many as are remembered", ids: 16, times: 1, fetches: 1},
+		{name: "the same, each of them often", ids: 16, times: 20, fetches: 1},
+		{name: "one more", ids: 17, times: 1, fetches: 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			within(t, func(t *testing.T) {
+				s := newServer(t, "k1")
+				s.delay = time.Millisecond // for all to share it
+				c, _ := newCache(t, s)
+				has(t, c, "k1")
+				s.forget()
+				var wg sync.WaitGroup
+				for i := range tt.ids * tt.times {
+					wg.Go(func() { _, _ = c.Keys(context.Background(), fmt.Sprint("invented", i/tt.times), "ES256") })
+				}
+				wg.Wait()
+				for i := range tt.ids {
+					hasNot(t, c, fmt.Sprint("invented", i))
+				}
+				require.Equal(t, tt.fetches, s.count(""))
+			})
+		})
+	}
+}
+
+// A fetch that fails has answered nobody: who has shared it with another has one made of
+// his own.
+func TestSharedFetchThatFails(t *testing.T) {
+	within(t, func(t *testing.T) {
+		s := newServer(t, "k1")
+		c, _ := newCache(t, s)
+		has(t, c, "k1")
+		s.fail("", down)
+		s.delay = time.Millisecond
+		var wg sync.WaitGroup
+		for _, kid := range []string{"invented", "k2"} {
+			wg.Go(func() { unavailable(t, c, kid) })
+			synctest.Wait() // the fetch is for the first
+		}
+		wg.Wait()
+		require.Equal(t, 2, s.count(""))
+		s.heal()
+		s.rotate(t, "k2")
+		time.Sleep(time.Second)
+		has(t, c, "k2")
+		require.Equal(t, 3, s.count(""))
+	})
+}
+
+// Who leaves before a fetch has ended that is none for unknown keys is told so, and not that
+// there is no such key; and the fetch has not answered him.
+func TestLeavingAFetchUnderWay(t *testing.T) {
+	within(t, func(t *testing.T) {
+		s := newServer(t, "k1")
+		c, _ := newCache(t, s)
+		has(t, c, "k1")
+		hasNot(t, c, "invented")
+		s.delay = time.Second
+		go func() { _ = c.Refresh(context.Background()) }()
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		defer cancel()
+		keys, err := c.Keys(ctx, "k2", "ES256")
+		require.Nil(t, keys)
+		requireError(t, err, bearergate.ErrUnavailable, bearergate.ReasonKeysUnavailable)
+		time.Sleep(2 * time.Second)
+		s.rotate(t, "k2")
+		has(t, c, "k2")
+	})
+}
+
+// Keys without ID serve a token whose ID no key has, more of them than are tried for one
+// token too, and with a server that is down as without: the caller chooses among them.
+func TestManyKeysWithoutIDInAnOutage(t *testing.T) {
+	within(t, func(t *testing.T) {
+		s := newServer(t)
+		var published [][]byte
+		for range 5 {
+			published = append(published, newJWK(t, "", "ES256"))
+		}
+		s.fail(setURL, always(200, "application/json", string(set(published...))))
+		c, r := newCache(t, s)
+		require.NoError(t, c.Refresh(t.Context()))
+		s.fail(setURL, down)
+		time.Sleep(12 * time.Minute)
+		keys, err := c.Keys(t.Context(), "x", "ES256")
+		require.NoError(t, err)
+		require.Len(t, keys, 5)
+		require.Len(t, r.stale, 1)
+	})
+}
+
 // Whoever invents IDs without end uses up both fetches of an interval. A rotation is then
 // hidden for as long as the interval and a fetch last, and no longer; the server is asked
 // twice in it; and what the flood does not name goes on as ever.
@@ -822,7 +923,22 @@ func TestRefresh(t *testing.T) {
 // Why there is no key for a token, and as of when that is known.
 func TestAbsence(t *testing.T) {
 	within(t, func(t *testing.T) {
-		s := newServer(t, "a", "b", "c", "d", "e")
+		published := [][]byte{[]byte(`{"kty":"PQC","kid":"new"}`), []byte(`{"kty":"PQC","kid":"a"}`)}
+		for _, keys := range []struct {
+			alg string
+			ids []string
+		}{
+			{alg: "ES256", ids: []string{"a", "b", "c", "d", "e"}},
+			{alg: "ES384", ids: slices.Repeat([]string{"same"}, 5)},
+			{alg: "ES512", ids: slices.Repeat([]string{""}, 5)},
+			{alg: "EdDSA", ids: slices.Repeat([]string{""}, 4)},
+		} {
+			for _, id := range keys.ids {
+				published = append(published, newJWK(t, id, keys.alg))
+			}
+		}
+		s := newServer(t)
+		s.fail(setURL, always(200, "application/json", string(set(published...))))
 		c, _ := newCache(t, s)
 		require.Empty(t, new(jwks.Cache).Absence("x", "ES256"), "a Cache that was not made")
 		require.Empty(t, (*jwks.Set)(nil).Absence("x", "ES256"))
@@ -830,14 +946,30 @@ func TestAbsence(t *testing.T) {
 		require.Empty(t, c.Absence("a", "ES256"), "nothing is held yet, so nothing is known")
 
 		has(t, c, "a")
+		data, err := c.Export()
+		require.NoError(t, err)
+		imported, _ := newCache(t, s)
+		require.NoError(t, imported.Import(data))
+		fixed, err := jwks.Static(set(published...))
+		require.NoError(t, err)
 		time.Sleep(3 * time.Second)
 		for _, tt := range []struct{ kid, alg, why string }{
-			{"a", "ES256", ""},
-			{"x", "ES256", "the issuer publishes no key of that ID, as of 3s ago"},
-			{"a", "RS256", "the key of that ID is not for this algorithm, as of 3s ago"},
-			{"", "ES256", "the token names no key, and more than four fit, as of 3s ago"},
-			{"", "RS256", "the token names no key, and none fits, as of 3s ago"},
+			{kid: "a", alg: "ES256"},
+			{kid: "x", alg: "ES256", why: "the issuer publishes no key of that ID"},
+			{kid: "new", alg: "ES256", why: "the issuer publishes a key of that ID, which is not admitted: kty is not RSA, EC or OKP"},
+			{kid: "a", alg: "RS256", why: "the key of that ID is not for this algorithm"},
+			{kid: "", alg: "ES256", why: "the token names no key, and more than four fit"},
+			{kid: "", alg: "RS256", why: "the token names no key, and none fits"},
+			{kid: "same", alg: "ES384"},
+			{kid: "x", alg: "ES512", why: "the issuer publishes no key of that ID, and more than four without one"},
+			{kid: "x", alg: "EdDSA"},
+			{kid: "", alg: "EdDSA"},
 		} {
+			require.Equal(t, tt.why, fixed.Absence(tt.kid, tt.alg))
+			require.Equal(t, tt.why, imported.Absence(tt.kid, tt.alg), "no server has been asked")
+			if tt.why != "" {
+				tt.why += ", as of 3s ago"
+			}
 			require.Equal(t, tt.why, c.Absence(tt.kid, tt.alg))
 		}
 		require.Equal(t, 1, s.count(""), "nothing was fetched for it")

@@ -75,8 +75,8 @@ type keySet struct {
 	index map[use][]Key
 	// nameless are the keys without ID, by algorithm.
 	nameless map[string][]Key
-	// skipped are the IDs of keys that are published and not admitted, with the reason.
-	// There are at most as many as a set may have keys.
+	// skipped are the IDs of keys that are published and not admitted, with the reason; ""
+	// may be among them. There are at most as many as a set may have keys.
 	skipped map[string]string
 	// young are the keys that an earlier set of this Cache did not have: see appear.
 	young map[identity]*appearance
@@ -202,7 +202,7 @@ func (s *keySet) absence(kid, alg string) string {
 	switch {
 	case kid == "" && len(keys) > jose.MaxCandidates:
 		return "the token names no key, and more than four fit"
-	case len(keys) > jose.MaxCandidates && keys[0].ID() == "":
+	case len(keys) > jose.MaxCandidates && !s.has(kid):
 		return "the issuer publishes no key of that ID, and more than four without one"
 	case kid == "" && len(keys) == 0:
 		return "the token names no key, and none fits"
@@ -321,9 +321,7 @@ func parseSet(body []byte, maxKeys int, uses []string) (*keySet, []jose.Skipped,
 	set := newKeySet(keys)
 	set.skipped = map[string]string{}
 	for _, s := range skipped {
-		if s.ID != "" {
-			set.skipped[s.ID] = jose.Plain(s.Err)
-		}
+		set.skipped[s.ID] = jose.Plain(s.Err)
 	}
 	return set, skipped, nil
 }
