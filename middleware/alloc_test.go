@@ -24,6 +24,14 @@ func TestSuccessAllocatesLittle(t *testing.T) {
 	require.LessOrEqual(t, allocs, 2.0, "the credential, and the value of the requirement at most")
 }
 
+// Decide asks for the handler each time.
+func TestAHandlerIsBuiltOnce(t *testing.T) {
+	rt := newGate(t, accepts(reader), middleware.Config{}).NewRouter()
+	rt.Handle("GET /orders/{id}", scope.All("read"), says(""))
+	built(t, rt)
+	require.Zero(t, testing.AllocsPerRun(100, func() { _, _ = rt.Handler() }))
+}
+
 func BenchmarkRequire(b *testing.B) {
 	gate := newGate(b, accepts(reader), middleware.Config{})
 	h := gate.Require(scope.All("read"))(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))

@@ -140,11 +140,8 @@ var headersOf = map[Proxy]OriginalHeaders{
 // the proxy alone can keep the token from the service. After it, as after Handler, nothing can
 // be registered.
 func (rt *Router) ForwardAuth(c ForwardAuthConfig) (http.Handler, error) {
-	_, err := rt.Handler()
+	_, err := rt.assembled()
 	errs := []error{err}
-	if err != nil {
-		errs[0] = bearergate.AsError(err).Cause
-	}
 	mistake := func(format string, args ...any) {
 		errs = append(errs, fmt.Errorf("ForwardAuthConfig."+format, args...))
 	}
@@ -156,7 +153,7 @@ func (rt *Router) ForwardAuth(c ForwardAuthConfig) (http.Handler, error) {
 	if headers == (OriginalHeaders{}) {
 		headers = known
 	}
-	if ok {
+	if ok || headers != (OriginalHeaders{}) {
 		errs = append(errs, headers.canonical())
 	}
 	trusted, err := bearergate.NewTrustedPeers(c.Trusted...)
@@ -187,7 +184,7 @@ func (o *OriginalHeaders) canonical() error {
 		switch {
 		case name == "":
 			errs = append(errs, fmt.Errorf("ForwardAuthConfig.Headers.%s is empty: name the header field that the proxy sets", f.field))
-		case strings.Trim(name, "-") != name || strings.ContainsFunc(name, func(c rune) bool { return c != '-' && !isAlphanumeric(c) }):
+		case !isHeaderName(name):
 			errs = append(errs, fmt.Errorf("ForwardAuthConfig.Headers.%s is %.100q: use letters and digits, with dashes between them", f.field, name))
 		case slices.Contains(notOriginal, name):
 			errs = append(errs, fmt.Errorf("ForwardAuthConfig.Headers.%s is %s, which has another meaning: name the field that the proxy sets for this alone", f.field, name))
@@ -207,7 +204,7 @@ var notOriginal = slices.Concat(notIdentity, []string{"Dpop", "Forwarded", "X-Fo
 func (g *Gate) cannotForward(who string, headers OriginalHeaders) error {
 	var errs []error
 	for i, b := range g.config.Bindings {
-		own := false
+		var own bool
 		err := bearergate.Guard(context.Background(), errChallenge, func(context.Context) error {
 			reads, tells := b.(interface{ Direct() bool })
 			own = tells && reads.Direct()
@@ -230,7 +227,7 @@ func (g *Gate) cannotForward(who string, headers OriginalHeaders) error {
 func (rt *Router) cannotEnd(who string) error {
 	var errs []error
 	for _, route := range rt.Routes() {
-		if route.Recheck > 0 || route.CancelOnExpiry {
+		if route.Recheck != 0 || route.CancelOnExpiry {
 			errs = append(errs, fmt.Errorf("%s: the route %q has Recheck or CancelOnExpiry, and a request that a proxy serves cannot be ended: take it out, and bound how long the proxy serves one", who, route.Pattern))
 		}
 	}
@@ -394,14 +391,14 @@ func (f *forwardAuth) malformed(name, what string) error {
 // originForm parses a path with its query (RFC 9112 §3.2.1). What no URI has is refused, for
 // nobody knows what the service makes of it.
 func originForm(uri string) (*url.URL, error) {
-	switch i := strings.IndexFunc(uri, func(c rune) bool { return c <= ' ' || c > '~' || c == '#' || c == '\\' }); {
+	switch {
 	case !strings.HasPrefix(uri, "/"):
 		return nil, errors.New("it does not begin with a slash: an absolute URI and * are no paths")
-	case i >= 0:
+	case strings.ContainsFunc(uri, func(c rune) bool { return c <= ' ' || c > '~' || c == '#' || c == '\\' }):
 		return nil, errors.New("it has a character that no URI has, or a fragment")
 	}
-	u, err := url.ParseRequestURI(uri)
-	if err != nil || u.Host != "" || u.Scheme != "" || u.Opaque != "" || u.User != nil || u.Path == "" {
+	u, err := url.ParseRequestURI(uri) // which looks for no scheme and no host where a slash comes first
+	if err != nil {
 		return nil, errors.New("it is no path with a query")
 	}
 	return u, nil
@@ -424,10 +421,10 @@ func isAuthority(s string) bool {
 		return false
 	}
 	if strings.HasPrefix(s, "[") {
-		address, err := netip.ParseAddr(host)
-		return err == nil && address.Is6()
+		address, _ := netip.ParseAddr(host) // the zero Addr, which is no IPv6, beside an error
+		return address.Is6()
 	}
-	return host != "" && !strings.ContainsAny(host, "[]") && !strings.HasPrefix(host, ".") && !strings.Contains(host, "..")
+	return host != "" && !strings.HasPrefix(host, ".") && !strings.Contains(host, "..")
 }
 
 var (
@@ -468,7 +465,7 @@ func (f teller) write(w http.ResponseWriter, r *http.Request, a *answer, e *bear
 type nginxWriter struct{ http.ResponseWriter }
 
 func (w *nginxWriter) WriteHeader(status int) {
-	if status/100 != 2 {
+	if status != http.StatusOK {
 		h := w.Header()
 		h.Set(statusField, strconv.Itoa(status))
 		for i, challenge := range h["Www-Authenticate"] {

@@ -93,7 +93,8 @@ func TestForwardAuthAgreesWithHandler(t *testing.T) {
 				require.Equal(t, served.Header().Values("WWW-Authenticate"), w.Header().Values("WWW-Authenticate"))
 				require.Equal(t, served.Header().Get("Retry-After") == "", w.Header().Get("Retry-After") == "")
 			}
-			require.Equal(t, want == 405 && r.Method != "CONNECT", w.Header().Get("Allow") != "", w.Header())
+			_, allows := w.Header()["Allow"]
+			require.Equal(t, want == 405 && r.Method != "CONNECT", allows, w.Header())
 			if want == 200 {
 				require.Empty(t, w.Body.String())
 				wantSubject, wantClient := "", ""
@@ -181,8 +182,11 @@ func TestForwardAuthTakesTheRequestFromOneSetOfFields(t *testing.T) {
 		"a fragment":                             {change: set("X-Forwarded-Uri", "/health#/../orders"), status: 400, reason: bearergate.ReasonBadRequest, detail: "fragment"},
 		"a backslash":                            {change: set("X-Forwarded-Uri", `/health\..\orders`), status: 400, reason: bearergate.ReasonBadRequest, detail: "character"},
 		"a tabulator":                            {change: set("X-Forwarded-Uri", "/health\t"), status: 400, reason: bearergate.ReasonBadRequest, detail: "character"},
+		"a character that is deleted":            {change: set("X-Forwarded-Uri", "/health\x7f"), status: 400, reason: bearergate.ReasonBadRequest, detail: "character"},
 		"no ASCII":                               {change: set("X-Forwarded-Uri", "/health/\u00fc"), status: 400, reason: bearergate.ReasonBadRequest, detail: "character"},
 		"a percent sign alone":                   {change: set("X-Forwarded-Uri", "/health%zz"), status: 400, reason: bearergate.ReasonBadRequest, detail: "no path"},
+		"the longest path with query":            {change: set("X-Forwarded-Uri", "/health?"+strings.Repeat("x", middleware.MaxOriginalURIBytes-len("/health?"))), status: 200},
+		"an exclamation mark":                    {change: set("X-Forwarded-Uri", "/health?!~"), status: 200},
 		"a host in front":                        {change: set("X-Forwarded-Uri", "//h.example/health"), status: 400},
 		"too long":                               {change: set("X-Forwarded-Uri", "/health?"+strings.Repeat("x", middleware.MaxOriginalURIBytes)), status: 400, reason: bearergate.ReasonBadRequest, detail: "too long"},
 		"a method in small letters":              {change: set("X-Forwarded-Method", "get"), status: 400},
@@ -195,6 +199,15 @@ func TestForwardAuthTakesTheRequestFromOneSetOfFields(t *testing.T) {
 		"an encoded host":                        {change: set("X-Forwarded-Host", "h%2eexample"), status: 400, reason: bearergate.ReasonBadRequest, detail: "no host"},
 		"a port that is none":                    {change: set("X-Forwarded-Host", "h.example:x"), status: 400, reason: bearergate.ReasonBadRequest, detail: "no host"},
 		"a port that is too large":               {change: set("X-Forwarded-Host", "h.example:99999"), status: 400, reason: bearergate.ReasonBadRequest, detail: "no host"},
+		"a tilde in the host":                    {change: set("X-Forwarded-Host", "h~.example"), status: 400, reason: bearergate.ReasonBadRequest, detail: "no host"},
+		"a port that is one too large":           {change: set("X-Forwarded-Host", "h.example:65536"), status: 400, reason: bearergate.ReasonBadRequest, detail: "no host"},
+		"the largest port":                       {change: set("X-Forwarded-Host", "other.example:65535"), status: 200},
+		"a port alone":                           {change: set("X-Forwarded-Host", ":80"), status: 400, reason: bearergate.ReasonBadRequest, detail: "no host"},
+		"a colon alone":                          {change: set("X-Forwarded-Host", "h.example:"), status: 400, reason: bearergate.ReasonBadRequest, detail: "no host"},
+		"a dot in front of the host":             {change: set("X-Forwarded-Host", ".h.example"), status: 400, reason: bearergate.ReasonBadRequest, detail: "no host"},
+		"a bracket behind the host":              {change: set("X-Forwarded-Host", "h.example]"), status: 400, reason: bearergate.ReasonBadRequest, detail: "no host"},
+		"brackets in the host":                   {change: set("X-Forwarded-Host", "h[::1]example:80"), status: 400, reason: bearergate.ReasonBadRequest, detail: "no host"},
+		"IPv4 in brackets":                       {change: set("X-Forwarded-Host", "[192.0.2.1]:80"), status: 400, reason: bearergate.ReasonBadRequest, detail: "no host"},
 		"two ports":                              {change: set("X-Forwarded-Host", "h.example:80:80"), status: 400, reason: bearergate.ReasonBadRequest, detail: "no host"},
 		"an address in brackets that is none":    {change: set("X-Forwarded-Host", "[h.example]"), status: 400, reason: bearergate.ReasonBadRequest, detail: "no host"},
 		"half a bracket":                         {change: set("X-Forwarded-Host", "[::1"), status: 400, reason: bearergate.ReasonBadRequest, detail: "no host"},
@@ -238,6 +251,10 @@ func TestForwardAuthTakesTheRequestFromOneSetOfFields(t *testing.T) {
 			e := events.only(t)
 			require.Equal(t, tt.reason, e.Reason)
 			require.Contains(t, bearergate.AsError(e.Err).Detail, tt.detail)
+			if tt.status == 400 && tt.detail != "" {
+				require.Empty(t, w.Header().Values("WWW-Authenticate"), "no credential is to blame")
+				require.Contains(t, w.Body.String(), "The method, the host or the path of the request can be read in more than one way.")
+			}
 			switch tt.status {
 			case 400:
 				requireError(t, e.Err, bearergate.ErrInvalidRequest, tt.reason)
@@ -369,13 +386,18 @@ func TestForwardAuthReadsNoBody(t *testing.T) {
 
 // What the last gate in front of the handler says counts, and so does what it would tell it.
 func TestForwardAuthOfTwoGates(t *testing.T) {
-	outer := newGate(t, granting(), middleware.Config{Realm: "outer", Identity: map[string]func(*bearergate.Token) string{"X-Who": func(*bearergate.Token) string { return "outer" }, "X-Outer": (*bearergate.Token).Subject}})
 	inner := newGate(t, granting(), middleware.Config{Realm: "inner", Identity: map[string]func(*bearergate.Token) string{"X-Who": func(*bearergate.Token) string { return "inner" }}})
-	rt := outer.NewRouter()
-	rt.Handle("/both", scope.All("read"), inner.Require(scope.All("admin"))(forbidden(t)))
-	rt.Public("/inner", inner.Require(scope.All("admin"))(forbidden(t)))
-	h := forwarding(t, rt, middleware.Caddy)
+	forward := map[bool]http.Handler{} // by whether the outer gate only reports
+	for _, reports := range []bool{true, false} {
+		outer := newGate(t, granting(), middleware.Config{Realm: "outer", InsecureReportOnly: reports,
+			Identity: map[string]func(*bearergate.Token) string{"X-Who": func(*bearergate.Token) string { return "outer" }, "X-Outer": (*bearergate.Token).Subject}})
+		rt := outer.NewRouter()
+		rt.Handle("/both", scope.All("read"), inner.Require(scope.All("admin"))(forbidden(t)))
+		rt.Public("/inner", inner.Require(scope.All("admin"))(forbidden(t)))
+		forward[reports] = forwarding(t, rt, middleware.Caddy)
+	}
 	for _, tt := range []struct {
+		reports            bool
 		uri, scopes, realm string
 		status             int
 		identity           []string
@@ -385,9 +407,12 @@ func TestForwardAuthOfTwoGates(t *testing.T) {
 		{uri: "/both", scopes: "admin", status: 403, realm: "outer"},
 		{uri: "/inner", scopes: "admin", status: 200, identity: []string{"inner", ""}},
 		{uri: "/inner", scopes: "read", status: 403, realm: "inner"},
+		// What the outer one lets pass and reports, the inner one refuses all the same.
+		{reports: true, uri: "/both", scopes: "admin", status: 200, identity: []string{"inner", "u1"}},
+		{reports: true, uri: "/both", scopes: "other", status: 403, realm: "inner"},
 	} {
-		w := asked(h, question("GET", "a.example", tt.uri, authorized(tt.scopes)))
-		require.Equal(t, tt.status, w.Code)
+		w := asked(forward[tt.reports], question("GET", "a.example", tt.uri, authorized(tt.scopes)))
+		require.Equal(t, tt.status, w.Code, "%+v", tt)
 		if tt.status == 200 {
 			require.Equal(t, tt.identity[0], w.Header().Get("X-Who"))
 			require.Equal(t, tt.identity[1], w.Header().Get("X-Outer"))
@@ -446,8 +471,11 @@ func TestForwardAuthRenders(t *testing.T) {
 	h := forwarding(t, rt, middleware.Caddy)
 	for uri, status := range map[string]int{"/orders": 401, "/nothing": 404, "//": 400, "": 400} {
 		seen = nil
-		w := asked(h, question("GET", "a.example", uri, nil))
+		w := httptest.NewRecorder()
+		w.Header().Set("Content-Encoding", "gzip") // what a handler in front had in mind
+		h.ServeHTTP(w, question("GET", "a.example", uri, nil))
 		require.Equal(t, status, w.Code)
+		require.Empty(t, w.Header().Values("Content-Encoding"))
 		require.Equal(t, "text/plain", w.Header().Get("Content-Type"))
 		require.Equal(t, fmt.Sprint("no: ", status), w.Body.String())
 		require.Len(t, seen, 1)
@@ -482,6 +510,19 @@ func TestForwardAuthOfAProxyThatWentAway(t *testing.T) {
 	}
 }
 
+// broken is a Binding that cannot say whether it reads the certificate of the connection.
+type broken struct{ *binding }
+
+func (broken) Direct() bool { panic("boom") }
+
+func TestForwardAuthReadsFieldsOfAnySpelling(t *testing.T) {
+	rt := decideRouter(newGate(t, granting(), middleware.Config{}), forbidden(t))
+	h, err := rt.ForwardAuth(middleware.ForwardAuthConfig{Proxy: middleware.OtherProxy, Trusted: proxies,
+		Headers: middleware.OriginalHeaders{Method: "x-forwarded-METHOD", Host: "x-forwarded-host", URI: "X-Forwarded-URI"}})
+	require.NoError(t, err)
+	require.Equal(t, 200, asked(h, question("GET", "a.example", "/health", nil)).Code)
+}
+
 func TestForwardAuthNamesEveryMistake(t *testing.T) {
 	direct, err := mtls.New(mtls.Config{Direct: true})
 	require.NoError(t, err)
@@ -508,6 +549,9 @@ func TestForwardAuthNamesEveryMistake(t *testing.T) {
 		"everybody":         {change: func(c *middleware.ForwardAuthConfig) { c.Trusted = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")} }, want: []string{"which is everybody"}},
 		"half of everybody": {change: func(c *middleware.ForwardAuthConfig) { c.Trusted = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/1")} }, want: []string{"wider than any private network"}},
 		"an unknown proxy":  {change: func(c *middleware.ForwardAuthConfig) { c.Proxy = "apache" }, want: []string{`Proxy is "apache"`}},
+		"an unknown proxy, and a name that is none": {change: func(c *middleware.ForwardAuthConfig) {
+			c.Proxy, c.Headers = "apache", middleware.OriginalHeaders{Method: "X A", Host: "X-B", URI: "X-C"}
+		}, want: []string{`Proxy is "apache"`, "Headers.Method is \"X A\""}},
 		"no names":          {change: func(c *middleware.ForwardAuthConfig) { c.Proxy = middleware.OtherProxy }, want: []string{"Headers.Method is empty", "Headers.Host is empty", "Headers.URI is empty"}},
 		"a name is missing": {change: func(c *middleware.ForwardAuthConfig) { c.Headers.URI = "X-Original-Uri" }, want: []string{"Headers.Method is empty", "Headers.Host is empty"}},
 		"a name twice": {change: func(c *middleware.ForwardAuthConfig) {
@@ -516,11 +560,15 @@ func TestForwardAuthNamesEveryMistake(t *testing.T) {
 		"no name": {change: func(c *middleware.ForwardAuthConfig) {
 			c.Headers = middleware.OriginalHeaders{Method: "X A", Host: "X_B", URI: "Authorization"}
 		}, want: []string{"Headers.Method is \"X A\"", "Headers.Host is \"X_b\"", "Headers.URI is Authorization"}},
+		"dashes at the ends": {change: func(c *middleware.ForwardAuthConfig) {
+			c.Headers = middleware.OriginalHeaders{Method: "X-A-", Host: "-X-B", URI: "X-C"}
+		}, want: []string{"Headers.Method is \"X-A-\"", "Headers.Host is \"-X-B\""}},
 		"the host of the question": {change: func(c *middleware.ForwardAuthConfig) {
 			c.Headers = middleware.OriginalHeaders{Method: "X-A", Host: "Host", URI: "X-Forwarded-For"}
 		}, want: []string{"Headers.Host is Host", "Headers.URI is X-Forwarded-For"}},
 		"Direct":                  {gate: middleware.Config{Bindings: bindings(direct)}, want: []string{"binding 1 reads the client certificate of the connection"}},
 		"Direct beside Forwarded": {gate: middleware.Config{Bindings: bindings(both)}, want: []string{"binding 1 reads the client certificate of the connection"}},
+		"Direct, which panics":    {gate: middleware.Config{Bindings: bindings(broken{certificate(proven)})}, want: []string{"binding 1 reads"}},
 		"Direct, second":          {gate: middleware.Config{Bindings: bindings(dpop(proven), direct)}, want: []string{"binding 2 reads"}},
 		"identity with a meaning": {gate: middleware.Config{Identity: map[string]func(*bearergate.Token) string{"x-auth-status": (*bearergate.Token).Subject, "X-Forwarded-URI": (*bearergate.Token).Subject, "Set-Cookie": (*bearergate.Token).Subject}}, want: []string{"X-Auth-Status", "X-Forwarded-Uri", "Set-Cookie"}},
 		"a token to drop":         {gate: middleware.Config{DropAuthorization: true}, want: []string{"DropAuthorization is set"}},
@@ -549,6 +597,7 @@ func TestForwardAuthNamesEveryMistake(t *testing.T) {
 			for _, text := range tt.want {
 				require.ErrorContains(t, err, text)
 			}
+			require.Len(t, strings.Split(err.Error(), "\n"), len(tt.want), "these and no others: %v", err)
 		})
 	}
 	for _, rt := range []*middleware.Router{nil, new(middleware.Gate).NewRouter(), (*middleware.Gate)(nil).NewRouter()} {

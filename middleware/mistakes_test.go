@@ -37,6 +37,7 @@ func TestRouterSays(t *testing.T) {
 		{"two names in one", func(rt *middleware.Router) { rt.Handle("GET /x", scope.All("a b"), ok) }, `the requirement of the route: scope: All: name 1, "a b": byte 0x20 at 1: a scope token is made of printable ASCII without space, double quote and backslash: give each name by itself: All("a", "b")`},
 		{"no wildcard", func(rt *middleware.Router) { rt.Handle("GET /x/{id}", scope.Template("x:{name}"), ok) }, "the requirement has the placeholder {name} and the pattern no wildcard of that name: give one of them the name of the other"},
 		{"no handler", func(rt *middleware.Router) { rt.Handle("GET /x", read, nil) }, "the handler is nil: pass one, or take the route out"},
+		{"no pattern", func(rt *middleware.Router) { rt.Handle("GET /{", read, ok) }, "bad wildcard segment"},
 		{"CONNECT", func(rt *middleware.Router) { rt.Handle("CONNECT /x", read, ok) }, "CONNECT cannot be a route: take it out"},
 		{"twice", func(rt *middleware.Router) { rt.Handle("GET /x", read, ok); rt.Handle("GET /x", read, ok) }, "change the pattern of one of the two, or take it out"},
 		{"late", func(rt *middleware.Router) { _, _ = rt.Handler(); rt.Handle("GET /x", read, ok) }, "registered after Handler, so it is not served: register it before Handler is called"},
@@ -48,7 +49,19 @@ func TestRouterSays(t *testing.T) {
 			requireError(t, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
 			require.ErrorContains(t, err, tt.says)
 			require.Equal(t, 1, strings.Count(err.Error(), "mistakes_test.go:"), "a mistake is named once: %v", err)
+			require.Equal(t, tt.name == "twice", strings.Contains(err.Error(), "one of the two"), "there is no other pattern: %v", err)
 		})
+	}
+}
+
+// What is wrong with a route hides nothing of what is wrong with its pattern.
+func TestTwoMistakesOfOneRoute(t *testing.T) {
+	rt := newGate(t, accepts(reader), middleware.Config{}).NewRouter()
+	rt.Handle("GET /{", scope.Requirement{}, nil)
+	_, err := rt.Handler()
+	requireError(t, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+	for _, says := range []string{"the requirement is zero", "the handler is nil", "bad wildcard segment"} {
+		require.ErrorContains(t, err, says)
 	}
 }
 

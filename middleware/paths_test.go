@@ -159,14 +159,15 @@ func TestARawMuxBesideTheRouter(t *testing.T) {
 // With GODEBUG=httpmuxgo121=1, ServeMux reads patterns in another way.
 func TestTheOldMuxIsRefused(t *testing.T) {
 	const in = "BEARERGATE_TEST_OLD_MUX"
+	rt := newGate(t, granting(), middleware.Config{}).NewRouter()
+	rt.Handle("/x", scope.All("read"), says(""))
+	_, err := rt.Handler()
 	if os.Getenv(in) != "" {
-		rt := newGate(t, granting(), middleware.Config{}).NewRouter()
-		rt.Handle("/x", scope.All("read"), says(""))
-		_, err := rt.Handler()
 		requireError(t, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
 		require.ErrorContains(t, err, "httpmuxgo121")
 		return
 	}
+	require.NoError(t, err)
 	c := exec.Command(os.Args[0], "-test.run=^TestTheOldMuxIsRefused$", "-test.v")
 	c.Env = append(os.Environ(), "GODEBUG=httpmuxgo121=1", in+"=1")
 	out, err := c.CombinedOutput()
@@ -187,6 +188,7 @@ func TestConnectIsNoRoute(t *testing.T) {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
 		require.Equal(t, 405, w.Code, path)
+		require.Equal(t, "no-store", w.Header().Get("Cache-Control"))
 	}
 
 	// A mux of somebody's own lets them through to the gate.

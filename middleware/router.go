@@ -257,12 +257,9 @@ func caller() string {
 	pcs := make([]uintptr, 8) // Group.HandleFunc is the deepest
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs)])
 	for {
-		frame, more := frames.Next()
+		frame, _ := frames.Next() // behind the last one comes one without a function
 		if !strings.HasPrefix(frame.Function, here) {
 			return fmt.Sprintf("%s:%d", frame.File, frame.Line)
-		}
-		if !more {
-			return "unknown location"
 		}
 	}
 }
@@ -281,8 +278,18 @@ func caller() string {
 // After Handler, nothing can be registered: a route that is registered then is not
 // served, and the next call of Handler reports it.
 func (rt *Router) Handler() (http.Handler, error) {
+	h, err := rt.assembled()
+	if err != nil {
+		return nil, misconfigured(err)
+	}
+	return h, nil
+}
+
+// assembled is Handler, for whoever has mistakes to add to its own. The handler counts only
+// where there is no error.
+func (rt *Router) assembled() (http.Handler, error) {
 	if rt == nil {
-		return nil, misconfigured(errors.New("the router is nil: make it with Gate.NewRouter"))
+		return nil, errors.New("the router is nil: make it with Gate.NewRouter")
 	}
 	rt.mu.Lock()
 	defer rt.mu.Unlock()
@@ -290,10 +297,7 @@ func (rt *Router) Handler() (http.Handler, error) {
 		rt.built, rt.err = true, errors.New("an earlier call of Handler did not come to its end")
 		rt.handler, rt.err = rt.build()
 	}
-	if err := errors.Join(rt.err, errors.Join(rt.late...)); err != nil {
-		return nil, misconfigured(err)
-	}
-	return rt.handler, nil
+	return rt.handler, errors.Join(rt.err, errors.Join(rt.late...))
 }
 
 func (rt *Router) build() (http.Handler, error) {
@@ -309,10 +313,10 @@ func (rt *Router) build() (http.Handler, error) {
 	var served []*registered
 	for i := range rt.routes {
 		reg := &rt.routes[i]
-		if m := reg.metadata; m != nil && m.Scopes == nil && reg.handler != nil {
+		if m := reg.metadata; m != nil && m.Scopes == nil {
 			complete := *m
 			complete.Scopes = rt.scopes()
-			_, reg.handler, _ = rt.gate.Metadata(complete) // it had no mistake when it was registered
+			_, reg.handler, _ = rt.gate.Metadata(complete) // a mistake was found when it was registered
 		}
 		if err := errors.Join(reg.errs...); err != nil {
 			mistake(reg, err)
@@ -406,7 +410,7 @@ func understandsPatterns() error {
 // cut returns the method and the rest of a pattern, as ServeMux reads it.
 func cut(pattern string) (method, rest string) {
 	if i := strings.IndexAny(pattern, " \t"); i >= 0 {
-		return pattern[:i], strings.TrimLeft(pattern[i+1:], " \t")
+		return pattern[:i], strings.TrimLeft(pattern[i:], " \t")
 	}
 	return "", pattern
 }

@@ -194,6 +194,18 @@ func TestRouterReportsEveryMistakeAtOnce(t *testing.T) {
 			rt.Handle("GET /af9", read, ok, middleware.Allow(policy))
 			rt.Handle("HEAD /af9", read, ok, middleware.Allow(policy))
 		},
+		"HEAD, without Once": func(rt *middleware.Router) {
+			rt.Handle("GET /af10", read, ok, middleware.Once(&used{}))
+			rt.Handle("HEAD /af10", read, ok)
+		},
+		"HEAD, another store": func(rt *middleware.Router) {
+			rt.Handle("GET /af11", read, ok, middleware.Once(&used{}))
+			rt.Handle("HEAD /af11", read, ok, middleware.Once(&used{}))
+		},
+		"HEAD, without the trial": func(rt *middleware.Router) {
+			rt.Handle("GET /af12", read, ok, middleware.Trial(read, nil))
+			rt.Handle("HEAD /af12", read, ok)
+		},
 		"Allow of nothing":                   func(rt *middleware.Router) { rt.Handle("/ao", read, ok, middleware.Allow()) },
 		"Allow nil":                          func(rt *middleware.Router) { rt.Handle("/ap", read, ok, middleware.Allow(policy, nil)) },
 		"HEAD, optional":                     func(rt *middleware.Router) { rt.Handle("GET /ah", read, ok); rt.Optional("HEAD /ah", read, ok) },
