@@ -522,6 +522,7 @@ func TestMistakesInBindings(t *testing.T) {
 		require.Nil(t, gate, name)
 		requireError(t, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
 		require.ErrorContains(t, err, tc.says, name)
+		require.NotContains(t, err.Error(), "\n", "%s: it is named once", name)
 	}
 	newGate(t, promising{accepts(reader), []string{"jkt"}}, middleware.Config{Bindings: bindings(dpop(proven))})
 	newGate(t, promising{accepts(reader), nil}, middleware.Config{})
@@ -529,8 +530,10 @@ func TestMistakesInBindings(t *testing.T) {
 
 	// A route's own verifier may refuse what the gate confirms, and must not promise more.
 	gate := newGate(t, accepts(reader), middleware.Config{Bindings: bindings(dpop(proven))})
-	_, _, err := gate.Check(bearer("GET", good), scope.All("read"), middleware.Via(promising{accepts(reader), nil}))
-	require.NoError(t, err)
+	for _, members := range [][]string{nil, {}} {
+		_, _, err := gate.Check(bearer("GET", good), scope.All("read"), middleware.Via(promising{accepts(reader), members}))
+		require.NoError(t, err)
+	}
 	refused(t, gate, bearer("GET", good), scope.All("read"), bearergate.ErrMisconfigured, bearergate.ReasonConfig,
 		middleware.Via(promising{accepts(reader), []string{"x5t#S256"}}))
 
@@ -544,7 +547,7 @@ func TestMistakesInBindings(t *testing.T) {
 	given := bindings(dpop(proven))
 	gate = newGate(t, accepts(boundBy("jkt")), middleware.Config{Bindings: given})
 	given[0] = nil
-	_, _, err = gate.Check(presents("DPoP", "good"), scope.All("read"))
+	_, _, err := gate.Check(presents("DPoP", "good"), scope.All("read"))
 	require.NoError(t, err)
 }
 

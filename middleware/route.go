@@ -200,8 +200,8 @@ func (g *Gate) plan(need scope.Requirement, opts []RouteOption) (route, error) {
 			errs = append(errs, fmt.Errorf("option %d: %w", i+1, err))
 		}
 	}
-	// Without Bindings, Bound has said so.
-	if g != nil && rt.bound && len(g.config.Bindings) > 0 {
+	// Without Bindings, Bound has said so, and neverBound has nothing to name.
+	if g != nil && rt.bound {
 		if members := neverBound(rt.verifier, g.config.Bindings); members != nil {
 			errs = append(errs, fmt.Errorf("the route demands a bound token, and its verifier refuses every one that a binding could confirm: name %q in its Confirmations", members))
 		}
@@ -316,8 +316,8 @@ func neverBound(v bearergate.Verifier, bindings []bearergate.Binding) (members [
 func (rt *route) same(o *route) bool {
 	verifiers := rt.via == o.via
 	if rt.via && o.via {
-		a, b := reflect.ValueOf(rt.verifier), reflect.ValueOf(o.verifier)
-		verifiers = a.IsValid() && b.IsValid() && a.Comparable() && b.Comparable() && rt.verifier == o.verifier
+		// Where only the other one cannot be compared, == finds that the types differ before it comes to that.
+		verifiers = reflect.ValueOf(rt.verifier).Comparable() && rt.verifier == o.verifier
 	}
 	return verifiers && rt.access == o.access && rt.cancel == o.cancel && rt.recheck == o.recheck && rt.bound == o.bound && slices.Equal(rt.allow, o.allow) && rt.once == o.once && rt.trial == o.trial &&
 		equal(rt.roles, o.roles) && slices.Equal(rt.tenants, o.tenants) && equal(rt.audiences, o.audiences) && reflect.DeepEqual(rt.delegations, o.delegations) &&
@@ -348,7 +348,7 @@ func (rt *route) demands(t *bearergate.Token, need scope.Requirement) error {
 // shown is a refusal for its scopes with the requirement as it was written: what the path
 // filled in is for the client that asked for it, and for no log.
 func (rt *route) shown(err error) error {
-	if err == nil || !rt.templated || bearergate.ReasonOf(err) != bearergate.ReasonScope {
+	if !rt.templated || bearergate.ReasonOf(err) != bearergate.ReasonScope {
 		return err
 	}
 	e := *bearergate.AsError(err)

@@ -103,8 +103,8 @@ func (s *sideDoors) find(head *registered) (get *registered, path string) {
 		if g.method != "" && g.method != http.MethodGet || g.host != "" && g.host != h.host {
 			continue
 		}
-		both, ok := meet(h.path, g.path)
-		if !ok || g.route.same(&h.route) {
+		both := meet(h.path, g.path)
+		if both == nil || g.route.same(&h.route) {
 			continue
 		}
 		for _, u := range s.samples(both) {
@@ -225,25 +225,25 @@ func segments(path string) []segment {
 	return list
 }
 
-// meet returns a pattern that matches whatever both match; false if that is nothing. It may
+// meet returns a pattern that matches whatever both match; nil if that is nothing. It may
 // match more: ServeMux says what is so.
-func meet(a, b []segment) ([]segment, bool) {
+func meet(a, b []segment) []segment {
 	var both []segment
 	for i := range max(len(a), len(b)) {
 		switch {
 		case i < len(a) && a[i].kind == rest:
-			return append(both, b[min(i, len(b)):]...), true
+			return append(both, b[min(i, len(b)):]...)
 		case i < len(b) && b[i].kind == rest:
-			return append(both, a[min(i, len(a)):]...), true
+			return append(both, a[min(i, len(a)):]...)
 		case i >= len(a) || i >= len(b):
-			return nil, false
+			return nil
 		case a[i] == b[i] || b[i].kind == single:
 			both = append(both, a[i])
 		case a[i].kind == single:
 			both = append(both, b[i])
 		default:
-			return nil, false
+			return nil
 		}
 	}
-	return both, true
+	return both
 }

@@ -82,6 +82,7 @@ func TestHeadSideDoorsBehindAThirdPattern(t *testing.T) {
 		{name: "the same in another spelling", routes: table{"GET /%C3%BC%2fb": "admin", "HEAD /ü%2Fb": "public"}, door: "/%C3%BC%2Fb"},
 		{name: "a space beside an encoded slash", routes: table{"GET /a+%20%2F/": "admin", "HEAD /a+%20%2F/{x}": "public"}, door: "/a%2B%20%2F/x"},
 		{name: "a percent sign", routes: table{"GET /100%/ü": "admin", "HEAD /100%/ü": "public"}, door: "/100%25/%C3%BC"},
+		{name: "letters, digits, and what stands beside them in ASCII", routes: table{"GET /AZaz09%40%5B%60%7B%2F%3A": "admin", "HEAD /AZaz09%40%5B%60%7B%2F%3A": "public"}, door: "/AZaz09%40%5B%60%7B%2F%3A"},
 		{name: "dots that are not cleaned away", routes: table{"GET /%2e%2e/a": "admin", "HEAD /%2e%2e/a": "public"}, door: "/%2E%2E/a"},
 		{name: "braces that are none", routes: table{"GET /%7Bx%7D/é": "admin", "HEAD h.example/%7Bx%7D/{y}": "public"}, door: "/%7Bx%7D/%C3%A9"},
 		{name: "an encoded slash is no segment for {x}", routes: table{"GET /%2F/b": "admin", "HEAD h.example/{x}/b": "public", "HEAD h.example/%2F/{y}": "public"}, door: "/%2F/b"},

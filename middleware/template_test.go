@@ -73,6 +73,41 @@ func TestTemplates(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// An error shows a template as it was written, and everything else as the check that refused
+// does.
+func TestWhatARefusalExpects(t *testing.T) {
+	long := make([]string, 1000)
+	for i := range long {
+		long[i] = fmt.Sprintf("scope-%03d", i)
+	}
+	template := scope.AllOf(scope.All("read"), scope.Template("doc:{id}"))
+	for _, tt := range []struct {
+		name     string
+		need     scope.Requirement
+		scopes   string
+		kind     error
+		reason   bearergate.Reason
+		expected string // how it begins
+		most     int    // of its bytes
+	}{
+		{name: "a template", need: template, scopes: "read", kind: bearergate.ErrInsufficientScope, reason: bearergate.ReasonScope, expected: template.String(), most: len(template.String())},
+		{name: "a role, beside a template", need: template, scopes: "read+doc:7", kind: bearergate.ErrForbidden, reason: bearergate.ReasonRole, expected: `"boss"`, most: len(`"boss"`)},
+		{name: "no template, and longer than what is shown", need: scope.All(long...), scopes: "read", kind: bearergate.ErrInsufficientScope, reason: bearergate.ReasonScope, expected: "scope-000", most: 1100},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			events := &log{}
+			rt := newGate(t, granting(), middleware.Config{Hooks: events.hooks()}).NewRouter()
+			rt.Handle("GET /docs/{id}", tt.need, forbidden(t), middleware.Roles("boss"))
+			require.Equal(t, 403, ask(built(t, rt), "GET", "/docs/7", tt.scopes).Code)
+			err := events.only(t).Err
+			requireError(t, err, tt.kind, tt.reason)
+			expected := bearergate.AsError(err).Expected
+			require.True(t, strings.HasPrefix(expected, tt.expected), expected)
+			require.LessOrEqual(t, len(expected), tt.most)
+		})
+	}
+}
+
 // What a placeholder stands for may be empty, which no scope satisfies, or be unknown to
 // whatever routed the request, which no client can help.
 func TestPlaceholdersWithoutAValue(t *testing.T) {
