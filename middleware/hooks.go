@@ -2,6 +2,7 @@ package middleware
 
 import (
 	"context"
+	"encoding/hex"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -103,7 +104,7 @@ func (d *decision) event(r *http.Request, took time.Duration) DecisionEvent {
 // every parameter, and leaves out what it does not like. A semicolon divides as well, as it
 // does for some who read queries, and the logs have it anyway.
 func namesToken(query string) bool {
-	for len(query) > 0 {
+	for query != "" {
 		end := strings.IndexAny(query, "&;")
 		if end < 0 {
 			end = len(query)
@@ -126,7 +127,11 @@ func isTokenName(parameter string) bool {
 		case parameter == "":
 			return false
 		case parameter[0] == '%' && len(parameter) > 2:
-			c, parameter = unhex(parameter[1])<<4|unhex(parameter[2]), parameter[3:]
+			digits := []byte(parameter[1:3])
+			if _, err := hex.Decode(digits, digits); err != nil {
+				return false
+			}
+			c, parameter = digits[0], parameter[3:]
 		default:
 			c, parameter = parameter[0], parameter[1:]
 		}
@@ -135,20 +140,6 @@ func isTokenName(parameter string) bool {
 		}
 	}
 	return parameter == "" || parameter[0] == '='
-}
-
-// unhex is what a hexadecimal digit stands for. With anything else, in either half, the byte
-// is none of ASCII, and so none of the name.
-func unhex(c byte) byte {
-	switch {
-	case '0' <= c && c <= '9':
-		return c - '0'
-	case 'a' <= c && c <= 'f':
-		return c - 'a' + 10
-	case 'A' <= c && c <= 'F':
-		return c - 'A' + 10
-	}
-	return 0xff
 }
 
 // Source is what carried a token.

@@ -69,6 +69,10 @@ func TestDecided(t *testing.T) {
 		require.Nil(t, e.Token)
 		require.Equal(t, "_OTHER", e.Method, "a method is compared with case")
 
+		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE"} {
+			require.Equal(t, method, serve(method, "/write", "bad").Method)
+		}
+
 		events = nil
 		_, _, err := gate.Check(bearer("GET", good).WithContext(ctx), need)
 		require.ErrorIs(t, err, bearergate.ErrInsufficientScope)
