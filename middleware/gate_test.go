@@ -139,6 +139,7 @@ func TestABrokenRouteIsClosed(t *testing.T) {
 	var nilFunc bearergate.VerifierFunc
 	var nilPointer *structVerifier
 	var nilHandler http.HandlerFunc
+	var nilHandlerMap handlers
 	stepUp := middleware.StepUp([]string{"mfa"}, 0)
 	via := middleware.Via(accepts(reader))
 	for name, tc := range map[string]struct {
@@ -175,6 +176,7 @@ func TestABrokenRouteIsClosed(t *testing.T) {
 		"zero gate with Via":     {gate: &middleware.Gate{}, opts: []middleware.RouteOption{via}},
 		"nil handler":            {next: (http.Handler)(nil)},
 		"nil handler func":       {next: nilHandler},
+		"nil handler map":        {next: nilHandlerMap},
 		"nil handler, bad scope": {next: nilHandler, need: scope.All("")},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -206,6 +208,25 @@ func TestABrokenRouteIsClosed(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// handlers is a handler that may be nil, and count is one that cannot.
+type (
+	handlers map[string]http.Handler
+	count    int
+)
+
+func (h handlers) ServeHTTP(w http.ResponseWriter, r *http.Request) { h[r.Method].ServeHTTP(w, r) }
+
+func (c count) ServeHTTP(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(int(c)) }
+
+func TestAHandlerNeedNotBeAPointer(t *testing.T) {
+	gate := newGate(t, accepts(reader), middleware.Config{})
+	for _, next := range []http.Handler{count(204), handlers{"GET": count(204)}} {
+		w := httptest.NewRecorder()
+		gate.Require(scope.All("read"))(next).ServeHTTP(w, bearer("GET", good))
+		require.Equal(t, 204, w.Code)
 	}
 }
 

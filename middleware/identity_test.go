@@ -42,6 +42,7 @@ func TestDropAuthorization(t *testing.T) {
 			r := httptest.NewRequest("GET", path, nil)
 			r.Header.Set("Authorization", credentials)
 			r.Header.Set("Accept", "a")
+			r.Header["Connection"] = []string{"a,b", "c"} // which is looked at for Identity alone
 			before := r.Header.Clone()
 			h.ServeHTTP(httptest.NewRecorder(), r)
 			want := before.Clone()
@@ -84,7 +85,7 @@ func TestIdentity(t *testing.T) {
 		for _, name := range kept {
 			r.Header[name] = []string{"kept"}
 		}
-		r.Header["Connection"] = []string{"keep-alive, X-Auth-Subject", "x_auth_client,Upgrade"}
+		r.Header["Connection"] = []string{"keep-alive, X-Auth-Subject", "x_auth_client, ,,Upgrade"}
 		r.Trailer = http.Header{"X-Auth-Subject": {"admin"}}
 		before := r.Clone(context.Background())
 		h.ServeHTTP(httptest.NewRecorder(), r)
@@ -132,6 +133,14 @@ func TestIdentityOverASocket(t *testing.T) {
 	}
 }
 
+// A request that somebody put together may have no header at all.
+func TestIdentityOfARequestWithoutAHeader(t *testing.T) {
+	gate := newGate(t, accepts(reader), middleware.Config{Identity: identityHeaders, Extract: func(*http.Request) (bearergate.Credentials, error) { return sent(good), nil }})
+	var got http.Header
+	gate.Require(scope.All("read"))(seen(&got)).ServeHTTP(httptest.NewRecorder(), &http.Request{Method: "GET"})
+	require.Equal(t, http.Header{"X-Auth-Subject": {"u1"}, "X-Auth-Scopes": {"read"}}, got)
+}
+
 func TestIdentityValues(t *testing.T) {
 	var value string
 	gate := newGate(t, accepts(reader), middleware.Config{Identity: map[string]func(*bearergate.Token) string{"X-Value": func(*bearergate.Token) string { return value }}})
@@ -139,7 +148,7 @@ func TestIdentityValues(t *testing.T) {
 	h := gate.Require(scope.All("read"))(seen(&got))
 	for in, want := range map[string]string{
 		"u1": "u1", "a b": "a b", " a ": "%20a%20", "a\r\nX-Admin: 1": "a%0D%0AX-Admin: 1", "\x00": "%00", "ä": "%C3%A4", "100%": "100%25", "a,b": "a%2Cb",
-		`a"b\c`: "a%22b%5Cc", "\t": "%09", "\x7f": "%7F", "\xff": "%FF", "https://as.example.com/?a=b&c#d": "https://as.example.com/?a=b&c#d", " ": "%20",
+		"!~": "!~", `a"b\c`: "a%22b%5Cc", "\t": "%09", "\x7f": "%7F", "\xff": "%FF", "https://as.example.com/?a=b&c#d": "https://as.example.com/?a=b&c#d", " ": "%20",
 	} {
 		value = in
 		h.ServeHTTP(httptest.NewRecorder(), bearer("GET", good))
@@ -229,6 +238,13 @@ func TestIdentityInAReport(t *testing.T) {
 	w := httptest.NewRecorder()
 	gate.Require(scope.All("read"))(whoami(t)).ServeHTTP(w, bearer("GET", good))
 	require.Equal(t, "nobody", w.Body.String())
+	// Where a verifier refuses without a token, there is nobody to tell of.
+	events := &log{}
+	gate = newGate(t, refuses(bearergate.ErrForbidden, bearergate.ReasonPolicy), middleware.Config{InsecureReportOnly: true, Hooks: events.hooks(), Identity: map[string]func(*bearergate.Token) string{"X-A": func(*bearergate.Token) string { panic("asked") }}})
+	w = httptest.NewRecorder()
+	gate.Require(scope.All("read"))(whoami(t)).ServeHTTP(w, bearer("GET", good))
+	require.Equal(t, "nobody", w.Body.String())
+	requireError(t, events.only(t).Err, bearergate.ErrForbidden, bearergate.ReasonPolicy)
 }
 
 func TestIdentityMistakes(t *testing.T) {

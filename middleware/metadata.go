@@ -203,7 +203,7 @@ func (g *Gate) constraint(m Metadata) (c constraint, err error) {
 	if err != nil {
 		return constraint{}, fmt.Errorf("Config.Bindings: %w", bearergate.AsError(err).Cause)
 	}
-	c.dpopOnly = g.config.RequireBinding && dpop && !others
+	c.dpopOnly = g.config.RequireBinding && !others // New let in no gate that requires what no Binding confirms
 
 	var errs []error
 	if m.CertificateBound && !c.certificates {

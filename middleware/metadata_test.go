@@ -222,6 +222,8 @@ func TestMetadataOfBindings(t *testing.T) {
 	const certificates, algorithms, required = "tls_client_certificate_bound_access_tokens", "dpop_signing_alg_values_supported", "dpop_bound_access_tokens_required"
 	taciturn := dpop(proven) // a Binding whose challenge names no algorithms
 	taciturn.challenge = nil
+	single := dpop(proven)
+	single.challenge = map[string]string{"algs": "ES256"}
 	moody := certificate(proven)
 	es256 := []any{"ES256", "EdDSA"}
 	for _, tc := range []struct {
@@ -240,6 +242,7 @@ func TestMetadataOfBindings(t *testing.T) {
 		{name: "DPoP is required, said", config: middleware.Config{Bindings: bindings(dpop(proven)), RequireBinding: true}, m: middleware.Metadata{DPoPRequired: true}, want: map[string]any{algorithms: es256, required: true}},
 		{name: "both", config: middleware.Config{Bindings: bindings(dpop(proven), certificate(proven))}, want: map[string]any{algorithms: es256, certificates: true}},
 		{name: "one of both is required", config: middleware.Config{Bindings: bindings(dpop(proven), certificate(proven)), RequireBinding: true}, want: map[string]any{algorithms: es256, certificates: true}},
+		{name: "one of both is required, in the other order", config: middleware.Config{Bindings: bindings(certificate(proven), dpop(proven)), RequireBinding: true}, want: map[string]any{algorithms: es256, certificates: true}},
 		{name: "a Binding for another member", config: middleware.Config{Bindings: bindings(&binding{scheme: "Bearer", members: []string{"kid"}, challenge: map[string]string{"algs": "ES256"}})}},
 		{name: "algorithms that the Binding does not say", config: middleware.Config{Bindings: bindings(taciturn)}, m: middleware.Metadata{DPoPAlgorithms: []string{"PS256"}}, want: map[string]any{algorithms: []any{"PS256"}}},
 		{name: "algorithms that nobody says", config: middleware.Config{Bindings: bindings(taciturn)}},
@@ -251,6 +254,7 @@ func TestMetadataOfBindings(t *testing.T) {
 		{name: "certificates of a gate for DPoP", config: middleware.Config{Bindings: bindings(dpop(proven))}, m: middleware.Metadata{CertificateBound: true}, says: []string{"Metadata.CertificateBound"}},
 		{name: "algorithms of a gate for certificates", config: middleware.Config{Bindings: bindings(certificate(proven))}, m: middleware.Metadata{DPoPAlgorithms: []string{"ES256"}}, says: []string{"no Binding has the DPoP scheme"}},
 		{name: "algorithms beside those of the Binding", config: middleware.Config{Bindings: bindings(dpop(proven))}, m: middleware.Metadata{DPoPAlgorithms: []string{"ES256"}}, says: []string{`the Binding itself says "ES256 EdDSA": leave it out`}},
+		{name: "algorithms beside the one of the Binding", config: middleware.Config{Bindings: bindings(single)}, m: middleware.Metadata{DPoPAlgorithms: []string{"ES256"}}, says: []string{`the Binding itself says "ES256": leave it out`}},
 		{name: "none", config: middleware.Config{Bindings: bindings(taciturn)}, m: middleware.Metadata{DPoPAlgorithms: []string{"ES256", "None"}}, says: []string{"proves anything"}},
 		{name: "a shared secret", config: middleware.Config{Bindings: bindings(taciturn)}, m: middleware.Metadata{DPoPAlgorithms: []string{"HS256"}}, says: []string{"proves anything"}},
 		{name: "an empty name", config: middleware.Config{Bindings: bindings(taciturn)}, m: middleware.Metadata{DPoPAlgorithms: []string{""}}, says: []string{"proves anything"}},
@@ -320,11 +324,13 @@ func TestMetadataMistakes(t *testing.T) {
 		"no URL":                 {Documentation: "docs.html"},
 		"script":                 {Policy: "javascript:alert(1)"},
 		"no host":                {TermsOfService: "https:///x"},
+		"a URL nobody can read":  {Documentation: "https://h/%zz"},
 		"scope with a space":     {Scopes: []string{"a b"}},
 		"empty scope":            {Scopes: []string{""}},
 		"negative age":           {MaxAge: -time.Second},
 		"age without a unit":     {MaxAge: 3600},
 		"age of a year":          {MaxAge: 365 * 24 * time.Hour},
+		"more than a day":        {MaxAge: 24*time.Hour + 1},
 		"own member":             {Extra: map[string]any{"resource": "https://evil/"}},
 		"own member, unset":      {Extra: map[string]any{"scopes_supported": []string{}}},
 		"not JSON":               {Extra: map[string]any{"x": func() {}}},
@@ -336,8 +342,10 @@ func TestMetadataMistakes(t *testing.T) {
 		requireError(t, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
 		rt := gate.NewRouter()
 		rt.Metadata(m)
-		_, err = rt.Handler()
-		requireError(t, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+		_, routed := rt.Handler()
+		requireError(t, routed, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+		require.ErrorContains(t, routed, bearergate.AsError(err).Cause.Error(), "the same mistake")
+		require.NotContains(t, routed.Error(), "the handler is nil", name)
 	}
 	_, _, err := gate.Metadata(middleware.Metadata{JWKSURI: "x", Policy: "y", MaxAge: 1})
 	for _, field := range []string{"JWKSURI", "Policy", "MaxAge"} {

@@ -286,15 +286,13 @@ func New(v bearergate.Verifier, c Config) (*Gate, error) {
 			say.AuthorizationURI = c.AuthorizationURI
 		}
 	}
-	if c.Identity, err = identityNames(c.Identity); err != nil {
-		errs = append(errs, err)
-	}
+	c.Identity, err = identityNames(c.Identity)
+	errs = append(errs, err)
 	if c.DropAuthorization && c.Extract != nil && len(c.ExtractHeaders) == 0 {
 		errs = append(errs, errors.New("Config.DropAuthorization with Extract: it keeps the Authorization header from the handlers, and the token is elsewhere; name the headers that Extract reads in ExtractHeaders, or take it out of the request in a handler of your own"))
 	}
-	if c.ExtractHeaders, err = c.extractNames(); err != nil {
-		errs = append(errs, err)
-	}
+	c.ExtractHeaders, err = c.extractNames()
+	errs = append(errs, err)
 	c.Bindings = slices.Clone(c.Bindings)
 	sound := c.Bindings
 	if err := bearergate.CheckBindings(c.Bindings); err != nil {
@@ -382,7 +380,7 @@ func (g *Gate) Optional(need scope.Requirement, opts ...RouteOption) func(http.H
 
 func (g *Gate) wrap(rt route, next http.Handler) http.Handler {
 	rt.forwards = true
-	closed := g == nil || g.verifier == nil
+	closed := g == nil
 	if isNilValue(next) {
 		closed = true
 		rt.err = misconfigured(errors.Join(errors.New("the handler of the route is nil"), rt.err))
@@ -552,14 +550,11 @@ func (g *Gate) decide(r *http.Request, rt *route) (d decision) {
 		}
 	}
 	c, err := g.extract(r)
-	sent := c.Scheme != ""
-	if sent {
-		d.source, d.scheme, d.sent = g.source(), c.Scheme, c
-	}
-	if rt.access == AccessOptional && !sent && (err == nil || errors.Is(err, bearergate.ErrMissingToken)) {
+	if rt.access == AccessOptional && errors.Is(err, bearergate.ErrMissingToken) {
 		return d // what was not sent, as opposed to what a verifier does not find, makes a caller anonymous
 	}
 	if err == nil {
+		d.source, d.scheme, d.sent = g.source(), c.Scheme, c
 		d.token, d.reply, err = bearergate.Authenticate(r.Context(), rt.verifier, g.call(r, c), g.config.Bindings...)
 	}
 	if err == nil {
@@ -585,8 +580,7 @@ func (g *Gate) decide(r *http.Request, rt *route) (d decision) {
 	return d
 }
 
-// extract returns what the request presents, the zero Credentials if that is
-// nothing.
+// extract returns what the request presents, or why that is not one credential.
 func (g *Gate) extract(r *http.Request) (bearergate.Credentials, error) {
 	if g.config.Extract == nil {
 		// DPoP counts even where nothing checks its proof: Authenticate refuses it

@@ -32,6 +32,14 @@ func (f useFunc) Use(ctx context.Context, key string, until time.Time) (bool, er
 	return f(ctx, key, until)
 }
 
+// useMap is a store that panics where it is nil.
+type useMap map[string]bool
+
+func (m useMap) Use(_ context.Context, key string, _ time.Time) (fresh bool, err error) {
+	fresh, m[key] = !m[key], true
+	return fresh, nil
+}
+
 // used is a store in memory.
 type used struct {
 	mu   sync.Mutex // guards keys
@@ -242,6 +250,7 @@ func TestAWrongOnceClosesTheRoute(t *testing.T) {
 		"nil":            {middleware.Once(nil)},
 		"typed nil":      {middleware.Once((*used)(nil))},
 		"a nil function": {middleware.Once(useFunc(nil))},
+		"a nil map":      {middleware.Once(useMap(nil))},
 		"twice":          {middleware.Once(&used{}), middleware.Once(&used{})},
 	} {
 		err := refused(t, newGate(t, accepts(invitation), middleware.Config{}), bearer("GET", good), scope.All("read"), bearergate.ErrMisconfigured, bearergate.ReasonConfig, opts...)

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -178,6 +180,27 @@ func TestInsecureReportOnly(t *testing.T) {
 	require.Equal(t, 500, w.Code)
 }
 
+// foreignContext is one that package context does not know, and counts how often it is asked
+// why it has ended.
+type foreignContext struct {
+	context.Context
+
+	done  chan struct{}
+	asked atomic.Int32
+}
+
+func (c *foreignContext) Done() <-chan struct{} { return c.done }
+
+func (c *foreignContext) Err() error {
+	c.asked.Add(1)
+	select {
+	case <-c.done:
+		return context.Canceled
+	default:
+		return nil
+	}
+}
+
 // The end of a token ends its request, and nothing is left behind: a bubble ends
 // only when every goroutine and timer in it has.
 func TestCancelOnExpiry(t *testing.T) {
@@ -232,6 +255,17 @@ func TestCancelOnExpiry(t *testing.T) {
 			serve(t, time.Now().Add(time.Hour), func(_ http.ResponseWriter, r *http.Request) { kept = r.Context(); panic("mine") }, cancel)
 		})
 		require.ErrorIs(t, kept.Err(), context.Canceled)
+
+		// What waited for the token to expire is gone with it, too. For a context of this kind, a
+		// goroutine passes its end on, and asks why it has ended.
+		foreign := &foreignContext{Context: context.Background(), done: make(chan struct{})}
+		h := newGate(t, accepts(bearergate.Claims{ExpiresAt: time.Now().Add(time.Hour)}), middleware.Config{}).Require(scope.Requirement{}, cancel)(says(""))
+		h.ServeHTTP(httptest.NewRecorder(), bearer("GET", good).WithContext(foreign))
+		synctest.Wait()
+		asked := foreign.asked.Load()
+		close(foreign.done)
+		synctest.Wait()
+		require.Equal(t, asked, foreign.asked.Load())
 
 		// The caller's own deadline stays, if it is earlier.
 		ctx, stop := context.WithTimeout(context.Background(), time.Minute)

@@ -57,9 +57,9 @@ func (g *Gate) watch(ctx context.Context, r *http.Request, rt *route, d *decisio
 		watched, expired = context.WithDeadlineCause(ctx, d.token.ExpiresAt(), errExpired)
 	}
 	watched, end := context.WithCancelCause(watched)
-	if rt.recheck > 0 {
+	if rt.recheck != 0 {
 		go func() {
-			err := bearergate.Recheck(watched, rt.recheck, func(ctx context.Context) error {
+			end(bearergate.Recheck(watched, rt.recheck, func(ctx context.Context) error {
 				token, err := bearergate.Reauthenticate(ctx, rt.verifier, opened.sent, opened.token)
 				if err != nil {
 					return err
@@ -67,10 +67,7 @@ func (g *Gate) watch(ctx context.Context, r *http.Request, rt *route, d *decisio
 				// Not Tenant's function, for the handler may be changing the request by now:
 				// Reauthenticate has compared the tenant.
 				return rt.demands(token, opened.need)
-			})
-			if err != nil {
-				end(err) // nothing happens if watched has ended meanwhile
-			}
+			})) // nothing happens if watched has ended meanwhile, as it has where there is no error
 		}()
 	}
 	done := func() {

@@ -25,13 +25,12 @@ import (
 // A route has one Trial. A second one, and a need that is zero or has an error
 // ([scope.Requirement.Err]), are mistakes, and close the route.
 func Trial(need scope.Requirement, forWhom func(*bearergate.Token) bool) RouteOption {
-	return &trial{need, len(need.Placeholders()) > 0, forWhom}
+	return &trial{need, forWhom}
 }
 
 type trial struct {
-	need      scope.Requirement
-	templated bool
-	forWhom   func(*bearergate.Token) bool
+	need    scope.Requirement
+	forWhom func(*bearergate.Token) bool
 }
 
 func (*trial) routeOption() {}
@@ -62,13 +61,9 @@ func (g *Gate) try(r *http.Request, rt *route, token *bearergate.Token) *TrialEv
 	if rt.trial == nil || token == nil || !g.selects(r.Context(), rt.trial, token) {
 		return nil
 	}
-	need := rt.trial.need
-	if rt.trial.templated {
-		bound, err := g.bind(rt, need, r)
-		if err != nil {
-			return &TrialEvent{Required: need, Err: err}
-		}
-		need = bound
+	need, err := g.bind(rt, rt.trial.need, r)
+	if err != nil {
+		return &TrialEvent{Required: rt.trial.need, Err: err}
 	}
 	return &TrialEvent{Required: need, Err: token.Authorize(need)}
 }
