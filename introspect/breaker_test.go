@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/iotest"
@@ -306,6 +307,68 @@ func TestFloodOfTokens(t *testing.T) {
 		require.Greater(t, overloaded, 5000)
 		requireAccepted(t, client, opaque) // not the server's failure: the breaker is closed
 	})
+}
+
+// Whatever answers about a token of our own, when the time of the breaker is over, closes it:
+// nobody can have that said to order. Where it fails, the caller who came decides.
+func TestWhatClosesTheBreaker(t *testing.T) {
+	body := func(contentType, text string) func() (*http.Response, error) {
+		return func() (*http.Response, error) { return reply(200, contentType, text), nil }
+	}
+	for _, tt := range []struct {
+		name   string
+		own    func() (*http.Response, error)
+		closes bool
+	}{
+		{name: "inactive", own: body("application/json", `{"active":false}`), closes: true},
+		{name: "active, and Map fails", own: body("application/json", encode(answer(map[string]any{"sub": "own"}))), closes: true},
+		{name: "nonsense", own: body("application/json", "{}"), closes: true},
+		{name: "too large", own: body("application/json", strings.Repeat(" ", 1<<17)), closes: true},
+		{name: "a page", own: body("text/html", "<p>"), closes: true},
+		{name: "400", own: status(400), closes: true}, {name: "404", own: status(404), closes: true},
+		{name: "429", own: status(429)}, {name: "500", own: status(500)},
+		{name: "401", own: status(401)}, {name: "403", own: status(403)},
+		{name: "a client that panics", own: func() (*http.Response, error) { panic(1) }},
+		{name: "connect", own: down},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
+				s, w := newServer(), &watched{}
+				client := newClient(t, with(config(s), func(c *introspect.Config) {
+					c.Hooks = w.hooks()
+					c.Map = func(claims *bearergate.Claims) error {
+						if claims.Subject == "own" {
+							panic(1)
+						}
+						return nil
+					}
+				}))
+				s.fail(status(429))
+				for i := range introspect.BreakerFailures {
+					requireRefused(t, client, fmt.Sprint("t", i), unavailable, bearergate.ReasonIntrospectionUnavailable)
+				}
+				time.Sleep(last(w.changes()).Wait)
+				s.set(func(s *server) {
+					s.respond = func(_ *http.Request, form url.Values) (*http.Response, error) {
+						if form.Get("token") == opaque {
+							return reply(200, "application/json", encode(answer(nil))), nil
+						}
+						return tt.own()
+					}
+				})
+				requireAccepted(t, client, opaque)
+				want := []introspect.BreakerState{introspect.BreakerOpen, introspect.BreakerHalfOpen, introspect.BreakerOpen, introspect.BreakerClosed}
+				if tt.closes {
+					want = append(want[:2], introspect.BreakerClosed)
+				}
+				var states []introspect.BreakerState
+				for _, e := range w.changes() {
+					states = append(states, e.To)
+				}
+				require.Equal(t, want, states)
+			})
+		})
+	}
 }
 
 // A call and its retry are one call: five odd tokens open the breaker, not three.

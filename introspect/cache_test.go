@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -446,23 +447,39 @@ func TestAnswerThatHidesTheToken(t *testing.T) {
 // What is remembered is counted with what it takes: in a small cache, there is room for what is
 // short alone. A sixteenth of the cache is the most for one answer.
 func TestWhatTakesRoom(t *testing.T) {
+	long := strings.Repeat("x", 1000)
 	for _, tt := range []struct {
-		name     string
-		answer   map[string]any
-		reason   bearergate.Reason // "": accepted
-		bytes    int64
-		requests int // of two
+		name      string
+		answer    map[string]any
+		audiences []string          // nil: that of the answer
+		reason    bearergate.Reason // "": accepted
+		bytes     int64
+		requests  int // of two
 	}{
 		{name: "inactive", answer: map[string]any{"active": false}, reason: bearergate.ReasonInactive, bytes: 16 << 10, requests: 1},
 		{name: "a token, no room", answer: answer(nil), bytes: 16 << 10, requests: 2},
 		{name: "a token, room", answer: answer(nil), bytes: 16 << 11, requests: 1},
 		{name: "whose a refused token is, no room", answer: answer(map[string]any{"aud": "x"}), reason: bearergate.ReasonAudience, bytes: 16 << 10, requests: 2},
 		{name: "whose a refused token is, room", answer: answer(map[string]any{"aud": "x"}), reason: bearergate.ReasonAudience, bytes: 16 << 11, requests: 1},
+		{name: "many values of aud", answer: answer(map[string]any{"aud": strings.Split(strings.Repeat(long[:128]+" ", 8)+"x", " ")}), reason: bearergate.ReasonAudience, bytes: 16 << 11, requests: 2},
+		{name: "many Audiences", answer: answer(nil), audiences: strings.Split(strings.Repeat(long[:128]+" ", 8)+"x", " "), reason: bearergate.ReasonAudience, bytes: 16 << 11, requests: 2},
+		{name: "a long sub", answer: answer(map[string]any{"aud": "x", "sub": long}), reason: bearergate.ReasonAudience, bytes: 16 << 11, requests: 2},
+		{name: "a long client_id", answer: answer(map[string]any{"aud": "x", "client_id": long}), reason: bearergate.ReasonAudience, bytes: 16 << 11, requests: 2},
+		{name: "a long jti", answer: answer(map[string]any{"aud": "x", "jti": long}), reason: bearergate.ReasonAudience, bytes: 16 << 11, requests: 2},
+		{name: "a long sid", answer: answer(map[string]any{"aud": "x", "sid": long}), reason: bearergate.ReasonAudience, bytes: 16 << 11, requests: 2},
+		{name: "an actor with a long sub", answer: answer(map[string]any{"aud": "x", "act": map[string]any{"sub": long}}), reason: bearergate.ReasonAudience, bytes: 16 << 11, requests: 2},
+		{name: "an actor with a long iss", answer: answer(map[string]any{"aud": "x", "act": map[string]any{"sub": "x", "iss": long}}), reason: bearergate.ReasonAudience, bytes: 16 << 11, requests: 2},
+		{name: "an actor with a long client_id", answer: answer(map[string]any{"aud": "x", "act": map[string]any{"sub": "x", "client_id": long}}), reason: bearergate.ReasonAudience, bytes: 16 << 11, requests: 2},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newServer()
 			s.answers[opaque] = tt.answer
-			client := newClient(t, with(config(s), func(c *introspect.Config) { c.Cache.Bytes = tt.bytes }))
+			client := newClient(t, with(config(s), func(c *introspect.Config) {
+				c.Cache.Bytes = tt.bytes
+				if tt.audiences != nil {
+					c.Audiences = tt.audiences
+				}
+			}))
 			for range 2 {
 				_, err := client.Verify(t.Context(), opaque)
 				require.Equal(t, tt.reason, bearergate.ReasonOf(err))

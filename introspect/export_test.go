@@ -3,7 +3,10 @@ package introspect
 import (
 	"encoding/binary"
 	"net/http"
+	"sync"
 	"time"
+
+	"github.com/bearergate/bearergate/internal/clock"
 )
 
 // DefaultHTTPClient is the client of a Config that has none.
@@ -36,3 +39,32 @@ func (c *Client) TakePurge(record []byte) bool { return c.fleet.take(record) }
 
 // PurgesSeen is how many records of the PurgeLog are remembered.
 func (c *Client) PurgesSeen() int { return len(c.fleet.seen) }
+
+// Sleeper is called before the Client is used. What it returns has the machine sleep for d: of
+// the two clocks, the wall clock alone goes on. synctest moves both of them together.
+func Sleeper(c *Client) (sleep func(d time.Duration)) {
+	type nap struct {
+		at time.Time
+		d  time.Duration
+	}
+	var mu sync.Mutex
+	var naps []nap
+	c.elapsed = func(from, to time.Time) time.Duration {
+		mu.Lock()
+		defer mu.Unlock()
+		elapsed := clock.Elapsed(from, to)
+		for _, n := range naps {
+			if n.at.After(from) && n.at.Before(to) {
+				elapsed += n.d
+			}
+		}
+		return elapsed
+	}
+	return func(d time.Duration) {
+		time.Sleep(time.Nanosecond) // after what has begun now
+		mu.Lock()
+		naps = append(naps, nap{time.Now(), d})
+		mu.Unlock()
+		time.Sleep(time.Nanosecond)
+	}
+}

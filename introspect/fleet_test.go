@@ -92,14 +92,37 @@ func TestWhoAsksWhetherAnAnswerIsRenewed(t *testing.T) {
 	})
 }
 
+// Who waits for a call that another process turns out to make asks by itself.
+func TestAnAnswerEndsWhileAnotherProcessRenewsIt(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s := newServer()
+		client := newClient(t, with(sharing(s, &taken{store: newStore(), takes: 90 * time.Millisecond}), func(c *introspect.Config) {
+			c.PositiveTTL = 200 * time.Millisecond // and a tenth less at most
+		}))
+		for range 4 { // it is in use
+			requireAccepted(t, client, opaque)
+		}
+		time.Sleep(165 * time.Millisecond)
+		requireAccepted(t, client, opaque) // starts the call that is none
+		time.Sleep(40 * time.Millisecond)
+		start := time.Now()
+		requireAccepted(t, client, opaque)
+		require.Equal(t, 50*time.Millisecond, time.Since(start))
+		require.Equal(t, 2, s.requests())
+		time.Sleep(time.Second)
+	})
+}
+
 // taken is a Store in which every answer is being renewed by another process.
 type taken struct {
 	*store
 
 	claims atomic.Int32
+	takes  time.Duration
 }
 
 func (s *taken) Claim(context.Context, string, time.Duration) (bool, error) {
 	s.claims.Add(1)
+	time.Sleep(s.takes)
 	return false, nil
 }

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/bearergate/bearergate"
@@ -128,6 +129,33 @@ func TestSharedInTheEvent(t *testing.T) {
 			})
 		})
 	}
+	bubble.Test(t, func(t *testing.T) { // who leaves has shared nothing, nor has who is one too many
+		s := newServer()
+		s.delay = time.Second
+		var mu sync.Mutex
+		shared := map[introspect.Result][]bool{}
+		client := newClient(t, with(config(s), func(c *introspect.Config) {
+			c.Calls.Max, c.Calls.Waiting = 1, 1
+			c.Hooks.Looked = func(_ context.Context, e introspect.LookEvent) {
+				mu.Lock()
+				defer mu.Unlock()
+				shared[e.Result] = append(shared[e.Result], e.Shared)
+			}
+		}))
+		for range 2 {
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+			defer cancel()
+			_, err := client.Verify(ctx, opaque)
+			require.ErrorIs(t, err, unavailable)
+		}
+		go func() { _, _ = client.Verify(t.Context(), "waits") }()
+		synctest.Wait()
+		requireRefused(t, client, "third", unavailable, bearergate.ReasonOverloaded)
+		mu.Lock()
+		require.Equal(t, map[introspect.Result][]bool{introspect.ResultMiss: {false, false, false}}, shared)
+		mu.Unlock()
+		time.Sleep(10 * time.Second)
+	})
 }
 
 // All who wait are told which calls they waited for, after those were told.
@@ -323,4 +351,10 @@ func TestHookThatHangs(t *testing.T) {
 			require.LessOrEqual(t, time.Since(start), 3*moment) // the call, and one moment for all events
 		})
 	})
+}
+
+func TestStatusClass(t *testing.T) {
+	for status, class := range map[int]string{-1: "", 0: "", 99: "", 100: "1xx", 199: "1xx", 200: "2xx", 299: "2xx", 300: "3xx", 399: "3xx", 499: "4xx", 500: "5xx", 599: "5xx", 600: ""} {
+		require.Equal(t, class, introspect.CallEvent{Status: status}.StatusClass(), status)
+	}
 }

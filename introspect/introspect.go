@@ -45,6 +45,7 @@ import (
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/internal/accept"
+	"github.com/bearergate/bearergate/internal/clock"
 	"github.com/bearergate/bearergate/internal/fetch"
 	"github.com/bearergate/bearergate/internal/guard"
 	"github.com/bearergate/bearergate/internal/mistake"
@@ -375,6 +376,7 @@ type Client struct {
 	maxTokenBytes int
 	hint          string
 	now           func() time.Time
+	elapsed       func(from, to time.Time) time.Duration // clock.Elapsed, but in tests
 
 	signing    Signing
 	keys       jwks.Source
@@ -415,7 +417,7 @@ func New(c Config) (*Client, error) {
 	client := &Client{
 		issuer: c.Issuer, auth: c.Auth, ask: c.Ask, status: http.StatusOK, fields: fieldsOf(&c), rules: rulesOf(&c), mapping: c.Map, check: c.Check, accepts: c.Accept,
 		tokenTypes: slices.Clone(c.AllowTokenTypes), inactiveCodes: slices.Clone(c.AllowInactiveErrors),
-		maxTokenBytes: c.MaxTokenBytes, hint: c.TokenTypeHint, now: c.Now,
+		maxTokenBytes: c.MaxTokenBytes, hint: c.TokenTypeHint, now: c.Now, elapsed: clock.Elapsed,
 		signing: c.Signed.Answers, keys: c.Signed.Keys, algorithms: c.Signed.Algorithms, answers: signedRules(&c),
 		timeout: c.Timeout, maxWait: c.Timeout / 3, maxResponseBytes: c.Calls.MaxResponseBytes,
 		positiveTTL: c.PositiveTTL, negativeTTL: c.NegativeTTL, maxStale: c.MaxStale, halfLife: c.Cache.HalfLife, live: c.DisableCache,

@@ -61,7 +61,7 @@ type fleet struct {
 	of     key     // which Clients a record is for: those that have the same names
 	feed   *feed.Follower
 
-	seen map[key]time.Time // the records that were read, until they end; the follower's alone
+	seen map[key]time.Time // the records that were read, and when each may be forgotten; the follower's alone
 
 	skipped atomic.Uint64
 }
@@ -116,7 +116,7 @@ func (f *fleet) take(record []byte) bool {
 // isNew reports whether a record was not read before: whoever reads the log from the
 // beginning again must not forget again what was asked for since.
 func (f *fleet) isNew(record key, now time.Time) bool {
-	if until, ok := f.seen[record]; ok && now.Before(until) {
+	if _, seen := f.seen[record]; seen {
 		return false
 	}
 	if len(f.seen) >= maxPurges {

@@ -261,6 +261,7 @@ func TestPurgeWhoseCallerLeaves(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		kit.RequireError(t, client.PurgeContext(ctx, opaque), bearergate.ErrUnavailable, bearergate.ReasonCanceled)
+		kit.RequireError(t, client.PurgeAllContext(ctx), bearergate.ErrUnavailable, bearergate.ReasonCanceled)
 		requireAccepted(t, client, opaque)
 		require.Equal(t, 2, s.requests())
 		time.Sleep(feed.Timeout + time.Second) // the call of the log goes on without its caller
@@ -294,6 +295,7 @@ func TestPurgeRecords(t *testing.T) {
 			return record
 		}
 		now := time.Now()
+		const life = 5*time.Minute + 5*time.Second + introspect.DefaultTimeout + time.Minute // PositiveTTL, the clocks, a call, a Store
 		for _, tt := range []struct {
 			name         string
 			record       []byte
@@ -302,8 +304,8 @@ func TestPurgeRecords(t *testing.T) {
 			{name: "good", record: good, acts: true},
 			{name: "by a clock that is ahead", record: at(now.Add(time.Hour)), acts: true},
 			{name: "by a clock of another age", record: raw(math.MaxInt64), acts: true},
-			{name: "a while ago", record: at(now.Add(-6 * time.Minute)), acts: true},
-			{name: "longer ago than an answer can live", record: at(now.Add(-7 * time.Minute))},
+			{name: "as long ago as an answer can live", record: at(now.Add(-life)), acts: true},
+			{name: "longer ago", record: at(now.Add(-life - time.Millisecond))},
 			{name: "before all times", record: raw(1 << 63)},
 			{name: "empty", unread: true},
 			{name: "cut off", record: good[:len(good)-1], unread: true},
@@ -342,6 +344,39 @@ func TestPurgeByAClockAhead(t *testing.T) {
 		requireAccepted(t, first, opaque)
 		require.Equal(t, 1, s.requests())
 	})
+}
+
+// A process whose clock is behind purges what this one writes to the Store at the moment, too.
+func TestPurgeByAClockBehindDuringSet(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		purge func(*introspect.Client)
+	}{
+		{name: "one token", purge: func(c *introspect.Client) { c.Purge(opaque) }},
+		{name: "all", purge: (*introspect.Client).PurgeAll},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
+				s, st := newServer(), lateStore{newStore(), 80 * time.Millisecond}
+				record := purgeRecord(t, s, tt.purge)
+				time.Sleep(10 * time.Second)
+				c := with(telling(s, new(kit.Log)), func(c *introspect.Config) { c.Store.Answers = st })
+				client := newClient(t, with(c, func(c *introspect.Config) {
+					c.Hooks.Called = func(context.Context, introspect.CallEvent) { time.Sleep(50 * time.Millisecond) }
+				}))
+				go func() { _, _ = client.Verify(t.Context(), opaque) }()
+				synctest.Wait() // it has its answer, and the Store has not
+				st.mu.Lock()
+				require.Empty(t, st.values)
+				st.mu.Unlock()
+				require.True(t, client.TakePurge(record))
+				time.Sleep(time.Second)
+				requireAccepted(t, newClient(t, c), opaque)
+				require.Equal(t, 2, s.requests(), "the Store has none of it")
+				time.Sleep(time.Second)
+			})
+		})
+	}
 }
 
 // What another process has purged before this one did takes nothing back of that.

@@ -5,8 +5,6 @@ import (
 	"crypto/rand"
 	"sync"
 	"time"
-
-	"github.com/bearergate/bearergate/internal/clock"
 )
 
 // own is the call about a token of our own, which nobody issued: it tells a server that is
@@ -75,7 +73,7 @@ func (c *Client) ownAnswer(events *news) (reply, *failure) {
 // frozen reports that more time has passed than a call can take: the process was stopped, or
 // its machine slept. What failed meanwhile says nothing about the server.
 func (c *Client) frozen(start time.Time) bool {
-	return clock.Elapsed(start, time.Now()) > c.timeout+grace+time.Second
+	return c.elapsed(start, time.Now()) > c.timeout+grace+time.Second
 }
 
 // suspect has the server tested, and waits for that as long as ctx lasts.

@@ -158,6 +158,40 @@ func TestRefusedCredentials(t *testing.T) {
 			require.Equal(t, introspect.BreakerClosed, last(w.changes()).To)
 		})
 	}
+	bubble.Test(t, func(t *testing.T) { // each call is told with its own status
+		s, w := newServer(), &watched{}
+		client := newClient(t, with(config(s), func(c *introspect.Config) { c.Hooks = w.hooks() }))
+		s.set(func(s *server) {
+			s.respond = func(_ *http.Request, form url.Values) (*http.Response, error) {
+				if form.Get("token") == opaque {
+					return status(403)()
+				}
+				return status(401)()
+			}
+		})
+		requireRefused(t, client, opaque, misconfigured, bearergate.ReasonConfig)
+		require.Len(t, w.calls, 2)
+		for _, e := range w.calls {
+			require.Equal(t, map[bool]int{true: 401, false: 403}[e.Own], e.Status)
+			require.Equal(t, introspect.OutcomeUnauthorized, e.Outcome)
+		}
+	})
+	bubble.Test(t, func(t *testing.T) { // what answers about a token of our own knows us, whatever it says
+		s, w := newServer(), &watched{}
+		client := newClient(t, with(config(s), func(c *introspect.Config) { c.Hooks = w.hooks() }))
+		s.set(func(s *server) {
+			s.respond = func(_ *http.Request, form url.Values) (*http.Response, error) {
+				if form.Get("token") == opaque {
+					return status(403)()
+				}
+				return status(400)()
+			}
+		})
+		err := requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
+		require.Contains(t, err.Error(), "for this one token")
+		require.Zero(t, w.count(isAlarm))
+		require.Equal(t, 1, w.count(func(e introspect.CallEvent) bool { return e.Status == 403 }))
+	})
 	bubble.Test(t, func(t *testing.T) { // what cannot be told in time is no alarm
 		s, w := newServer(), &watched{}
 		client := newClient(t, with(config(s), func(c *introspect.Config) { c.Hooks = w.hooks() }))
@@ -330,6 +364,30 @@ func TestCallsThatNobodyWaitsFor(t *testing.T) {
 	}
 }
 
+// A call that renews what is remembered goes on to do so for the first who needed it, though
+// the answer has ended for those who come later, and they leave.
+func TestACallThatRenewsAndOutlivesTheAnswer(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s := newServer()
+		s.answers[opaque] = answer(map[string]any{"exp": time.Now().Add(40 * time.Second).Unix()})
+		client := newClient(t, with(config(s), func(c *introspect.Config) { c.MaxStale, c.Calls.Max = time.Hour, 1 }))
+		requireAccepted(t, client, opaque)
+		time.Sleep(40*time.Second - 50*time.Millisecond)
+		s.set(func(s *server) { s.delay = 200 * time.Millisecond })
+		go func() { _, _ = client.Verify(t.Context(), "other") }() // takes the one place
+		synctest.Wait()
+		for range 2 { // before the end of the answer, and after it
+			ctx, cancel := context.WithTimeout(t.Context(), 60*time.Millisecond)
+			defer cancel()
+			token, err := client.Verify(ctx, opaque)
+			requireError(t, token, err, unavailable, bearergate.ReasonIntrospectionUnavailable)
+		}
+		require.Equal(t, 1, s.times(opaque))
+		time.Sleep(time.Second)
+		require.Equal(t, 2, s.times(opaque))
+	})
+}
+
 // What has just failed is left alone for a second, with and without a cache, and no longer.
 func TestLeftAlone(t *testing.T) {
 	for _, live := range []bool{true, false} {
@@ -403,6 +461,26 @@ func TestPurgeConcernsOneToken(t *testing.T) {
 	})
 }
 
+// A purge parts those who came before it from those who come after, and nobody else: these
+// share one call, also when the one from before has ended.
+func TestCallsAfterAPurgeAreShared(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s := newServer()
+		s.delay = time.Second
+		client := newClient(t, config(s))
+		var wg sync.WaitGroup
+		verify := func() { wg.Go(func() { requireAccepted(t, client, opaque) }) }
+		verify()
+		time.Sleep(300 * time.Millisecond)
+		client.Purge(opaque)
+		verify()
+		time.Sleep(900 * time.Millisecond) // the first has ended
+		verify()
+		wg.Wait()
+		require.Equal(t, 2, s.times(opaque))
+	})
+}
+
 // claimer is a store with the atomic step.
 type claimer struct {
 	*store
@@ -432,21 +510,31 @@ func TestAFleetAsksOnce(t *testing.T) {
 		name  string
 		store func() introspect.Store
 		most  int
+		fails map[string]bool // the operations that do
 	}{
 		{name: "a plain Store", store: func() introspect.Store { return newStore() }, most: 60},
 		{name: "with Claim", store: func() introspect.Store { return &claimer{store: newStore(), claims: map[string]time.Time{}} }, most: 40},
 		{name: "a Claim that fails", store: func() introspect.Store {
 			return &claimer{store: newStore(), claims: map[string]time.Time{}, fault: errors.New("x")}
-		}, most: 60},
+		}, most: 60, fails: map[string]bool{"claim": true}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			bubble.Test(t, func(t *testing.T) {
 				s, st := newServer(), tt.store()
 				s.delay = 20 * time.Millisecond
+				var mu sync.Mutex
+				var fails map[string]bool
+				c := with(sharing(s, st), func(c *introspect.Config) {
+					c.Hooks.StoreFailed = func(_ context.Context, e introspect.StoreEvent) {
+						mu.Lock()
+						defer mu.Unlock()
+						fails = map[string]bool{e.Operation: true}
+					}
+				})
 				var wg sync.WaitGroup
 				for i := range 20 {
 					wg.Go(func() {
-						client := newClient(t, sharing(s, st))
+						client := newClient(t, c)
 						time.Sleep(time.Duration(i) * 100 * time.Millisecond)
 						for end := time.Now().Add(10 * time.Minute); time.Now().Before(end); time.Sleep(250 * time.Millisecond) {
 							requireAccepted(t, client, opaque)
@@ -458,6 +546,7 @@ func TestAFleetAsksOnce(t *testing.T) {
 				t.Log(s.requests(), "calls in ten minutes, of 20 processes")
 				require.LessOrEqual(t, s.requests(), tt.most)
 				require.GreaterOrEqual(t, s.requests(), 20, "each answer ends after 30 s")
+				require.Equal(t, tt.fails, fails)
 			})
 		})
 	}

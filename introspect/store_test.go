@@ -3,16 +3,20 @@ package introspect_test
 import (
 	"bytes"
 	"context"
+	"crypto/aes"
+	"crypto/cipher"
 	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -98,6 +102,9 @@ func TestStoreSharesAnswers(t *testing.T) {
 		var results []introspect.Result
 		client := newClient(t, with(sharing(second, st), func(c *introspect.Config) {
 			c.Hooks.Looked = func(_ context.Context, e introspect.LookEvent) { results = append(results, e.Result) }
+			c.Hooks.Waited = func(context.Context, introspect.WaitEvent) {
+				require.NotZero(t, second.requests(), "for the Store alone")
+			}
 		}))
 		time.Sleep(10 * time.Second)
 		require.Equal(t, tok, requireAccepted(t, client, opaque))
@@ -121,6 +128,45 @@ func TestStoreSharesAnswers(t *testing.T) {
 		requireAccepted(t, client, opaque)
 		require.Equal(t, 1, fourth.requests())
 		synctest.Wait()
+	})
+}
+
+// Operations of a Store that hang keep nobody waiting who comes later: a call asks the server
+// at once, and a Purge, which has places of its own, says in time that it cannot reach it.
+func TestStoreThatIsFull(t *testing.T) {
+	const places = 64
+	bubble.Test(t, func(t *testing.T) {
+		st, s := newStore(), newServer()
+		st.hang = true
+		var failed atomic.Int32
+		client := newClient(t, with(sharing(s, st), func(c *introspect.Config) {
+			c.Calls.Max = 2 * places
+			c.Hooks.StoreFailed = func(_ context.Context, e introspect.StoreEvent) {
+				if e.Operation == "get" {
+					failed.Add(1)
+				}
+			}
+		}))
+		many(t, client, places, func(i int) string {
+			token := fmt.Sprint("t", i)
+			s.set(func(s *server) { s.answers[token] = answer(nil) })
+			return token
+		})
+		before := failed.Load()
+		start := time.Now()
+		requireAccepted(t, client, opaque)
+		require.Zero(t, time.Since(start))
+		require.Equal(t, before+1, failed.Load())
+
+		var wg sync.WaitGroup
+		for i := range places {
+			wg.Go(func() { client.Purge(fmt.Sprint("t", i)) })
+		}
+		wg.Wait()
+		start = time.Now()
+		kit.RequireError(t, client.PurgeContext(t.Context(), opaque), unavailable, bearergate.ReasonStoreUnavailable)
+		require.Equal(t, introspect.DefaultStoreTimeout, time.Since(start))
+		time.Sleep(time.Hour)
 	})
 }
 
@@ -186,15 +232,35 @@ func TestStoreIsNotTrusted(t *testing.T) {
 			}
 		}
 		// The server has changed its mind since: every answer from the Store shows.
-		ask := func(name string, change func(st *store)) {
+		ask := func(name string, foreign bool, change func(st *store)) {
 			t.Helper()
 			st := newStore()
 			maps.Copy(st.values, old)
 			change(st)
 			s := newServer()
 			delete(s.answers, opaque)
-			requireRefused(t, newClient(t, sharing(s, st)), opaque, invalid, bearergate.ReasonInactive)
+			told := 0
+			requireRefused(t, newClient(t, with(sharing(s, st), func(c *introspect.Config) {
+				c.Hooks.StoreFailed = func(_ context.Context, e introspect.StoreEvent) { require.Equal(t, "get", e.Operation); told++ }
+			})), opaque, invalid, bearergate.ReasonInactive)
 			require.Equal(t, 1, s.requests(), name)
+			require.Equal(t, map[bool]int{true: 1}[foreign], told, name)
+		}
+		sealed := func(body string, record ...byte) func(*store) { // by somebody who has the key
+			return func(st *store) {
+				name, err := base64.RawURLEncoding.DecodeString(key)
+				require.NoError(t, err)
+				own, err := hkdf.Key(sha256.New, bytes.Repeat([]byte{7}, 32), nil, "bearergate/introspect/1 value "+string(name), 32)
+				require.NoError(t, err)
+				block, err := aes.NewCipher(own)
+				require.NoError(t, err)
+				aead, err := cipher.NewGCMWithRandomNonce(block)
+				require.NoError(t, err)
+				if body != "" {
+					record = append(binary.BigEndian.AppendUint64(record, uint64(time.Now().UnixMilli())), body...)
+				}
+				st.values[key] = aead.Seal(nil, nil, record, nil)
+			}
 		}
 		flip := func(i int) func(*store) {
 			return func(st *store) {
@@ -203,16 +269,21 @@ func TestStoreIsNotTrusted(t *testing.T) {
 				st.values[key] = v
 			}
 		}
-		ask("swapped", func(st *store) { st.values[key] = goodValue })
-		ask("nonce", flip(0))
-		ask("body", flip(20))
-		ask("tag", flip(-1))
-		ask("cut", func(st *store) { st.values[key] = st.values[key][:20] })
-		ask("empty", func(st *store) { st.values[key] = nil })
-		ask("plain", func(st *store) { st.values[key] = []byte(encode(answer(nil))) })
-		ask("huge", func(st *store) { st.values[key] = make([]byte, 1<<20) })
+		ask("swapped", true, func(st *store) { st.values[key] = goodValue })
+		ask("nonce", true, flip(0))
+		ask("body", true, flip(20))
+		ask("tag", true, flip(-1))
+		ask("cut", true, func(st *store) { st.values[key] = st.values[key][:20] })
+		ask("empty", false, func(st *store) { st.values[key] = nil })
+		ask("plain", true, func(st *store) { st.values[key] = []byte(encode(answer(nil))) })
+		ask("huge", false, func(st *store) { st.values[key] = make([]byte, 1<<20) })
+		ask("of another version", true, sealed(encode(answer(nil)), 2, 0, 0))
+		ask("of another form", true, sealed(encode(answer(nil)), 1, 0, 1))
+		ask("of another kind", false, sealed(encode(answer(nil)), 1, 2, 0))
+		ask("too short", true, sealed("", 1, 0, 0, 0))
+		ask("no answer to us", false, sealed(`{"active":"no"}`, 1, 0, 0))
 		time.Sleep(30 * time.Second)
-		ask("put back after its time", func(*store) {})
+		ask("put back after its time", false, func(*store) {})
 		synctest.Wait()
 	})
 }
@@ -389,6 +460,8 @@ func TestPurgeWhileTheStoreFails(t *testing.T) {
 		st, s := newStore(), newServer()
 		var events purgeEvents
 		c := with(telling(s, nil), func(c *introspect.Config) { c.Store.Answers = st })
+		var failed []introspect.StoreEvent
+		c.Hooks.StoreFailed = func(_ context.Context, e introspect.StoreEvent) { failed = append(failed, e) }
 		first, second := newClient(t, with(c, events.hooks)), newClient(t, c)
 		requireAccepted(t, first, opaque)
 		synctest.Wait()
@@ -399,6 +472,8 @@ func TestPurgeWhileTheStoreFails(t *testing.T) {
 		kit.RequireError(t, err, bearergate.ErrUnavailable, bearergate.ReasonStoreUnavailable)
 		purged, _ := events.take()
 		require.Equal(t, []introspect.PurgeEvent{{Issuer: issuer, Err: err}}, purged)
+		require.Len(t, failed, 1)
+		require.Equal(t, "set", failed[0].Operation)
 		st.mu.Lock()
 		st.err = nil
 		st.mu.Unlock()

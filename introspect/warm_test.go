@@ -97,6 +97,7 @@ func TestWarm(t *testing.T) {
 				synctest.Wait()
 				require.Len(t, called, 1)
 				require.Equal(t, tt.outcome, called[0].Outcome)
+				require.Equal(t, 1, called[0].Attempt)
 				require.Empty(t, st.values, "nothing is shared")
 			})
 		})
