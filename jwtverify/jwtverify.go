@@ -275,6 +275,7 @@ type Verifier struct {
 	hooks         Hooks
 	cache         *ttlcache.Cache[*verified] // nil: disabled
 	names         *ttlcache.Namer            // of tokens in the cache
+	headers       jose.Headers
 }
 
 // New checks the configuration and touches no network. All mistakes come at
@@ -427,8 +428,9 @@ func (v *Verifier) verdict(ctx context.Context, raw string) (*bearergate.Token, 
 	}
 	t, m, err := v.remembered(ctx, raw)
 	if t == nil && err == nil {
-		var r accept.Reading
-		if t, err = v.examine(ctx, raw, &r, v.cache); err == nil {
+		r := accept.BorrowReading()
+		defer accept.GiveBackReading(r)
+		if t, err = v.examine(ctx, raw, r, v.cache); err == nil {
 			never, tokens := v.unmapped.Note(r.Claims.Missing)
 			for _, path := range never {
 				v.hooks.Unmapped(ctx, bearergate.UnmappedEvent{Issuer: v.rules.Issuer, Path: path, Tokens: tokens})
@@ -452,7 +454,7 @@ func (v *Verifier) examine(ctx context.Context, raw string, r *accept.Reading, c
 	buf := jose.Borrow() // nothing that is returned may point into it: NewToken copies
 	defer jose.GiveBack(buf, raw)
 	r.At = accept.StepForm
-	jws, err := jose.ParseInto(buf, raw, v.maxTokenBytes)
+	jws, err := v.headers.ParseInto(buf, raw, v.maxTokenBytes)
 	if err != nil {
 		return nil, accept.Invalid(bearergate.ReasonMalformed, err.Error())
 	}
@@ -478,6 +480,7 @@ func (v *Verifier) examine(ctx context.Context, raw string, r *accept.Reading, c
 		}
 		return nil, err
 	}
+	v.headers.Keep(jws)
 	if err := v.fields.Read(jws.Payload, r); err != nil {
 		return nil, accept.Invalid(bearergate.ReasonMalformed, "the claims are "+err.Error())
 	}

@@ -451,6 +451,24 @@ func TestRead(t *testing.T) {
 }
 
 // What a configuration can have.
+// A Reading that is lent says nothing of what was read into it before.
+func TestReadingsAreCleared(t *testing.T) {
+	claims := []byte(`{"iss":"a","sub":"b","aud":"c","exp":1,"scope":"d","client_id":"e","typ":"f","cnf":{"jkt":"g"},"x":1,"own":2}`)
+	fields := accept.Fields{Required: []string{"sub"}, Scopes: []string{"scope"}, StandIns: []string{"own"}, Extra: []string{"x"}}
+	again := false
+	for range 100 {
+		r := accept.BorrowReading()
+		require.Equal(t, &accept.Reading{}, r)
+		require.NoError(t, fields.Read(claims, r))
+		require.Equal(t, "e", r.Claims.ClientID)
+		accept.GiveBackReading(r)
+		next := accept.BorrowReading()
+		again = again || next == r // the pool may forget: more often still with the race detector
+		accept.GiveBackReading(next)
+	}
+	require.True(t, again, "no Reading is ever used again")
+}
+
 func TestBounds(t *testing.T) {
 	require.Equal(t, []int{64, 8, 2, 8, 4}, []int{accept.MaxRequired, accept.MaxScopeClaims, accept.MaxExtra, accept.MaxClients, accept.MaxStandIns})
 }
