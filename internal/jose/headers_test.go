@@ -40,6 +40,9 @@ func TestKnownHeader(t *testing.T) {
 			var known jose.Headers
 			read := func() {
 				t.Helper()
+				none, err := (*jose.Headers)(nil).ParseInto(new([]byte), sent, maxToken)
+				require.Equal(t, wrong, err)
+				require.Equal(t, want, none)
 				got, err := known.ParseInto(new([]byte), sent, maxToken)
 				require.Equal(t, wrong, err)
 				require.Equal(t, want, got)
@@ -78,7 +81,7 @@ func TestKnownHeaderIsACopy(t *testing.T) {
 func TestHeaderIsReadOnce(t *testing.T) {
 	first, second := validToken(t), withHeader(t, `{"alg":"EdDSA","kid":"k2"}`)
 	var known jose.Headers
-	buf := make([]byte, 0, 2*len(first))
+	buf := make([]byte, 0, 4<<10)
 	allocated := func(token string) float64 {
 		return testing.AllocsPerRun(100, func() {
 			if _, err := known.ParseInto(&buf, token, maxToken); err != nil {
@@ -86,13 +89,26 @@ func TestHeaderIsReadOnce(t *testing.T) {
 			}
 		})
 	}
+	keep := known.Keep
 	require.NotZero(t, allocated(first))
 	for _, token := range []string{first, second, first} {
 		j, err := jose.Parse(token, maxToken)
 		require.NoError(t, err)
-		known.Keep(j)
+		keep(j)
 		require.Zero(t, allocated(token))
 		require.Zero(t, testing.AllocsPerRun(100, func() { known.Keep(j) }), "it is made anew for a header that is known")
 	}
 	require.NotZero(t, allocated(second))
+
+	// The longest that is kept, and one that is longer.
+	for spare, known := range map[int]bool{0: true, 1: false} {
+		header := `{"alg":"EdDSA","x":"` + strings.Repeat("x", 768-len(`{"alg":"EdDSA","x":""}`)+spare) + `"}`
+		require.Equal(t, known, len(b64([]byte(header))) <= 1<<10)
+		j, err := jose.Parse(withHeader(t, header), maxToken)
+		require.NoError(t, err)
+		require.NotZero(t, allocated(withHeader(t, header)))
+		keep(j)
+		require.Equal(t, known, allocated(withHeader(t, header)) == 0)
+	}
+	(*jose.Headers)(nil).Keep(jose.JWS{})
 }

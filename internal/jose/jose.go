@@ -125,13 +125,18 @@ func (c Compact) with(h Header) JWS {
 
 // Headers is [ParseInto] for tokens of which most have the same header, as those that are
 // signed with one key do: that header is read once. What a header says depends on nothing
-// but its bytes. The zero value is ready. It is safe for concurrent use.
+// but its bytes. The zero value is ready; a nil Headers knows none. It is safe for
+// concurrent use.
 //
-// What bounds it: it keeps one header, which is never longer than a header may be. Who can
-// fill it: who has a token whose signature was verified, for only that is given to
-// [Headers.Keep]. Who can steer it: the same; a token with another header is read as by
-// ParseInto, and so is the next. It is never full: the last one counts.
+// What bounds it: one header, of at most maxKnownHeader bytes as received. Who can fill it:
+// who has a token whose signature was verified, whatever its claims say. Who can steer it:
+// the same; after a verified token with another header, the next one is read as by
+// ParseInto, and what strangers send changes nothing. It is never full: the last one counts.
 type Headers struct{ last atomic.Pointer[knownHeader] }
+
+// maxKnownHeader leaves out headers with a certificate chain (x5c): where those and others
+// alternate, each would be copied.
+const maxKnownHeader = 1 << 10
 
 type knownHeader struct {
 	segment string // not empty
@@ -140,7 +145,10 @@ type knownHeader struct {
 
 // ParseInto is the function [ParseInto].
 func (h *Headers) ParseInto(buf *[]byte, token string, maxBytes int) (JWS, error) {
-	known := h.last.Load()
+	var known *knownHeader
+	if h != nil {
+		known = h.last.Load()
+	}
 	if known == nil {
 		return ParseInto(buf, token, maxBytes)
 	}
@@ -160,6 +168,9 @@ func (h *Headers) ParseInto(buf *[]byte, token string, maxBytes int) (JWS, error
 
 // Keep has the header of j known from now on. Its signature has been verified.
 func (h *Headers) Keep(j JWS) {
+	if h == nil || len(j.segment) > maxKnownHeader {
+		return
+	}
 	if known := h.last.Load(); known == nil || string(j.segment) != known.segment {
 		h.last.Store(&knownHeader{string(j.segment), j.Header})
 	}
