@@ -102,9 +102,7 @@ func TestAsk(t *testing.T) {
 					}
 					require.NotErrorIs(t, err, context.Canceled, "that is nobody's who waits")
 					require.NotErrorIs(t, err, context.DeadlineExceeded)
-					if errors.Is(err, unavailable) {
-						require.Positive(t, bearergate.AsError(err).RetryAfter)
-					}
+					require.Equal(t, errors.Is(err, unavailable), bearergate.AsError(err).RetryAfter > 0)
 				}
 				again := errors.Is(tt.kind, invalid) && !tt.remember // a fault leaves the token alone for a second
 				require.Equal(t, map[bool]int{false: 1, true: 2}[again], asked)
@@ -288,6 +286,48 @@ func TestADecisionOfAskCloses(t *testing.T) {
 				require.Error(t, err)
 			}
 			require.Equal(t, 3*introspect.BreakerFailures, asked)
+		})
+	}
+}
+
+// So does whatever it answers about a token of our own, be it no answer at all.
+func TestWhatAskSaysOfAnOwnTokenCloses(t *testing.T) {
+	for _, tt := range []struct{ name, says string }{
+		{name: "inactive", says: `{"active":false}`},
+		{name: "active, and Map fails", says: encode(answer(map[string]any{"sub": "own", "iat": absent}))},
+		{name: "nonsense", says: "{}"},
+		{name: "too long", says: strings.Repeat(" ", 1<<17)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
+				w, down := &watched{}, true
+				good := encode(answer(nil))
+				client := newClient(t, with(asking(func(_ context.Context, token string) ([]byte, error) {
+					switch {
+					case down:
+						return nil, unavailable
+					case token == opaque:
+						return []byte(good), nil
+					}
+					return []byte(tt.says), nil
+				}), func(c *introspect.Config) {
+					c.Hooks = w.hooks()
+					c.Map = func(claims *bearergate.Claims) error {
+						if claims.Subject == "own" {
+							panic(1)
+						}
+						return nil
+					}
+				}))
+				for i := range introspect.BreakerFailures {
+					requireRefused(t, client, fmt.Sprint("t", i), unavailable, bearergate.ReasonIntrospectionUnavailable)
+				}
+				time.Sleep(last(w.changes()).Wait)
+				down = false
+				requireAccepted(t, client, opaque)
+				require.Len(t, w.changes(), 3)
+				require.Equal(t, introspect.BreakerClosed, last(w.changes()).To)
+			})
 		})
 	}
 }

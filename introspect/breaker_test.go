@@ -2,6 +2,8 @@ package introspect_test
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"maps"
@@ -20,6 +22,10 @@ import (
 	"github.com/bearergate/bearergate/test/bubble"
 	"github.com/stretchr/testify/require"
 )
+
+func badCertificate() (*http.Response, error) {
+	return nil, &tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}
+}
 
 // The whole story of an outage.
 func TestOutage(t *testing.T) {
@@ -99,6 +105,7 @@ func TestWhatOpensTheBreaker(t *testing.T) {
 		meanwhile int // further calls: while the one about a token of our own is under way, and the next of those
 	}{
 		{name: "connect", fault: down, opens: true, per: 2},
+		{name: "TLS", fault: badCertificate, opens: true, per: 1},
 		{name: "timeout", fault: func() (*http.Response, error) {
 			time.Sleep(introspect.DefaultTimeout / 3 * 2)
 			return nil, context.DeadlineExceeded
@@ -182,6 +189,24 @@ func TestFailuresInARow(t *testing.T) {
 		requireAccepted(t, client, opaque)
 	}
 	require.Equal(t, 25, s.requests())
+	bubble.Test(t, func(t *testing.T) { // what Map does not like is an answer as well
+		s, w := newServer(), &watched{}
+		client := newClient(t, with(config(s), func(c *introspect.Config) {
+			c.Hooks = w.hooks()
+			c.Map = func(*bearergate.Claims) error { return unavailable }
+		}))
+		for range 2 {
+			s.fail(status(429))
+			for range introspect.BreakerFailures - 1 {
+				requireRefused(t, client, fmt.Sprint("t", s.requests()), unavailable, bearergate.ReasonIntrospectionUnavailable)
+			}
+			s.fail(nil)
+			requireRefused(t, client, opaque, unavailable, bearergate.ReasonStoreUnavailable)
+			time.Sleep(time.Second) // for so long, it is left alone
+		}
+		require.Equal(t, 2, s.times(opaque))
+		require.Zero(t, w.count(isOwn))
+	})
 	bubble.Test(t, func(t *testing.T) { // what did not get as far as the server says nothing about it
 		s := newServer()
 		client := newClient(t, config(s))

@@ -117,7 +117,7 @@ func (f *failure) gateway() bool {
 // again reports whether a second try may help. It does no harm: introspection
 // changes nothing at the server.
 func (f *failure) again() bool {
-	return f.outcome == OutcomeConnect || f.outcome == OutcomeStatus && f.gateway() && f.retryAfter == 0
+	return f.outcome == OutcomeConnect || f.gateway() && f.retryAfter == 0
 }
 
 // err says whose fault it is: our configuration's or the outage's, never the token's.

@@ -39,6 +39,10 @@ func TestDefaults(t *testing.T) {
 	transport, ok := introspect.DefaultHTTPClient().Transport.(*http.Transport)
 	require.True(t, ok)
 	require.Equal(t, 5*time.Second, transport.IdleConnTimeout)
+	require.Equal(t, 2*time.Second, transport.TLSHandshakeTimeout)
+	require.EqualValues(t, 64<<10, transport.MaxResponseHeaderBytes)
+	require.Equal(t, introspect.DefaultMaxCalls, transport.MaxIdleConnsPerHost)
+	require.True(t, transport.ForceAttemptHTTP2)
 	require.Nil(t, transport.Proxy)
 }
 

@@ -2,10 +2,12 @@ package introspect_test
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +22,7 @@ import (
 
 // What Verify decides without a cache, Explain decides too, and says at which check.
 func TestExplain(t *testing.T) {
+	foreign := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"RS256"}`)) + "." + base64.RawURLEncoding.EncodeToString([]byte(`{"iss":"https://as.example.org/"}`)) + ".AAAA"
 	reset := func(*http.Request, url.Values) (*http.Response, error) { return nil, io.ErrUnexpectedEOF }
 	body := func(status int, contentType, text string) func(*http.Request, url.Values) (*http.Response, error) {
 		return func(*http.Request, url.Values) (*http.Response, error) { return reply(status, contentType, text), nil }
@@ -32,29 +35,49 @@ func TestExplain(t *testing.T) {
 		reason  bearergate.Reason
 		failed  string
 		advice  string // begins with
+
+		expected, found string // of the check that failed
 	}{
 		"accepted":    {},
-		"no token":    {token: "-", reason: bearergate.ReasonNoToken, failed: "size", advice: "No token was given"},
-		"too long":    {token: strings.Repeat("x", 16<<10+1), reason: bearergate.ReasonTooLarge, failed: "size", advice: "Look why the token is so long"},
+		"no token":    {token: "-", reason: bearergate.ReasonNoToken, failed: "size", expected: `at most 16384 bytes`, found: `0 bytes`, advice: "No token was given"},
+		"too long":    {token: strings.Repeat("x", 16<<10+1), reason: bearergate.ReasonTooLarge, failed: "size", expected: `at most 16384 bytes`, found: `16385 bytes`, advice: "Look why the token is so long"},
 		"characters":  {token: "Bearer " + opaque, reason: bearergate.ReasonMalformed, failed: "form", advice: "The text begins with the scheme"},
 		"Accept":      {change: func(c *introspect.Config) { c.Accept = func(string) bool { return false } }, reason: bearergate.ReasonMalformed, failed: "form"},
-		"unknown":     {token: "unknown", reason: bearergate.ReasonInactive, failed: "active", advice: "The server does not know the token as active"},
-		"audience":    {answer: map[string]any{"aud": "graph"}, reason: bearergate.ReasonAudience, failed: "audience", advice: "The token is for another API"},
-		"no audience": {answer: map[string]any{"aud": absent}, reason: bearergate.ReasonMissingClaim, failed: "audience", advice: "The token names no API"},
-		"issuer":      {answer: map[string]any{"iss": "https://as.example.com"}, reason: bearergate.ReasonIssuer, failed: "issuer", advice: "Issuer and the iss of the token: the two differ only by a slash"},
-		"kind":        {answer: map[string]any{"token_use": "refresh_token"}, reason: bearergate.ReasonType, failed: "kind", advice: "This is a refresh token"},
-		"bound":       {answer: map[string]any{"cnf": map[string]any{"jkt": "x"}}, reason: bearergate.ReasonBinding, failed: "binding", advice: "The token is bound by DPoP"},
-		"DPoP":        {answer: map[string]any{"token_type": "DPoP"}, reason: bearergate.ReasonBinding, failed: "token_type", advice: "token_type and cnf of the answer do not agree"},
-		"a proof":     {answer: map[string]any{"token_type": "PoP"}, reason: bearergate.ReasonBinding, failed: "token_type", advice: "The token is sent with a proof"},
-		"refresh":     {answer: map[string]any{"token_type": "refresh_token"}, reason: bearergate.ReasonType, failed: "kind", advice: "The server says by token_type"},
-		"of no type":  {answer: map[string]any{"token_type": "JWT"}, reason: bearergate.ReasonType, failed: "kind", advice: "The server says by token_type"},
-		"expired":     {answer: map[string]any{"exp": int64(1)}, reason: bearergate.ReasonExpired, failed: "times", advice: "The token expired long ago"},
+		"unknown":     {token: "unknown", reason: bearergate.ReasonInactive, failed: "active", expected: `active: true`, found: `active: false`, advice: "The server does not know the token as active"},
+		"audience":    {answer: map[string]any{"aud": "graph"}, reason: bearergate.ReasonAudience, failed: "audience", expected: `"https://rs.example.com/"`, found: `"graph"`, advice: "The token is for another API"},
+		"no audience": {answer: map[string]any{"aud": absent}, reason: bearergate.ReasonMissingClaim, failed: "audience", expected: `"https://rs.example.com/"`, advice: "The token names no API"},
+		"issuer":      {answer: map[string]any{"iss": "https://as.example.com"}, reason: bearergate.ReasonIssuer, failed: "issuer", expected: `"https://as.example.com/"`, found: `"https://as.example.com"`, advice: "Issuer and the iss of the token: the two differ only by a slash"},
+		"kind":        {answer: map[string]any{"token_use": "refresh_token"}, reason: bearergate.ReasonType, failed: "kind", expected: `an access token`, found: `token_use "refresh_token"`, advice: "This is a refresh token"},
+		"bound":       {answer: map[string]any{"cnf": map[string]any{"jkt": "x"}}, reason: bearergate.ReasonBinding, failed: "binding", expected: `no cnf`, found: `"jkt"`, advice: "The token is bound by DPoP"},
+		"DPoP":        {answer: map[string]any{"token_type": "DPoP"}, reason: bearergate.ReasonBinding, failed: "token_type", expected: `"DPoP" with cnf.jkt`, found: `"DPoP"`, advice: "token_type and cnf of the answer do not agree"},
+		"a proof":     {answer: map[string]any{"token_type": "PoP"}, reason: bearergate.ReasonBinding, failed: "token_type", expected: `"Bearer" or "DPoP"`, found: `"PoP"`, advice: "The token is sent with a proof"},
+		"refresh":     {answer: map[string]any{"token_type": "refresh_token"}, reason: bearergate.ReasonType, failed: "kind", expected: `"Bearer" "access_token" "DPoP" or none`, found: `"refresh_token"`, advice: "The server says by token_type"},
+		"of no type":  {answer: map[string]any{"token_type": "JWT"}, reason: bearergate.ReasonType, failed: "kind", expected: `"Bearer" "access_token" "DPoP" or none`, found: `"JWT"`, advice: "The server says by token_type"},
+		"expired":     {answer: map[string]any{"exp": int64(1)}, reason: bearergate.ReasonExpired, failed: "times", expected: `later than 1999-12-31T23:59:55Z`, found: `1970-01-01T00:00:01Z`, advice: "The token expired long ago"},
 		"Check": {change: func(c *introspect.Config) {
 			c.Check = func(context.Context, *bearergate.Token) error { return errors.New("s3cret") }
 		}, reason: bearergate.ReasonPolicy, failed: "check", advice: "Config.Check refused"},
 		"Map": {change: func(c *introspect.Config) {
 			c.Map = func(*bearergate.Claims) error { return errors.New("s3cret") }
 		}, reason: bearergate.ReasonPolicy, failed: "map"},
+		"a JWT that Accept refuses": {token: foreign, change: func(c *introspect.Config) { c.Accept = func(string) bool { return false } }, reason: bearergate.ReasonMalformed, failed: "form", advice: "The token is a JWT"},
+		"a JWT of another server":   {token: foreign, reason: bearergate.ReasonInactive, failed: "active", advice: "The token says that it is of another issuer", expected: "active: true", found: "active: false"},
+		"a proof, for another API":  {answer: map[string]any{"token_type": "PoP", "aud": "graph"}, reason: bearergate.ReasonAudience, failed: "audience", advice: "The token is for another API", expected: `"https://rs.example.com/"`, found: `"graph"`},
+		"unknown, with a Check": {token: "unknown", change: func(c *introspect.Config) {
+			c.Check = func(context.Context, *bearergate.Token) error { return errors.New("s3cret") }
+		}, reason: bearergate.ReasonInactive, failed: "active", expected: "active: true", found: "active: false"},
+		"Map, an outage": {change: func(c *introspect.Config) {
+			c.Map = func(*bearergate.Claims) error { return unavailable }
+		}, reason: bearergate.ReasonStoreUnavailable, failed: "map", advice: "Nothing is known against the token"},
+		"Map, a mistake": {change: func(c *introspect.Config) {
+			c.Map = func(*bearergate.Claims) error { panic("s3cret") }
+		}, reason: bearergate.ReasonInternal, failed: "map", advice: "A function of this service is broken"},
+		"Ask": {change: func(c *introspect.Config) {
+			*c = asking(func(context.Context, string) ([]byte, error) { return nil, invalid })
+		}, reason: bearergate.ReasonPolicy, failed: "answer", advice: "Config.Ask refused the token and gave no answer"},
+		"Ask, an outage": {change: func(c *introspect.Config) {
+			*c = asking(func(context.Context, string) ([]byte, error) { return nil, unavailable })
+		}, reason: bearergate.ReasonIntrospectionUnavailable, failed: "answer", advice: "Nothing is known against the token"},
 		"no scope":            {answer: map[string]any{"scope": absent, "permissions": []string{"read"}}, advice: "The answer has no scope, and other members"},
 		"nonsense":            {respond: body(200, "application/json", `{"active":"yes"}`), reason: bearergate.ReasonIntrospectionUnavailable, failed: "answer", advice: "Nothing is known against the token"},
 		"a page":              {respond: body(200, "text/html", `<p>`), reason: bearergate.ReasonIntrospectionUnavailable, failed: "answer", advice: "Nothing is known against the token"},
@@ -85,8 +108,14 @@ func TestExplain(t *testing.T) {
 				_, err := client.Verify(t.Context(), token)
 				kit.RequireExplained(t, e, err, token)
 				require.Equal(t, tt.reason, bearergate.ReasonOf(e.Err), "%v", e.Err)
+				require.Equal(t, tt.reason == "", e.Token != nil)
+				for name, there := range map[string]bool{"map": c.Map != nil, "check": c.Check != nil} {
+					require.Equal(t, there, slices.ContainsFunc(e.Steps, func(s bearergate.Step) bool { return s.Name == name }), name)
+				}
 				failed, _ := e.Failed()
 				require.Equal(t, tt.failed, failed.Name)
+				require.Equal(t, tt.expected, failed.Expected)
+				require.Equal(t, tt.found, failed.Found)
 				if tt.advice != "" {
 					require.NotEmpty(t, e.Advice)
 					require.Contains(t, e.Advice[0], tt.advice)
@@ -121,11 +150,29 @@ func TestExplainOfAnAnswerThatQuotesTheToken(t *testing.T) {
 	}
 }
 
+// What Check finds in such an answer is not shown either.
+func TestExplainOfACheckThatQuotesTheToken(t *testing.T) {
+	for _, quoted := range []bool{true, false} {
+		s := newServer()
+		if quoted {
+			s.answers[opaque] = answer(map[string]any{"jti": opaque})
+		}
+		e := newClient(t, with(config(s), func(c *introspect.Config) {
+			c.Check = func(_ context.Context, token *bearergate.Token) error {
+				return &bearergate.Error{Kind: invalid, Reason: bearergate.ReasonPolicy, Found: token.ID()}
+			}
+		})).Explain(t.Context(), opaque)
+		kit.RequireError(t, e.Err, invalid, bearergate.ReasonPolicy)
+		require.Equal(t, map[bool]string{false: "id-1"}[quoted], bearergate.AsError(e.Err).Found)
+	}
+}
+
 // Explain asks each time and remembers nothing; what is remembered stays as it is.
 func TestExplainLeavesNoTrace(t *testing.T) {
 	s := newServer()
 	looked := 0
 	client := newClient(t, with(config(s), func(c *introspect.Config) {
+		c.Hooks.Called = func(_ context.Context, e introspect.CallEvent) { require.Equal(t, 1, e.Attempt) }
 		c.Hooks.Looked = func(context.Context, introspect.LookEvent) { looked++ }
 	}))
 	for range 3 {

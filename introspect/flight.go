@@ -39,15 +39,16 @@ type flight struct {
 	at    time.Time
 	o     outcome
 
-	waiting int  // guarded by flights.mu
+	waiting int  // guarded by flights.mu: those who have joined, and not left
 	needed  bool // guarded by flights.mu: it renews what is remembered, whoever waits
 	asks    bool // guarded by flights.mu: it has begun to ask, and goes on to its end
 	purged  bool // guarded by Client.purging: what it brings is not remembered
 }
 
 // join returns the flight for a token, and whether it is a new one, which the caller has to
-// start. It is nil if there are too many. waits says that the caller will wait for it.
-func (fs *flights) join(name key, waits, needed bool) (f *flight, leads bool) {
+// start. It is nil if there are too many. needed says that it is not given up when all have
+// left; who does not need it has to leave it, or to wait for its end.
+func (fs *flights) join(name key, needed bool) (f *flight, leads bool) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	f = fs.open[name]
@@ -60,9 +61,7 @@ func (fs *flights) join(name key, waits, needed bool) (f *flight, leads bool) {
 		fs.n++
 		leads = true
 	}
-	if waits {
-		f.waiting++
-	}
+	f.waiting++
 	f.needed = f.needed || needed
 	return f, leads
 }
@@ -140,7 +139,7 @@ func (fs *flights) remove(name key, f *flight) {
 func (c *Client) await(ctx context.Context, m *memory, name key, raw string, e *entry) (o outcome, joined bool) {
 	arrived := c.order.Add(1)
 	for {
-		f, leads := c.flights.join(name, true, e != nil)
+		f, leads := c.flights.join(name, e != nil)
 		if f == nil {
 			return outcome{err: overloaded("as many calls are under way, and wait for their turn, as Calls.Max and Calls.Waiting say").err()}, false
 		}

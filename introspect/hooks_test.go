@@ -129,6 +129,18 @@ func TestSharedInTheEvent(t *testing.T) {
 			})
 		})
 	}
+	bubble.Test(t, func(t *testing.T) { // who comes right after a call that failed shares what it brought
+		s := newServer()
+		s.fail(status(400))
+		var shared []bool
+		client := newClient(t, with(config(s), func(c *introspect.Config) {
+			c.Hooks.Looked = func(_ context.Context, e introspect.LookEvent) { shared = append(shared, e.Shared) }
+		}))
+		for range 2 {
+			requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
+		}
+		require.Equal(t, []bool{false, true}, shared)
+	})
 	bubble.Test(t, func(t *testing.T) { // who leaves has shared nothing, nor has who is one too many
 		s := newServer()
 		s.delay = time.Second

@@ -647,10 +647,10 @@ func (c *Client) timely(t *bearergate.Token) (*bearergate.Token, error) {
 // be the server's last one still, and nothing may have been purged since.
 func (c *Client) standsIn(m *memory, name key, e *entry) bool {
 	now := time.Now()
-	if e == nil || e.stale == nil || e.age(now) >= e.keep || c.memory.Load() != m {
+	if e == nil || e.stale == nil || c.memory.Load() != m {
 		return false
 	}
-	if last, _ := m.positive.Get(name, now); last != e { // somebody else has got another answer meanwhile
+	if last, _ := m.positive.Get(name, now); last != e { // it has ended, or somebody else has got another answer meanwhile
 		return false
 	}
 	exp := e.token.ExpiresAt()
@@ -671,7 +671,7 @@ func (c *Client) refreshAhead(ctx context.Context, m *memory, name key, raw stri
 	if !e.ahead.CompareAndSwap(false, true) { // once
 		return
 	}
-	switch f, leads := c.flights.join(name, false, true); {
+	switch f, leads := c.flights.join(name, true); {
 	case f == nil: // too many: later
 		e.ahead.Store(false)
 	case leads:

@@ -59,6 +59,18 @@ func TestEndedBefore(t *testing.T) {
 	require.Zero(t, s.requests())
 }
 
+// A nil context is one that never ends.
+func TestWithoutContext(t *testing.T) {
+	var ctx context.Context
+	for _, hooks := range []introspect.Hooks{{}, {Looked: func(context.Context, introspect.LookEvent) {}}} {
+		client := newClient(t, with(config(newServer()), func(c *introspect.Config) { c.Hooks = hooks }))
+		require.NoError(t, client.Explain(ctx, opaque).Err)
+		require.NoError(t, client.Warm(ctx))
+		_, err := client.Verify(ctx, opaque)
+		require.NoError(t, err)
+	}
+}
+
 // What errors.As finds is the caller's own copy: nobody changes what the next
 // caller reads.
 func TestRememberedErrorsAreCopies(t *testing.T) {

@@ -1,6 +1,9 @@
 package introspect_test
 
 import (
+	"context"
+	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -38,6 +41,68 @@ func TestRefreshAhead(t *testing.T) {
 		}
 		require.Less(t, time.Now(), deadline)
 		requireRefused(t, client, opaque, invalid, bearergate.ReasonInactive) // no old entry behind it
+	})
+	bubble.Test(t, func(t *testing.T) { // it takes no place from those who wait, and no try in an outage
+		s, w := newServer(), &watched{}
+		client := newClient(t, with(config(s), func(c *introspect.Config) { c.Hooks, c.Calls.Max = w.hooks(), 1 }))
+		for range 4 { // in use
+			requireAccepted(t, client, opaque)
+		}
+		time.Sleep(introspect.DefaultPositiveTTL * 8 / 10)
+		s.set(func(s *server) { s.delay = 10 * time.Millisecond })
+		go func() { _, _ = client.Verify(t.Context(), "other") }()
+		synctest.Wait()
+		requireAccepted(t, client, opaque)
+		time.Sleep(time.Second)
+		require.Equal(t, 1, s.times(opaque))
+
+		s.fail(status(429))
+		for i := range introspect.BreakerFailures {
+			requireRefused(t, client, fmt.Sprint("t", i), unavailable, bearergate.ReasonIntrospectionUnavailable)
+		}
+		requireAccepted(t, client, opaque)
+		s.fail(nil)
+		time.Sleep(last(w.changes()).Wait)
+		require.Equal(t, 1, s.times(opaque))
+		requireAccepted(t, client, opaque)
+		time.Sleep(time.Second)
+		require.Equal(t, 2, s.times(opaque))
+	})
+	bubble.Test(t, func(t *testing.T) { // where too many calls are under way, it is tried again
+		s := newServer()
+		slow := slowStore{newStore(), func(n int64) time.Duration {
+			return map[bool]time.Duration{true: 50 * time.Millisecond}[n == 2 || n == 3]
+		}, new(atomic.Int64)}
+		client := newClient(t, with(sharing(s, slow), func(c *introspect.Config) { c.Calls.Max, c.Calls.Waiting = 1, 1 }))
+		for range 4 { // in use
+			requireAccepted(t, client, opaque)
+		}
+		time.Sleep(introspect.DefaultPositiveTTL * 8 / 10)
+		for i := range 2 {
+			go func() { _, _ = client.Verify(t.Context(), fmt.Sprint("t", i)) }()
+		}
+		synctest.Wait() // both ask the Store
+		for n := range 2 {
+			requireAccepted(t, client, opaque)
+			time.Sleep(time.Second)
+			require.Equal(t, 1+n, s.times(opaque))
+		}
+	})
+	bubble.Test(t, func(t *testing.T) { // an answer that is about to end while its call still tells the hooks
+		s := newServer()
+		client := newClient(t, with(config(s), func(c *introspect.Config) {
+			c.PositiveTTL = 60 * time.Millisecond // and a tenth less at most
+			c.Hooks.Called = func(context.Context, introspect.CallEvent) { time.Sleep(90 * time.Millisecond) }
+		}))
+		go func() { _, _ = client.Verify(t.Context(), opaque) }()
+		synctest.Wait()
+		for range 3 { // in use
+			requireAccepted(t, client, opaque)
+		}
+		time.Sleep(50 * time.Millisecond)
+		requireAccepted(t, client, opaque)
+		time.Sleep(time.Second)
+		require.Equal(t, 1, s.requests())
 	})
 	bubble.Test(t, func(t *testing.T) { // seldom used, or ending with exp: not asked ahead
 		s := newServer()

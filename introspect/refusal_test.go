@@ -2,6 +2,7 @@ package introspect_test
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"strings"
@@ -143,6 +144,7 @@ func TestAFailureIsToldOnce(t *testing.T) {
 		fault    func() (*http.Response, error)
 		metadata func(*http.Request) *http.Response // not nil: discovery
 		says     []string
+		lookUp   bool // it is about the name of the server
 	}{
 		{name: "no endpoint", metadata: func(*http.Request) *http.Response {
 			return reply(200, "application/json", encode(map[string]any{"issuer": issuer}))
@@ -151,7 +153,7 @@ func TestAFailureIsToldOnce(t *testing.T) {
 			return reply(200, "application/json", `{"issuer":"x"}`)
 		}, says: []string{"the document is of the issuer"}},
 		{name: "no such host", fault: func() (*http.Response, error) { return nil, &net.DNSError{Err: "underneath", IsNotFound: true} },
-			says: []string{"no such host", "underneath", endpoint}},
+			says: []string{"no such host", "underneath", endpoint}, lookUp: true},
 		{name: "refused credentials", fault: status(401), says: []string{"status 401", "the server refuses our credentials: compare Auth", endpoint}},
 		{name: "no right to ask", fault: status(403), says: []string{"status 403", "our client may not ask", endpoint}},
 		{name: "nothing there", fault: status(404), says: []string{"status 404", "check Endpoint", endpoint}},
@@ -170,6 +172,8 @@ func TestAFailureIsToldOnce(t *testing.T) {
 			for _, text := range tt.says {
 				require.Equal(t, 1, strings.Count(err.Error(), text), "%q in %v", text, err)
 			}
+			var lookUp *net.DNSError
+			require.Equal(t, tt.lookUp, errors.As(err, &lookUp), "what is underneath can be asked for")
 		})
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -84,6 +85,41 @@ func TestStale(t *testing.T) {
 		skew = -2 * time.Hour // iat has not come yet
 		requireRefused(t, client, opaque, invalid, bearergate.ReasonNotYetValid)
 	})
+	bubble.Test(t, func(t *testing.T) { // nor after all was purged, while the server is being asked
+		s := newServer()
+		client := newClient(t, stale(s, time.Hour))
+		requireAccepted(t, client, opaque)
+		time.Sleep(time.Minute)
+		s.fail(status(429))
+		s.set(func(s *server) { s.delay = time.Second / 2 })
+		time.AfterFunc(time.Second/4, client.PurgeAll)
+		requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
+	})
+	bubble.Test(t, func(t *testing.T) { // an outage at the first try, and no place for the second, while others are answered
+		s := newServer()
+		client := newClient(t, with(stale(s, time.Hour), func(c *introspect.Config) { c.Calls.Max, c.Timeout = 1, 1500*time.Millisecond }))
+		requireAccepted(t, client, opaque)
+		time.Sleep(time.Minute)
+		s.set(func(s *server) {
+			s.respond = func(_ *http.Request, form url.Values) (*http.Response, error) {
+				if form.Get("token") == opaque {
+					return status(503)()
+				}
+				time.Sleep(400 * time.Millisecond)
+				return reply(200, "application/json", `{"active":false}`), nil
+			}
+		})
+		time.AfterFunc(time.Millisecond, func() {
+			for _, token := range []string{"t1", "t2"} {
+				go func() { _, _ = client.Verify(t.Context(), token) }()
+			}
+		})
+		start := time.Now()
+		require.True(t, requireAccepted(t, client, opaque).Stale())
+		require.Less(t, time.Since(start), time.Second, "not because the call is late")
+		require.Equal(t, 2, s.times(opaque))
+		time.Sleep(time.Minute)
+	})
 	for _, purged := range []string{opaque, "another"} { // while the server is being asked
 		bubble.Test(t, func(t *testing.T) {
 			s := newServer()
@@ -138,7 +174,7 @@ func TestWhatAStaleAnswerStandsInFor(t *testing.T) {
 		keys  error // of the source of keys; nil: there is an empty one
 		kind  error // nil: the older answer stands in
 	}{
-		{name: "connect", fault: down},
+		{name: "connect", fault: down}, {name: "TLS", fault: badCertificate},
 		{name: "500", fault: status(500)}, {name: "501", fault: status(501)}, {name: "503", fault: status(503)}, {name: "429", fault: status(429)},
 		{name: "404", fault: status(404)}, {name: "405", fault: status(405)}, {name: "410", fault: status(410)},
 		{name: "a redirect", fault: status(302, "Location", "/x")},

@@ -140,6 +140,7 @@ func TestRefusedCredentials(t *testing.T) {
 			for i := range 1000 {
 				err := requireRefused(t, client, fmt.Sprint("t", i), misconfigured, bearergate.ReasonConfig)
 				require.Contains(t, err.Error(), fmt.Sprint("status ", code))
+				require.Zero(t, bearergate.AsError(err).RetryAfter, "somebody has to do something")
 				time.Sleep(9 * time.Millisecond)
 			}
 			require.Equal(t, 3, s.requests(), "one good, one refused, one about a token of our own")

@@ -99,9 +99,9 @@ func TestStoreSharesAnswers(t *testing.T) {
 			require.NotContains(t, string(value), readable)
 		}
 
-		var results []introspect.Result
+		var results []introspect.LookEvent
 		client := newClient(t, with(sharing(second, st), func(c *introspect.Config) {
-			c.Hooks.Looked = func(_ context.Context, e introspect.LookEvent) { results = append(results, e.Result) }
+			c.Hooks.Looked = func(_ context.Context, e introspect.LookEvent) { results = append(results, e) }
 			c.Hooks.Waited = func(context.Context, introspect.WaitEvent) {
 				require.NotZero(t, second.requests(), "for the Store alone")
 			}
@@ -109,7 +109,8 @@ func TestStoreSharesAnswers(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		require.Equal(t, tok, requireAccepted(t, client, opaque))
 		require.Zero(t, second.requests())
-		require.Equal(t, introspect.ResultStored, results[0])
+		require.Equal(t, introspect.ResultStored, results[0].Result)
+		require.Equal(t, len(opaque), results[0].Bytes)
 		// Its time counts from the answer, not from when it was found.
 		time.Sleep(20 * time.Second)
 		requireRefused(t, client, opaque, invalid, bearergate.ReasonInactive)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/bearergate/bearergate"
@@ -17,34 +16,36 @@ var errPathValue = &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: 
 // bind fills the placeholders of need from the path of r. What is empty there is satisfied
 // by nothing: the client asked for that. Where nobody can say what a placeholder stands
 // for, no client can do anything about it, and every request would be refused for a scope
-// that cannot be granted: that is a mistake of this service. Beside it, need stays unfilled.
+// that cannot be granted: that is a mistake of this service.
 func (g *Gate) bind(rt *route, need scope.Requirement, r *http.Request) (scope.Requirement, error) {
 	var err error
 	bound := need.Bind(func(name string) (value string, ok bool) {
-		switch {
-		case err != nil: // the first mistake is the one that is told
-		case g.config.PathValue != nil && !rt.routed:
+		if err != nil {
+			return "", false
+		}
+		if g.config.PathValue != nil && !rt.routed {
 			err = bearergate.Guard(r.Context(), errPathValue, func(context.Context) error {
 				value = g.config.PathValue(r, name)
 				return nil
 			})
-		default:
-			if value = pathValue(r, name); value == "" && !hasWildcard(r.Pattern, name) {
-				err = errUnknown(r, name)
-			}
+			return value, err == nil && value != ""
 		}
-		return value, true // Bind refuses an empty one
+		if value = pathValue(r, name); value == "" && !hasWildcard(r.Pattern, name) {
+			err = errUnknown(r, name)
+		}
+		return value, value != ""
 	})
-	if err != nil {
-		return need, err
-	}
-	return bound, nil
+	return bound, err
 }
 
 // pathValue is r.PathValue, which panics where the mux of an outer handler matched less
 // than its pattern has.
 func pathValue(r *http.Request, name string) (value string) {
-	defer func() { _ = recover() }() // "" then
+	defer func() {
+		if recover() != nil {
+			value = ""
+		}
+	}()
 	return r.PathValue(name)
 }
 
@@ -54,7 +55,12 @@ func pathValue(r *http.Request, name string) (value string) {
 // router that tells none, nobody knows whether it would set an empty value, so it counts
 // as one that sets nothing.
 func hasWildcard(pattern, name string) bool {
-	return slices.ContainsFunc([]string{"}", ":", "."}, func(end string) bool { return strings.Contains(pattern, "{"+name+end) })
+	for part := range strings.SplitSeq(pattern, "{") {
+		if rest, ok := strings.CutPrefix(part, name); ok && rest != "" && strings.ContainsRune("}:.", rune(rest[0])) {
+			return true
+		}
+	}
+	return false
 }
 
 func errUnknown(r *http.Request, name string) error {

@@ -37,7 +37,10 @@ type toldCertificate struct{}
 
 // peerOf is who is connected; nobody where something has rewritten RemoteAddr.
 func peerOf(r *http.Request) netip.AddrPort {
-	peer, _ := netip.ParseAddrPort(r.RemoteAddr)
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.AddrPort{}
+	}
 	return peer
 }
 
@@ -56,9 +59,9 @@ func reply(w http.ResponseWriter, headers bearergate.Reply) {
 	}
 }
 
-// sendable takes out what a header cannot hold. headers is no map that a Binding keeps:
-// [bearergate.Authenticate] makes one for each request.
+// sendable returns a copy of what a header can hold.
 func sendable(headers bearergate.Reply) bearergate.Reply {
+	headers = maps.Clone(headers)
 	maps.DeleteFunc(headers, func(name, value string) bool { return !isToken(name) || !isPrintable(value) })
 	return headers
 }
@@ -67,7 +70,7 @@ func sendable(headers bearergate.Reply) bearergate.Reply {
 // and of parameters are.
 func isToken(s string) bool {
 	return s != "" && !strings.ContainsFunc(s, func(c rune) bool {
-		return !isAlphanumeric(c) && !strings.ContainsRune("!#$%&'*+-.^_`|~", c)
+		return c > '~' || !isAlphanumeric(c) && !strings.ContainsRune("!#$%&'*+-.^_`|~", c)
 	})
 }
 

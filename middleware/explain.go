@@ -5,7 +5,6 @@ import (
 	"net/http"
 
 	"github.com/bearergate/bearergate"
-	"github.com/bearergate/bearergate/internal/quote"
 	"github.com/bearergate/bearergate/scope"
 )
 
@@ -24,7 +23,7 @@ func (g *Gate) Explain(r *http.Request, need scope.Requirement, opts ...RouteOpt
 	if r == nil {
 		r, rt.err = new(http.Request), misconfigured(errors.New("the request is nil"))
 	}
-	if rt.err == nil {
+	if rt.err == nil && rt.templated {
 		need, rt.err = g.bind(&rt, need, r)
 	}
 	if rt.err != nil {
@@ -37,9 +36,14 @@ func (g *Gate) Explain(r *http.Request, need scope.Requirement, opts ...RouteOpt
 	}
 	// ask adds a step, with what to do if it is the one that refuses.
 	ask := func(step bearergate.Step, advice string, check func(*bearergate.Token) error) {
-		before := e.Err
-		e = e.Then(step, func() error { return check(e.Token) })
-		if before == nil && e.Err != nil {
+		if e.Err != nil {
+			check = nil
+		}
+		if check == nil {
+			e = e.Then(step, nil)
+			return
+		}
+		if e = e.Then(step, func() error { return check(e.Token) }); e.Err != nil {
 			e.Advice = append([]string{advice}, e.Advice...)
 		}
 	}
@@ -51,12 +55,10 @@ func (g *Gate) Explain(r *http.Request, need scope.Requirement, opts ...RouteOpt
 			return nil
 		})
 	}
-	before, token := e.Err, e.Token // which a refusal takes out
-	e = e.Authorize(rt.stepUp, need)
-	e.Steps[len(e.Steps)-1].Expected = quote.Cut(rt.need.String()) // as it was written: see shown
-	if before == nil {
-		e.Err = bearergate.AddDemands(r.Context(), token, rt.shown(e.Err))
+	if e = e.Authorize(rt.stepUp, need); rt.templated {
+		e.Steps[len(e.Steps)-1].Expected = rt.need.String() // as it was written: see shown
 	}
+	e.Err = bearergate.AddDemands(r.Context(), e.Token, e.Err)
 	if len(rt.roles) > 0 || len(rt.audiences) > 0 {
 		if ask(bearergate.Step{Name: "route's roles and audiences"}, adviceRole, rt.claimed); bearergate.ReasonOf(e.Err) == bearergate.ReasonAudience && errors.Is(e.Err, bearergate.ErrForbidden) {
 			e.Advice[0] = adviceAudience
@@ -77,7 +79,7 @@ func (g *Gate) Explain(r *http.Request, need scope.Requirement, opts ...RouteOpt
 	}
 	if rt.once != nil {
 		ask(bearergate.Step{Name: "usable once"}, adviceOnce, func(t *bearergate.Token) error { return usableOnce(t, usableUntil(t)) })
-		e = e.Then(bearergate.Step{Name: "once", Detail: "the store of Once is not asked, for that would use the token up"}, nil)
+		ask(bearergate.Step{Name: "once", Detail: "the store of Once is not asked, for that would use the token up"}, "", nil)
 	}
 	return e
 }

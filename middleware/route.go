@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/bearergate/bearergate"
-	"github.com/bearergate/bearergate/internal/quote"
 	"github.com/bearergate/bearergate/scope"
 )
 
@@ -349,11 +348,11 @@ func (rt *route) demands(t *bearergate.Token, need scope.Requirement) error {
 // shown is a refusal for its scopes with the requirement as it was written: what the path
 // filled in is for the client that asked for it, and for no log.
 func (rt *route) shown(err error) error {
-	if bearergate.ReasonOf(err) != bearergate.ReasonScope {
+	if !rt.templated || bearergate.ReasonOf(err) != bearergate.ReasonScope {
 		return err
 	}
 	e := *bearergate.AsError(err)
-	e.Expected = quote.Cut(rt.need.String())
+	e.Expected = rt.need.String()
 	return &e
 }
 
