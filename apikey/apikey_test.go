@@ -144,6 +144,11 @@ func TestWrongKeys(t *testing.T) {
 			require.NoError(t, err)
 		})
 	}
+	for i := range m.record.Hash {
+		almost := m.record
+		almost.Hash[i] ^= 1
+		requireRefused(t, newKeys(t, config(almost)), m.key, bearergate.ErrInvalidToken, bearergate.ReasonInactive) // each byte of the hash counts
+	}
 	k := newKeys(t, config(m.record))
 	_, unknownErr := as(t, k, unknown.key)
 	_, wrongErr := as(t, k, forged)

@@ -62,7 +62,7 @@ func (v *Verifier) verdictAnew(ctx context.Context, raw string, r *accept.Readin
 		case len(raw) > v.maxTokenBytes:
 			return v.tooLarge(raw)
 		}
-		t, err = v.examine(ctx, raw, r, nil)
+		t, err = v.examine(ctx, raw, r, nil, nil)
 		return err
 	})
 	if err == nil && v.check != nil {

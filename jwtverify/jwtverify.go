@@ -275,6 +275,7 @@ type Verifier struct {
 	hooks         Hooks
 	cache         *ttlcache.Cache[*verified] // nil: disabled
 	names         *ttlcache.Namer            // of tokens in the cache
+	headers       *jose.Headers
 }
 
 // New checks the configuration and touches no network. All mistakes come at
@@ -311,6 +312,7 @@ func New(c Config) (*Verifier, error) {
 		check:   c.Check,
 		now:     c.Now,
 		hooks:   JoinHooks(c.Hooks), // each hook guarded
+		headers: new(jose.Headers),
 	}
 	v.preset.Into(&v.rules)
 	v.expected = accept.Quoted(v.algorithms...)
@@ -427,8 +429,9 @@ func (v *Verifier) verdict(ctx context.Context, raw string) (*bearergate.Token, 
 	}
 	t, m, err := v.remembered(ctx, raw)
 	if t == nil && err == nil {
-		var r accept.Reading
-		if t, err = v.examine(ctx, raw, &r, v.cache); err == nil {
+		r := accept.BorrowReading()
+		defer accept.GiveBackReading(r)
+		if t, err = v.examine(ctx, raw, r, v.headers, v.cache); err == nil {
 			never, tokens := v.unmapped.Note(r.Claims.Missing)
 			for _, path := range never {
 				v.hooks.Unmapped(ctx, bearergate.UnmappedEvent{Issuer: v.rules.Issuer, Path: path, Tokens: tokens})
@@ -447,12 +450,13 @@ func (v *Verifier) tooLarge(raw string) error {
 }
 
 // examine makes every check, from the first byte, and leaves in r which one was the
-// last. A token that passes is put into cache, unless that is nil.
-func (v *Verifier) examine(ctx context.Context, raw string, r *accept.Reading, cache *ttlcache.Cache[*verified]) (*bearergate.Token, error) {
+// last. A token that passes is put into cache, unless that is nil. A header is read anew,
+// unless headers knows it.
+func (v *Verifier) examine(ctx context.Context, raw string, r *accept.Reading, headers *jose.Headers, cache *ttlcache.Cache[*verified]) (*bearergate.Token, error) {
 	buf := jose.Borrow() // nothing that is returned may point into it: NewToken copies
 	defer jose.GiveBack(buf, raw)
 	r.At = accept.StepForm
-	jws, err := jose.ParseInto(buf, raw, v.maxTokenBytes)
+	jws, err := headers.ParseInto(buf, raw, v.maxTokenBytes)
 	if err != nil {
 		return nil, accept.Invalid(bearergate.ReasonMalformed, err.Error())
 	}
@@ -478,6 +482,7 @@ func (v *Verifier) examine(ctx context.Context, raw string, r *accept.Reading, c
 		}
 		return nil, err
 	}
+	headers.Keep(jws)
 	if err := v.fields.Read(jws.Payload, r); err != nil {
 		return nil, accept.Invalid(bearergate.ReasonMalformed, "the claims are "+err.Error())
 	}

@@ -2,6 +2,7 @@ package middleware
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -74,11 +75,8 @@ type Advisor struct{ teller teller }
 // [CancelOnExpiry], a header of Config.Identity that has a meaning in the answer. After it,
 // as after Handler, nothing can be registered.
 func (rt *Router) Advisor() (*Advisor, error) {
-	_, err := rt.Handler()
+	_, err := rt.assembled()
 	errs := []error{err}
-	if err != nil {
-		errs[0] = bearergate.AsError(err).Cause
-	}
 	if rt != nil && rt.gate != nil {
 		errs = append(errs, rt.gate.cannotForward("Advisor", OriginalHeaders{}), rt.cannotEnd("Advisor"))
 	}
@@ -125,10 +123,7 @@ func (a *Advisor) Advise(ctx context.Context, t Told) (advice Advice) {
 // means that nobody knows.
 func (a *Advisor) Refuse(ctx context.Context, from netip.AddrPort, err error) Advice {
 	return a.guard(ctx, func(w *recorder) *question {
-		e := bearergate.AsError(err)
-		if e == nil {
-			e = bearergate.AsError(errUnadvised)
-		}
+		e := bearergate.AsError(cmp.Or(err, errUnadvised))
 		plain := (&http.Request{Method: http.MethodGet, Header: http.Header{}, RemoteAddr: remoteAddr(from)}).WithContext(ctx)
 		a.teller.tell(plain, e)
 		a.teller.refuseQuestion(w, plain, e)
@@ -148,12 +143,9 @@ func (a *Advisor) guard(ctx context.Context, f func(*recorder) *question) Advice
 		})
 	}
 	if err == nil && w.status == 0 { // the proxy gave up; whoever reads this all the same is not let in
-		err = q.decision.Err
+		err = cmp.Or(q.decision.Err, errUnadvised)
 	}
-	if err != nil || w.status == 0 {
-		if !errors.Is(err, bearergate.ErrUnavailable) && !errors.Is(err, bearergate.ErrMisconfigured) {
-			err = errUnadvised
-		}
+	if err != nil {
 		w = &recorder{header: http.Header{}}
 		q.decision.Err, q.decision.Token = err, nil
 		plain := (&http.Request{Method: http.MethodGet, Header: http.Header{}}).WithContext(context.WithoutCancel(ctx))
@@ -171,17 +163,16 @@ func (t Told) request(ctx context.Context) (*http.Request, error) {
 		name, value string
 		most        int
 	}{{"method", t.Method, maxOriginalMethodBytes}, {"host", t.Host, maxOriginalHostBytes}, {"path", t.URI, MaxOriginalURIBytes}} {
-		if part.value == "" || len(part.value) > part.most {
-			return nil, untellable(part.name, "it is empty, or too long")
+		if len(part.value) > part.most {
+			return nil, untellable(part.name, "it is too long")
 		}
 	}
 	u, part, err := originalTarget(t.Method, t.Host, t.URI)
 	if err != nil {
 		return nil, untellable(part, err.Error())
 	}
-	if t.Certificate != nil {
-		ctx = context.WithValue(ctx, toldCertificate{}, t.Certificate)
-	}
+	// nil too: ctx may be that of another request, which had one.
+	ctx = context.WithValue(ctx, toldCertificate{}, t.Certificate)
 	header := t.Header.Clone()
 	if header == nil {
 		header = http.Header{}
@@ -254,10 +245,6 @@ type recorder struct {
 
 func (w *recorder) Header() http.Header { return w.header }
 
-func (w *recorder) WriteHeader(status int) {
-	if w.status == 0 {
-		w.status = status
-	}
-}
+func (w *recorder) WriteHeader(status int) { w.status = status }
 
 func (w *recorder) Write(b []byte) (int, error) { return w.body.Write(b) }

@@ -63,7 +63,9 @@ func TestAdvisorTellsTheCertificate(t *testing.T) {
 		calls = append(calls, c)
 		return bearergate.Reply{"Cache-Control": "no-store"}, nil
 	})
-	v := bearergate.VerifierFunc(func(context.Context, string) (*bearergate.Token, error) {
+	var asked context.Context
+	v := bearergate.VerifierFunc(func(ctx context.Context, _ string) (*bearergate.Token, error) {
+		asked = ctx
 		return bearergate.NewToken(holder), nil
 	})
 	routes := func() *middleware.Router {
@@ -77,7 +79,7 @@ func TestAdvisorTellsTheCertificate(t *testing.T) {
 	require.Equal(t, 200, got.Status)
 	require.Equal(t, "no-store", got.Header.Get("Cache-Control"), "what a Binding replies")
 	told.Certificate = nil
-	a.Advise(t.Context(), told)
+	a.Advise(asked, told) // in the context of one that had a certificate
 	h.ServeHTTP(httptest.NewRecorder(), func() *http.Request {
 		r := httptest.NewRequest("GET", "/", nil)
 		r.Header = authorized("x")
@@ -113,6 +115,8 @@ func TestAdvisorSetsAndRemoves(t *testing.T) {
 func TestAdvisorKeepsWhatItWasTold(t *testing.T) {
 	rt := newGate(t, granting(), middleware.Config{}).NewRouter()
 	rt.Handle("/", scope.All("read"), says(""), middleware.Allow(func(r *http.Request, _ *bearergate.Token) error {
+		require.Equal(t, []any{"HTTP/1.1", 1, 1}, []any{r.Proto, r.ProtoMajor, r.ProtoMinor})
+		require.Empty(t, r.RemoteAddr, "nobody has told who sent it")
 		r.Header.Del("Authorization")
 		r.Header["X-Other"][0] = "changed"
 		return nil
@@ -122,6 +126,16 @@ func TestAdvisorKeepsWhatItWasTold(t *testing.T) {
 	before := header.Clone()
 	require.Equal(t, 200, advisor(t, rt).Advise(t.Context(), middleware.Told{Method: "GET", Host: "api.example", URI: "/", Header: header}).Status)
 	require.Equal(t, before, header)
+}
+
+// A request without any header has an empty one, as any that a server has read.
+func TestAdvisorOfNoHeader(t *testing.T) {
+	rt := newGate(t, accepts(reader), middleware.Config{Extract: func(r *http.Request) (bearergate.Credentials, error) {
+		require.Equal(t, http.Header{}, r.Header)
+		return sent(good), nil
+	}}).NewRouter()
+	rt.Authenticated("/", says(""))
+	require.Equal(t, 200, advisor(t, rt).Advise(t.Context(), middleware.Told{Method: "GET", Host: "api.example", URI: "/"}).Status)
 }
 
 // Every gate on the way has its identity headers, and forgeries of all of them go.
@@ -162,7 +176,7 @@ func TestAdvisorRemovesAConnectionThatListsTheIdentity(t *testing.T) {
 		{name: "the identity", connection: []string{"upgrade, X-Auth-Subject"}, removed: true},
 		{name: "in small letters, without a space", connection: []string{"upgrade,x-auth-subject"}, removed: true},
 		{name: "in another spelling", connection: []string{"X_auth.Subject\t,upgrade"}, removed: true},
-		{name: "in the second field", connection: []string{"upgrade", "close, X-Auth-Tenant"}, removed: true},
+		{name: "in the second field", connection: []string{"upgrade", "X-Auth-Tenant, close"}, removed: true},
 		{name: "that of a gate further in", path: "/inner/x", connection: []string{"upgrade, X-Inner"}, removed: true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -182,7 +196,10 @@ func TestAdvisorRefuses(t *testing.T) {
 	var address netip.Addr
 	addresses, err := bearergate.NewClientAddress(bearergate.ClientAddressConfig{})
 	require.NoError(t, err)
-	rt := newGate(t, granting(), middleware.Config{ClientAddress: addresses, Hooks: middleware.Hooks{Decided: func(_ context.Context, e middleware.DecisionEvent) {
+	words := func(_ *http.Request, refusal middleware.Refusal) (string, []byte) {
+		return "text/plain", []byte(refusal.Detail)
+	}
+	rt := newGate(t, granting(), middleware.Config{ClientAddress: addresses, Render: words, Hooks: middleware.Hooks{Decided: func(_ context.Context, e middleware.DecisionEvent) {
 		require.Empty(t, e.Pattern)
 		address = e.Address
 		told = append(told, bearergate.ReasonOf(e.Err))
@@ -202,6 +219,8 @@ func TestAdvisorRefuses(t *testing.T) {
 			told = nil
 			got := a.Advise(t.Context(), request)
 			require.Equal(t, 400, got.Status)
+			require.Equal(t, "text/plain", got.Header.Get("Content-Type"), "rendered as any refusal of the gate")
+			require.Equal(t, "The method, the host or the path of the request can be read in more than one way.", string(got.Body))
 			kit.RequireError(t, got.Decision.Err, bearergate.ErrInvalidRequest, bearergate.ReasonBadRequest)
 			require.Equal(t, []bearergate.Reason{bearergate.ReasonBadRequest}, told)
 			require.False(t, address.IsValid(), "nobody knows who sent it")
@@ -213,8 +232,11 @@ func TestAdvisorRefuses(t *testing.T) {
 	told = nil
 	got := a.Refuse(t.Context(), netip.AddrPort{}, &bearergate.Error{Kind: bearergate.ErrForbidden, Reason: bearergate.ReasonPolicy})
 	require.Equal(t, 403, got.Status)
+	require.Equal(t, "text/plain", got.Header.Get("Content-Type"))
 	require.Equal(t, []bearergate.Reason{bearergate.ReasonPolicy}, told)
-	require.Equal(t, 500, a.Refuse(t.Context(), netip.AddrPort{}, nil).Status)
+	got = a.Refuse(t.Context(), netip.AddrPort{}, nil)
+	require.Equal(t, 500, got.Status)
+	kit.RequireError(t, got.Decision.Err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
 
 	var none *middleware.Advisor
 	for _, got := range []middleware.Advice{none.Advise(t.Context(), middleware.Told{Method: "GET", Host: "a", URI: "/"}), none.Refuse(t.Context(), netip.AddrPort{}, nil), (&middleware.Advisor{}).Advise(t.Context(), middleware.Told{})} {
@@ -223,17 +245,71 @@ func TestAdvisorRefuses(t *testing.T) {
 	}
 	// A path with a comma is one path, where no header told it.
 	require.Equal(t, 200, a.Advise(t.Context(), middleware.Told{Method: "GET", Host: "a", URI: "/x?next=a,/b"}).Status)
+	require.Equal(t, 200, a.Advise(t.Context(), middleware.Told{Method: "GET", Host: "a", URI: "/" + strings.Repeat("a", middleware.MaxOriginalURIBytes-1)}).Status)
+}
+
+// What is wrong with a router is in the error, and there is no Advisor then.
+func TestAdvisorOfAWrongRouter(t *testing.T) {
+	gate := newGate(t, granting(), middleware.Config{Identity: map[string]func(*bearergate.Token) string{"Location": (*bearergate.Token).Subject}})
+	var none *middleware.Gate
+	for _, tt := range []struct {
+		name     string
+		router   *middleware.Router
+		register func(*middleware.Router)
+		says     []string
+	}{
+		{name: "nil", says: []string{"make it with Gate.NewRouter"}},
+		{name: "zero", router: new(middleware.Router), says: []string{"make it with New"}},
+		{name: "no gate", router: none.NewRouter(), says: []string{"make it with New"}},
+		{name: "all mistakes at once", router: gate.NewRouter(), register: func(rt *middleware.Router) {
+			rt.Authenticated("/a", nil)
+			rt.Authenticated("/b", says(""), middleware.CancelOnExpiry())
+		}, says: []string{"the handler is nil", "Advisor: Config.Identity has Location", `Advisor: the route "/b" has Recheck or CancelOnExpiry`}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if tt.register != nil {
+				tt.register(tt.router)
+			}
+			a, err := tt.router.Advisor()
+			require.Nil(t, a)
+			requireError(t, err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+			for _, text := range tt.says {
+				require.ErrorContains(t, err, text)
+			}
+		})
+	}
+}
+
+// brokenContext panics where it is asked for a value.
+type brokenContext struct{ context.Context }
+
+func (brokenContext) Value(any) any { panic("s3cret") }
+
+// What panics is answered with 500, and the error says so: here, who looks for the gates further
+// out of a refusal that names scopes.
+func TestAdvisorOfWhatPanics(t *testing.T) {
+	rt := newGate(t, granting(), middleware.Config{}).NewRouter()
+	rt.Handle("/", scope.All("read"), says(""))
+	got := advisor(t, rt).Advise(brokenContext{t.Context()}, middleware.Told{Method: "GET", Host: "a", URI: "/", Header: authorized("write")})
+	require.Equal(t, 500, got.Status)
+	requireError(t, got.Decision.Err, bearergate.ErrMisconfigured, bearergate.ReasonInternal)
+	require.NotContains(t, got.Decision.Err.Error(), "s3cret")
+	require.Nil(t, got.Decision.Token)
+	require.Nil(t, got.Set)
 }
 
 // The proxy that gave up gets 503, should it read the answer.
 func TestAdvisorOfAProxyThatWentAway(t *testing.T) {
-	rt := newGate(t, bearergate.VerifierFunc(func(ctx context.Context, _ string) (*bearergate.Token, error) { return nil, ctx.Err() }), middleware.Config{}).NewRouter()
+	rt := newGate(t, accepts(holder), middleware.Config{Bindings: bindings(certificate(func(ctx context.Context, _ bearergate.Call, _ *bearergate.Token) (bearergate.Reply, error) {
+		return bearergate.Reply{"X-Reply": "x"}, ctx.Err()
+	}))}).NewRouter()
 	rt.Authenticated("/", says(""))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	got := advisor(t, rt).Advise(ctx, middleware.Told{Method: "GET", Host: "a", URI: "/", Header: authorized("x")})
+	got := advisor(t, rt).Advise(ctx, middleware.Told{Method: "GET", Host: "a", URI: "/", Header: http.Header{"Authorization": {"Bearer " + good}}})
 	require.Equal(t, 503, got.Status)
 	require.NotEmpty(t, got.Header.Get("Retry-After"))
+	require.Empty(t, got.Header.Get("X-Reply"), "nothing is left of what came before")
 	kit.RequireError(t, got.Decision.Err, bearergate.ErrUnavailable, bearergate.ReasonCanceled)
 	require.Nil(t, got.Set)
 }

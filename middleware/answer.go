@@ -66,8 +66,8 @@ func (g *Gate) refuse(w http.ResponseWriter, r *http.Request, d *decision) {
 	if len(told.Challenges) > 0 {
 		h["Www-Authenticate"] = told.Challenges
 	}
-	if told.RetryAfter > 0 {
-		h.Set("Retry-After", strconv.Itoa(int(told.RetryAfter/time.Second)))
+	if seconds := int(told.RetryAfter / time.Second); seconds > 0 {
+		h.Set("Retry-After", strconv.Itoa(seconds))
 	}
 	finish(w, r, told.Status, contentType, body)
 }

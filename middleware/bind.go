@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/bearergate/bearergate"
@@ -16,36 +17,34 @@ var errPathValue = &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: 
 // bind fills the placeholders of need from the path of r. What is empty there is satisfied
 // by nothing: the client asked for that. Where nobody can say what a placeholder stands
 // for, no client can do anything about it, and every request would be refused for a scope
-// that cannot be granted: that is a mistake of this service.
+// that cannot be granted: that is a mistake of this service. Beside it, need stays unfilled.
 func (g *Gate) bind(rt *route, need scope.Requirement, r *http.Request) (scope.Requirement, error) {
 	var err error
 	bound := need.Bind(func(name string) (value string, ok bool) {
-		if err != nil {
-			return "", false
-		}
-		if g.config.PathValue != nil && !rt.routed {
+		switch {
+		case err != nil: // the first mistake is the one that is told
+		case g.config.PathValue != nil && !rt.routed:
 			err = bearergate.Guard(r.Context(), errPathValue, func(context.Context) error {
 				value = g.config.PathValue(r, name)
 				return nil
 			})
-			return value, err == nil && value != ""
+		default:
+			if value = pathValue(r, name); value == "" && !hasWildcard(r.Pattern, name) {
+				err = errUnknown(r, name)
+			}
 		}
-		if value = pathValue(r, name); value == "" && !hasWildcard(r.Pattern, name) {
-			err = errUnknown(r, name)
-		}
-		return value, value != ""
+		return value, true // Bind refuses an empty one
 	})
-	return bound, err
+	if err != nil {
+		return need, err
+	}
+	return bound, nil
 }
 
 // pathValue is r.PathValue, which panics where the mux of an outer handler matched less
 // than its pattern has.
 func pathValue(r *http.Request, name string) (value string) {
-	defer func() {
-		if recover() != nil {
-			value = ""
-		}
-	}()
+	defer func() { _ = recover() }() // "" then
 	return r.PathValue(name)
 }
 
@@ -55,12 +54,7 @@ func pathValue(r *http.Request, name string) (value string) {
 // router that tells none, nobody knows whether it would set an empty value, so it counts
 // as one that sets nothing.
 func hasWildcard(pattern, name string) bool {
-	for part := range strings.SplitSeq(pattern, "{") {
-		if rest, ok := strings.CutPrefix(part, name); ok && rest != "" && strings.ContainsRune("}:.", rune(rest[0])) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc([]string{"}", ":", "."}, func(end string) bool { return strings.Contains(pattern, "{"+name+end) })
 }
 
 func errUnknown(r *http.Request, name string) error {

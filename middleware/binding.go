@@ -37,10 +37,7 @@ type toldCertificate struct{}
 
 // peerOf is who is connected; nobody where something has rewritten RemoteAddr.
 func peerOf(r *http.Request) netip.AddrPort {
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		return netip.AddrPort{}
-	}
+	peer, _ := netip.ParseAddrPort(r.RemoteAddr)
 	return peer
 }
 
@@ -59,9 +56,9 @@ func reply(w http.ResponseWriter, headers bearergate.Reply) {
 	}
 }
 
-// sendable returns a copy of what a header can hold.
+// sendable takes out what a header cannot hold. headers is no map that a Binding keeps:
+// [bearergate.Authenticate] makes one for each request.
 func sendable(headers bearergate.Reply) bearergate.Reply {
-	headers = maps.Clone(headers)
 	maps.DeleteFunc(headers, func(name, value string) bool { return !isToken(name) || !isPrintable(value) })
 	return headers
 }
@@ -70,7 +67,7 @@ func sendable(headers bearergate.Reply) bearergate.Reply {
 // and of parameters are.
 func isToken(s string) bool {
 	return s != "" && !strings.ContainsFunc(s, func(c rune) bool {
-		return c > '~' || !isAlphanumeric(c) && !strings.ContainsRune("!#$%&'*+-.^_`|~", c)
+		return !isAlphanumeric(c) && !strings.ContainsRune("!#$%&'*+-.^_`|~", c)
 	})
 }
 

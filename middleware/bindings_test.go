@@ -414,7 +414,7 @@ func TestParametersOfChallenges(t *testing.T) {
 }
 
 func TestRepliesOfBindings(t *testing.T) {
-	reply := bearergate.Reply{"dpop-nonce": "n-1", "X-Bad": "a\r\nSet-Cookie: x=y", "X-Beyond": "ä", "a b": "c", "": "d", "X:y": "e", "X\u00e4": "f", "X_9!": "g"}
+	reply := bearergate.Reply{"dpop-nonce": "n-1", "X-Bad": "a\r\nSet-Cookie: x=y", "X-Beyond": "ä", "X-Unit": "a\x1f", "X-Delete": "a\x7f", "X-Ends": " ~", "a b": "c", "": "d", "X:y": "e", "X\u00e4": "f", "X_9!": "g"}
 	for _, answer := range []error{nil, &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonNonce}} {
 		gate := newGate(t, accepts(boundBy("jkt")), middleware.Config{Bindings: bindings(dpop(
 			func(context.Context, bearergate.Call, *bearergate.Token) (bearergate.Reply, error) {
@@ -425,10 +425,11 @@ func TestRepliesOfBindings(t *testing.T) {
 			assert.Equal(t, "n-1", w.Header().Get("DPoP-Nonce"), "before the handler runs")
 		})).ServeHTTP(w, presents("DPoP", ""))
 		require.Equal(t, []string{"n-1"}, w.Header().Values("DPoP-Nonce"))
-		for _, name := range []string{"X-Bad", "X-Beyond", "Set-Cookie", "a b", "", "X:y", "X\u00e4"} {
+		for _, name := range []string{"X-Bad", "X-Beyond", "X-Unit", "X-Delete", "Set-Cookie", "a b", "", "X:y", "X\u00e4"} {
 			require.Empty(t, w.Header()[name], name)
 		}
 		require.Equal(t, "g", w.Header().Get("X_9!"))
+		require.Equal(t, " ~", w.Header().Get("X-Ends"))
 		_, got, err := gate.Check(presents("DPoP", ""), scope.All("read"))
 		require.Equal(t, answer == nil, err == nil)
 		require.Equal(t, reply, got)
@@ -575,12 +576,13 @@ func TestTheCallOfABinding(t *testing.T) {
 	r, err := http.NewRequest("", "https://api.example/orders?x=y", nil) // as a client makes it, without RequestURI
 	require.NoError(t, err)
 	r.Header.Set("Authorization", "bearer "+good)
-	r.RemoteAddr = "@"
-	_, _, err = gate.Check(r, scope.All("read"))
-	require.NoError(t, err)
-	require.Equal(t, []string{"GET", "/orders?x=y", "api.example"}, []string{got.Method, got.Target, got.Host})
-	require.Nil(t, got.TLS)
-	require.False(t, got.Peer.IsValid())
+	for _, r.RemoteAddr = range []string{"", "@", "192.0.2.7", "192.0.2.7:", "192.0.2.7:x", "192.0.2.7:65536", "[192.0.2.7]:1", "2001:db8::7:1", "localhost:1"} {
+		_, _, err = gate.Check(r, scope.All("read"))
+		require.NoError(t, err)
+		require.Equal(t, []string{"GET", "/orders?x=y", "api.example"}, []string{got.Method, got.Target, got.Host})
+		require.Nil(t, got.TLS)
+		require.Equal(t, netip.AddrPort{}, got.Peer, r.RemoteAddr)
+	}
 
 	// One that somebody put together, and left things out.
 	_, _, err = gate.Check(&http.Request{Header: r.Header}, scope.All("read"))

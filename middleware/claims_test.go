@@ -64,6 +64,7 @@ func TestRolesTenantActorAndAudience(t *testing.T) {
 		"a tenant that panics":        {claims: employee, opts: opts{middleware.Tenant(func(*http.Request) string { panic("s3cret") })}, kind: bearergate.ErrMisconfigured, reason: bearergate.ReasonInternal},
 		"an audience":                 {claims: employee, opts: opts{middleware.Audience("https://pay.example")}},
 		"one of the audiences":        {claims: employee, opts: opts{middleware.Audience("x", "https://orders.example")}},
+		"an audience with a tilde":    {claims: employee, opts: opts{middleware.Audience("https://pay.example", "https://pay.example/~x")}},
 		"another audience":            {claims: employee, opts: opts{middleware.Audience("https://pay.example/")}, reason: bearergate.ReasonAudience},
 		"no audience":                 {claims: without, opts: opts{middleware.Audience("https://pay.example")}, reason: bearergate.ReasonAudience},
 		"one of two lists":            {claims: employee, opts: opts{middleware.Audience("https://pay.example"), middleware.Audience("x")}, reason: bearergate.ReasonAudience},

@@ -71,7 +71,7 @@ func (rt *Router) Decide(r *http.Request) Decision { return rt.ask(r).decision }
 
 // ask is Decide, with what else there is to tell.
 func (rt *Router) ask(r *http.Request) *question {
-	q := &question{header: http.Header{}}
+	q := &question{header: http.Header{}, identity: map[string]string{}}
 	h, err := rt.Handler()
 	switch {
 	case err != nil:
@@ -105,12 +105,11 @@ func sameTarget(r *http.Request) bool {
 	return err == nil && u.EscapedPath() == r.URL.EscapedPath() && u.RawQuery == r.URL.RawQuery && hasEncodedSlash(u) == hasEncodedSlash(r.URL)
 }
 
-// hasEncodedSlash looks at RawPath too: where a character was sent that no path has, such as
-// the bar in "/public%2fx|", EscapedPath encodes the decoded path anew, with a slash in it
-// that nobody sent.
-func hasEncodedSlash(u *url.URL) bool {
-	return strings.Contains(strings.ToLower(u.EscapedPath()), "%2f") || strings.Contains(strings.ToLower(u.RawPath), "%2f")
-}
+// hasEncodedSlash looks at RawPath, which is there where what was sent is not what EscapedPath
+// would make of the decoded path. EscapedPath itself does not tell: where a character was sent
+// that no path has, such as the bar in "/public%2fx|", it encodes the decoded path anew, with
+// a slash in it that nobody sent.
+func hasEncodedSlash(u *url.URL) bool { return strings.Contains(strings.ToLower(u.RawPath), "%2f") }
 
 func unrouted(status int) Decision {
 	return Decision{Unrouted: status, Err: &bearergate.Error{Kind: bearergate.ErrForbidden, Reason: bearergate.ReasonPolicy,
@@ -122,7 +121,7 @@ func unrouted(status int) Decision {
 // or cleans away a segment. That is how "/public/..%2fadmin" gets around a proxy that
 // asked about "/public/".
 func unclear(u *url.URL) bool {
-	if u.Path == "" || u.Path == "*" || !isClean(u) {
+	if !isClean(u) {
 		return false // ServeMux answers: with a redirect to the clean path, for example
 	}
 	if hasEncodedSlash(u) || !utf8.ValidString(u.Path) ||
@@ -177,19 +176,14 @@ func (q *question) Write(b []byte) (int, error) { return len(b), nil }
 // answer says what was decided at a route.
 func (q *question) answer(g *Gate, r *http.Request, access Access, d *decision) {
 	q.gate, q.made = g, *d
-	if g != nil {
-		q.gates = append(q.gates, g)
-	}
 	q.decision = Decision{Err: d.err, ReportOnly: d.reportOnly, Pattern: r.Pattern, Access: access, Reply: sendable(d.reply)}
 	if d.err == nil || d.reportOnly {
 		q.decision.Token = d.known()
 	}
-	if g == nil || g.config.Identity == nil {
+	if g == nil {
 		return
 	}
-	if q.identity == nil {
-		q.identity = map[string]string{}
-	}
+	q.gates = append(q.gates, g)
 	for name := range g.config.Identity { // whatever a gate further out has said under these names
 		q.identity[name] = ""
 	}

@@ -195,7 +195,7 @@ func TestDecideRepliesForBindings(t *testing.T) {
 	require.True(t, d.Token.Proven())
 	require.Equal(t, bearergate.Reply{"DPoP-Nonce": "n1"}, d.Reply)
 	d.Reply["DPoP-Nonce"] = "changed"
-	require.Equal(t, "n1", answer["DPoP-Nonce"])
+	require.Equal(t, bearergate.Reply{"DPoP-Nonce": "n1", "Not a header": "x", "X-Split": "a\r\nb"}, answer, "what a Binding keeps stays as it is")
 	err = &bearergate.Error{Kind: bearergate.ErrInvalidToken, Reason: bearergate.ReasonNonce}
 	d = rt.Decide(r)
 	requireError(t, d.Err, bearergate.ErrInvalidToken, bearergate.ReasonNonce)
@@ -293,6 +293,7 @@ func TestDecideRefusesWhatTwoReadersReadTwoWays(t *testing.T) {
 		{target: "/public/a|b"},
 		{target: "/public/%252e%252e/admin", unrouted: 400, reason: bearergate.ReasonPolicy},
 		{target: "/public/%00", unrouted: 400, reason: bearergate.ReasonPolicy},
+		{target: "/public/%1f", unrouted: 400, reason: bearergate.ReasonPolicy},
 		{target: "/public/%0a", unrouted: 400, reason: bearergate.ReasonPolicy},
 		{target: "/public/%c0%ae%c0%ae/admin", unrouted: 400, reason: bearergate.ReasonPolicy},
 		{target: "/public/../admin/x", unrouted: 307, reason: bearergate.ReasonPolicy},
@@ -321,9 +322,44 @@ func TestDecideRefusesWhatTwoReadersReadTwoWays(t *testing.T) {
 
 	// A Binding looks at RequestURI: a proof for the one must not count for the other.
 	r := httptest.NewRequest("GET", "/public/x", nil)
-	for path, target := range map[string]string{"/public/x": "/auth", "/public/x|": "/public%2fx|"} {
-		r.URL, r.RequestURI = &url.URL{Path: path}, target
+	for _, tt := range []struct{ path, query, target string }{
+		{path: "/public/x", target: "/auth"},
+		{path: "/public/x|", target: "/public%2fx|"},
+		{path: "/public/x", query: "a=1", target: "/public/x?a=2"},
+		{path: "/public/x", query: "a=1", target: "/public/x"},
+		{path: "/public/x", target: "public/x"},
+	} {
+		r.URL, r.RequestURI = &url.URL{Path: tt.path, RawQuery: tt.query}, tt.target
 		requireError(t, rt.Decide(r).Err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+	}
+	// No route has the method of a tunnel, whose target is no path.
+	r.Method, r.URL, r.RequestURI = http.MethodConnect, &url.URL{Host: "192.0.2.7:443"}, "192.0.2.7:443"
+	d := rt.Decide(r)
+	requireError(t, d.Err, bearergate.ErrForbidden, bearergate.ReasonPolicy)
+	require.Equal(t, 405, d.Unrouted)
+}
+
+// A Binding is told of the host as everybody compares it, with its port.
+func TestDecideTellsBindingsThePlainHost(t *testing.T) {
+	var got string
+	rt := newGate(t, accepts(boundBy("jkt")), middleware.Config{Bindings: bindings(dpop(func(_ context.Context, c bearergate.Call, _ *bearergate.Token) (bearergate.Reply, error) {
+		got = c.Host
+		return nil, nil
+	}))}).NewRouter()
+	rt.Authenticated("/", forbidden(t))
+	for _, tt := range []struct{ host, plain string }{
+		{host: "api.example", plain: "api.example"},
+		{host: "API.Example.", plain: "api.example"},
+		{host: "api.example:", plain: "api.example"},
+		{host: "API.example.:8443", plain: "api.example:8443"},
+		{host: "[2001:DB8::7]", plain: "[2001:db8::7]"},
+		{host: "[2001:DB8::7]:8443", plain: "[2001:db8::7]:8443"},
+	} {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Authorization", "DPoP "+good)
+		r.Host = tt.host
+		require.NoError(t, rt.Decide(r).Err)
+		require.Equal(t, tt.plain, got)
 	}
 }
 
@@ -335,6 +371,8 @@ func TestDecideAsksTheGateOfTheHandler(t *testing.T) {
 	rt.Public("/public", inner)
 	rt.Handle("/read", scope.All("read"), inner)
 	rt.Public("/open", says(""))
+	var none *middleware.Gate
+	rt.Public("/none", none.Require(scope.All("read"))(forbidden(t)))
 	built(t, rt)
 	for _, tt := range []struct {
 		path, scopes string
@@ -348,6 +386,7 @@ func TestDecideAsksTheGateOfTheHandler(t *testing.T) {
 		{path: "/read", scopes: "read", want: bearergate.ErrInsufficientScope, reason: bearergate.ReasonScope},
 		{path: "/read", scopes: "read+admin"},
 		{path: "/open"},
+		{path: "/none", scopes: "read", want: bearergate.ErrMisconfigured, reason: bearergate.ReasonConfig},
 	} {
 		r := httptest.NewRequest("GET", tt.path, nil)
 		if tt.scopes != "" {

@@ -5,6 +5,7 @@ import (
 	"net/http"
 
 	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/internal/quote"
 	"github.com/bearergate/bearergate/scope"
 )
 
@@ -23,7 +24,7 @@ func (g *Gate) Explain(r *http.Request, need scope.Requirement, opts ...RouteOpt
 	if r == nil {
 		r, rt.err = new(http.Request), misconfigured(errors.New("the request is nil"))
 	}
-	if rt.err == nil && rt.templated {
+	if rt.err == nil {
 		need, rt.err = g.bind(&rt, need, r)
 	}
 	if rt.err != nil {
@@ -36,14 +37,9 @@ func (g *Gate) Explain(r *http.Request, need scope.Requirement, opts ...RouteOpt
 	}
 	// ask adds a step, with what to do if it is the one that refuses.
 	ask := func(step bearergate.Step, advice string, check func(*bearergate.Token) error) {
-		if e.Err != nil {
-			check = nil
-		}
-		if check == nil {
-			e = e.Then(step, nil)
-			return
-		}
-		if e = e.Then(step, func() error { return check(e.Token) }); e.Err != nil {
+		before := e.Err
+		e = e.Then(step, func() error { return check(e.Token) })
+		if before == nil && e.Err != nil {
 			e.Advice = append([]string{advice}, e.Advice...)
 		}
 	}
@@ -55,10 +51,12 @@ func (g *Gate) Explain(r *http.Request, need scope.Requirement, opts ...RouteOpt
 			return nil
 		})
 	}
-	if e = e.Authorize(rt.stepUp, need); rt.templated {
-		e.Steps[len(e.Steps)-1].Expected = rt.need.String() // as it was written: see shown
+	before, token := e.Err, e.Token // which a refusal takes out
+	e = e.Authorize(rt.stepUp, need)
+	e.Steps[len(e.Steps)-1].Expected = quote.Cut(rt.need.String()) // as it was written: see shown
+	if before == nil {
+		e.Err = bearergate.AddDemands(r.Context(), token, rt.shown(e.Err))
 	}
-	e.Err = bearergate.AddDemands(r.Context(), e.Token, e.Err)
 	if len(rt.roles) > 0 || len(rt.audiences) > 0 {
 		if ask(bearergate.Step{Name: "route's roles and audiences"}, adviceRole, rt.claimed); bearergate.ReasonOf(e.Err) == bearergate.ReasonAudience && errors.Is(e.Err, bearergate.ErrForbidden) {
 			e.Advice[0] = adviceAudience
@@ -79,7 +77,7 @@ func (g *Gate) Explain(r *http.Request, need scope.Requirement, opts ...RouteOpt
 	}
 	if rt.once != nil {
 		ask(bearergate.Step{Name: "usable once"}, adviceOnce, func(t *bearergate.Token) error { return usableOnce(t, usableUntil(t)) })
-		ask(bearergate.Step{Name: "once", Detail: "the store of Once is not asked, for that would use the token up"}, "", nil)
+		e = e.Then(bearergate.Step{Name: "once", Detail: "the store of Once is not asked, for that would use the token up"}, nil)
 	}
 	return e
 }

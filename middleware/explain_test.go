@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -28,6 +30,8 @@ func TestExplain(t *testing.T) {
 	once := &stubStore{t: t}
 	nameless := user
 	nameless.ID = ""
+	homeless := user
+	homeless.Tenant = ""
 	for name, tt := range map[string]struct {
 		claims bearergate.Claims
 		need   scope.Requirement
@@ -42,6 +46,7 @@ func TestExplain(t *testing.T) {
 		"all is well": {need: scope.All("read"), opts: []middleware.RouteOption{middleware.Roles("clerk"), middleware.Audience("https://api.example.com"), tenant, policy(nil)}, tenant: "t1"},
 		"scope":       {need: scope.All("write"), failed: "scope", reason: bearergate.ReasonScope, detail: "the token does not have the scopes", sides: [2]string{"write", `"read"`}, advice: "Have the client ask for these scopes"},
 		"template":    {need: scope.Template("t:{tenant}"), tenant: "t2", failed: "scope", reason: bearergate.ReasonScope, detail: "the token does not have the scopes", sides: [2]string{"t:{tenant}", `"read"`}, advice: "Have the client ask for these scopes"},
+		"long":        {need: scope.AllOf(scope.All(strings.Repeat("a", 2000)), scope.Template("t:{tenant}")), tenant: "t2", failed: "scope", reason: bearergate.ReasonScope, detail: "the token does not have the scopes", sides: [2]string{strings.Repeat("a", 1024) + "…", `"read"`}, advice: "Have the client ask for these scopes"},
 		"step-up":     {opts: []middleware.RouteOption{middleware.StepUp([]string{"mfa"}, 0)}, failed: "authentication", reason: bearergate.ReasonAuthentication, detail: "acr is none of those that suffice", sides: [2]string{`"mfa"`, ""}, advice: "The access token does not say how or when the user authenticated"},
 		"context":     {opts: []middleware.RouteOption{middleware.AuthContext("c1")}, failed: "authentication", reason: bearergate.ReasonAuthentication, detail: "acrs does not hold the authentication context", sides: [2]string{`"c1"`, ""}, advice: "The user has to satisfy the authentication context"},
 		"role":        {opts: []middleware.RouteOption{middleware.Roles("boss", "owner")}, failed: "route's roles and audiences", reason: bearergate.ReasonRole, detail: "the token has none of the roles of the route", sides: [2]string{`"boss" "owner"`, `"clerk"`}, advice: "The token is valid, and has none of the roles"},
@@ -49,10 +54,11 @@ func TestExplain(t *testing.T) {
 		"delegation":  {opts: []middleware.RouteOption{middleware.Delegation(acting("orders"))}, failed: "delegation", reason: bearergate.ReasonActor, detail: "nobody acts for the subject, and it may not call by itself", sides: [2]string{`sub "orders"`, "no act"}, advice: "The token is valid, and who acts for its subject"},
 		"actors":      {opts: []middleware.RouteOption{middleware.Delegation(bearergate.Delegation{AllowDirect: true}), tenant}, tenant: "t1"},
 		"tenant":      {opts: []middleware.RouteOption{tenant}, tenant: "t2", failed: "tenant", reason: bearergate.ReasonTenant, detail: "the token is not of the tenant of the request, or one of the two has none", sides: [2]string{"", `"t1"`}, advice: "The request is for another tenant"},
+		"no tenant":   {claims: homeless, opts: []middleware.RouteOption{tenant}, tenant: "t2", failed: "tenant", reason: bearergate.ReasonTenant, detail: "the token is not of the tenant of the request, or one of the two has none", advice: "The request is for another tenant"},
 		"policy":      {opts: []middleware.RouteOption{policy(errors.New("s3cret"))}, failed: "policy", reason: bearergate.ReasonPolicy, detail: "a policy of Allow refused the request", advice: "A function of Allow refuses"},
 		"once":        {need: scope.All("read"), opts: []middleware.RouteOption{middleware.Once(once)}},
 		"no jti":      {claims: nameless, opts: []middleware.RouteOption{middleware.Once(once)}, failed: "usable once", reason: bearergate.ReasonMissingClaim, detail: "Once knows a token by jti and for as long as exp says, and one of them is missing", advice: "The route lets each token in one time"},
-		"a mistake":   {opts: []middleware.RouteOption{middleware.Roles()}, failed: "route", reason: bearergate.ReasonConfig, detail: "middleware: option 1: Roles: there is no name, or one is empty"},
+		"a mistake":   {need: scope.Template("t:{tenant}"), tenant: "t1", opts: []middleware.RouteOption{middleware.Roles()}, failed: "route", reason: bearergate.ReasonConfig, detail: "middleware: option 1: Roles: there is no name, or one is empty"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if tt.claims.Issuer == "" {
@@ -74,14 +80,94 @@ func TestExplain(t *testing.T) {
 				require.Equal(t, tt.reason, refusal.Reason)
 				sides = [2]string{refusal.Expected, refusal.Found}
 				require.Equal(t, tt.sides, sides)
+				require.Equal(t, refusal.Expected, bearergate.AsError(e.Err).Expected)
 			}
 			require.NotContains(t, e.String(), "s3cret")
 			require.NotContains(t, e.String(), "u1", "the subject")
-			if tt.advice != "" {
-				require.Contains(t, e.Advice[0], tt.advice)
+			if tt.advice == "" {
+				require.Empty(t, e.Advice)
+				return
 			}
+			require.Contains(t, e.Advice[0], tt.advice)
 		})
 	}
+}
+
+// Each demand has its step, and there is none for what is not demanded.
+func TestExplainHasAStepForEachDemand(t *testing.T) {
+	of := func(*http.Request) string { return "t1" }
+	steps := func(c middleware.Config, opts ...middleware.RouteOption) (names []string) {
+		for _, s := range newGate(t, accepts(reader), c).Explain(bearer("GET", good), scope.All("read"), opts...).Steps {
+			names = append(names, s.Name)
+		}
+		return names
+	}
+	bare := steps(middleware.Config{})
+	require.Equal(t, []string{"credential", "proof", "scope"}, slices.DeleteFunc(slices.Clone(bare), func(name string) bool { return name == "verifier" }))
+	for _, tt := range []struct {
+		name   string
+		config middleware.Config
+		opts   []middleware.RouteOption
+		more   []string
+	}{
+		{name: "roles", opts: []middleware.RouteOption{middleware.Roles("a")}, more: []string{"route's roles and audiences"}},
+		{name: "audiences", opts: []middleware.RouteOption{middleware.Audience("a")}, more: []string{"route's roles and audiences"}},
+		{name: "delegation", opts: []middleware.RouteOption{middleware.Delegation(acting("a"))}, more: []string{"delegation"}},
+		{name: "tenant", opts: []middleware.RouteOption{middleware.Tenant(of)}, more: []string{"tenant"}},
+		{name: "policy", opts: []middleware.RouteOption{middleware.Allow(func(*http.Request, *bearergate.Token) error { return nil })}, more: []string{"policy"}},
+		{name: "identity", config: middleware.Config{Identity: map[string]func(*bearergate.Token) string{"X-User": (*bearergate.Token).Subject}}, more: []string{"identity"}},
+		{name: "once", opts: []middleware.RouteOption{middleware.Once(&stubStore{t: t})}, more: []string{"usable once", "once"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			require.Equal(t, slices.Concat(bare, tt.more), steps(tt.config, tt.opts...))
+		})
+	}
+}
+
+// A verifier that refuses for scopes of its own is not explained as a route that does.
+func TestExplainOfTheScopesOfTheVerifier(t *testing.T) {
+	gate := newGate(t, answers(&bearergate.Error{Kind: bearergate.ErrInsufficientScope, Reason: bearergate.ReasonScope, Scopes: []string{"base"}, Expected: "base"}), middleware.Config{})
+	err := refused(t, gate, bearer("GET", good), scope.All("read"), bearergate.ErrInsufficientScope, bearergate.ReasonScope)
+	require.Equal(t, "base", bearergate.AsError(err).Expected)
+	require.Equal(t, "base", bearergate.AsError(gate.Explain(bearer("GET", good), scope.All("read")).Err).Expected)
+}
+
+// A verifier that refuses the audience is not explained as a route that does.
+func TestExplainOfTheAudienceOfTheVerifier(t *testing.T) {
+	gate := newGate(t, refuses(bearergate.ErrInvalidToken, bearergate.ReasonAudience), middleware.Config{})
+	e := gate.Explain(bearer("GET", good), scope.Requirement{}, middleware.Audience("https://x.example.com"))
+	requireError(t, e.Err, bearergate.ErrInvalidToken, bearergate.ReasonAudience)
+	require.Equal(t, gate.Explain(bearer("GET", good), scope.Requirement{}).Advice, e.Advice)
+}
+
+// What fails in a function of Identity is explained as that.
+func TestExplainOfAnIdentityThatPanics(t *testing.T) {
+	gate := newGate(t, accepts(reader), middleware.Config{Identity: map[string]func(*bearergate.Token) string{"X-User": func(*bearergate.Token) string { panic("s3cret") }}})
+	e := gate.Explain(bearer("GET", good), scope.All("read"))
+	requireError(t, e.Err, bearergate.ErrMisconfigured, bearergate.ReasonInternal)
+	failed, _ := e.Failed()
+	require.Equal(t, "identity", failed.Name)
+	require.Contains(t, e.Advice[0], "A function of Config.Identity failed")
+}
+
+// Behind another gate, what that one demands is asked for as well, as in the refusal itself.
+func TestExplainOfANestedGate(t *testing.T) {
+	gate := newGate(t, accepts(reader), middleware.Config{})
+	r := bearer("GET", good)
+	r = r.WithContext(bearergate.Admit(r.Context(), bearergate.NewToken(reader), scope.All("read")))
+	err := refused(t, gate, r, scope.All("write"), bearergate.ErrInsufficientScope, bearergate.ReasonScope)
+	require.Equal(t, []string{"read", "write"}, bearergate.AsError(err).Scopes)
+	require.Equal(t, []string{"read", "write"}, bearergate.AsError(gate.Explain(r, scope.All("write")).Err).Scopes)
+}
+
+// A request that is not there is what is wrong, whatever the route would fill from it.
+func TestExplainOfNoRequest(t *testing.T) {
+	gate := newGate(t, accepts(reader), middleware.Config{PathValue: func(*http.Request, string) string { return "7" }})
+	e := gate.Explain(nil, scope.Template("doc:{id}"))
+	requireError(t, e.Err, bearergate.ErrMisconfigured, bearergate.ReasonConfig)
+	failed, _ := e.Failed()
+	require.Equal(t, "route", failed.Name)
+	require.Contains(t, failed.Detail, "the request is nil")
 }
 
 // stubStore must not be asked.

@@ -243,6 +243,17 @@ func TestTheClientLeaves(t *testing.T) {
 // opaqueWriter has no Unwrap, as many a logging wrapper.
 type opaqueWriter struct{ http.ResponseWriter }
 
+// breakable is a connection.
+type breakable struct {
+	*httptest.ResponseRecorder
+	deadline time.Time
+}
+
+func (b *breakable) SetWriteDeadline(deadline time.Time) error {
+	b.deadline = deadline
+	return nil
+}
+
 // A context that was canceled by something else than the client must not read as a
 // success to a client that is still there, although nothing is written.
 func TestACanceledContextIsNeverASuccess(t *testing.T) {
@@ -265,6 +276,15 @@ func TestACanceledContextIsNeverASuccess(t *testing.T) {
 			}
 		}
 	}
+	// Behind a broken connection, nothing is written: whoever counts answers sees none.
+	ctx, cancel := context.WithCancel(context.WithValue(t.Context(), http.ServerContextKey, new(http.Server)))
+	cancel()
+	w := &breakable{ResponseRecorder: httptest.NewRecorder()}
+	gated.ServeHTTP(w, bearer("POST", good).WithContext(ctx))
+	require.True(t, w.deadline.Before(time.Now()), w.deadline)
+	require.False(t, w.deadline.IsZero(), "which means none")
+	require.Empty(t, w.Header())
+	require.Empty(t, w.Body.String())
 	// Where a writer of somebody's own hides the connection, it cannot be broken.
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { shutdown.ServeHTTP(opaqueWriter{w}, r) }))
 	defer server.Close()

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/internal/quote"
 	"github.com/bearergate/bearergate/scope"
 )
 
@@ -348,11 +349,11 @@ func (rt *route) demands(t *bearergate.Token, need scope.Requirement) error {
 // shown is a refusal for its scopes with the requirement as it was written: what the path
 // filled in is for the client that asked for it, and for no log.
 func (rt *route) shown(err error) error {
-	if !rt.templated || bearergate.ReasonOf(err) != bearergate.ReasonScope {
+	if bearergate.ReasonOf(err) != bearergate.ReasonScope {
 		return err
 	}
 	e := *bearergate.AsError(err)
-	e.Expected = rt.need.String()
+	e.Expected = quote.Cut(rt.need.String())
 	return &e
 }
 

@@ -133,6 +133,7 @@ func TestPlaceholdersWithoutAValue(t *testing.T) {
 		{name: "chi, and nothing there", pattern: "/docs/{id:.*}", values: set("id", ""), need: scope.Template("doc:{id}"), status: 403},
 		{name: "chi, two in one segment", pattern: "/docs/{kind}-{id}", values: set("id", "", "kind", ""), need: scope.Template("doc:{id}"), status: 403},
 		{name: "another name", pattern: "GET /docs/{doc}", values: set("doc", "7"), need: scope.Template("doc:{id}"), status: 500, says: `the pattern "GET /docs/{doc}"`},
+		{name: "a name that is no wildcard", pattern: "GET .id.example/id/id:id}", need: scope.Template("doc:{id}"), status: 500, says: "{id}"},
 		{name: "a name that begins like it", pattern: "/docs/{idx}/{id2...}", values: set("idx", "7"), need: scope.Template("doc:{id}"), status: 500, says: "{id}"},
 		{name: "a tree that another router divides", pattern: "/docs/", need: scope.Template("doc:{id}"), status: 500, says: `"/docs/"`},
 		{name: "one of two", pattern: "/t/{tenant}/", values: set("tenant", "a"), need: scope.Template("doc:{tenant}:{id}"), status: 500, says: "{id}"},
@@ -203,7 +204,7 @@ func TestPathValueOfAnotherRouter(t *testing.T) {
 	events := &log{}
 	gate := newGate(t, granting(), middleware.Config{Hooks: events.hooks(), PathValue: func(r *http.Request, name string) string {
 		vars, _ := r.Context().Value(variables{}).(map[string]string)
-		if vars["panic"] != "" {
+		if vars[name] == "panic" {
 			panic("s3cret")
 		}
 		return vars[name]
@@ -221,7 +222,8 @@ func TestPathValueOfAnotherRouter(t *testing.T) {
 		{name: "empty", vars: map[string]string{"tenant": "a", "id": ""}, scopes: "doc:a:7", kind: bearergate.ErrInsufficientScope, reason: bearergate.ReasonScope},
 		{name: "empty, beside what suffices", vars: map[string]string{"tenant": "a"}, scopes: "admin"},
 		{name: "decoded, and refused", vars: map[string]string{"tenant": "a", "id": "../7"}, scopes: "doc:a:7+doc:a:../7", kind: bearergate.ErrInsufficientScope, reason: bearergate.ReasonScope},
-		{name: "a panic", vars: map[string]string{"panic": "x"}, scopes: "admin", kind: bearergate.ErrMisconfigured, reason: bearergate.ReasonInternal},
+		{name: "a panic, and then a value", vars: map[string]string{"tenant": "panic", "id": "7"}, scopes: "admin", kind: bearergate.ErrMisconfigured, reason: bearergate.ReasonInternal},
+		{name: "a value, and then a panic", vars: map[string]string{"tenant": "a", "id": "panic"}, scopes: "admin", kind: bearergate.ErrMisconfigured, reason: bearergate.ReasonInternal},
 	} {
 		r := httptest.NewRequest("GET", "/", nil)
 		r = r.WithContext(context.WithValue(r.Context(), variables{}, tt.vars))
@@ -235,7 +237,9 @@ func TestPathValueOfAnotherRouter(t *testing.T) {
 			requireError(t, err, tt.kind, tt.reason)
 			require.NotContains(t, err.Error(), "s3cret")
 		}
-		require.Equal(t, tt.reason, events.only(t).Reason, tt.name)
+		e := events.only(t)
+		require.Equal(t, tt.reason, e.Reason, tt.name)
+		require.Equal(t, tt.reason == bearergate.ReasonInternal, e.Required.Placeholders() != nil, "%s: %v", tt.name, e.Required)
 	}
 
 	// The routes of a Router are chosen by its own ServeMux.

@@ -65,10 +65,15 @@ func newSet(names []string) Set {
 	if len(names) == 0 {
 		return Set{names: []string{}}
 	}
-	sorted := slices.Clone(names)
-	slices.Sort(sorted)
-	if len(slices.Compact(sorted)) < len(names) {
-		return newSet(distinct(names))
+	sorted := names
+	if !slices.IsSorted(names) {
+		sorted = slices.Clone(names)
+		slices.Sort(sorted)
+	}
+	for i, name := range sorted[1:] {
+		if name == sorted[i] {
+			return newSet(distinct(names))
+		}
 	}
 	return Set{names, sorted}
 }

@@ -64,6 +64,10 @@ func TestJudge(t *testing.T) {
 		{name: "an alias", change: with("iss", "https://alias.example.test"), loosen: func(r *accept.Rules) { r.Aliases = []string{"https://a.example.test", "https://alias.example.test"} }},
 		{name: "another issuer", change: with("iss", "https://other.example.test"), reason: bearergate.ReasonIssuer},
 		{name: "an issuer that differs by a slash", change: with("iss", "https://as.example.test/"), reason: bearergate.ReasonIssuer},
+		{name: "an issuer in other case", change: with("iss", "https://AS.example.test"), reason: bearergate.ReasonIssuer},
+		{name: "an issuer that goes on", change: with("iss", "https://as.example.test.attacker.example"), reason: bearergate.ReasonIssuer},
+		{name: "an issuer that is cut", change: with("iss", "https://as.example.tes"), reason: bearergate.ReasonIssuer},
+		{name: "an alias in other case", change: with("iss", "https://Alias.example.test"), loosen: func(r *accept.Rules) { r.Aliases = []string{"https://alias.example.test"} }, reason: bearergate.ReasonIssuer},
 		{name: "no issuer", change: with("iss", absent{}), reason: bearergate.ReasonMissingClaim},
 		{name: "an empty issuer", change: with("iss", ""), reason: bearergate.ReasonMissingClaim},
 		{name: "no issuer, not required", change: with("iss", absent{}), loosen: func(r *accept.Rules) { r.Required = nil }, reason: bearergate.ReasonIssuer},
@@ -80,6 +84,9 @@ func TestJudge(t *testing.T) {
 
 		{name: "the second audience", change: with("aud", []string{"x", "api2"})},
 		{name: "another audience", change: with("aud", "x"), reason: bearergate.ReasonAudience},
+		{name: "an audience that ours is a part of", change: with("aud", "api3"), reason: bearergate.ReasonAudience},
+		{name: "an audience that is a part of ours", change: with("aud", "ap"), reason: bearergate.ReasonAudience},
+		{name: "two audiences in one string", change: with("aud", "x api"), reason: bearergate.ReasonAudience},
 		{name: "no audience of several", change: with("aud", []string{"x", "API"}), reason: bearergate.ReasonAudience},
 		{name: "no audience", change: with("aud", absent{}), reason: bearergate.ReasonMissingClaim},
 		{name: "an empty audience", change: with("aud", []string{}), reason: bearergate.ReasonMissingClaim},
@@ -448,6 +455,24 @@ func TestRead(t *testing.T) {
 	for _, text := range []string{``, `null`, `[]`, `{"a":1,"a":2}`, `{"a":{"b":1,"b":2}}`, `{} {}`, "\xef\xbb\xbf{}", "{\"a\":\"\xff\"}", `{"a":"\ud800"}`} {
 		require.ErrorIs(t, fields.Read([]byte(text), new(accept.Reading)), accept.ErrNotAnObject, text)
 	}
+}
+
+// A Reading that is lent says nothing of what was read into it before.
+func TestReadingsAreCleared(t *testing.T) {
+	claims := []byte(`{"iss":"a","sub":"b","aud":"c","exp":1,"scope":"d","client_id":"e","typ":"f","cnf":{"jkt":"g"},"x":1,"own":2}`)
+	fields := accept.Fields{Required: []string{"sub"}, Scopes: []string{"scope"}, StandIns: []string{"own"}, Extra: []string{"x"}}
+	again := false
+	for range 100 {
+		r := accept.BorrowReading()
+		require.Equal(t, &accept.Reading{}, r)
+		require.NoError(t, fields.Read(claims, r))
+		require.Equal(t, "e", r.Claims.ClientID)
+		accept.GiveBackReading(r)
+		next := accept.BorrowReading()
+		again = again || next == r // the pool may forget: more often still with the race detector
+		accept.GiveBackReading(next)
+	}
+	require.True(t, again, "no Reading is ever used again")
 }
 
 // What a configuration can have.

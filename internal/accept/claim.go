@@ -3,7 +3,6 @@ package accept
 import (
 	"bytes"
 	"errors"
-	"strings"
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/internal/strictjson"
@@ -27,20 +26,6 @@ func stringOrStrings(value []byte) ([]string, error) {
 		return nil, err
 	}
 	return []string{s}, nil
-}
-
-// scopes reads a scope claim, a string or an array of strings. A string is
-// split at U+0020 and nothing else. What then is no scope token of RFC 6749
-// §3.3 is for scope.Of to drop.
-func scopes(value []byte) ([]string, error) {
-	if value[0] == '[' {
-		return strictjson.Strings(value)
-	}
-	s, err := strictjson.String(value)
-	if err != nil {
-		return nil, err
-	}
-	return strings.Split(s, " "), nil
 }
 
 // confirmation reads cnf (RFC 7800 §3.1) into its members as JSON text. An

@@ -3,6 +3,8 @@ package accept
 import (
 	"errors"
 	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/bearergate/bearergate"
@@ -57,10 +59,34 @@ type Reading struct {
 	hasAudience, emptyAudience bool
 	audienceOccurs             bool   // also as null
 	found                      uint64 // bit i: the required claim i is present and not empty
-	scopes                     [MaxScopeClaims][]byte
-	clients                    [MaxClients][]byte
+	scope, client              choice
 	standIns                   [MaxStandIns][]byte
 	kind                       kind
+}
+
+var readings = sync.Pool{New: func() any { return new(Reading) }}
+
+// BorrowReading returns a zero Reading, to be given back by [GiveBackReading]. It is large,
+// and would be garbage after each token.
+func BorrowReading() *Reading { return readings.Get().(*Reading) }
+
+// GiveBackReading ends the use of a Reading. It is cleared: nothing that it says stays in
+// memory because of it.
+func GiveBackReading(r *Reading) {
+	*r = Reading{}
+	readings.Put(r)
+}
+
+// choice is the value of that one of some claims that stands first in the configuration.
+type choice struct {
+	value []byte // nil: none has been found
+	at    int    // its place in the configuration
+}
+
+func (c *choice) offer(at int, value []byte) {
+	if c.value == nil || at < c.at {
+		c.value, c.at = value, at
+	}
 }
 
 // DefaultClients are the claims that name the client where a configuration names none:
@@ -106,13 +132,8 @@ func (f *Fields) Read(data []byte, r *Reading) error {
 	if nullScopes && r.Claims.Scopes.IsZero() {
 		r.Claims.Scopes = scope.Of() // it names no scope, which is not the same as saying nothing
 	}
-	for _, value := range r.clients {
-		if value == nil {
-			continue
-		}
-		if r.Claims.ClientID, _ = strictjson.String(value); r.Claims.ClientID != "" {
-			break
-		}
+	if r.client.value != nil {
+		r.Claims.ClientID, _ = strictjson.String(r.client.value)
 	}
 	return nil
 }
@@ -123,13 +144,13 @@ func (r *Reading) place(f *Fields, name string, value []byte) (done bool) {
 		r.found |= 1 << i
 	}
 	if i := slices.Index(f.Scopes, name); i >= 0 {
-		r.scopes[i] = value
+		r.scope.offer(i, value)
 	}
 	if i := slices.Index(f.StandIns, name); i >= 0 {
 		r.standIns[i] = value
 	}
-	if i := slices.Index(f.clients(), name); i >= 0 && value[0] == '"' {
-		r.clients[i] = value
+	if i := slices.Index(f.clients(), name); i >= 0 && value[0] == '"' && !strictjson.IsEmpty(value) {
+		r.client.offer(i, value)
 	}
 	if i := slices.Index(f.Extra, name); i >= 0 {
 		r.Extra[i] = value
@@ -209,16 +230,24 @@ func moments(value []byte) time.Time {
 // readScopes takes the first scope claim that is present. What in it is no scope
 // token (RFC 6749 §3.3) grants nothing.
 func (r *Reading) readScopes(stringOnly bool) bool {
-	for _, value := range r.scopes {
-		if value == nil {
-			continue
-		}
-		names, err := scopes(value)
-		if err != nil || stringOnly && value[0] == '[' {
+	value := r.scope.value
+	switch {
+	case value == nil:
+		return true
+	case value[0] == '[':
+		names, err := strictjson.Strings(value)
+		if err != nil || stringOnly {
 			return false
 		}
 		r.Claims.Scopes = scope.Of(names...)
 		return true
 	}
+	text, err := strictjson.String(value)
+	if err != nil {
+		return false
+	}
+	// Split at U+0020 and nothing else.
+	var few [8]string
+	r.Claims.Scopes = scope.Of(slices.AppendSeq(few[:0], strings.SplitSeq(text, " "))...)
 	return true
 }

@@ -33,9 +33,16 @@ func FuzzParse(f *testing.F) {
 	f.Add("eyJhbGciOiJFUzUxMiJ9.UGF5bG9hZA.AdwM")
 	f.Add(replaced(token, 0, b64([]byte(`{"alg":"EdDSA","crit":["b64"],"b64":false}`))))
 	f.Add(`{"payload":"","protected":"","signature":""}`)
+	valid, err := jose.Parse(token, len(token))
+	require.NoError(f, err)
 	f.Fuzz(func(t *testing.T, token string) {
 		const limit = 4096
 		j, err := jose.Parse(token, limit)
+		var known jose.Headers
+		known.Keep(valid)
+		again, errAgain := known.ParseInto(new([]byte), token, limit)
+		require.Equal(t, err, errAgain)
+		require.Equal(t, j, again)
 		if err != nil {
 			require.Equal(t, jose.JWS{}, j)
 			require.Equal(t, len(token) > limit, errors.Is(err, jose.ErrTooLarge))
@@ -44,6 +51,10 @@ func FuzzParse(f *testing.F) {
 		}
 		require.LessOrEqual(t, len(token), limit)
 		requireReencodes(t, token, j)
+		known.Keep(j)
+		again, err = known.ParseInto(new([]byte), token, limit)
+		require.NoError(t, err)
+		require.Equal(t, j, again)
 		require.NotEmpty(t, j.Header.Algorithm)
 		require.NotEmpty(t, j.Payload)
 	})

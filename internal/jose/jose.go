@@ -14,6 +14,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"strings"
+	"sync/atomic"
 
 	"github.com/bearergate/bearergate/internal/strictjson"
 )
@@ -48,6 +49,8 @@ type JWS struct {
 	Signed    []byte // the JWS Signing Input (RFC 7515 §2), the bytes as received
 	Payload   []byte // decoded from the second part of Signed
 	Signature []byte // decoded; may be empty
+
+	segment []byte // the first part of Signed, of which Header was read
 }
 
 // Header holds the header parameters that a resource server reads. jku, jwk,
@@ -113,7 +116,64 @@ func ParseInto(buf *[]byte, token string, maxBytes int) (JWS, error) {
 	if err != nil {
 		return JWS{}, err
 	}
-	return JWS{Header: h, Signed: c.Signed, Payload: c.Payload, Signature: c.Signature}, nil
+	return c.with(h), nil
+}
+
+func (c Compact) with(h Header) JWS {
+	return JWS{Header: h, Signed: c.Signed, Payload: c.Payload, Signature: c.Signature, segment: c.Segment}
+}
+
+// Headers is [ParseInto] for tokens of which most have the same header, as those that are
+// signed with one key do: that header is read once. What a header says depends on nothing
+// but its bytes. The zero value is ready; a nil Headers knows none. It is safe for
+// concurrent use.
+//
+// What bounds it: one header, of at most maxKnownHeader bytes as received. Who can fill it:
+// who has a token whose signature was verified, whatever its claims say. Who can steer it:
+// the same; after a verified token with another header, the next one is read as by
+// ParseInto, and what strangers send changes nothing. It is never full: the last one counts.
+type Headers struct{ last atomic.Pointer[knownHeader] }
+
+// maxKnownHeader leaves out headers with a certificate chain (x5c): where those and others
+// alternate, each would be copied.
+const maxKnownHeader = 1 << 10
+
+type knownHeader struct {
+	segment string // not empty
+	header  Header
+}
+
+// ParseInto is the function [ParseInto].
+func (h *Headers) ParseInto(buf *[]byte, token string, maxBytes int) (JWS, error) {
+	var known *knownHeader
+	if h != nil {
+		known = h.last.Load()
+	}
+	if known == nil {
+		return ParseInto(buf, token, maxBytes)
+	}
+	c, err := split(buf, token, maxBytes, known.segment)
+	if err != nil {
+		return JWS{}, err
+	}
+	if string(c.Segment) == known.segment {
+		return c.with(known.header), nil
+	}
+	header, err := parseHeader(c.Header)
+	if err != nil {
+		return JWS{}, err
+	}
+	return c.with(header), nil
+}
+
+// Keep has the header of j known from now on. Its signature has been verified.
+func (h *Headers) Keep(j JWS) {
+	if h == nil || len(j.segment) > maxKnownHeader {
+		return
+	}
+	if known := h.last.Load(); known == nil || string(j.segment) != known.segment {
+		h.last.Store(&knownHeader{string(j.segment), j.Header})
+	}
 }
 
 // Compact is a compact JWS by its form alone: nothing in it has been read.
@@ -128,6 +188,11 @@ type Compact struct {
 // Split checks the form of a compact JWS of at most maxBytes bytes, and decodes its
 // parts. buf and the errors are those of [ParseInto].
 func Split(buf *[]byte, token string, maxBytes int) (Compact, error) {
+	return split(buf, token, maxBytes, "")
+}
+
+// split is Split, but for a header that is known: it is not decoded.
+func split(buf *[]byte, token string, maxBytes int, known string) (Compact, error) {
 	if len(token) > maxBytes {
 		return Compact{}, ErrTooLarge
 	}
@@ -143,9 +208,12 @@ func Split(buf *[]byte, token string, maxBytes int) (Compact, error) {
 	b = append(b, token...)
 	*buf = b
 	signed := b[:second:second]
-	b, header, err := appendDecoded(b, signed[:first])
-	if err != nil {
-		return Compact{}, misshapen(token, "header")
+	var header []byte
+	var err error
+	if string(signed[:first]) != known {
+		if b, header, err = appendDecoded(b, signed[:first]); err != nil {
+			return Compact{}, misshapen(token, "header")
+		}
 	}
 	b, payload, err := appendDecoded(b, signed[first+1:])
 	if err != nil {

@@ -31,19 +31,35 @@ var (
 	errTarget     = errors.New("strictjson: the target must be a non-nil pointer")
 )
 
-// decoder is pooled: its buffers are the larger part of the cost of a parse.
+// decoder is pooled: its buffers are the larger part of the cost of a parse. While it is
+// in its pool it reads an empty in, so that it is ready as soon as that is filled.
 type decoder struct {
-	in  bytes.Buffer
-	dec jsontext.Decoder
+	in      bytes.Buffer
+	dec     jsontext.Decoder
+	options []jsontext.Options
+	pool    *sync.Pool
 }
 
-var decoders = sync.Pool{New: func() any { return new(decoder) }}
+var (
+	strict = newPool()
+	// shallow does not look for duplicate names.
+	shallow = newPool(jsontext.AllowDuplicateNames(true))
+)
 
-func decode(data []byte, options ...jsontext.Options) *decoder {
-	d := decoders.Get().(*decoder)
+func newPool(options ...jsontext.Options) *sync.Pool {
+	pool := new(sync.Pool)
+	pool.New = func() any {
+		d := &decoder{options: options, pool: pool}
+		d.dec.Reset(&d.in, options...)
+		return d
+	}
+	return pool
+}
+
+func decode(data []byte, pool *sync.Pool) *decoder {
+	d := pool.Get().(*decoder)
 	// A decoder over a *bytes.Buffer reads its bytes in place.
 	d.in = *bytes.NewBuffer(data)
-	d.dec.Reset(&d.in, options...)
 	return d
 }
 
@@ -62,8 +78,8 @@ func (d *decoder) end() error {
 // alive.
 func (d *decoder) release() {
 	d.in = bytes.Buffer{}
-	d.dec.Reset(&d.in)
-	decoders.Put(d)
+	d.dec.Reset(&d.in, d.options...)
+	d.pool.Put(d)
 }
 
 // Object reads data as exactly one JSON object and calls visit with each of
@@ -77,7 +93,7 @@ func (d *decoder) release() {
 // walk and is returned as it is. visit may have been called before a syntax
 // error is found: what it gathered counts only if Object returns nil.
 func Object(data []byte, visit func(name, value []byte) error) error {
-	d := decode(data)
+	d := decode(data, strict)
 	defer d.release()
 	return d.object(data, visit)
 }
@@ -86,7 +102,7 @@ func Object(data []byte, visit func(name, value []byte) error) error {
 // duplicate among the members of data itself, and does not look for one in their
 // values. What it hands out is to be read by [ShallowArray] or [Object], which do.
 func Shallow(data []byte, visit func(name, value []byte) error) error {
-	d := decode(data, jsontext.AllowDuplicateNames(true))
+	d := decode(data, shallow)
 	defer d.release()
 	seen := map[string]bool{}
 	return d.object(data, func(name, value []byte) error {
@@ -136,7 +152,7 @@ func (d *decoder) object(data []byte, visit func(name, value []byte) error) erro
 // Array calls visit with each element of the JSON array in value, which must
 // come from [Object]. The first error of visit ends the walk and is returned.
 func Array(value []byte, visit func(element []byte) error) error {
-	d := decode(value)
+	d := decode(value, strict)
 	defer d.release()
 	return d.array(value, visit)
 }
@@ -144,7 +160,7 @@ func Array(value []byte, visit func(element []byte) error) error {
 // ShallowArray is [Array] for a value that comes from [Shallow]: the elements are to be
 // read by [Object].
 func ShallowArray(value []byte, visit func(element []byte) error) error {
-	d := decode(value, jsontext.AllowDuplicateNames(true))
+	d := decode(value, shallow)
 	defer d.release()
 	return d.array(value, visit)
 }
@@ -274,6 +290,9 @@ func parseDate(value []byte) (sec, nsec int64, ok bool) {
 	if len(value) == 0 || value[0] < '0' || value[0] > '9' { // a minus sign, even of -0, is refused
 		return 0, 0, false
 	}
+	if sec, ok := wholeSeconds(value); ok {
+		return sec, 0, true
+	}
 	mantissa, exponent := value, 0
 	if i := bytes.IndexAny(value, "eE"); i >= 0 {
 		mantissa = value[:i]
@@ -306,6 +325,21 @@ func parseDate(value []byte) (sec, nsec int64, ok bool) {
 		}
 	}
 	return sec, nsec, true
+}
+
+// wholeSeconds is parseDate for digits alone, which is what servers send. It knows nothing
+// else: false says only that it is another number.
+func wholeSeconds(value []byte) (sec int64, ok bool) {
+	if len(value) > len("253402300799") {
+		return 0, false
+	}
+	for _, c := range value {
+		if c < '0' || c > '9' {
+			return 0, false
+		}
+		sec = sec*10 + int64(c-'0')
+	}
+	return sec, sec <= maxDate
 }
 
 var pow10 = [...]int64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8}
