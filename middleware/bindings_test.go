@@ -538,6 +538,11 @@ func TestMistakesInBindings(t *testing.T) {
 	refused(t, gate, bearer("GET", good), scope.All("read"), bearergate.ErrMisconfigured, bearergate.ReasonConfig,
 		middleware.Via(promising{accepts(reader), []string{"x5t#S256"}}))
 
+	// One that accepts some of them, where the route demands a bound token, is none.
+	both := newGate(t, accepts(boundBy("jkt")), middleware.Config{Bindings: bindings(certificate(proven), dpop(proven))})
+	_, _, err := both.Check(presents("DPoP", "good"), scope.All("read"), middleware.Bound(), middleware.Via(promising{accepts(boundBy("jkt")), []string{"jkt"}}))
+	require.NoError(t, err)
+
 	// One that refuses every bound token, where the route demands one, is a mistake.
 	refused(t, gate, bearer("GET", good), scope.All("read"), bearergate.ErrMisconfigured, bearergate.ReasonConfig,
 		middleware.Bound(), middleware.Via(promising{accepts(reader), []string{}}))
@@ -548,7 +553,7 @@ func TestMistakesInBindings(t *testing.T) {
 	given := bindings(dpop(proven))
 	gate = newGate(t, accepts(boundBy("jkt")), middleware.Config{Bindings: given})
 	given[0] = nil
-	_, _, err := gate.Check(presents("DPoP", "good"), scope.All("read"))
+	_, _, err = gate.Check(presents("DPoP", "good"), scope.All("read"))
 	require.NoError(t, err)
 }
 

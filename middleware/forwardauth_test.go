@@ -190,6 +190,7 @@ func TestForwardAuthTakesTheRequestFromOneSetOfFields(t *testing.T) {
 		"a host in front":                        {change: set("X-Forwarded-Uri", "//h.example/health"), status: 400},
 		"too long":                               {change: set("X-Forwarded-Uri", "/health?"+strings.Repeat("x", middleware.MaxOriginalURIBytes)), status: 400, reason: bearergate.ReasonBadRequest, detail: "too long"},
 		"a method in small letters":              {change: set("X-Forwarded-Method", "get"), status: 400},
+		"the longest method":                     {change: set("X-Forwarded-Method", strings.Repeat("X", 64)), status: 403, reason: bearergate.ReasonScope},
 		"a method of two words":                  {change: set("X-Forwarded-Method", "GET /health"), status: 400, reason: bearergate.ReasonBadRequest, detail: "no method"},
 		"a long method":                          {change: set("X-Forwarded-Method", strings.Repeat("X", 65)), status: 400, reason: bearergate.ReasonBadRequest, detail: "too long"},
 		"a user in the host":                     {change: set("X-Forwarded-Host", "u@h.example"), status: 400, reason: bearergate.ReasonBadRequest, detail: "no host"},
@@ -291,6 +292,7 @@ func TestForwardAuthAnswersTrustedPeersAlone(t *testing.T) {
 				require.Contains(t, bearergate.AsError(e.Err).Detail, "Trusted")
 				require.Nil(t, e.Token)
 				require.Empty(t, e.Pattern)
+				require.Zero(t, e.Duration, "nothing was decided")
 			}
 		}
 		r := question("GET", "a.example", "/orders", authorized("read"))
@@ -507,8 +509,21 @@ func TestForwardAuthOfAProxyThatWentAway(t *testing.T) {
 		h.ServeHTTP(w, question("GET", "a.example", "/orders", authorized("read")).WithContext(ctx))
 		require.True(t, w.broken)
 		require.Empty(t, w.Body.String())
+
+		// On a connection that nobody can break, somebody may still be there.
+		ctx, cancel = context.WithCancel(context.WithValue(t.Context(), http.ServerContextKey, &http.Server{}))
+		defer cancel()
+		r := asked(h, question("GET", "a.example", "/orders", authorized("read")).WithContext(ctx))
+		if p == middleware.Nginx {
+			require.Equal(t, 403, r.Code)
+			require.Equal(t, "503", r.Header().Get("X-Auth-Status"))
+			continue
+		}
+		require.Equal(t, 503, r.Code)
 	}
 }
+
+func TestForwardAuthBounds(t *testing.T) { require.Equal(t, 16384, middleware.MaxOriginalURIBytes) }
 
 // broken is a Binding that cannot say whether it reads the certificate of the connection.
 type broken struct{ *binding }

@@ -26,6 +26,8 @@ func TestHEADWithThePolicyOfGET(t *testing.T) {
 	rt.Public("HEAD /b", ok)
 	rt.Handle("GET /g/h", scope.All("read"), ok)
 	rt.Group("/g", scope.Requirement{}).Handle("HEAD /h", scope.All("read"), ok)
+	rt.Handle("GET /g2/h", scope.All("read"), ok)
+	rt.Group("/g2", scope.All("read")).Handle("HEAD /h", scope.Requirement{}, ok)
 	rt.Handle("/c/", scope.All("read"), ok)
 	rt.Handle("GET /c/d", scope.All("write"), ok)
 	rt.Handle("HEAD /c/d", scope.All("write"), ok)

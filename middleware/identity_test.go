@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -274,6 +275,13 @@ func TestIdentityMistakes(t *testing.T) {
 	for _, s := range []string{"verifier", "Config.Realm", "Config.Resource", "a_b", "Host"} {
 		require.ErrorContains(t, err, s, "all at once")
 	}
+	// In one order, whatever that of the map is.
+	many := map[string]func(*bearergate.Token) string{}
+	for _, name := range []string{"a_1", "a_2", "a_3", "a_4", "a_5", "a_6", "a_7", "a_8"} {
+		many[name] = subject
+	}
+	_, err = middleware.New(accepts(reader), middleware.Config{Identity: many})
+	require.True(t, slices.IsSorted(strings.Split(strings.TrimPrefix(bearergate.AsError(err).Cause.Error(), "middleware: "), "\n")), "%v", err)
 	// A copy is taken.
 	headers := map[string]func(*bearergate.Token) string{"X-Auth": subject}
 	gate := newGate(t, accepts(reader), middleware.Config{Identity: headers})

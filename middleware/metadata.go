@@ -276,8 +276,8 @@ func secureURL(s string) (*url.URL, error) {
 	if err != nil {
 		return nil, errors.New("it is not a URL: write https://host/path")
 	}
-	address, err := netip.ParseAddr(u.Hostname())
-	loopback := strings.EqualFold(u.Hostname(), "localhost") || err == nil && address.Unmap().IsLoopback()
+	address, _ := netip.ParseAddr(u.Hostname()) // the zero Addr, which is no loopback, beside an error
+	loopback := strings.EqualFold(u.Hostname(), "localhost") || address.Unmap().IsLoopback()
 	switch {
 	case u.Scheme != "https" && (u.Scheme != "http" || !loopback) || u.Hostname() == "":
 		return nil, errors.New("write https://host…; http is for localhost and loopback addresses")

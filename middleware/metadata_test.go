@@ -35,6 +35,7 @@ func TestWhereTheMetadataIs(t *testing.T) {
 		"https://h/a/b":            "https://h" + wk + "/a/b",
 		"https://h/a/b/":           "https://h" + wk + "/a/b/",
 		"https://h/~a":             "https://h" + wk + "/~a",
+		"https://h~h/a":            "https://h~h" + wk + "/a",
 		"https://h/a?x=1":          "https://h" + wk + "/a?x=1",
 		"https://h?x=/1":           "https://h" + wk + "?x=/1",
 		"https://h/?x=1":           "https://h" + wk + "?x=1",
@@ -69,7 +70,7 @@ func TestWhereTheMetadataIs(t *testing.T) {
 		}
 	}
 	for _, resource := range []string{
-		"http://h/", "http://10.0.0.1/", "http://localhost.example/", "http://127.0.0.1.example/", "ftp://h/", "h/a", "//h/a", "/a", "https:", "https://", "https:///a", "https://:443/",
+		"http://h/", "http://10.0.0.1/", "http://localhost.example/", "http://127.0.0.1.example/", "ftp://h/", "ftp://localhost/", "h/a", "//h/a", "/a", "https:", "https://", "https:///a", "https://:443/",
 		"https://h/#", "https://h/a#b", "https://h#", "https://u@h/", "https://u:p@h/", "https://h/a b", "https://h/ä", "https://h/\"", "https://h/\\", "https://h/\r\n", "https://h/a//b", "https://h//",
 		"https://h/../a", "https://h/a/.", "https://h/a/%2e%2e/b", "https://h/{id}", "https://{tenant}.h/", "https://h/?x={y}", "https://*.h/", "https://h/*", "https://h/%zz", " https://h/", "mailto:a@b", "https:h",
 	} {
@@ -127,13 +128,13 @@ func TestMetadataDocument(t *testing.T) {
 	rt.Optional("GET /v1/news", scope.All("news"), forbidden(t))
 	rt.Authenticated("GET /v1/me", forbidden(t))
 	rt.Public("GET /health", forbidden(t))
-	rt.Metadata(middleware.Metadata{AuthorizationServers: []string{"https://as.example.com"}})
+	rt.Metadata(middleware.Metadata{AuthorizationServers: []string{"https://as.example.com"}, Name: "Orders <&>"})
 	h := built(t, rt)
 	const path = "/.well-known/oauth-protected-resource/v1"
 	for _, method := range []string{"GET", "HEAD"} {
 		w := ask(h, method, path, "")
 		require.Equal(t, 200, w.Code)
-		require.Equal(t, http.Header{"Content-Type": {"application/json"}, "Cache-Control": {"max-age=3600"}, "Content-Length": {"264"}}, w.Header())
+		require.Equal(t, http.Header{"Content-Type": {"application/json"}, "Cache-Control": {"max-age=3600"}, "Content-Length": {"297"}}, w.Header())
 		body := `{
   "authorization_servers": [
     "https://as.example.com"
@@ -142,6 +143,7 @@ func TestMetadataDocument(t *testing.T) {
     "header"
   ],
   "resource": "https://api.example.com/v1",
+  "resource_name": "Orders <&>",
   "scopes_supported": [
     "admin",
     "docs",
@@ -324,6 +326,7 @@ func TestMetadataMistakes(t *testing.T) {
 		"no URL":                 {Documentation: "docs.html"},
 		"script":                 {Policy: "javascript:alert(1)"},
 		"no host":                {TermsOfService: "https:///x"},
+		"page over ftp":          {Policy: "ftp://h/x"},
 		"a URL nobody can read":  {Documentation: "https://h/%zz"},
 		"scope with a space":     {Scopes: []string{"a b"}},
 		"empty scope":            {Scopes: []string{""}},

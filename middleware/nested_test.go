@@ -60,3 +60,14 @@ func TestNestedGatesNameWhatBothDemand(t *testing.T) {
 		})
 	}
 }
+
+// A gate that let a stranger pass has demanded nothing: what it would demand of a token is not
+// named by a gate further in, which found one elsewhere.
+func TestAGateThatLetAStrangerPassDemandsNothing(t *testing.T) {
+	outer := newGate(t, granting(), middleware.Config{})
+	inner := newGate(t, accepts(reader), middleware.Config{Extract: func(*http.Request) (bearergate.Credentials, error) { return sent(good), nil }})
+	w := httptest.NewRecorder()
+	outer.Optional(scope.All("read"))(inner.Require(scope.All("write"))(forbidden(t))).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+	require.Equal(t, http.StatusForbidden, w.Code)
+	require.Equal(t, "write", parseChallenge(t, w.Header().Get("WWW-Authenticate"))["scope"])
+}

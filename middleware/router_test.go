@@ -118,6 +118,7 @@ func TestRouterReportsEveryMistakeAtOnce(t *testing.T) {
 		"no such wildcard": func(rt *middleware.Router) {
 			rt.Handle("GET /s/{id}", scope.Template("doc:{tenant}:{id}"), ok)
 		},
+		"a segment of that name": func(rt *middleware.Router) { rt.Handle("GET /s3/{id}", scope.Template("doc:{s3}"), ok) },
 		"no wildcard in the path": func(rt *middleware.Router) {
 			rt.Handle("GET {id}.example.com/s2", scope.Template("doc:{id}"), ok)
 		},

@@ -24,7 +24,7 @@ func TestRoutes(t *testing.T) {
 	rt.Public("\tGET", nil) // a mistake, which Handler reports
 	rt.Public("PUT \t~h/", says(""))
 	tried := scope.All("tried")
-	rt.Authenticated("~h/z", says(""), middleware.Trial(tried, nil))
+	rt.Authenticated("h~/z", says(""), middleware.Trial(tried, nil))
 	routes := rt.Routes()
 	require.Len(t, routes, 5)
 	require.Equal(t, middleware.Route{Pattern: "\tGET", Host: "GET", Access: middleware.AccessPublic}, routes[0])
@@ -38,7 +38,7 @@ func TestRoutes(t *testing.T) {
 		ACRValues: acr, MaxAge: time.Minute, AuthContext: "c1", Bound: true, Policies: 3, Via: true, CancelOnExpiry: true, Recheck: time.Hour}, r)
 	r.ACRValues[0] = "changed"
 	require.Equal(t, acr, rt.Routes()[3].ACRValues)
-	require.Equal(t, middleware.Route{Pattern: "~h/z", Host: "~h", Path: "/z", Access: middleware.AccessToken, Trial: tried}, routes[4])
+	require.Equal(t, middleware.Route{Pattern: "h~/z", Host: "h~", Path: "/z", Access: middleware.AccessToken, Trial: tried}, routes[4])
 
 	// What the gate requires of every route shows in each that takes a token.
 	rt = newGate(t, granting(), middleware.Config{Bindings: bindings(dpop(proven)), RequireBinding: true}).NewRouter()
