@@ -215,6 +215,7 @@ func TestForwardAuthTakesTheRequestFromOneSetOfFields(t *testing.T) {
 		"a zone":                                 {change: set("X-Forwarded-Host", "[fe80::1%25eth0]"), status: 400, reason: bearergate.ReasonBadRequest, detail: "no host"},
 		"an empty label":                         {change: set("X-Forwarded-Host", "h..example"), status: 400, reason: bearergate.ReasonBadRequest, detail: "no host"},
 		"a long host":                            {change: set("X-Forwarded-Host", strings.Repeat("h", 262)), status: 400, reason: bearergate.ReasonBadRequest, detail: "too long"},
+		"the longest host with a port":           {change: set("X-Forwarded-Host", strings.Repeat("h", 255)+":65535"), status: 200},
 		"an IPv6 host":                           {change: set("X-Forwarded-Host", "[::1]:8080"), status: 200},
 		"an IPv6 host without a port":            {change: set("X-Forwarded-Host", "[::1]"), status: 200},
 		"another host":                           {change: set("X-Forwarded-Host", "other.example:8080"), status: 200},
