@@ -251,6 +251,7 @@ func TestRetry(t *testing.T) {
 			start := time.Now()
 			requireAccepted(t, newClient(t, config(s)), opaque)
 			require.Equal(t, 2, s.requests())
+			require.GreaterOrEqual(t, time.Since(start), 50*time.Millisecond, "not at once")
 			require.LessOrEqual(t, time.Since(start), 100*time.Millisecond)
 		})
 	}
@@ -285,6 +286,61 @@ func TestProbeThatHangs(t *testing.T) {
 		time.Sleep(introspect.BreakerMaxOpen)
 		requireAccepted(t, client, opaque)
 		time.Sleep(2 * time.Hour)
+	})
+}
+
+// Who makes the test waits for the token of our own for half of Timeout, and until the test is
+// over nobody else makes one.
+func TestHowLongTheTestTakes(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		own   time.Duration // takes the answer about a token of our own
+		takes time.Duration // the caller's
+	}{
+		{name: "answered in time", own: introspect.DefaultTimeout/2 - 10*time.Millisecond, takes: introspect.DefaultTimeout/2 - 10*time.Millisecond},
+		{name: "too late", own: introspect.DefaultTimeout/2 + 10*time.Millisecond, takes: introspect.DefaultTimeout / 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
+				s, w := newServer(), &watched{}
+				client := newClient(t, with(config(s), func(c *introspect.Config) { c.Hooks = w.hooks() }))
+				s.fail(status(429))
+				for i := range introspect.BreakerFailures {
+					requireRefused(t, client, fmt.Sprint("t", i), unavailable, bearergate.ReasonIntrospectionUnavailable)
+				}
+				time.Sleep(last(w.changes()).Wait)
+				s.set(func(s *server) {
+					s.respond = func(_ *http.Request, form url.Values) (*http.Response, error) {
+						if form.Get("token") == opaque {
+							return reply(200, "application/json", encode(answer(nil))), nil
+						}
+						time.Sleep(tt.own)
+						return reply(200, "application/json", `{"active":false}`), nil
+					}
+				})
+				start := time.Now()
+				requireAccepted(t, client, opaque)
+				require.Equal(t, tt.takes, time.Since(start))
+				time.Sleep(time.Minute)
+			})
+		})
+	}
+	bubble.Test(t, func(t *testing.T) {
+		s, w := newServer(), &watched{}
+		client := newClient(t, with(config(s), func(c *introspect.Config) { c.Hooks = w.hooks() }))
+		s.fail(status(429))
+		for i := range introspect.BreakerFailures {
+			requireRefused(t, client, fmt.Sprint("t", i), unavailable, bearergate.ReasonIntrospectionUnavailable)
+		}
+		time.Sleep(last(w.changes()).Wait)
+		s.set(func(s *server) { s.delay = time.Hour })
+		go func() { _, _ = client.Verify(t.Context(), "tests") }()
+		time.Sleep(introspect.DefaultTimeout - 100*time.Millisecond)
+		start := time.Now()
+		requireRefused(t, client, "another", unavailable, bearergate.ReasonIntrospectionUnavailable)
+		require.Zero(t, time.Since(start))
+		time.Sleep(time.Minute)
+		require.Equal(t, s.requests(), w.count(func(introspect.CallEvent) bool { return true }), "each call is told")
 	})
 }
 
@@ -610,5 +666,8 @@ func TestBreakerOpensWhileSomebodyWaits(t *testing.T) {
 		refused("waits")
 		wg.Wait()
 		require.Equal(t, introspect.BreakerFailures+2, s.requests())
+		s.fail(nil)
+		time.Sleep(introspect.BreakerMaxOpen)
+		requireAccepted(t, client, opaque) // the place of who waited is free
 	})
 }

@@ -146,7 +146,6 @@ func checkSigned(c *Config, issuerOK bool, wrong *mistake.List) {
 	}
 	if c.Signed.Answers != SignedIfOffered && c.Signed.Answers != SignedRequired {
 		wrong.Addf("Signed.Answers %d is unknown: use Unsigned, SignedIfOffered or SignedRequired", c.Signed.Answers)
-		c.Signed.Answers = Unsigned
 		return
 	}
 	discover := jwks.Config{HTTPClient: c.HTTPClient, Hooks: c.Signed.KeyHooks, InsecureAllowHTTP: c.InsecureAllowHTTP}

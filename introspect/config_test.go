@@ -7,6 +7,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rsa"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -102,6 +103,24 @@ func TestNewNamesEveryMistake(t *testing.T) {
 		{"issuer of all tenants", func(c *introspect.Config) { c.Issuer = "https://as.example.com/{tenant}" }, []string{`introspect: Issuer "https://as.example.com/{tenant}" has a brace in it: it is taken as it stands`}},
 		{"issuer with a wildcard", func(c *introspect.Config) { c.Issuer = "https://*.example.com" }, []string{`introspect: Issuer "https://*.example.com" has a * in it`}},
 		{"endpoint with a placeholder", func(c *introspect.Config) { c.Endpoint = "https://as.example.com/{tenant}/introspect" }, []string{`introspect: Endpoint "https://as.example.com/{tenant}/introspect" has a brace in it`}},
+		{"token type hint that is no ASCII", func(c *introspect.Config) { c.TokenTypeHint = "tokén" }, []string{"TokenTypeHint is "}},
+		{"a Timeout that is none, beside a good one of the store", func(c *introspect.Config) {
+			c.Timeout = 1
+			c.Store = introspect.StoreConfig{Answers: newStore(), Key: bearergate.NewSecret(strings.Repeat("x", 32)), Timeout: introspect.DefaultTimeout / 3}
+		}, []string{"Timeout is 1ns"}},
+		{"a Timeout that is none, beside one of the store that is too long", func(c *introspect.Config) {
+			c.Timeout = 1
+			c.Store = introspect.StoreConfig{Answers: newStore(), Key: bearergate.NewSecret(strings.Repeat("x", 32)), Timeout: introspect.DefaultTimeout/3 + 1}
+		}, []string{"Timeout is 1ns", "Store.Timeout is "}},
+		{"two that are void without a cache", func(c *introspect.Config) {
+			c.DisableCache, c.PositiveTTL, c.NegativeTTL = true, time.Second, time.Second
+		}, []string{"DisableCache is set together with PositiveTTL, NegativeTTL: "}},
+		{"issuer not to discover keys from", func(c *introspect.Config) {
+			c.Issuer, c.Endpoint, c.Signed.Answers = "as", "", introspect.SignedRequired
+		}, []string{`Issuer "as" must be`}},
+		{"purge log, and a store with a short key", func(c *introspect.Config) {
+			c.PurgeLog, c.Store.Answers, c.Store.Key = new(kit.Log), newStore(), bearergate.NewSecret(strings.Repeat("x", 31))
+		}, []string{"Store.Key has 31 bytes: give it 32 or more, random ones; without, "}},
 		{"token type hint", func(c *introspect.Config) { c.TokenTypeHint = "access token" }, []string{`TokenTypeHint is "access token": use printable ASCII without spaces, access_token for example, or leave it out`}},
 		{"timeout without a unit", func(c *introspect.Config) { c.Timeout = 3 }, []string{"Timeout is 3ns (a number without a unit counts nanoseconds: write 3*time.Second, for example): choose between 1ms and 1m0s, or leave it out for the default of 3s"}},
 		{"ttls without a unit", func(c *introspect.Config) { c.PositiveTTL, c.NegativeTTL, c.MaxStale = 30, 5, 60 },
@@ -147,7 +166,7 @@ func TestNewNamesEveryMistake(t *testing.T) {
 		{"hooks of a cache that is not made", func(c *introspect.Config) {
 			c.Signed = introspect.SignedConfig{Answers: introspect.SignedRequired, Keys: ownKeys, KeyHooks: jwks.Hooks{Fetched: func(context.Context, jwks.FetchEvent) {}}}
 		}, []string{"Signed.Keys and Signed.KeyHooks are both set"}},
-		{"a store's timeout without a store", func(c *introspect.Config) { c.Store.Timeout = 1 }, []string{"Store.Timeout is set without Store.Answers"}},
+		{"a store's timeout without a store", func(c *introspect.Config) { c.Store.Timeout = time.Millisecond }, []string{"Store.Timeout is set without Store.Answers"}},
 		{"keys unused", func(c *introspect.Config) { c.Signed.Keys = otherKeys }, []string{"set Signed.Answers"}},
 		{"algorithms unused", func(c *introspect.Config) { c.Signed.Algorithms = []string{"ES256"} }, []string{"set Signed.Answers"}},
 		{"answer audiences unused", func(c *introspect.Config) { c.Signed.Audiences = []string{clientID} }, []string{"set Signed.Answers"}},
@@ -170,6 +189,7 @@ func TestNewNamesEveryMistake(t *testing.T) {
 			for _, text := range tt.says {
 				require.Contains(t, err.Error(), text)
 			}
+			require.LessOrEqual(t, strings.Count(err.Error(), "\n")+1, len(tt.says), "a mistake that is none: %v", err)
 			require.NotContains(t, err.Error(), secret)
 		})
 	}
@@ -181,6 +201,28 @@ func TestNewNamesEveryMistake(t *testing.T) {
 	_, err = introspect.New(with(config(s), func(c *introspect.Config) { c.Signed.Answers, c.Issuer = introspect.SignedRequired, "" }))
 	require.ErrorIs(t, err, misconfigured)
 	require.NotContains(t, err.Error(), "discover keys")
+}
+
+func TestWhatIsNoMistake(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(*introspect.Config)
+	}{
+		{name: "an issuer that is no URL, beside an endpoint", change: func(c *introspect.Config) { c.Issuer = "as" }},
+		{name: "an http issuer, to discover from", change: func(c *introspect.Config) {
+			c.Issuer, c.Endpoint, c.InsecureAllowHTTP = "http://as.internal", "", true
+		}},
+		{name: "the least of everything", change: func(c *introspect.Config) {
+			c.MaxTokenBytes, c.Cache = 1, introspect.CacheConfig{Entries: 1, Bytes: 1}
+			c.Calls = introspect.CallsConfig{Max: 1, Waiting: 1, MaxResponseBytes: 1}
+		}},
+		{name: "a hint of all kinds of characters", change: func(c *introspect.Config) { c.TokenTypeHint = "!~" }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := introspect.New(with(config(newServer()), tt.change))
+			require.NoError(t, err)
+		})
+	}
 }
 
 // The largest values are taken, and nothing beyond.
