@@ -112,6 +112,10 @@ func TestNewNamesEveryMistake(t *testing.T) {
 			c.Timeout = 1
 			c.Store = introspect.StoreConfig{Answers: newStore(), Key: bearergate.NewSecret(strings.Repeat("x", 32)), Timeout: introspect.DefaultTimeout/3 + 1}
 		}, []string{"Timeout is 1ns", "Store.Timeout is "}},
+		{"the shortest Timeout, and a longer one of the store", func(c *introspect.Config) {
+			c.Timeout = time.Millisecond
+			c.Store = introspect.StoreConfig{Answers: newStore(), Key: bearergate.NewSecret(strings.Repeat("x", 32)), Timeout: time.Millisecond}
+		}, []string{"Store.Timeout is "}},
 		{"two that are void without a cache", func(c *introspect.Config) {
 			c.DisableCache, c.PositiveTTL, c.NegativeTTL = true, time.Second, time.Second
 		}, []string{"DisableCache is set together with PositiveTTL, NegativeTTL: "}},
@@ -238,6 +242,7 @@ func TestLimits(t *testing.T) {
 		},
 		"MaxTokenBytes":          func(c *introspect.Config, more int) { c.MaxTokenBytes = introspect.MaxTokenBytesLimit + more },
 		"Calls.Max":              func(c *introspect.Config, more int) { c.Calls.Max = 1<<16 + more },
+		"Calls.Waiting":          func(c *introspect.Config, more int) { c.Calls.Waiting = 1<<16 + more },
 		"Calls.MaxResponseBytes": func(c *introspect.Config, more int) { c.Calls.MaxResponseBytes = 16<<20 + int64(more) },
 		"Cache.Entries":          func(c *introspect.Config, more int) { c.Cache.Entries = 1<<24 + more },
 		"Cache.Bytes":            func(c *introspect.Config, more int) { c.Cache.Bytes = 1<<40 + int64(more) },
