@@ -46,14 +46,14 @@ type flight struct {
 }
 
 // join returns the flight for a token, and whether it is a new one, which the caller has to
-// start. It is nil if there are too many. needed says that it is not given up when all have
-// left; who does not need it has to leave it, or to wait for its end.
-func (fs *flights) join(name key, needed bool) (f *flight, leads bool) {
+// start. It is nil if a new one would be one of more than most. needed says that it is not
+// given up when all have left; who does not need it has to leave it, or to wait for its end.
+func (fs *flights) join(name key, needed bool, most int) (f *flight, leads bool) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	f = fs.open[name]
 	if f == nil {
-		if fs.n >= fs.max {
+		if fs.n >= most {
 			return nil, false
 		}
 		f = &flight{began: time.Now(), left: make(chan struct{}), asked: make(chan struct{}), done: make(chan struct{})}
@@ -139,7 +139,7 @@ func (fs *flights) remove(name key, f *flight) {
 func (c *Client) await(ctx context.Context, m *memory, name key, raw string, e *entry) (o outcome, joined bool) {
 	arrived := c.order.Add(1)
 	for {
-		f, leads := c.flights.join(name, e != nil)
+		f, leads := c.flights.join(name, e != nil, c.flights.max)
 		if f == nil {
 			return outcome{err: overloaded("as many calls are under way, and wait for their turn, as Calls.Max and Calls.Waiting say").err()}, false
 		}

@@ -671,7 +671,8 @@ func (c *Client) refreshAhead(ctx context.Context, m *memory, name key, raw stri
 	if !e.ahead.CompareAndSwap(false, true) { // once
 		return
 	}
-	switch f, leads := c.flights.join(name, true); {
+	// However many are due at once, the places of those who wait for a slot stay free.
+	switch f, leads := c.flights.join(name, true, cap(c.slots)); {
 	case f == nil: // too many: later
 		e.ahead.Store(false)
 	case leads:

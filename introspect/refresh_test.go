@@ -68,6 +68,30 @@ func TestRefreshAhead(t *testing.T) {
 		time.Sleep(time.Second)
 		require.Equal(t, 2, s.times(opaque))
 	})
+	bubble.Test(t, func(t *testing.T) { // however many are due at once, whoever has to wait finds a place
+		s := newServer()
+		client := newClient(t, with(config(s), func(c *introspect.Config) { c.Calls.Max, c.Calls.Waiting = 2, 1 }))
+		var tokens []string
+		s.set(func(s *server) {
+			s.answers["new"] = s.answers[opaque]
+			for i := range 100 {
+				tokens = append(tokens, fmt.Sprint("t", i))
+				s.answers[tokens[i]] = s.answers[opaque]
+			}
+		})
+		for range 4 { // in use
+			for _, token := range tokens {
+				requireAccepted(t, client, token)
+			}
+		}
+		time.Sleep(introspect.DefaultPositiveTTL * 8 / 10)
+		s.set(func(s *server) { s.delay = 10 * time.Millisecond })
+		for _, token := range tokens {
+			requireAccepted(t, client, token)
+		}
+		requireAccepted(t, client, "new")
+		time.Sleep(time.Second)
+	})
 	bubble.Test(t, func(t *testing.T) { // where too many calls are under way, it is tried again
 		s := newServer()
 		slow := slowStore{newStore(), func(n int64) time.Duration {

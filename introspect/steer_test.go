@@ -547,6 +547,8 @@ func TestAFleetAsksOnce(t *testing.T) {
 				t.Log(s.requests(), "calls in ten minutes, of 20 processes")
 				require.LessOrEqual(t, s.requests(), tt.most)
 				require.GreaterOrEqual(t, s.requests(), 20, "each answer ends after 30 s")
+				mu.Lock()
+				defer mu.Unlock()
 				require.Equal(t, tt.fails, fails)
 			})
 		})
