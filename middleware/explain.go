@@ -5,7 +5,6 @@ import (
 	"net/http"
 
 	"github.com/bearergate/bearergate"
-	"github.com/bearergate/bearergate/internal/quote"
 	"github.com/bearergate/bearergate/scope"
 )
 
@@ -53,7 +52,7 @@ func (g *Gate) Explain(r *http.Request, need scope.Requirement, opts ...RouteOpt
 	}
 	before, token := e.Err, e.Token // which a refusal takes out
 	e = e.Authorize(rt.stepUp, need)
-	e.Steps[len(e.Steps)-1].Expected = quote.Cut(rt.need.String()) // as it was written: see shown
+	e.Steps[len(e.Steps)-1].Expected = rt.written() // see shown
 	if before == nil {
 		e.Err = bearergate.AddDemands(r.Context(), token, rt.shown(e.Err))
 	}

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/bearergate/bearergate"
-	"github.com/bearergate/bearergate/internal/quote"
 	"github.com/bearergate/bearergate/scope"
 )
 
@@ -346,6 +345,11 @@ func (rt *route) demands(t *bearergate.Token, need scope.Requirement) error {
 	return rt.delegated(t)
 }
 
+// written is the requirement as it was written, as the root tells one: cut, if it is long.
+func (rt *route) written() string {
+	return bearergate.Explanation{Token: new(bearergate.Token)}.Authorize(bearergate.StepUp{}, rt.need).Steps[0].Expected
+}
+
 // shown is a refusal for its scopes with the requirement as it was written: what the path
 // filled in is for the client that asked for it, and for no log.
 func (rt *route) shown(err error) error {
@@ -353,7 +357,7 @@ func (rt *route) shown(err error) error {
 		return err
 	}
 	e := *bearergate.AsError(err)
-	e.Expected = quote.Cut(rt.need.String())
+	e.Expected = rt.written()
 	return &e
 }
 
