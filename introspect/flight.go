@@ -23,16 +23,20 @@ const lateAfter = time.Second
 //   - What the caller sees when they are full: ErrUnavailable with ReasonOverloaded, at once.
 //     It makes no stale answer stand in while the server answers: strangers can cause it.
 type flights struct {
-	max int
+	max      int
+	maxAhead int // of those that renew ahead of time: the places of Calls.Waiting stay free of them
 
 	mu   sync.Mutex      // guards the rest, and the fields of a flight that say so
 	open map[key]*flight // those that others may join
 	n    int             // under way, joinable or not
+	// ahead is how many of those were begun ahead of time.
+	ahead int
 }
 
 // flight is one shared call.
 type flight struct {
 	began time.Time
+	ahead bool          // begun ahead of time
 	left  chan struct{} // closed when nobody waits any more before it has begun to ask
 	asked chan struct{} // closed when it begins to ask, and at is there
 	done  chan struct{} // closed when o is there
@@ -46,19 +50,23 @@ type flight struct {
 }
 
 // join returns the flight for a token, and whether it is a new one, which the caller has to
-// start. It is nil if a new one would be one of more than most. needed says that it is not
-// given up when all have left; who does not need it has to leave it, or to wait for its end.
-func (fs *flights) join(name key, needed bool, most int) (f *flight, leads bool) {
+// start. It is nil if there are too many. needed says that it is not given up when all have
+// left; who does not need it has to leave it, or to wait for its end. ahead says that nobody
+// waits for it: it renews an answer ahead of time.
+func (fs *flights) join(name key, needed, ahead bool) (f *flight, leads bool) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	f = fs.open[name]
 	if f == nil {
-		if fs.n >= most {
+		if fs.n >= fs.max || ahead && fs.ahead >= fs.maxAhead {
 			return nil, false
 		}
-		f = &flight{began: time.Now(), left: make(chan struct{}), asked: make(chan struct{}), done: make(chan struct{})}
+		f = &flight{began: time.Now(), ahead: ahead, left: make(chan struct{}), asked: make(chan struct{}), done: make(chan struct{})}
 		fs.open[name] = f
 		fs.n++
+		if ahead {
+			fs.ahead++
+		}
 		leads = true
 	}
 	f.waiting++
@@ -103,6 +111,9 @@ func (fs *flights) end(name key, f *flight, o outcome) {
 	defer fs.mu.Unlock()
 	fs.remove(name, f)
 	fs.n--
+	if f.ahead {
+		fs.ahead--
+	}
 	f.o = o
 	close(f.done)
 }
@@ -139,7 +150,7 @@ func (fs *flights) remove(name key, f *flight) {
 func (c *Client) await(ctx context.Context, m *memory, name key, raw string, e *entry) (o outcome, joined bool) {
 	arrived := c.order.Add(1)
 	for {
-		f, leads := c.flights.join(name, e != nil, c.flights.max)
+		f, leads := c.flights.join(name, e != nil, false)
 		if f == nil {
 			return outcome{err: overloaded("as many calls are under way, and wait for their turn, as Calls.Max and Calls.Waiting say").err()}, false
 		}

@@ -438,7 +438,7 @@ func New(c Config) (*Client, error) {
 		client.status = 0
 	}
 	client.slots, client.ownSlots, client.telling = make(chan struct{}, c.Calls.Max), make(chan struct{}, c.Calls.Max), make(chan struct{}, maxTelling)
-	client.flights = flights{max: c.Calls.Max + c.Calls.Waiting, open: map[key]*flight{}}
+	client.flights = flights{max: c.Calls.Max + c.Calls.Waiting, maxAhead: c.Calls.Max, open: map[key]*flight{}}
 	seed := make([]byte, 32)
 	_, _ = rand.Read(seed) // never fails: the program ends instead
 	shared := c.Store.Answers != nil || c.PurgeLog != nil
@@ -671,8 +671,7 @@ func (c *Client) refreshAhead(ctx context.Context, m *memory, name key, raw stri
 	if !e.ahead.CompareAndSwap(false, true) { // once
 		return
 	}
-	// However many are due at once, the places of those who wait for a slot stay free.
-	switch f, leads := c.flights.join(name, true, cap(c.slots)); {
+	switch f, leads := c.flights.join(name, true, true); {
 	case f == nil: // too many: later
 		e.ahead.Store(false)
 	case leads:

@@ -92,6 +92,22 @@ func TestRefreshAhead(t *testing.T) {
 		requireAccepted(t, client, "new")
 		time.Sleep(time.Second)
 	})
+	bubble.Test(t, func(t *testing.T) { // those who only ask a slow Store take no place from it
+		s := newServer()
+		slow := slowStore{newStore(), func(n int64) time.Duration {
+			return map[bool]time.Duration{true: 50 * time.Millisecond}[n > 1]
+		}, new(atomic.Int64)}
+		client := newClient(t, with(sharing(s, slow), func(c *introspect.Config) { c.Calls.Max, c.Calls.Waiting = 1, 8 }))
+		for range 4 { // in use
+			requireAccepted(t, client, opaque)
+		}
+		time.Sleep(introspect.DefaultPositiveTTL * 8 / 10)
+		go func() { _, _ = client.Verify(t.Context(), "other") }()
+		synctest.Wait()
+		requireAccepted(t, client, opaque)
+		time.Sleep(time.Second)
+		require.Equal(t, 2, s.times(opaque))
+	})
 	bubble.Test(t, func(t *testing.T) { // where too many calls are under way, it is tried again
 		s := newServer()
 		slow := slowStore{newStore(), func(n int64) time.Duration {

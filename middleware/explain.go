@@ -57,7 +57,8 @@ func (g *Gate) Explain(r *http.Request, need scope.Requirement, opts ...RouteOpt
 		e.Err = bearergate.AddDemands(r.Context(), token, rt.shown(e.Err))
 	}
 	if len(rt.roles) > 0 || len(rt.audiences) > 0 {
-		if ask(bearergate.Step{Name: "route's roles and audiences"}, adviceRole, rt.claimed); bearergate.ReasonOf(e.Err) == bearergate.ReasonAudience && errors.Is(e.Err, bearergate.ErrForbidden) {
+		before := e.Err
+		if ask(bearergate.Step{Name: "route's roles and audiences"}, adviceRole, rt.claimed); before == nil && bearergate.ReasonOf(e.Err) == bearergate.ReasonAudience {
 			e.Advice[0] = adviceAudience
 		}
 	}

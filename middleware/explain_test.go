@@ -134,10 +134,12 @@ func TestExplainOfTheScopesOfTheVerifier(t *testing.T) {
 
 // A verifier that refuses the audience is not explained as a route that does.
 func TestExplainOfTheAudienceOfTheVerifier(t *testing.T) {
-	gate := newGate(t, refuses(bearergate.ErrInvalidToken, bearergate.ReasonAudience), middleware.Config{})
-	e := gate.Explain(bearer("GET", good), scope.Requirement{}, middleware.Audience("https://x.example.com"))
-	requireError(t, e.Err, bearergate.ErrInvalidToken, bearergate.ReasonAudience)
-	require.Equal(t, gate.Explain(bearer("GET", good), scope.Requirement{}).Advice, e.Advice)
+	for _, kind := range []error{bearergate.ErrInvalidToken, bearergate.ErrForbidden} {
+		gate := newGate(t, refuses(kind, bearergate.ReasonAudience), middleware.Config{})
+		e := gate.Explain(bearer("GET", good), scope.Requirement{}, middleware.Audience("https://x.example.com"))
+		requireError(t, e.Err, kind, bearergate.ReasonAudience)
+		require.Equal(t, gate.Explain(bearer("GET", good), scope.Requirement{}).Advice, e.Advice)
+	}
 }
 
 // What fails in a function of Identity is explained as that.
