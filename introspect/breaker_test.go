@@ -84,10 +84,7 @@ func TestOutage(t *testing.T) {
 		many(t, client, 100, func(int) string { return opaque })
 
 		// And the next outage begins with a second again.
-		s.fail(down)
-		for i := range introspect.BreakerFailures {
-			requireRefused(t, client, fmt.Sprint("u", i), unavailable, bearergate.ReasonIntrospectionUnavailable)
-		}
+		openBreaker(t, s, client, down)
 		require.InDelta(t, 950*time.Millisecond, changes[len(changes)-1].Wait, float64(51*time.Millisecond))
 	})
 }
@@ -304,10 +301,7 @@ func TestHowLongTheTestTakes(t *testing.T) {
 			bubble.Test(t, func(t *testing.T) {
 				s, w := newServer(), &watched{}
 				client := newClient(t, with(config(s), func(c *introspect.Config) { c.Hooks = w.hooks() }))
-				s.fail(status(429))
-				for i := range introspect.BreakerFailures {
-					requireRefused(t, client, fmt.Sprint("t", i), unavailable, bearergate.ReasonIntrospectionUnavailable)
-				}
+				openBreaker(t, s, client, status(429))
 				time.Sleep(last(w.changes()).Wait)
 				s.set(func(s *server) {
 					s.respond = func(_ *http.Request, form url.Values) (*http.Response, error) {
@@ -328,10 +322,7 @@ func TestHowLongTheTestTakes(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		s, w := newServer(), &watched{}
 		client := newClient(t, with(config(s), func(c *introspect.Config) { c.Hooks = w.hooks() }))
-		s.fail(status(429))
-		for i := range introspect.BreakerFailures {
-			requireRefused(t, client, fmt.Sprint("t", i), unavailable, bearergate.ReasonIntrospectionUnavailable)
-		}
+		openBreaker(t, s, client, status(429))
 		time.Sleep(last(w.changes()).Wait)
 		s.set(func(s *server) { s.delay = time.Hour })
 		go func() { _, _ = client.Verify(t.Context(), "tests") }()
@@ -424,19 +415,9 @@ func TestWhatClosesTheBreaker(t *testing.T) {
 						return nil
 					}
 				}))
-				s.fail(status(429))
-				for i := range introspect.BreakerFailures {
-					requireRefused(t, client, fmt.Sprint("t", i), unavailable, bearergate.ReasonIntrospectionUnavailable)
-				}
+				openBreaker(t, s, client, status(429))
 				time.Sleep(last(w.changes()).Wait)
-				s.set(func(s *server) {
-					s.respond = func(_ *http.Request, form url.Values) (*http.Response, error) {
-						if form.Get("token") == opaque {
-							return reply(200, "application/json", encode(answer(nil))), nil
-						}
-						return tt.own()
-					}
-				})
+				s.tellApart(active, tt.own)
 				requireAccepted(t, client, opaque)
 				want := []introspect.BreakerState{introspect.BreakerOpen, introspect.BreakerHalfOpen, introspect.BreakerOpen, introspect.BreakerClosed}
 				if tt.closes {
@@ -467,10 +448,7 @@ func TestRetryIsNoSecondFailure(t *testing.T) {
 			time.Sleep(time.Minute)
 		}
 		require.Equal(t, 3*(2*(introspect.BreakerFailures-1)+1), s.requests())
-		s.fail(down)
-		for i := range introspect.BreakerFailures {
-			requireRefused(t, client, fmt.Sprint("odd", i), unavailable, bearergate.ReasonIntrospectionUnavailable)
-		}
+		openBreaker(t, s, client, down)
 		s.fail(nil)
 		requireRefused(t, client, "t", unavailable, bearergate.ReasonIntrospectionUnavailable) // open
 	})
@@ -525,10 +503,7 @@ func TestLateReport(t *testing.T) {
 				var wg sync.WaitGroup
 				wg.Go(func() { _, _ = client.Verify(t.Context(), "late") })
 				synctest.Wait()
-				s.fail(status(429))
-				for i := range introspect.BreakerFailures {
-					requireRefused(t, client, fmt.Sprint("t", i), unavailable, bearergate.ReasonIntrospectionUnavailable)
-				}
+				openBreaker(t, s, client, status(429))
 				end := time.Now().Add(opened.Wait)
 				s.fail(nil)
 				wg.Wait()
@@ -561,14 +536,7 @@ func TestAnAnswerEndsAnOutage(t *testing.T) {
 			require.InDelta(t, 950*time.Millisecond, last.Wait, float64(51*time.Millisecond), "as long as the first time")
 		}
 		outage("a")
-		s.set(func(s *server) {
-			s.respond = func(_ *http.Request, form url.Values) (*http.Response, error) {
-				if form.Get("token") == opaque {
-					return reply(200, "application/json", encode(answer(nil))), nil
-				}
-				return status(500)()
-			}
-		})
+		s.tellApart(active, status(500))
 		time.Sleep(last.Wait)
 		requireAccepted(t, client, opaque)
 		require.Equal(t, introspect.BreakerClosed, last.To)

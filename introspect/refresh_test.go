@@ -17,7 +17,7 @@ import (
 func TestRefreshAhead(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		s := newServer()
-		client := newClient(t, config(s))
+		client := newClient(t, with(config(s), func(c *introspect.Config) { c.Calls.Max = 1 }))
 		// In use, five times a second for ten minutes: nobody ever waits.
 		requireAccepted(t, client, opaque)
 		s.set(func(s *server) { s.delay = time.Second })
@@ -56,10 +56,7 @@ func TestRefreshAhead(t *testing.T) {
 		time.Sleep(time.Second)
 		require.Equal(t, 1, s.times(opaque))
 
-		s.fail(status(429))
-		for i := range introspect.BreakerFailures {
-			requireRefused(t, client, fmt.Sprint("t", i), unavailable, bearergate.ReasonIntrospectionUnavailable)
-		}
+		openBreaker(t, s, client, status(429))
 		requireAccepted(t, client, opaque)
 		s.fail(nil)
 		time.Sleep(last(w.changes()).Wait)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -131,6 +132,33 @@ func (s *server) fail(respond func() (*http.Response, error)) {
 			s.respond = func(*http.Request, url.Values) (*http.Response, error) { return respond() }
 		}
 	})
+}
+
+// tellApart has calls about opaque answered in one way, and those about all other tokens in
+// another.
+func (s *server) tellApart(itself, others func() (*http.Response, error)) {
+	s.set(func(s *server) {
+		s.respond = func(_ *http.Request, form url.Values) (*http.Response, error) {
+			if form.Get("token") == opaque {
+				return itself()
+			}
+			return others()
+		}
+	})
+}
+
+// openBreaker has calls fail until the breaker is open.
+func openBreaker(t testing.TB, s *server, v bearergate.Verifier, failure func() (*http.Response, error)) {
+	t.Helper()
+	s.fail(failure)
+	for i := range introspect.BreakerFailures {
+		requireRefused(t, v, fmt.Sprint("t", i), unavailable, bearergate.ReasonIntrospectionUnavailable)
+	}
+}
+
+// active is an answer that accepts a token.
+func active() (*http.Response, error) {
+	return reply(200, "application/json", encode(answer(nil))), nil
 }
 
 func status(code int, header ...string) func() (*http.Response, error) {

@@ -33,7 +33,6 @@ func (s *server) responses(all ...func() (*http.Response, error)) {
 // What a call has brought in whose time the process stood still, nobody knows the age of: it
 // is made once more.
 func TestSleptThroughACall(t *testing.T) {
-	active := func() (*http.Response, error) { return reply(200, "application/json", encode(answer(nil))), nil }
 	inactive := func() (*http.Response, error) { return reply(200, "application/json", `{"active":false}`), nil }
 	const bearable = introspect.DefaultTimeout + 1100*time.Millisecond - 2 // and two for falling asleep
 	for _, tt := range []struct {
@@ -166,10 +165,7 @@ func TestSleptThroughTheTest(t *testing.T) {
 		s, w := newServer(), &watched{}
 		client := newClient(t, with(config(s), func(c *introspect.Config) { c.Hooks, c.DisableCache = w.hooks(), true }))
 		sleep := introspect.Sleeper(client)
-		s.fail(status(429))
-		for i := range introspect.BreakerFailures {
-			requireRefused(t, client, fmt.Sprint("t", i), unavailable, bearergate.ReasonIntrospectionUnavailable)
-		}
+		openBreaker(t, s, client, status(429))
 		time.Sleep(last(w.changes()).Wait)
 		tests := w.count(isOwn)
 		s.set(func(s *server) {

@@ -162,14 +162,7 @@ func TestRefusedCredentials(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) { // each call is told with its own status
 		s, w := newServer(), &watched{}
 		client := newClient(t, with(config(s), func(c *introspect.Config) { c.Hooks = w.hooks() }))
-		s.set(func(s *server) {
-			s.respond = func(_ *http.Request, form url.Values) (*http.Response, error) {
-				if form.Get("token") == opaque {
-					return status(403)()
-				}
-				return status(401)()
-			}
-		})
+		s.tellApart(status(403), status(401))
 		requireRefused(t, client, opaque, misconfigured, bearergate.ReasonConfig)
 		require.Len(t, w.calls, 2)
 		for _, e := range w.calls {
@@ -180,14 +173,7 @@ func TestRefusedCredentials(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) { // what answers about a token of our own knows us, whatever it says
 		s, w := newServer(), &watched{}
 		client := newClient(t, with(config(s), func(c *introspect.Config) { c.Hooks = w.hooks() }))
-		s.set(func(s *server) {
-			s.respond = func(_ *http.Request, form url.Values) (*http.Response, error) {
-				if form.Get("token") == opaque {
-					return status(403)()
-				}
-				return status(400)()
-			}
-		})
+		s.tellApart(status(403), status(400))
 		err := requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
 		require.Contains(t, err.Error(), "for this one token")
 		require.Zero(t, w.count(isAlarm))
@@ -593,14 +579,7 @@ func TestAnAnswerMeanwhile(t *testing.T) {
 func TestBarredInAnOutage(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		s, w := newServer(), &watched{}
-		s.set(func(s *server) {
-			s.respond = func(_ *http.Request, form url.Values) (*http.Response, error) {
-				if form.Get("token") == opaque {
-					return status(403)()
-				}
-				return down()
-			}
-		})
+		s.tellApart(status(403), down)
 		client := newClient(t, with(config(s), func(c *introspect.Config) { c.Hooks = w.hooks() }))
 		err := requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
 		require.Contains(t, err.Error(), "connect")

@@ -504,7 +504,8 @@ func (c *Cache) ready(ctx context.Context, v *view) (_ *view, stale bool, err er
 		// Twice, for the first may be the end of a fetch that the process slept through. That it
 		// was late, and that it is now too late for the old keys, is no round.
 		for rounds := 0; rounds < 2; {
-			if state == StateFresh || v.pause(now) > 0 {
+			// Not c.busy, which is more: nobody waits for the hooks of a fetch that has failed.
+			if state == StateFresh || !c.fetching.Load() && v.pause(now) > 0 {
 				break
 			}
 			late, err := c.awaitDue(ctx, state)

@@ -214,6 +214,27 @@ func TestClientThatBreaks(t *testing.T) {
 
 var errNothing = errors.New("nothing")
 
+// While a fetch is under way, no pause that comes back with the wall clock makes a call fail
+// that the fetch has the keys for.
+func TestClockSetBackDuringAFetch(t *testing.T) {
+	within(t, func(t *testing.T) {
+		s := newServer(t, "k1")
+		c, _ := newCache(t, s)
+		s.fail("", down)
+		unavailable(t, c, "k1")
+		s.heal()
+		s.delay = 200 * time.Millisecond
+		jwks.StepWall(c, time.Minute)
+		var wg sync.WaitGroup
+		wg.Go(func() { has(t, c, "k1") })
+		time.Sleep(100 * time.Millisecond)
+		jwks.StepWall(c, 0)
+		has(t, c, "k1")
+		wg.Wait()
+		require.Equal(t, 2, s.count(""))
+	})
+}
+
 // Who comes when a fetch has failed does not wait for the hooks that are told of it.
 func TestNobodyWaitsForHooksDuringTheBackoff(t *testing.T) {
 	within(t, func(t *testing.T) {
