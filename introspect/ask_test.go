@@ -60,6 +60,15 @@ func TestAsk(t *testing.T) {
 		{name: "active as a word", ask: says(`{"active":"true"}`), outcome: introspect.OutcomeMalformed},
 		{name: "as long as may be", ask: says(good + strings.Repeat(" ", 64<<10-len(good))), outcome: introspect.OutcomeActive, remember: true},
 		{name: "too long", ask: says(good + strings.Repeat(" ", 64<<10-len(good)+1)), outcome: introspect.OutcomeTooLarge, says: "longer than Calls.MaxResponseBytes"},
+		{name: "an error that ends in a backslash", ask: fails(errors.New(`no directory \`)), outcome: introspect.OutcomeAsk, says: `no directory \`},
+		{name: "an error that ends in a percent sign", ask: fails(errors.New("the disk is full to 99%")), outcome: introspect.OutcomeAsk, says: "full to 99%"},
+		{name: "an error beside what is too long", ask: func(context.Context, string) ([]byte, error) {
+			return make([]byte, 64<<10+1), &bearergate.Error{Kind: invalid, Reason: bearergate.ReasonRevoked}
+		}, kind: invalid, reason: bearergate.ReasonRevoked, outcome: introspect.OutcomeAsk},
+		{name: "a refusal when the time is over", ask: func(ctx context.Context, _ string) ([]byte, error) {
+			<-ctx.Done()
+			return nil, &bearergate.Error{Kind: invalid, Reason: bearergate.ReasonRevoked}
+		}, kind: invalid, reason: bearergate.ReasonRevoked, outcome: introspect.OutcomeAsk},
 		{name: "an error beside an answer", ask: fails(errors.New("no directory")), outcome: introspect.OutcomeAsk, says: "introspect: Ask: no directory"},
 		{name: "an error of the network", ask: fails(&net.DNSError{Err: "no such host"}), outcome: introspect.OutcomeAsk, says: "no such host"},
 		{name: "a context of its own", ask: fails(context.Canceled), outcome: introspect.OutcomeAsk},
@@ -72,6 +81,14 @@ func TestAsk(t *testing.T) {
 		{name: "an error with the token", ask: func(_ context.Context, token string) ([]byte, error) { return nil, fmt.Errorf("GET /%s: 404", token) }, outcome: introspect.OutcomeAsk, says: "whose text holds the token"},
 		{name: "an error with the token as in a URL", ask: func(_ context.Context, token string) ([]byte, error) {
 			return nil, fmt.Errorf("GET /%%%x%s: 404", token[0], token[1:])
+		}, outcome: introspect.OutcomeAsk, says: "whose text holds the token"},
+		{name: "an error that ends in the token as in a URL", ask: func(_ context.Context, token string) ([]byte, error) {
+			end := len(token) - 1
+			return nil, fmt.Errorf("GET /%s%%%x", token[:end], token[end])
+		}, outcome: introspect.OutcomeAsk, says: "whose text holds the token"},
+		{name: "an error that ends in the token as in JSON", ask: func(_ context.Context, token string) ([]byte, error) {
+			end := len(token) - 1
+			return nil, fmt.Errorf(`GET /%s\%s`, token[:end], token[end:])
 		}, outcome: introspect.OutcomeAsk, says: "whose text holds the token"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -97,7 +114,7 @@ func TestAsk(t *testing.T) {
 					}
 					err := requireRefused(t, client, opaque, tt.kind, tt.reason)
 					require.Contains(t, err.Error(), tt.says)
-					for _, hidden := range []string{secret, opaque, opaque[1:]} {
+					for _, hidden := range []string{secret, opaque[:len(opaque)-1], opaque[1:]} {
 						require.NotContains(t, err.Error(), hidden)
 					}
 					require.NotErrorIs(t, err, context.Canceled, "that is nobody's who waits")

@@ -62,9 +62,9 @@ func (b *breaker) blocked(now time.Time) *failure {
 
 // block is called with the lock held.
 func (b *breaker) block(now time.Time) *failure {
-	left := b.until.Sub(now)
+	left := b.until.Sub(now) // long over, where it was never opened
 	switch {
-	case b.state == "" || b.state == BreakerClosed || left <= 0:
+	case b.state == BreakerClosed || left <= 0:
 		return nil
 	case b.refusal != nil:
 		f := *b.refusal

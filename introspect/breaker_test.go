@@ -20,6 +20,7 @@ import (
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/introspect"
 	"github.com/bearergate/bearergate/test/bubble"
+	"github.com/bearergate/bearergate/test/kit"
 	"github.com/stretchr/testify/require"
 )
 
@@ -332,6 +333,42 @@ func TestHowLongTheTestTakes(t *testing.T) {
 		require.Zero(t, time.Since(start))
 		time.Sleep(time.Minute)
 		require.Equal(t, s.requests(), w.count(func(introspect.CallEvent) bool { return true }), "each call is told")
+	})
+}
+
+// Whose time ends while it waits for the test is told then, and asks nothing more.
+func TestTimeEndsDuringTheTest(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s, w := newServer(), &watched{}
+		client := newClient(t, with(config(s), func(c *introspect.Config) { c.Hooks, c.Timeout = w.hooks(), 10*time.Second }))
+		start := time.Now()
+		s.set(func(s *server) {
+			s.respond = func(r *http.Request, form url.Values) (*http.Response, error) {
+				switch {
+				case form.Get("token") == "slow":
+					time.Sleep(9 * time.Second)
+					return down() // which is tried again, and the breaker is to be tested by then
+				case time.Since(start) < 9*time.Second:
+					return status(429)()
+				}
+				<-r.Context().Done()
+				return nil, r.Context().Err()
+			}
+		})
+		slow := make(chan error, 1)
+		go func() {
+			_, err := client.Verify(t.Context(), "slow")
+			slow <- err
+		}()
+		synctest.Wait()
+		for i := range introspect.BreakerFailures {
+			requireRefused(t, client, fmt.Sprint("t", i), unavailable, bearergate.ReasonIntrospectionUnavailable)
+		}
+		kit.RequireError(t, <-slow, unavailable, bearergate.ReasonIntrospectionUnavailable)
+		require.Equal(t, 10*time.Second, time.Since(start))
+		require.Equal(t, introspect.BreakerHalfOpen, last(w.changes()).To)
+		require.Zero(t, w.count(func(e introspect.CallEvent) bool { return e.Attempt == 2 }))
+		time.Sleep(time.Minute)
 	})
 }
 

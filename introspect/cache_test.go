@@ -414,6 +414,7 @@ func TestAnswerThatHidesTheToken(t *testing.T) {
 	}{
 		"control":         {`"token":"ab/cdEFGH"`, 1},
 		"escapes":         {`"link":"https:\/\/as\/\u0061%2F\u00e4\n\\"`, 1},
+		"another letter":  {`"self":"https:\/\/as\/%ab\/cdEFGH+1234567890"`, 1}, // %ab is «, in Latin 1
 		"plain":           {`"token":"ab/cdEFGH+1234567890"`, 2},
 		"name":            {`"ab/cdEFGH+1234567890":1`, 2},
 		"slash":           {`"token":"ab\/cdEFGH+1234567890"`, 2},

@@ -11,8 +11,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/bearergate/bearergate"
@@ -409,7 +409,7 @@ func (c *Client) call(ctx context.Context, raw string) (reply, *failure) {
 		}
 	}
 	misses := v.claims.Missing
-	if quotes([]byte(strings.Join(misses, "\n")), raw) { // a Map of somebody's that names what it was given
+	if slices.ContainsFunc(misses, func(path string) bool { return quotes([]byte(path), raw) }) { // a Map of somebody's that names what it was given
 		misses = nil
 	}
 	return reply{entry: e, body: body, life: life, status: c.status, server: server, misses: misses}, nil
@@ -420,11 +420,8 @@ func (c *Client) call(ctx context.Context, raw string) (reply, *failure) {
 func (c *Client) askEndpoint(ctx context.Context, raw string) (body []byte, status int, server fetch.Server, f *failure) {
 	where, err := c.endpoint.get(ctx)
 	if err != nil {
-		f := &failure{outcome: OutcomeDiscovery, cause: err}
-		if e, ok := errors.AsType[*fetch.Error](err); ok {
-			f.detail = e.Detail()
-		}
-		return nil, 0, server, f
+		f, _ := failed(err)
+		return nil, 0, server, &failure{outcome: OutcomeDiscovery, cause: err, detail: f.detail}
 	}
 	to := &credentials{issuer: c.issuer, header: http.Header{}, form: url.Values{"token": {raw}}}
 	if c.hint != "" {
@@ -436,13 +433,8 @@ func (c *Client) askEndpoint(ctx context.Context, raw string) (body []byte, stat
 	resp, err := c.http.Post(ctx, fetch.PostRequest{URL: where, Accept: c.signing.accept(), Header: to.header, Form: to.form,
 		MaxBytes: c.maxResponseBytes, Type: c.signing.allows, Also: http.StatusBadRequest})
 	if err != nil {
-		f := failed(err)
-		if e, ok := errors.AsType[*fetch.Error](err); ok {
-			server = e.Server
-		}
-		if f.status != 0 && f.detail != "" {
-			f.detail += c.adviceOn(f.status)
-		}
+		f, server := failed(err)
+		f.detail += c.adviceOn(f.status)
 		if f.down() || f.status == http.StatusNotFound || f.outcome == OutcomeRedirect {
 			c.endpoint.doubt()
 		}
@@ -563,12 +555,12 @@ func hexByte(text []byte, prefix int) (byte, int) {
 	return text[0], 1
 }
 
-// failed translates an error of package fetch.
-func failed(err error) *failure {
+// failed translates an error of package fetch, and says who answered.
+func failed(err error) (*failure, fetch.Server) {
 	f := &failure{outcome: OutcomeConnect, cause: err}
 	var e *fetch.Error
 	if !errors.As(err, &e) {
-		return f
+		return f, fetch.Server{}
 	}
 	f.status, f.retryAfter, f.detail = e.Status, e.RetryAfter, e.Detail()
 	switch e.Outcome {
@@ -591,7 +583,7 @@ func failed(err error) *failure {
 	case fetch.Truncated:
 		f.outcome, f.status = OutcomeTruncated, http.StatusOK
 	}
-	return f
+	return f, e.Server
 }
 
 // adviceOn says what a status is about that an endpoint of ours should not have.

@@ -40,24 +40,29 @@ func TestDiscovery(t *testing.T) {
 		require.Equal(t, "https://as.example.com/moved", s.last.URL.String())
 
 		// A call that fails makes the document suspect.
-		s.set(func(*server) { where = "https://as.example.com/again" })
-		time.Sleep(10 * time.Second)
-		s.fail(status(404))
-		requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
-		s.fail(nil)
-		synctest.Wait()
-		time.Sleep(time.Second)
-		requireAccepted(t, client, opaque)
-		require.Equal(t, "https://as.example.com/again", s.last.URL.String())
+		for i, fault := range []func() (*http.Response, error){status(404), status(500), status(302, "Location", "https://as.example.com/login")} {
+			again := fmt.Sprint("https://as.example.com/again", i)
+			s.set(func(*server) { where = again })
+			time.Sleep(10 * time.Second)
+			s.fail(fault)
+			requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
+			s.fail(nil)
+			synctest.Wait()
+			time.Sleep(time.Second)
+			requireAccepted(t, client, opaque)
+			require.Equal(t, again, s.last.URL.String())
+		}
 
-		// Not one that fails for the token's sake.
-		time.Sleep(10 * time.Second)
-		reads := s.reads
-		s.fail(status(400))
-		requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
-		s.fail(nil)
-		synctest.Wait()
-		require.Equal(t, reads, s.reads)
+		// Not one that fails for the token's sake, or for that of a proxy.
+		for _, fault := range []func() (*http.Response, error){status(400), status(409), func() (*http.Response, error) { return reply(200, "text/html", "<p>"), nil }} {
+			time.Sleep(10 * time.Second)
+			reads := s.reads
+			s.fail(fault)
+			requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
+			s.fail(nil)
+			synctest.Wait()
+			require.Equal(t, reads, s.reads)
+		}
 
 		// A document that cannot be read any more serves for another hour.
 		s.set(func(s *server) { s.metadata = nil })

@@ -167,14 +167,11 @@ func (c *Client) sides(s accept.Step, x *examination, r *accept.Reading) (expect
 			found = "active: " + string(x.Extra[memberActive])
 		}
 		return expected, found
-	case s == accept.StepTokenType && x.body != nil:
-		name, _, _ := c.tokenTypeOf(x.Extra[memberTokenType])
-		if name != "" && !x.quoted {
+	case s == accept.StepTokenType:
+		expected = c.accessTypes()
+		if name, _, _ := c.tokenTypeOf(x.Extra[memberTokenType]); name != "" {
 			found = accept.Quoted(name)
 		}
-		return c.accessTypes(), found
-	case s == accept.StepTokenType:
-		return c.accessTypes(), ""
 	case r != nil:
 		expected, found = c.rules.Sides(s, r)
 	}

@@ -132,6 +132,40 @@ func TestExplain(t *testing.T) {
 	}
 }
 
+// Each check says what it expects, and what it has found, where there is an answer.
+func TestExplainShowsBothSides(t *testing.T) {
+	found := func(issuer, audience, tokenType string) map[string][]string {
+		return map[string][]string{"size": {"at most 16384 bytes", "22 bytes"}, "active": {"active: true", "active: true"},
+			"issuer": {`"https://as.example.com/"`, issuer}, "audience": {`"https://rs.example.com/"`, audience},
+			"token_type": {`"Bearer" "access_token" "DPoP" or none`, tokenType}}
+	}
+	for _, tt := range []struct {
+		name  string
+		fault func() (*http.Response, error)
+		other map[string]any
+		sides map[string][]string // by check
+	}{
+		{name: "accepted", sides: found(`"https://as.example.com/"`, `"https://rs.example.com/"`, `"Bearer"`)},
+		{name: "no token_type", other: map[string]any{"token_type": absent}, sides: found(`"https://as.example.com/"`, `"https://rs.example.com/"`, "")},
+		{name: "the token in it", other: map[string]any{"jti": opaque}, sides: found("", "", "")},
+		{name: "no answer", fault: down, sides: map[string][]string{"size": {"at most 16384 bytes", "22 bytes"}, "active": {"active: true", ""},
+			"issuer": {"", ""}, "audience": {"", ""}, "token_type": {`"Bearer" "access_token" "DPoP" or none`, ""}}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newServer()
+			s.answers[opaque] = answer(tt.other)
+			s.fail(tt.fault)
+			sides := map[string][]string{}
+			for _, step := range newClient(t, config(s)).Explain(t.Context(), opaque).Steps {
+				if tt.sides[step.Name] != nil {
+					sides[step.Name] = []string{step.Expected, step.Found}
+				}
+			}
+			require.Equal(t, tt.sides, sides)
+		})
+	}
+}
+
 // An answer that quotes the token explains itself without what it quotes.
 func TestExplainOfAnAnswerThatQuotesTheToken(t *testing.T) {
 	for _, member := range []string{"aud", "iss", "scope", "token_type", "acr", "jti", "sub", "client_id", "username"} {

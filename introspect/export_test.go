@@ -40,6 +40,9 @@ func (c *Client) TakePurge(record []byte) bool { return c.fleet.take(record) }
 // PurgesSeen is how many records of the PurgeLog are remembered.
 func (c *Client) PurgesSeen() int { return len(c.fleet.seen) }
 
+// PurgesSeenFor is how long at least.
+func (c *Client) PurgesSeenFor() time.Duration { return c.purgeLife() + maxClockSkew }
+
 // Sleeper is called before the Client is used. What it returns has the machine sleep for d: of
 // the two clocks, the wall clock alone goes on. synctest moves both of them together.
 func Sleeper(c *Client) (sleep func(d time.Duration)) {

@@ -441,8 +441,9 @@ func New(c Config) (*Client, error) {
 	client.flights = flights{max: c.Calls.Max + c.Calls.Waiting, maxAhead: c.Calls.Max, open: map[key]*flight{}}
 	seed := make([]byte, 32)
 	_, _ = rand.Read(seed) // never fails: the program ends instead
-	shared := c.Store.Answers != nil || c.PurgeLog != nil
-	if shared {
+	newNamer := ttlcache.NewNamer
+	if c.Store.Answers != nil || c.PurgeLog != nil {
+		newNamer = ttlcache.NewSharedNamer
 		var err error
 		if seed, err = derive(c.Store.Key, "name"); err != nil {
 			return nil, misconfigured(fmt.Errorf("introspect: Store.Key cannot be used: %w", err))
@@ -452,10 +453,7 @@ func New(c Config) (*Client, error) {
 		client.vault = &vault{store: c.Store.Answers, secret: c.Store.Key, slots: make(chan struct{}, storeCalls), marks: make(chan struct{}, storeCalls), timeout: c.Store.Timeout}
 	}
 	prefix := namePrefix(seed, append([]string{c.Endpoint, c.Issuer, c.Signed.Answers.form(), c.ClientID}, whom...)...)
-	client.names = ttlcache.NewNamer(prefix)
-	if shared {
-		client.names = ttlcache.NewSharedNamer(prefix)
-	}
+	client.names = newNamer(prefix)
 	if c.PurgeLog != nil {
 		client.fleet = newFleet(client, c.PurgeLog)
 	}

@@ -158,6 +158,7 @@ func TestAFailureIsToldOnce(t *testing.T) {
 		{name: "no right to ask", fault: status(403), says: []string{"status 403", "our client may not ask", endpoint}},
 		{name: "nothing there", fault: status(404), says: []string{"status 404", "check Endpoint", endpoint}},
 		{name: "another method", fault: status(405), says: []string{"status 405", "check Endpoint"}},
+		{name: "gone", fault: status(410), says: []string{"status 410", "check Endpoint"}},
 		{name: "a page", fault: func() (*http.Response, error) { return reply(200, "text/html", "<p>"), nil }, says: []string{"a page for people", endpoint}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -51,7 +51,7 @@ func TestRefusedWithoutACall(t *testing.T) {
 	require.Zero(t, s.requests())
 	s.answers["a-._~+/9=="] = answer(nil)
 	requireAccepted(t, client, "a-._~+/9==")
-	require.Equal(t, "a-._~+/9==", s.form.Get("token"))
+	require.Equal(t, url.Values{"token": {"a-._~+/9=="}}, s.form, "and nothing else")
 
 	requireRefused(t, newClient(t, config(s)), strings.Repeat("a", 16<<10+1), invalid, bearergate.ReasonTooLarge)
 	requireRefused(t, newClient(t, config(s)), strings.Repeat("a", 16<<10), invalid, bearergate.ReasonInactive)

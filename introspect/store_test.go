@@ -132,6 +132,22 @@ func TestStoreSharesAnswers(t *testing.T) {
 	})
 }
 
+// An answer that is as long as may be is shared too.
+func TestStoreSharesTheLongestAnswer(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		st, s := newStore(), newServer()
+		c := with(sharing(s, st), func(c *introspect.Config) { c.Calls.MaxResponseBytes = 2000 })
+		s.fail(func() (*http.Response, error) {
+			return reply(200, "application/json", fmt.Sprintf("%-2000s", encode(answer(nil)))), nil
+		})
+		for range 2 {
+			requireAccepted(t, newClient(t, c), opaque)
+			synctest.Wait()
+			require.Equal(t, 1, s.requests())
+		}
+	})
+}
+
 // Operations of a Store that hang keep nobody waiting who comes later: a call asks the server
 // at once, and a Purge, which has places of its own, says in time that it cannot reach it.
 func TestStoreThatIsFull(t *testing.T) {
