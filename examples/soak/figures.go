@@ -89,6 +89,18 @@ func (f *figures) lag(purge bool, when string, took time.Duration) {
 	})
 }
 
+// unsent are the kinds of which no request was answered although there is a door for them.
+func (w *world) unsent() (names []string) {
+	w.figures.change(func() {
+		for k := range kinds {
+			if len(w.figures.statuses[k]) == 0 && w.through(kinds[k].through) != nil {
+				names = append(names, kinds[k].name)
+			}
+		}
+	})
+	return names
+}
+
 // print prints what was seen, and returns the number of requests.
 func (f *figures) print(out io.Writer) (requests int) {
 	f.mu.Lock()

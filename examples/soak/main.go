@@ -18,8 +18,9 @@
 // others for 15 s lets nobody in. For how long keys outlive an outage, an hour, and the
 // backoff after failures, from 1 s, are as they are.
 //
-// It exits with an error after a wrong answer, and if memory, goroutines or connections are
-// left: see maxHeapGrowth and maxGoroutineGrowth.
+// It exits with an error after a wrong answer, if there was no request of some kind in a
+// minute or more, and if memory, goroutines or connections are left: see maxHeapGrowth and
+// maxGoroutineGrowth.
 package main
 
 import (
@@ -36,6 +37,7 @@ import (
 	"os/signal"
 	"runtime"
 	"runtime/pprof"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -52,6 +54,7 @@ const (
 	size               = 2 // of the fleet
 	idleTimeout        = 30 * time.Second
 	oldClient          = "old-client" // whose the API key is
+	longEnough         = time.Minute  // for a request of every kind
 )
 
 // options are what the command line says.
@@ -116,6 +119,9 @@ func run(ctx context.Context, out io.Writer, o options) (err error) {
 
 	if n := w.wrong.Load(); n > 0 {
 		err = errors.Join(err, fmt.Errorf("%d wrong answers, the first:\n%w", n, w.complaints.err()))
+	}
+	if unsent := w.unsent(); len(unsent) > 0 && o.duration >= longEnough && ctx.Err() == nil {
+		err = errors.Join(err, fmt.Errorf("no request was sent of: %s", strings.Join(unsent, "; ")))
 	}
 	if endHeap > heap+maxHeapGrowth {
 		err = errors.Join(err, fmt.Errorf("the heap has grown by more than %.0f MiB", mib(maxHeapGrowth)))

@@ -234,6 +234,28 @@ func TestWrongAnswersAreNoticed(t *testing.T) {
 	}
 }
 
+// A kind that is never sent proves nothing.
+func TestKindsThatAreNeverSentAreNoticed(t *testing.T) {
+	s := newStage(t, newCast(t))
+	s.always(reply{want: accepted})
+	s.doors = []*door{s.door}
+	var all []string
+	for k := range kinds {
+		if s.through(kinds[k].through) != nil {
+			all = append(all, kinds[k].name)
+		}
+	}
+	require.Greater(t, len(all), 20)
+	for k := range kinds {
+		if s.through(kinds[k].through) != nil {
+			require.Equal(t, all, s.unsent())
+			s.ask(k, s.door)
+			all = all[1:]
+		}
+	}
+	require.Empty(t, s.unsent())
+}
+
 // What is right otherwise has to come from the process that was asked, once, and with the
 // header fields of its status.
 func TestWrongFormsAreNoticed(t *testing.T) {
