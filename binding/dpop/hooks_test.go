@@ -61,6 +61,10 @@ func TestEvents(t *testing.T) {
 		{name: "of another type", header: map[string]any{"typ": "JWT"}, want: headless(dpop.FaultHeader), says: "typ"},
 		{name: "of another algorithm", config: func(_ testing.TB, c *dpop.Config) { c.Algorithms = []string{"PS256"} }, want: headless(dpop.FaultHeader), says: "Algorithms"},
 		{name: "without jti", claims: map[string]any{"jti": kit.Absent}, want: wrong(dpop.FaultForm), says: "jti, htm, htu, ath and iat"},
+		{name: "without htm", claims: map[string]any{"htm": kit.Absent}, want: wrong(dpop.FaultForm), says: "jti, htm, htu, ath and iat"},
+		{name: "without htu", claims: map[string]any{"htu": kit.Absent}, want: wrong(dpop.FaultForm), says: "jti, htm, htu, ath and iat"},
+		{name: "without ath", claims: map[string]any{"ath": kit.Absent}, want: wrong(dpop.FaultForm), says: "jti, htm, htu, ath and iat"},
+		{name: "two claims of the wrong type", claims: map[string]any{"iat": "now", "jti": 1}, want: wrong(dpop.FaultForm), says: "wrong type: iat"},
 		{name: "iat is a text", claims: map[string]any{"iat": "now"}, want: wrong(dpop.FaultForm), says: "wrong type: iat"},
 		{name: "an array", send: func(s proofs.Scene, _ string) []string {
 			return []string{s.Key.SignText(s.T, headerText(s.T, s), "[]")}
@@ -73,7 +77,7 @@ func TestEvents(t *testing.T) {
 		{name: "a long jti", claims: map[string]any{"jti": strings.Repeat("x", dpop.DefaultMaxIDBytes+1)}, want: wrong(dpop.FaultForm), says: "MaxIDBytes"},
 		{name: "another method", claims: map[string]any{"htm": "PUT"}, want: wrong(dpop.FaultMethod), says: "htm"},
 		{name: "another address", claims: map[string]any{"htu": api + "/a/c"}, want: wrong(dpop.FaultAddress), says: "BaseURLs"},
-		{name: "no address", claims: map[string]any{"htu": "/a/b"}, want: wrong(dpop.FaultAddress), says: "htu is not"},
+		{name: "no address", claims: map[string]any{"htu": "/a/b"}, want: wrong(dpop.FaultAddress), says: "htu is not an https"},
 		{name: "Target refuses", config: func(_ testing.TB, c *dpop.Config) {
 			c.BaseURLs, c.Target = nil, func(bearergate.Call) (string, error) { return "", errors.New("x") }
 		}, want: wrong(dpop.FaultAddress)},
