@@ -137,8 +137,10 @@ func TestAskIsBounded(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		var asked, hang atomic.Int32
 		value := struct{ name string }{"of the request"}
+		var seen context.Context
 		c := asking(func(ctx context.Context, _ string) ([]byte, error) {
 			asked.Add(1)
+			seen = ctx
 			if ctx.Value(value) != nil {
 				panic("it is shared, and sees nothing of one request")
 			}
@@ -158,7 +160,10 @@ func TestAskIsBounded(t *testing.T) {
 		ctx := context.WithValue(t.Context(), value, 1)
 		_, err := client.Verify(ctx, opaque)
 		require.NoError(t, err)
+		require.ErrorIs(t, seen.Err(), context.Canceled, "its context ends with the call")
 		require.NoError(t, client.Explain(ctx, opaque).Err)
+		synctest.Wait()
+		require.ErrorIs(t, seen.Err(), context.Canceled)
 
 		for hanging, took := range map[int32]time.Duration{1: introspect.DefaultTimeout, 2: introspect.DefaultTimeout + 100*time.Millisecond} {
 			hang.Store(hanging)

@@ -421,6 +421,7 @@ func TestAnswerThatHidesTheToken(t *testing.T) {
 		"unicode":         {`"token":"ab\u002fcdEFGH\u002B1234567890"`, 2},
 		"letter":          {`"token":"\u0061b/cdEFGH+1234567890"`, 2},
 		"after backslash": {`"token":"\\ab\/cdEFGH+1234567890"`, 2},
+		"after percent":   {`"text":"99% ab\/cdEFGH+1234567890"`, 2},
 		"bearer":          {`"header":"Bearer ab/cdEFGH+1234567890"`, 2},
 		"link":            {`"self":"https://as/t?token=ab/cdEFGH+1234567890"`, 2},
 		"escaped link":    {`"self":"https:\/\/as\/t?token=ab%2FcdEFGH%2b1234567890"`, 2},

@@ -441,7 +441,7 @@ func (c *Client) askEndpoint(ctx context.Context, raw string) (body []byte, stat
 		return nil, 0, server, f
 	}
 	body, server = resp.Body, resp.Server
-	if resp.Status == http.StatusOK && resp.MediaType == typeSigned {
+	if resp.MediaType == typeSigned { // of a 200: a 400 is JSON
 		if body, f = c.unwrap(ctx, body); f != nil {
 			f.status = http.StatusOK
 			return nil, 0, server, f

@@ -37,6 +37,9 @@ func numbered(token int) (k key) {
 // TakePurge reads a record of the PurgeLog.
 func (c *Client) TakePurge(record []byte) bool { return c.fleet.take(record) }
 
+// NameOf is the name of a token.
+func (c *Client) NameOf(token string) [32]byte { return c.names.Name(token) }
+
 // PurgesSeen is how many records of the PurgeLog are remembered.
 func (c *Client) PurgesSeen() int { return len(c.fleet.seen) }
 

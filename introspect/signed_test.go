@@ -117,9 +117,9 @@ func TestSignedAnswers(t *testing.T) {
 		} {
 			body := key.sign(t, tt.header, tt.claims)
 			s := newServer()
-			var got introspect.Outcome
+			var got introspect.CallEvent
 			client := newClient(t, with(signed(s, key.keys(t)), func(c *introspect.Config) {
-				c.Hooks.Called = func(_ context.Context, e introspect.CallEvent) { got = e.Outcome }
+				c.Hooks.Called = func(_ context.Context, e introspect.CallEvent) { got = e }
 			}))
 			s.fail(func() (*http.Response, error) { return reply(200, signedType, body), nil })
 			tok, err := client.Verify(t.Context(), opaque)
@@ -135,7 +135,7 @@ func TestSignedAnswers(t *testing.T) {
 			default:
 				requireError(t, tok, err, unavailable, bearergate.ReasonIntrospectionUnavailable)
 			}
-			require.Equal(t, tt.outcome, got, tt.name)
+			require.Equal(t, []any{tt.outcome, 200}, []any{got.Outcome, got.Status}, tt.name)
 			require.Equal(t, signedType, s.last.Header.Get("Accept"))
 		}
 

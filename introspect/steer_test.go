@@ -403,6 +403,25 @@ func TestLeftAlone(t *testing.T) {
 	}
 }
 
+// Who got no place is not left alone: there may be one now.
+func TestOverloadIsNotLeftAlone(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s := newServer()
+		s.respond = func(_ *http.Request, form url.Values) (*http.Response, error) {
+			if form.Get("token") == "slow" {
+				time.Sleep(introspect.DefaultTimeout/3 + time.Millisecond)
+			}
+			return active()
+		}
+		client := newClient(t, with(config(s), func(c *introspect.Config) { c.Calls.Max = 1 }))
+		go func() { _, _ = client.Verify(t.Context(), "slow") }()
+		synctest.Wait()
+		requireRefused(t, client, opaque, unavailable, bearergate.ReasonOverloaded)
+		time.Sleep(2 * time.Millisecond)
+		requireAccepted(t, client, opaque)
+	})
+}
+
 // A purge of one token costs no other one a call.
 func TestPurgeConcernsOneToken(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/bearergate/bearergate"
+	"github.com/bearergate/bearergate/internal/ttlcache"
 	"github.com/bearergate/bearergate/introspect"
 	"github.com/bearergate/bearergate/test/bubble"
 	"github.com/bearergate/bearergate/test/kit"
@@ -185,6 +186,15 @@ func TestStoreThatIsFull(t *testing.T) {
 		require.Equal(t, introspect.DefaultStoreTimeout, time.Since(start))
 		time.Sleep(time.Hour)
 	})
+}
+
+// The hash is chosen here, and not in a bubble, where no hash takes any time.
+var _ = ttlcache.NewNamer([32]byte{})
+
+// Without a Store, or a PurgeLog, nobody can tell by what name a token is known.
+func TestNamesOfOneProcess(t *testing.T) {
+	c := config(newServer())
+	require.NotEqual(t, newClient(t, c).NameOf(opaque), newClient(t, c).NameOf(opaque))
 }
 
 // The names are the same in every process, whatever its processor and, during
