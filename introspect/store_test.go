@@ -194,7 +194,8 @@ var _ = ttlcache.NewNamer([32]byte{})
 // Without a Store, or a PurgeLog, nobody can tell by what name a token is known.
 func TestNamesOfOneProcess(t *testing.T) {
 	c := config(newServer())
-	require.NotEqual(t, newClient(t, c).NameOf(opaque), newClient(t, c).NameOf(opaque))
+	one, other := newClient(t, c), newClient(t, c)
+	require.NotEqual(t, one.NameOf(opaque), other.NameOf(opaque))
 }
 
 // The names are the same in every process, whatever its processor and, during
