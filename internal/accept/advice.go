@@ -360,6 +360,9 @@ func (c *Case) onOutage() string {
 	case bearergate.ReasonIntrospectionUnavailable:
 		return "Nothing is known against the token: the introspection endpoint gave no answer that can be used, and the step that failed says why. Do what that says: a member of a wrong type is for the server to mend, or see the options that begin with Allow; try the endpoint from this very machine."
 	case bearergate.ReasonStoreUnavailable:
+		if c.At == StepMap {
+			return "Nothing is known against the token: Config.Map says that something could not be reached. It is to read claims, and to ask nobody: ask in Config.Check, which has a context."
+		}
 		return "Nothing is known against the token: Config.Check, or the store that it asks, did not answer in time. Look at that store, and give the call to it a bound of its own."
 	case bearergate.ReasonOverloaded:
 		return "Nothing is known against the token: too many calls are under way. Look why they take so long, or raise Calls.Max."

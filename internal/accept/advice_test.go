@@ -113,6 +113,7 @@ func TestAdvice(t *testing.T) {
 		{name: "no token", kind: bearergate.ErrMissingToken, reason: bearergate.ReasonNoToken, says: []string{"No token was given"}},
 		{name: "keys", at: accept.StepKey, kind: bearergate.ErrUnavailable, reason: bearergate.ReasonKeysUnavailable, says: []string{"the keys of the issuer could not be got"}},
 		{name: "introspection", at: accept.StepAnswer, kind: bearergate.ErrUnavailable, reason: bearergate.ReasonIntrospectionUnavailable, says: []string{"the introspection endpoint gave no answer"}},
+		{name: "a Map that asks", at: accept.StepMap, kind: bearergate.ErrUnavailable, reason: bearergate.ReasonStoreUnavailable, says: []string{"ask in Config.Check"}},
 		{name: "a store", at: accept.StepCheck, kind: bearergate.ErrUnavailable, reason: bearergate.ReasonStoreUnavailable, says: []string{"the store that it asks, did not answer"}},
 		{name: "overloaded", at: accept.StepAnswer, kind: bearergate.ErrUnavailable, reason: bearergate.ReasonOverloaded, says: []string{"too many calls are under way"}},
 		{name: "canceled", at: accept.StepAnswer, kind: bearergate.ErrUnavailable, reason: bearergate.ReasonCanceled, says: []string{"Whoever asked went away"}},
