@@ -39,7 +39,7 @@ type breaker struct {
 	state    BreakerState
 	failures int           // in a row, in BreakerClosed
 	answers  uint64        // counts those of the server
-	answered time.Time     // the last of them
+	answered time.Time     // the last of them; none was long ago
 	opened   int           // times in a row without a success
 	until    time.Time     // in BreakerOpen: no call before; in BreakerHalfOpen: the test is given up
 	refusal  *failure      // in BreakerOpen: of our credentials; nil: an outage
@@ -98,8 +98,7 @@ func (b *breaker) report(now time.Time, alive, down bool) (suspect bool) {
 	defer b.mu.Unlock()
 	switch {
 	case alive:
-		b.failures, b.answered = 0, now
-		b.answers++
+		b.heard(now)
 	case down && b.state == BreakerClosed:
 		b.failures++
 		return b.failures >= BreakerFailures
@@ -111,9 +110,7 @@ func (b *breaker) report(now time.Time, alive, down bool) (suspect bool) {
 func (b *breaker) proved(now time.Time) change {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.failures, b.opened, b.refusal, b.answered = 0, 0, nil, now
-	b.answers++
-	return b.enter(BreakerClosed)
+	return b.close(now)
 }
 
 // since returns a count of the server's answers, for tested.
@@ -127,7 +124,7 @@ func (b *breaker) since() uint64 {
 func (b *breaker) trusted(now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.answers > 0 && now.Sub(b.answered) < retryAfter
+	return now.Sub(b.answered) < retryAfter
 }
 
 // tested says how a call about a token of our own ended that began when the server had given
@@ -141,9 +138,7 @@ func (b *breaker) tested(now time.Time, since uint64, f *failure) change {
 	refused := f != nil && f.outcome == OutcomeUnauthorized
 	switch {
 	case f == nil || f.alive():
-		b.failures, b.opened, b.refusal, b.answered = 0, 0, nil, now
-		b.answers++
-		return b.enter(BreakerClosed)
+		return b.close(now)
 	case b.state == BreakerOpen:
 		return change{}
 	case b.state == BreakerClosed && b.answers != since: // it has answered meanwhile
@@ -179,11 +174,23 @@ func (b *breaker) open(now time.Time, f *failure, refused bool) change {
 	if !refused {
 		b.opened++
 	}
-	b.failures = 0
 	c := b.enter(BreakerOpen)
 	b.until = now.Add(b.wait)
 	c.wait, c.outcome = b.wait, f.outcome
 	return c
+}
+
+// heard notes an answer of the server. It is called with the lock held.
+func (b *breaker) heard(now time.Time) {
+	b.failures, b.answered = 0, now
+	b.answers++
+}
+
+// close is called with the lock held.
+func (b *breaker) close(now time.Time) change {
+	b.heard(now)
+	b.opened, b.refusal = 0, nil
+	return b.enter(BreakerClosed)
 }
 
 // enter is called with the lock held.

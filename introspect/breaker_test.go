@@ -220,6 +220,21 @@ func TestFailuresInARow(t *testing.T) {
 		ask(nil, 1)                                                  // open
 		require.Equal(t, introspect.BreakerFailures+2, s.requests()) // and one about a token of our own
 	})
+	bubble.Test(t, func(t *testing.T) { // nor does one of our own that did not
+		s := newServer()
+		client := newClient(t, config(s))
+		s.respond = func(_ *http.Request, form url.Values) (*http.Response, error) {
+			if strings.HasPrefix(form.Get("token"), "caller") {
+				return status(429)()
+			}
+			panic(1)
+		}
+		for i := range 2 * introspect.BreakerFailures {
+			token := fmt.Sprint("caller", i)
+			requireRefused(t, client, token, unavailable, bearergate.ReasonIntrospectionUnavailable)
+			require.Equal(t, 1, s.times(token))
+		}
+	})
 }
 
 func TestRetryAfterOfTheServer(t *testing.T) {
@@ -551,6 +566,27 @@ func TestLateReport(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Nor do many of them that fail when its time is over have the server tested.
+func TestLateReportsTestNothing(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s, w := newServer(), &watched{}
+		client := newClient(t, with(config(s), func(c *introspect.Config) { c.Hooks = w.hooks() }))
+		s.fail(func() (*http.Response, error) { time.Sleep(2 * introspect.BreakerMinOpen); return status(429)() })
+		var wg sync.WaitGroup
+		for i := range introspect.BreakerFailures {
+			wg.Go(func() { _, _ = client.Verify(t.Context(), fmt.Sprint("late", i)) })
+		}
+		synctest.Wait()
+		openBreaker(t, s, client, status(429))
+		require.Equal(t, 1, w.count(isOwn))
+		wg.Wait()
+		require.Equal(t, 1, w.count(isOwn))
+		s.fail(nil)
+		requireAccepted(t, client, opaque)
+		require.Equal(t, 2, w.count(isOwn))
+	})
 }
 
 // A caller's answer ends an outage where a token of our own is never answered: something in

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/bearergate/bearergate/introspect"
@@ -77,16 +78,20 @@ func TestWhoAsksWhetherAnAnswerIsRenewed(t *testing.T) {
 		s := newServer()
 		others := &taken{store: newStore()}
 		client := newClient(t, sharing(s, others))
-		for begun := time.Now(); time.Since(begun) < introspect.DefaultPositiveTTL*8/10; time.Sleep(100 * time.Millisecond) {
+		begun := time.Now()
+		var asked []time.Duration
+		for time.Since(begun) < introspect.DefaultPositiveTTL*89/100 { // it has a random life, of 90 % at least
+			before := others.claims.Load()
 			requireAccepted(t, client, opaque)
+			if synctest.Wait(); others.claims.Load() > before {
+				asked = append(asked, time.Since(begun))
+			}
+			time.Sleep(10 * time.Millisecond)
 		}
-		before := others.claims.Load()
-		for begun := time.Now(); time.Since(begun) < introspect.DefaultPositiveTTL/10-100*time.Millisecond; time.Sleep(100 * time.Millisecond) {
-			requireAccepted(t, client, opaque)
+		require.GreaterOrEqual(t, len(asked), 2)
+		for i, d := range asked[1:] { // first after four fifths, then each time after a twentieth
+			require.InDelta(t, asked[0]/16, d-asked[i], float64(11*time.Millisecond))
 		}
-		asked := others.claims.Load() - before
-		require.Positive(t, asked)
-		require.LessOrEqual(t, asked, int32(3), "each time a twentieth of the life")
 		require.Equal(t, 1, s.requests())
 		time.Sleep(time.Minute)
 	})

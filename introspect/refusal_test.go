@@ -190,12 +190,15 @@ func TestARefusalKeepsWhoseItIs(t *testing.T) {
 	}{
 		{name: "not bound", cnf: absent},
 		{name: "bound to a key", cnf: map[string]any{"jkt": strings.Repeat("x", 43)}, bound: true, members: []string{"jkt"}},
+		{name: "bound to the longest text that is kept", cnf: map[string]any{"jkt": strings.Repeat("x", 62)}, bound: true, members: []string{"jkt"}},
+		{name: "bound to a longer one", cnf: map[string]any{"jkt": strings.Repeat("x", 63)}, bound: true},
 		{name: "bound in a way that is not kept", cnf: map[string]any{"jwk": map[string]any{"kty": "OKP"}}, bound: true},
 		{name: "bound to a text of any size", cnf: map[string]any{"jkt": strings.Repeat("x", 1000)}, bound: true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newServer()
-			s.answers[opaque] = answer(map[string]any{"aud": "x", "client_id": "shop", "sub": "alice", "auth_time": 1000, "cnf": tt.cnf})
+			s.answers[opaque] = answer(map[string]any{"aud": "x", "client_id": "shop", "sub": "alice", "auth_time": 1000, "cnf": tt.cnf,
+				"act": map[string]any{"sub": "agent", "act": map[string]any{"sub": "before"}}})
 			client := newClient(t, with(config(s), func(c *introspect.Config) { c.Confirmations = []string{"jkt", "jwk"} }))
 			for range 2 { // from the server, and from the cache
 				e := bearergate.AsError(requireRefused(t, client, opaque, invalid, bearergate.ReasonAudience))
@@ -203,6 +206,7 @@ func TestARefusalKeepsWhoseItIs(t *testing.T) {
 				require.True(t, e.Refused.IsUser())
 				require.Equal(t, tt.bound, e.Refused.Bound())
 				require.ElementsMatch(t, tt.members, e.Refused.Confirmation().Members())
+				require.Equal(t, []bearergate.Actor{{Subject: "agent"}}, e.Refused.Actor(), "who acts, and not who did before")
 			}
 		})
 	}
