@@ -379,6 +379,16 @@ func TestCachedEqualsUncached(t *testing.T) {
 	})
 }
 
+// A life that is too short for a random part has none.
+func TestAnAnswerThatIsAboutToEnd(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s := newServer()
+		s.answers[opaque] = answer(map[string]any{"exp": time.Now().Add(time.Second).Unix()})
+		time.Sleep(time.Second - 50*time.Nanosecond)
+		requireAccepted(t, newClient(t, config(s)), opaque)
+	})
+}
+
 // A token is kept nowhere, so neither is an answer that quotes it.
 func TestAnswerThatQuotesTheToken(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {

@@ -90,7 +90,7 @@ func TestWhoAsksWhetherAnAnswerIsRenewed(t *testing.T) {
 		}
 		require.GreaterOrEqual(t, len(asked), 2)
 		for i, d := range asked[1:] { // first after four fifths, then each time after a twentieth
-			require.InDelta(t, asked[0]/16, d-asked[i], float64(11*time.Millisecond))
+			require.InDelta(t, asked[0]/16+5*time.Millisecond, d-asked[i], float64(6*time.Millisecond))
 		}
 		require.Equal(t, 1, s.requests())
 		time.Sleep(time.Minute)
