@@ -465,12 +465,15 @@ func TestWhatTakesRoom(t *testing.T) {
 		answer    map[string]any
 		audiences []string          // nil: that of the answer
 		reason    bearergate.Reason // "": accepted
+		maxStale  time.Duration
 		bytes     int64
 		requests  int // of two
 	}{
 		{name: "inactive", answer: map[string]any{"active": false}, reason: bearergate.ReasonInactive, bytes: 16 << 10, requests: 1},
 		{name: "a token, no room", answer: answer(nil), bytes: 16 << 10, requests: 2},
 		{name: "a token, room", answer: answer(nil), bytes: 16 << 11, requests: 1},
+		{name: "a token, and the same as a stale one, no room", answer: answer(nil), maxStale: time.Minute, bytes: 16 << 11, requests: 2},
+		{name: "a token, and the same as a stale one, room", answer: answer(nil), maxStale: time.Minute, bytes: 16 << 12, requests: 1},
 		{name: "whose a refused token is, no room", answer: answer(map[string]any{"aud": "x"}), reason: bearergate.ReasonAudience, bytes: 16 << 10, requests: 2},
 		{name: "whose a refused token is, room", answer: answer(map[string]any{"aud": "x"}), reason: bearergate.ReasonAudience, bytes: 16 << 11, requests: 1},
 		{name: "many values of aud", answer: answer(map[string]any{"aud": strings.Split(strings.Repeat(long[:128]+" ", 8)+"x", " ")}), reason: bearergate.ReasonAudience, bytes: 16 << 11, requests: 2},
@@ -487,7 +490,7 @@ func TestWhatTakesRoom(t *testing.T) {
 			s := newServer()
 			s.answers[opaque] = tt.answer
 			client := newClient(t, with(config(s), func(c *introspect.Config) {
-				c.Cache.Bytes = tt.bytes
+				c.Cache.Bytes, c.MaxStale = tt.bytes, tt.maxStale
 				if tt.audiences != nil {
 					c.Audiences = tt.audiences
 				}

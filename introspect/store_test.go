@@ -539,6 +539,31 @@ func TestPurgeDuringSet(t *testing.T) {
 	}
 }
 
+// An answer to a call that began before a purge is not offered to the Store at all.
+func TestPurgeDuringACall(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		purge func(*introspect.Client)
+		sets  int // of the purge itself
+	}{
+		{name: "one token", purge: func(c *introspect.Client) { c.Purge(opaque) }, sets: 1},
+		{name: "all", purge: (*introspect.Client).PurgeAll},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
+				s, st := newServer(), newStore()
+				s.delay = time.Second
+				client := newClient(t, sharing(s, st))
+				go func() { _, _ = client.Verify(t.Context(), opaque) }()
+				synctest.Wait()
+				tt.purge(client)
+				time.Sleep(2 * time.Second)
+				require.Equal(t, []int{1, tt.sets}, []int{s.requests(), st.sets})
+			})
+		})
+	}
+}
+
 // A Store that hangs takes its own time, and none of the call's.
 func TestStoreHangsAndTimeoutIsShort(t *testing.T) {
 	for _, timeout := range []time.Duration{90 * time.Millisecond, introspect.DefaultTimeout} {
