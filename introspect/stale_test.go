@@ -71,6 +71,14 @@ func TestStale(t *testing.T) {
 		time.Sleep(introspect.NoExpiryTTL)
 		requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
 	})
+	bubble.Test(t, func(t *testing.T) { // nor does half of a life that is not known leave anything
+		s := newServer()
+		s.answers[opaque] = answer(map[string]any{"exp": absent})
+		client := newClient(t, with(stale(s, time.Minute), func(c *introspect.Config) { c.Cache.HalfLife = true }))
+		requireAccepted(t, client, opaque)
+		s.fail(down)
+		requireRefused(t, client, opaque, unavailable, bearergate.ReasonIntrospectionUnavailable)
+	})
 	bubble.Test(t, func(t *testing.T) { // by the clock of the Config too, and no leeway
 		s := newServer()
 		skew := time.Duration(0)

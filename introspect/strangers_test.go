@@ -85,6 +85,29 @@ func TestAbandonedCallsLeaveNoTrace(t *testing.T) {
 		time.Sleep(100 * time.Millisecond) // the abandoned one has its answer now
 		requireRefused(t, second, opaque, invalid, bearergate.ReasonInactive)
 	})
+	bubble.Test(t, func(t *testing.T) { // nor does one ask that has a place when all have left
+		s := newServer()
+		slow := slowStore{newStore(), func(int64) time.Duration { return 90 * time.Millisecond }, new(atomic.Int64)}
+		client := newClient(t, sharing(s, slow))
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer cancel()
+		for i := range 30 {
+			go func() { _, _ = client.Verify(ctx, fmt.Sprint("t", i)) }()
+		}
+		time.Sleep(time.Second)
+		require.Zero(t, s.requests())
+	})
+	bubble.Test(t, func(t *testing.T) { // who leaves takes nothing from the others who wait
+		s := newServer()
+		client := newClient(t, with(config(s), func(c *introspect.Config) { c.Calls.Max = 1 }))
+		s.set(func(s *server) { s.delay = 500 * time.Millisecond })
+		go func() { _, _ = client.Verify(t.Context(), "has the place") }()
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer cancel()
+		go func() { _, _ = client.Verify(ctx, opaque) }()
+		requireAccepted(t, client, opaque)
+	})
 	bubble.Test(t, func(t *testing.T) { // and a Purge reaches it
 		s, st := newServer(), newStore()
 		requireAccepted(t, newClient(t, sharing(s, st)), opaque)
