@@ -2,6 +2,7 @@ package introspect_test
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -137,10 +138,12 @@ func TestAskIsBounded(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		var asked, hang atomic.Int32
 		value := struct{ name string }{"of the request"}
-		var seen context.Context
-		c := asking(func(ctx context.Context, _ string) ([]byte, error) {
+		var seen, own context.Context
+		c := asking(func(ctx context.Context, token string) ([]byte, error) {
 			asked.Add(1)
-			seen = ctx
+			if seen = ctx; len(token) == len(rand.Text()) {
+				own = ctx
+			}
 			if ctx.Value(value) != nil {
 				panic("it is shared, and sees nothing of one request")
 			}
@@ -191,6 +194,7 @@ func TestAskIsBounded(t *testing.T) {
 		hang.Store(0)
 		time.Sleep(introspect.BreakerMinOpen)
 		requireAccepted(t, client, opaque)
+		require.ErrorIs(t, own.Err(), context.Canceled)
 		require.Equal(t, []introspect.BreakerState{introspect.BreakerOpen, introspect.BreakerHalfOpen, introspect.BreakerClosed}, states)
 	})
 }

@@ -302,6 +302,32 @@ func TestProbeThatHangs(t *testing.T) {
 	})
 }
 
+// Nor does one that never ends, about a token of our own, keep anybody waiting for the next.
+func TestOwnCallThatHangs(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		s, w := newServer(), &watched{}
+		client := newClient(t, with(config(s), func(c *introspect.Config) { c.Hooks, c.Calls.Max = w.hooks(), 1 }))
+		s.respond = func(_ *http.Request, form url.Values) (*http.Response, error) {
+			if !strings.HasPrefix(form.Get("token"), "caller") {
+				time.Sleep(time.Hour) // deaf to its context
+			}
+			return status(429)()
+		}
+		for i := range introspect.BreakerFailures {
+			requireRefused(t, client, fmt.Sprint("caller", i), unavailable, bearergate.ReasonIntrospectionUnavailable)
+		}
+		synctest.Wait()
+		time.Sleep(time.Second)
+		require.Equal(t, introspect.BreakerOpen, last(w.changes()).To)
+		time.Sleep(last(w.changes()).Wait)
+		start := time.Now()
+		requireRefused(t, client, "caller", unavailable, bearergate.ReasonIntrospectionUnavailable)
+		require.Zero(t, time.Since(start))
+		require.Equal(t, 1, s.times("caller"))
+		time.Sleep(time.Hour)
+	})
+}
+
 // Who makes the test waits for the token of our own for half of Timeout, and until the test is
 // over nobody else makes one.
 func TestHowLongTheTestTakes(t *testing.T) {
