@@ -460,11 +460,12 @@ func TestRunOfPurges(t *testing.T) {
 		s := newServer()
 		require.NoError(t, newClient(t, config(s)).Run(t.Context()), "nothing to follow")
 		require.Equal(t, introspect.Status{Lag: -1}, newClient(t, config(s)).Status())
-		var none *introspect.Client
-		kit.RequireError(t, none.Run(t.Context()), misconfigured, bearergate.ReasonConfig)
-		kit.RequireError(t, none.PurgeContext(t.Context(), opaque), misconfigured, bearergate.ReasonConfig)
-		kit.RequireError(t, none.PurgeAllContext(t.Context()), misconfigured, bearergate.ReasonConfig)
-		require.Equal(t, introspect.Status{Lag: -1}, none.Status())
+		for _, none := range []*introspect.Client{nil, {}} {
+			kit.RequireError(t, none.Run(t.Context()), misconfigured, bearergate.ReasonConfig)
+			kit.RequireError(t, none.PurgeContext(t.Context(), opaque), misconfigured, bearergate.ReasonConfig)
+			kit.RequireError(t, none.PurgeAllContext(t.Context()), misconfigured, bearergate.ReasonConfig)
+			require.Equal(t, introspect.Status{Lag: -1}, none.Status())
+		}
 
 		client := newClient(t, telling(s, new(kit.Log)))
 		require.Equal(t, introspect.Status{Lag: -1}, client.Status())
