@@ -425,8 +425,12 @@ func TestPurgeReachesTheStore(t *testing.T) {
 			old := maps.Clone(st.values)
 			purge(client)
 			if name == "one" { // another process finds nothing there
-				requireRefused(t, newClient(t, sharing(other, st)), opaque, invalid, bearergate.ReasonInactive)
+				failed := 0
+				requireRefused(t, newClient(t, with(sharing(other, st), func(c *introspect.Config) {
+					c.Hooks.StoreFailed = func(context.Context, introspect.StoreEvent) { failed++ }
+				})), opaque, invalid, bearergate.ReasonInactive)
 				synctest.Wait()
+				require.Zero(t, failed, "the mark of a purge is no failure")
 			}
 			st.values = old // the purge of the Store was lost
 			requireRefused(t, client, opaque, invalid, bearergate.ReasonInactive)

@@ -101,7 +101,7 @@ func TestAbandonedCallsLeaveNoTrace(t *testing.T) {
 		s := newServer()
 		client := newClient(t, with(config(s), func(c *introspect.Config) { c.Calls.Max = 1 }))
 		s.set(func(s *server) { s.delay = 500 * time.Millisecond })
-		go func() { _, _ = client.Verify(t.Context(), "has the place") }()
+		go func() { _, _ = client.Verify(t.Context(), "slow") }() // has the one place
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 		defer cancel()
