@@ -425,6 +425,8 @@ func TestPurgeReachesTheStore(t *testing.T) {
 			old := maps.Clone(st.values)
 			purge(client)
 			if name == "one" { // another process finds nothing there
+				key, _ := st.one(t)
+				require.Equal(t, introspect.DefaultPositiveTTL+5*time.Second, st.ttls[key], "for as long as what it forgets may have been there, by any clock")
 				failed := 0
 				requireRefused(t, newClient(t, with(sharing(other, st), func(c *introspect.Config) {
 					c.Hooks.StoreFailed = func(context.Context, introspect.StoreEvent) { failed++ }
