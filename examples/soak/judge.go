@@ -97,12 +97,12 @@ func (w *world) ask(k int, d *door) {
 
 // judged sends a request and judges the answer.
 func (w *world) judged(k int, r *request, d *door) {
-	before, begin := w.now.Load(), time.Now()
+	before, begin, deaf := w.now.Load(), time.Now(), w.unheard(d.process)
 	was := deathOf(r.mortal, d.process)
 	a := w.send(r, d)
 	after := w.now.Load()
 	w.figures.add(k, a)
-	j := judgement{world: w, kind: &kinds[k], request: r, door: d, before: before, after: after, sent: begin, death: was}
+	j := judgement{world: w, kind: &kinds[k], request: r, door: d, before: before, after: after, sent: begin, deaf: deaf, death: was}
 	if wrong := j.of(a); wrong != "" {
 		if kinds[k].name == again {
 			wrong += fmt.Sprintf(", a proof that was made %v after this outage began, and sent again %v after it did", r.made.Sub(after.stormBegan), begin.Sub(after.stormBegan))
@@ -141,6 +141,7 @@ type judgement struct {
 	door          *door
 	before, after *state
 	sent          time.Time
+	deaf          bool      // the process had heard nothing of the others for long, when it was asked
 	death         time.Time // as it was before
 }
 
@@ -239,7 +240,7 @@ func (j *judgement) excused(why bearergate.Reason, asks bool) bool {
 			return j.kind.listed
 		}
 		// A failover that nobody has played, for want of time, also shortly before an outage.
-		return j.kind.listed && w.unheard(j.door.process) && w.stalled(&w.storeStalls, j.before.storeStalls)
+		return j.kind.listed && (j.deaf || w.unheard(j.door.process)) && w.stalled(&w.storeStalls, j.before.storeStalls)
 	default:
 		return false
 	}
@@ -295,6 +296,7 @@ func (w *world) race() {
 	type result struct {
 		answer
 		door *door
+		deaf bool
 	}
 	results := make(chan result)
 	n := 0
@@ -305,7 +307,10 @@ func (w *world) race() {
 		}
 		for range 2 {
 			n++
-			go func() { results <- result{w.send(r, d), d} }()
+			go func() {
+				deaf := w.unheard(d.process)
+				results <- result{w.send(r, d), d, deaf}
+			}()
 		}
 	}
 	answers := make([]result, n)
@@ -328,7 +333,7 @@ func (w *world) race() {
 		default: // it may be used up by that
 			unknown++
 		}
-		j := judgement{world: w, kind: &kinds[right], request: r, door: a.door, before: before, after: after, sent: begin}
+		j := judgement{world: w, kind: &kinds[right], request: r, door: a.door, before: before, after: after, sent: begin, deaf: a.deaf}
 		if what := j.of(a.answer); what != "" {
 			wrong = append(wrong, what)
 		}

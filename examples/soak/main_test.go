@@ -22,6 +22,7 @@ import (
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/authtest"
+	"github.com/bearergate/bearergate/jwks"
 	"github.com/bearergate/bearergate/revocation"
 )
 
@@ -431,6 +432,53 @@ func TestExcuses(t *testing.T) {
 			s.always(reply{want: test.said})
 			require.Equal(t, test.right, !s.complains(t, kindOf(test.kind)), "%v", s.complaints.err())
 		})
+	}
+}
+
+// A process may hear of the others again while its answer is on its way.
+func TestAProcessThatHearsAgain(t *testing.T) {
+	all := newCast(t)
+	for _, test := range []struct {
+		what, kind string
+		heard      bool // all the time
+		stalls     int64
+		right      bool
+	}{
+		{"after a stall", "ES256", false, 1, true},
+		{"with no stall", "ES256", false, 0, false},
+		{"it had heard", "ES256", true, 1, false},
+		{"of no concern to an API key", "API key", false, 1, false},
+	} {
+		t.Run(test.what, func(t *testing.T) {
+			s := newStage(t, all)
+			if !test.heard {
+				list, err := revocation.New(revocation.Config{MaxTokenLife: time.Hour, Log: silentLog{}})
+				require.NoError(t, err)
+				s.processes = []*process{{list: list}}
+			}
+			s.storeStalls.Store(test.stalls)
+			f := func() reply {
+				s.processes = nil
+				return reply{want: want{503, "", bearergate.ReasonStoreUnavailable}}
+			}
+			s.says.Store(&f)
+			require.Equal(t, test.right, !s.complains(t, kindOf(test.kind)), "%v", s.complaints.err())
+		})
+	}
+}
+
+// What fails although no fault is there is a setback, and wrong unless the machine can be at
+// fault.
+func TestFailuresWithoutAFault(t *testing.T) {
+	for outcome, right := range map[jwks.Outcome]bool{
+		jwks.OutcomeTimeout: true, jwks.OutcomeConnect: true, jwks.OutcomeInterrupted: true,
+		jwks.OutcomeStatus: false, jwks.OutcomeMalformed: false,
+	} {
+		w := newWorld()
+		w.healed.Store(1)
+		w.fetched(t.Context(), jwks.FetchEvent{Start: time.Now(), Outcome: outcome})
+		require.EqualValues(t, 1, w.stalls.Load(), outcome)
+		require.Equal(t, right, w.wrong.Load() == 0, outcome)
 	}
 }
 

@@ -325,8 +325,8 @@ func troubled(before, after *state) bool {
 }
 
 // fetched and called notice what fails although no fault is there: on a machine that stands
-// still for longer than the timeouts, it may. Anything but a timeout or a lost connection may
-// not. It is also noticed when what began during a fault opens the breaker after it.
+// still for longer than the timeouts, it may. Anything but a timeout, a lost connection, or a
+// fetch during which the process stood still, may not. It is also noticed when what began during a fault opens the breaker after it.
 func (w *world) fetched(_ context.Context, e jwks.FetchEvent) {
 	if e.Outcome != jwks.OutcomeOK && e.Outcome != jwks.OutcomeNotModified {
 		w.failed(e.Start, "a fetch of the keys", string(e.Outcome))
@@ -350,7 +350,7 @@ func (w *world) failed(start time.Time, what, outcome string) {
 		return
 	}
 	w.stalls.Add(1)
-	if outcome != string(jwks.OutcomeTimeout) && outcome != string(jwks.OutcomeConnect) {
+	if !slices.Contains([]jwks.Outcome{jwks.OutcomeTimeout, jwks.OutcomeConnect, jwks.OutcomeInterrupted}, jwks.Outcome(outcome)) {
 		w.complainf("%s failed with %s, and no fault is there", what, outcome)
 	}
 }
