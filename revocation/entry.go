@@ -36,8 +36,9 @@ type Entry struct {
 	Key [32]byte
 
 	// Before is the time of a cut-off, by the clock of the authorization server. Zero means
-	// now: by our clock, so ClockSkew is added. It cannot be later than that. Before does
-	// not count for an Entry with TokenID, Session or Key.
+	// now: by our clock, so ClockSkew is added. Where that clock is ahead of ours by more,
+	// give the time that it shows: at most MaxLeeway from now. Before does not count for an
+	// Entry with TokenID, Session or Key.
 	Before time.Time
 	// Until is when no token is left that the Entry is about. Zero, and what is too early,
 	// means Before, or now, and [Config].MaxTokenLife; for an Entry with Key [KeyLife] at
@@ -182,8 +183,8 @@ func (e *Entry) check(wrong *mistake.List, at string, now time.Time, life time.D
 	if epoch := time.Unix(0, 0); !e.Before.IsZero() && e.Before.Before(epoch) {
 		e.Before = epoch // what UnixNano cannot say becomes any time, tomorrow too
 	}
-	if e.Before.After(now.Add(ClockSkew)) {
-		wrong.Addf("%sBefore is in the future: tokens that are not issued yet cannot be revoked", at)
+	if e.Before.After(now.Add(MaxLeeway)) {
+		wrong.Addf("%sBefore is more than %v in the future: tokens that are not issued yet cannot be revoked", at, MaxLeeway)
 	}
 	v := e.values()
 	mask := v.mask()

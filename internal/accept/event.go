@@ -59,22 +59,31 @@ func (s *Events) Verify(ctx context.Context, raw string, maxBytes int) (*Event, 
 	}
 	arrived := time.Now()
 	if _, err := Signer(ctx, s.Keys, jws, origin); err != nil {
-		return nil, s.unlessHeldBack(err, arrived)
+		return nil, s.unlessHeldBack(err, jws, arrived)
 	}
 	return s.read(jws.Payload)
 }
 
-// unlessHeldBack makes an outage of a refusal for a key that nobody knows, where no keys
-// were fetched since the statement came: strangers who invent key IDs use up the fetches for
-// them, and with that could have a statement refused that a new key has signed. A client
-// gets another token; a statement that was refused is not sent again.
-func (s *Events) unlessHeldBack(err error, arrived time.Time) error {
+// unlessHeldBack makes an outage of a refusal that a new key could undo, one without kid or
+// under the kid of an old one too, where no keys were fetched since the statement came: they
+// may be out of reach, and strangers who invent key IDs and signatures use up the fetches for
+// such keys. A client gets another token; a statement that was refused is not sent again.
+func (s *Events) unlessHeldBack(err error, jws jose.JWS, arrived time.Time) error {
+	switch bearergate.ReasonOf(err) {
+	case bearergate.ReasonUnknownKey:
+	case bearergate.ReasonSignature:
+		if CheckSignature(jws) != nil { // no key makes such a one
+			return err
+		}
+	default:
+		return err
+	}
 	cache, ok := s.Keys.(interface{ Status() jwks.Status })
-	if !ok || bearergate.ReasonOf(err) != bearergate.ReasonUnknownKey || !cache.Status().LastSuccess.Before(arrived) {
+	if !ok || !cache.Status().LastSuccess.Before(arrived) {
 		return err
 	}
 	return &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonKeysUnavailable, RetryAfter: jwks.DefaultMissInterval,
-		Detail: "the key is not known, and no keys were fetched since: too many were asked for shortly before"}
+		Detail: "no known key has signed it, and no keys were fetched since it came: they cannot be got, or new ones were looked for shortly before"}
 }
 
 func (s *Events) typed(h jose.Header) bool {

@@ -123,6 +123,7 @@ func TestEventsWhoseKeyWasNotLookedFor(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		keys   jwks.Source
+		cut    int   // characters from the end
 		kind   error // nil: verified
 		reason bearergate.Reason
 	}{
@@ -130,11 +131,15 @@ func TestEventsWhoseKeyWasNotLookedFor(t *testing.T) {
 		{name: "unknown, and not looked for", keys: fetching{other.Set(t), before}, kind: bearergate.ErrUnavailable, reason: bearergate.ReasonKeysUnavailable},
 		{name: "unknown, and looked for", keys: fetching{other.Set(t), after}, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonUnknownKey},
 		{name: "unknown, and nobody says when", keys: other.Set(t), kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonUnknownKey},
-		{name: "another one", keys: fetching{same.Set(t), before}, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonSignature},
+		{name: "another one of its name, and not looked for", keys: fetching{same.Set(t), before}, kind: bearergate.ErrUnavailable, reason: bearergate.ReasonKeysUnavailable},
+		{name: "another one of its name, and looked for", keys: fetching{same.Set(t), after}, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonSignature},
+		{name: "another one of its name, and nobody says when", keys: same.Set(t), kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonSignature},
+		{name: "a signature that no key makes", keys: fetching{signer.Set(t), before}, cut: 86, kind: bearergate.ErrInvalidToken, reason: bearergate.ReasonSignature},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			events := &accept.Events{Name: "a statement", Types: []string{"event+jwt"}, Algorithms: []string{"ES256"}, Keys: tt.keys, Rules: accept.Rules{Issuer: kit.Issuer, AnyAudience: true, ExpiryOptional: true}}
-			_, err := events.Verify(t.Context(), signer.SignWith(t, map[string]any{"alg": "ES256", "kid": "k", "typ": "event+jwt"}, map[string]any{"iat": kit.Absent, "exp": kit.Absent}), 4096)
+			raw := signer.SignWith(t, map[string]any{"alg": "ES256", "kid": "k", "typ": "event+jwt"}, map[string]any{"iat": kit.Absent, "exp": kit.Absent})
+			_, err := events.Verify(t.Context(), raw[:len(raw)-tt.cut], 4096)
 			if tt.kind == nil {
 				require.NoError(t, err)
 				return

@@ -131,11 +131,12 @@ func (b *Inbox) Remember(id string) {
 }
 
 // CutOff is the time of an event, by the clock of whoever states it: the earlier one of
-// what it says and of now. Now is that of a clock which may be ahead of ours: were it cut
-// off by ours, tokens of that issuer that are as new would outlive their revocation. It
-// comes from the statement, so that one that is sent again ends nothing that has begun since.
+// what it says and of now. Now is that of a clock which may be as far ahead of ours as a
+// verifier may bear with: were it cut off earlier, tokens of that issuer that are as new
+// would outlive their revocation. It comes from the statement, so that one that is sent
+// again ends nothing that has begun since.
 func CutOff(at time.Time) time.Time {
-	if latest := time.Now().Add(revocation.ClockSkew); at.After(latest) {
+	if latest := time.Now().Add(revocation.MaxLeeway); at.After(latest) {
 		return latest
 	}
 	return at

@@ -55,7 +55,7 @@ func TestCutOff(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		now := time.Now()
 		for _, tt := range []struct{ at, want time.Duration }{
-			{-time.Hour, -time.Hour}, {0, 0}, {5 * time.Second, 5 * time.Second}, {6 * time.Second, 5 * time.Second}, {time.Hour, 5 * time.Second},
+			{-time.Hour, -time.Hour}, {0, 0}, {5 * time.Minute, 5 * time.Minute}, {5*time.Minute + 1, 5 * time.Minute}, {time.Hour, 5 * time.Minute},
 		} {
 			require.Equal(t, now.Add(tt.want), inbox.CutOff(now.Add(tt.at)), "%v", tt.at)
 		}

@@ -211,8 +211,8 @@ func check(e *revocation.Entry, confirm string, confirmed bool, at string, now t
 	if outright && !e.Before.IsZero() {
 		m.addf("%sbefore does not count beside token_id, session and key, which refuse whenever a token was issued: leave it out", at)
 	}
-	if e.Before.After(now.Add(revocation.ClockSkew)) {
-		m.addf("%sbefore is in the future: tokens that are not issued yet cannot be revoked", at)
+	if e.Before.After(now.Add(revocation.MaxLeeway)) {
+		m.addf("%sbefore is more than %d minutes in the future: tokens that are not issued yet cannot be revoked", at, int(revocation.MaxLeeway/time.Minute))
 	}
 	if !e.Until.IsZero() && !e.Until.After(now) {
 		m.addf("%suntil has passed: leave it out, or give a time to come", at)

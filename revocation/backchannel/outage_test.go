@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
@@ -16,6 +18,7 @@ import (
 
 	"github.com/bearergate/bearergate"
 	"github.com/bearergate/bearergate/authtest"
+	"github.com/bearergate/bearergate/internal/jose"
 	"github.com/bearergate/bearergate/jwks"
 	"github.com/bearergate/bearergate/jwtverify"
 	"github.com/bearergate/bearergate/revocation"
@@ -142,6 +145,70 @@ func TestInventedKeysHaveNoLogoutRefused(t *testing.T) {
 		require.Equal(t, http.StatusOK, s.send(token))
 		require.Equal(t, 2, s.list.Status().Entries)
 	})
+}
+
+// published is the keys that a provider publishes: those of one signer, or an outage.
+type published struct{ signer *kit.Signer }
+
+func (p *published) RoundTrip(r *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	if p.signer == nil {
+		w.WriteHeader(http.StatusInternalServerError)
+		return w.Result(), nil
+	}
+	jwk, err := jose.PublicJWK(p.signer.KeyID, p.signer.Key.Public(), p.signer.Alg)
+	w.Header().Set("Content-Type", "application/json")
+	fmt.Fprintf(w, `{"keys":[%s]}`, jwk)
+	return w.Result(), err
+}
+
+// A provider may change its key and not the name of it, or give it none. Strangers who send
+// signatures of nobody hide that for some seconds, an outage for as long as it lasts. The
+// provider is told to send its logout again.
+func TestANewKeyUnderAnOldNameHasNoLogoutRefused(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		kid    any
+		outage bool // or strangers
+	}{
+		{"strangers, and the same name", "k", false},
+		{"strangers, and no name", kit.Absent, false},
+		{"an outage, and the same name", "k", true},
+		{"an outage, and no name", kit.Absent, true},
+	} {
+		bubble.Test(t, func(t *testing.T) {
+			kid, _ := tt.kid.(string)
+			old, next, stranger := kit.NewSigner(t, "ES256", kid), kit.NewSigner(t, "ES256", kid), kit.NewSigner(t, "ES256", kid)
+			keys := &published{&old}
+			s := newSceneOf(t, old, newList(t), func(c *backchannel.Config) {
+				c.Keys, c.KeysURL, c.HTTPClient = nil, "https://as.example.com/jwks", &http.Client{Transport: keys}
+			})
+			by := func(signer kit.Signer, jti string) string {
+				s.signer = signer
+				return s.sign(map[string]any{"kid": tt.kid}, map[string]any{"jti": jti})
+			}
+			require.Equal(t, http.StatusOK, s.send(by(old, "1")), tt.name)
+			time.Sleep(time.Minute)
+			keys.signer = nil
+			if !tt.outage {
+				keys.signer = &old
+				for range 5 {
+					s.send(by(stranger, "2"))
+				}
+				keys.signer = &next
+			}
+			time.Sleep(time.Second)
+			require.Equal(t, http.StatusServiceUnavailable, s.send(by(next, "3")), tt.name)
+			s.requireFailed(backchannel.Failed, bearergate.ErrUnavailable, bearergate.ReasonKeysUnavailable)
+			keys.signer = &next
+			time.Sleep(11 * time.Second)
+			if tt.outage { // a first try has the keys fetched, and does not wait for a server that was down
+				s.send(by(next, "3"))
+				time.Sleep(time.Second)
+			}
+			require.Equal(t, http.StatusOK, s.send(by(next, "3")), tt.name)
+		})
+	}
 }
 
 type panicking struct{}
