@@ -3,6 +3,7 @@ package jose_test
 import (
 	"encoding/base64"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf16"
@@ -550,6 +551,32 @@ func TestLenientDecodersWouldAcceptAliases(t *testing.T) {
 	}
 	_, err := base64.RawURLEncoding.Strict().DecodeString("e3\n0")
 	require.NoError(t, err, "Strict is about trailing bits only: hasBreak is what keeps newlines out")
+}
+
+// Line breaks are refused wherever they stand, in parts of every length that a part can have.
+func TestLineBreaksAreRefused(t *testing.T) {
+	encode := base64.RawURLEncoding.EncodeToString
+	for n := range 12 {
+		spaces := strings.Repeat(" ", n)
+		parts := []string{encode([]byte(`{"alg":"ES256"}` + spaces)), encode([]byte(`{"iss":"i"}` + spaces)), encode(make([]byte, n+1))}
+		_, err := jose.Parse(strings.Join(parts, "."), 1000)
+		require.NoError(t, err)
+		for i, part := range parts {
+			for at := range len(part) + 1 {
+				for _, breaks := range []string{"\n", "\r", "\r\n", "\n\n\n", "\n\n\n\n", "\r\n\r\n\r"} {
+					broken := slices.Clone(parts)
+					broken[i] = part[:at] + breaks + part[at:]
+					token := strings.Join(broken, ".")
+					_, err := jose.Parse(token, 1000)
+					require.ErrorIs(t, err, jose.ErrMalformed, "%q", token)
+					if i == 1 {
+						_, err = jose.UnverifiedIssuer(new([]byte), token, 1000)
+						require.ErrorIs(t, err, jose.ErrMalformed, "%q", token)
+					}
+				}
+			}
+		}
+	}
 }
 
 // What is not three parts of the alphabet is told apart, for whoever has to find out what
