@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -110,8 +111,8 @@ func judge[T any](op Operation, value T, err error) result[T] {
 	case errors.Is(err, redis.ErrClosed):
 		return result[T]{err: outage(op, "the client is closed", 0), verdict: unknown, outcome: OutcomeBroken}
 	case errors.As(err, &reply):
-		code, known := codeOf(reply)
-		return result[T]{err: refused(op, code, known), verdict: answered, outcome: OutcomeRefused, code: code}
+		code, v, err := refused(op, reply)
+		return result[T]{err: err, verdict: v, outcome: OutcomeRefused, code: code}
 	case isTimeout(err):
 		return result[T]{err: outage(op, "Redis has not answered in time", 0), verdict: unanswered, outcome: OutcomeTimeout}
 	}
@@ -126,29 +127,51 @@ func isTimeout(err error) bool {
 // maxCode is how long the first word of an error may be.
 const maxCode = 20
 
-// codeOf is the first word of what Redis says, which is one of a closed set, and whether it is
-// a word of Redis' at all: a proxy that has lost its servers says anything.
-func codeOf(reply redis.Error) (code string, known bool) {
+// codeOf is the first word of what Redis says, which is one of a closed set. It is ERR also
+// where that is no word of Redis' at all: a proxy that has lost its servers says anything.
+func codeOf(reply redis.Error) string {
 	word, _, _ := strings.Cut(reply.Error(), " ")
 	if word == "" || len(word) > maxCode || strings.Trim(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
-		return "ERR", false
+		return "ERR"
 	}
-	return word, true
+	return word
 }
 
-// refused is what an error of Redis means.
-func refused(op Operation, code string, known bool) error {
+// mistakes are how texts behind ERR begin, in small letters, that prove a mistake in the set-up.
+var mistakes = []string{
+	// A server that is too old, or does not let a client do this.
+	"unknown command", "unknown subcommand", "unknown redis command", "wrong number of arguments", "syntax error", "this redis command is not allowed from script",
+	// A password where none is known, or a wrong one, of servers before Redis 6.
+	"auth <password> called", "client sent auth", "invalid password", "operation not permitted",
+	// Another database, or another kind of client, than the server has.
+	"db index is out of range", "invalid db index", "select is not allowed in cluster mode", "this instance has cluster support disabled",
+}
+
+// isMistake reports whether an error with the code ERR proves a mistake in the set-up.
+func isMistake(reply redis.Error) bool {
+	text, ok := strings.CutPrefix(reply.Error(), "ERR ")
+	return ok && slices.ContainsFunc(mistakes, func(start string) bool {
+		return len(text) >= len(start) && strings.EqualFold(text[:len(start)], start)
+	})
+}
+
+// refused is what an error of Redis means: its code, whether it is an answer, and what a caller
+// gets. An error that does not prove a mistake in the set-up is an outage. A text that is not
+// known need not even be an answer of Redis: one without a free connection says "ERR max
+// number of clients reached" and hangs up, Twemproxy says "ERR Connection refused", and Envoy
+// "upstream failure". It counts as none.
+func refused(op Operation, reply redis.Error) (code string, v verdict, err error) {
+	code = codeOf(reply)
 	e := &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearergate.ReasonStoreUnavailable, Detail: "redisgate: " + string(op) + ": Redis says " + code}
-	if !known {
-		return e
-	}
-	switch code {
-	case "NOAUTH", "WRONGPASS", "NOPERM", "WRONGTYPE", "ERR": // a password, the rights of the user, a key that is somebody else's, a server that is too old
+	switch {
+	case code == "NOAUTH", code == "WRONGPASS", code == "NOPERM", code == "WRONGTYPE", isMistake(reply): // a password, the rights of the user, a key that is somebody else's, a server that is too old
 		e.Kind, e.Reason = bearergate.ErrMisconfigured, bearergate.ReasonConfig
-	case "OOM":
+	case code == "OOM":
 		e.Reason, e.Detail = bearergate.ReasonOverloaded, "redisgate: "+string(op)+": Redis is full"
+	case code == "ERR":
+		return code, unanswered, e
 	}
-	return e
+	return code, answered, e
 }
 
 func outage(op Operation, what string, retryAfter time.Duration) error {

@@ -89,7 +89,7 @@ func (s *Stores) askMaster(ctx context.Context, c redis.Cmdable) (CheckEvent, er
 	e := CheckEvent{}
 	info, err := c.Info(ctx, "memory").Result()
 	if reply, ok := errors.AsType[redis.Error](err); ok {
-		if code, _ := codeOf(reply); code == "NOPERM" || code == "ERR" {
+		if code := codeOf(reply); code == "NOPERM" || code == "ERR" {
 			return e, nil // it may not be asked, or does not know
 		}
 	}

@@ -73,6 +73,7 @@ func TestCheckNamesWhatIsWrong(t *testing.T) {
 		{"no right to read the log", "XRANGE", "NOPERM no", bearergate.ErrMisconfigured},
 		{"no right to run scripts", "EVAL", "NOPERM no", bearergate.ErrMisconfigured},
 		{"a replica", "SET", "READONLY no", bearergate.ErrUnavailable},
+		{"no place for a client", "SET", "ERR max number of clients reached", bearergate.ErrUnavailable},
 		{"not ready", "INFO", "LOADING no", bearergate.ErrUnavailable},
 	}
 	for _, row := range rows {

@@ -22,9 +22,9 @@ const (
 type verdict int
 
 const (
-	answered verdict = iota // with whatever: it is there
-	unanswered
-	unknown // it was not asked
+	answered   verdict = iota // with whatever: it is there
+	unanswered                // or by something that need not be Redis: see refused
+	unknown                   // it was not asked
 )
 
 // circuit keeps a Redis that does not answer from slowing every request down.

@@ -344,22 +344,34 @@ func TestErrorsSayWhoseFaultItIs(t *testing.T) {
 		reason  bearergate.Reason
 		outcome redisgate.Outcome
 		code    string
+		opens   bool
 	}{
-		{"connection", errors.New("dial tcp " + marker), unavailable, bearergate.ReasonStoreUnavailable, redisgate.OutcomeConnection, ""},
-		{"timeout", context.DeadlineExceeded, unavailable, bearergate.ReasonStoreUnavailable, redisgate.OutcomeTimeout, ""},
-		{"pool", redis.ErrPoolTimeout, unavailable, bearergate.ReasonOverloaded, redisgate.OutcomeBusy, ""},
-		{"closed", redis.ErrClosed, unavailable, bearergate.ReasonStoreUnavailable, redisgate.OutcomeBroken, ""},
-		{"full", reply("OOM command not allowed " + marker), unavailable, bearergate.ReasonOverloaded, redisgate.OutcomeRefused, "OOM"},
-		{"replica", reply("READONLY You can't write " + marker), unavailable, bearergate.ReasonStoreUnavailable, redisgate.OutcomeRefused, "READONLY"},
-		{"down", reply("CLUSTERDOWN " + marker), unavailable, bearergate.ReasonStoreUnavailable, redisgate.OutcomeRefused, "CLUSTERDOWN"},
-		{"rights", reply("NOPERM " + marker), misconfigured, bearergate.ReasonConfig, redisgate.OutcomeRefused, "NOPERM"},
-		{"password", reply("WRONGPASS " + marker), misconfigured, bearergate.ReasonConfig, redisgate.OutcomeRefused, "WRONGPASS"},
-		{"no password", reply("NOAUTH " + marker), misconfigured, bearergate.ReasonConfig, redisgate.OutcomeRefused, "NOAUTH"},
-		{"type", reply("WRONGTYPE " + marker), misconfigured, bearergate.ReasonConfig, redisgate.OutcomeRefused, "WRONGTYPE"},
-		{"old server", reply("ERR syntax error " + marker), misconfigured, bearergate.ReasonConfig, redisgate.OutcomeRefused, "ERR"},
-		{"anything", reply(marker), unavailable, bearergate.ReasonStoreUnavailable, redisgate.OutcomeRefused, "ERR"},
-		{"long", reply("AAAAAAAAAAAAAAAAAAAAA"), unavailable, bearergate.ReasonStoreUnavailable, redisgate.OutcomeRefused, "ERR"},
-		{"a proxy without servers", reply("upstream failure"), unavailable, bearergate.ReasonStoreUnavailable, redisgate.OutcomeRefused, "ERR"},
+		{"connection", errors.New("dial tcp " + marker), unavailable, bearergate.ReasonStoreUnavailable, redisgate.OutcomeConnection, "", true},
+		{"timeout", context.DeadlineExceeded, unavailable, bearergate.ReasonStoreUnavailable, redisgate.OutcomeTimeout, "", true},
+		{"pool", redis.ErrPoolTimeout, unavailable, bearergate.ReasonOverloaded, redisgate.OutcomeBusy, "", false},
+		{"closed", redis.ErrClosed, unavailable, bearergate.ReasonStoreUnavailable, redisgate.OutcomeBroken, "", false},
+		{"full", reply("OOM command not allowed " + marker), unavailable, bearergate.ReasonOverloaded, redisgate.OutcomeRefused, "OOM", false},
+		{"replica", reply("READONLY You can't write " + marker), unavailable, bearergate.ReasonStoreUnavailable, redisgate.OutcomeRefused, "READONLY", false},
+		{"down", reply("CLUSTERDOWN " + marker), unavailable, bearergate.ReasonStoreUnavailable, redisgate.OutcomeRefused, "CLUSTERDOWN", false},
+		{"rights", reply("NOPERM " + marker), misconfigured, bearergate.ReasonConfig, redisgate.OutcomeRefused, "NOPERM", false},
+		{"password", reply("WRONGPASS " + marker), misconfigured, bearergate.ReasonConfig, redisgate.OutcomeRefused, "WRONGPASS", false},
+		{"no password", reply("NOAUTH " + marker), misconfigured, bearergate.ReasonConfig, redisgate.OutcomeRefused, "NOAUTH", false},
+		{"type", reply("WRONGTYPE " + marker), misconfigured, bearergate.ReasonConfig, redisgate.OutcomeRefused, "WRONGTYPE", false},
+		{"old server", reply("ERR syntax error " + marker), misconfigured, bearergate.ReasonConfig, redisgate.OutcomeRefused, "ERR", false},
+		{"unknown command", reply("ERR unknown command 'set', with args beginning with: " + marker), misconfigured, bearergate.ReasonConfig, redisgate.OutcomeRefused, "ERR", false},
+		{"a command that a script may not use", reply("ERR Unknown Redis command called from script script: " + marker), misconfigured, bearergate.ReasonConfig, redisgate.OutcomeRefused, "ERR", false},
+		{"a password of an older server", reply("ERR invalid password" + marker), misconfigured, bearergate.ReasonConfig, redisgate.OutcomeRefused, "ERR", false},
+		{"no database", reply("ERR DB index is out of range" + marker), misconfigured, bearergate.ReasonConfig, redisgate.OutcomeRefused, "ERR", false},
+		{"no Cluster", reply("ERR This instance has cluster support disabled" + marker), misconfigured, bearergate.ReasonConfig, redisgate.OutcomeRefused, "ERR", false},
+		{"no place for a client", reply("ERR max number of clients reached"), unavailable, bearergate.ReasonStoreUnavailable, redisgate.OutcomeRefused, "ERR", true},
+		{"no place for a client of a Cluster", reply("ERR max number of clients + cluster connections reached"), unavailable, bearergate.ReasonStoreUnavailable, redisgate.OutcomeRefused, "ERR", true},
+		{"a proxy without a connection", reply("ERR Connection refused"), unavailable, bearergate.ReasonStoreUnavailable, redisgate.OutcomeRefused, "ERR", true},
+		{"a mistake that is only mentioned", reply("ERR upstream: unknown command"), unavailable, bearergate.ReasonStoreUnavailable, redisgate.OutcomeRefused, "ERR", true},
+		{"no text", reply("ERR"), unavailable, bearergate.ReasonStoreUnavailable, redisgate.OutcomeRefused, "ERR", true},
+		{"small letters", reply("err unknown command"), unavailable, bearergate.ReasonStoreUnavailable, redisgate.OutcomeRefused, "ERR", true},
+		{"anything", reply(marker), unavailable, bearergate.ReasonStoreUnavailable, redisgate.OutcomeRefused, "ERR", true},
+		{"long", reply("AAAAAAAAAAAAAAAAAAAAA"), unavailable, bearergate.ReasonStoreUnavailable, redisgate.OutcomeRefused, "ERR", true},
+		{"a proxy without servers", reply("upstream failure"), unavailable, bearergate.ReasonStoreUnavailable, redisgate.OutcomeRefused, "ERR", true},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
@@ -381,8 +393,7 @@ func TestErrorsSayWhoseFaultItIs(t *testing.T) {
 				require.Equal(t, row.code, c.Code)
 			}
 			require.Len(t, told.calls, redisgate.FailuresToOpen)
-			open := row.outcome == redisgate.OutcomeConnection || row.outcome == redisgate.OutcomeTimeout
-			require.Equal(t, open, len(told.changes()) == 1, "only what is no answer opens the circuit")
+			require.Equal(t, row.opens, len(told.changes()) == 1, "only what is no answer of Redis opens the circuit")
 			_, _, err = s.Log().Read(t.Context(), "", 1)
 			require.Error(t, err)
 			for _, err := range []error{err, s.Check(t.Context())} {

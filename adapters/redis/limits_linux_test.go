@@ -1,6 +1,7 @@
 package redisgate_test
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"net"
@@ -221,6 +222,37 @@ func TestRealRepeatedUseIsHeldByReplicas(t *testing.T) {
 	outcomes := told.outcomes()
 	require.Len(t, outcomes, 3)
 	require.NotEqual(t, redisgate.OutcomeAnswered, outcomes[2])
+}
+
+// A Redis that takes no more clients is an outage. It ends by itself.
+func TestRealRedisWithoutAFreeConnection(t *testing.T) {
+	n := server(t, "--maxclients", "8")
+	told := &events{}
+	c := with(1)
+	c.Hooks = told.hooks()
+	s := stores(t, connect(t, n.addr()), c)
+	var others []net.Conn
+	until(t, func() bool {
+		conn, err := net.Dial("tcp", n.addr())
+		require.NoError(t, err)
+		others = append(others, conn)
+		_, _ = conn.Write([]byte("PING\r\n")) // one that Redis has no place for it closes
+		line, _ := bufio.NewReader(conn).ReadString('\n')
+		return line != "+PONG\r\n"
+	})
+	for range 2 * redisgate.FailuresToOpen {
+		_, err := s.Replay().Use(t.Context(), "proof", soon())
+		kit.RequireError(t, err, bearergate.ErrUnavailable, bearergate.ReasonStoreUnavailable)
+		kit.RequireError(t, s.Check(t.Context()), bearergate.ErrUnavailable, bearergate.ReasonStoreUnavailable)
+	}
+	require.NotEmpty(t, told.changes())
+	for _, conn := range others {
+		require.NoError(t, conn.Close())
+	}
+	until(t, func() bool {
+		fresh, err := s.Replay().Use(t.Context(), "proof", soon())
+		return fresh && err == nil
+	})
 }
 
 // W2-128, W2-132.

@@ -337,8 +337,9 @@ func TestUsedByTheWordOfAReplica(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, fresh)
 
-	// What writes, where WAIT does not work, is not acknowledged.
+	// What writes, where WAIT does not work, is not acknowledged. It is an outage, until the
+	// client finds the new master.
 	fresh, err = s.Replay().Use(t.Context(), "another", soon())
-	require.ErrorIs(t, err, bearergate.ErrMisconfigured)
+	kit.RequireError(t, err, bearergate.ErrUnavailable, bearergate.ReasonStoreUnavailable)
 	require.False(t, fresh)
 }
