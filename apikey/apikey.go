@@ -123,8 +123,8 @@ type Config struct {
 	// mistake.
 	LookupTimeout time.Duration
 	// MaxKeys is how many keys of Lookup are remembered, and how many are counted by themselves
-	// in [Keys.Report] and have places of their own in a flood. Default: [DefaultMaxKeys]; at most 1,000,000. Without Lookup it is a
-	// mistake.
+	// in [Keys.Report] and have places of their own in a flood. AllowLegacy says what else
+	// depends on it. Default: [DefaultMaxKeys]; at most 1,000,000. Without Lookup it is a mistake.
 	MaxKeys int
 
 	// Tokens decides about everything that is not a key: access tokens. What restricts
@@ -153,8 +153,10 @@ type Config struct {
 	// Default: none, and every key has the form of [Generate].
 	//
 	// Where such a key is sent as Bearer it is refused too, if it is among Records, or with
-	// Lookup if this process has looked it up before. Otherwise Tokens decides about it, as
-	// about any text that it does not know: an authorization server may be shown it.
+	// Lookup if it is one of the first MaxKeys keys, of either form, that this process has
+	// looked up and found since it began. Danger: otherwise Tokens decides about it, as about any
+	// text that it does not know, and an authorization server may be shown it. Make MaxKeys at
+	// least as large as there are keys. A process that has just begun knows none yet.
 	AllowLegacy bearergate.Secret
 
 	// Hooks are told of each use.
@@ -378,7 +380,7 @@ func (k *Keys) isKey(token string) bool {
 		return false
 	}
 	id, _ := k.legacy.of(token)
-	return k.uses.knows(id) // with Lookup those that were looked up: strangers must not cause calls here
+	return k.uses.knows(id) // with Lookup the first MaxKeys that were looked up: strangers must not cause calls here
 }
 
 // identify reads the ID of a key and hashes it.

@@ -321,6 +321,20 @@ func TestAKeyIsShownToNobody(t *testing.T) {
 	}
 	require.Empty(t, asked)
 
+	// The keys that MaxKeys has no place for stay such texts.
+	looked.Lookup, looked.MaxKeys = store{legacy.ID: legacy, m.record.ID: m.record}.lookup, 1
+	for first, shown := range map[string][]string{m.key: {old}, old: nil} {
+		k, asked = newKeys(t, looked), nil
+		for _, key := range []string{first, old, m.key} {
+			_, err = as(t, k, key)
+			require.NoError(t, err)
+		}
+		for _, key := range []string{old, m.key} {
+			_, _ = bearergate.Verify(t.Context(), k, key)
+		}
+		require.Equal(t, shown, asked)
+	}
+
 	// Without AllowLegacy it stays one.
 	c.Records, c.AllowLegacy = []apikey.Record{m.record}, bearergate.Secret{}
 	_, err = bearergate.Verify(t.Context(), newKeys(t, c), old)

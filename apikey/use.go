@@ -57,7 +57,8 @@ func (us *uses) accepted(id string) bool {
 	return ok && u.right.Load() > 0
 }
 
-// knows reports whether there is, or was, a key with this ID.
+// knows reports whether there is, or was, a key with this ID, among those that are counted by
+// themselves.
 func (us *uses) knows(id string) bool {
 	us.mu.RLock()
 	defer us.mu.RUnlock()
