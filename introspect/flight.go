@@ -24,7 +24,7 @@ const lateAfter = time.Second
 //     It makes no stale answer stand in while the server answers: strangers can cause it.
 type flights struct {
 	max      int
-	maxAhead int // of those that renew ahead of time: the places of Calls.Waiting stay free of them
+	maxAhead int // of those that renew ahead of time: the places of Calls.Waiting, and half of the slots, stay free of them
 
 	mu   sync.Mutex      // guards the rest, and the fields of a flight that say so
 	open map[key]*flight // those that others may join

@@ -314,7 +314,9 @@ type CacheConfig struct {
 
 // CallsConfig bounds the calls of a Client.
 type CallsConfig struct {
-	// Max is how many calls may be under way at once. Default: [DefaultMaxCalls].
+	// Max is how many calls may be under way at once. Those that renew an answer before its
+	// end, for which nobody waits, are half of them at most, or one. With 1, a caller may have to
+	// wait for such a call. Default: [DefaultMaxCalls].
 	Max int
 	// Waiting is how many more may wait for their turn, a third of Config.Timeout at most.
 	// What is too many, or too late, is [bearergate.ErrUnavailable] with
@@ -438,7 +440,7 @@ func New(c Config) (*Client, error) {
 		client.status = 0
 	}
 	client.slots, client.ownSlots, client.telling = make(chan struct{}, c.Calls.Max), make(chan struct{}, c.Calls.Max), make(chan struct{}, maxTelling)
-	client.flights = flights{max: c.Calls.Max + c.Calls.Waiting, maxAhead: c.Calls.Max, open: map[key]*flight{}}
+	client.flights = flights{max: c.Calls.Max + c.Calls.Waiting, maxAhead: max(1, c.Calls.Max/2), open: map[key]*flight{}}
 	seed := make([]byte, 32)
 	_, _ = rand.Read(seed) // never fails: the program ends instead
 	newNamer := ttlcache.NewNamer
@@ -657,7 +659,8 @@ func (c *Client) standsIn(m *memory, name key, e *entry) bool {
 
 // refreshAhead asks again for a token that is in use and whose entry is about
 // to end, so that nobody has to wait when it has. It does not wait, and gives
-// way to callers who do.
+// way to callers who do: it begins only where a slot is free, and flights.maxAhead
+// leaves slots to them.
 func (c *Client) refreshAhead(ctx context.Context, m *memory, name key, raw string, e *entry, now time.Time) {
 	if e.hits.Load() < aheadHits {
 		e.hits.Add(1)

@@ -89,6 +89,38 @@ func TestRefreshAhead(t *testing.T) {
 		requireAccepted(t, client, "new")
 		time.Sleep(time.Second)
 	})
+	bubble.Test(t, func(t *testing.T) { // nor does it wait for the renewals of a slow server
+		for most, renewed := range map[int]int{1: 1, 2: 1, 4: 2, 5: 2} {
+			s := newServer()
+			client := newClient(t, with(config(s), func(c *introspect.Config) { c.Calls.Max = most }))
+			var tokens []string
+			s.set(func(s *server) {
+				s.answers["new"] = s.answers[opaque]
+				for i := range 2 * most {
+					tokens = append(tokens, fmt.Sprint("t", i))
+					s.answers[tokens[i]] = s.answers[opaque]
+				}
+			})
+			for range 4 { // in use
+				for _, token := range tokens {
+					requireAccepted(t, client, token)
+				}
+			}
+			time.Sleep(introspect.DefaultPositiveTTL * 8 / 10)
+			s.set(func(s *server) { s.delay, s.calls = introspect.DefaultTimeout*3/4, 0 })
+			for _, token := range tokens {
+				requireAccepted(t, client, token)
+			}
+			synctest.Wait()
+			require.Equal(t, renewed, s.requests())
+			start := time.Now()
+			if most > 1 { // else it has the only place
+				requireAccepted(t, client, "new")
+				require.Equal(t, introspect.DefaultTimeout*3/4, time.Since(start))
+			}
+			time.Sleep(time.Minute)
+		}
+	})
 	bubble.Test(t, func(t *testing.T) { // those who only ask a slow Store take no place from it
 		s := newServer()
 		slow := slowStore{newStore(), func(n int64) time.Duration {
