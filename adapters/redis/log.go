@@ -30,6 +30,9 @@ const (
 	// margin is how long after its end a record is kept: the clock of a process, or that of a
 	// server, may be ahead. It is also how long a reader may pause and still find its place.
 	margin = time.Minute
+	// spared is the part of Config.MaxRecords that is for heartbeats alone: with the default,
+	// those of some four thousand processes.
+	spared = 16
 )
 
 // Log is what lists of revoked tokens share: a revocation.Log. It is one stream, which is
@@ -40,7 +43,9 @@ const (
 //     taken out as others are appended, at most 128 each time.
 //   - Who can fill it: whoever may revoke.
 //   - Who can steer it: nobody else. Records that nobody of the fleet has written are left out.
-//   - What the caller sees when it is full: ErrUnavailable, ReasonOverloaded.
+//   - What the caller sees when it is full: ErrUnavailable, ReasonOverloaded. Heartbeats, by
+//     which a process knows that it hears the others, have a sixteenth of the room for
+//     themselves: else all tokens would be answered 503 because one may not be revoked.
 type Log struct{ stores *Stores }
 
 // appendScript first makes room, also in a Redis that is full, where it would otherwise not
@@ -98,14 +103,20 @@ func (l *Log) Append(ctx context.Context, records ...revocation.Record) error {
 
 func (l *Log) append(ctx context.Context, records []revocation.Record) error {
 	s, keys := l.stores, l.stores.logKeys()
-	args := []any{time.Now().UnixMilli(), margin.Milliseconds(), trimmed, s.records}
+	now, room := time.Now(), s.records
+	for _, r := range records {
+		if left := r.Until.Sub(now); left < 0 || left > margin { // no heartbeat
+			room = s.records - s.records/spared
+		}
+	}
+	args := []any{now.UnixMilli(), margin.Milliseconds(), trimmed, room}
 	for _, r := range records {
 		args = append(args, s.secrets[0].seal(r.Data, r.Until), ending(r.Until))
 	}
 	_, err := call(ctx, s, OperationAppend, keys[0], func(ctx context.Context) (any, error) {
 		c, err := eval(ctx, s, true, appendScript, keys, args...)
 		if err == nil && c.Val() != int64(1) {
-			return nil, overloaded(OperationAppend, fmt.Sprintf("there are %d records", s.records))
+			return nil, overloaded(OperationAppend, fmt.Sprintf("there are %d records", room))
 		}
 		return nil, err
 	})

@@ -90,6 +90,29 @@ func TestAFullLogForgetsNothing(t *testing.T) {
 	require.Equal(t, []string{"b", "c"}, got, "the first one has ended")
 }
 
+// A Log that whoever revokes has filled still takes heartbeats, up to MaxRecords.
+func TestRoomForHeartbeats(t *testing.T) {
+	c := config()
+	c.MaxRecords = 33
+	s, _ := single(t, c)
+	log := s.Log()
+	beat := func(until time.Duration) revocation.Record {
+		return revocation.Record{Data: []byte("beat"), Until: time.Now().Add(until)}
+	}
+	require.NoError(t, log.Append(t.Context(), slices.Repeat([]revocation.Record{record("r")}, 29)...))
+	require.NoError(t, log.Append(t.Context(), beat(20*time.Second), record("the last")))
+	refused := func(records ...revocation.Record) {
+		t.Helper()
+		kit.RequireError(t, log.Append(t.Context(), records...), bearergate.ErrUnavailable, bearergate.ReasonOverloaded)
+	}
+	refused(record("r"))
+	refused(beat(2 * time.Minute))
+	refused(beat(-time.Hour))
+	refused(record("r"), beat(20*time.Second))
+	require.NoError(t, log.Append(t.Context(), beat(20*time.Second), beat(20*time.Second)))
+	refused(beat(20 * time.Second))
+}
+
 // W2-203, W2-204.
 func TestRecordsOfOthersAreSkipped(t *testing.T) {
 	told := &events{}

@@ -184,7 +184,10 @@ type Config struct {
 	// Replicas PipelinePoolSize (10) beside it.
 	MaxCalls int
 	// MaxRecords is how many records the Log may hold. One more is refused with
-	// [bearergate.ReasonOverloaded]; none is forgotten early. Default: [DefaultMaxRecords].
+	// [bearergate.ReasonOverloaded]; none is forgotten early. A sixteenth of them is for
+	// heartbeats alone, records that end within a minute. For revocations: at least five times
+	// revocation.Config.MaxEntries, which is what its sources may fill. Default:
+	// [DefaultMaxRecords].
 	MaxRecords int
 	// Hooks are told what happens.
 	Hooks Hooks
