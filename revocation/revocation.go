@@ -75,6 +75,7 @@ const (
 	putBackWithin   = 2 * time.Second
 	fullAgain       = 10 * time.Second // how often a reader that was full begins again
 	copiedAtOnce    = 256              // entries, for whoever looks at all
+	recordsPerEntry = 4                // in Log: an outright Entry that is added without end needs three
 )
 
 // Config says what a [List] holds.
@@ -91,7 +92,10 @@ type Config struct {
 	// [DefaultMaxEntries]; at most ten million.
 	MaxEntries int
 	// PerSource is how many of them one Source may add, so that a feed gone mad leaves room
-	// for the others, and two of them for an operator. Default: a third of MaxEntries.
+	// for the others, and two of them for an operator. So that it leaves room in Log as well,
+	// [List.Add] also refuses, with [bearergate.ReasonOverloaded], what would be one more record of
+	// a Source that has four times as many there: a cut-off with a later Before is a record
+	// each time it is added, until it ends. Default: a third of MaxEntries.
 	PerSource int
 
 	// Log is what the processes of a fleet share. Default: none, and an Entry counts in this
@@ -115,7 +119,8 @@ type Config struct {
 //
 //   - What bounds it: MaxEntries, of at most some 3 KiB each; the life of an Entry.
 //   - Who can fill it: whoever can call Add, so the feeds, each up to PerSource, and whoever
-//     can write to the Log.
+//     can write to the Log. The Log: the same, each Source up to four records for each of
+//     PerSource, and some more for what several processes add in the same second.
 //   - Who can steer it: the same. Nobody by a token.
 //   - What the caller sees when it is full: Add an error, which feeds answer with 503, so
 //     that their senders try again. A process that cannot hold what it reads answers 503.
@@ -130,10 +135,12 @@ type List struct {
 
 	mu       sync.RWMutex // guards what follows
 	table    table
-	pass     uint32    // which reading of the log this is
-	overflow bool      // this reading had more than there is room for
-	lost     []*held   // what this reading has not met
-	putBack  time.Time // when to put that back; zero: there is nothing
+	pass     uint32         // which reading of the log this is
+	overflow bool           // this reading had more than there is room for
+	lost     []*held        // what this reading has not met
+	putBack  time.Time      // when to put that back; zero: there is nothing
+	told     map[string]int // how many records of a Source Log has, as far as this process knows
+	counted  map[string]int // how many this reading has met; nil: it has reached the end
 
 	full    atomic.Bool // the last whole reading had more than there is room for
 	skipped atomic.Uint64
@@ -164,7 +171,7 @@ func New(c Config) (*List, error) {
 		return nil, &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonConfig, Cause: err}
 	}
 	l := &List{life: c.MaxTokenLife, maxEntries: c.MaxEntries, perSource: c.PerSource, maxLag: c.MaxLag, failOpen: c.InsecureFailOpen,
-		hooks: JoinHooks(c.Hooks), table: newTable()}
+		hooks: JoinHooks(c.Hooks), table: newTable(), told: map[string]int{}}
 	l.keys.told = l.hooks.Refetched
 	if c.Log != nil {
 		l.feed = feed.New(feed.Config{Log: c.Log, Kind: kind, Begin: l.begin, Take: l.take, Whole: l.whole, Told: l.looked})
@@ -305,7 +312,9 @@ func copied(e *bearergate.Error) error {
 
 // Add revokes. Each Entry counts in this process at once, and in every other process of the
 // fleet in about a second. Add returns when the Log has them, so that whoever was told of no
-// error need not ask again; adding an Entry again does no harm.
+// error need not ask again; adding an Entry again does no harm. One with TokenID, Session or
+// Key that is added again with a later Until is kept half as long again as that asks for: so
+// whoever goes on adding it costs the Log a record now and then, and not one each time.
 //
 // Errors: [bearergate.ErrInvalidRequest] for an Entry that cannot be, and then none of them
 // counts, and the error names all mistakes; [bearergate.ErrUnavailable] with
@@ -402,16 +411,30 @@ var errLog = &bearergate.Error{Kind: bearergate.ErrUnavailable, Reason: bearerga
 	Detail: "revocation: Log has failed: what was to be changed counts in this process alone so far", Cause: errors.New("revocation: Log")}
 
 // applyOwn applies all records, or none if there is no room for them.
-func (l *List) applyOwn(now clock.Instant, records []record) (changed []*held, pass uint32, err error) {
+func (l *List) applyOwn(now clock.Instant, records []record) (changed []news, pass uint32, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.table.sweep(now, max(swept, 2*len(records)))
-	more, bySource := map[values]bool{}, map[string]int{}
+	more, bySource, toTell := 0, map[string]int{}, map[string]int{}
+	seen := map[values]bool{}
 	for i := range records {
-		v := records[i].entry.values()
-		if _, h := l.held(&v); h == nil && !more[v] {
-			more[v] = true
-			bySource[records[i].entry.Source]++
+		r := &records[i]
+		v := r.entry.values()
+		_, h := l.held(&v)
+		if h != nil {
+			r.at = max(r.at, l.next(h, r))
+			h.spare(r, now)
+		}
+		if seen[v] || h != nil && h.pass != 0 && h.with(r).sameAs(h.said) {
+			continue
+		}
+		seen[v] = true
+		if !r.lift { // whoever lifts is an operator, and no feed gone mad
+			toTell[r.entry.Source]++
+		}
+		if h == nil {
+			more++
+			bySource[r.entry.Source]++
 		}
 	}
 	for source, n := range bySource {
@@ -419,18 +442,24 @@ func (l *List) applyOwn(now clock.Instant, records []record) (changed []*held, p
 			return nil, 0, overloaded("revocation: a Source has as many entries as PerSource: " + or(source, "the one without a name"))
 		}
 	}
-	if len(l.table.ends)+len(more) > l.maxEntries {
+	for source, n := range toTell {
+		if l.feed != nil && l.told[source]+n > recordsPerEntry*l.perSource {
+			return nil, 0, overloaded("revocation: a Source has as many records in Log as PerSource lets it have: " + or(source, "the one without a name"))
+		}
+	}
+	if len(l.table.ends)+more > l.maxEntries {
 		return nil, 0, overloaded("revocation: the List is full: raise MaxEntries")
 	}
 	for i := range records {
-		v := records[i].entry.values()
-		if _, h := l.held(&v); h != nil {
-			records[i].at = max(records[i].at, l.next(h, &records[i]))
+		h := l.apply(&records[i], now)
+		if h == nil {
+			continue
 		}
-		if h := l.apply(&records[i], now); h != nil {
-			// Until Append has said yes, whoever adds or lifts it again must ask the Log again.
-			l.table.unmet(h)
-			changed = append(changed, h)
+		// Until Append has said yes, whoever adds or lifts it again must ask the Log again.
+		l.table.unmet(h)
+		if v := records[i].entry.values(); seen[v] {
+			changed = append(changed, news{h, records[i].entry.Source})
+			delete(seen, v) // once, however often these records name it
 		}
 	}
 	return changed, l.pass, nil
@@ -476,6 +505,9 @@ func (l *List) apply(r *record, now clock.Instant) *held {
 	if h == nil {
 		mask := v.mask()
 		h = &held{values: string(v.append(nil, mask)), hash: hash, mask: mask, source: l.source(r.entry.Source), said: said{at: r.at, lifted: r.lift, before: before}, index: -1}
+		if r.lift {
+			h.lift = r.at
+		}
 		l.table.lives(h, until, now)
 		l.table.put(h)
 		if r.lift {
@@ -483,16 +515,16 @@ func (l *List) apply(r *record, now clock.Instant) *held {
 		}
 		return h
 	}
-	was := h.said
-	if r.lift != h.lifted && (r.at > h.at || r.at == h.at && h.lifted) {
-		if h.lifted = r.lift; r.lift {
+	was, is := h.said, h.with(r)
+	if is.lifted != was.lifted {
+		if is.lifted {
 			l.table.lifted++
 		} else {
 			l.table.lifted--
 		}
 	}
-	h.at, h.before = max(h.at, r.at), max(h.before, before)
-	l.table.lives(h, until, now)
+	h.at, h.lift, h.before, h.lifted = is.at, is.lift, is.before, is.lifted
+	l.table.lives(h, is.until, now)
 	if h.pass == 0 || !h.sameAs(was) {
 		return h
 	}
@@ -507,12 +539,19 @@ func (l *List) source(name string) string {
 	return name
 }
 
+// news is what the log has not, and who has said it: another Source, perhaps, than the first.
+type news struct {
+	*held
+	by string
+}
+
 // tell puts what is held into the log.
-func (l *List) tell(ctx context.Context, changed []*held, pass uint32) error {
+func (l *List) tell(ctx context.Context, changed []news, pass uint32) error {
 	l.mu.RLock()
 	records, told := make([]feed.Record, len(changed)), make([]said, len(changed))
 	for i, h := range changed {
 		r := h.record()
+		r.entry.Source = h.by
 		records[i], told[i] = feed.Record{Data: r.encode(), Until: time.Unix(0, h.until)}, h.said
 	}
 	l.mu.RUnlock()
@@ -521,12 +560,15 @@ func (l *List) tell(ctx context.Context, changed []*held, pass uint32) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	for _, h := range changed {
+		l.count(l.told, h.by)
+	}
 	if pass != l.pass {
 		return nil // a reading has begun meanwhile, and will meet them
 	}
 	for i, h := range changed {
 		if h.index >= 0 && h.said == told[i] { // it has not ended meanwhile, and nothing else was said of it
-			l.table.met(h, max(pass, 1))
+			l.table.met(h.held, max(pass, 1))
 		}
 	}
 	return nil
@@ -538,6 +580,15 @@ func (l *List) begin() {
 	defer l.mu.Unlock()
 	l.pass++
 	l.overflow, l.lost, l.putBack = false, nil, time.Time{}
+	l.counted = map[string]int{}
+}
+
+// count counts a record of a Source. Whoever can write to the log can make up any number of
+// sources.
+func (l *List) count(records map[string]int, source string) {
+	if _, met := records[source]; met || len(records) < l.maxEntries {
+		records[source]++
+	}
 }
 
 func (l *List) take(payload []byte) bool {
@@ -553,11 +604,23 @@ func (l *List) take(payload []byte) bool {
 }
 
 // takeRecord reports whether the record has changed what is held.
-func (l *List) takeRecord(r *record) bool {
+func (l *List) takeRecord(r *record) (changed bool) {
 	now := clock.At(time.Now())
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.table.sweep(now, swept)
+	changed = l.meet(r, now)
+	switch {
+	case l.counted != nil:
+		l.count(l.counted, r.entry.Source)
+	case changed: // what is our own was counted when it was told, and changes nothing
+		l.count(l.told, r.entry.Source)
+	}
+	return changed
+}
+
+// meet applies a record that the log has. The caller holds the lock.
+func (l *List) meet(r *record, now clock.Instant) (changed bool) {
 	v := r.entry.values()
 	_, h := l.held(&v)
 	if h == nil {
@@ -580,9 +643,17 @@ func (l *List) takeRecord(r *record) bool {
 		l.table.met(h, l.pass)
 		return true
 	}
-	// The log has it only if it says all that is known here.
-	if r.lift == h.lifted && r.at >= h.at && r.entry.Before.UnixNano() >= h.before && r.entry.Until.Add(kept).UnixNano() >= h.until {
+	// The log has it only if it says all that is known here, and nothing later takes that back.
+	if r.lift == h.lifted && r.at >= h.lift && (h.lifted || !h.cuts() || r.entry.Before.UnixNano() >= h.before) && r.entry.Until.Add(kept).UnixNano() >= h.until {
 		l.table.met(h, l.pass)
+	}
+	if h.lift > was.lift && !h.lifted {
+		// It was added again here since it was lifted elsewhere. The log was perhaps not told,
+		// as it had it already.
+		l.table.unmet(h)
+		if l.counted == nil { // else whole sees to it
+			l.putBackLater([]*held{h})
+		}
 	}
 	return !h.sameAs(was)
 }
@@ -591,16 +662,24 @@ func (l *List) whole() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.full.Store(l.overflow)
+	l.told, l.counted = l.counted, nil
+	var lost []*held
 	for h := l.table.oldest; h != nil && h.pass < l.pass; h = h.newer {
-		l.lost = append(l.lost, h)
+		lost = append(lost, h)
 	}
-	if n := len(l.lost); n > 0 {
+	if n := len(lost); n > 0 {
 		// Every process has met the same. Whoever is first spares the others the work, and
 		// where there is much of it, each begins somewhere else.
 		first := int(feed.Random(time.Duration(n)))
-		l.lost = slices.Concat(l.lost[first:], l.lost[:first])
-		l.putBack = time.Now().Add(feed.Random(putBackWithin))
+		lost = slices.Concat(lost[first:], lost[:first])
+		l.putBackLater(lost)
 	}
+}
+
+// putBackLater has Run put back what the log has not. The caller holds the lock.
+func (l *List) putBackLater(lost []*held) {
+	l.lost = append(l.lost, lost...)
+	l.putBack = time.Now().Add(feed.Random(putBackWithin))
 }
 
 func (l *List) looked(ctx context.Context, e feed.Event) {
@@ -689,7 +768,7 @@ func (l *List) turn(ctx context.Context) error {
 }
 
 // missing are some of those that the log has not.
-func (l *List) missing() (missing []*held, pass uint32) {
+func (l *List) missing() (missing []news, pass uint32) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.putBack.IsZero() || time.Now().Before(l.putBack) {
@@ -697,7 +776,7 @@ func (l *List) missing() (missing []*held, pass uint32) {
 	}
 	for ; len(l.lost) > 0 && len(missing) < feed.Page; l.lost = l.lost[1:] {
 		if h := l.lost[0]; h.index >= 0 && h.pass < l.pass { // it has not ended meanwhile, and nobody else has put it back
-			missing = append(missing, h)
+			missing = append(missing, news{h, h.source})
 		}
 	}
 	if len(missing) == 0 {
