@@ -4,7 +4,8 @@
 // The log is snapshot and feed at once. A process reads it from the beginning, page by page
 // to the end, and then goes on from there. After any error it begins again: a store that
 // has failed over may have lost what it had said it has, and may number its records
-// otherwise.
+// otherwise. Where nothing is wrong, and the log is read again all the same, it goes on
+// from where it was as well: however long the log is, it goes on hearing what is new.
 //
 // That reads succeed does not say that they are up to date: the store may be cut off from
 // the others. So each process appends a heartbeat now and then, and has heard from the
@@ -125,6 +126,8 @@ type Follower struct {
 
 	looking chan struct{} // held by whoever looks; guards what follows
 	after   string
+	tail    string              // where it was, while the log is read again although nothing is wrong; else ""
+	tailing bool                // what is read comes from there
 	begun   clock.Instant       // when the last reading from the beginning began
 	whole   bool                // it has not reached the end
 	numbers map[writer]uint64   // the last ones that were read, since the beginning
@@ -217,8 +220,11 @@ func (f *Follower) Look(ctx context.Context) error {
 		return ctx.Err()
 	}
 	start := time.Now()
-	if f.takeRestart(clock.At(start)) {
-		f.startOver()
+	if again, routine := f.takeRestart(clock.At(start)); again {
+		tail := f.after
+		if f.startOver(); routine {
+			f.tail = tail
+		}
 	}
 	e := Event{Whole: f.after == ""}
 	if e.Err = f.beatAndRead(ctx, &e); e.Err != nil {
@@ -275,23 +281,96 @@ func Random(d time.Duration) time.Duration {
 	return time.Duration(n.Int64())
 }
 
-// takeRestart reports whether to start over. Whoever asks for that again and again gets it
-// once in a Beat: it costs as much as the log is long.
-func (f *Follower) takeRestart(now clock.Instant) bool {
+// takeRestart reports whether to start over, and whether that is so although nothing is
+// wrong. Whoever asks for that again and again gets it once in a Beat: it costs as much as
+// the log is long.
+func (f *Follower) takeRestart(now clock.Instant) (again, routine bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	since := now.Since(f.begun)
-	if since < Beat || since < Again && !f.restart && !f.missed {
-		return false
+	routine = !f.restart && !f.missed
+	if since < Beat || since < Again && routine {
+		return false, false
 	}
 	f.restart, f.missed = false, false
-	return true
+	return true, routine
 }
 
-func (f *Follower) startOver() { f.after, f.out, f.beaten = "", false, clock.Instant{} }
+func (f *Follower) startOver() {
+	f.after, f.tail, f.out, f.beaten = "", "", false, clock.Instant{}
+}
 
 func (f *Follower) beatAndRead(ctx context.Context, e *Event) error {
 	now := clock.At(time.Now())
+	if err := f.appendBeat(ctx, now); err != nil {
+		return err
+	}
+	if f.after == "" {
+		f.begun, f.whole = now, true
+		f.forget()
+		f.c.Begin()
+	}
+	followed := now
+	for {
+		if at := clock.At(time.Now()); f.tail != "" && at.Since(followed) >= Interval {
+			if err := f.follow(ctx, at, e); err != nil {
+				return err
+			}
+			followed = at
+		}
+		more, err := f.takePage(ctx, &f.after, e)
+		if err != nil {
+			return err
+		}
+		if !more {
+			break
+		}
+	}
+	if f.whole {
+		f.whole, f.known, f.tail = false, nil, "" // who is not there any more is dead
+		f.c.Whole()
+		if f.out && clock.At(time.Now()).Since(f.beaten) >= Beat {
+			// The log is so long that the heartbeat has ended before it was reached. The next
+			// look appends another, and has only that to read.
+			f.beaten, f.out = clock.Instant{}, false
+			return nil
+		}
+	}
+	f.hear(followed)
+	return nil
+}
+
+// follow is a look from where the log had been read to, while it is read again.
+func (f *Follower) follow(ctx context.Context, now clock.Instant, e *Event) error {
+	if err := f.appendBeat(ctx, now); err != nil {
+		return err
+	}
+	f.tailing = true
+	defer func() { f.tailing = false }()
+	for {
+		more, err := f.takePage(ctx, &f.tail, e)
+		if err != nil {
+			return err
+		}
+		if !more {
+			f.hear(now)
+			return nil
+		}
+	}
+}
+
+// hear notes that the end was reached by a look that has begun then.
+func (f *Follower) hear(began clock.Instant) {
+	if f.out || f.missed { // not all that is before the end was taken
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.heard, f.sure = began, f.beaten
+}
+
+// appendBeat appends a heartbeat when it is time for one.
+func (f *Follower) appendBeat(ctx context.Context, now clock.Instant) error {
 	switch since := now.Since(f.beaten); {
 	case since < Beat:
 	case f.out:
@@ -305,7 +384,7 @@ func (f *Follower) beatAndRead(ctx context.Context, e *Event) error {
 		}
 		record := Record{Data: data, Until: now.Wall.Add(4 * Beat)}
 		if err := f.append(ctx, heartbeat, []Record{record}); err != nil {
-			if _, reads := f.page(ctx); reads == nil { // it is not down, but cut off, perhaps for longer
+			if _, reads := f.page(ctx, &f.after); reads == nil { // it is not down, but cut off, perhaps for longer
 				f.doubt()
 			}
 			return fmt.Errorf("appending a heartbeat: %w", err)
@@ -313,39 +392,16 @@ func (f *Follower) beatAndRead(ctx context.Context, e *Event) error {
 		f.beaten, f.out = now, true
 		clear(f.ask)
 	}
-	if f.after == "" {
-		f.begun, f.whole = now, true
-		f.forget()
-		f.c.Begin()
-	}
-	for {
-		page, err := f.page(ctx)
-		if err != nil {
-			return err
-		}
-		if len(page) == 0 {
-			break
-		}
-		for _, d := range page {
-			f.take(d, e)
-		}
-	}
-	if f.whole {
-		f.whole, f.known = false, nil // who is not there any more is dead
-		f.c.Whole()
-		if f.out && clock.At(time.Now()).Since(f.beaten) >= Beat {
-			// The log is so long that the heartbeat has ended before it was reached. The next
-			// look appends another, and has only that to read.
-			f.beaten, f.out = clock.Instant{}, false
-			return nil
-		}
-	}
-	if !f.out && !f.missed { // and all that is before its end was taken
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		f.heard, f.sure = now, f.beaten
-	}
 	return nil
+}
+
+// takePage takes the records of a page, and reports whether there were any.
+func (f *Follower) takePage(ctx context.Context, place *string, e *Event) (more bool, err error) {
+	page, err := f.page(ctx, place)
+	for _, d := range page {
+		f.take(d, e)
+	}
+	return len(page) > 0, err
 }
 
 // doubt takes back what was heard since the last heartbeat that has come back.
@@ -355,13 +411,14 @@ func (f *Follower) doubt() {
 	f.heard = f.sure
 }
 
-func (f *Follower) page(ctx context.Context) ([][]byte, error) {
+// page reads a page, and moves the place behind it.
+func (f *Follower) page(ctx context.Context, place *string) ([][]byte, error) {
 	type answer struct {
 		data [][]byte
 		next string
 	}
 	answered := make(chan answer, 1)
-	after := f.after
+	after := *place
 	err := call(ctx, f.reads, func(ctx context.Context) (err error) {
 		var a answer
 		a.data, a.next, err = f.c.Log.Read(ctx, after, Page)
@@ -376,7 +433,7 @@ func (f *Follower) page(ctx context.Context) ([][]byte, error) {
 		return nil, errors.New("reading has returned records and no place behind them")
 	}
 	if a.next != "" {
-		f.after = a.next
+		*place = a.next
 	}
 	return a.data, nil
 }
@@ -420,11 +477,11 @@ func (f *Follower) takeBeat(payload []byte) {
 
 // count notes the number of a record, and whether those before it were passed over. While
 // the log is read from the beginning, what has ended is missing, but nothing is that comes
-// after what was read before.
+// after what was read before, nor while it goes on from there as well.
 func (f *Follower) count(from writer, before, number uint64) {
 	last, met := f.numbers[from]
 	earlier, known := f.known[from]
-	if last = max(last, earlier); before > last && (known || !f.whole) {
+	if last = max(last, earlier); before > last && (known || !f.whole || f.tailing) {
 		f.missed = true
 		if len(f.ask) < maxAsked {
 			f.ask[from] = struct{}{}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -718,6 +719,103 @@ func TestSlowLog(t *testing.T) {
 				require.False(t, p.looks(t))
 				require.Equal(t, 2, log.Calls("Append"))
 				require.True(t, p.Heard().Equal(time.Now()))
+			})
+		})
+	}
+}
+
+// long is a log that gives one record at a time, and takes a second for each of the first.
+type long struct {
+	kit.Log
+	first int
+	read  func(first bool)
+}
+
+func (l *long) Read(ctx context.Context, after string, _ int) ([][]byte, string, error) {
+	place, _ := strconv.Atoi(after) // "" is 0
+	l.read(place < l.first)
+	if place < l.first {
+		time.Sleep(time.Second)
+	}
+	return l.Log.Read(ctx, after, 1)
+}
+
+// While the log is read again although nothing is wrong, however long that takes, what is new
+// is heard as before, and what goes wrong is noticed. After an error, nothing is known before
+// the end.
+func TestLongLogIsReadAgain(t *testing.T) {
+	const n = 100 // seconds
+	for _, tc := range []struct {
+		name        string
+		failed      bool            // before it
+		fault       func(log *long) // in the middle of it
+		fails       bool            // and so does the look
+		least, most time.Duration   // the greatest age until its end
+	}{
+		{name: "nothing is wrong", least: time.Second, most: 2 * time.Second},
+		{name: "after an error", failed: true, least: feed.Again, most: feed.Again + time.Minute},
+		{name: "heartbeats are lost", fault: func(log *long) { log.CutOff(true) }, fails: true, least: 5 * time.Second, most: 12 * time.Second},
+		{name: "nothing can be appended", fails: true, least: 5 * time.Second, most: 12 * time.Second, fault: func(log *long) {
+			log.Fault(func(_ context.Context, call string) error {
+				if call == "Append" {
+					return errDown
+				}
+				return nil
+			})
+		}},
+		{name: "it is down", fault: func(log *long) { log.Fault(func(context.Context, string) error { return errDown }) }, fails: true, least: time.Second, most: 2 * time.Second},
+		{name: "a number is passed over", least: n / 2 * time.Second, most: n * time.Second, fault: func(log *long) {
+			log.Put(record('k', "process1", n+2, "new"), until())
+		}},
+		{name: "one of a new process is passed over", least: n / 2 * time.Second, most: n * time.Second, fault: func(log *long) {
+			log.Put(record('k', "process2", 2, "new"), until())
+		}},
+		{name: "none is passed over", least: time.Second, most: 2 * time.Second, fault: func(log *long) {
+			log.Put(record('k', "process1", n+1, "new"), until())
+			log.Put(record('k', "process2", 1, "new"), until())
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
+				log := &long{first: n, read: func(bool) {}}
+				for i := range n {
+					log.Put(record('k', "process1", uint64(i+1), ""), until())
+				}
+				p := follow(log)
+				start := time.Now()
+				require.True(t, p.looks(t))
+				require.False(t, p.looks(t), "the first heartbeat has ended before it was reached")
+				time.Sleep(time.Until(start.Add(feed.Again - time.Second)))
+				if tc.failed {
+					log.Fault(func(context.Context, string) error { return errDown })
+					require.Error(t, p.Look(t.Context()))
+					log.Fault(nil)
+				} else {
+					require.False(t, p.looks(t))
+				}
+				time.Sleep(time.Second)
+				reads, greatest := 0, time.Duration(0)
+				again := time.Now()
+				log.read = func(first bool) {
+					greatest = max(greatest, p.Age(time.Now()))
+					if !first {
+						return
+					}
+					if reads++; reads == n/2 && tc.fault != nil {
+						tc.fault(log)
+					}
+				}
+				require.Equal(t, tc.fails, p.Look(t.Context()) != nil)
+				greatest = max(greatest, p.Age(time.Now()))
+				require.GreaterOrEqual(t, greatest, tc.least)
+				require.LessOrEqual(t, greatest, tc.most)
+				require.Equal(t, 2, p.begun)
+				require.Equal(t, tc.fails, p.whole == 1)
+				if tc.fails {
+					require.Less(t, time.Since(again), (n/2+10)*time.Second)
+					return
+				}
+				require.Equal(t, n, reads)
 			})
 		})
 	}
