@@ -51,7 +51,7 @@ func (h *held) cuts() bool { return h.mask&outright == 0 }
 // because of that.
 func (h *held) with(r *record) said {
 	s := h.said
-	if r.lift != s.lifted && (r.at > s.at || r.at == s.at && s.lifted) {
+	if r.at > s.at || r.at == s.at && s.lifted {
 		s.lifted = r.lift
 	}
 	switch before := r.entry.Before.UnixNano(); {

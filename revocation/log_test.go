@@ -1156,6 +1156,17 @@ func TestRecordsOfASource(t *testing.T) {
 		require.NoError(t, q.Add(t.Context(), cut("admin")))
 		require.NoError(t, q.Lift(t.Context(), cut("mad")))
 		requireRefused(q, cut("mad"))
+		require.NoError(t, q.Add(t.Context(), cut("admin")))
+		e := cut("mad")
+		e.Subject, e.Source = "bob", "admin"
+		require.NoError(t, q.Add(t.Context(), e))
+		for q.Add(t.Context(), e) == nil {
+			time.Sleep(time.Second)
+			e.Before = time.Now()
+		}
+		require.ErrorContains(t, q.Add(t.Context(), cut("admin")), "PerSource lets it have: admin")
+		require.NoError(t, q.Lift(t.Context(), cut("")), "whoever lifts is not refused")
+		requireRefused(q, cut("mad"))
 		time.Sleep(time.Hour)
 		requireRefused(q, cut("mad"))
 		time.Sleep(16 * time.Minute) // they have ended, and the log was read since
@@ -1362,7 +1373,7 @@ func TestLiftedCutOffInTheLog(t *testing.T) {
 			e := revocation.Entry{Issuer: issuer, Subject: "alice", Before: before, Until: now.Add(time.Hour)}
 			return append(slices.Clone(header), revocation.EncodedAt(e, lift, at)...)
 		}
-		records := map[string][]byte{"cut": record(lifted, false, 1), "lift": record(lifted, true, 2), "cut earlier": record(later, false, 3)}
+		records := map[string][]byte{"cut": record(lifted, false, 1), "lift": record(lifted, true, 2), "cut earlier": record(later, false, 3), "cut at that time": record(lifted, false, 2)}
 		for _, row := range []struct {
 			order []string
 			want  time.Time
@@ -1370,6 +1381,7 @@ func TestLiftedCutOffInTheLog(t *testing.T) {
 			{order: []string{"cut", "lift", "cut earlier"}, want: later},
 			{order: []string{"cut", "lift", "cut earlier", "cut", "lift", "cut earlier"}, want: later},
 			{order: []string{"lift", "cut earlier", "cut"}, want: later},
+			{order: []string{"lift", "cut earlier", "cut at that time"}, want: lifted},
 			{order: []string{"lift", "cut", "cut earlier"}, want: later},
 			{order: []string{"cut earlier", "lift", "cut"}, want: later},
 			{order: []string{"cut", "cut earlier", "lift"}, want: lifted},
