@@ -29,7 +29,6 @@ type held struct {
 // said is what is known of an Entry beside its values.
 type said struct {
 	at     int64 // of the last record; see List.next
-	lift   int64 // of the last one that lifts; 0: there was none
 	before int64 // in Unix nanoseconds
 	until  int64 // when it is forgotten, by the wall clock in Unix nanoseconds
 	lifted bool
@@ -37,44 +36,8 @@ type said struct {
 
 // sameAs reports whether the same tokens are refused, as long.
 func (s said) sameAs(t said) bool {
-	s.at, s.lift = t.at, t.lift
+	s.at = t.at
 	return s == t
-}
-
-// cuts reports whether it counts when a token was issued.
-func (h *held) cuts() bool { return h.mask&outright == 0 }
-
-// with is what is known of h after a record. A lift takes back the cut-offs that were added
-// before it, and those after it count, in whatever order they are read; but of one that is
-// added again before its lift is read, the later cut-off holds: more is refused then, and
-// never less. The Before of an outright Entry does not count, so that it is not told again
-// because of that.
-func (h *held) with(r *record) said {
-	s := h.said
-	if r.at > s.at || r.at == s.at && s.lifted {
-		s.lifted = r.lift
-	}
-	switch before := r.entry.Before.UnixNano(); {
-	case r.lift:
-		s.lift = max(s.lift, r.at)
-	case !h.cuts() || r.at < s.lift: // it does not count, or was lifted
-	case h.lifted:
-		s.before = before
-	default:
-		s.before = max(s.before, before)
-	}
-	s.at, s.until = max(s.at, r.at), max(s.until, r.entry.Until.Add(kept).UnixNano())
-	return s
-}
-
-// spare has a record that makes an outright Entry last longer make it last half as long
-// again: what is added meanwhile need not be told. So a feed that says one and the same
-// without end has three or four records of it in the log, and not one for each time.
-func (h *held) spare(r *record, now clock.Instant) {
-	until := r.entry.Until.Add(kept)
-	if !h.cuts() && until.UnixNano() > h.until {
-		r.entry.Until = r.entry.Until.Add(until.Sub(now.Wall) / 2)
-	}
 }
 
 // table finds what is held. Whoever uses it holds a lock.

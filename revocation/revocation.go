@@ -75,7 +75,7 @@ const (
 	putBackWithin   = 2 * time.Second
 	fullAgain       = 10 * time.Second // how often a reader that was full begins again
 	copiedAtOnce    = 256              // entries, for whoever looks at all
-	recordsPerEntry = 4                // in Log: an outright Entry that is added without end needs three
+	recordsPerEntry = 4                // in Log, of a Source, beside PerSource
 )
 
 // Config says what a [List] holds.
@@ -93,9 +93,9 @@ type Config struct {
 	MaxEntries int
 	// PerSource is how many of them one Source may add, so that a feed gone mad leaves room
 	// for the others, and two of them for an operator. So that it leaves room in Log as well,
-	// [List.Add] also refuses, with [bearergate.ReasonOverloaded], what would be one more record of
-	// a Source that has four times as many there: a cut-off with a later Before is a record
-	// each time it is added, until it ends. Default: a third of MaxEntries.
+	// [List.Add] also refuses, with [bearergate.ReasonOverloaded], a Source that has four times
+	// as many records there: an Entry is a record each time it is added, until it ends.
+	// Default: a third of MaxEntries.
 	PerSource int
 
 	// Log is what the processes of a fleet share. Default: none, and an Entry counts in this
@@ -312,9 +312,7 @@ func copied(e *bearergate.Error) error {
 
 // Add revokes. Each Entry counts in this process at once, and in every other process of the
 // fleet in about a second. Add returns when the Log has them, so that whoever was told of no
-// error need not ask again; adding an Entry again does no harm. One with TokenID, Session or
-// Key that is added again with a later Until is kept half as long again as that asks for: so
-// whoever goes on adding it costs the Log a record now and then, and not one each time.
+// error need not ask again; adding an Entry again does no harm.
 //
 // Errors: [bearergate.ErrInvalidRequest] for an Entry that cannot be, and then none of them
 // counts, and the error names all mistakes; [bearergate.ErrUnavailable] with
@@ -415,26 +413,15 @@ func (l *List) applyOwn(now clock.Instant, records []record) (changed []news, pa
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.table.sweep(now, max(swept, 2*len(records)))
-	more, bySource, toTell := 0, map[string]int{}, map[string]int{}
-	seen := map[values]bool{}
+	more, bySource, toTell := map[values]bool{}, map[string]int{}, map[string]int{}
 	for i := range records {
-		r := &records[i]
-		v := r.entry.values()
-		_, h := l.held(&v)
-		if h != nil {
-			r.at = max(r.at, l.next(h, r))
-			h.spare(r, now)
+		if !records[i].lift { // whoever lifts is an operator, and no feed gone mad
+			toTell[records[i].entry.Source]++
 		}
-		if seen[v] || h != nil && h.pass != 0 && h.with(r).sameAs(h.said) {
-			continue
-		}
-		seen[v] = true
-		if !r.lift { // whoever lifts is an operator, and no feed gone mad
-			toTell[r.entry.Source]++
-		}
-		if h == nil {
-			more++
-			bySource[r.entry.Source]++
+		v := records[i].entry.values()
+		if _, h := l.held(&v); h == nil && !more[v] {
+			more[v] = true
+			bySource[records[i].entry.Source]++
 		}
 	}
 	for source, n := range bySource {
@@ -443,23 +430,22 @@ func (l *List) applyOwn(now clock.Instant, records []record) (changed []news, pa
 		}
 	}
 	for source, n := range toTell {
-		if l.feed != nil && l.told[source]+n > recordsPerEntry*l.perSource {
+		if l.told[source]+n > recordsPerEntry*l.perSource {
 			return nil, 0, overloaded("revocation: a Source has as many records in Log as PerSource lets it have: " + or(source, "the one without a name"))
 		}
 	}
-	if len(l.table.ends)+more > l.maxEntries {
+	if len(l.table.ends)+len(more) > l.maxEntries {
 		return nil, 0, overloaded("revocation: the List is full: raise MaxEntries")
 	}
 	for i := range records {
-		h := l.apply(&records[i], now)
-		if h == nil {
-			continue
+		v := records[i].entry.values()
+		if _, h := l.held(&v); h != nil {
+			records[i].at = max(records[i].at, l.next(h, &records[i]))
 		}
-		// Until Append has said yes, whoever adds or lifts it again must ask the Log again.
-		l.table.unmet(h)
-		if v := records[i].entry.values(); seen[v] {
+		if h := l.apply(&records[i], now); h != nil {
+			// Until Append has said yes, whoever adds or lifts it again must ask the Log again.
+			l.table.unmet(h)
 			changed = append(changed, news{h, records[i].entry.Source})
-			delete(seen, v) // once, however often these records name it
 		}
 	}
 	return changed, l.pass, nil
@@ -505,9 +491,6 @@ func (l *List) apply(r *record, now clock.Instant) *held {
 	if h == nil {
 		mask := v.mask()
 		h = &held{values: string(v.append(nil, mask)), hash: hash, mask: mask, source: l.source(r.entry.Source), said: said{at: r.at, lifted: r.lift, before: before}, index: -1}
-		if r.lift {
-			h.lift = r.at
-		}
 		l.table.lives(h, until, now)
 		l.table.put(h)
 		if r.lift {
@@ -515,21 +498,25 @@ func (l *List) apply(r *record, now clock.Instant) *held {
 		}
 		return h
 	}
-	was, is := h.said, h.with(r)
-	if is.lifted != was.lifted {
-		if is.lifted {
+	was := h.said
+	if r.lift != h.lifted && (r.at > h.at || r.at == h.at && h.lifted) {
+		if h.lifted = r.lift; r.lift {
 			l.table.lifted++
 		} else {
 			l.table.lifted--
 		}
 	}
-	h.at, h.lift, h.before, h.lifted = is.at, is.lift, is.before, is.lifted
-	l.table.lives(h, is.until, now)
-	if h.pass == 0 || !h.sameAs(was) {
+	h.at, h.before = max(h.at, r.at), max(h.before, before)
+	l.table.lives(h, until, now)
+	if !l.logged(h) || !h.sameAs(was) {
 		return h
 	}
 	return nil
 }
+
+// logged reports whether this process knows that the log has h: the last reading, which may
+// be under way, has met it, or it was told since that began.
+func (l *List) logged(h *held) bool { return h.pass != 0 && h.pass >= l.pass }
 
 // source is one text for all entries of a source.
 func (l *List) source(name string) string {
@@ -643,17 +630,9 @@ func (l *List) meet(r *record, now clock.Instant) (changed bool) {
 		l.table.met(h, l.pass)
 		return true
 	}
-	// The log has it only if it says all that is known here, and nothing later takes that back.
-	if r.lift == h.lifted && r.at >= h.lift && (h.lifted || !h.cuts() || r.entry.Before.UnixNano() >= h.before) && r.entry.Until.Add(kept).UnixNano() >= h.until {
+	// The log has it only if it says all that is known here.
+	if r.lift == h.lifted && r.at >= h.at && r.entry.Before.UnixNano() >= h.before && r.entry.Until.Add(kept).UnixNano() >= h.until {
 		l.table.met(h, l.pass)
-	}
-	if h.lift > was.lift && !h.lifted {
-		// It was added again here since it was lifted elsewhere. The log was perhaps not told,
-		// as it had it already.
-		l.table.unmet(h)
-		if l.counted == nil { // else whole sees to it
-			l.putBackLater([]*held{h})
-		}
 	}
 	return !h.sameAs(was)
 }
@@ -663,23 +642,16 @@ func (l *List) whole() {
 	defer l.mu.Unlock()
 	l.full.Store(l.overflow)
 	l.told, l.counted = l.counted, nil
-	var lost []*held
 	for h := l.table.oldest; h != nil && h.pass < l.pass; h = h.newer {
-		lost = append(lost, h)
+		l.lost = append(l.lost, h)
 	}
-	if n := len(lost); n > 0 {
+	if n := len(l.lost); n > 0 {
 		// Every process has met the same. Whoever is first spares the others the work, and
 		// where there is much of it, each begins somewhere else.
 		first := int(feed.Random(time.Duration(n)))
-		lost = slices.Concat(lost[first:], lost[:first])
-		l.putBackLater(lost)
+		l.lost = slices.Concat(l.lost[first:], l.lost[:first])
+		l.putBack = time.Now().Add(feed.Random(putBackWithin))
 	}
-}
-
-// putBackLater has Run put back what the log has not. The caller holds the lock.
-func (l *List) putBackLater(lost []*held) {
-	l.lost = append(l.lost, lost...)
-	l.putBack = time.Now().Add(feed.Random(putBackWithin))
 }
 
 func (l *List) looked(ctx context.Context, e feed.Event) {

@@ -448,23 +448,6 @@ func TestLift(t *testing.T) {
 	})
 }
 
-// A cut-off that was lifted does not come back with another one of an earlier time.
-func TestLiftedCutOff(t *testing.T) {
-	bubble.Test(t, func(t *testing.T) {
-		l := newList(t, nil)
-		now := time.Now()
-		cut := func(ago time.Duration) revocation.Entry {
-			return revocation.Entry{Issuer: issuer, Subject: "alice", Before: now.Add(-ago)}
-		}
-		require.NoError(t, l.Add(t.Context(), cut(0)))
-		require.NoError(t, l.Lift(t.Context(), cut(0)))
-		require.NoError(t, l.Add(t.Context(), cut(20*time.Minute)))
-		require.NoError(t, l.Add(t.Context(), cut(10*time.Minute), cut(15*time.Minute)))
-		requireRevoked(t, l.Check(t.Context(), issued(now.Add(-10*time.Minute))))
-		require.NoError(t, l.Check(t.Context(), issued(now.Add(-10*time.Minute+1))))
-	})
-}
-
 // A full List refuses its feeder, with nothing half done, and forgets nothing.
 func TestFull(t *testing.T) {
 	l := newList(t, func(c *revocation.Config) { c.MaxEntries, c.PerSource = 4, 3 })
