@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -127,14 +128,32 @@ func isTimeout(err error) bool {
 // maxCode is how long the first word of an error may be.
 const maxCode = 20
 
-// codeOf is the first word of what Redis says, which is one of a closed set. It is ERR also
-// where that is no word of Redis' at all: a proxy that has lost its servers says anything.
+// inScript matches an error in a script as servers before Redis 7 say it: as one of the script,
+// with the place in it, and then what later ones say alone.
+var inScript = regexp.MustCompile(`^ERR Error (?:running|compiling) script \([^)]*\): [@\w]*: ?\d+: -?(.+)`)
+
+// codeOf is the first word of what Redis says, which is one of a closed set, also in a script.
+// It is ERR also where that is no word of Redis' at all: a proxy that has lost its servers says
+// anything.
 func codeOf(reply redis.Error) string {
-	word, _, _ := strings.Cut(reply.Error(), " ")
+	word, _, _ := strings.Cut(textOf(reply), " ")
 	if word == "" || len(word) > maxCode || strings.Trim(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
 		return "ERR"
 	}
 	return word
+}
+
+// textOf is what Redis says, or what it says of a command in a script.
+func textOf(reply redis.Error) string {
+	text := reply.Error()
+	m := inScript.FindStringSubmatch(text)
+	if m == nil {
+		return text
+	}
+	if word, _, _ := strings.Cut(m[1], " "); strings.ToUpper(word) == word { // a code
+		return m[1]
+	}
+	return "ERR " + m[1]
 }
 
 // mistakes are how texts behind ERR begin, in small letters, that prove a mistake in the set-up.
@@ -149,7 +168,7 @@ var mistakes = []string{
 
 // isMistake reports whether an error with the code ERR proves a mistake in the set-up.
 func isMistake(reply redis.Error) bool {
-	text, ok := strings.CutPrefix(reply.Error(), "ERR ")
+	text, ok := strings.CutPrefix(textOf(reply), "ERR ")
 	return ok && slices.ContainsFunc(mistakes, func(start string) bool {
 		return len(text) >= len(start) && strings.EqualFold(text[:len(start)], start)
 	})
