@@ -68,19 +68,8 @@ func TestRefreshAhead(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) { // however many are due at once, whoever has to wait finds a place
 		s := newServer()
 		client := newClient(t, with(config(s), func(c *introspect.Config) { c.Calls.Max, c.Calls.Waiting = 2, 1 }))
-		var tokens []string
-		s.set(func(s *server) {
-			s.answers["new"] = s.answers[opaque]
-			for i := range 100 {
-				tokens = append(tokens, fmt.Sprint("t", i))
-				s.answers[tokens[i]] = s.answers[opaque]
-			}
-		})
-		for range 4 { // in use
-			for _, token := range tokens {
-				requireAccepted(t, client, token)
-			}
-		}
+		tokens := inUse(t, s, client, 100)
+		s.set(func(s *server) { s.answers["new"] = s.answers[opaque] })
 		time.Sleep(introspect.DefaultPositiveTTL * 8 / 10)
 		s.set(func(s *server) { s.delay = 10 * time.Millisecond })
 		for _, token := range tokens {
@@ -93,19 +82,8 @@ func TestRefreshAhead(t *testing.T) {
 		for most, renewed := range map[int]int{1: 1, 2: 1, 4: 2, 5: 2} {
 			s := newServer()
 			client := newClient(t, with(config(s), func(c *introspect.Config) { c.Calls.Max = most }))
-			var tokens []string
-			s.set(func(s *server) {
-				s.answers["new"] = s.answers[opaque]
-				for i := range 2 * most {
-					tokens = append(tokens, fmt.Sprint("t", i))
-					s.answers[tokens[i]] = s.answers[opaque]
-				}
-			})
-			for range 4 { // in use
-				for _, token := range tokens {
-					requireAccepted(t, client, token)
-				}
-			}
+			tokens := inUse(t, s, client, 2*most)
+			s.set(func(s *server) { s.answers["new"] = s.answers[opaque] })
 			time.Sleep(introspect.DefaultPositiveTTL * 8 / 10)
 			s.set(func(s *server) { s.delay, s.calls = introspect.DefaultTimeout*3/4, 0 })
 			for _, token := range tokens {
@@ -226,4 +204,22 @@ func TestRefreshAheadWithStore(t *testing.T) {
 		require.InDelta(t, 5, s.requests(), 1)
 		time.Sleep(time.Minute)
 	})
+}
+
+// inUse has the server know so many more tokens, and the client use each of them so often that
+// it renews them ahead of time.
+func inUse(t *testing.T, s *server, client *introspect.Client, n int) (tokens []string) {
+	t.Helper()
+	s.set(func(s *server) {
+		for i := range n {
+			tokens = append(tokens, fmt.Sprint("t", i))
+			s.answers[tokens[i]] = s.answers[opaque]
+		}
+	})
+	for range 4 {
+		for _, token := range tokens {
+			requireAccepted(t, client, token)
+		}
+	}
+	return tokens
 }

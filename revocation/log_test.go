@@ -1031,7 +1031,7 @@ func TestAddedAgainWhereItWasLost(t *testing.T) {
 		for read := p.readings(); p.readings() == read; {
 			time.Sleep(time.Millisecond)
 		}
-		// It is put back within two seconds, at random; in a moment, here.
+		// The process puts it back within two seconds; whoever adds it need not wait for that.
 		require.NoError(t, p.Add(t.Context(), e))
 		require.Equal(t, 1, entriesOf(log))
 	})

@@ -128,7 +128,7 @@ func TestRealMasterWithoutReplicasLetsNobodyIn(t *testing.T) {
 	for i := 0; i < 3*redisgate.FailuresToOpen || alone == ""; i++ {
 		begin, name := time.Now(), "cut off "+strconv.Itoa(i)
 		fresh, err = s.Replay().Use(t.Context(), name, soon())
-		requireWithin(t, time.Second, time.Since(begin), late)
+		requireWithin(t, 200*time.Millisecond, time.Since(begin), late)
 		kit.RequireError(t, err, bearergate.ErrUnavailable, bearergate.ReasonStoreUnavailable)
 		require.False(t, fresh)
 		if outcomes := told.outcomes(); outcomes[len(outcomes)-1] == redisgate.OutcomeAlone {

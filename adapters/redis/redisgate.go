@@ -35,11 +35,11 @@
 //
 // Every call ends after Config.Timeout and some 20 ms, whatever Redis and the client do,
 // with an error that is [bearergate.ErrUnavailable]; it says nothing of a key, of data or of
-// an address. It is [bearergate.ErrMisconfigured] only where the error of Redis proves a mistake
-// in the set-up: a wrong password, a right that the user does not have, a key that is somebody
-// else's, a command that the server does not know or reads otherwise. What Redis is not
-// known to say, as a proxy does that has lost its servers, and what it says to one client too many,
-// is an outage and counts as no answer.
+// an address. It is [bearergate.ErrMisconfigured] only where the error of Redis proves a
+// mistake in the set-up: a wrong password, a right that the user does not have, a key that is
+// somebody else's, a command that the server does not know or reads otherwise. What Redis is
+// not known to say, as a proxy does that has lost its servers, and what it says to one client
+// too many, is an outage and counts as no answer.
 //
 // After [FailuresToOpen] calls in a row without an answer, every call fails at
 // once, for a quarter of a second at first and for at most [MaxPause]; then one call at a

@@ -326,7 +326,8 @@ func troubled(before, after *state) bool {
 
 // fetched and called notice what fails although no fault is there: on a machine that stands
 // still for longer than the timeouts, it may. Anything but a timeout, a lost connection, or a
-// fetch during which the process stood still, may not. It is also noticed when what began during a fault opens the breaker after it.
+// fetch during which the process stood still, may not. It is also noticed when what began
+// during a fault opens the breaker after it.
 func (w *world) fetched(_ context.Context, e jwks.FetchEvent) {
 	if e.Outcome != jwks.OutcomeOK && e.Outcome != jwks.OutcomeNotModified {
 		w.failed(e.Start, "a fetch of the keys", string(e.Outcome))
