@@ -22,9 +22,9 @@ const (
 	memberTokenType
 )
 
-// fieldsOf is what is read in answers.
-func fieldsOf(c *Config) accept.Fields {
-	return accept.Fields{Required: required(c), Scopes: []string{"scope"}, ScopeString: !c.AllowScopeArray, Extra: []string{memberActive: "active", memberTokenType: "token_type"}}
+// readerOf reads what is looked at in answers.
+func readerOf(c *Config) *accept.Reader {
+	return accept.NewReader(accept.Fields{Required: required(c), Scopes: []string{"scope"}, ScopeString: !c.AllowScopeArray, Extra: []string{memberActive: "active", memberTokenType: "token_type"}})
 }
 
 // required are the members that must be there: without both times, the life of a token is
@@ -49,7 +49,7 @@ func rulesOf(c *Config) accept.Rules {
 // the last. An error means that it is not an answer: the token is then neither active nor
 // inactive.
 func (c *Client) read(body []byte, r *accept.Reading) (verdict, error) {
-	if err := c.fields.Read(body, r); err != nil {
+	if err := c.reader.Read(body, r); err != nil {
 		return verdict{}, errors.New("the body is " + err.Error())
 	}
 	r.At = accept.StepActive

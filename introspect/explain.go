@@ -25,7 +25,7 @@ func (c *Client) Explain(ctx context.Context, token string) bearergate.Explanati
 	}
 	x := examination{raw: token}
 	t, err := c.verdictAnew(ctx, &x)
-	of := accept.Case{Sight: c.look(&x), At: x.At, Rules: &c.rules, Fields: &c.fields, Opaque: true}
+	of := accept.Case{Sight: c.look(&x), At: x.At, Rules: &c.rules, Reader: c.reader, Opaque: true}
 	_ = c.guard(ctx, "Explain", func() error { of.Now = c.now(); return nil })
 	if err != nil {
 		t, of.Err = nil, bearergate.AsError(err)
@@ -110,9 +110,9 @@ func (c *Client) look(x *examination) *accept.Sight {
 	case len(x.raw) > c.maxTokenBytes:
 		return &accept.Sight{}
 	case x.body == nil, x.At == accept.StepActive:
-		return accept.Look(x.raw, &c.fields)
+		return accept.Look(x.raw, c.reader)
 	}
-	return accept.LookInto(x.raw, x.body, &c.fields)
+	return accept.LookInto(x.raw, x.body, c.reader)
 }
 
 // advice is what to do, in words for what only answers have where those fit better.

@@ -367,7 +367,7 @@ type Client struct {
 	auth          Auth                                          // nil: ask
 	ask           func(context.Context, string) ([]byte, error) // nil: the endpoint
 	status        int                                           // of an answer, for the events; 0: there is none
-	fields        accept.Fields
+	reader        *accept.Reader
 	rules         accept.Rules // of what an answer says
 	check         func(context.Context, *bearergate.Token) error
 	tokenTypes    []string // beyond those that are known
@@ -417,7 +417,7 @@ func New(c Config) (*Client, error) {
 	wrong := mistake.In("introspect")
 	complete(&c, &wrong)
 	client := &Client{
-		issuer: c.Issuer, auth: c.Auth, ask: c.Ask, status: http.StatusOK, fields: fieldsOf(&c), rules: rulesOf(&c), mapping: c.Map, check: c.Check, accepts: c.Accept,
+		issuer: c.Issuer, auth: c.Auth, ask: c.Ask, status: http.StatusOK, reader: readerOf(&c), rules: rulesOf(&c), mapping: c.Map, check: c.Check, accepts: c.Accept,
 		tokenTypes: slices.Clone(c.AllowTokenTypes), inactiveCodes: slices.Clone(c.AllowInactiveErrors),
 		maxTokenBytes: c.MaxTokenBytes, hint: c.TokenTypeHint, now: c.Now, elapsed: clock.Elapsed,
 		signing: c.Signed.Answers, keys: c.Signed.Keys, algorithms: c.Signed.Algorithms, answers: signedRules(&c),

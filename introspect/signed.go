@@ -86,7 +86,7 @@ func (c *Client) unwrap(ctx context.Context, body []byte) ([]byte, *failure) {
 		return nil, &failure{outcome: OutcomeKeys, ours: e.Kind == bearergate.ErrMisconfigured, retryAfter: e.RetryAfter, cause: errors.New(err.Error())}
 	}
 	var r accept.Reading
-	if err := signedFields.Read(jws.Payload, &r); err != nil {
+	if err := aroundAnswer.Read(jws.Payload, &r); err != nil {
 		return bad("the claims are " + err.Error())
 	}
 	// iat is judged closely: no leeway for its age, since the answer was made for this very call.
@@ -106,12 +106,15 @@ func (c *Client) unwrap(ctx context.Context, body []byte) ([]byte, *failure) {
 	return r.Extra[0], nil
 }
 
-// signedFields is what is read in the claims around a signed answer (RFC 9701 §5).
-// exp should not be there, but is not ignored either.
-var signedFields = accept.Fields{Required: []string{"iss", "aud", "iat"}, Extra: []string{"token_introspection"},
-	Only: []string{"iss", "aud", "iat", "nbf", "exp"}}
+// aroundAnswer reads the claims around a signed answer (RFC 9701 §5). exp should not be
+// there, but is not ignored either.
+var (
+	aroundAnswer = accept.NewReader(accept.Fields{Required: requiredAround, Extra: []string{"token_introspection"},
+		Only: []string{"iss", "aud", "iat", "nbf", "exp"}})
+	requiredAround = []string{"iss", "aud", "iat"}
+)
 
 // signedRules are what those claims must say.
 func signedRules(c *Config) accept.Rules {
-	return accept.Rules{Issuer: c.Issuer, Audiences: slices.Clone(c.Signed.Audiences), Required: signedFields.Required, Leeway: c.Leeway, ExpiryOptional: true}
+	return accept.Rules{Issuer: c.Issuer, Audiences: slices.Clone(c.Signed.Audiences), Required: requiredAround, Leeway: c.Leeway, ExpiryOptional: true}
 }

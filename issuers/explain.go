@@ -45,6 +45,9 @@ func (r *Router) Explain(ctx context.Context, token string) bearergate.Explanati
 	return of.Then(bearergate.Step{Name: "router's issuer", Expected: accept.Quoted(c.issuer)}, func() error { return holdTo(c.issuer, c.verifier, of.Token) })
 }
 
+// anyClaims looks into tokens that no verifier is asked about.
+var anyClaims = accept.NewReader(accept.Fields{})
+
 // advice is what to do where no verifier is asked.
 func (r *Router) advice(err error, token string) []string {
 	of := bearergate.AsError(err)
@@ -61,14 +64,14 @@ func (r *Router) advice(err error, token string) []string {
 		if r.opaque != nil && isEncrypted(token) {
 			return []string{"The token is encrypted, and only the server that issued it can read it. If that is the one that Opaque asks, set EncryptedAreOpaque of the Router. Else have the authorization server issue signed access tokens for this API."}
 		}
-		advice := (&accept.Case{Sight: accept.Look(token, &accept.Fields{}), Err: of, At: accept.StepForm}).Advice()
+		advice := (&accept.Case{Sight: accept.Look(token, anyClaims), Err: of, At: accept.StepForm}).Advice()
 		if !jwtShaped(token) {
 			advice = append([]string{"The token is no JWT, and the router has no verifier for such tokens: set Opaque, to an introspect.Client for example, if this API is to accept them."}, advice...)
 		}
 		return advice
 	}
 	found := ""
-	if seen := accept.Look(token, &accept.Fields{}).Reading(); seen != nil {
+	if seen := accept.Look(token, anyClaims).Reading(); seen != nil {
 		found = seen.Claims.Issuer
 	}
 	for _, issuer := range slices.Sorted(maps.Keys(r.issuers)) {

@@ -78,7 +78,7 @@ func (v *Verifier) verdictAnew(ctx context.Context, raw string, r *accept.Readin
 // caseOf is the verdict on a token, with what can be seen in that. What is too long is
 // not looked into.
 func (v *Verifier) caseOf(raw string, at accept.Step, err error) accept.Case {
-	c := accept.Case{Sight: &accept.Sight{}, At: at, Rules: &v.rules, Fields: &v.fields, Algorithms: v.algorithms, RFC9068: v.profile == RFC9068, Now: time.Now()}
+	c := accept.Case{Sight: &accept.Sight{}, At: at, Rules: &v.rules, Reader: v.reader, Algorithms: v.algorithms, RFC9068: v.profile == RFC9068, Now: time.Now()}
 	if v.now != nil {
 		_ = v.guard(context.Background(), "Explain", func() error { c.Now = v.now(); return nil })
 	}
@@ -86,7 +86,7 @@ func (v *Verifier) caseOf(raw string, at accept.Step, err error) accept.Case {
 		c.Err = bearergate.AsError(err)
 	}
 	if len(raw) <= v.maxTokenBytes {
-		c.Sight = accept.Look(raw, &v.fields)
+		c.Sight = accept.Look(raw, v.reader)
 	}
 	return c
 }

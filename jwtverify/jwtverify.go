@@ -265,7 +265,7 @@ type Verifier struct {
 	profile       Profile
 	allowedTypes  []string // of AllowTypes, plain
 	maxTokenBytes int
-	fields        accept.Fields
+	reader        *accept.Reader
 	rules         accept.Rules
 	preset        accept.Preset
 	mapping       func(*bearergate.Claims) error
@@ -300,8 +300,8 @@ func New(c Config) (*Verifier, error) {
 		profile:       c.Profile,
 		maxTokenBytes: c.MaxTokenBytes,
 		allowedTypes:  allowedTypes(&c, &wrong),
-		fields: accept.Fields{Required: required, Scopes: scopeClaims(&c, &wrong), Clients: clientClaims(&c, &wrong), StandIns: standIns,
-			Ignored: slices.Clone(c.IgnoreClaims)},
+		reader: accept.NewReader(accept.Fields{Required: required, Scopes: scopeClaims(&c, &wrong), Clients: clientClaims(&c, &wrong), StandIns: standIns,
+			Ignored: slices.Clone(c.IgnoreClaims)}),
 		rules: accept.Rules{
 			Issuer: c.Issuer, Aliases: slices.Clone(c.IssuerAliases), Audiences: slices.Clone(c.Audiences), StandIns: values, Marks: accept.Marks(&wrong, c.AllowMarks), Required: required,
 			Confirmations: slices.Clone(c.Confirmations), MaxLife: c.MaxTokenAge,
@@ -483,7 +483,7 @@ func (v *Verifier) examine(ctx context.Context, raw string, r *accept.Reading, h
 		return nil, err
 	}
 	headers.Keep(jws)
-	if err := v.fields.Read(jws.Payload, r); err != nil {
+	if err := v.reader.Read(jws.Payload, r); err != nil {
 		return nil, accept.Invalid(bearergate.ReasonMalformed, "the claims are "+err.Error())
 	}
 	c := &r.Claims

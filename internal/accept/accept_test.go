@@ -21,6 +21,7 @@ import (
 
 var (
 	fields = accept.Fields{Required: []string{"iss", "aud", "exp", "iat"}, Scopes: []string{"scope", "scp"}, Extra: []string{"active"}}
+	reader = accept.NewReader(fields)
 	rules  = accept.Rules{
 		Issuer: "https://as.example.test", Audiences: []string{"api", "api2"}, Required: fields.Required,
 		Confirmations: []string{"jkt"}, MaxLife: time.Hour, Leeway: 5 * time.Second,
@@ -36,7 +37,7 @@ func read(t *testing.T, f accept.Fields, claims map[string]any) (r accept.Readin
 	t.Helper()
 	data, err := json.Marshal(claims)
 	require.NoError(t, err)
-	require.NoError(t, f.Read(data, &r))
+	require.NoError(t, accept.NewReader(f).Read(data, &r))
 	return r
 }
 
@@ -412,7 +413,7 @@ func TestRead(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var r accept.Reading
-			require.NoError(t, fields.Read([]byte(tt.json), &r))
+			require.NoError(t, reader.Read([]byte(tt.json), &r))
 			require.Equal(t, tt.wrong, r.Wrong)
 			if tt.wrong == "" {
 				tt.want.Raw = []byte(tt.json)
@@ -453,19 +454,19 @@ func TestRead(t *testing.T) {
 		require.Equal(t, "1", string(r.Extra[1]))
 	})
 	for _, text := range []string{``, `null`, `[]`, `{"a":1,"a":2}`, `{"a":{"b":1,"b":2}}`, `{} {}`, "\xef\xbb\xbf{}", "{\"a\":\"\xff\"}", `{"a":"\ud800"}`} {
-		require.ErrorIs(t, fields.Read([]byte(text), new(accept.Reading)), accept.ErrNotAnObject, text)
+		require.ErrorIs(t, reader.Read([]byte(text), new(accept.Reading)), accept.ErrNotAnObject, text)
 	}
 }
 
 // A Reading that is lent says nothing of what was read into it before.
 func TestReadingsAreCleared(t *testing.T) {
 	claims := []byte(`{"iss":"a","sub":"b","aud":"c","exp":1,"scope":"d","client_id":"e","typ":"f","cnf":{"jkt":"g"},"x":1,"own":2}`)
-	fields := accept.Fields{Required: []string{"sub"}, Scopes: []string{"scope"}, StandIns: []string{"own"}, Extra: []string{"x"}}
+	reader := accept.NewReader(accept.Fields{Required: []string{"sub"}, Scopes: []string{"scope"}, StandIns: []string{"own"}, Extra: []string{"x"}})
 	again := false
 	for range 100 {
 		r := accept.BorrowReading()
 		require.Equal(t, &accept.Reading{}, r)
-		require.NoError(t, fields.Read(claims, r))
+		require.NoError(t, reader.Read(claims, r))
 		require.Equal(t, "e", r.Claims.ClientID)
 		accept.GiveBackReading(r)
 		next := accept.BorrowReading()
@@ -663,7 +664,7 @@ func FuzzReadAndJudge(f *testing.F) {
 	f.Add([]byte(`{"iss":"https://as.example.test","aud":["api"],"exp":2e3,"iat":1000,"cnf":{"jkt":"x"},"act":{"sub":"a"},"scp":["a"]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var r accept.Reading
-		if fields.Read(data, &r) != nil || rules.Judge(&r, false) != nil {
+		if reader.Read(data, &r) != nil || rules.Judge(&r, false) != nil {
 			return
 		}
 		var again map[string]any // not a struct: encoding/json would fold the names

@@ -17,7 +17,7 @@ type Case struct {
 	Err        *bearergate.Error // nil: accepted
 	At         Step              // the last check that was made
 	Rules      *Rules
-	Fields     *Fields
+	Reader     *Reader
 	Algorithms []string
 	Now        time.Time
 	// RFC9068 says that the profile of that name is demanded.
@@ -403,7 +403,7 @@ func (c *Case) onScopes() string {
 	}
 	var elsewhere []string
 	for _, name := range scopeClaims {
-		if !slices.Contains(c.Fields.Scopes, name) && has(c.claims, name) {
+		if !slices.Contains(c.Reader.fields.Scopes, name) && has(c.claims, name) {
 			elsewhere = append(elsewhere, name)
 		}
 	}

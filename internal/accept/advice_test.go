@@ -296,7 +296,8 @@ func TestAdvice(t *testing.T) {
 			}
 			f := fields
 			f.Clients = tt.clients
-			c := accept.Case{Sight: accept.Look(tt.raw, &f), Err: &bearergate.Error{Kind: tt.kind, Reason: tt.reason}, At: tt.at, Rules: &rules, Fields: &f, Now: now}
+			reader := accept.NewReader(f)
+			c := accept.Case{Sight: accept.Look(tt.raw, reader), Err: &bearergate.Error{Kind: tt.kind, Reason: tt.reason}, At: tt.at, Rules: &rules, Reader: reader, Now: now}
 			if tt.change != nil {
 				tt.change(&c)
 			}
@@ -309,14 +310,14 @@ func TestAdvice(t *testing.T) {
 func TestLookInto(t *testing.T) {
 	given := []byte(`{"sub":"given"}`)
 	for name, raw := range map[string]string{"opaque": "x", "a JWT": unsigned(plainHeader, plainClaims)} {
-		sight := accept.LookInto(raw, given, &fields)
+		sight := accept.LookInto(raw, given, accept.NewReader(fields))
 		require.Equal(t, raw, sight.Raw())
 		require.Equal(t, "given", sight.Reading().Claims.Subject, name)
 		require.Empty(t, sight.Reading().Claims.Issuer, name)
 		given[2] = 'x'
 		require.JSONEq(t, `{"sub":"given"}`, string(sight.Reading().Claims.Raw), "the Sight has a copy")
 		given[2] = 's'
-		require.Nil(t, accept.LookInto(raw, []byte("x"), &fields).Reading(), name)
+		require.Nil(t, accept.LookInto(raw, []byte("x"), accept.NewReader(fields)).Reading(), name)
 	}
 }
 
@@ -359,7 +360,8 @@ func TestAdviceOnScopes(t *testing.T) {
 			if tt.looked != nil {
 				f.Scopes = tt.looked
 			}
-			c := accept.Case{Sight: accept.Look(unsigned(plainHeader, tt.claims), &f), Rules: &rules, Fields: &f, Opaque: tt.opaque, Missing: tt.missing,
+			reader := accept.NewReader(f)
+			c := accept.Case{Sight: accept.Look(unsigned(plainHeader, tt.claims), reader), Rules: &rules, Reader: reader, Opaque: tt.opaque, Missing: tt.missing,
 				Token: bearergate.NewToken(bearergate.Claims{Scopes: scope.Of(tt.scopes...)})}
 			requireAdvice(t, tt.says, c.Advice())
 		})

@@ -95,8 +95,8 @@ var eventClaims = []string{"iss", "sub", "aud", "exp", "nbf", "iat", "jti"}
 
 func (s *Events) read(payload []byte) (*Event, error) {
 	var r Reading
-	fields := Fields{Required: s.Rules.Required, Only: eventClaims}
-	if err := fields.Read(payload, &r); err != nil {
+	reader := NewReader(Fields{Required: s.Rules.Required, Only: eventClaims})
+	if err := reader.Read(payload, &r); err != nil {
 		return nil, Invalid(bearergate.ReasonMalformed, "the claims are "+err.Error())
 	}
 	if err := s.Rules.Judge(&r, true); err != nil {

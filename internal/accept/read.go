@@ -43,6 +43,39 @@ type Fields struct {
 	Only []string
 }
 
+// Reader reads claims as [Fields] say. It is safe for concurrent use.
+type Reader struct {
+	fields Fields
+	uses   map[string]use // of all names in fields: each claim of each token is looked up once
+}
+
+// use is what a claim is read for: its place in each list, from 1; 0: it is not in it.
+type use struct{ required, scope, client, standIn, ignored, extra, only int }
+
+// NewReader returns a Reader for fields, whose lists nobody changes any more.
+func NewReader(fields Fields) *Reader {
+	if fields.Clients == nil {
+		fields.Clients = DefaultClients()
+	}
+	reader := &Reader{fields, map[string]use{}}
+	reader.note(fields.Required, func(u *use) *int { return &u.required })
+	reader.note(fields.Scopes, func(u *use) *int { return &u.scope })
+	reader.note(fields.Clients, func(u *use) *int { return &u.client })
+	reader.note(fields.StandIns, func(u *use) *int { return &u.standIn })
+	reader.note(fields.Ignored, func(u *use) *int { return &u.ignored })
+	reader.note(fields.Extra, func(u *use) *int { return &u.extra })
+	reader.note(fields.Only, func(u *use) *int { return &u.only })
+	return reader
+}
+
+func (reader *Reader) note(names []string, place func(*use) *int) {
+	for i, name := range slices.Backward(names) { // of two equal names, the first counts
+		u := reader.uses[name]
+		*place(&u) = i + 1
+		reader.uses[name] = u
+	}
+}
+
 // Reading is what one pass over a set of claims finds.
 type Reading struct {
 	Claims    bearergate.Claims
@@ -99,22 +132,23 @@ var ErrNotAnObject = errors.New("not one strict JSON object")
 // Read decodes a set of claims, once, into r, which must be zero but for At. Its one error is
 // ErrNotAnObject, which is none of the eight sentinels. The reading points into
 // data: it is good as long as that.
-func (f *Fields) Read(data []byte, r *Reading) error {
+func (reader *Reader) Read(data []byte, r *Reading) error {
 	r.At, r.Claims.Raw = StepClaims, data
 	nullScopes := false
 	err := strictjson.Object(data, func(text, value []byte) error {
 		name := string(text) // once, for all that look for it
-		if slices.Contains(f.Ignored, name) {
+		u := reader.uses[name]
+		if u.ignored > 0 {
 			return nil
 		}
 		if name == "aud" {
 			r.audienceOccurs = true
 		}
 		if strictjson.IsNull(value) && name != "cnf" {
-			nullScopes = nullScopes || slices.Contains(f.Scopes, name)
+			nullScopes = nullScopes || u.scope > 0
 			return nil // real servers send null for what there is not
 		}
-		if r.place(f, name, value) || f.Only != nil && !slices.Contains(f.Only, name) {
+		if r.place(u, value) || reader.fields.Only != nil && u.only == 0 {
 			return nil
 		}
 		if err := r.take(name, value); err != nil && r.Wrong == "" {
@@ -126,7 +160,7 @@ func (f *Fields) Read(data []byte, r *Reading) error {
 	if err != nil {
 		return ErrNotAnObject
 	}
-	if !r.readScopes(f.ScopeString) && r.Wrong == "" {
+	if !r.readScopes(reader.fields.ScopeString) && r.Wrong == "" {
 		r.Wrong = "scope"
 	}
 	if nullScopes && r.Claims.Scopes.IsZero() {
@@ -138,34 +172,25 @@ func (f *Fields) Read(data []byte, r *Reading) error {
 	return nil
 }
 
-// place keeps a member that f asks for. It reports one that is not to be read otherwise.
-func (r *Reading) place(f *Fields, name string, value []byte) (done bool) {
-	if i := slices.Index(f.Required, name); i >= 0 && !strictjson.IsEmpty(value) {
-		r.found |= 1 << i
+// place keeps a member where it is asked for. It reports one that is not to be read
+// otherwise.
+func (r *Reading) place(u use, value []byte) (done bool) {
+	if u.required > 0 && !strictjson.IsEmpty(value) {
+		r.found |= 1 << (u.required - 1)
 	}
-	if i := slices.Index(f.Scopes, name); i >= 0 {
-		r.scope.offer(i, value)
+	if u.scope > 0 {
+		r.scope.offer(u.scope, value)
 	}
-	if i := slices.Index(f.StandIns, name); i >= 0 {
-		r.standIns[i] = value
+	if u.standIn > 0 {
+		r.standIns[u.standIn-1] = value
 	}
-	if i := slices.Index(f.clients(), name); i >= 0 && value[0] == '"' && !strictjson.IsEmpty(value) {
-		r.client.offer(i, value)
+	if u.client > 0 && value[0] == '"' && !strictjson.IsEmpty(value) {
+		r.client.offer(u.client, value)
 	}
-	if i := slices.Index(f.Extra, name); i >= 0 {
-		r.Extra[i] = value
-		return true
+	if u.extra > 0 {
+		r.Extra[u.extra-1] = value
 	}
-	return false
-}
-
-var defaultClients = DefaultClients()
-
-func (f *Fields) clients() []string {
-	if f.Clients == nil {
-		return defaultClients
-	}
-	return f.Clients
+	return u.extra > 0
 }
 
 // take reads one claim. The claims that it does not know are left alone (RFC 7519
@@ -248,6 +273,10 @@ func (r *Reading) readScopes(stringOnly bool) bool {
 	}
 	// Split at U+0020 and nothing else.
 	var few [8]string
-	r.Claims.Scopes = scope.Of(slices.AppendSeq(few[:0], strings.SplitSeq(text, " "))...)
+	names := few[:0]
+	for name := range strings.SplitSeq(text, " ") {
+		names = append(names, name)
+	}
+	r.Claims.Scopes = scope.Of(names...)
 	return true
 }

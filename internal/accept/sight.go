@@ -18,31 +18,31 @@ type Sight struct {
 	reading Reading           // of the claims; zero without them
 }
 
-// Look looks into a token, or into what was taken for one. fields are those of whoever
+// Look looks into a token, or into what was taken for one. reader is that of whoever
 // verifies. The Sight points into copies of its own.
-func Look(raw string, fields *Fields) *Sight {
+func Look(raw string, reader *Reader) *Sight {
 	s := &Sight{raw: raw, parts: strings.Count(raw, ".") + 1}
 	parts := strings.SplitN(raw, ".", 3)
 	s.header = members(parts[0])
 	if s.parts == 3 || s.parts == 2 {
 		if data, ok := decoded(parts[1]); ok {
-			s.see(data, fields)
+			s.see(data, reader)
 		}
 	}
 	return s
 }
 
 // LookInto is [Look] for a token of which a server has given the claims.
-func LookInto(raw string, claims []byte, fields *Fields) *Sight {
-	s := Look(raw, fields)
+func LookInto(raw string, claims []byte, reader *Reader) *Sight {
+	s := Look(raw, reader)
 	s.claims, s.reading = nil, Reading{}
-	s.see(claims, fields)
+	s.see(claims, reader)
 	return s
 }
 
-func (s *Sight) see(data []byte, fields *Fields) {
+func (s *Sight) see(data []byte, reader *Reader) {
 	data = slices.Clone(data)
-	if fields.Read(data, &s.reading) == nil {
+	if reader.Read(data, &s.reading) == nil {
 		s.claims = object(data)
 	}
 }

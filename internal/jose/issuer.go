@@ -43,9 +43,6 @@ func UnverifiedIssuer(buf *[]byte, token string, maxBytes int) ([]byte, error) {
 		return nil, misshapen(token, "")
 	}
 	text := token[first+1 : second]
-	if hasBreak(text) {
-		return nil, errPayload
-	}
 	decoded := base64.RawURLEncoding.DecodedLen(len(text))
 	if need := len(text) + decoded; cap(*buf) < need {
 		*buf = make([]byte, need)
@@ -55,7 +52,7 @@ func UnverifiedIssuer(buf *[]byte, token string, maxBytes int) ([]byte, error) {
 	source, payload := (*buf)[:len(text)], (*buf)[len(text):]
 	copy(source, text)
 	n, err := canonical.Decode(payload, source)
-	if err != nil {
+	if err != nil || skipped(len(text), n) {
 		return nil, errPayload
 	}
 	return findIssuer(payload[:n])

@@ -197,7 +197,7 @@ func split(buf *[]byte, token string, maxBytes int, known string) (Compact, erro
 		return Compact{}, ErrTooLarge
 	}
 	first, second, ok := dots(token)
-	if !ok || hasBreak(token) {
+	if !ok {
 		return Compact{}, misshapen(token, "")
 	}
 	// One buffer: the token as received, then the three decoded parts.
@@ -209,21 +209,20 @@ func split(buf *[]byte, token string, maxBytes int, known string) (Compact, erro
 	*buf = b
 	signed := b[:second:second]
 	var header []byte
-	var err error
 	if string(signed[:first]) != known {
-		if b, header, err = appendDecoded(b, signed[:first]); err != nil {
+		if b, header, ok = appendDecoded(b, signed[:first]); !ok {
 			return Compact{}, misshapen(token, "header")
 		}
 	}
-	b, payload, err := appendDecoded(b, signed[first+1:])
-	if err != nil {
+	b, payload, ok := appendDecoded(b, signed[first+1:])
+	if !ok {
 		return Compact{}, misshapen(token, "payload")
 	}
 	if len(payload) == 0 {
 		return Compact{}, malformed("the payload is empty")
 	}
-	_, signature, err := appendDecoded(b, b[second+1:len(token):len(token)])
-	if err != nil {
+	_, signature, ok := appendDecoded(b, b[second+1:len(token):len(token)])
+	if !ok {
 		return Compact{}, misshapen(token, "signature")
 	}
 	return Compact{Segment: signed[:first:first], Header: header, Signed: signed, Payload: payload, Signature: signature}, nil
@@ -264,31 +263,24 @@ var inToken = func() (t [256]bool) {
 	return t
 }()
 
-// hasBreak reports a CR or LF, which Go's decoder skips, strict or not.
-func hasBreak(text string) bool {
-	return strings.IndexByte(text, '\n') >= 0 || strings.IndexByte(text, '\r') >= 0
-}
-
 // canonical refuses what is not of the base64url alphabet, and non-zero trailing bits, which
-// would give one token many spellings. It skips CR and LF: see hasBreak.
+// would give one token many spellings. It skips CR and LF: see skipped.
 var canonical = base64.RawURLEncoding.Strict()
 
-func appendDecoded(buf, text []byte) (whole, decoded []byte, err error) {
-	start := len(buf)
-	buf, err = canonical.AppendDecode(buf, text)
-	if err != nil {
-		return nil, nil, err
-	}
-	return buf, buf[start:len(buf):len(buf)], nil
+// skipped reports whether canonical has skipped something of length characters, of which it
+// made so many bytes.
+func skipped(length, bytes int) bool { return base64.RawURLEncoding.EncodedLen(bytes) != length }
+
+func appendDecoded(buf, text []byte) (whole, decoded []byte, ok bool) {
+	whole, err := canonical.AppendDecode(buf, text)
+	decoded = whole[len(buf):len(whole):len(whole)]
+	return whole, decoded, err == nil && !skipped(len(text), len(decoded))
 }
 
 // decode is the canonical base64url of a JWK member (RFC 7515 §2).
 func decode(text string) ([]byte, bool) {
-	if hasBreak(text) {
-		return nil, false
-	}
 	b, err := canonical.DecodeString(text)
-	return b, err == nil
+	return b, err == nil && !skipped(len(text), len(b))
 }
 
 func parseHeader(data []byte) (Header, error) {

@@ -550,7 +550,7 @@ func TestLenientDecodersWouldAcceptAliases(t *testing.T) {
 		require.Equal(t, "{}", string(b))
 	}
 	_, err := base64.RawURLEncoding.Strict().DecodeString("e3\n0")
-	require.NoError(t, err, "Strict is about trailing bits only: hasBreak is what keeps newlines out")
+	require.NoError(t, err, "Strict is about trailing bits only: it skips newlines as well")
 }
 
 // Line breaks are refused wherever they stand, in parts of every length that a part can have.

@@ -210,12 +210,9 @@ func onCurve(crv, x, y string) bool {
 
 // decodedLen returns how many octets text stands for, if it is canonical base64url.
 func decodedLen(text string) (int, bool) {
-	if strings.ContainsAny(text, "\r\n") {
-		return 0, false
-	}
 	var stack [maxOwnMember]byte
 	n, err := canonical.Decode(stack[:], []byte(text))
-	return n, err == nil
+	return n, err == nil && !skipped(len(text), n)
 }
 
 // ParseThumbprint reads a SHA-256 thumbprint as cnf writes it, in jkt (RFC 9449 §6.1) and
