@@ -204,15 +204,18 @@ func TestExplainOfACheckThatQuotesTheToken(t *testing.T) {
 // Explain asks each time and remembers nothing; what is remembered stays as it is.
 func TestExplainLeavesNoTrace(t *testing.T) {
 	s := newServer()
-	looked := 0
+	looked, called := 0, 0
 	client := newClient(t, with(config(s), func(c *introspect.Config) {
-		c.Hooks.Called = func(_ context.Context, e introspect.CallEvent) { require.Equal(t, 1, e.Attempt) }
+		c.Hooks.Called = func(_ context.Context, e introspect.CallEvent) {
+			called++
+			require.Equal(t, 1, e.Attempt)
+		}
 		c.Hooks.Looked = func(context.Context, introspect.LookEvent) { looked++ }
 	}))
 	for range 3 {
 		require.NoError(t, client.Explain(t.Context(), opaque).Err)
 	}
-	require.Equal(t, []int{3, 0}, []int{s.requests(), looked})
+	require.Equal(t, []int{3, 3, 0}, []int{s.requests(), called, looked})
 	_, err := client.Verify(t.Context(), opaque)
 	require.NoError(t, err)
 	require.Equal(t, 4, s.requests(), "the explanations were not remembered")
