@@ -35,7 +35,7 @@ func numbered(token int) (k key) {
 }
 
 // TakePurge reads a record of the PurgeLog.
-func (c *Client) TakePurge(record []byte) bool { return c.fleet.take(record) }
+func (c *Client) TakePurge(record []byte) bool { return c.fleet.take(record, false) }
 
 // NameOf is the name of a token.
 func (c *Client) NameOf(token string) [32]byte { return c.names.Name(token) }

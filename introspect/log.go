@@ -92,7 +92,7 @@ func (f *fleet) append(ctx context.Context, op byte, name key, at time.Time) err
 }
 
 // take reads a record that nobody need have written as append does.
-func (f *fleet) take(record []byte) bool {
+func (f *fleet) take(record []byte, _ bool) bool {
 	if len(record) != purgeBytes || record[0] != purgeOne && record[0] != purgeAll {
 		f.skipped.Add(1)
 		return false

@@ -276,7 +276,7 @@ func purgeRecord(t *testing.T, s *server, purge func(*introspect.Client)) (paylo
 	purge(newClient(t, telling(s, log)))
 	data := log.Data()
 	require.Len(t, data, 1)
-	return data[0][18:] // behind what internal/feed writes
+	return data[0][26:] // behind what internal/feed writes
 }
 
 // What nobody has written, and what comes too late, does nothing.

@@ -1,12 +1,15 @@
 package revocation_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -465,7 +468,7 @@ func TestEndsBeforeItIsPutBack(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		const n = 100
 		ends := time.Now().Add(15 * time.Second)
-		header := append([]byte{1, 'r'}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1)
+		header := headerOfFirst()
 		record := append(header, revocation.Encoded(revocation.Entry{Issuer: issuer, TokenID: "t1", Until: ends.Add(-2 * revocation.MaxLeeway)}, false)...)
 		var logs []*appended
 		var told, late atomic.Int32
@@ -737,7 +740,7 @@ func TestPoisonedLog(t *testing.T) {
 		for _, bad := range [][]byte{nil, {}, {1}, {1, 'r'}, {2, 'r', 1}, []byte("garbage of some length"), good[:len(good)-1], append(slices.Clone(good), 0), make([]byte, 5000)} {
 			log.Put(bad, time.Now().Add(time.Hour))
 		}
-		log.Put(append([]byte{1, 'p'}, make([]byte, 20)...), time.Now().Add(time.Hour)) // of another kind
+		log.Put(append([]byte{1, 'p'}, make([]byte, 30)...), time.Now().Add(time.Hour)) // of another kind
 		require.NoError(t, writer.Add(t.Context(), revocation.Entry{Issuer: issuer, Client: "evil"}))
 		p := fleet(t, log, 1)[0]
 		require.Equal(t, 2, p.Status().Entries)
@@ -996,7 +999,8 @@ func TestAskingAgain(t *testing.T) {
 	})
 }
 
-// What the Log has already is not told again: a feed that repeats itself costs it nothing.
+// What is added again is told again: somebody may have lifted it, and this process has not read
+// that yet.
 func TestAddedAgain(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		log := new(kit.Log)
@@ -1005,12 +1009,62 @@ func TestAddedAgain(t *testing.T) {
 		e := revocation.Entry{Issuer: issuer, Subject: "alice", Before: time.Now(), Until: time.Now().Add(2 * time.Hour)}
 		require.NoError(t, l.Add(t.Context(), e))
 		appends := log.Calls("Append")
+		require.NoError(t, l.Add(t.Context(), e))
+		require.Equal(t, appends, log.Calls("Append"), "at the same time: it would be the same record")
 		time.Sleep(time.Second)
 		require.NoError(t, l.Add(t.Context(), e))
-		require.Equal(t, appends, log.Calls("Append"))
+		require.Equal(t, appends+1, log.Calls("Append"))
 		e.Until = e.Until.Add(time.Second)
 		require.NoError(t, l.Add(t.Context(), e))
-		require.Equal(t, appends+1, log.Calls("Append"), "it is longer")
+		require.Equal(t, appends+2, log.Calls("Append"), "it is longer")
+	})
+}
+
+// Of two processes, one lifts an Entry, and the other adds it again before it has read that. Add
+// has said that the Log has it, so that all refuse the token, also when the process ends at once.
+//
+// req: FLT-05
+func TestAddedAgainWhereItWasLifted(t *testing.T) {
+	for _, ends := range []bool{false, true} {
+		bubble.Test(t, func(t *testing.T) {
+			log := new(kit.Log)
+			all := fleet(t, log, 3)
+			e := alice()
+			e.Before, e.Until, e.Source = time.Now(), time.Now().Add(2*time.Hour), "signals"
+			require.NoError(t, all[0].Add(t.Context(), e))
+			time.Sleep(10 * time.Second)
+			require.NoError(t, all[1].Lift(t.Context(), e))
+			time.Sleep(10 * time.Millisecond)
+			require.NoError(t, all[0].Add(t.Context(), e))
+			if ends {
+				all[0].end()
+			}
+			time.Sleep(2 * time.Second)
+			for _, p := range all[1:] {
+				requireRevoked(t, p.Check(t.Context(), token(nil)))
+			}
+			time.Sleep(20 * time.Minute)
+			for _, p := range all {
+				require.Zero(t, p.putBack(), "nothing was lost")
+			}
+		})
+	}
+}
+
+// What was added before the Log was first read, and lost before that, is missing.
+//
+// req: FLT-05
+func TestLostBeforeTheFirstReading(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log := new(kit.Log)
+		l := newList(t, func(c *revocation.Config) { c.Log = log })
+		e := alice()
+		e.Before, e.Until = time.Now(), time.Now().Add(2*time.Hour)
+		require.NoError(t, l.Add(t.Context(), e))
+		log.Lose(1)
+		require.NoError(t, l.Warm(t.Context()))
+		require.NoError(t, l.Add(t.Context(), e))
+		require.Equal(t, 1, entriesOf(log))
 	})
 }
 
@@ -1026,7 +1080,7 @@ func TestAddedAgainWhereItWasLost(t *testing.T) {
 		require.NoError(t, p.Add(t.Context(), e))
 		time.Sleep(11 * time.Minute) // two readings
 		require.NoError(t, p.Add(t.Context(), e))
-		require.Equal(t, 1, entriesOf(log), "the Log has it")
+		require.Equal(t, 2, entriesOf(log))
 		log.Lose(1000)
 		for read := p.readings(); p.readings() == read; {
 			time.Sleep(time.Millisecond)
@@ -1056,6 +1110,9 @@ func TestAddedAgainWhereItWasRefused(t *testing.T) {
 		require.Equal(t, 1, entriesOf(log), "it has it now")
 	})
 }
+
+// headerOfFirst is what internal/feed writes before the first record of a process.
+func headerOfFirst() []byte { return append(append([]byte{1, 'r'}, make([]byte, 23)...), 1) }
 
 // entriesOf is how many records of entries a log has.
 func entriesOf(log *kit.Log) (n int) {
@@ -1131,7 +1188,7 @@ func TestRecordsOfASource(t *testing.T) {
 func TestSourcesOfRecords(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		log := new(kit.Log)
-		header := append([]byte{1, 'r'}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1)
+		header := headerOfFirst()
 		for range 4 {
 			for _, source := range []string{"a", "b", "c"} {
 				ended := revocation.Entry{Issuer: issuer, TokenID: source, Source: source, Until: time.Now().Add(-time.Hour)}
@@ -1150,7 +1207,7 @@ func TestSourcesOfRecords(t *testing.T) {
 // An Entry that has ended takes no room, where the Log keeps it longer than it need.
 func TestEndedInTheLog(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
-		header := append([]byte{1, 'r'}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1)
+		header := headerOfFirst()
 		kept := time.Now().Add(-2 * revocation.MaxLeeway)
 		for _, ids := range [][]string{{"ended", "not yet"}, {"not yet", "ended"}} {
 			log := new(kit.Log)
@@ -1247,7 +1304,7 @@ func TestLiftedAgain(t *testing.T) {
 func TestCutOffBeforeAllTimes(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		log := new(kit.Log)
-		header := append([]byte{1, 'r'}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1)
+		header := headerOfFirst()
 		e := revocation.Entry{Issuer: issuer, Subject: "alice", Before: time.Unix(0, math.MinInt64), Until: time.Now().Add(time.Hour)}
 		log.Put(append(header, revocation.Encoded(e, false)...), time.Now().Add(time.Hour))
 		l := newList(t, func(c *revocation.Config) { c.Log = log })
@@ -1267,7 +1324,7 @@ func TestTheLastTimeThereIs(t *testing.T) {
 			log := new(kit.Log)
 			e := alice()
 			e.Until = time.Now().Add(time.Hour)
-			header := append([]byte{1, 'r'}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1)
+			header := headerOfFirst()
 			log.Put(append(header, revocation.EncodedAt(e, true, at)...), time.Now().Add(time.Hour))
 			all := fleet(t, log, 2)
 			require.Equal(t, 1, all[1].Status().Lifted)
@@ -1285,7 +1342,7 @@ func TestAddedAndLiftedAtOneTime(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		e := alice()
 		e.Until = time.Now().Add(time.Hour)
-		header := append([]byte{1, 'r'}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1)
+		header := headerOfFirst()
 		for _, lifts := range [][]bool{{false, true}, {true, false}} {
 			log := new(kit.Log)
 			for _, lift := range lifts {
@@ -1338,7 +1395,7 @@ func TestUntilInTheLog(t *testing.T) {
 func TestRecordWithTooMuch(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		log := new(kit.Log)
-		header := append([]byte{1, 'r'}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1)
+		header := headerOfFirst()
 		for _, n := range []int{3110, 3111} { // with what else is counted, 3136 and one more
 			e := revocation.Entry{Issuer: issuer, Subject: strings.Repeat("s", n), Until: time.Now().Add(time.Hour)}
 			log.Put(append(header, revocation.Encoded(e, false)...), time.Now().Add(time.Hour))
@@ -1470,7 +1527,7 @@ func TestTheLogSaysLess(t *testing.T) {
 			if tc.change != nil {
 				tc.change(&said)
 			}
-			header := append([]byte{1, 'r'}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1)
+			header := headerOfFirst()
 			log.Put(append(header, revocation.EncodedAt(said, tc.lift, now.UnixMilli()+tc.at)...), now.Add(time.Hour))
 			log.Fault(nil)
 			require.NoError(t, l.Warm(t.Context()))
@@ -1551,4 +1608,224 @@ func TestToldWhileALongLogIsRead(t *testing.T) {
 	require.NoError(t, l.Warm(t.Context()))
 	require.Zero(t, l.Status().Unlogged)
 	require.Empty(t, l.Sound())
+}
+
+// slowLog takes a second for each of its first records, and refuses what is no heartbeat while
+// it is full.
+type slowLog struct {
+	kit.Log
+	first int
+	full  atomic.Bool
+	at    atomic.Int64 // where the last Read began
+}
+
+func (l *slowLog) Append(ctx context.Context, records ...revocation.Record) error {
+	if l.full.Load() && slices.ContainsFunc(records, func(r revocation.Record) bool { return r.Data[1] != 'h' }) {
+		return errors.New("full")
+	}
+	return l.Log.Append(ctx, records...)
+}
+
+func (l *slowLog) Read(ctx context.Context, after string, limit int) ([][]byte, string, error) {
+	at, _ := strconv.Atoi(after)
+	if l.at.Store(int64(at)); at >= l.first {
+		return l.Log.Read(ctx, after, limit)
+	}
+	select {
+	case <-time.After(time.Second):
+		return l.Log.Read(ctx, after, 1)
+	case <-ctx.Done():
+		return nil, "", ctx.Err()
+	}
+}
+
+// fill puts as many entries into it as take long to read.
+func (l *slowLog) fill() {
+	end := time.Now().Add(24 * time.Hour)
+	for i := range l.first {
+		d := []byte{1, 'r', 'p', 'r', 'o', 'c', 'e', 's', 's', '1'}
+		d = binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(d, uint64(i)), uint64(i+1))
+		e := revocation.Entry{Issuer: issuer, TokenID: fmt.Sprint("id", i), Before: time.Now(), Until: end, Source: "others"}
+		l.Put(append(d, revocation.EncodedAt(e, false, time.Now().UnixMilli())...), end)
+	}
+}
+
+// What a Log refuses to one process is no reason for the others to answer 503, nor for itself.
+func TestAFullLogIsHeard(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		first   int // seconds that a reading takes
+		feeders int
+		again   bool // they try again each second, and not Run alone
+	}{
+		{name: "a long log", first: 8, feeders: 1, again: true},
+		{name: "a short log, many feeders", first: 1, feeders: 10, again: true},
+		{name: "Run tries again", first: 4, feeders: 1},
+		{name: "Run tries again with a long log", first: 12, feeders: 1},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
+				log := &slowLog{first: tc.first}
+				log.fill()
+				all := fleet(t, log, 1+tc.feeders)
+				time.Sleep(time.Minute)
+				log.full.Store(true)
+				worst := time.Duration(0)
+				for second := range 400 {
+					for i, p := range all[1:] {
+						if tc.again || second == 0 {
+							requireUnavailable(t, p.Add(t.Context(), revocation.Entry{Issuer: issuer, Subject: fmt.Sprint(i, second)}))
+						}
+					}
+					time.Sleep(time.Second)
+					for _, p := range all {
+						worst = max(worst, p.Status().Lag)
+					}
+				}
+				require.Less(t, worst, 10*time.Second)
+			})
+		})
+	}
+}
+
+// A Log that takes longer to read than MaxLag is read all the same.
+func TestWarmOfALongLog(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log := &slowLog{first: 100}
+		log.fill()
+		l := newList(t, func(c *revocation.Config) { c.Log = log })
+		require.NoError(t, l.Warm(t.Context()))
+		require.Equal(t, 100, l.Status().Entries)
+		require.Less(t, l.Status().Lag, 7*time.Second)
+	})
+}
+
+// What is read ahead, while the log is read again, is counted once for its Source.
+func TestReadAheadIsCountedOnce(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log := &slowLog{first: 20}
+		log.fill()
+		p := fleet(t, log, 1)[0]
+		other := start(t, log, func(c *revocation.Config) { c.PerSource = 25 }) // 100 records
+		time.Sleep(time.Minute)
+		for at := int64(0); at != 5; at = log.at.Load() {
+			time.Sleep(100 * time.Millisecond)
+		}
+		add := func(l *process) error {
+			time.Sleep(20 * time.Millisecond)
+			return l.Add(t.Context(), revocation.Entry{Issuer: issuer, Subject: "alice", Source: "feed"})
+		}
+		for range 30 {
+			require.NoError(t, add(p))
+			require.NoError(t, add(other))
+		}
+		time.Sleep(time.Minute) // the reading has ended
+		for i := range 40 {
+			require.NoError(t, add(other), "record %d of 100", 60+i)
+		}
+		kit.RequireError(t, add(other), bearergate.ErrUnavailable, bearergate.ReasonOverloaded)
+	})
+}
+
+// What the Log has lost is put back however long it takes to read, and whatever else fails.
+//
+// req: FLT-06
+func TestPuttingBackIsNotStarved(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		first int
+		fails bool // what another process appends
+	}{
+		{name: "a reading takes as long as it is until the next", first: 301},
+		{name: "and readings are asked for", first: 8, fails: true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
+				log := &slowLog{first: tc.first}
+				log.fill()
+				all := []*process{start(t, log, nil), start(t, log, nil)}
+				time.Sleep(700 * time.Second)
+				require.NoError(t, all[0].Add(t.Context(), alice()))
+				time.Sleep(10 * time.Second)
+				log.Forget(1000)
+				log.Lose(1000)
+				log.fill()
+				for range 1500 {
+					if tc.fails {
+						log.full.Store(true)
+						requireUnavailable(t, all[1].Add(t.Context(), revocation.Entry{Issuer: issuer, TokenID: "refused"}))
+						log.full.Store(false)
+					}
+					time.Sleep(time.Second)
+				}
+				require.True(t, bytes.Contains(bytes.Join(log.Data(), nil), []byte("alice")))
+			})
+		})
+	}
+}
+
+// busyLog takes a while for each call, in which others append heartbeats: no page is empty.
+type busyLog struct {
+	kit.Log
+	delay  time.Duration
+	others int
+	mu     sync.Mutex // guards what follows
+	last   time.Time
+}
+
+func (l *busyLog) wait(ctx context.Context) error {
+	select {
+	case <-time.After(l.delay):
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for every := 5 * time.Second / time.Duration(l.others); time.Since(l.last) >= every; l.last = l.last.Add(every) {
+		if l.last.IsZero() {
+			l.last = time.Now()
+		}
+		l.Put(append([]byte{1, 'h', 'a', 'n', 'o', 't', 'h', 'e', 'r', '1'}, make([]byte, 16+16)...), l.last.Add(20*time.Second))
+	}
+	return nil
+}
+
+func (l *busyLog) Append(ctx context.Context, records ...revocation.Record) error {
+	if err := l.wait(ctx); err != nil {
+		return err
+	}
+	return l.Log.Append(ctx, records...)
+}
+
+func (l *busyLog) Read(ctx context.Context, after string, limit int) ([][]byte, string, error) {
+	if err := l.wait(ctx); err != nil {
+		return nil, "", err
+	}
+	return l.Log.Read(ctx, after, limit)
+}
+
+// In a fleet so large that something new stands in each page, the end is never met. A process
+// knows what is revoked all the same, tells that it is there, and is read again.
+func TestAFleetThatIsNeverSilent(t *testing.T) {
+	for _, tc := range []struct {
+		delay  time.Duration
+		others int
+	}{{100 * time.Millisecond, 500}, {20 * time.Millisecond, 2000}, {time.Second, 50}} {
+		t.Run(fmt.Sprint(tc), func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
+				log := &busyLog{delay: tc.delay, others: tc.others}
+				p := start(t, log, nil)
+				time.Sleep(10 * time.Second)
+				worst := time.Duration(0)
+				for range 900 {
+					time.Sleep(time.Second)
+					worst = max(worst, p.Status().Lag)
+				}
+				require.Less(t, worst, 15*time.Second)
+				require.GreaterOrEqual(t, p.readings(), 3)
+				require.NoError(t, p.Add(t.Context(), alice()))
+				require.NoError(t, newList(t, func(c *revocation.Config) { c.Log = log }).Warm(t.Context()))
+			})
+		})
+	}
 }

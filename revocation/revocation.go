@@ -171,7 +171,7 @@ func New(c Config) (*List, error) {
 		return nil, &bearergate.Error{Kind: bearergate.ErrMisconfigured, Reason: bearergate.ReasonConfig, Cause: err}
 	}
 	l := &List{life: c.MaxTokenLife, maxEntries: c.MaxEntries, perSource: c.PerSource, maxLag: c.MaxLag, failOpen: c.InsecureFailOpen,
-		hooks: JoinHooks(c.Hooks), table: newTable(), told: map[string]int{}}
+		hooks: JoinHooks(c.Hooks), table: newTable(), pass: 1, told: map[string]int{}}
 	l.keys.told = l.hooks.Refetched
 	if c.Log != nil {
 		l.feed = feed.New(feed.Config{Log: c.Log, Kind: kind, Begin: l.begin, Take: l.take, Whole: l.whole, Told: l.looked})
@@ -508,7 +508,7 @@ func (l *List) apply(r *record, now clock.Instant) *held {
 	}
 	h.at, h.before = max(h.at, r.at), max(h.before, before)
 	l.table.lives(h, until, now)
-	if !l.logged(h) || !h.sameAs(was) {
+	if !l.logged(h) || h.said != was { // also where it is but later: that is what holds against a lift
 		return h
 	}
 	return nil
@@ -555,7 +555,7 @@ func (l *List) tell(ctx context.Context, changed []news, pass uint32) error {
 	}
 	for i, h := range changed {
 		if h.index >= 0 && h.said == told[i] { // it has not ended meanwhile, and nothing else was said of it
-			l.table.met(h.held, max(pass, 1))
+			l.table.met(h.held, pass)
 		}
 	}
 	return nil
@@ -578,46 +578,47 @@ func (l *List) count(records map[string]int, source string) {
 	}
 }
 
-func (l *List) take(payload []byte) bool {
+func (l *List) take(payload []byte, ahead bool) bool {
 	r, ok := parseRecord(payload)
 	if !ok {
 		l.skipped.Add(1)
 		return false
 	}
-	if l.takeRecord(&r) {
+	if l.takeRecord(&r, ahead) {
 		l.changed(context.Background(), &r, false)
 	}
 	return true
 }
 
 // takeRecord reports whether the record has changed what is held.
-func (l *List) takeRecord(r *record) (changed bool) {
+func (l *List) takeRecord(r *record, ahead bool) bool {
 	now := clock.At(time.Now())
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.table.sweep(now, swept)
-	changed = l.meet(r, now)
+	changed, isNew := l.meet(r, now)
 	switch {
-	case l.counted != nil:
+	case l.counted != nil && !ahead:
 		l.count(l.counted, r.entry.Source)
-	case changed: // what is our own was counted when it was told, and changes nothing
+	case isNew: // what is our own was counted when it was told
 		l.count(l.told, r.entry.Source)
 	}
 	return changed
 }
 
-// meet applies a record that the log has. The caller holds the lock.
-func (l *List) meet(r *record, now clock.Instant) (changed bool) {
+// meet applies a record that the log has, and reports whether that changes anything, and
+// whether this process had not seen the record. The caller holds the lock.
+func (l *List) meet(r *record, now clock.Instant) (changed, isNew bool) {
 	v := r.entry.values()
 	_, h := l.held(&v)
 	if h == nil {
 		if until := r.entry.Until.Add(kept); !now.Wall.Before(until) {
-			return false
+			return false, false
 		}
 		if len(l.table.ends) >= l.maxEntries+l.maxEntries/8 {
 			l.overflow = true
 			l.full.Store(true)
-			return false
+			return false, false
 		}
 	}
 	var was said
@@ -628,13 +629,13 @@ func (l *List) meet(r *record, now clock.Instant) (changed bool) {
 	if h == nil {
 		_, h = l.held(&v)
 		l.table.met(h, l.pass)
-		return true
+		return true, true
 	}
 	// The log has it only if it says all that is known here.
 	if r.lift == h.lifted && r.at >= h.at && r.entry.Before.UnixNano() >= h.before && r.entry.Until.Add(kept).UnixNano() >= h.until {
 		l.table.met(h, l.pass)
 	}
-	return !h.sameAs(was)
+	return !h.sameAs(was), h.said != was
 }
 
 func (l *List) whole() {

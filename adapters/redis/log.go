@@ -27,11 +27,15 @@ const (
 	batch = 64
 	// trimmed is how many records that have ended one script takes out: more than it adds.
 	trimmed = 2 * batch
-	// margin is how long after its end a record is kept: the clock of a process, or that of a
-	// server, may be ahead. It is also how long a reader may pause and still find its place.
+	// margin is how long after its end a record is read: the clock of a process, or that of a
+	// server, may be ahead. It is also how long a reader may pause at the end of the stream and
+	// still find its place.
 	margin = time.Minute
+	// pause is how much later it is taken out, and so how long a reader may pause that has not
+	// come to the end.
+	pause = 15 * time.Second
 	// spared is the part of Config.MaxRecords that is for heartbeats alone: with the default,
-	// those of some four thousand processes.
+	// those of some three thousand processes.
 	spared = 16
 )
 
@@ -39,7 +43,7 @@ const (
 // snapshot and feed at once, and beside it the ends of its records, on one server of a
 // Cluster.
 //
-//   - What bounds it: Config.MaxRecords of [MaxRecordBytes]. Records that have ended for a minute are
+//   - What bounds it: Config.MaxRecords of [MaxRecordBytes]. Records that have ended for 75 s are
 //     taken out as others are appended, at most 128 each time.
 //   - Who can fill it: whoever may revoke.
 //   - Who can steer it: nobody else. Records that nobody of the fleet has written are left out.
@@ -61,7 +65,7 @@ type Log struct{ stores *Stores }
 const appendScript = `
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local ended = math.min(now, tonumber(ARGV[1])) - tonumber(ARGV[2])
+local ended = math.min(now, tonumber(ARGV[1])) - tonumber(ARGV[2]) - tonumber(ARGV[5])
 local gone = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', string.format('%.0f', ended), 'LIMIT', 0, ARGV[3])
 if #gone > 0 then
   local pivot = redis.call('XREVRANGE', KEYS[1], string.format('%.0f', now - tonumber(ARGV[2])), '-', 'COUNT', 1)[1]
@@ -72,10 +76,10 @@ if #gone > 0 then
     end -- a reader may stand there
   end -- of what has ended
 end
-if redis.call('XLEN', KEYS[1]) + (#ARGV - 4) / 2 > tonumber(ARGV[4]) then
+if redis.call('XLEN', KEYS[1]) + (#ARGV - 5) / 2 > tonumber(ARGV[4]) then
   return 0
 end
-for i = 5, #ARGV, 2 do
+for i = 6, #ARGV, 2 do
   local id = redis.call('XADD', KEYS[1], '*', 'd', ARGV[i])
   local stop = math.max(tonumber(ARGV[i + 1]), now)
   redis.call('ZADD', KEYS[2], string.format('%.0f', stop), id)
@@ -109,7 +113,7 @@ func (l *Log) append(ctx context.Context, records []revocation.Record) error {
 			room = s.records - s.records/spared
 		}
 	}
-	args := []any{now.UnixMilli(), margin.Milliseconds(), trimmed, room}
+	args := []any{now.UnixMilli(), margin.Milliseconds(), trimmed, room, pause.Milliseconds()}
 	for _, r := range records {
 		args = append(args, s.secrets[0].seal(r.Data, r.Until), ending(r.Until))
 	}
@@ -136,7 +140,8 @@ func ending(until time.Time) int64 { return min(max(until.UnixMilli(), 0), 1<<53
 // master that died, and have given the same place, or one before it, to something else since.
 // Read notices that, since the record that it stopped at is not there any more, and says so
 // ([bearergate.ErrUnavailable], [bearergate.ReasonStoreUnavailable]). It says so too to a
-// reader that pauses for more than a minute, if that record has ended.
+// reader that pauses for more than 15 s, or for more than a minute at the end, if that record
+// has ended.
 func (l *Log) Read(ctx context.Context, after string, limit int) (data [][]byte, next string, err error) {
 	if limit < 1 {
 		return nil, "", misconfigured(fmt.Errorf("redisgate: read: a limit of %d", limit))
@@ -148,12 +153,15 @@ func (l *Log) Read(ctx context.Context, after string, limit int) (data [][]byte,
 		if err != nil {
 			return nil, "", err
 		}
-		data, ended = l.open(ctx, entries, ended)
+		var last redis.XMessage
+		data, last, ended = l.open(ctx, entries, ended)
 		if n := len(entries); n > 0 {
 			after = placeOf(entries[n-1])
 		}
 		switch {
-		case len(data) > 0 || len(entries) < limit:
+		case len(data) > 0 && len(entries) == limit:
+			return data, placeOf(last), nil // what has ended behind it may be taken out at any moment
+		case len(entries) < limit:
 			return data, after, nil
 		case looked == pages: // a page of nothing but what is left out is not the end
 			return [][]byte{ended}, after, nil
@@ -192,9 +200,9 @@ func (l *Log) page(ctx context.Context, after string, limit int) ([]redis.XMessa
 	return entries[1:], nil
 }
 
-// open returns the data of entries that are of the fleet and have not ended, and that of the
-// last one that has.
-func (l *Log) open(ctx context.Context, entries []redis.XMessage, before []byte) (data [][]byte, ended []byte) {
+// open returns the data of entries that are of the fleet and have not ended, the last of these
+// entries, and the data of the last one that has ended.
+func (l *Log) open(ctx context.Context, entries []redis.XMessage, before []byte) (data [][]byte, last redis.XMessage, ended []byte) {
 	ended = before
 	skipped, now := 0, time.Now()
 	for _, e := range entries {
@@ -203,7 +211,7 @@ func (l *Log) open(ctx context.Context, entries []redis.XMessage, before []byte)
 		case !ok:
 			skipped++
 		case now.Before(until.Add(margin)):
-			data = append(data, d)
+			data, last = append(data, d), e
 		default:
 			ended = d
 		}
@@ -211,7 +219,7 @@ func (l *Log) open(ctx context.Context, entries []redis.XMessage, before []byte)
 	if skipped > 0 {
 		tell(ctx, l.stores.hooks.Skipped, SkipEvent{Records: skipped})
 	}
-	return data, ended
+	return data, last, ended
 }
 
 func valueOf(e redis.XMessage) string {

@@ -322,8 +322,8 @@ func TestRecordsAreTrimmedByTheirEnds(t *testing.T) {
 	appendAt(old.Add(2*time.Second), "ended too", old.Add(3*time.Second))
 	require.Len(t, kept(), 3)
 	_, place := readAll(t, log, "", 10)
-	appendAt(old.Add(30*time.Second), "young", old.Add(40*time.Second))
-	require.Len(t, kept(), 4, "ended for less than a minute")
+	appendAt(old.Add(76*time.Second), "young", old.Add(80*time.Second))
+	require.Len(t, kept(), 4, "ended for less than 75 s")
 	appendAt(old.Add(85*time.Second), "more", time.Now().Add(time.Hour))
 	require.Len(t, kept(), 4, "ended is gone; ended too is where a reader of the last minute may stand")
 	_, _, err := log.Read(t.Context(), place, 10)
@@ -339,6 +339,38 @@ func TestRecordsAreTrimmedByTheirEnds(t *testing.T) {
 	before := kept()
 	appendAt(begin.Add(3*time.Hour), "last", time.Now().Add(time.Hour))
 	require.Len(t, kept(), len(before)+1)
+}
+
+// A reader that has not come to the end finds its place again after a pause, also where that
+// was about to be taken out.
+func TestReaderInTheMiddle(t *testing.T) {
+	s, server := single(t, config())
+	log := s.Log()
+	began := time.Now()
+	server.SetTime(began.Add(-80 * time.Second))
+	var records []revocation.Record
+	for i := range 254 {
+		records = append(records, record(fmt.Sprint("entry", i)))
+	}
+	records = append(records,
+		revocation.Record{Data: []byte("as good as ended"), Until: began.Add(-50 * time.Second)},
+		revocation.Record{Data: []byte("as good as gone"), Until: began.Add(-76 * time.Second)})
+	require.NoError(t, log.Append(t.Context(), records...))
+	server.SetTime(began.Add(-70 * time.Second))
+	for range 20 {
+		require.NoError(t, log.Append(t.Context(), record("later")))
+	}
+	data, place, err := log.Read(t.Context(), "", 500)
+	require.NoError(t, err)
+	require.Len(t, data, 255)
+	server.SetTime(began)
+	require.NoError(t, log.Append(t.Context(), record("new")))
+	entries, err := server.Stream(stream)
+	require.NoError(t, err)
+	require.Len(t, entries, 276, "one is gone")
+	data, _, err = log.Read(t.Context(), place, 500)
+	require.NoError(t, err)
+	require.Len(t, data, 21)
 }
 
 func TestTrimmingIsBounded(t *testing.T) {

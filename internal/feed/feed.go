@@ -9,12 +9,14 @@
 //
 // That reads succeed does not say that they are up to date: the store may be cut off from
 // the others. So each process appends a heartbeat now and then, and has heard from the
-// others as of the last heartbeat that came back to it.
+// others as of the last heartbeat that came back to it. What stands before that was read:
+// so a reading also ends there, however much the others go on appending.
 //
 // Nor does it say that nothing was passed over: a store that has failed over may put new
-// records before a place that was read already. So each process numbers what it appends,
-// its heartbeats say the last number, and whoever misses one reads from the beginning; and
-// all do so now and then, for whoever has died could not say what it had appended.
+// records before a place that was read already. So each process numbers what it appends, and
+// says with each record and heartbeat which number the log is known to have before it. Whoever
+// misses that one reads from the beginning; and all do so now and then, for whoever has died
+// could not say what it had appended.
 package feed
 
 import (
@@ -50,7 +52,7 @@ type Log interface {
 }
 
 const (
-	// MaxData is how long the data of a record may be, in bytes, with a header of 18.
+	// MaxData is how long the data of a record may be, in bytes, with a header of 26.
 	MaxData = 4096
 	// Page is how many records are read, and appended, at once.
 	Page = 500
@@ -70,13 +72,13 @@ const (
 )
 
 // What a record begins with: the version of this layout, whose it is, the process that has
-// appended it, and its number among those of the process. A heartbeat has the number of the
-// record before it, and says at random who it is, and the processes that it asks to read
-// from the beginning. It has no number of its own, so that one that is lost asks nobody.
+// appended it, the last number of that process that the log is known to have, and its own. A
+// heartbeat has no number of its own, so that one that is lost asks nobody: both are the last
+// one. It says at random who it is, and the processes that it asks to read from the beginning.
 const (
 	version   = 1
 	heartbeat = 'h'
-	header    = 1 + 1 + len(writer{}) + 8 // bytes
+	header    = 1 + 1 + len(writer{}) + 8 + 8 // bytes
 )
 
 // writer is a random name of a process.
@@ -93,9 +95,10 @@ type Config struct {
 	// Begin is called before the first record of a reading from the beginning, Take with
 	// each record, and Whole when such a reading has reached the end: what Take was not
 	// given since Begin is not in the log. Take reports whether it could read the record,
-	// and keeps nothing of it. They are called by one goroutine at a time.
+	// and keeps nothing of it. ahead says that the reading has not come to it yet, and will
+	// give it once more. They are called by one goroutine at a time.
 	Begin, Whole func()
-	Take         func(payload []byte) bool
+	Take         func(payload []byte, ahead bool) bool
 	// Told is called after each look into the log at which something happened.
 	Told func(context.Context, Event)
 }
@@ -121,14 +124,16 @@ type Follower struct {
 	self  writer
 	reads chan struct{}
 
-	appends chan struct{} // held by whoever appends; guards number
+	appends chan struct{} // held by whoever appends; guards what follows
 	number  uint64        // of the last record of ours
+	stands  uint64        // of the last one that the log has said to have
 
 	looking chan struct{} // held by whoever looks; guards what follows
 	after   string
 	tail    string              // where it was, while the log is read again although nothing is wrong; else ""
 	tailing bool                // what is read comes from there
 	begun   clock.Instant       // when the last reading from the beginning began
+	ended   clock.Instant       // when the last one reached the end
 	whole   bool                // it has not reached the end
 	numbers map[writer]uint64   // the last ones that were read, since the beginning
 	known   map[writer]uint64   // and before it, until the end is reached
@@ -137,11 +142,15 @@ type Follower struct {
 	beat    [16]byte
 	beaten  clock.Instant // when the last heartbeat was appended; zero: none since the last error
 	out     bool          // it has not come back
+	passed  bool          // although the end was reached since
+	sent    bool          // it was appended by the look that is under way
+	back    bool          // and was met on the way, so that all that was there by then has been read
 
 	mu      sync.Mutex    // guards what follows
 	heard   clock.Instant // see Age
 	sure    clock.Instant // when the last heartbeat was appended that has come back
-	restart bool
+	restart bool          // the log is to be read again, although nothing that was read is in doubt
+	asked   bool          // another process has missed what this one has appended
 	runs    bool
 }
 
@@ -154,8 +163,9 @@ func New(c Config) *Follower {
 }
 
 // Age is how long ago this process is known to have heard all that the others had said: the
-// last look that reached the end, as long as every heartbeat comes back. As soon as one does
-// not, no look since the last that did counts. It is more than any bound if it has never.
+// last heartbeat that has come back, and after that the last look that reached the end, until
+// the next one is appended. If that does not come back, no look since the last that did counts.
+// It is more than any bound if it has never.
 func (f *Follower) Age(now time.Time) time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -169,7 +179,8 @@ func (f *Follower) Heard() time.Time {
 	return f.heard.Wall
 }
 
-// Restart has the next look begin at the beginning.
+// Restart has a look begin at the beginning, a [Beat] after the last such reading at the
+// earliest. What is new is heard meanwhile.
 func (f *Follower) Restart() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -198,15 +209,24 @@ func (f *Follower) append(ctx context.Context, kind byte, payloads []Record) err
 			defer cancel()
 		}
 		records := make([]Record, len(payloads))
+		stands := f.stands
 		for i, r := range payloads {
-			if kind != heartbeat {
+			number := stands
+			if kind != heartbeat { // a number that has failed is not taken again: the log may have it
 				f.number++
+				number = f.number
 			}
 			d := append([]byte{version, kind}, f.self[:]...)
-			d = binary.BigEndian.AppendUint64(d, f.number)
+			d = binary.BigEndian.AppendUint64(d, stands)
+			d = binary.BigEndian.AppendUint64(d, number)
 			records[i] = Record{Data: append(d, r.Data...), Until: r.Until}
+			stands = number
 		}
-		return f.c.Log.Append(ctx, records...)
+		err := f.c.Log.Append(ctx, records...)
+		if err == nil {
+			f.stands = stands
+		}
+		return err
 	})
 }
 
@@ -226,8 +246,9 @@ func (f *Follower) Look(ctx context.Context) error {
 			f.tail = tail
 		}
 	}
-	e := Event{Whole: f.after == ""}
-	if e.Err = f.beatAndRead(ctx, &e); e.Err != nil {
+	f.sent, f.back = false, false
+	var e Event
+	if e.Err = f.beatAndRead(ctx, &e); e.Err != nil && ctx.Err() == nil { // else the log is not to blame
 		f.startOver()
 	}
 	e.Duration = time.Since(start)
@@ -283,17 +304,22 @@ func Random(d time.Duration) time.Duration {
 
 // takeRestart reports whether to start over, and whether that is so although nothing is
 // wrong. Whoever asks for that again and again gets it once in a Beat: it costs as much as
-// the log is long.
+// the log is long, and after it there must be time to put back what is lost.
 func (f *Follower) takeRestart(now clock.Instant) (again, routine bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	since := now.Since(f.begun)
-	routine = !f.restart && !f.missed
-	if since < Beat || since < Again && routine {
+	routine = !f.asked && !f.missed
+	switch {
+	case f.after == "": // it begins there anyway
+	case f.whole, now.Since(f.ended) < Beat: // a reading that was broken off goes on
 		return false, false
+	case now.Since(f.begun) < Again && routine && !f.restart:
+		return false, false
+	default:
+		again = true
 	}
-	f.restart, f.missed = false, false
-	return true, routine
+	f.restart, f.asked, f.missed = false, false, false
+	return again, routine
 }
 
 func (f *Follower) startOver() {
@@ -302,96 +328,113 @@ func (f *Follower) startOver() {
 
 func (f *Follower) beatAndRead(ctx context.Context, e *Event) error {
 	now := clock.At(time.Now())
+	begins := f.after == ""
 	if err := f.appendBeat(ctx, now); err != nil {
 		return err
 	}
-	if f.after == "" {
+	if begins {
 		f.begun, f.whole = now, true
 		f.forget()
 		f.c.Begin()
 	}
+	e.Whole = f.whole
 	followed := now
-	for {
-		if at := clock.At(time.Now()); f.tail != "" && at.Since(followed) >= Interval {
-			if err := f.follow(ctx, at, e); err != nil {
+	for more := true; more && !f.back; {
+		now = clock.At(time.Now())
+		switch {
+		case f.tail == "":
+			// A reading that takes long needs one that it meets at its end.
+			if err := f.appendBeat(ctx, now); err != nil {
 				return err
 			}
-			followed = at
+		case now.Since(followed) >= Interval:
+			if err := f.follow(ctx, e); err != nil {
+				return err
+			}
+			followed = clock.At(time.Now())
 		}
-		more, err := f.takePage(ctx, &f.after, e)
-		if err != nil {
+		var err error
+		if more, err = f.takePage(ctx, &f.after, e); err != nil {
 			return err
 		}
-		if !more {
-			break
+	}
+	if f.tail != "" { // is what was read there still there?
+		if err := f.follow(ctx, e); err != nil {
+			return err
 		}
+	}
+	if !f.back {
+		f.hear(now)
 	}
 	if f.whole {
+		f.ended = clock.At(time.Now())
 		f.whole, f.known, f.tail = false, nil, "" // who is not there any more is dead
 		f.c.Whole()
-		if f.out && clock.At(time.Now()).Since(f.beaten) >= Beat {
-			// The log is so long that the heartbeat has ended before it was reached. The next
-			// look appends another, and has only that to read.
-			f.beaten, f.out = clock.Instant{}, false
-			return nil
-		}
 	}
-	f.hear(followed)
 	return nil
 }
 
-// follow is a look from where the log had been read to, while it is read again.
-func (f *Follower) follow(ctx context.Context, now clock.Instant, e *Event) error {
-	if err := f.appendBeat(ctx, now); err != nil {
+// follow is a look from where the log had been read to, while it is read again. It lasts no
+// longer than Interval and one page, for others may append as fast as it reads.
+func (f *Follower) follow(ctx context.Context, e *Event) error {
+	began := clock.At(time.Now())
+	if err := f.appendBeat(ctx, began); err != nil {
 		return err
 	}
 	f.tailing = true
 	defer func() { f.tailing = false }()
-	for {
+	for now := began; now.Since(began) < Interval; now = clock.At(time.Now()) {
 		more, err := f.takePage(ctx, &f.tail, e)
 		if err != nil {
 			return err
 		}
 		if !more {
 			f.hear(now)
-			return nil
+			break
 		}
 	}
+	return nil
 }
 
-// hear notes that the end was reached by a look that has begun then.
-func (f *Follower) hear(began clock.Instant) {
+// hear notes that all has been read that was in the log then.
+func (f *Follower) hear(then clock.Instant) {
+	f.passed = f.out
 	if f.out || f.missed { // not all that is before the end was taken
 		return
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.heard, f.sure = began, f.beaten
+	if f.sure = f.beaten; then.Since(f.heard) > 0 {
+		f.heard = then
+	}
 }
 
 // appendBeat appends a heartbeat when it is time for one.
 func (f *Follower) appendBeat(ctx context.Context, now clock.Instant) error {
-	switch since := now.Since(f.beaten); {
-	case since < Beat:
-	case f.out:
-		f.doubt()
-		return errors.New("a heartbeat has not come back: what was appended is not what is read")
-	default:
-		_, _ = rand.Read(f.beat[:])    // never fails
-		data := bytes.Clone(f.beat[:]) // a call that is late may still read it
-		for w := range f.ask {
-			data = append(data, w[:]...)
-		}
-		record := Record{Data: data, Until: now.Wall.Add(4 * Beat)}
-		if err := f.append(ctx, heartbeat, []Record{record}); err != nil {
-			if _, reads := f.page(ctx, &f.after); reads == nil { // it is not down, but cut off, perhaps for longer
-				f.doubt()
-			}
-			return fmt.Errorf("appending a heartbeat: %w", err)
-		}
-		f.beaten, f.out = now, true
-		clear(f.ask)
+	if now.Since(f.beaten) < Beat {
+		return nil
 	}
+	if f.out {
+		f.doubt()
+		if f.passed {
+			return errors.New("a heartbeat has not come back: what was appended is not what is read")
+		}
+	}
+	_, _ = rand.Read(f.beat[:])    // never fails
+	data := bytes.Clone(f.beat[:]) // a call that is late may still read it
+	for w := range f.ask {
+		data = append(data, w[:]...)
+	}
+	record := Record{Data: data, Until: now.Wall.Add(4 * Beat)}
+	if err := f.append(ctx, heartbeat, []Record{record}); err != nil {
+		place := f.after
+		if _, reads := f.page(ctx, &place); reads == nil { // it is not down, but cut off, perhaps for longer
+			f.doubt()
+		}
+		return fmt.Errorf("appending a heartbeat: %w", err)
+	}
+	f.beaten, f.out, f.passed, f.sent, f.back = now, true, false, true, false
+	clear(f.ask)
 	return nil
 }
 
@@ -443,17 +486,18 @@ func (f *Follower) take(d []byte, e *Event) {
 		e.Skipped++
 		return
 	}
-	kind, from, number := d[1], writer(d[2:]), binary.BigEndian.Uint64(d[2+len(writer{}):])
-	before := number
-	if kind != heartbeat {
-		before--
+	kind, from := d[1], writer(d[2:])
+	stands, number := binary.BigEndian.Uint64(d[header-16:]), binary.BigEndian.Uint64(d[header-8:])
+	if stands > number { // it would be missed in every reading
+		e.Skipped++
+		return
 	}
-	f.count(from, before, number)
+	f.count(from, stands, number)
 	switch payload := d[header:]; {
 	case kind == heartbeat:
 		f.takeBeat(payload)
 	case kind != f.c.Kind: // somebody else's
-	case f.c.Take(payload):
+	case f.c.Take(payload, f.tailing):
 		e.Records++
 	default:
 		e.Skipped++
@@ -467,21 +511,25 @@ func (f *Follower) takeBeat(payload []byte) {
 	name, asked := payload[:len(f.beat)], payload[len(f.beat):]
 	if bytes.Equal(name, f.beat[:]) {
 		f.out = false
+		f.back = f.back || f.sent && !f.tailing
+		f.hear(f.beaten)
 	}
 	for ; len(asked) >= len(f.self); asked = asked[len(f.self):] {
 		if writer(asked) == f.self {
-			f.Restart()
+			f.mu.Lock()
+			f.asked = true
+			f.mu.Unlock()
 		}
 	}
 }
 
-// count notes the number of a record, and whether those before it were passed over. While
+// count notes the number of a record, and whether one that stands before it was passed over. While
 // the log is read from the beginning, what has ended is missing, but nothing is that comes
 // after what was read before, nor while it goes on from there as well.
-func (f *Follower) count(from writer, before, number uint64) {
+func (f *Follower) count(from writer, stands, number uint64) {
 	last, met := f.numbers[from]
 	earlier, known := f.known[from]
-	if last = max(last, earlier); before > last && (known || !f.whole || f.tailing) {
+	if last = max(last, earlier); stands > last && (known || !f.whole || f.tailing) {
 		f.missed = true
 		if len(f.ask) < maxAsked {
 			f.ask[from] = struct{}{}

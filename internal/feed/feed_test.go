@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,7 +36,7 @@ func follow(log feed.Log) *process {
 	p.Follower = feed.New(feed.Config{Log: log, Kind: 'k',
 		Begin: func() { p.begun, p.taken = p.begun+1, nil },
 		Whole: func() { p.whole++ },
-		Take: func(payload []byte) bool {
+		Take: func(payload []byte, _ bool) bool {
 			if string(payload) == "?" {
 				return false
 			}
@@ -55,10 +56,18 @@ func (p *process) looks(t *testing.T) (whole bool) {
 	return p.begun > before
 }
 
-// record is one of a process with a name of eight letters.
+// record is one of a process with a name of eight letters, behind the one with the number
+// before.
 func record(kind byte, name string, number uint64, payload string) []byte {
-	d := binary.BigEndian.AppendUint64([]byte{1, kind, name[0], name[1], name[2], name[3], name[4], name[5], name[6], name[7]}, number)
-	return append(d, payload...)
+	if kind == 'h' || number == 0 {
+		return recordAfter(kind, name, number, number, payload)
+	}
+	return recordAfter(kind, name, number-1, number, payload)
+}
+
+func recordAfter(kind byte, name string, stands, number uint64, payload string) []byte {
+	d := binary.BigEndian.AppendUint64(append([]byte{1, kind}, name[:8]...), stands)
+	return append(binary.BigEndian.AppendUint64(d, number), payload...)
 }
 
 // recorder is a Log that remembers how it was called.
@@ -107,8 +116,8 @@ func TestConstants(t *testing.T) {
 	require.Equal(t, 5*time.Minute, feed.Again)
 }
 
-// A record is a version, a kind, a process, a number and a payload. A heartbeat has the number
-// of the record before it.
+// A record is a version, a kind, a process, the number of the record before it, its own and a
+// payload. A heartbeat has the number of the record before it twice.
 func TestLayout(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		log := new(recorder)
@@ -130,10 +139,10 @@ func TestLayout(t *testing.T) {
 		for i, payload := range []string{"a", "b", "c"} {
 			require.Equal(t, record('k', self, uint64(i+1), payload), data[i])
 		}
-		require.Equal(t, record('h', self, 3, ""), data[3][:18])
-		require.Equal(t, record('h', self, 3, ""), data[4][:18])
-		require.Equal(t, record('h', another, 0, ""), data[5][:18])
-		require.Len(t, data[3], 18+16)
+		require.Equal(t, record('h', self, 3, ""), data[3][:26])
+		require.Equal(t, record('h', self, 3, ""), data[4][:26])
+		require.Equal(t, record('h', another, 0, ""), data[5][:26])
+		require.Len(t, data[3], 26+16)
 		require.NotEqual(t, data[3], data[4], "each has a name of its own")
 		require.Equal(t, end, log.pages[0][0].Until)
 		require.Equal(t, end.Add(1), log.pages[1][0].Until)
@@ -159,9 +168,11 @@ func TestTake(t *testing.T) {
 		{name: "a record", data: record('k', other, 1, "a"), taken: []string{"a"}},
 		{name: "one without a payload", data: record('k', other, 1, ""), taken: []string{""}},
 		{name: "nothing", data: []byte{}, skipped: 1},
-		{name: "half a header", data: record('k', other, 1, "")[:17], skipped: 1},
-		{name: "as long as may be", data: record('k', other, 1, strings.Repeat("a", 4096-18)), taken: []string{strings.Repeat("a", 4096-18)}},
-		{name: "too long", data: record('k', other, 1, strings.Repeat("a", 4096-17)), skipped: 1},
+		{name: "half a header", data: record('k', other, 1, "")[:25], skipped: 1},
+		{name: "with no number", data: recordAfter('k', other, 0, 0, "a"), taken: []string{"a"}},
+		{name: "before what is there", data: recordAfter('k', other, 2, 1, "a"), skipped: 1},
+		{name: "as long as may be", data: record('k', other, 1, strings.Repeat("a", 4096-26)), taken: []string{strings.Repeat("a", 4096-26)}},
+		{name: "too long", data: record('k', other, 1, strings.Repeat("a", 4096-25)), skipped: 1},
 		{name: "an older version", data: with(0, 0), skipped: 1},
 		{name: "a newer version", data: with(0, 2), skipped: 1},
 		{name: "of another kind", data: with(1, 'l')},
@@ -241,7 +252,7 @@ func TestLooksWait(t *testing.T) {
 		require.ErrorIs(t, p.Look(ctx), context.DeadlineExceeded)
 		require.Equal(t, 2*time.Millisecond, time.Since(start))
 		require.NoError(t, p.Look(t.Context()))
-		require.Equal(t, 4*time.Second, time.Since(start), "a heartbeat, two pages, and one of the second look")
+		require.Equal(t, 3*time.Second, time.Since(start), "a heartbeat, a page that has it, and one of the second look")
 		require.NoError(t, <-first)
 		require.Equal(t, 1, log.Calls("Append"))
 	})
@@ -434,7 +445,7 @@ func TestNumbers(t *testing.T) {
 					last := data[len(data)-1]
 					require.Equal(t, byte('h'), last[1])
 					require.Equal(t, time.Now().UnixNano(), p.Heard().UnixNano())
-					return string(last[18+16:])
+					return string(last[26+16:])
 				}
 				require.Equal(t, tc.missed, asked())
 				tc.missed = ""
@@ -488,7 +499,7 @@ func TestAsksNotTooMany(t *testing.T) {
 		time.Sleep(feed.Beat)
 		p.looks(t)
 		data := log.Data()
-		require.Len(t, data[len(data)-1], 18+16+100*8)
+		require.Len(t, data[len(data)-1], 26+16+100*8)
 	})
 }
 
@@ -557,6 +568,7 @@ func TestNumbersAfterABreak(t *testing.T) {
 				log.Lose(100)
 				log.Put(record('k', "process2", 7, ""), until())
 				breakOff(t, p, log)
+				time.Sleep(time.Second)
 				log.Lose(100)
 				log.Put(tc.data, until())
 				require.True(t, p.looks(t))
@@ -681,7 +693,7 @@ func TestSlowLog(t *testing.T) {
 		heard bool // after the first look
 		fails bool // at the next heartbeat's time
 	}{
-		{name: "long, and the heartbeat has ended", reads: 5, lost: true},
+		{name: "long, and the heartbeat is lost", reads: 5, lost: true, fails: true},
 		{name: "long, and the heartbeat is there", reads: 5, heard: true},
 		{name: "not as long, and the heartbeat is lost", reads: 4, lost: true, fails: true},
 	} {
@@ -816,6 +828,156 @@ func TestLongLogIsReadAgain(t *testing.T) {
 					return
 				}
 				require.Equal(t, n, reads)
+			})
+		})
+	}
+}
+
+// failsOver is long, and says as a store does when a place is not there any more.
+type failsOver struct {
+	long
+	behind func()          // before what is behind the first ones is read
+	valid  map[string]bool // the places that were given since; nil: it has not failed over
+}
+
+func (l *failsOver) Read(ctx context.Context, after string, limit int) ([][]byte, string, error) {
+	if after == strconv.Itoa(l.first) {
+		l.behind()
+	}
+	if at, _ := strconv.Atoi(after); l.valid != nil && at > l.first && !l.valid[after] {
+		return nil, "", errDown
+	}
+	data, next, err := l.long.Read(ctx, after, limit)
+	if l.valid != nil {
+		l.valid[next] = true
+	}
+	return data, next, err
+}
+
+// What was read ahead, while the log was read again, may be lost before that reading ends: then
+// its place is not there any more, and the log is read once more.
+func TestWhatWasReadAheadIsLost(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		const n = 22
+		log := &failsOver{behind: func() {}}
+		fill := func() {
+			for i := range n {
+				log.Put(record('k', "process1", uint64(i+1), ""), until())
+			}
+		}
+		log.first, log.read = n, func(bool) {}
+		fill()
+		p := follow(log)
+		start := time.Now()
+		p.looks(t)
+		time.Sleep(time.Until(start.Add(feed.Again - time.Second)))
+		p.looks(t)
+		time.Sleep(time.Second)
+		reads := 0
+		log.read = func(first bool) {
+			if first {
+				reads++
+			}
+			if reads == n-1 {
+				reads++
+				log.Put(record('k', "process1", n+1, "lost"), until()) // it is read ahead before the last page
+			}
+		}
+		log.behind = func() {
+			if log.valid == nil && reads >= n {
+				require.Contains(t, p.taken, "lost")
+				log.Lose(1000)
+				fill()
+				log.valid = map[string]bool{}
+			}
+		}
+		require.ErrorIs(t, p.Look(t.Context()), errDown)
+		require.NotNil(t, log.valid)
+	})
+}
+
+// Whoever gives up while the log is read again breaks that off, and no more: what is new is heard
+// as before, and the reading goes on.
+func TestWhoLooksMayLeave(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		const n = 60 // seconds
+		var p *process
+		var counts atomic.Bool
+		reads, worst := 0, time.Duration(0)
+		log := &long{first: n, read: func(first bool) {
+			if !counts.Load() {
+				return
+			}
+			if worst = max(worst, p.Age(time.Now())); first {
+				reads++
+			}
+		}}
+		for i := range n {
+			log.Put(record('k', "process1", uint64(i+1), ""), until())
+		}
+		p = follow(log)
+		start := time.Now()
+		p.looks(t)
+		for time.Since(start) < feed.Again-time.Second {
+			time.Sleep(feed.Interval)
+			require.False(t, p.looks(t))
+		}
+		time.Sleep(time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
+		defer cancel()
+		require.ErrorIs(t, p.Look(ctx), context.DeadlineExceeded)
+		require.Equal(t, []int{2, 1}, []int{p.begun, p.whole})
+		counts.Store(true)
+		require.False(t, p.looks(t), "it does not begin once more")
+		require.Equal(t, 2, p.whole)
+		require.Less(t, reads, n)
+		require.Less(t, worst, 4*time.Second)
+		require.True(t, p.events[len(p.events)-1].Whole)
+	})
+}
+
+// A record that was refused, or may have been, is missed by nobody; one before it still is.
+func TestAFailedAppendIsNotMissed(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		lands  bool // what has failed is there all the same
+		loses  bool // what had not failed is lost
+		missed bool
+	}{
+		{name: "refused"},
+		{name: "there all the same", lands: true},
+		{name: "the one before is lost", loses: true, missed: true},
+		{name: "the one before is lost, and it is there", lands: true, loses: true, missed: true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
+				log := new(kit.Log)
+				p, writer := follow(log), follow(log)
+				writer.looks(t)
+				p.looks(t)
+				require.NoError(t, writer.Append(t.Context(), feed.Record{Data: []byte("good"), Until: until()}))
+				if tc.loses {
+					log.Lose(1)
+				}
+				log.Fault(func(_ context.Context, call string) error {
+					if call == "Append" {
+						return errDown
+					}
+					return nil
+				})
+				require.ErrorIs(t, writer.Append(t.Context(), feed.Record{Data: []byte("bad"), Until: until()}), errDown)
+				log.Fault(nil)
+				if tc.lands {
+					d := log.Data()
+					log.Put(recordAfter('k', string(d[0][2:10]), 1, 2, "bad"), until())
+				}
+				require.NoError(t, writer.Append(t.Context(), feed.Record{Data: []byte("better"), Until: until()}))
+				time.Sleep(time.Second)
+				require.False(t, p.looks(t))
+				require.Contains(t, p.taken, "better")
+				require.Equal(t, tc.missed, !p.Heard().Equal(time.Now()))
+				time.Sleep(feed.Beat)
+				require.Equal(t, tc.missed, p.looks(t))
 			})
 		})
 	}
