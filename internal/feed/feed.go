@@ -308,17 +308,12 @@ func Random(d time.Duration) time.Duration {
 func (f *Follower) takeRestart(now clock.Instant) (again, routine bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	begins := f.after == "" // whatever is asked for
 	routine = !f.asked && !f.missed
-	switch {
-	case f.after == "": // it begins there anyway
-	case f.whole, now.Since(f.ended) < Beat: // a reading that was broken off goes on
-		return false, false
-	case now.Since(f.begun) < Again && routine && !f.restart:
-		return false, false
-	default:
-		again = true
+	again = !begins && !f.whole && now.Since(f.ended) >= Beat && (!routine || f.restart || now.Since(f.begun) >= Again)
+	if begins || again {
+		f.restart, f.asked, f.missed = false, false, false
 	}
-	f.restart, f.asked, f.missed = false, false, false
 	return again, routine
 }
 
@@ -338,33 +333,33 @@ func (f *Follower) beatAndRead(ctx context.Context, e *Event) error {
 		f.c.Begin()
 	}
 	e.Whole = f.whole
-	followed := now
-	for more := true; more && !f.back; {
-		now = clock.At(time.Now())
-		switch {
-		case f.tail == "":
-			// A reading that takes long needs one that it meets at its end.
-			if err := f.appendBeat(ctx, now); err != nil {
-				return err
-			}
-		case now.Since(followed) >= Interval:
+	for followed := now; !f.back; {
+		if f.tail != "" && now.Since(followed) >= Interval {
 			if err := f.follow(ctx, e); err != nil {
 				return err
 			}
-			followed = clock.At(time.Now())
+			now = clock.At(time.Now())
+			followed = now
 		}
-		var err error
-		if more, err = f.takePage(ctx, &f.after, e); err != nil {
+		more, err := f.takePage(ctx, &f.after, e)
+		if err != nil {
 			return err
+		}
+		if !more {
+			f.hear(now)
+			break
+		}
+		now = clock.At(time.Now())
+		if f.tail == "" && !f.back { // a reading that takes long needs one that it meets at its end
+			if err := f.appendBeat(ctx, now); err != nil {
+				return err
+			}
 		}
 	}
 	if f.tail != "" { // is what was read there still there?
 		if err := f.follow(ctx, e); err != nil {
 			return err
 		}
-	}
-	if !f.back {
-		f.hear(now)
 	}
 	if f.whole {
 		f.ended = clock.At(time.Now())
@@ -404,9 +399,7 @@ func (f *Follower) hear(then clock.Instant) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.sure = f.beaten; then.Since(f.heard) > 0 {
-		f.heard = then
-	}
+	f.heard, f.sure = then, f.beaten
 }
 
 // appendBeat appends a heartbeat when it is time for one.
@@ -510,9 +503,11 @@ func (f *Follower) takeBeat(payload []byte) {
 	}
 	name, asked := payload[:len(f.beat)], payload[len(f.beat):]
 	if bytes.Equal(name, f.beat[:]) {
-		f.out = false
-		f.back = f.back || f.sent && !f.tailing
-		f.hear(f.beaten)
+		f.back = f.sent && !f.tailing
+		if f.out { // else it was met before, and more has been heard since
+			f.out = false
+			f.hear(f.beaten)
+		}
 	}
 	for ; len(asked) >= len(f.self); asked = asked[len(f.self):] {
 		if writer(asked) == f.self {

@@ -1,6 +1,7 @@
 package feed_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -736,18 +737,20 @@ func TestSlowLog(t *testing.T) {
 	}
 }
 
-// long is a log that gives one record at a time, and takes a second for each of the first.
+// long is a log that gives one record at a time, and takes a second for each of the first, or
+// the pause.
 type long struct {
 	kit.Log
 	first int
 	read  func(first bool)
+	pause time.Duration
 }
 
 func (l *long) Read(ctx context.Context, after string, _ int) ([][]byte, string, error) {
 	place, _ := strconv.Atoi(after) // "" is 0
 	l.read(place < l.first)
 	if place < l.first {
-		time.Sleep(time.Second)
+		time.Sleep(cmp.Or(l.pause, time.Second))
 	}
 	return l.Log.Read(ctx, after, 1)
 }
@@ -766,6 +769,14 @@ func TestLongLogIsReadAgain(t *testing.T) {
 	}{
 		{name: "nothing is wrong", least: time.Second, most: 2 * time.Second},
 		{name: "after an error", failed: true, least: feed.Again, most: feed.Again + time.Minute},
+		{name: "after an error, and then nothing can be appended", failed: true, fails: true, least: 4 * time.Minute, most: feed.Again, fault: func(log *long) {
+			log.Fault(func(_ context.Context, call string) error {
+				if call == "Append" {
+					return errDown
+				}
+				return nil
+			})
+		}},
 		{name: "heartbeats are lost", fault: func(log *long) { log.CutOff(true) }, fails: true, least: 5 * time.Second, most: 12 * time.Second},
 		{name: "nothing can be appended", fails: true, least: 5 * time.Second, most: 12 * time.Second, fault: func(log *long) {
 			log.Fault(func(_ context.Context, call string) error {
@@ -928,11 +939,159 @@ func TestWhoLooksMayLeave(t *testing.T) {
 		require.ErrorIs(t, p.Look(ctx), context.DeadlineExceeded)
 		require.Equal(t, []int{2, 1}, []int{p.begun, p.whole})
 		counts.Store(true)
+		p.Restart()
 		require.False(t, p.looks(t), "it does not begin once more")
 		require.Equal(t, 2, p.whole)
 		require.Less(t, reads, n)
 		require.Less(t, worst, 4*time.Second)
 		require.True(t, p.events[len(p.events)-1].Whole)
+	})
+}
+
+// What is in doubt is read again, and until the end of that nothing is heard.
+func TestNothingIsHeardWhileInDoubt(t *testing.T) {
+	const n = 20 // seconds
+	for _, tc := range []struct {
+		name string
+		put  func(log *long)
+		age  time.Duration // at the end, at least
+	}{
+		{name: "a number was passed over", put: func(log *long) { log.Put(record('k', "process1", n+2, ""), until()) }, age: n * time.Second},
+		{name: "another process has missed one", put: func(log *long) {
+			data := log.Data()
+			self := string(data[len(data)-1][2:10])
+			log.Put(record('h', "process2", 0, strings.Repeat("x", 16)+self), until())
+		}, age: n * time.Second},
+		{name: "nothing, and it is read again", put: func(*long) {}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
+				log := &long{first: n, read: func(bool) {}}
+				for i := range n {
+					log.Put(record('k', "process1", uint64(i+1), ""), until())
+				}
+				p := follow(log)
+				p.looks(t)
+				tc.put(log)
+				require.False(t, p.looks(t))
+				time.Sleep(feed.Beat - 1)
+				require.False(t, p.looks(t), "not so soon")
+				time.Sleep(1)
+				p.Restart()
+				worst := time.Duration(0)
+				log.read = func(bool) { worst = max(worst, p.Age(time.Now())) }
+				require.True(t, p.looks(t))
+				require.GreaterOrEqual(t, worst, tc.age)
+				require.True(t, tc.age > 0 || worst < 2*time.Second)
+				require.Less(t, p.Age(time.Now()), 2*time.Second)
+			})
+		})
+	}
+}
+
+// A reading that begins because of an error needs no other one after it for what was in doubt
+// before.
+func TestErrorAfterAMiss(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log := new(kit.Log)
+		log.Put(record('k', "process1", 1, ""), until())
+		p := follow(log)
+		p.looks(t)
+		log.Put(record('k', "process1", 3, ""), until())
+		require.False(t, p.looks(t))
+		log.Fault(func(context.Context, string) error { return errDown })
+		time.Sleep(time.Second)
+		require.ErrorIs(t, p.Look(t.Context()), errDown)
+		log.Fault(nil)
+		require.True(t, p.looks(t))
+		require.True(t, p.Heard().Equal(time.Now()))
+		time.Sleep(2 * feed.Beat)
+		require.False(t, p.looks(t))
+	})
+}
+
+// An empty log that does not give back what is appended is not heard, and says so each Beat.
+func TestEmptyAndDeaf(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		appends := 0
+		p := follow(scripted{
+			append: func(context.Context) error { appends++; return nil },
+			read:   func(context.Context, string) ([][]byte, string, error) { return nil, "", nil },
+		})
+		for i := range 30 {
+			err := p.Look(t.Context())
+			require.Equal(t, i%10 == 0 && i > 0, err != nil, "at %v", time.Duration(i)*feed.Interval)
+			if err != nil {
+				require.NoError(t, p.Look(t.Context()))
+			}
+			time.Sleep(feed.Interval)
+		}
+		require.Equal(t, 3, appends)
+		require.True(t, p.Heard().IsZero())
+	})
+}
+
+// Nothing begins before a heartbeat was appended.
+func TestNoHeartbeat(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log := new(kit.Log)
+		log.Fault(func(_ context.Context, call string) error {
+			if call == "Append" {
+				return errDown
+			}
+			return nil
+		})
+		p := follow(log)
+		require.ErrorIs(t, p.Look(t.Context()), errDown)
+		require.Equal(t, []int{0, 1}, []int{p.begun, log.Calls("Append")})
+	})
+}
+
+// A look ends at the heartbeat that it has appended, and not at one of an earlier look.
+func TestHeartbeatOfAnEarlierLook(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log, stale := new(kit.Log), false
+		p := follow(appendsTo{log: log, scripted: scripted{read: func(ctx context.Context, after string) ([][]byte, string, error) {
+			if stale {
+				return nil, after, nil
+			}
+			return log.Read(ctx, after, 1)
+		}}})
+		p.looks(t)
+		time.Sleep(feed.Beat)
+		stale = true
+		p.looks(t) // appends one, which is not read
+		stale = false
+		log.Put(record('k', "process1", 1, "later"), until())
+		time.Sleep(time.Second)
+		require.False(t, p.looks(t))
+		require.Equal(t, 2, log.Calls("Append"))
+		require.Equal(t, []string{"later"}, p.taken)
+		require.True(t, p.Heard().Equal(time.Now()))
+	})
+}
+
+// While a log is read again, what is new is looked for twice a second, and not after each page.
+func TestHowOftenIsReadAhead(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		const n = 50 // 5 seconds
+		ahead := 0
+		log := &long{first: n, read: func(bool) {}, pause: 100 * time.Millisecond}
+		for i := range n {
+			log.Put(record('k', "process1", uint64(i+1), ""), until())
+		}
+		p := follow(log)
+		p.looks(t)
+		time.Sleep(feed.Beat)
+		p.Restart()
+		log.read = func(first bool) {
+			if !first {
+				ahead++
+			}
+		}
+		require.True(t, p.looks(t))
+		require.Less(t, ahead, 20)
+		require.GreaterOrEqual(t, ahead, 10)
 	})
 }
 
