@@ -310,7 +310,7 @@ func (f *Follower) takeRestart(now clock.Instant) (again, routine bool) {
 	defer f.mu.Unlock()
 	begins := f.after == "" // whatever is asked for
 	routine = !f.asked && !f.missed
-	again = !begins && !f.whole && now.Since(f.ended) >= Beat && (!routine || f.restart || now.Since(f.begun) >= Again)
+	again = !f.whole && now.Since(f.ended) >= Beat && (!routine || f.restart || now.Since(f.begun) >= Again)
 	if begins || again {
 		f.restart, f.asked, f.missed = false, false, false
 	}
@@ -350,7 +350,7 @@ func (f *Follower) beatAndRead(ctx context.Context, e *Event) error {
 			break
 		}
 		now = clock.At(time.Now())
-		if f.tail == "" && !f.back { // a reading that takes long needs one that it meets at its end
+		if !f.back { // a reading that takes long needs one that it meets at its end
 			if err := f.appendBeat(ctx, now); err != nil {
 				return err
 			}
@@ -504,10 +504,8 @@ func (f *Follower) takeBeat(payload []byte) {
 	name, asked := payload[:len(f.beat)], payload[len(f.beat):]
 	if bytes.Equal(name, f.beat[:]) {
 		f.back = f.sent && !f.tailing
-		if f.out { // else it was met before, and more has been heard since
-			f.out = false
-			f.hear(f.beaten)
-		}
+		f.out = false
+		f.hear(f.beaten)
 	}
 	for ; len(asked) >= len(f.self); asked = asked[len(f.self):] {
 		if writer(asked) == f.self {

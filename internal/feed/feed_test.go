@@ -600,6 +600,7 @@ func TestManyProcessesAfterABreak(t *testing.T) {
 		log.Put(record('k', nth(0), 2, ""), until())
 		log.Put(record('k', "process1", 5, ""), until())
 		breakOff(t, p, log)
+		time.Sleep(time.Second)
 		log.Lose(100)
 		log.Put(record('k', nth(0), 3, ""), until())
 		log.Put(record('k', "process1", 7, ""), until())
@@ -1087,6 +1088,7 @@ func TestHowOftenIsReadAhead(t *testing.T) {
 		log.read = func(first bool) {
 			if !first {
 				ahead++
+				time.Sleep(400 * time.Millisecond)
 			}
 		}
 		require.True(t, p.looks(t))
