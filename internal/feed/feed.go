@@ -350,7 +350,7 @@ func (f *Follower) beatAndRead(ctx context.Context, e *Event) error {
 			break
 		}
 		now = clock.At(time.Now())
-		if !f.back { // a reading that takes long needs one that it meets at its end
+		if !f.back { // a reading that takes long needs a heartbeat that it meets at its end
 			if err := f.appendBeat(ctx, now); err != nil {
 				return err
 			}
@@ -372,12 +372,9 @@ func (f *Follower) beatAndRead(ctx context.Context, e *Event) error {
 // follow is a look from where the log had been read to, while it is read again. It lasts no
 // longer than Interval and one page, for others may append as fast as it reads.
 func (f *Follower) follow(ctx context.Context, e *Event) error {
-	began := clock.At(time.Now())
-	if err := f.appendBeat(ctx, began); err != nil {
-		return err
-	}
 	f.tailing = true
 	defer func() { f.tailing = false }()
+	began := clock.At(time.Now())
 	for now := began; now.Since(began) < Interval; now = clock.At(time.Now()) {
 		more, err := f.takePage(ctx, &f.tail, e)
 		if err != nil {

@@ -745,11 +745,14 @@ type long struct {
 	first int
 	read  func(first bool)
 	pause time.Duration
+	gone  bool // the places behind the first
 }
 
 func (l *long) Read(ctx context.Context, after string, _ int) ([][]byte, string, error) {
 	place, _ := strconv.Atoi(after) // "" is 0
-	l.read(place < l.first)
+	if l.read(place < l.first); l.gone && place >= l.first {
+		return nil, "", errDown
+	}
 	if place < l.first {
 		time.Sleep(cmp.Or(l.pause, time.Second))
 	}
@@ -787,6 +790,7 @@ func TestLongLogIsReadAgain(t *testing.T) {
 				return nil
 			})
 		}},
+		{name: "its place is gone", fault: func(log *long) { log.gone = true }, fails: true, least: time.Second, most: 2 * time.Second},
 		{name: "it is down", fault: func(log *long) { log.Fault(func(context.Context, string) error { return errDown }) }, fails: true, least: time.Second, most: 2 * time.Second},
 		{name: "a number is passed over", least: n / 2 * time.Second, most: n * time.Second, fault: func(log *long) {
 			log.Put(record('k', "process1", n+2, "new"), until())
