@@ -1705,26 +1705,61 @@ func TestReadAheadIsCountedOnce(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		log := &slowLog{first: 20}
 		log.fill()
-		p := fleet(t, log, 1)[0]
-		other := start(t, log, func(c *revocation.Config) { c.PerSource = 25 }) // 100 records
+		reader := start(t, log, func(c *revocation.Config) { c.PerSource = 25 }) // 100 records
+		writer := newList(t, func(c *revocation.Config) { c.Log = log })
+		require.NoError(t, writer.Warm(t.Context()))
 		time.Sleep(time.Minute)
 		for at := int64(0); at != 5; at = log.at.Load() {
 			time.Sleep(100 * time.Millisecond)
 		}
-		add := func(l *process) error {
+		add := func(l *revocation.List) error {
 			time.Sleep(20 * time.Millisecond)
 			return l.Add(t.Context(), revocation.Entry{Issuer: issuer, Subject: "alice", Source: "feed"})
 		}
 		for range 30 {
-			require.NoError(t, add(p))
-			require.NoError(t, add(other))
+			require.NoError(t, add(writer))
+			require.NoError(t, add(reader.List))
 		}
 		time.Sleep(time.Minute) // the reading has ended
 		for i := range 40 {
-			require.NoError(t, add(other), "record %d of 100", 60+i)
+			require.NoError(t, add(reader.List), "record %d of 100", 60+i)
 		}
-		kit.RequireError(t, add(other), bearergate.ErrUnavailable, bearergate.ReasonOverloaded)
+		kit.RequireError(t, add(reader.List), bearergate.ErrUnavailable, bearergate.ReasonOverloaded)
 	})
+}
+
+// Between two readings, what others append counts as well, and what has ended does not.
+func TestRecordsOfOthersAreCounted(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log := new(kit.Log)
+		reader := start(t, log, func(c *revocation.Config) { c.PerSource = 25 }) // 100 records
+		time.Sleep(2 * time.Second)
+		writer := newList(t, func(c *revocation.Config) { c.Log = log })
+		require.NoError(t, writer.Warm(t.Context()))
+		for i := range 19 {
+			require.NoError(t, writer.Add(t.Context(), revocation.Entry{Issuer: issuer, Subject: fmt.Sprint("s", i), Source: "feed"}))
+		}
+		for range 80 {
+			time.Sleep(time.Millisecond)
+			require.NoError(t, writer.Add(t.Context(), revocation.Entry{Issuer: issuer, Subject: "s1", Source: "feed"}))
+		}
+		past := revocation.Entry{Issuer: issuer, Subject: "past", Source: "feed", Before: time.Now().Add(-2 * time.Hour), Until: time.Now().Add(-time.Hour)}
+		log.Put(append(headerOfFirst(), revocation.EncodedAt(past, false, time.Now().UnixMilli())...), time.Now().Add(time.Hour))
+		time.Sleep(2 * time.Second)
+		require.Equal(t, 19, reader.Status().Entries)
+		require.NoError(t, reader.Add(t.Context(), revocation.Entry{Issuer: issuer, Subject: "s1", Source: "feed"}), "the hundredth")
+		time.Sleep(time.Millisecond)
+		kit.RequireError(t, reader.Add(t.Context(), revocation.Entry{Issuer: issuer, Subject: "s1", Source: "feed"}), bearergate.ErrUnavailable, bearergate.ReasonOverloaded)
+	})
+}
+
+// A third of the room is for one Source, if nothing else is said.
+func TestPerSourceByDefault(t *testing.T) {
+	l := newList(t, func(c *revocation.Config) { c.MaxEntries = 12 })
+	for i := range 4 {
+		require.NoError(t, l.Add(t.Context(), revocation.Entry{Issuer: issuer, Subject: fmt.Sprint(i)}))
+	}
+	kit.RequireError(t, l.Add(t.Context(), revocation.Entry{Issuer: issuer, Subject: "one more"}), bearergate.ErrUnavailable, bearergate.ReasonOverloaded)
 }
 
 // What the Log has lost is put back however long it takes to read, and whatever else fails.

@@ -516,7 +516,7 @@ func (l *List) apply(r *record, now clock.Instant) *held {
 
 // logged reports whether this process knows that the log has h: the last reading, which may
 // be under way, has met it, or it was told since that began.
-func (l *List) logged(h *held) bool { return h.pass != 0 && h.pass >= l.pass }
+func (l *List) logged(h *held) bool { return h.pass >= l.pass }
 
 // source is one text for all entries of a source.
 func (l *List) source(name string) string {
