@@ -28,7 +28,7 @@ type held struct {
 
 // said is what is known of an Entry beside its values.
 type said struct {
-	at     int64 // of the last record; see List.next
+	at     int64 // of the last record; see next
 	before int64 // in Unix nanoseconds
 	until  int64 // when it is forgotten, by the wall clock in Unix nanoseconds
 	lifted bool

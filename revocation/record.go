@@ -18,7 +18,7 @@ const (
 // different things, the later one holds.
 type record struct {
 	lift  bool
-	at    int64 // in Unix milliseconds; see List.next
+	at    int64 // in Unix milliseconds; see next
 	entry Entry
 }
 

@@ -102,7 +102,9 @@ type Config struct {
 	// process, until it ends.
 	Log Log
 	// MaxLag is how long this process may have heard nothing of the others until it answers
-	// 503. Default: [DefaultMaxLag]; 10 seconds to an hour. Not used without a Log.
+	// 503. Default: [DefaultMaxLag]; 10 seconds to an hour. That a Log answers and is cut off
+	// from the others is noticed within 10 seconds and one look, whatever MaxLag says. Not used
+	// without a Log.
 	MaxLag time.Duration
 	// InsecureFailOpen accepts tokens while nothing was heard for MaxLag, or Log was never
 	// read, unless an Entry that is known refuses them. [List.Guard] marks them as
@@ -440,7 +442,7 @@ func (l *List) applyOwn(now clock.Instant, records []record) (changed []news, pa
 	for i := range records {
 		v := records[i].entry.values()
 		if _, h := l.held(&v); h != nil {
-			records[i].at = max(records[i].at, l.next(h, &records[i]))
+			records[i].at = max(records[i].at, next(h))
 		}
 		if h := l.apply(&records[i], now); h != nil {
 			// Until Append has said yes, whoever adds or lifts it again must ask the Log again.
@@ -474,9 +476,10 @@ func overloaded(detail string) error {
 // Records of one Entry are put in order by their time, in every process alike, however
 // often and in whatever order they are read. It is that of a clock, and later than what
 // whoever wrote the record had seen: so a clock that is slow does not lose what it says.
-// Where an Entry was added and lifted at the same time, it counts.
-func (l *List) next(h *held, r *record) int64 {
-	if r.lift != h.lifted && h.at < math.MaxInt64 {
+// Where an Entry was added and lifted at the same time, it counts: so an Add that has not seen
+// a lift holds against it.
+func next(h *held) int64 {
+	if h.at < math.MaxInt64 {
 		return h.at + 1
 	}
 	return h.at

@@ -148,9 +148,16 @@ func (l *Log) Read(ctx context.Context, after string, limit int) (data [][]byte,
 	}
 	limit = min(limit, page)
 	var ended []byte
-	for looked := 1; ; looked++ {
+	for looked, begin := 1, after; ; looked++ {
 		entries, err := l.page(ctx, after, limit)
-		if err != nil {
+		switch gone := errors.Is(err, errPlace); {
+		case gone && after != begin && looked < pages: // it had ended, and was taken out meanwhile
+			after = begin
+			continue
+		case gone:
+			own := *errPlace
+			return nil, "", &own
+		case err != nil:
 			return nil, "", err
 		}
 		var last redis.XMessage
@@ -194,8 +201,7 @@ func (l *Log) page(ctx context.Context, after string, limit int) ([]redis.XMessa
 		return entries, err
 	}
 	if len(entries) == 0 || placeOf(entries[0]) != after {
-		gone := *errPlace
-		return nil, &gone
+		return nil, errPlace
 	}
 	return entries[1:], nil
 }

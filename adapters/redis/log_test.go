@@ -1,6 +1,7 @@
 package redisgate_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strconv"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"github.com/bearergate/bearergate"
@@ -339,6 +341,41 @@ func TestRecordsAreTrimmedByTheirEnds(t *testing.T) {
 	before := kept()
 	appendAt(begin.Add(3*time.Hour), "last", time.Now().Add(time.Hour))
 	require.Len(t, kept(), len(before)+1)
+}
+
+// A Read that finds nothing but what has ended goes on, also where that is taken out meanwhile:
+// Redis has lost nothing.
+func TestReadWhileMuchIsTakenOut(t *testing.T) {
+	s, server := single(t, config())
+	writer := s.Log()
+	client := connect(t, server.Addr())
+	reads := 0
+	client.AddHook(interceptor(func(ctx context.Context, cmd redis.Cmder, next redis.ProcessHook) error {
+		err := next(ctx, cmd)
+		if cmd.Name() == "xrange" {
+			if reads++; reads == 1 { // three processes append a heartbeat before the next page
+				for range 3 {
+					require.NoError(t, writer.Append(t.Context(), revocation.Record{Data: []byte("beat"), Until: time.Now().Add(20 * time.Second)}))
+				}
+			}
+		}
+		return err
+	}))
+	reader := stores(t, client, config()).Log()
+	server.SetTime(time.Now().Add(-10 * time.Minute))
+	ended := make([]revocation.Record, 2000)
+	for i := range ended {
+		ended[i] = revocation.Record{Data: []byte("ended"), Until: time.Now().Add(-5 * time.Minute)}
+	}
+	require.NoError(t, writer.Append(t.Context(), ended...))
+	require.NoError(t, writer.Append(t.Context(), record("good")))
+	server.SetTime(time.Now().Add(-2 * time.Minute))
+	require.NoError(t, writer.Append(t.Context(), record("good too")))
+	server.SetTime(time.Now())
+	data, _, err := reader.Read(t.Context(), "", 500)
+	require.NoError(t, err)
+	require.NotEmpty(t, data)
+	require.Greater(t, reads, 2)
 }
 
 // A reader that has not come to the end finds its place again after a pause, also where that

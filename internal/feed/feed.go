@@ -27,6 +27,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"sync"
 	"time"
 
@@ -68,7 +69,7 @@ const (
 	maxPause   = 2 * time.Second // between attempts while the log fails
 	callGrace  = 20 * time.Millisecond
 	maxWriters = 10_000 // processes whose numbers are remembered
-	maxAsked   = 100    // processes that one heartbeat asks
+	maxAsked   = 100    // processes that one heartbeat asks, and heartbeats that were answered
 )
 
 // What a record begins with: the version of this layout, whose it is, the process that has
@@ -139,12 +140,14 @@ type Follower struct {
 	known   map[writer]uint64   // and before it, until the end is reached
 	missed  bool                // one was passed over
 	ask     map[writer]struct{} // whose
-	beat    [16]byte
-	beaten  clock.Instant // when the last heartbeat was appended; zero: none since the last error
-	out     bool          // it has not come back
-	passed  bool          // although the end was reached since
-	sent    bool          // it was appended by the look that is under way
-	back    bool          // and was met on the way, so that all that was there by then has been read
+	// answered are the names of the heartbeats that have asked this process, the last maxAsked.
+	answered [][16]byte
+	beat     [16]byte
+	beaten   clock.Instant // when the last heartbeat was appended; zero: none since the last error
+	out      bool          // it has not come back
+	passed   bool          // although the end was reached since
+	sent     bool          // it was appended by the look that is under way
+	back     bool          // and was met on the way, so that all that was there by then has been read
 
 	mu      sync.Mutex    // guards what follows
 	heard   clock.Instant // see Age
@@ -324,7 +327,7 @@ func (f *Follower) startOver() {
 func (f *Follower) beatAndRead(ctx context.Context, e *Event) error {
 	now := clock.At(time.Now())
 	begins := f.after == ""
-	if err := f.appendBeat(ctx, now); err != nil {
+	if err := f.appendBeat(ctx, now, 0); err != nil {
 		return err
 	}
 	if begins {
@@ -333,32 +336,36 @@ func (f *Follower) beatAndRead(ctx context.Context, e *Event) error {
 		f.c.Begin()
 	}
 	e.Whole = f.whole
+	last := 0 // records of the page before
 	for followed := now; !f.back; {
 		if f.tail != "" && now.Since(followed) >= Interval {
-			if err := f.follow(ctx, e); err != nil {
+			if _, err := f.follow(ctx, e); err != nil {
 				return err
 			}
 			now = clock.At(time.Now())
 			followed = now
 		}
-		more, err := f.takePage(ctx, &f.after, e)
+		n, err := f.takePage(ctx, &f.after, e)
 		if err != nil {
 			return err
 		}
-		if !more {
+		if n == 0 {
 			f.hear(now)
 			break
 		}
-		now = clock.At(time.Now())
-		if !f.back { // a reading that takes long needs a heartbeat that it meets at its end
-			if err := f.appendBeat(ctx, now); err != nil {
-				return err
-			}
+		if n < last && !f.whole { // this is what others have appended since the page before: the next look goes on
+			break
 		}
+		last = n
+		now = clock.At(time.Now())
 	}
 	if f.tail != "" { // is what was read there still there?
-		if err := f.follow(ctx, e); err != nil {
+		end, err := f.follow(ctx, e)
+		if err != nil {
 			return err
+		}
+		if end {
+			f.after = f.tail
 		}
 	}
 	if f.whole {
@@ -369,23 +376,28 @@ func (f *Follower) beatAndRead(ctx context.Context, e *Event) error {
 	return nil
 }
 
-// follow is a look from where the log had been read to, while it is read again. It lasts no
-// longer than Interval and one page, for others may append as fast as it reads.
-func (f *Follower) follow(ctx context.Context, e *Event) error {
+// follow is a look from where the log had been read to, while it is read again, and reports
+// whether it has reached the end. It lasts no longer than Interval and a page, for others may
+// append as fast as it reads; as long as a Beat, where it has fallen behind.
+func (f *Follower) follow(ctx context.Context, e *Event) (end bool, err error) {
 	f.tailing = true
 	defer func() { f.tailing = false }()
 	began := clock.At(time.Now())
-	for now := began; now.Since(began) < Interval; now = clock.At(time.Now()) {
-		more, err := f.takePage(ctx, &f.tail, e)
+	most := Interval
+	if f.Age(began.Mono) > 2*Beat {
+		most = Beat
+	}
+	for now := began; now.Since(began) < most; now = clock.At(time.Now()) {
+		n, err := f.takePage(ctx, &f.tail, e)
 		if err != nil {
-			return err
+			return false, err
 		}
-		if !more {
+		if n == 0 {
 			f.hear(now)
-			break
+			return true, nil
 		}
 	}
-	return nil
+	return false, nil
 }
 
 // hear notes that all has been read that was in the log then.
@@ -399,8 +411,9 @@ func (f *Follower) hear(then clock.Instant) {
 	f.heard, f.sure = then, f.beaten
 }
 
-// appendBeat appends a heartbeat when it is time for one.
-func (f *Follower) appendBeat(ctx context.Context, now clock.Instant) error {
+// appendBeat appends a heartbeat when it is time for one. One that fails is no error while the
+// one before is younger than bears: until it is appended, nothing more is heard.
+func (f *Follower) appendBeat(ctx context.Context, now clock.Instant, bears time.Duration) error {
 	if now.Since(f.beaten) < Beat {
 		return nil
 	}
@@ -410,31 +423,42 @@ func (f *Follower) appendBeat(ctx context.Context, now clock.Instant) error {
 			return errors.New("a heartbeat has not come back: what was appended is not what is read")
 		}
 	}
-	_, _ = rand.Read(f.beat[:])    // never fails
-	data := bytes.Clone(f.beat[:]) // a call that is late may still read it
+	var name [16]byte
+	_, _ = rand.Read(name[:]) // never fails
+	data := slices.Clone(name[:])
 	for w := range f.ask {
 		data = append(data, w[:]...)
 	}
 	record := Record{Data: data, Until: now.Wall.Add(4 * Beat)}
-	if err := f.append(ctx, heartbeat, []Record{record}); err != nil {
+	err := f.append(ctx, heartbeat, []Record{record})
+	switch {
+	case err == nil:
+		f.beat, f.beaten, f.out, f.passed, f.sent, f.back = name, now, true, false, true, false
+		clear(f.ask)
+		return nil
+	case ctx.Err() == nil:
 		place := f.after
 		if _, reads := f.page(ctx, &place); reads == nil { // it is not down, but cut off, perhaps for longer
 			f.doubt()
 		}
-		return fmt.Errorf("appending a heartbeat: %w", err)
 	}
-	f.beaten, f.out, f.passed, f.sent, f.back = now, true, false, true, false
-	clear(f.ask)
-	return nil
+	if now.Since(f.beaten) < bears {
+		return nil
+	}
+	return fmt.Errorf("appending a heartbeat: %w", err)
 }
 
-// takePage takes the records of a page, and reports whether there were any.
-func (f *Follower) takePage(ctx context.Context, place *string, e *Event) (more bool, err error) {
+// takePage takes the records of a page, and returns how many they were. A reading that takes
+// long needs a heartbeat that it meets at its end.
+func (f *Follower) takePage(ctx context.Context, place *string, e *Event) (int, error) {
 	page, err := f.page(ctx, place)
 	for _, d := range page {
 		f.take(d, e)
 	}
-	return len(page) > 0, err
+	if err == nil && len(page) > 0 && !f.back {
+		err = f.appendBeat(ctx, clock.At(time.Now()), 2*Beat)
+	}
+	return len(page), err
 }
 
 // doubt takes back what was heard since the last heartbeat that has come back.
@@ -506,11 +530,23 @@ func (f *Follower) takeBeat(payload []byte) {
 	}
 	for ; len(asked) >= len(f.self); asked = asked[len(f.self):] {
 		if writer(asked) == f.self {
-			f.mu.Lock()
-			f.asked = true
-			f.mu.Unlock()
+			f.answer([16]byte(name))
 		}
 	}
+}
+
+// answer has the log read from the beginning, because of a heartbeat with that name. The
+// reading meets it again, and later ones do until it has ended.
+func (f *Follower) answer(name [16]byte) {
+	if slices.Contains(f.answered, name) {
+		return
+	}
+	if f.answered = append(f.answered, name); len(f.answered) > maxAsked {
+		f.answered = slices.Delete(f.answered, 0, 1)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked = true
 }
 
 // count notes the number of a record, and whether one that stands before it was passed over. While

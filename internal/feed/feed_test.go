@@ -1072,7 +1072,176 @@ func TestHeartbeatOfAnEarlierLook(t *testing.T) {
 		require.False(t, p.looks(t))
 		require.Equal(t, 2, log.Calls("Append"))
 		require.Equal(t, []string{"later"}, p.taken)
-		require.True(t, p.Heard().Equal(time.Now()))
+	})
+}
+
+// Whoever is asked to read from the beginning does so once, however often it meets the heartbeat
+// that asks. Another one is another matter.
+func TestAskedOnce(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log := new(kit.Log)
+		p := follow(log)
+		p.looks(t)
+		self := string(log.Data()[0][2:10])
+		for ask := range 150 { // more than are remembered
+			log.Put(record('h', "process1", 0, fmt.Sprintf("%016d", ask)+self), time.Now().Add(80*time.Second))
+			begun := p.begun
+			for range 40 {
+				p.looks(t)
+				time.Sleep(feed.Interval)
+			}
+			require.Equal(t, begun+1, p.begun, "ask %d", ask)
+		}
+	})
+}
+
+// A heartbeat that is refused in the middle of a reading does not end it: another one is
+// appended soon after.
+func TestRefusedHeartbeatInALongReading(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		refuse func(call int) bool
+		fails  bool
+	}{
+		{name: "none", refuse: func(int) bool { return false }},
+		{name: "every second", refuse: func(call int) bool { return call%2 == 1 }},
+		{name: "all but the first", refuse: func(call int) bool { return call > 0 }, fails: true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
+				const n = 60 // seconds
+				log, calls := &long{first: n, read: func(bool) {}}, 0
+				for i := range n {
+					log.Put(record('k', "process1", uint64(i+1), ""), until())
+				}
+				log.Fault(func(_ context.Context, call string) error {
+					if call == "Append" {
+						if calls++; tc.refuse(calls - 1) {
+							return errDown
+						}
+					}
+					return nil
+				})
+				p := follow(log)
+				start := time.Now()
+				err := p.Look(t.Context())
+				require.Equal(t, []int{1, 0}, []int{p.begun, len(p.events) - 1})
+				if tc.fails {
+					require.ErrorIs(t, err, errDown)
+					require.Less(t, time.Since(start), 13*time.Second, "but it does not go on for long")
+					return
+				}
+				require.NoError(t, err)
+				require.Equal(t, 1, p.whole)
+				require.Less(t, p.Age(time.Now()), 8*time.Second)
+			})
+		})
+	}
+}
+
+// Whoever leaves while a heartbeat is appended takes back nothing that was heard.
+func TestWhoLeavesCausesNoDoubt(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log := new(kit.Log)
+		p := follow(log)
+		for range 20 {
+			for range 10 {
+				p.looks(t)
+				time.Sleep(feed.Interval)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			log.Fault(func(_ context.Context, call string) error {
+				if call == "Append" {
+					cancel()
+					return context.Canceled
+				}
+				return nil
+			})
+			require.ErrorIs(t, p.Look(ctx), context.Canceled)
+			log.Fault(nil)
+			require.Less(t, p.Age(time.Now()), time.Second)
+		}
+	})
+}
+
+// tens gives ten records at a time, and takes a second.
+type tens struct{ kit.Log }
+
+func (l *tens) Read(ctx context.Context, after string, _ int) ([][]byte, string, error) {
+	data, next, err := l.Log.Read(ctx, after, 10)
+	select {
+	case <-time.After(time.Second):
+		return data, next, err
+	case <-ctx.Done():
+		return nil, "", ctx.Err()
+	}
+}
+
+// Others append nearly as much as can be read. What is new comes first, also while the log is
+// read again; and where there is always more, a look ends all the same.
+func TestOthersAppendMuch(t *testing.T) {
+	for _, tc := range []struct {
+		every time.Duration
+		most  time.Duration // the greatest age
+		whole int           // readings that end, at least
+	}{{time.Second / 2, 10 * time.Second, 4}, {time.Second / 4, 15 * time.Second, 4}, {time.Second / 6, 25 * time.Second, 1}} {
+		t.Run(tc.every.String(), func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
+				log := new(tens)
+				p := follow(log)
+				ctx, cancel := context.WithCancel(t.Context())
+				var wg sync.WaitGroup
+				wg.Go(func() {
+					for i := 0; ctx.Err() == nil; i++ {
+						log.Put(record('k', "process1", uint64(i+1), ""), time.Now().Add(30*time.Second))
+						time.Sleep(tc.every)
+					}
+				})
+				turns := 0
+				wg.Go(func() {
+					_ = p.Run(ctx, func(context.Context) error { turns++; return nil })
+				})
+				time.Sleep(30 * time.Second)
+				worst := time.Duration(0)
+				for range 1200 {
+					time.Sleep(time.Second)
+					worst = max(worst, p.Age(time.Now()))
+				}
+				cancel()
+				wg.Wait()
+				require.Less(t, worst, tc.most)
+				require.GreaterOrEqual(t, p.whole, tc.whole)
+				require.Greater(t, turns, 60)
+			})
+		})
+	}
+}
+
+// Where each page has fewer records than the one before, a look ends, and the next one comes half
+// a second later: in a large fleet there would be no end, and all would read without a pause.
+func TestReadsOfABusyLog(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log, reads := new(kit.Log), 0
+		put := func(n int) {
+			for range n {
+				log.Put(record('h', "process1", 0, ""), until())
+			}
+		}
+		p := follow(appendsTo{log: log, scripted: scripted{read: func(ctx context.Context, after string) ([][]byte, string, error) {
+			if reads++; after != "" {
+				put(3)
+			}
+			time.Sleep(10 * time.Millisecond)
+			return log.Read(ctx, after, 500)
+		}}})
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() { _ = p.Run(ctx, func(context.Context) error { put(10); return nil }) })
+		time.Sleep(time.Minute)
+		cancel()
+		wg.Wait()
+		require.Less(t, reads, 300)
+		require.Less(t, p.Age(time.Now()), 7*time.Second)
 	})
 }
 
