@@ -444,11 +444,9 @@ func (l *List) applyOwn(now clock.Instant, records []record) (changed []news, pa
 		if _, h := l.held(&v); h != nil {
 			records[i].at = max(records[i].at, next(h))
 		}
-		if h := l.apply(&records[i], now); h != nil {
-			// Until Append has said yes, whoever adds or lifts it again must ask the Log again.
-			l.table.unmet(h)
-			changed = append(changed, news{h, records[i].entry.Source})
-		}
+		h := l.apply(&records[i], now)
+		l.table.unmet(h) // until Append has said yes
+		changed = append(changed, news{h, records[i].entry.Source})
 	}
 	return changed, l.pass, nil
 }
@@ -485,8 +483,7 @@ func next(h *held) int64 {
 	return h.at
 }
 
-// apply applies a record, and returns what is held then if it is new, or the log has it
-// not. The caller holds the lock, and sees to it that there is room.
+// apply applies a record, and returns what is held then. The caller holds the lock, and sees to it that there is room.
 func (l *List) apply(r *record, now clock.Instant) *held {
 	v := r.entry.values()
 	hash, h := l.held(&v)
@@ -501,7 +498,6 @@ func (l *List) apply(r *record, now clock.Instant) *held {
 		}
 		return h
 	}
-	was := h.said
 	if r.lift != h.lifted && (r.at > h.at || r.at == h.at && h.lifted) {
 		if h.lifted = r.lift; r.lift {
 			l.table.lifted++
@@ -511,15 +507,8 @@ func (l *List) apply(r *record, now clock.Instant) *held {
 	}
 	h.at, h.before = max(h.at, r.at), max(h.before, before)
 	l.table.lives(h, until, now)
-	if !l.logged(h) || h.said != was { // also where it is but later: that is what holds against a lift
-		return h
-	}
-	return nil
+	return h
 }
-
-// logged reports whether this process knows that the log has h: the last reading, which may
-// be under way, has met it, or it was told since that began.
-func (l *List) logged(h *held) bool { return h.pass >= l.pass }
 
 // source is one text for all entries of a source.
 func (l *List) source(name string) string {

@@ -339,7 +339,7 @@ func (f *Follower) beatAndRead(ctx context.Context, e *Event) error {
 	last := 0 // records of the page before
 	for followed := now; !f.back; {
 		if f.tail != "" && now.Since(followed) >= Interval {
-			if _, err := f.follow(ctx, e); err != nil {
+			if err := f.follow(ctx, e); err != nil {
 				return err
 			}
 			now = clock.At(time.Now())
@@ -360,13 +360,10 @@ func (f *Follower) beatAndRead(ctx context.Context, e *Event) error {
 		now = clock.At(time.Now())
 	}
 	if f.tail != "" { // is what was read there still there?
-		end, err := f.follow(ctx, e)
-		if err != nil {
+		if err := f.follow(ctx, e); err != nil {
 			return err
 		}
-		if end {
-			f.after = f.tail
-		}
+		f.after = f.tail // all that is before one of the two has been read
 	}
 	if f.whole {
 		f.ended = clock.At(time.Now())
@@ -376,10 +373,10 @@ func (f *Follower) beatAndRead(ctx context.Context, e *Event) error {
 	return nil
 }
 
-// follow is a look from where the log had been read to, while it is read again, and reports
-// whether it has reached the end. It lasts no longer than Interval and a page, for others may
-// append as fast as it reads; as long as a Beat, where it has fallen behind.
-func (f *Follower) follow(ctx context.Context, e *Event) (end bool, err error) {
+// follow is a look from where the log had been read to, while it is read again. It lasts no
+// longer than Interval and a page, for others may append as fast as it reads; as long as a
+// Beat, where it has fallen behind.
+func (f *Follower) follow(ctx context.Context, e *Event) error {
 	f.tailing = true
 	defer func() { f.tailing = false }()
 	began := clock.At(time.Now())
@@ -390,14 +387,14 @@ func (f *Follower) follow(ctx context.Context, e *Event) (end bool, err error) {
 	for now := began; now.Since(began) < most; now = clock.At(time.Now()) {
 		n, err := f.takePage(ctx, &f.tail, e)
 		if err != nil {
-			return false, err
+			return err
 		}
 		if n == 0 {
 			f.hear(now)
-			return true, nil
+			break
 		}
 	}
-	return false, nil
+	return nil
 }
 
 // hear notes that all has been read that was in the log then.
@@ -455,7 +452,7 @@ func (f *Follower) takePage(ctx context.Context, place *string, e *Event) (int, 
 	for _, d := range page {
 		f.take(d, e)
 	}
-	if err == nil && len(page) > 0 && !f.back {
+	if len(page) > 0 && !f.back {
 		err = f.appendBeat(ctx, clock.At(time.Now()), 2*Beat)
 	}
 	return len(page), err

@@ -873,6 +873,12 @@ func (l *failsOver) Read(ctx context.Context, after string, limit int) ([][]byte
 // What was read ahead, while the log was read again, may be lost before that reading ends: then
 // its place is not there any more, and the log is read once more.
 func TestWhatWasReadAheadIsLost(t *testing.T) {
+	t.Run("before it ends", func(t *testing.T) { readAheadIsLost(t, true) })
+	t.Run("after it", func(t *testing.T) { readAheadIsLost(t, false) })
+}
+
+func readAheadIsLost(t *testing.T, before bool) {
+	t.Helper()
 	bubble.Test(t, func(t *testing.T) {
 		const n = 22
 		log := &failsOver{behind: func() {}}
@@ -899,15 +905,24 @@ func TestWhatWasReadAheadIsLost(t *testing.T) {
 				log.Put(record('k', "process1", n+1, "lost"), until()) // it is read ahead before the last page
 			}
 		}
+		fails := func() {
+			require.Contains(t, p.taken, "lost")
+			log.Lose(1000)
+			fill()
+			log.valid = map[string]bool{}
+		}
 		log.behind = func() {
-			if log.valid == nil && reads >= n {
-				require.Contains(t, p.taken, "lost")
-				log.Lose(1000)
-				fill()
-				log.valid = map[string]bool{}
+			if before && log.valid == nil && reads >= n {
+				fails()
 			}
 		}
-		require.ErrorIs(t, p.Look(t.Context()), errDown)
+		err := p.Look(t.Context())
+		if !before {
+			require.NoError(t, err)
+			fails()
+			err = p.Look(t.Context())
+		}
+		require.ErrorIs(t, err, errDown)
 		require.NotNil(t, log.valid)
 	})
 }
@@ -1075,6 +1090,40 @@ func TestHeartbeatOfAnEarlierLook(t *testing.T) {
 	})
 }
 
+// A page that is shorter than the one before it ends a look, and not a reading from the
+// beginning. One as long does not.
+func TestShorterPages(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log := new(kit.Log)
+		var limits []int
+		p := follow(appendsTo{log: log, scripted: scripted{read: func(ctx context.Context, after string) ([][]byte, string, error) {
+			limit := 500
+			if len(limits) > 0 {
+				limit, limits = limits[0], limits[1:]
+			}
+			return log.Read(ctx, after, limit)
+		}}})
+		put := func(n int) {
+			for range n {
+				log.Put(record('k', "process1", 0, "x"), until())
+			}
+		}
+		put(6)
+		limits = []int{3, 1, 2}
+		require.True(t, p.looks(t))
+		require.Equal(t, []int{6, 1, 0}, []int{len(p.taken), p.whole, len(limits)})
+		put(6)
+		limits = []int{2, 2, 1}
+		time.Sleep(time.Second)
+		require.False(t, p.looks(t))
+		require.Len(t, p.taken, 11)
+		require.False(t, p.Heard().Equal(time.Now()), "it has not come to the end")
+		require.False(t, p.looks(t))
+		require.Len(t, p.taken, 12)
+		require.True(t, p.Heard().Equal(time.Now()))
+	})
+}
+
 // Whoever is asked to read from the beginning does so once, however often it meets the heartbeat
 // that asks. Another one is another matter.
 func TestAskedOnce(t *testing.T) {
@@ -1091,6 +1140,15 @@ func TestAskedOnce(t *testing.T) {
 				time.Sleep(feed.Interval)
 			}
 			require.Equal(t, begun+1, p.begun, "ask %d", ask)
+		}
+		for _, ask := range []int{50, 49} { // a hundred are remembered
+			log.Put(record('h', "process1", 0, fmt.Sprintf("%016d", ask)+self), time.Now().Add(time.Second))
+			begun := p.begun
+			p.looks(t)
+			time.Sleep(feed.Beat)
+			p.looks(t)
+			require.Equal(t, ask < 50, p.begun > begun, "ask %d", ask)
+			time.Sleep(feed.Beat)
 		}
 	})
 }
