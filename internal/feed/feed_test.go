@@ -927,6 +927,31 @@ func readAheadIsLost(t *testing.T, before bool) {
 	})
 }
 
+// What was read ahead is not read once more after the reading.
+func TestWhatWasReadAheadIsReadOnce(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		reads, put := 0, false
+		log := &long{first: 2, read: func(bool) {}}
+		log.Put(record('k', "process1", 1, ""), until())
+		log.Put(record('k', "process1", 2, ""), until())
+		p := follow(log)
+		p.looks(t)
+		time.Sleep(feed.Beat)
+		log.read = func(first bool) {
+			if reads++; first && !put {
+				put = true
+				log.Put(record('k', "process1", 3, "new"), until()) // behind the heartbeat at which the reading ends
+			}
+		}
+		p.Restart()
+		require.True(t, p.looks(t))
+		require.Contains(t, p.taken, "new")
+		reads = 0
+		require.False(t, p.looks(t))
+		require.Equal(t, 1, reads)
+	})
+}
+
 // Whoever gives up while the log is read again breaks that off, and no more: what is new is heard
 // as before, and the reading goes on.
 func TestWhoLooksMayLeave(t *testing.T) {
@@ -1132,7 +1157,7 @@ func TestAskedOnce(t *testing.T) {
 		p := follow(log)
 		p.looks(t)
 		self := string(log.Data()[0][2:10])
-		for ask := range 150 { // more than are remembered
+		for ask := range 151 { // more than are remembered
 			log.Put(record('h', "process1", 0, fmt.Sprintf("%016d", ask)+self), time.Now().Add(80*time.Second))
 			begun := p.begun
 			for range 40 {
@@ -1141,13 +1166,13 @@ func TestAskedOnce(t *testing.T) {
 			}
 			require.Equal(t, begun+1, p.begun, "ask %d", ask)
 		}
-		for _, ask := range []int{50, 49} { // a hundred are remembered
+		for _, ask := range []int{51, 50} { // a hundred are remembered
 			log.Put(record('h', "process1", 0, fmt.Sprintf("%016d", ask)+self), time.Now().Add(time.Second))
 			begun := p.begun
 			p.looks(t)
 			time.Sleep(feed.Beat)
 			p.looks(t)
-			require.Equal(t, ask < 50, p.begun > begun, "ask %d", ask)
+			require.Equal(t, ask < 51, p.begun > begun, "ask %d", ask)
 			time.Sleep(feed.Beat)
 		}
 	})
