@@ -20,5 +20,6 @@ type Record = feed.Record
 //     this is the end, and next is then a place to go on from. Records whose time has ended
 //     may be left out, others may not. A record that nobody of the fleet has written is
 //     skipped, so that one bad record does not hide those behind it. Places are of one log,
-//     and mean nothing elsewhere.
+//     and mean nothing elsewhere. A page that is shorter than it need be is right, and costs
+//     time.
 type Log = feed.Log

@@ -102,9 +102,9 @@ type Config struct {
 	// process, until it ends.
 	Log Log
 	// MaxLag is how long this process may have heard nothing of the others until it answers
-	// 503. Default: [DefaultMaxLag]; 10 seconds to an hour. That a Log answers and is cut off
-	// from the others is noticed within 10 seconds and one look, whatever MaxLag says. Not used
-	// without a Log.
+	// 503. Default: [DefaultMaxLag]; 10 seconds to an hour. That a Log answers, and is cut off
+	// from the others, shows after 10 seconds and one look: with the least MaxLag, 503 may come
+	// a second late. Not used without a Log.
 	MaxLag time.Duration
 	// InsecureFailOpen accepts tokens while nothing was heard for MaxLag, or Log was never
 	// read, unless an Entry that is known refuses them. [List.Guard] marks them as
@@ -142,7 +142,7 @@ type List struct {
 	lost     []*held        // what this reading has not met
 	putBack  time.Time      // when to put that back; zero: there is nothing
 	told     map[string]int // how many records of a Source Log has, as far as this process knows
-	counted  map[string]int // how many this reading has met; nil: it has reached the end
+	counted  map[string]int // how many this reading has met, but for some of its last seconds; nil: it has reached the end
 
 	full    atomic.Bool // the last whole reading had more than there is room for
 	skipped atomic.Uint64
@@ -669,7 +669,7 @@ func (l *List) Warm(ctx context.Context) error {
 
 // Run follows the Log until ctx ends, and then returns nil. It looks twice a second, and
 // says every 5 s that this process is there, by a record that has to come back. While Log
-// fails, it tries again at least every 2 s. It also puts back what the Log has lost, and
+// fails, it tries again after 2.4 s at most. It also puts back what the Log has lost, and
 // forgets what has ended. Call it once for a List, with a Log or without; a second call
 // returns [bearergate.ErrMisconfigured].
 func (l *List) Run(ctx context.Context) error {

@@ -68,8 +68,8 @@ const (
 
 	maxPause   = 2 * time.Second // between attempts while the log fails
 	callGrace  = 20 * time.Millisecond
-	maxWriters = 10_000 // processes whose numbers are remembered
-	maxAsked   = 100    // processes that one heartbeat asks, and heartbeats that were answered
+	maxWriters = 10_000 // processes whose numbers are remembered, and heartbeats that were answered
+	maxAsked   = 100    // processes that one heartbeat asks
 )
 
 // What a record begins with: the version of this layout, whose it is, the process that has
@@ -96,8 +96,8 @@ type Config struct {
 	// Begin is called before the first record of a reading from the beginning, Take with
 	// each record, and Whole when such a reading has reached the end: what Take was not
 	// given since Begin is not in the log. Take reports whether it could read the record,
-	// and keeps nothing of it. ahead says that the reading has not come to it yet, and will
-	// give it once more. They are called by one goroutine at a time.
+	// and keeps nothing of it. ahead says that a reading from the beginning has not come to it
+	// yet, and may give it once more. They are called by one goroutine at a time.
 	Begin, Whole func()
 	Take         func(payload []byte, ahead bool) bool
 	// Told is called after each look into the log at which something happened.
@@ -140,12 +140,13 @@ type Follower struct {
 	known   map[writer]uint64   // and before it, until the end is reached
 	missed  bool                // one was passed over
 	ask     map[writer]struct{} // whose
-	// answered are the names of the heartbeats that have asked this process, the last maxAsked.
-	answered [][16]byte
+	// answered are the names of the heartbeats that have asked this process; maxWriters at most.
+	answered map[[16]byte]struct{}
 	beat     [16]byte
 	beaten   clock.Instant // when the last heartbeat was appended; zero: none since the last error
 	out      bool          // it has not come back
 	passed   bool          // although the end was reached since
+	refused  bool          // another one could not be appended since
 	sent     bool          // it was appended by the look that is under way
 	back     bool          // and was met on the way, so that all that was there by then has been read
 
@@ -160,7 +161,7 @@ type Follower struct {
 // New returns a Follower that has read nothing.
 func New(c Config) *Follower {
 	f := &Follower{c: c, reads: make(chan struct{}, 1), appends: make(chan struct{}, 1), looking: make(chan struct{}, 1),
-		ask: map[writer]struct{}{}}
+		ask: map[writer]struct{}{}, answered: map[[16]byte]struct{}{}}
 	_, _ = rand.Read(f.self[:]) // never fails
 	return f
 }
@@ -183,7 +184,7 @@ func (f *Follower) Heard() time.Time {
 }
 
 // Restart has a look begin at the beginning, a [Beat] after the last such reading at the
-// earliest. What is new is heard meanwhile.
+// earliest. What is new is heard meanwhile, unless something is in doubt.
 func (f *Follower) Restart() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -245,7 +246,7 @@ func (f *Follower) Look(ctx context.Context) error {
 	start := time.Now()
 	if again, routine := f.takeRestart(clock.At(start)); again {
 		tail := f.after
-		if f.startOver(); routine {
+		if f.startOver(); routine && f.Age(start) <= 2*Beat { // else its place may be gone
 			f.tail = tail
 		}
 	}
@@ -313,7 +314,7 @@ func (f *Follower) takeRestart(now clock.Instant) (again, routine bool) {
 	defer f.mu.Unlock()
 	begins := f.after == "" // whatever is asked for
 	routine = !f.asked && !f.missed
-	again = !f.whole && now.Since(f.ended) >= Beat && (!routine || f.restart || now.Since(f.begun) >= Again)
+	again = !begins && !f.whole && now.Since(f.ended) >= Beat && (!routine || f.restart || now.Since(f.begun) >= Again)
 	if begins || again {
 		f.restart, f.asked, f.missed = false, false, false
 	}
@@ -321,7 +322,11 @@ func (f *Follower) takeRestart(now clock.Instant) (again, routine bool) {
 }
 
 func (f *Follower) startOver() {
+	if f.out { // it is never met now
+		f.doubt()
+	}
 	f.after, f.tail, f.out, f.beaten = "", "", false, clock.Instant{}
+	f.refused = false
 }
 
 func (f *Follower) beatAndRead(ctx context.Context, e *Event) error {
@@ -400,7 +405,7 @@ func (f *Follower) follow(ctx context.Context, e *Event) error {
 // hear notes that all has been read that was in the log then.
 func (f *Follower) hear(then clock.Instant) {
 	f.passed = f.out
-	if f.out || f.missed { // not all that is before the end was taken
+	if f.out || f.missed || f.refused { // not all that is before the end was taken, or it may be an old one
 		return
 	}
 	f.mu.Lock()
@@ -430,7 +435,7 @@ func (f *Follower) appendBeat(ctx context.Context, now clock.Instant, bears time
 	err := f.append(ctx, heartbeat, []Record{record})
 	switch {
 	case err == nil:
-		f.beat, f.beaten, f.out, f.passed, f.sent, f.back = name, now, true, false, true, false
+		f.beat, f.beaten, f.out, f.passed, f.refused, f.sent, f.back = name, now, true, false, false, true, false
 		clear(f.ask)
 		return nil
 	case ctx.Err() == nil:
@@ -439,7 +444,7 @@ func (f *Follower) appendBeat(ctx context.Context, now clock.Instant, bears time
 			f.doubt()
 		}
 	}
-	if now.Since(f.beaten) < bears {
+	if f.refused = true; now.Since(f.beaten) < bears {
 		return nil
 	}
 	return fmt.Errorf("appending a heartbeat: %w", err)
@@ -535,12 +540,13 @@ func (f *Follower) takeBeat(payload []byte) {
 // answer has the log read from the beginning, because of a heartbeat with that name. The
 // reading meets it again, and later ones do until it has ended.
 func (f *Follower) answer(name [16]byte) {
-	if slices.Contains(f.answered, name) {
+	if _, again := f.answered[name]; again {
 		return
 	}
-	if f.answered = append(f.answered, name); len(f.answered) > maxAsked {
-		f.answered = slices.Delete(f.answered, 0, 1)
+	if len(f.answered) == maxWriters { // more than a fleet has processes: some are answered twice
+		clear(f.answered)
 	}
+	f.answered[name] = struct{}{}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.asked = true

@@ -565,7 +565,9 @@ func TestNumbersAfterABreak(t *testing.T) {
 				p := follow(log)
 				log.Put(record('k', "process1", 3, ""), until())
 				p.looks(t)
-				time.Sleep(feed.Again)
+				time.Sleep(feed.Again - feed.Interval)
+				p.looks(t)
+				time.Sleep(feed.Interval)
 				log.Lose(100)
 				log.Put(record('k', "process2", 7, ""), until())
 				breakOff(t, p, log)
@@ -595,7 +597,9 @@ func TestManyProcessesAfterABreak(t *testing.T) {
 			log.Put(record('k', nth(i), 1, ""), until())
 		}
 		p.looks(t)
-		time.Sleep(feed.Again)
+		time.Sleep(feed.Again - feed.Interval)
+		p.looks(t)
+		time.Sleep(feed.Interval)
 		log.Lose(20_000)
 		log.Put(record('k', nth(0), 2, ""), until())
 		log.Put(record('k', "process1", 5, ""), until())
@@ -790,7 +794,7 @@ func TestLongLogIsReadAgain(t *testing.T) {
 				return nil
 			})
 		}},
-		{name: "its place is gone", fault: func(log *long) { log.gone = true }, fails: true, least: time.Second, most: 2 * time.Second},
+		{name: "its place is gone", fault: func(log *long) { log.gone = true }, fails: true, least: time.Second, most: 7 * time.Second},
 		{name: "it is down", fault: func(log *long) { log.Fault(func(context.Context, string) error { return errDown }) }, fails: true, least: time.Second, most: 2 * time.Second},
 		{name: "a number is passed over", least: n / 2 * time.Second, most: n * time.Second, fault: func(log *long) {
 			log.Put(record('k', "process1", n+2, "new"), until())
@@ -1157,24 +1161,21 @@ func TestAskedOnce(t *testing.T) {
 		p := follow(log)
 		p.looks(t)
 		self := string(log.Data()[0][2:10])
-		for ask := range 151 { // more than are remembered
-			log.Put(record('h', "process1", 0, fmt.Sprintf("%016d", ask)+self), time.Now().Add(80*time.Second))
+		readings := func(asks, from int) (n int) {
+			for ask := range asks {
+				log.Put(record('h', "process1", 0, fmt.Sprintf("%016d", from+ask)+self), time.Now().Add(80*time.Second))
+			}
 			begun := p.begun
-			for range 40 {
+			for range 200 {
 				p.looks(t)
 				time.Sleep(feed.Interval)
 			}
-			require.Equal(t, begun+1, p.begun, "ask %d", ask)
+			return p.begun - begun
 		}
-		for _, ask := range []int{51, 50} { // a hundred are remembered
-			log.Put(record('h', "process1", 0, fmt.Sprintf("%016d", ask)+self), time.Now().Add(time.Second))
-			begun := p.begun
-			p.looks(t)
-			time.Sleep(feed.Beat)
-			p.looks(t)
-			require.Equal(t, ask < 51, p.begun > begun, "ask %d", ask)
-			time.Sleep(feed.Beat)
-		}
+		require.Equal(t, 1, readings(150, 0))
+		require.Equal(t, 1, readings(1, 150))
+		require.Equal(t, 1, readings(9_849, 151), "as many as are remembered")
+		require.Greater(t, readings(10_001, 10_000), 1, "and not more")
 	})
 }
 
@@ -1220,6 +1221,135 @@ func TestRefusedHeartbeatInALongReading(t *testing.T) {
 			})
 		})
 	}
+}
+
+// While heartbeats are refused, in a long reading too, nothing more is heard.
+func TestRefusedHeartbeatsWhileReadAhead(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		const n = 60 // seconds
+		log := &long{first: n, read: func(bool) {}}
+		for i := range n {
+			log.Put(record('k', "process1", uint64(i+1), ""), until())
+		}
+		p := follow(log)
+		start := time.Now()
+		p.looks(t)
+		for time.Since(start) < feed.Again {
+			time.Sleep(feed.Interval)
+			p.looks(t)
+		}
+		var since time.Time // the last heartbeat that was appended
+		worst := time.Duration(0)
+		log.read = func(bool) {
+			if !since.IsZero() {
+				worst = max(worst, time.Since(since)-p.Age(time.Now()))
+			}
+		}
+		log.Fault(func(_ context.Context, call string) error {
+			if call == "Append" {
+				if !since.IsZero() {
+					return errDown
+				}
+				since = time.Now()
+			}
+			return nil
+		})
+		time.Sleep(feed.Interval)
+		for range 40 {
+			_ = p.Look(t.Context())
+			time.Sleep(feed.Interval)
+		}
+		// What is heard within a Beat of it may be believed, until the next one is due.
+		require.LessOrEqual(t, worst, feed.Beat+time.Second)
+	})
+}
+
+// A heartbeat that has not come back is in doubt also where the log is read again, or has failed,
+// before the next one is due.
+func TestStartingOverForgetsNoDoubt(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		again func(t *testing.T, p *process, log *kit.Log)
+	}{
+		{name: "it is read again", again: func(t *testing.T, p *process, _ *kit.Log) {
+			t.Helper()
+			p.Restart()
+			require.True(t, p.looks(t))
+		}},
+		{name: "it has failed", again: func(t *testing.T, p *process, log *kit.Log) {
+			t.Helper()
+			log.Fault(func(context.Context, string) error { return errDown })
+			require.ErrorIs(t, p.Look(t.Context()), errDown)
+			log.Fault(nil)
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			bubble.Test(t, func(t *testing.T) {
+				log := new(kit.Log)
+				log.Put(record('k', "process1", 1, ""), until())
+				p := follow(log)
+				p.looks(t)
+				cut := time.Now()
+				log.CutOff(true)
+				for time.Since(cut) < feed.Beat+4*feed.Interval {
+					time.Sleep(feed.Interval)
+					p.looks(t)
+				}
+				tc.again(t, p, log)
+				require.Equal(t, time.Since(cut), p.Age(time.Now()))
+			})
+		})
+	}
+}
+
+// A machine that has slept for long reads the log again, and needs no place in it for that.
+func TestPlaceThatIsTooOld(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log := &failsOver{behind: func() {}}
+		log.first, log.read = 1, func(bool) {}
+		log.Put(record('k', "process1", 1, ""), until())
+		p := follow(log)
+		p.looks(t)
+		time.Sleep(feed.Again)
+		log.valid = map[string]bool{} // the record at its place has ended
+		require.True(t, p.looks(t))
+		require.Less(t, p.Age(time.Now()), 2*time.Second)
+	})
+}
+
+// Whoever leaves as the log begins to be read again takes nothing from that: what is new is
+// heard by whoever comes next.
+func TestWhoLeavesAtTheBeginning(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		const n = 30 // seconds
+		log := &long{first: n, read: func(bool) {}}
+		for i := range n {
+			log.Put(record('k', "process1", uint64(i+1), ""), until())
+		}
+		p := follow(log)
+		start := time.Now()
+		p.looks(t)
+		for time.Since(start) < feed.Again-time.Second {
+			time.Sleep(feed.Interval)
+			p.looks(t)
+		}
+		time.Sleep(time.Second)
+		ctx, cancel := context.WithCancel(t.Context())
+		log.Fault(func(_ context.Context, call string) error {
+			if call == "Append" {
+				cancel()
+				return context.Canceled
+			}
+			return nil
+		})
+		require.ErrorIs(t, p.Look(ctx), context.Canceled)
+		require.Equal(t, 1, p.begun)
+		log.Fault(nil)
+		worst := time.Duration(0)
+		log.read = func(bool) { worst = max(worst, p.Age(time.Now())) }
+		require.True(t, p.looks(t))
+		require.Less(t, worst, 3*time.Second)
+	})
 }
 
 // Whoever leaves while a heartbeat is appended takes back nothing that was heard.
