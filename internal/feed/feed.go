@@ -322,11 +322,11 @@ func (f *Follower) takeRestart(now clock.Instant) (again, routine bool) {
 }
 
 func (f *Follower) startOver() {
-	if f.out { // it is never met now
+	if f.passed { // nobody looks for that heartbeat any more
 		f.doubt()
 	}
 	f.after, f.tail, f.out, f.beaten = "", "", false, clock.Instant{}
-	f.refused = false
+	f.passed, f.refused = false, false
 }
 
 func (f *Follower) beatAndRead(ctx context.Context, e *Event) error {

@@ -794,7 +794,7 @@ func TestLongLogIsReadAgain(t *testing.T) {
 				return nil
 			})
 		}},
-		{name: "its place is gone", fault: func(log *long) { log.gone = true }, fails: true, least: time.Second, most: 7 * time.Second},
+		{name: "its place is gone", fault: func(log *long) { log.gone = true }, fails: true, least: time.Second, most: 2 * time.Second},
 		{name: "it is down", fault: func(log *long) { log.Fault(func(context.Context, string) error { return errDown }) }, fails: true, least: time.Second, most: 2 * time.Second},
 		{name: "a number is passed over", least: n / 2 * time.Second, most: n * time.Second, fault: func(log *long) {
 			log.Put(record('k', "process1", n+2, "new"), until())
