@@ -326,7 +326,6 @@ func (f *Follower) startOver() {
 		f.doubt()
 	}
 	f.after, f.tail, f.out, f.beaten = "", "", false, clock.Instant{}
-	f.passed, f.refused = false, false
 }
 
 func (f *Follower) beatAndRead(ctx context.Context, e *Event) error {

@@ -1234,10 +1234,11 @@ func TestRefusedHeartbeatsWhileReadAhead(t *testing.T) {
 		p := follow(log)
 		start := time.Now()
 		p.looks(t)
-		for time.Since(start) < feed.Again {
+		for time.Since(start) < feed.Again-time.Second {
 			time.Sleep(feed.Interval)
 			p.looks(t)
 		}
+		begun := p.begun
 		var since time.Time // the last heartbeat that was appended
 		worst := time.Duration(0)
 		log.read = func(bool) {
@@ -1254,13 +1255,41 @@ func TestRefusedHeartbeatsWhileReadAhead(t *testing.T) {
 			}
 			return nil
 		})
-		time.Sleep(feed.Interval)
+		time.Sleep(time.Second)
 		for range 40 {
 			_ = p.Look(t.Context())
 			time.Sleep(feed.Interval)
 		}
+		require.Greater(t, p.begun, begun)
 		// What is heard within a Beat of it may be believed, until the next one is due.
 		require.LessOrEqual(t, worst, feed.Beat+time.Second)
+	})
+}
+
+// While a look takes long, a heartbeat may not have come back although it is there: what was heard
+// since the one before it is in doubt meanwhile.
+func TestDoubtInALongLook(t *testing.T) {
+	bubble.Test(t, func(t *testing.T) {
+		log := &long{read: func(bool) {}}
+		log.Put(record('k', "process1", 1, ""), until())
+		p := follow(log)
+		p.looks(t)
+		sure := time.Now()
+		for range 9 {
+			time.Sleep(feed.Interval)
+			p.looks(t)
+		}
+		for i := range 9 {
+			log.Put(record('k', "process1", uint64(i+2), ""), until())
+		}
+		log.first = 1000 // each page takes a second now
+		time.Sleep(time.Until(sure.Add(feed.Beat)))
+		ages := map[time.Duration]time.Duration{}
+		log.read = func(bool) { ages[time.Since(sure)] = p.Age(time.Now()) }
+		require.False(t, p.looks(t))
+		require.Equal(t, 9*time.Second-9*feed.Interval, ages[9*time.Second], "%v", ages)
+		require.Equal(t, 11*time.Second, ages[11*time.Second], "%v", ages)
+		require.Less(t, p.Age(time.Now()), 7*time.Second)
 	})
 }
 
