@@ -345,8 +345,10 @@ func (l *List) Add(ctx context.Context, entries ...Entry) error {
 
 // Lift takes back the Entry with the same values: Before, Until and Source do not count.
 // Tokens that it alone refused are good again, here at once and in the fleet in about a
-// second. Errors are those of Add; [bearergate.ErrInvalidRequest] also if there is no such
-// Entry.
+// second. As long as it is remembered, until the time at which it would have ended, an Entry
+// that is added with the same values has the latest Before and Until of both: what was lifted
+// comes back with it. Errors are those of Add; [bearergate.ErrInvalidRequest] also if there is
+// no such Entry.
 func (l *List) Lift(ctx context.Context, e Entry) error {
 	now := clock.At(time.Now())
 	v := e.values()
