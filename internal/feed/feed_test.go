@@ -57,6 +57,17 @@ func (p *process) looks(t *testing.T) (whole bool) {
 	return p.begun > before
 }
 
+// looksUntilAgain looks until a second before the log is to be read again.
+func (p *process) looksUntilAgain(t *testing.T) {
+	t.Helper()
+	start := time.Now()
+	require.True(t, p.looks(t))
+	for time.Since(start) < feed.Again-time.Second {
+		time.Sleep(feed.Interval)
+		require.False(t, p.looks(t))
+	}
+}
+
 // record is one of a process with a name of eight letters, behind the one with the number
 // before.
 func record(kind byte, name string, number uint64, payload string) []byte {
@@ -763,6 +774,15 @@ func (l *long) Read(ctx context.Context, after string, _ int) ([][]byte, string,
 	return l.Log.Read(ctx, after, 1)
 }
 
+// filled has as many records that take long.
+func filled(n int) *long {
+	log := &long{first: n, read: func(bool) {}}
+	for i := range n {
+		log.Put(record('k', "process1", uint64(i+1), ""), until())
+	}
+	return log
+}
+
 // While the log is read again although nothing is wrong, however long that takes, what is new
 // is heard as before, and what goes wrong is noticed. After an error, nothing is known before
 // the end.
@@ -809,10 +829,7 @@ func TestLongLogIsReadAgain(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			bubble.Test(t, func(t *testing.T) {
-				log := &long{first: n, read: func(bool) {}}
-				for i := range n {
-					log.Put(record('k', "process1", uint64(i+1), ""), until())
-				}
+				log := filled(n)
 				p := follow(log)
 				start := time.Now()
 				require.True(t, p.looks(t))
@@ -976,12 +993,7 @@ func TestWhoLooksMayLeave(t *testing.T) {
 			log.Put(record('k', "process1", uint64(i+1), ""), until())
 		}
 		p = follow(log)
-		start := time.Now()
-		p.looks(t)
-		for time.Since(start) < feed.Again-time.Second {
-			time.Sleep(feed.Interval)
-			require.False(t, p.looks(t))
-		}
+		p.looksUntilAgain(t)
 		time.Sleep(time.Second)
 		ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
 		defer cancel()
@@ -1015,10 +1027,7 @@ func TestNothingIsHeardWhileInDoubt(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			bubble.Test(t, func(t *testing.T) {
-				log := &long{first: n, read: func(bool) {}}
-				for i := range n {
-					log.Put(record('k', "process1", uint64(i+1), ""), until())
-				}
+				log := filled(n)
 				p := follow(log)
 				p.looks(t)
 				tc.put(log)
@@ -1227,17 +1236,9 @@ func TestRefusedHeartbeatInALongReading(t *testing.T) {
 func TestRefusedHeartbeatsWhileReadAhead(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		const n = 60 // seconds
-		log := &long{first: n, read: func(bool) {}}
-		for i := range n {
-			log.Put(record('k', "process1", uint64(i+1), ""), until())
-		}
+		log := filled(n)
 		p := follow(log)
-		start := time.Now()
-		p.looks(t)
-		for time.Since(start) < feed.Again-time.Second {
-			time.Sleep(feed.Interval)
-			p.looks(t)
-		}
+		p.looksUntilAgain(t)
 		begun := p.begun
 		var since time.Time // the last heartbeat that was appended
 		worst := time.Duration(0)
@@ -1351,17 +1352,9 @@ func TestPlaceThatIsTooOld(t *testing.T) {
 func TestWhoLeavesAtTheBeginning(t *testing.T) {
 	bubble.Test(t, func(t *testing.T) {
 		const n = 30 // seconds
-		log := &long{first: n, read: func(bool) {}}
-		for i := range n {
-			log.Put(record('k', "process1", uint64(i+1), ""), until())
-		}
+		log := filled(n)
 		p := follow(log)
-		start := time.Now()
-		p.looks(t)
-		for time.Since(start) < feed.Again-time.Second {
-			time.Sleep(feed.Interval)
-			p.looks(t)
-		}
+		p.looksUntilAgain(t)
 		time.Sleep(time.Second)
 		ctx, cancel := context.WithCancel(t.Context())
 		log.Fault(func(_ context.Context, call string) error {
